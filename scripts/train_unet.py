@@ -1,0 +1,208 @@
+"""Train the bundled U-Net: an epsilon-predicting DDPM on 32x32 photographs, resumable, with an EMA copy.
+
+    python scripts/train_unet.py --images DIR --out DIR
+
+`--images` holds contact sheets `sheet-*.jpg` of 32x32 tiles, read row by row; an all-black tile ends the last sheet.
+Everything random is a function of (seed, step), so a run that was killed and started again with the same command
+makes the same weights as one that was not. `--out` receives `checkpoint.pt`, `loss.csv` (loss by step and by
+timestep decile, training and held-out) and, at the end, a diffusers folder `unet/` + `scheduler/` with the EMA weights
+in half precision.
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+from diffusers.optimization import get_cosine_schedule_with_warmup
+from diffusers.training_utils import EMAModel
+from PIL import Image
+
+SIDE = 32
+HELD_OUT = 2_000
+DECILES = 10
+
+
+def build_unet() -> UNet2DModel:
+    """25 blocks in execution order (12 encoder, 1 bottleneck, 12 decoder), attention at 8x8 and 4x4, 4.1 M weights."""
+    return UNet2DModel(
+        sample_size=SIDE,
+        in_channels=3,
+        out_channels=3,
+        block_out_channels=(24, 48, 80, 112),
+        layers_per_block=2,
+        down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+        attention_head_dim=16,
+        norm_num_groups=8,
+        resnet_time_scale_shift="scale_shift",
+    )
+
+
+def read_tiles(folder: Path) -> np.ndarray:
+    """All tiles of the sheets as uint8 (N, 3, 32, 32), in sheet order."""
+    sheets = sorted(folder.glob("sheet-*.jpg"))
+    if not sheets:
+        raise SystemExit(f"no sheet-*.jpg in {folder}")
+    tiles = []
+    for path in sheets:
+        sheet = np.asarray(Image.open(path).convert("RGB"))
+        rows, columns = sheet.shape[0] // SIDE, sheet.shape[1] // SIDE
+        grid = sheet.reshape(rows, SIDE, columns, SIDE, 3).transpose(0, 2, 4, 1, 3).reshape(-1, 3, SIDE, SIDE)
+        tiles.append(grid[grid.reshape(len(grid), -1).max(axis=1) > 16])
+    return np.concatenate(tiles)
+
+
+def batch_at(images: np.ndarray, step: int, batch: int, seed: int) -> np.ndarray:
+    """The images of one step: epochs are permutations, the last incomplete batch of an epoch flows into the next."""
+    wanted = np.arange(step * batch, (step + 1) * batch)
+    chosen = np.empty(batch, dtype=np.int64)
+    for epoch in np.unique(wanted // len(images)):
+        order = np.random.default_rng((seed, int(epoch))).permutation(len(images))
+        here = wanted // len(images) == epoch
+        chosen[here] = order[wanted[here] % len(images)]
+    flipped = np.random.default_rng((seed, 1 << 32, step)).random(batch) < 0.5
+    pixels = images[chosen]
+    pixels[flipped] = pixels[flipped][..., ::-1]
+    return pixels
+
+
+def to_model_range(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels)).float() / 127.5 - 1
+
+
+def errors_by_timestep(
+    unet: UNet2DModel, scheduler: DDPMScheduler, clean: torch.Tensor, timesteps: torch.Tensor, noise: torch.Tensor
+) -> torch.Tensor:
+    noisy = scheduler.add_noise(clean, noise, timesteps)
+    with torch.autocast(clean.device.type, torch.bfloat16):
+        predicted = unet(noisy, timesteps, return_dict=False)[0]
+    return (predicted.float() - noise).square().mean(dim=(1, 2, 3))
+
+
+def by_decile(errors: torch.Tensor, timesteps: torch.Tensor) -> list[float]:
+    decile = timesteps * DECILES // 1000
+    return [errors[decile == d].mean().item() for d in range(DECILES)]
+
+
+@torch.no_grad()
+def held_out_loss(unet: UNet2DModel, scheduler: DDPMScheduler, held_out: np.ndarray, device: str) -> list[float]:
+    generator = torch.Generator().manual_seed(0)
+    errors, steps = [], []
+    for start in range(0, len(held_out), 200):
+        clean = to_model_range(held_out[start : start + 200])
+        timesteps = torch.randint(0, 1000, (len(clean),), generator=generator)
+        noise = torch.randn(clean.shape, generator=generator)
+        errors.append(
+            errors_by_timestep(unet, scheduler, clean.to(device), timesteps.to(device), noise.to(device)).cpu()
+        )
+        steps.append(timesteps)
+    return by_decile(torch.cat(errors), torch.cat(steps))
+
+
+def save_atomically(state: dict[str, object], path: Path) -> None:
+    temporary = path.with_suffix(".part")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    images = read_tiles(Path(arguments.images))
+    held_out, images = images[-HELD_OUT:], images[:-HELD_OUT]
+    print(f"{len(images)} training and {len(held_out)} held-out images on {device}", flush=True)
+
+    torch.manual_seed(arguments.seed)
+    unet = build_unet().to(device)
+    scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear", prediction_type="epsilon")
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=arguments.learning_rate, weight_decay=0.01)
+    schedule = get_cosine_schedule_with_warmup(optimizer, 300, arguments.steps)
+    ema = EMAModel(unet.parameters(), decay=0.9995, use_ema_warmup=True, power=0.75)
+    step = 0
+    checkpoint = out / "checkpoint.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        unet.load_state_dict(state["unet"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        ema.load_state_dict(state["ema"])
+        step = state["step"]
+        print(f"resumed at step {step}", flush=True)
+
+    log = out / "loss.csv"
+    if not log.exists():
+        log.write_text("step,images,split," + ",".join(f"t{100 * d}-{100 * d + 99}" for d in range(DECILES)) + "\n")
+    recent: list[tuple[torch.Tensor, torch.Tensor]] = []
+    started, first = time.monotonic(), step
+    while step < arguments.steps:
+        generator = torch.Generator().manual_seed(arguments.seed * 1_000_003 + step)
+        clean = to_model_range(batch_at(images, step, arguments.batch, arguments.seed)).to(device)
+        timesteps = torch.randint(0, 1000, (len(clean),), generator=generator).to(device)
+        noise = torch.randn(clean.shape, generator=generator).to(device)
+        errors = errors_by_timestep(unet, scheduler, clean, timesteps, noise)
+        errors.mean().backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        ema.step(unet.parameters())
+        recent.append((errors.detach().cpu(), timesteps.cpu()))
+        step += 1
+        if step % arguments.log_every == 0 or step == arguments.steps:
+            ema.store(unet.parameters())
+            ema.copy_to(unet.parameters())
+            rows = {
+                "train": by_decile(torch.cat([e for e, _ in recent]), torch.cat([t for _, t in recent])),
+                "held-out": held_out_loss(unet, scheduler, held_out, device),
+            }
+            ema.restore(unet.parameters())
+            with log.open("a", newline="") as file:
+                writer = csv.writer(file)
+                for split, losses in rows.items():
+                    writer.writerow([step, step * arguments.batch, split, *(f"{loss:.5f}" for loss in losses)])
+            rate = (step - first) * arguments.batch / (time.monotonic() - started)
+            left = (arguments.steps - step) * arguments.batch / rate
+            means = {split: sum(losses) / DECILES for split, losses in rows.items()}
+            print(
+                f"step {step}/{arguments.steps} train {means['train']:.4f} held-out {means['held-out']:.4f} "
+                f"{rate:.0f} images/s, {left / 60:.0f} min left",
+                flush=True,
+            )
+            recent.clear()
+            save_atomically(
+                {
+                    "unet": unet.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "ema": ema.state_dict(),
+                    "step": step,
+                },
+                checkpoint,
+            )
+    ema.copy_to(unet.parameters())
+    unet.half().save_pretrained(out / "unet")
+    scheduler.save_pretrained(out / "scheduler")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the bundled U-Net.")
+    parser.add_argument("--images", required=True, help="folder of sheet-*.jpg contact sheets of 32x32 tiles")
+    parser.add_argument("--out", required=True, help="folder for the checkpoint, the loss log and the weights")
+    parser.add_argument("--steps", type=int, default=7_000)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--log-every", type=int, default=250)
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 leaves torch's default")
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

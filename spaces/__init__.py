@@ -1,0 +1,33 @@
+"""What can be chosen: settings, the space they live in, and the networks they refer to. Standard library only."""
+
+from spaces.blocks import Architecture, Block
+from spaces.dimensions import HEAD_OPTIONS, Choice
+from spaces.errors import (
+    BackboneError,
+    CacheError,
+    DatasetError,
+    InvalidSpaceError,
+    SearchError,
+    StorageError,
+    UnknownNameError,
+)
+from spaces.presets import PRESETS
+from spaces.setting import Setting
+from spaces.space import Space
+
+__all__ = [
+    "HEAD_OPTIONS",
+    "PRESETS",
+    "Architecture",
+    "BackboneError",
+    "Block",
+    "CacheError",
+    "Choice",
+    "DatasetError",
+    "InvalidSpaceError",
+    "SearchError",
+    "Setting",
+    "Space",
+    "StorageError",
+    "UnknownNameError",
+]

@@ -1,0 +1,25 @@
+"""The finite choices a space is made of, and which of them belong to which head."""
+
+from dataclasses import dataclass
+
+Value = int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A named, ordered, finite set of values; `head` is set where the choice exists for that head only."""
+
+    name: str
+    values: tuple[Value, ...]
+    head: str | None = None
+
+
+# Learning rate and weight decay belong to each head's search: recipes move accuracy by tens of points.
+HEAD_OPTIONS: dict[str, tuple[Choice, ...]] = {
+    "linear": (),
+    "mlp": (
+        Choice("width", (128, 512), head="mlp"),
+        Choice("learning_rate", (3e-4, 1e-3, 3e-3), head="mlp"),
+        Choice("weight_decay", (1e-3, 1e-1), head="mlp"),
+    ),
+}
