@@ -89,7 +89,7 @@ class Trial:
     """One trial of a study, as read back from the database.
 
     reason: why it failed or was pruned, one line. finished: seconds of running time of the study when it
-    ended; time between runs does not count. curve: (epoch, validation accuracy in [0, 1]) of heads that train in epochs.
+    ended; time between runs does not count. curve: (epoch, validation accuracy in [0, 1]) of epoch heads.
     """
 
     number: int

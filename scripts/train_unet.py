@@ -79,7 +79,7 @@ def errors_by_timestep(
 ) -> torch.Tensor:
     noisy = scheduler.add_noise(clean, noise, timesteps)
     with torch.autocast(clean.device.type, torch.bfloat16):
-        predicted = unet(noisy, timesteps, return_dict=False)[0]
+        predicted: torch.Tensor = unet(noisy, timesteps, return_dict=False)[0]
     return (predicted.float() - noise).square().mean(dim=(1, 2, 3))
 
 
@@ -147,7 +147,7 @@ def train(arguments: argparse.Namespace) -> None:
         timesteps = torch.randint(0, 1000, (len(clean),), generator=generator).to(device)
         noise = torch.randn(clean.shape, generator=generator).to(device)
         errors = errors_by_timestep(unet, scheduler, clean, timesteps, noise)
-        errors.mean().backward()
+        errors.mean().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimizer.step()
         schedule.step()

@@ -122,9 +122,9 @@ class Space:
         options = dict(setting.options)
         if options.keys() != choices.keys():
             return f"head {setting.head} takes the options {sorted(choices)}, got {sorted(options)}"
-        for name, value in options.items():
-            if value not in choices[name]:
-                return f"{name} {value} is not in the space; valid: {', '.join(map(str, choices[name]))}"
+        for name, chosen in options.items():
+            if chosen not in choices[name]:
+                return f"{name} {chosen} is not in the space; valid: {', '.join(map(str, choices[name]))}"
         return None
 
     def narrow(self, **dimensions: Sequence[Any] | None) -> Self:

@@ -1,0 +1,1 @@
+"""Networks whose blocks are read, behind one interface."""

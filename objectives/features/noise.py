@@ -1,0 +1,25 @@
+"""Noise that is a function of (seed, image, timestep, draw), so that a feature can be made again and cached."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+
+import torch
+
+
+def noise_for(digests: Sequence[str], seed: int, timestep: int, draw: int, shape: tuple[int, ...]) -> torch.Tensor:
+    """Standard normal noise, float32 (len(digests), *shape), made on the CPU so that every device sees the same.
+
+    digests: content digests of the images: the same picture gets the same noise whatever its file or place is.
+    """
+    noise = torch.empty(len(digests), *shape)
+    generator = torch.Generator()
+    for row, digest in zip(noise, digests, strict=True):
+        key = hashlib.blake2b(f"{seed} {digest} {timestep} {draw}".encode(), digest_size=8).digest()
+        torch.randn(shape, generator=generator.manual_seed(int.from_bytes(key, "little") >> 1), out=row)
+    return noise
+
+
+def add_noise(images: torch.Tensor, noise: torch.Tensor, alpha_cumprod: float) -> torch.Tensor:
+    """sqrt(a) x + sqrt(1 - a) noise: the forward process at one timestep (Ho et al. 2020, eq. 4)."""
+    return math.sqrt(alpha_cumprod) * images + math.sqrt(1 - alpha_cumprod) * noise

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+
+from objectives.backbones.catalog import load_backbone
+from objectives.backbones.unet import UNetBackbone
+from objectives.datasets.dataset import Dataset
+from objectives.datasets.images import ArrayImages
+
+
+def tiny_unet() -> UNet2DModel:
+    """19 blocks, 16x16, random weights: every kind of block that a tap may sit on."""
+    torch.manual_seed(0)
+    return UNet2DModel(
+        sample_size=16,
+        block_out_channels=(8, 16, 16),
+        layers_per_block=2,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=8,
+        norm_num_groups=4,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny U-Net as a diffusers pipeline's folder."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_unet().save_pretrained(folder / "unet")
+    DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear").save_pretrained(folder / "scheduler")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder: Path) -> UNetBackbone:
+    backbone = load_backbone(str(tiny_folder))
+    assert isinstance(backbone, UNetBackbone)
+    return backbone
+
+
+@pytest.fixture(scope="session")
+def few_digits() -> Dataset:
+    """600 real digits, the last 100 of them the test split."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    pixels = (images[:600].reshape(-1, 8, 8) * 15.9).astype(np.uint8)
+    is_test = np.arange(600) >= 500
+    return Dataset("digits", tuple("0123456789"), ArrayImages(pixels), labels[:600].astype(np.int64), is_test)

@@ -1,0 +1,169 @@
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spaces import HEAD_OPTIONS, PRESETS, Architecture, Block, InvalidSpaceError, Setting, Space, UnknownNameError
+
+SIDES = (32, 32, 32, 16, 16, 16, 8, 8, 8, 4, 4, 4, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32, 32)
+
+
+def linear_schedule(steps: int = 1000) -> tuple[float, ...]:
+    alphas, alpha = [], 1.0
+    for t in range(steps):
+        alpha *= 1 - (1e-4 + (0.02 - 1e-4) * t / (steps - 1))
+        alphas.append(alpha)
+    return tuple(alphas)
+
+
+def architecture_with(sides: tuple[int, ...], image_side: int, bottleneck: int) -> Architecture:
+    blocks = tuple(
+        Block(
+            number,
+            f"module.{number}",
+            "encoder" if number < bottleneck else "bottleneck" if number == bottleneck else "decoder",
+            channels=8 * number,
+            side=side,
+            gmacs=0.01,
+            cumulative_gmacs=0.01 * number,
+        )
+        for number, side in enumerate(sides, 1)
+    )
+    return Architecture("made-up", image_side, blocks, linear_schedule())
+
+
+SMALL = architecture_with(SIDES, 32, 13)
+ADM = architecture_with(
+    (256,) * 3 + (128,) * 3 + (64,) * 3 + (32,) * 3 + (16,) * 3 + (8,) * 7
+    + (16,) * 3 + (32,) * 3 + (64,) * 3 + (128,) * 3 + (256,) * 3,
+    256,
+    19,
+)  # fmt: skip
+
+
+def test_the_paper_preset_is_the_papers_grid_on_the_papers_network() -> None:
+    space = PRESETS["paper"](ADM)
+    assert space.timesteps == (10, 30, 50, 90, 150, 300, 500)
+    assert space.blocks == (6, 9, 15, 19, 24, 30, 33)
+    assert space.pools == (1, 2, 4, 8)
+
+
+def test_the_paper_preset_keeps_the_bottleneck_and_scales_the_noise_on_another_network() -> None:
+    space = PRESETS["paper"](SMALL)
+    assert SMALL.bottleneck in space.blocks
+    for paper_timestep, timestep in ((150, space.timesteps[-3]), (500, space.timesteps[-1])):
+        assert SMALL.sigma(timestep) == pytest.approx(ADM.sigma(paper_timestep) / 8, rel=0.1)
+
+
+def test_the_default_preset_spaces_timesteps_evenly_in_log_snr() -> None:
+    space = PRESETS["default"](ADM)
+    log_snrs = [ADM.log_snr(t) for t in space.timesteps]
+    gaps = [high - low for high, low in itertools.pairwise(log_snrs)]
+    assert len(space.timesteps) == 8
+    assert max(gaps) - min(gaps) < 0.35
+    assert space.blocks == tuple(range(6, 34))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("architecture", [SMALL, ADM], ids=["25 blocks", "37 blocks"])
+def test_a_space_counts_enumerates_and_contains_the_same_settings(preset: str, architecture: Architecture) -> None:
+    space = PRESETS[preset](architecture)
+    settings = list(space.settings())
+    assert len(settings) == len(set(settings)) == len(space)
+    assert all(setting in space for setting in settings)
+    assert all(architecture.block(s.block).side % s.pool == 0 for s in settings)
+
+
+@given(st.data())
+def test_settings_and_spaces_survive_json_and_toml(data: st.DataObject) -> None:
+    blocks = data.draw(st.lists(st.integers(1, 25), min_size=1, unique=True))
+    heads = data.draw(st.lists(st.sampled_from(sorted(HEAD_OPTIONS)), min_size=1, unique=True))
+    timesteps = data.draw(st.lists(st.integers(0, 999), min_size=1, max_size=4, unique=True))
+    space = PRESETS["default"](SMALL).narrow(blocks=blocks, heads=heads, timesteps=timesteps)
+    assert Space.from_dict(SMALL, json.loads(json.dumps(space.to_dict()))) == space
+    setting = data.draw(st.sampled_from(list(space.settings())))
+    assert Setting.from_dict(json.loads(setting.to_json())) == setting
+    assert space.digest() == replace(space).digest()
+
+
+def test_a_toml_file_narrows_and_round_trips(tmp_path: Path) -> None:
+    space = PRESETS["default"](SMALL).narrow(blocks=[13, 16], heads=["linear"])
+    file = tmp_path / "space.toml"
+    file.write_text(space.to_toml())
+    assert PRESETS["default"](SMALL).narrow_from_file(file) == space
+
+
+@given(st.sampled_from([(1, 2, 4), (1, 3), (2, 4), (1,)]), st.integers(1, 25))
+def test_every_pool_of_a_block_follows_from_its_grid(pools: tuple[int, ...], block: int) -> None:
+    fitting = [p for p in pools if p in SMALL.block(block).pools]
+    if fitting:
+        space = PRESETS["default"](SMALL).narrow(blocks=[block], pools=fitting)
+        grid = space.grid_at(block)
+        assert SMALL.block(block).side % grid == 0
+        assert all(grid % pool == 0 for pool in space.pools_at(block))
+
+
+@pytest.mark.parametrize(
+    ("narrowing", "message"),
+    [
+        ({"blocks": [13], "pools": [8]}, "pool 8 fits no map of the chosen blocks.* valid: 1, 2, 4"),
+        ({"blocks": [13, 16], "pools": [8]}, "no chosen pool divides the 4x4 map of block 13; valid for it: 1, 2, 4"),
+        ({"blocks": [26]}, "block 26 does not exist for backbone made-up; valid: 1 to 25"),
+        ({"blocks": [0]}, "block 0 does not exist"),
+        ({"timesteps": [1000]}, "timestep 1000 does not exist for backbone made-up; valid: 0 to 999"),
+        ({"timesteps": []}, "timesteps needs at least one value"),
+        ({"timesteps": [5, 5]}, "timesteps holds a value twice"),
+        ({"draws": [0]}, "number of draws 0 does not exist"),
+        ({"pools": ["4"]}, "pools takes int values, got '4'"),
+        ({"pools": [True]}, "pools takes int values"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_can(narrowing: dict[str, list[int]], message: str) -> None:
+    with pytest.raises(InvalidSpaceError, match=message):
+        PRESETS["default"](SMALL).narrow(**narrowing)
+
+
+def test_unknown_names_list_what_exists() -> None:
+    space = PRESETS["default"](SMALL)
+    with pytest.raises(UnknownNameError, match="unknown head 'mpl'; did you mean 'mlp'"):
+        space.narrow(heads=["mpl"])
+    with pytest.raises(UnknownNameError, match="unknown dimension 'block'; did you mean 'blocks'"):
+        space.narrow(block=[3])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("blocks = [", "is not TOML"), ("blocks = 3", "must be a list"), ("depth = [3]", "unknown dimension")],
+)
+def test_a_bad_space_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "space.toml"
+    file.write_text(text)
+    with pytest.raises((InvalidSpaceError, UnknownNameError), match=message):
+        PRESETS["default"](SMALL).narrow_from_file(file)
+    with pytest.raises(InvalidSpaceError, match="there is no space file"):
+        PRESETS["default"](SMALL).narrow_from_file(tmp_path / "absent.toml")
+
+
+def test_why_not_tells_each_reason() -> None:
+    space = PRESETS["default"](SMALL).narrow(blocks=[13, 19], heads=["linear", "mlp"])
+    inside = next(space.settings())
+    assert space.why_not(inside) is None
+    for changed, word in (
+        (replace(inside, timestep=999), "timestep 999"),
+        (replace(inside, block=14), "block 14"),
+        (replace(inside, pool=8), "pool 8"),
+        (replace(inside, head="mlp"), "takes the options"),
+        (replace(inside, head="mlp", options=(("learning_rate", 1e-3), ("weight_decay", 0.1), ("width", 7))), "width"),
+    ):
+        assert word in (space.why_not(changed) or "")
+        assert changed not in space
+
+
+def test_timesteps_go_to_sigma_and_back() -> None:
+    assert [SMALL.timestep_at(SMALL.sigma(t)) for t in range(0, 1000, 7)] == list(range(0, 1000, 7))
+    assert SMALL.timestep_at(1e-9) == 0
+    assert SMALL.timestep_at(1e9) == 999
