@@ -1,0 +1,144 @@
+"""What a U-Net is worth as a denoiser and as a source of features: the numbers of a model card.
+
+    python scripts/evaluate_unet.py --backbone bundled --images SHEETS --dataset cub --data-root DIR --out FILE.json
+
+Denoising: epsilon error by timestep on held-out photographs, against predicting nothing (1.0) and against the best
+multiple of the noisy image. Features: the best linear probe over block × timestep × pool by validation accuracy, read
+once on the test split, for the trained weights, for the same network with random weights, and for raw pixels.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DModel
+from train_unet import HELD_OUT, read_tiles, to_model_range
+
+from objectives.backbones.catalog import load_backbone
+from objectives.backbones.unet import UNetBackbone
+from objectives.datasets.catalog import Dataset, load_dataset
+from objectives.datasets.images import square_pixels
+from objectives.datasets.splits import split
+from objectives.features.noise import add_noise, noise_for
+from objectives.features.pooling import pool
+from objectives.heads.catalog import head_named
+from objectives.heads.head import Fit, Labelled
+from objectives.probe import ProbeSpec
+from objectives.results import Accuracy, Evaluation, Final
+from spaces import PRESETS, Setting
+
+TIMESTEPS = (1, 5, 10, 20, 50, 100, 200, 400, 700, 950)
+
+
+def denoising(backbone: UNetBackbone, images: torch.Tensor) -> list[dict[str, float]]:
+    """Mean squared epsilon error by timestep: the network's, and that of the best multiple of the noisy image."""
+    rows = []
+    for timestep in TIMESTEPS:
+        noise = noise_for([str(i) for i in range(len(images))], 0, timestep, 0, tuple(images.shape[1:]))
+        noisy = add_noise(images, noise, backbone.architecture.alphas_cumprod[timestep])
+        scale = (noisy * noise).sum() / noisy.square().sum()
+        error = 0.0
+        for start in range(0, len(images), 100):
+            with torch.no_grad():
+                predicted = backbone.unet(noisy[start : start + 100].to(backbone.device), timestep).sample.cpu()
+            error += (predicted - noise[start : start + 100]).square().mean().item() * len(predicted) / len(images)
+        rows.append({"timestep": timestep, "network": error, "linear": (scale * noisy - noise).square().mean().item()})
+    return rows
+
+
+def best_probe(dataset: Dataset, backbone: str, cache: Path) -> dict[str, object]:
+    """The best linear probe of the default space on validation, its test accuracy, and the whole validation surface."""
+    architecture = load_backbone(backbone).architecture
+    space = PRESETS["default"](architecture).narrow(heads=["linear"])
+    grids = {block: space.grid_at(block) for block in space.blocks}
+    probe = ProbeSpec(dataset, backbone, "float32", cache, grids).build(threads=torch.get_num_threads())
+    surface: list[tuple[Setting, Accuracy]] = []
+    for setting in space.settings():
+        *_, last = probe(setting)
+        assert isinstance(last, Evaluation)
+        surface.append((setting, last.validation))
+    best, validation = max(surface, key=lambda row: row[1].value)
+    *_, final = probe.finalise(best, seed=0)
+    assert isinstance(final, Final)
+    return {
+        "setting": best.to_dict(),
+        **_scores(validation, final.test),
+        "surface": [[s.block, s.timestep, s.pool, round(a.value, 4)] for s, a in surface],
+    }
+
+
+def pixels_probe(dataset: Dataset, side: int) -> dict[str, object]:
+    """The best linear probe on the raw pixels, pooled to side, side/2, … 4."""
+    pixels = torch.from_numpy(square_pixels(dataset.images, np.arange(len(dataset)), side)).float() / 127.5 - 1
+    parts, head, classes = split(dataset, 0), head_named("linear"), len(dataset.classes)
+
+    def labelled(indices: np.ndarray, size: int) -> Labelled:
+        return Labelled(pool(pixels[indices], size), torch.from_numpy(dataset.labels[indices]))
+
+    best: tuple[int, Fit] | None = None
+    for size in (side >> shift for shift in range(side.bit_length()) if side >> shift >= 4):
+        *_, fit = head.fit(labelled(parts.train, size), labelled(parts.validation, size), classes, {}, 0)
+        assert isinstance(fit, Fit)
+        if best is None or fit.validation.value > best[1].validation.value:
+            best = (size, fit)
+    assert best is not None
+    size, fit = best
+    everything = np.concatenate([parts.train, parts.validation])
+    classifier = head.refit(labelled(everything, size), classes, {}, fit.details, 0)
+    test = labelled(parts.test, size)
+    correct = int((classifier.predict(test.features) == test.labels).sum())
+    return {"setting": {"side": size}, **_scores(fit.validation, Accuracy(correct, len(parts.test)))}
+
+
+def _scores(validation: Accuracy, test: Accuracy) -> dict[str, object]:
+    return {
+        "validation": validation.value,
+        "validation_interval": validation.interval(),
+        "test": test.value,
+        "test_interval": test.interval(),
+    }
+
+
+def random_copy(backbone: UNetBackbone, folder: Path) -> str:
+    """The same network with untrained weights, as a diffusers folder."""
+    torch.manual_seed(0)
+    UNet2DModel.from_config(backbone.unet.config).save_pretrained(folder)
+    return str(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Evaluate a U-Net as a denoiser and as a source of features.")
+    parser.add_argument("--backbone", default="bundled")
+    parser.add_argument("--images", type=Path, help="the training script's contact sheets; the last 2,000 are held out")
+    parser.add_argument("--dataset", default="digits")
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+
+    dataset = load_dataset(arguments.dataset, arguments.data_root)
+    backbone = load_backbone(arguments.backbone)
+    assert isinstance(backbone, UNetBackbone)
+    result: dict[str, object] = {}
+    if arguments.images:
+        result["denoising"] = denoising(backbone, to_model_range(read_tiles(arguments.images)[-HELD_OUT:]))
+    with tempfile.TemporaryDirectory() as folder:
+        random = random_copy(backbone, Path(folder) / "random")
+        result["trained"] = best_probe(dataset, arguments.backbone, Path(folder))
+        result["random weights"] = best_probe(dataset, random, Path(folder))
+    result["raw pixels"] = pixels_probe(dataset, backbone.architecture.image_side)
+    arguments.out.write_text(json.dumps(result, indent=1))
+    for name in ("trained", "random weights", "raw pixels"):
+        row = result[name]
+        assert isinstance(row, dict)
+        low, high = row["test_interval"]
+        print(f"{name:15} test {row['test']:.3f} ({low:.3f} to {high:.3f})  validation {row['validation']:.3f}  "
+              f"{row['setting']}")  # fmt: skip
+    for line in result.get("denoising", []):  # type: ignore[attr-defined]
+        print("t {timestep:4d}  network {network:.4f}  linear {linear:.4f}".format(**line))
+
+
+if __name__ == "__main__":
+    main()

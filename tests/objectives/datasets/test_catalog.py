@@ -1,0 +1,125 @@
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from objectives.datasets.catalog import DATASETS, Dataset, load_dataset
+from objectives.datasets.images import ArrayImages
+from spaces.errors import DatasetError, UnknownNameError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, paint: Callable[..., Path]) -> Path:
+    root = tmp_path / "my images"
+    for c, name in enumerate(("Möwe", "red kite")):
+        for k in range(10):
+            paint(root / name / f"{name} {k}.jpg", 10 * c + k)
+    return root
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:300])
+
+
+def test_every_dataset_loads(folder: Path, cub: Path) -> None:
+    roots = {"digits": None, "cub": cub, "folder": folder}
+    assert set(roots) == set(DATASETS)
+    for name, root in roots.items():
+        dataset = load_dataset(name, root)
+        assert dataset.name == name
+        assert dataset.skipped == ()
+        assert dataset.labels.dtype == np.int64
+        assert dataset.is_test.dtype == np.bool_
+        assert dataset.labels.shape == dataset.is_test.shape == (len(dataset),)
+        assert dataset.labels.max() == len(dataset.classes) - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "root", "message"),
+    [
+        ("cub", None, "dataset 'cub' needs its folder: add --data-root DIR .*images.txt"),
+        ("folder", None, "dataset 'folder' needs its folder: add --data-root DIR .*<class>"),
+        ("folder", "missing", "--data-root .*missing does not exist; give the folder .*<class>"),
+        ("cub", "file.txt", "--data-root .*file.txt is a file; give the folder .*images.txt"),
+        ("digits", ".", "dataset 'digits' needs no folder, got .*: leave out --data-root"),
+    ],
+)
+def test_a_wrong_root_is_told_what_to_type(tmp_path: Path, name: str, root: str | None, message: str) -> None:
+    (tmp_path / "file.txt").touch()
+    with pytest.raises(DatasetError, match=message):
+        load_dataset(name, None if root is None else tmp_path / root)
+
+
+def test_unknown_names_list_what_exists() -> None:
+    with pytest.raises(
+        UnknownNameError, match=r"unknown dataset 'cup'; did you mean 'cub'\? known: cub, digits, folder"
+    ):
+        load_dataset("cup", None)
+
+
+def test_an_unreadable_image_is_named_and_skipped_only_when_told(folder: Path) -> None:
+    truncate(folder / "Möwe" / "Möwe 3.jpg")
+    (folder / "red kite" / "red kite 7.jpg").write_text("no image")
+    message = "Möwe 3.jpg cannot be read: .*; 2 of 20 images cannot be read: .*--skip-unreadable"
+    with pytest.raises(DatasetError, match=message) as caught:
+        load_dataset("folder", folder)
+    assert "\n" not in str(caught.value)
+
+    dataset = load_dataset("folder", folder, skip_unreadable=True)
+    assert [Path(name).name for name in dataset.skipped] == ["Möwe 3.jpg", "red kite 7.jpg"]
+    assert len(dataset) == len(dataset.labels) == len(dataset.is_test) == 18
+    for i, label in enumerate(dataset.labels):
+        assert Path(dataset.images.name(i)).parent.name == dataset.classes[label]
+
+
+def test_an_image_that_the_split_lists_and_the_folder_lacks(cub: Path) -> None:
+    gone = cub / "images" / "003.Great Auk" / "Great Auk_0002.jpg"
+    gone.unlink()
+    with pytest.raises(DatasetError, match=r"Great Auk_0002.jpg cannot be read: No such file.*; 1 of 12"):
+        load_dataset("cub", cub)
+    dataset = load_dataset("cub", cub, skip_unreadable=True)
+    assert dataset.skipped == (str(gone),)
+    assert dataset.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 3
+    assert dataset.is_test.tolist() == [False, False, False, True] * 2 + [False, False, True]
+
+
+def test_skipping_everything_is_refused(folder: Path) -> None:
+    for path in folder.rglob("*.jpg"):
+        truncate(path)
+    with pytest.raises(DatasetError, match="none of the 20 images can be read"):
+        load_dataset("folder", folder, skip_unreadable=True)
+
+
+def test_the_fingerprint_goes_with_the_data_not_the_place(folder: Path, tmp_path: Path) -> None:
+    before = load_dataset("folder", folder).fingerprint
+    shutil.copytree(folder, tmp_path / "copy")
+    assert load_dataset("folder", tmp_path / "copy").fingerprint == before
+    image = tmp_path / "copy" / "red kite" / "red kite 0.jpg"
+    shutil.copy(tmp_path / "copy" / "red kite" / "red kite 1.jpg", image)
+    assert load_dataset("folder", tmp_path / "copy").fingerprint != before
+
+
+def test_the_fingerprint_tells_every_part_apart() -> None:
+    arrays = np.arange(4 * 6, dtype=np.uint8).reshape(4, 2, 3)
+    labels, is_test = np.array([0, 1, 0, 1]), np.array([False, False, True, True])
+    dataset = Dataset("x", ("a", "b"), ArrayImages(arrays), labels, is_test)
+    others = [
+        replace(dataset, classes=("a", "c")),
+        replace(dataset, classes=("b", "a")),
+        replace(dataset, labels=1 - labels),
+        replace(dataset, is_test=~is_test),
+        replace(dataset, images=ArrayImages(arrays + 1)),
+        replace(dataset, images=ArrayImages(arrays[::-1])),
+    ]
+    assert len({each.fingerprint for each in [dataset, *others]}) == 7
+    assert replace(dataset, name="y", images=ArrayImages(arrays.copy())).fingerprint == dataset.fingerprint
+
+
+def test_importing_the_catalog_is_light() -> None:
+    check = "import sys, objectives.datasets.catalog as c; sys.exit(bool({'torch', 'sklearn'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

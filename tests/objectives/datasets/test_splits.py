@@ -1,0 +1,112 @@
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from objectives.datasets.dataset import Dataset
+from objectives.datasets.images import ArrayImages
+from objectives.datasets.layouts import read_digits
+from objectives.datasets.splits import Split, carve_test, split
+from spaces.errors import DatasetError, UsageError
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def dataset(rest: Sequence[int], test: Sequence[int], order: int = 0) -> Dataset:
+    """rest, test: images of each class outside and inside the test split. order: seeds their shuffling."""
+    labels = np.concatenate([np.repeat(np.arange(len(n)), n) for n in (rest, test)]).astype(np.int64)
+    is_test = np.arange(len(labels)) >= sum(rest)
+    shuffle = np.random.default_rng(order).permutation(len(labels))
+    classes = tuple(f"class {c}" for c in range(len(rest)))
+    return Dataset(
+        "x", classes, ArrayImages(np.zeros((len(labels), 1, 1), np.uint8)), labels[shuffle], is_test[shuffle]
+    )
+
+
+def check_laws(data: Dataset, result: Split, fraction: float) -> None:
+    parts = (result.train, result.validation, result.test)
+    assert all(part.dtype == np.int64 and (np.diff(part) > 0).all() for part in parts)
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(len(data)))  # disjoint, and all
+    assert data.is_test[result.test].all()
+    assert not data.is_test[np.concatenate(parts[:2])].any()
+
+    held = len(result.validation)
+    total = held + len(result.train)
+    assert held == math.ceil(fraction * total)
+    of = [np.bincount(data.labels[part], minlength=len(data.classes)) for part in parts[:2]]
+    assert (of[0] > 0).all()
+    assert (np.abs(of[1] - (of[0] + of[1]) * held / total) < 1).all()  # stratified within rounding
+
+
+@given(st.data(), SEEDS, st.floats(0.1, 0.5), st.integers(0, 99))
+@settings(deadline=None, max_examples=60)
+def test_enough_images_always_split(data: st.DataObject, seed: int, fraction: float, order: int) -> None:
+    counts = data.draw(st.lists(st.tuples(st.integers(10, 30), st.integers(1, 5)), min_size=2, max_size=6))
+    images = dataset([rest for rest, _ in counts], [test for _, test in counts], order)
+    result = split(images, seed, fraction)
+    check_laws(images, result, fraction)
+    assert split(images, seed, fraction).fingerprint == result.fingerprint
+
+
+@given(st.data(), SEEDS, st.floats(0.01, 0.99))
+@settings(deadline=None, max_examples=150)
+def test_any_images_split_or_say_why_not(data: st.DataObject, seed: int, fraction: float) -> None:
+    counts = data.draw(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2)), min_size=1, max_size=5))
+    images = dataset([rest for rest, _ in counts], [test for _, test in counts])
+    try:
+        result = split(images, seed, fraction)
+    except DatasetError:
+        return
+    check_laws(images, result, fraction)
+
+
+def test_the_seed_moves_the_validation_split_alone() -> None:
+    digits = read_digits()
+    results = [split(digits, seed) for seed in range(3)]
+    assert len({result.fingerprint for result in results}) == 3
+    assert all(np.array_equal(result.test, np.flatnonzero(digits.is_test)) for result in results)
+    assert [len(part) for part in (results[0].train, results[0].validation)] == [1149, 288]
+
+
+def test_the_fingerprint_tells_the_parts_apart() -> None:
+    a, b, c = np.array([0, 1]), np.array([2]), np.array([3])
+    splits = [Split(a, b, c), Split(b, a, c), Split(a, c, b), Split(np.array([0]), np.array([1, 2]), c)]
+    assert len({each.fingerprint for each in splits}) == 4
+
+
+@pytest.mark.parametrize(
+    ("rest", "test", "fraction", "message"),
+    [
+        ([9], [1], 0.2, r"at least 2 classes are needed, got 1 \('class 0'\)"),
+        ([], [], 0.2, "no test images"),
+        ([9, 9], [0, 0], 0.2, "no test images; put some"),
+        ([9, 0], [1, 0], 0.2, "class 'class 1' has 0 images to carve the validation split from, and needs at least 2"),
+        ([9, 0], [1, 4], 0.2, "class 'class 1' has 0 images to carve the validation split from"),
+        ([1, 9], [1, 1], 0.2, "class 'class 0' has 1 image to carve the validation split from.*add images of it"),
+        ([3, 2, 3], [1, 1, 1], 0.2, r"holding 2 of 8 .* classes \(3; class 'class 1' has 2 images, the fewest\)"),
+        ([3, 2, 3], [1, 1, 1], 0.8, "holding 7 of 8 .*hold another fraction"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_split_is_refused(rest: list[int], test: list[int], fraction: float, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        split(dataset(rest, test), 0, fraction)
+
+
+@pytest.mark.parametrize(("seed", "fraction"), [(-1, 0.2), (2**32, 0.2), (0, 0.0), (0, 1.0), (0, math.nan)])
+def test_seeds_and_fractions_out_of_range(seed: int, fraction: float) -> None:
+    with pytest.raises(UsageError, match=f"got {seed if seed else fraction}"):
+        split(dataset([9, 9], [1, 1]), seed, fraction)
+
+
+def test_a_class_left_with_nothing_to_train_on_is_named() -> None:
+    with pytest.raises(DatasetError, match=r"has 2 images, and holding 0\.96 .* leaves none to train on"):
+        split(dataset([2, 200], [1, 1]), 0, 0.96)
+
+
+def test_carved_test_splits_are_a_stratified_fifth() -> None:
+    labels = np.repeat([0, 1, 2], [50, 30, 20])
+    is_test = carve_test(labels, ("a", "b", "c"))
+    assert np.bincount(labels[is_test]).tolist() == [10, 6, 4]
