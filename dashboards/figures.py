@@ -1,0 +1,211 @@
+"""Plotly figures drawn from the tables of `summaries`; no number is computed here.
+
+One figure must do on a white page, a dark page and paper: backgrounds are transparent, ink is a grey that reads on
+both, data colours are cividis (Nuñez et al. 2018) and those of Okabe & Ito (2008), safe for colour-blind eyes. A page
+with a style sheet may set the ink darker or lighter. Plotly reads a subset of HTML in every text, so texts are escaped.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from itertools import groupby
+from math import ceil
+
+import plotly.graph_objects as go
+
+from dashboards.sentences import duration, head, percent, phase, with_interval
+from dashboards.summaries import BlockByTimestep, Cell, Group, HistoryPoint, Phase
+from spaces import Block, Setting
+
+INK = "#767676"
+RULE, UNTRIED = "rgba(128,128,128,0.28)", "rgba(128,128,128,0.09)"
+BLUE, ORANGE, VERMILION = "#0072B2", "#E69F00", "#D55E00"
+POINTS_AT_MOST = 200
+
+AXIS = {"gridcolor": RULE, "zeroline": False, "linecolor": INK, "ticks": "", "automargin": True, "fixedrange": True}
+TEMPLATE = go.layout.Template(
+    layout={
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": INK},
+        "hoverlabel": {"bgcolor": "#1c2126", "bordercolor": "#1c2126", "font": {"color": "#ffffff"}, "align": "left"},
+        "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
+        "showlegend": False,
+        "dragmode": False,
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": BLUE},
+        "xaxis": AXIS,
+        "yaxis": AXIS,
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+    }
+)
+ACCURACY_AXIS = "Validation accuracy (%)"
+
+
+def block_by_timestep_figure(table: BlockByTimestep) -> go.Figure:
+    """A heatmap of each cell's best; untried cells are empty. The best cell is framed."""
+    rows = [[table.cells.get((block.number, t)) for block in table.blocks] for t in table.timesteps]
+    labels = [f"t {t}" for t in table.timesteps]
+    figure = go.Figure(
+        go.Heatmap(
+            x=[block.number for block in table.blocks],
+            y=labels,
+            z=[[100 * cell.best.value if cell else None for cell in row] for row in rows],
+            text=[[_cell_hover(cell) if cell else "" for cell in row] for row in rows],
+            hovertemplate="%{text}<extra></extra>",
+            hoverongaps=False,
+            showscale=len(table.cells) > 1,
+            colorscale="Cividis",
+            xgap=1,
+            ygap=1,
+            colorbar={
+                # The second, empty line keeps plotly from setting the title on the bar in a low figure.
+                "title": {"text": "Best validation accuracy (%)<br> ", "side": "top", "font": {"size": 13}},
+                "orientation": "h",
+                "yref": "container",
+                "y": 0,
+                "yanchor": "bottom",
+                "thickness": 10,
+                "outlinewidth": 0,
+            },
+        )
+    )
+    for part, left, right in _parts(table.blocks):
+        middle = (left + right) / 2
+        figure.add_annotation(
+            x=middle, y=1, yref="paper", yanchor="bottom", text=escape(part, quote=False), showarrow=False
+        )
+        if left > table.blocks[0].number:
+            figure.add_vline(x=left - 0.5, line={"color": INK, "width": 1, "dash": "dot"})
+    if table.best is not None:
+        x, y = table.best.block.number, table.timesteps.index(table.best.timestep)
+        figure.add_shape(
+            type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line={"color": VERMILION, "width": 2.5}
+        )
+    first, last = table.blocks[0].number, table.blocks[-1].number
+    figure.update_xaxes(title="Block, in execution order", range=[first - 0.5, last + 0.5], showgrid=False)
+    figure.update_xaxes(tickmode="linear", tick0=first, dtick=ceil(len(table.blocks) / 7))
+    figure.update_yaxes(title="Timestep", type="category", showgrid=False)
+    figure.update_layout(
+        template=TEMPLATE, height=200 + min(34 * max(len(labels), 2), 420), margin={"b": 96}, plot_bgcolor=UNTRIED
+    )
+    return figure
+
+
+def groups_figure(title: str, groups: Sequence[Group]) -> go.Figure:
+    """The accuracies of each group's trials as a box, with every trial where they are few; the best with its interval.
+
+    title: names the axis of groups, such as "Pool size (side of the pooled grid)".
+    """
+    figure = go.Figure()
+    for group in groups:
+        name = escape(group.name, quote=False)
+        figure.add_box(
+            x=[100 * value for value in group.values],
+            y=[name] * len(group.values),
+            name=name,
+            orientation="h",
+            boxpoints="all" if len(group.values) <= POINTS_AT_MOST else "outliers",
+            jitter=0.6,
+            pointpos=0,
+            marker={"color": BLUE, "size": 5, "opacity": 0.7},
+            line={"color": BLUE, "width": 1.5},
+            fillcolor="rgba(0,114,178,0.12)",
+            hovertemplate="%{x:.1f} %<extra></extra>",
+            hoveron="points",
+        )
+    figure.add_scatter(
+        x=[100 * group.best.value for group in groups],
+        y=[escape(group.name, quote=False) for group in groups],
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * (group.best.high - group.best.value) for group in groups],
+            "arrayminus": [100 * (group.best.value - group.best.low) for group in groups],
+            "color": VERMILION,
+            "thickness": 2,
+        },
+        mode="markers",
+        marker={"symbol": "diamond", "size": 11, "color": VERMILION},
+        text=[
+            f"best {with_interval(group.best)}<br>{_setting(group.setting)}"
+            f"<br>median of {len(group.values):,}: {percent(group.median)}"
+            for group in groups
+        ],
+        hovertemplate="%{text}<extra></extra>",
+    )
+    figure.update_xaxes(title=ACCURACY_AXIS)
+    figure.update_yaxes(title=title, type="category", showgrid=False)
+    figure.update_layout(template=TEMPLATE, height=110 + 64 * len(groups))
+    return figure
+
+
+def history_figure(points: Sequence[HistoryPoint]) -> go.Figure:
+    """Each complete trial as a dot, and the best so far as steps."""
+    trials = [point.trial for point in points]
+    figure = go.Figure()
+    figure.add_scatter(
+        name="complete trial",
+        x=trials,
+        y=[100 * point.accuracy for point in points],
+        mode="markers",
+        marker={"color": BLUE, "size": 6, "opacity": 0.7},
+        text=[_setting(point.setting) for point in points],
+        hovertemplate="trial %{x}: %{y:.1f} %<br>%{text}<extra></extra>",
+    )
+    figure.add_scatter(
+        name="best so far",
+        x=trials,
+        y=[100 * point.best for point in points],
+        mode="lines" if len(points) > 1 else "markers",
+        line={"color": VERMILION, "width": 2, "shape": "hv"},
+        hoverinfo="skip",
+    )
+    figure.update_xaxes(title="Trial number", rangemode="tozero")
+    figure.update_yaxes(title=ACCURACY_AXIS)
+    figure.update_layout(template=TEMPLATE, height=340, showlegend=True)
+    return figure
+
+
+def time_figure(phases: Sequence[Phase]) -> go.Figure:
+    """One bar a phase, the longest on top."""
+    names = [escape(phase(row.name), quote=False) for row in phases]
+    figure = go.Figure(
+        go.Bar(
+            x=[row.seconds for row in phases],
+            y=names,
+            orientation="h",
+            marker={"color": ORANGE},
+            text=[f"{duration(row.seconds)} · {percent(row.share)}" for row in phases],
+            textposition="auto",
+            insidetextfont={"color": "#1d2125"},
+            cliponaxis=False,
+            hovertemplate="%{y}: %{text}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title="Seconds of work", rangemode="tozero")
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    figure.update_layout(template=TEMPLATE, height=90 + 40 * len(phases))
+    return figure
+
+
+def _parts(blocks: Sequence[Block]) -> list[tuple[str, int, int]]:
+    """Runs of blocks of one part, as (part, first number, last number)."""
+    runs = []
+    for part, run in groupby(blocks, key=lambda block: block.part):
+        numbers = [block.number for block in run]
+        runs.append((part, numbers[0], numbers[-1]))
+    return runs
+
+
+def _cell_hover(cell: Cell) -> str:
+    block = cell.block
+    trials = "1 trial" if cell.count == 1 else f"best of {cell.count:,} trials"
+    return (
+        f"<b>{with_interval(cell.best)}</b><br>"
+        f"block {block.number} ({block.part}, {block.channels} channels of {block.side} × {block.side})<br>"
+        f"t {cell.timestep}, pool {cell.setting.pool}, {escape(head(cell.setting), quote=False)}<br>"
+        f"trial {cell.trial}, {trials}"
+    )
+
+
+def _setting(setting: Setting) -> str:
+    return escape(str(setting), quote=False)

@@ -1,0 +1,120 @@
+"""What Optuna Dashboard shows of a study: the trials it reads itself, our note and our figures beside them.
+
+It is handed a storage or a study; it opens none.
+"""
+
+import errno
+import socket
+import webbrowser
+from contextlib import suppress
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from dashboards import figures, sentences, summaries
+from objectives.results import Study
+from spaces import SearchError
+
+# Whoever reads the dashboard may write too: what stands below this line is theirs and is kept.
+OWN_NOTES = "*Notes below this line are yours; what is above is written anew after each run.*"
+CARD_HEIGHT = 450  # pixels; Optuna Dashboard cuts a taller figure off
+
+
+def serve(storage: Any, host: str = "127.0.0.1", port: int = 8080, open_browser: bool = False) -> None:
+    """Serve Optuna Dashboard on an Optuna storage until interrupted.
+
+    It asks nobody for a password and can delete studies, hence the loopback address unless told otherwise. Raises
+    SearchError where it cannot listen, e.g. on a port in use.
+    """
+    from optuna_dashboard import wsgi
+
+    try:
+        server_class = _Server6 if ":" in host else _Server
+        server = make_server(host, port, wsgi(storage), server_class=server_class, handler_class=_SilentHandler)
+    except (OSError, OverflowError) as error:
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        reason = "the port is in use" if in_use else getattr(error, "strerror", None) or error
+        raise SearchError(
+            f"cannot listen on {host} port {port}: {reason}; name another with --host or --port"
+        ) from None
+    with server:
+        if open_browser:
+            webbrowser.open(f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/")
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+def publish(optuna_study: Any, study: Study, report_path: Path | None) -> None:
+    """Write the study's note and figures into its Optuna study, over those of an earlier call.
+
+    History is left out: Optuna Dashboard draws that itself.
+    """
+    from optuna_dashboard import get_note, save_note, save_plotly_graph_object
+
+    *_, own = get_note(optuna_study).rpartition(OWN_NOTES)
+    save_note(optuna_study, f"{_note(study, report_path)}\n\n{OWN_NOTES}\n\n{own.strip()}".strip() + "\n")
+    for name, (title, figure) in _figures(study).items():
+        figure.update_layout(title={"text": title, "x": 0, "xref": "paper"}, margin={"t": 84, "l": 24, "r": 24})
+        figure.update_layout(height=min(figure.layout.height + 56, CARD_HEIGHT))
+        save_plotly_graph_object(optuna_study, figure, graph_object_id=name)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """A browser keeps connections waiting; with one thread they would block each other."""
+
+    daemon_threads = True
+    allow_reuse_port = False
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _SilentHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def _figures(study: Study) -> dict[str, tuple[str, Any]]:
+    """By an id that stays the same from run to run: the title and the figure. Empty tables have none."""
+    drawn: dict[str, tuple[str, Any]] = {}
+    if study.complete:
+        pools, heads = summaries.by_pooling(study), summaries.by_head(study)
+        cells = summaries.block_by_timestep(study)
+        drawn["search-blocks"] = ("Accuracy by block and timestep", figures.block_by_timestep_figure(cells))
+        drawn["search-pooling"] = ("Accuracy by pooling", figures.groups_figure("Pool size", pools))
+        drawn["search-heads"] = ("Accuracy by head", figures.groups_figure("Head", heads))
+    phases = summaries.time_by_phase(study)
+    if phases:
+        drawn["search-time"] = ("Time by phase", figures.time_figure(phases))
+    return drawn
+
+
+def _note(study: Study, report_path: Path | None) -> str:
+    """Markdown. Names from the data stand in code spans, where nothing is interpreted."""
+    lines = [
+        f"## {_code(study.dataset)}",
+        f"Backbone {_code(study.backbone)}, space {_code(study.preset)} of {study.space_size:,} settings; "
+        f"{sentences.of_trials(summaries.trial_counts(study))}.",
+        "Settings are chosen on the validation split. The test split is read once, for the finalists, after "
+        "refitting on train and validation images. Intervals are 95\N{NO-BREAK SPACE}% (Wilson).",
+    ]
+    best = summaries.answer(study)
+    if best is None:
+        lines.append("No trial is complete yet.")
+    else:
+        lines.append(f"**Best so far:** {_code(best.setting)}")
+        lines.append(f"- validation accuracy {sentences.with_interval(best.validation)}")
+        if best.test is not None:
+            seeds = ", ".join(map(str, best.seeds))
+            lines[-1] += f"\n- test accuracy {sentences.with_interval(best.test)}, mean over seeds {seeds}"
+        lines.append(sentences.of_answer(best, len(study.complete)))
+    if report_path is not None:
+        # A browser follows no link from http to file, so the address is there to be copied.
+        lines.append(f"Report: {_code(report_path.absolute().as_uri())}")
+    return "\n\n".join(lines)
+
+
+def _code(text: object) -> str:
+    return "`" + str(text).replace("`", "'").replace("\n", " ") + "`"

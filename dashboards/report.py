@@ -1,0 +1,275 @@
+"""One self-contained HTML page about a study: the answer, how to use it, and the evidence."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from dashboards import figures, sentences, summaries
+from dashboards.sentences import duration, head, interval, percent
+from dashboards.summaries import Answer, Estimate, Group
+from objectives.results import Study
+from spaces import SearchError, Setting
+
+CLASSES_SHOWN = 24
+TRIALS_SHOWN = 20
+SETTING_COLUMNS = ("Block", "Timestep", "Pool", "Head")
+# Columns of words; all others hold numbers and are set flush right.
+WORDS = frozenset({"Head", "Phase", "Reason", "Part", "Tied with the first", "Seeds", "Trials", "Fact", "Value"})
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells as they are printed; the first column heads its row. `chosen` marks a row by its index."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    chosen: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A piece of evidence. `table` stands open where there is no figure, else folded under it."""
+
+    id: str
+    title: str
+    sentences: tuple[str, ...]
+    figure: go.Figure | None = None
+    table: Table | None = None
+
+    @property
+    def drawing(self) -> dict[str, Any] | None:
+        """The figure as plotly.js takes it: data and layout."""
+        return None if self.figure is None else json.loads(self.figure.to_json())
+
+
+def write_report(study: Study, path: Path) -> Path:
+    """Write the page and return `path`; it is whole or not there at all, and needs no network to be viewed.
+
+    Raises SearchError where it cannot be written.
+    """
+    page = render(study)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            try:
+                file.write(page)
+                file.flush()
+                temporary.chmod(0o644)
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise SearchError(f"the report cannot be written to {path}: {reason}; free or name another place") from None
+    return path
+
+
+def render(study: Study) -> str:
+    """The page as HTML. Every name that comes from the data is escaped."""
+    environment = Environment(
+        loader=PackageLoader("dashboards", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found = summaries.answer(study)
+    return environment.get_template("report.html").render(
+        study=study,
+        answer=found,
+        block=study.architecture.block(found.setting.block) if found else None,
+        confidence=sentences.of_answer(found, len(study.complete)) if found else None,
+        trials=sentences.of_trials(summaries.trial_counts(study)),
+        commands=_commands(study, found is not None),
+        python=_python(found) if found else None,
+        sections=_sections(study),
+        words=WORDS,
+        percent=percent,
+        interval=interval,
+        duration=duration,
+        plotly_js=Markup(get_plotlyjs()),  # plotly's own bundle: the one text that is not escaped
+    )
+
+
+def _sections(study: Study) -> list[Section]:
+    sections = [_finalists(study)] if study.finals else []
+    if study.complete:
+        sections += [_leaderboard(study), _blocks_and_timesteps(study), *_groups(study), _history(study)]
+    if summaries.time_by_phase(study):
+        sections.append(_time(study))
+    if summaries.failures(study):
+        sections.append(_failures(study))
+    return [*sections, _provenance(study)]
+
+
+def _finalists(study: Study) -> Section:
+    rows = summaries.finalists(study)
+    table = Table(
+        "Means over seeds (95 % interval); test accuracy after refitting on train and validation images",
+        ("Rank", "Validation %", "Test %", *SETTING_COLUMNS, "Seeds", "Tied with the first"),
+        tuple(
+            (
+                str(rank),
+                _estimate(row.validation),
+                _estimate(row.test),
+                *_setting(row.setting),
+                ", ".join(map(str, row.seeds)),
+                "chosen" if rank == 1 else "yes" if row.tied else "no",
+            )
+            for rank, row in enumerate(rows, start=1)
+        ),
+        chosen=0,
+    )
+    return Section("finalists", "Finalists", (sentences.of_finalists(rows),), table=table)
+
+
+def _leaderboard(study: Study) -> Section:
+    board = summaries.leaderboard(study)
+    found = summaries.answer(study)
+    numbers = [row.trial for row in board.rows]
+    table = Table(
+        "Best trials by validation accuracy (95 % interval), one seed each",
+        ("Rank", "Validation %", *SETTING_COLUMNS, "Trial", "Seconds", "Passes made"),
+        tuple(
+            (
+                str(row.rank),
+                _estimate(row.validation),
+                *_setting(row.setting),
+                str(row.trial),
+                f"{row.seconds:.1f}",
+                f"{row.passes_made:,}",
+            )
+            for row in board.rows
+        ),
+        chosen=numbers.index(found.trial) if found and found.trial in numbers else None,
+    )
+    return Section("leaderboard", "Leaderboard", (sentences.of_leaderboard(board),), table=table)
+
+
+def _blocks_and_timesteps(study: Study) -> Section:
+    table = summaries.block_by_timestep(study)
+    return Section(
+        "blocks",
+        "Accuracy by block and timestep",
+        (sentences.of_blocks_and_timesteps(table), "Each cell is its best trial; an empty cell was not tried."),
+        figures.block_by_timestep_figure(table),
+    )
+
+
+def _groups(study: Study) -> list[Section]:
+    pools, heads = summaries.by_pooling(study), summaries.by_head(study)
+    return [
+        Section(
+            "pooling",
+            "Accuracy by pooling",
+            (sentences.of_groups("Pool", pools),),
+            figures.groups_figure("Pool size", pools),
+            _group_table(
+                "Validation accuracy (95 % interval) by pool size, the side of the pooled grid", "Pool", pools
+            ),
+        ),
+        Section(
+            "heads",
+            "Accuracy by head",
+            (sentences.of_groups("Head", heads),),
+            figures.groups_figure("Head", heads),
+            _group_table("Validation accuracy (95 % interval) by head", "Head", heads),
+        ),
+    ]
+
+
+def _group_table(caption: str, first: str, groups: Sequence[Group]) -> Table:
+    return Table(
+        caption,
+        (first, "Complete trials", "Best %", "Median %", "Lowest %"),
+        tuple(
+            (
+                group.name,
+                f"{len(group.values):,}",
+                _estimate(group.best),
+                f"{100 * group.median:.1f}",
+                f"{100 * group.values[-1]:.1f}",
+            )
+            for group in groups
+        ),
+    )
+
+
+def _history(study: Study) -> Section:
+    points = summaries.history(study)
+    return Section("history", "History", (sentences.of_history(points),), figures.history_figure(points))
+
+
+def _time(study: Study) -> Section:
+    phases, passes = summaries.time_by_phase(study), summaries.passes(study)
+    table = Table(
+        "Seconds of work by phase, summed over trials and workers",
+        ("Phase", "Seconds", "Share %"),
+        tuple((sentences.phase(row.name), f"{row.seconds:,.1f}", f"{100 * row.share:.1f}") for row in phases),
+    )
+    told = (sentences.of_time(phases), sentences.of_passes(passes))
+    return Section("time", "Time and passes", told, figures.time_figure(phases), table)
+
+
+def _failures(study: Study) -> Section:
+    rows = summaries.failures(study)
+    table = Table(
+        "Failed trials by reason",
+        ("Reason", "Count", "Trials"),
+        tuple((row.reason, f"{len(row.trials):,}", _shortened(row.trials, TRIALS_SHOWN)) for row in rows),
+    )
+    return Section("failures", "Failures", (sentences.of_trials(summaries.trial_counts(study)) + ".",), table=table)
+
+
+def _provenance(study: Study) -> Section:
+    facts = {
+        "Study": study.name,
+        "Dataset": study.dataset,
+        "Images": ", ".join(f"{count:,} {split}" for split, count in study.counts.items()),
+        "Classes": f"{len(study.classes):,}: {_shortened(study.classes, CLASSES_SHOWN)}",
+        "Backbone": f"{study.backbone}, {len(study.architecture.blocks)} blocks",
+        "Space": f"{study.preset}, {study.space_size:,} settings",
+        "Running time": duration(study.wall_seconds),
+        **study.provenance,
+    }
+    table = Table("What is needed to repeat this study", ("Fact", "Value"), tuple(facts.items()))
+    return Section("provenance", "Provenance", (), table=table)
+
+
+def _setting(setting: Setting) -> tuple[str, ...]:
+    return str(setting.block), str(setting.timestep), str(setting.pool), head(setting)
+
+
+def _estimate(estimate: Estimate) -> str:
+    """In percent, as the column says."""
+    return f"{100 * estimate.value:.1f} ({interval(estimate)})"
+
+
+def _shortened(items: Sequence[object], at_most: int) -> str:
+    shown = ", ".join(map(str, items[:at_most]))
+    return f"{shown} and {len(items) - at_most:,} more" if len(items) > at_most else shown
+
+
+def _commands(study: Study, answered: bool) -> list[str]:
+    """For a shell: the answer once more where there is one, and the search continued."""
+    dataset = shlex.quote(study.dataset)
+    trials = max(200, 2 * len(study.trials))
+    again = [f"search best --dataset {dataset} --json  # prints this answer"] if answered else []
+    return [*again, f"search run --dataset {dataset} --trials {trials}  # searches on until there are {trials} trials"]
+
+
+def _python(found: Answer) -> str:
+    setting = repr(found.setting)
+    return f"from spaces import Setting\n\nsetting = {setting}\nprint(setting.to_json())"

@@ -1,0 +1,321 @@
+"""Tables of numbers computed from a study: what the figures draw and the report prints. No drawing, no words."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import hypot
+from typing import Self, TypeVar
+
+from objectives.results import Accuracy, Finalist, Study, Trial
+from spaces import Block, Setting
+
+FINALS_PHASE = "finals"
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An accuracy and its 95 % interval (Wilson), all in [0, 1]; `images` is how many it was measured on."""
+
+    value: float
+    low: float
+    high: float
+    images: int
+
+    @classmethod
+    def of(cls, accuracy: Accuracy) -> Self:
+        return cls(accuracy.value, *accuracy.interval(), accuracy.total)
+
+    def tied_with(self, other: Self) -> bool:
+        """Whether the interval of the difference holds zero, whichever of the two is the better.
+
+        The interval is Newcombe's, built of the two Wilson intervals (Newcombe 1998, method 10). It takes the images
+        as independent; where both were measured on the same ones it is too wide, so it rather calls a tie.
+        """
+        better, worse = (self, other) if self.value >= other.value else (other, self)
+        return better.value - worse.value <= hypot(better.value - better.low, worse.high - worse.value)
+
+
+@dataclass(frozen=True, slots=True)
+class FinalistRow:
+    """A finalist with its means over `seeds`. `tied`: on validation it cannot be told from the chosen one."""
+
+    setting: Setting
+    seeds: tuple[int, ...]
+    validation: Estimate
+    test: Estimate
+    tied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The setting to use: the best finalist by mean validation accuracy, or else the best trial.
+
+    trial: the number of the trial that found it, None where the study no longer holds one. seeds and test: of the
+    finalist, empty and None for a trial. tied: the other finalists that validation cannot tell from it.
+    """
+
+    setting: Setting
+    trial: int | None
+    validation: Estimate
+    test: Estimate | None
+    seeds: tuple[int, ...]
+    tied: tuple[Setting, ...]
+
+    @property
+    def final(self) -> bool:
+        """Whether it was re-evaluated over seeds and tested; a best trial alone is biased upwards."""
+        return self.test is not None
+
+
+def finalists(study: Study) -> tuple[FinalistRow, ...]:
+    """The finalists, best mean validation accuracy first; the first is the chosen one."""
+    if not study.finalists:
+        return ()
+    best = _mean_validation(study.finalists[0])
+    return tuple(
+        FinalistRow(
+            finalist.setting,
+            tuple(sorted(final.seed for final in finalist.finals)),
+            _mean_validation(finalist),
+            Estimate(finalist.test, *finalist.test_interval, finalist.finals[0].test.total),
+            _mean_validation(finalist).tied_with(best),
+        )
+        for finalist in study.finalists
+    )
+
+
+def answer(study: Study) -> Answer | None:
+    """None where no trial is complete and nothing was re-evaluated."""
+    rows = finalists(study)
+    if rows:
+        best, *others = rows
+        found = next((trial.number for trial in study.complete if trial.setting == best.setting), None)
+        tied = tuple(row.setting for row in others if row.tied)
+        return Answer(best.setting, found, best.validation, best.test, best.seeds, tied)
+    if study.complete:
+        trial = study.complete[0]
+        return Answer(trial.setting, trial.number, _validation(trial), None, (), ())
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderboardRow:
+    rank: int
+    trial: int
+    setting: Setting
+    validation: Estimate
+    seconds: float
+    passes_made: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """The best trials. `complete`: of how many. `tied`: how many cannot be told from the first, itself included."""
+
+    rows: tuple[LeaderboardRow, ...]
+    complete: int
+    tied: int
+
+
+def leaderboard(study: Study, top: int = 10) -> Leaderboard:
+    rows = tuple(
+        LeaderboardRow(rank, t.number, t.setting, _validation(t), _seconds(t), t.passes_made)
+        for rank, t in enumerate(study.complete[:top], start=1)
+    )
+    tied = sum(_validation(trial).tied_with(rows[0].validation) for trial in study.complete)
+    return Leaderboard(rows, len(study.complete), tied)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The best of the `count` complete trials at one block and timestep, over pooling, head and the rest."""
+
+    block: Block
+    timestep: int
+    count: int
+    trial: int
+    setting: Setting
+    best: Estimate
+
+
+@dataclass(frozen=True)
+class BlockByTimestep:
+    """blocks: the whole block table, in execution order. timesteps: those tried, rising.
+
+    cells: by (block number, timestep); a pair that no complete trial had is missing, never zero.
+    """
+
+    blocks: tuple[Block, ...]
+    timesteps: tuple[int, ...]
+    cells: Mapping[tuple[int, int], Cell]
+
+    @cached_property
+    def best(self) -> Cell | None:
+        """The cell of the study's best trial."""
+        return max(self.cells.values(), key=lambda c: (c.best.value, -c.block.number, -c.trial), default=None)
+
+
+def block_by_timestep(study: Study) -> BlockByTimestep:
+    groups = _grouped(study.complete, lambda trial: (trial.setting.block, trial.setting.timestep))
+    cells = {
+        (number, timestep): Cell(
+            study.architecture.block(number),
+            timestep,
+            len(trials),
+            trials[0].number,
+            trials[0].setting,
+            _validation(trials[0]),
+        )
+        for (number, timestep), trials in sorted(groups.items())
+    }
+    timesteps = tuple(sorted({timestep for _, timestep in cells}))
+    return BlockByTimestep(study.architecture.blocks, timesteps, cells)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The complete trials that share one choice. values: their validation accuracies in [0, 1], best first."""
+
+    name: str
+    setting: Setting
+    best: Estimate
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        middle = len(self.values) // 2
+        return (self.values[middle] + self.values[-1 - middle]) / 2
+
+
+def by_pooling(study: Study) -> tuple[Group, ...]:
+    """One group for each pool size tried, smallest first; its name is the size."""
+    groups = _grouped(study.complete, lambda trial: trial.setting.pool)
+    return tuple(_group(str(pool), trials) for pool, trials in sorted(groups.items()))
+
+
+def by_head(study: Study) -> tuple[Group, ...]:
+    """One group for each head tried, in alphabetical order."""
+    groups = _grouped(study.complete, lambda trial: trial.setting.head)
+    return tuple(_group(head, trials) for head, trials in sorted(groups.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPoint:
+    """One complete trial, and the best validation accuracy of all complete trials up to it, both in [0, 1]."""
+
+    trial: int
+    setting: Setting
+    accuracy: float
+    best: float
+
+
+def history(study: Study) -> tuple[HistoryPoint, ...]:
+    """The complete trials in the order of their numbers."""
+    points: list[HistoryPoint] = []
+    best = 0.0
+    for trial in sorted(study.complete, key=lambda trial: trial.number):
+        accuracy = _validation(trial).value
+        best = max(best, accuracy)
+        points.append(HistoryPoint(trial.number, trial.setting, accuracy, best))
+    return tuple(points)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Seconds of work in one phase, summed over all trials of all workers; share in [0, 1] of all phases."""
+
+    name: str
+    seconds: float
+    share: float
+
+
+def time_by_phase(study: Study) -> tuple[Phase, ...]:
+    """The phases that trials reported, and the re-evaluation of finalists as "finals"; longest first, none of zero."""
+    seconds: dict[str, float] = defaultdict(float)
+    for trial in study.trials:
+        for name, value in trial.seconds.items():
+            seconds[name] += value
+    seconds[FINALS_PHASE] += sum(final.seconds for final in study.finals)
+    total = sum(seconds.values())
+    longest_first = sorted(seconds.items(), key=lambda phase: -phase[1])
+    return tuple(Phase(name, value, value / total) for name, value in longest_first if value > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """U-Net passes over one image each: made, and needed had nothing been cached."""
+
+    made: int
+    needed: int
+
+    @property
+    def saved(self) -> int:
+        return self.needed - self.made
+
+
+def passes(study: Study) -> Passes:
+    return Passes(study.passes_made, study.passes_needed)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialCounts:
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+
+    @property
+    def total(self) -> int:
+        return self.complete + self.pruned + self.failed + self.running
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The failed trials that gave one reason."""
+
+    reason: str
+    trials: tuple[int, ...]
+
+
+def trial_counts(study: Study) -> TrialCounts:
+    return TrialCounts(study.count("complete"), study.count("pruned"), study.count("failed"), study.count("running"))
+
+
+def failures(study: Study) -> tuple[Failure, ...]:
+    """The most frequent reason first."""
+    failed = (trial for trial in study.trials if trial.state == "failed")
+    groups = _grouped(failed, lambda trial: trial.reason or "no reason was recorded")
+    rows = [Failure(reason, tuple(sorted(trial.number for trial in trials))) for reason, trials in groups.items()]
+    return tuple(sorted(rows, key=lambda row: (-len(row.trials), row.trials)))
+
+
+def _validation(trial: Trial) -> Estimate:
+    """Of a complete trial."""
+    if trial.validation is None:
+        raise ValueError(f"trial {trial.number} has no validation accuracy")
+    return Estimate.of(trial.validation)
+
+
+def _mean_validation(finalist: Finalist) -> Estimate:
+    return Estimate(finalist.validation, *finalist.validation_interval, finalist.finals[0].validation.total)
+
+
+def _seconds(trial: Trial) -> float:
+    return sum(trial.seconds.values())
+
+
+def _group(name: str, trials: list[Trial]) -> Group:
+    """Of trials that come best first, as `Study.complete` has them."""
+    values = tuple(_validation(trial).value for trial in trials)
+    return Group(name, trials[0].setting, _validation(trials[0]), values)
+
+
+def _grouped(trials: Iterable[Trial], key: Callable[[Trial], Key]) -> dict[Key, list[Trial]]:
+    """The trials by key, each list in the order given."""
+    groups: dict[Key, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[key(trial)].append(trial)
+    return groups

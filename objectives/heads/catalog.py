@@ -1,0 +1,15 @@
+"""The heads that can be trained on frozen features; their options are `spaces.HEAD_OPTIONS`."""
+
+from objectives.heads.head import Head
+from objectives.heads.linear import Linear
+from objectives.heads.networks import Mlp
+from spaces.errors import UnknownNameError
+
+HEADS: dict[str, Head] = {"linear": Linear(), "mlp": Mlp()}
+
+
+def head_named(name: str) -> Head:
+    """Raises UnknownNameError, which lists the names there are."""
+    if name not in HEADS:
+        raise UnknownNameError("head", name, HEADS)
+    return HEADS[name]

@@ -1,0 +1,114 @@
+"""What a head is: it learns to classify frozen features, and chooses L2 or epochs on a validation split."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from objectives.results import Accuracy, Epoch
+from spaces.dimensions import Value
+from spaces.errors import BackboneError, DatasetError
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Pooled features of n ≥ 1 images and their labels, on one device.
+
+    features: float32 (n, c, p, p). labels: int64 (n,), each in [0, classes).
+    """
+
+    features: torch.Tensor
+    labels: torch.Tensor
+
+
+class Classifier(Protocol):
+    def predict(self, features: torch.Tensor) -> torch.Tensor:
+        """Labels, int64 (n,), of features, float32 (n, c, p, p), on the device that the head was trained on."""
+        ...
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Everything learned, as contiguous tensors that share no memory: what safetensors can save."""
+        ...
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted head. validation: of `classifier`, on the validation split. details: what was chosen there."""
+
+    classifier: Classifier
+    validation: Accuracy
+    details: Mapping[str, float]
+
+
+class Head(Protocol):
+    """Both methods raise BackboneError for features that are not finite, DatasetError where the training labels are all
+    one class, and ValueError for tensors of the wrong shape or type, labels outside [0, classes) and missing options.
+    Neither reads nor moves torch's global random state; on a CPU the same arguments make the same classifier.
+    """
+
+    def fit(
+        self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
+    ) -> Iterator[Epoch | Fit]:
+        """Train on `train`, choose on `validation`. A head that trains in epochs yields an Epoch after each; the last
+        item is the Fit. options: one value for each of the head's `spaces.HEAD_OPTIONS`. seed ≥ 0.
+        """
+        ...
+
+    def refit(
+        self,
+        train: Labelled,
+        classes: int,
+        options: Mapping[str, Value],
+        details: Mapping[str, float],
+        seed: int,
+    ) -> Classifier:
+        """Train again, on more images, with what `fit` chose: `details` of its Fit."""
+        ...
+
+
+def accuracy(classifier: Classifier, data: Labelled) -> Accuracy:
+    correct = int((classifier.predict(data.features) == data.labels).sum())
+    return Accuracy(correct, len(data.labels))
+
+
+def check(classes: int, train: Labelled, validation: Labelled | None = None) -> None:
+    """Refuse what no head can learn from; raises as `Head` says."""
+    _check_split("training", train, classes)
+    if validation is not None:
+        _check_split("validation", validation, classes)
+        shapes = tuple(train.features.shape[1:]), tuple(validation.features.shape[1:])
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"training and validation features must have one shape, not {shapes[0]} and {shapes[1]}")
+    if bool((train.labels == train.labels[0]).all()):
+        raise DatasetError(
+            f"a head needs training images of at least two classes; all {len(train.labels)} are of class "
+            f"{int(train.labels[0])}: add images of another class, or change the split"
+        )
+
+
+def _check_split(name: str, data: Labelled, classes: int) -> None:
+    features, labels = data.features, data.labels
+    if features.ndim != 4 or features.dtype != torch.float32 or 0 in features.shape:
+        raise ValueError(
+            f"{name} features must be float32 (n, c, p, p), none of them 0, "
+            f"not {features.dtype} {tuple(features.shape)}"
+        )
+    if labels.shape != features.shape[:1] or labels.dtype != torch.int64:
+        raise ValueError(
+            f"{name} labels must be int64 ({len(features)},), one for each image, "
+            f"not {labels.dtype} {tuple(labels.shape)}"
+        )
+    if int(labels.min()) < 0 or int(labels.max()) >= classes:
+        raise ValueError(
+            f"{name} labels must lie in [0, {classes}), the number of classes, not in "
+            f"[{int(labels.min())}, {int(labels.max())}]"
+        )
+    finite = torch.isfinite(features)
+    if not bool(finite.all()):
+        image = int((~finite.flatten(1).all(dim=1)).nonzero()[0])
+        bad = features[image][~finite[image]]
+        raise BackboneError(
+            f"features must be finite, but {len(bad)} of {features[image].numel()} of {name} image {image} are not, "
+            f"the first is {bad[0].item()}: read another block, or run the network in float32"
+        )

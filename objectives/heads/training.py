@@ -1,0 +1,67 @@
+"""Trains a network on frozen features by AdamW, epoch by epoch, reproducibly, the global random state left alone."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from objectives.heads.head import Labelled
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """AdamW (Loshchilov and Hutter 2019) with a tenth of the steps of warm-up and a cosine to zero over `epochs`.
+
+    weight_decay: of weight matrices only. batch: images a step; the last of an epoch may be smaller and is not dropped.
+    """
+
+    learning_rate: float
+    weight_decay: float
+    epochs: int = 30
+    batch: int = 128
+
+
+def epochs(network: nn.Module, train: Labelled, recipe: Recipe, seed: int) -> Iterator[int]:
+    """Train `network` in place; yields the number of each epoch, from 1 to `recipe.epochs`, when it is done.
+
+    The network is then in evaluation mode and without gradients; not going on leaves it so. Every epoch has a random
+    stream of its own, from (seed, epoch), so what the caller does between two of them changes nothing.
+    """
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+    images = len(train.labels)
+    steps = -(-images // recipe.batch) * recipe.epochs
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, total_steps=steps, pct_start=0.1, cycle_momentum=False
+    )
+    for epoch in range(1, recipe.epochs + 1):
+        network.train()
+        with seeded(seed, epoch, train.features.device):
+            for rows in torch.split(torch.randperm(images).to(train.labels.device), recipe.batch):
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward(cross_entropy(network(train.features[rows]), train.labels[rows]))
+                optimizer.step()
+                schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        network.eval()
+        yield epoch
+
+
+@contextmanager
+def seeded(seed: int, stream: int, device: torch.device) -> Iterator[None]:
+    """Random numbers from (seed, stream) inside, on the CPU and on `device`; the global states as they were outside."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        mixed = (seed * 1_000_003 + stream) % 2**63
+        torch.default_generator.manual_seed(mixed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(mixed)
+        yield

@@ -1,0 +1,158 @@
+"""The objective: what a setting is worth on one dataset and one backbone."""
+
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+
+from objectives.backbones.backbone import Backbone
+from objectives.backbones.catalog import load_backbone
+from objectives.datasets.catalog import Dataset
+from objectives.datasets.splits import Split, split
+from objectives.features.extraction import Chunk, Clock, Extractor, chunks_of
+from objectives.heads.catalog import head_named
+from objectives.heads.head import Fit, Labelled
+from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report
+from spaces import CacheError, Setting
+
+DAMAGED_READS = 3
+
+
+def gpu_count() -> int:
+    """GPUs that torch can use on this machine."""
+    return torch.cuda.device_count()
+
+
+@dataclass(frozen=True)
+class ProbeSpec:
+    """What a worker needs to build the probe for itself: everything but the loaded network.
+
+    backbone: a name that `load_backbone` knows. grids: block → grid of everything that a pass should keep, from the
+    space. cache: folder of the feature cache. seed: of the noise, the validation split and the heads.
+    """
+
+    dataset: Dataset
+    backbone: str
+    precision: str
+    cache: Path
+    grids: Mapping[int, int]
+    seed: int = 0
+    validation_fraction: float = 0.2
+
+    def build(self, threads: int) -> "Probe":
+        """On the GPU that this process sees, else on `threads` CPU threads."""
+        torch.set_num_threads(threads)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return Probe(self, load_backbone(self.backbone, device, self.precision))
+
+
+@final
+@dataclass(frozen=True)
+class Probe:
+    """A head fitted on frozen features, as a generator of reports that knows nothing of who listens."""
+
+    spec: ProbeSpec
+    backbone: Backbone
+    _splits: dict[int, Split] = field(default_factory=dict, init=False, repr=False)
+
+    def __call__(self, setting: Setting) -> Iterator[Report]:
+        """Extract what is missing, fit on the training split, score on the validation split; the last report is an
+        Evaluation. The test split is not touched."""
+        clock = Clock()
+        features = yield from self._features(self._training_chunks, setting, clock)
+        parts = self.split(self.spec.seed)
+        fit = yield from self._fit(features, parts, setting, self.spec.seed, clock)
+        needed = setting.draws * len(features)
+        yield Evaluation(fit.validation, clock.seconds, clock.passes, needed, fit.details)
+
+    def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
+        """Score a finalist on another seed's validation split, refit on train + validation, and read the test split."""
+        clock, started = Clock(), time.perf_counter()
+        features = yield from self._features(self._training_chunks, setting, clock)
+        tested = yield from self._features(self._test_chunks, setting, clock)
+        parts = self.split(seed)
+        fit = yield from self._fit(features, parts, setting, seed, clock)
+        head, classes = head_named(setting.head), len(self.spec.dataset.classes)
+        everything = np.concatenate([parts.train, parts.validation])
+        classifier = head.refit(self._labelled(features, everything), classes, dict(setting.options), fit.details, seed)
+        test = self._labelled_test(tested)
+        correct = int((classifier.predict(test.features) == test.labels).sum())
+        yield Final(
+            setting,
+            seed,
+            fit.validation,
+            Accuracy(correct, len(test.labels)),
+            time.perf_counter() - started,
+            clock.passes,
+            setting.draws * (len(features) + len(tested)),
+        )
+
+    def split(self, seed: int) -> Split:
+        if seed not in self._splits:
+            self._splits[seed] = split(self.spec.dataset, seed, self.spec.validation_fraction)
+        return self._splits[seed]
+
+    @cached_property
+    def _extractor(self) -> Extractor:
+        spec = self.spec
+        return Extractor(self.backbone, spec.dataset, spec.cache, spec.grids, spec.seed)
+
+    @cached_property
+    def _training_chunks(self) -> tuple[Chunk, ...]:
+        return chunks_of(self.spec.dataset, np.flatnonzero(~self.spec.dataset.is_test))
+
+    @cached_property
+    def _test_chunks(self) -> tuple[Chunk, ...]:
+        return chunks_of(self.spec.dataset, np.flatnonzero(self.spec.dataset.is_test))
+
+    def _features(
+        self, chunks: Sequence[Chunk], setting: Setting, clock: Clock
+    ) -> Generator[Extracted, None, torch.Tensor]:
+        """float32 (n, c, pool, pool) in the chunks' order. A damaged cache file is made again on the way."""
+        for _ in range(DAMAGED_READS):
+            yield from self._extractor.fill(chunks, setting.timestep, setting.draws, clock)
+            since = time.perf_counter()
+            features = self._extractor.read(chunks, setting.timestep, setting.draws, setting.block, setting.pool)
+            clock.add("read", since)
+            if features is not None:
+                return features
+        raise CacheError(
+            f"cached features in {self.spec.cache} were damaged {DAMAGED_READS} times in a row; check the disk"
+        )
+
+    def _fit(
+        self, features: torch.Tensor, parts: Split, setting: Setting, seed: int, clock: Clock
+    ) -> Generator[Epoch, None, Fit]:
+        train, validation = self._labelled(features, parts.train), self._labelled(features, parts.validation)
+        since = time.perf_counter()
+        reports = head_named(setting.head).fit(
+            train, validation, len(self.spec.dataset.classes), dict(setting.options), seed
+        )
+        for report in reports:
+            if isinstance(report, Fit):
+                clock.add("fit", since)
+                return report
+            yield report
+        raise RuntimeError(f"head {setting.head} ended without a Fit")
+
+    def _labelled(self, features: torch.Tensor, indices: np.ndarray) -> Labelled:
+        """Rows of the training chunks' features by dataset index."""
+        rows = torch.from_numpy(self._training_rows[indices])
+        return self._on_device(features[rows], indices)
+
+    def _labelled_test(self, features: torch.Tensor) -> Labelled:
+        return self._on_device(features, np.flatnonzero(self.spec.dataset.is_test))
+
+    def _on_device(self, features: torch.Tensor, indices: np.ndarray) -> Labelled:
+        device = self.backbone.device
+        return Labelled(features.to(device), torch.from_numpy(self.spec.dataset.labels[indices]).to(device))
+
+    @cached_property
+    def _training_rows(self) -> np.ndarray:
+        """Dataset index → row among the non-test images."""
+        return np.cumsum(~self.spec.dataset.is_test) - 1

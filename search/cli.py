@@ -1,0 +1,222 @@
+"""The command line. Heavy things are imported inside the commands, so that `search --help` answers at once."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.home import Home
+from spaces import SearchError
+
+if TYPE_CHECKING:
+    from search.database.store import Store
+
+app = typer.Typer(
+    help="Find the block, timestep, pooling and head at which a diffusion U-Net's features classify your images best.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home", metavar="DIR", help="Folder for everything that is kept. [default: $SEARCH_HOME, or the platform's]"
+    ),
+]
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage", metavar="URL", help="Study database, SQLite or PostgreSQL. [default: sqlite in the home folder]"
+    ),
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option("--dataset", metavar="NAME", help="The study of this dataset; the latest where it has several."),
+]
+StudyOption = Annotated[
+    str | None, typer.Option("--study", metavar="NAME", help="A study by its name; see `search status`.")
+]
+
+
+def _integers(text: str | None) -> list[int] | None:
+    """`13,16-18` → [13, 16, 17, 18]."""
+    if text is None:
+        return None
+    values: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        try:
+            values += range(int(first), int(last) + 1) if dash else [int(first)]
+        except ValueError:
+            raise typer.BadParameter(f"expected numbers and ranges such as 4,13-16, got {text!r}") from None
+    return values
+
+
+@app.command()
+def run(
+    dataset: Annotated[str, typer.Option(help="digits, cub, or folder (class folders, or train/ and test/ of them).")],
+    data_root: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the images lie; digits needs none.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Go on until the study has this many finished trials.")] = 100,
+    backbone: Annotated[str, typer.Option(help="bundled, a diffusers folder, or a hub id owner/model.")] = "bundled",
+    space: Annotated[str, typer.Option(help="default, paper, or a TOML file that narrows the default.")] = "default",
+    blocks: Annotated[str | None, typer.Option(help="Only these blocks, e.g. 10,13-18.")] = None,
+    timesteps: Annotated[str | None, typer.Option(help="Only these timesteps, e.g. 10,50,90.")] = None,
+    pools: Annotated[str | None, typer.Option(help="Only these pool sizes, e.g. 1,2,4.")] = None,
+    heads: Annotated[str | None, typer.Option(help="Only these heads, e.g. linear,mlp.")] = None,
+    draws: Annotated[str | None, typer.Option(help="Noise draws to average over, e.g. 1,4; each costs a pass.")] = None,
+    sampler: Annotated[str, typer.Option(help="tpe, random, grid, qmc or gp.")] = "tpe",
+    seed: Annotated[int, typer.Option(min=0, help="Of the sampler, the noise, the split and the heads.")] = 0,
+    validation_fraction: Annotated[float, typer.Option(min=0.05, max=0.5, help="Of the training images.")] = 0.2,
+    finalists: Annotated[int, typer.Option(min=1, help="Settings that are re-evaluated and tested at the end.")] = 3,
+    final_seeds: Annotated[int, typer.Option(min=1, help="Seeds for each of them.")] = 5,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time. [default: what the machine has]")
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(min=0, help="May be a fraction, e.g. 0.25. [default: 1 / workers of the GPUs]")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Of the passes: float32, bfloat16 or float16.")] = "float32",
+    skip_unreadable: Annotated[bool, typer.Option(help="Leave out files that are no readable image.")] = False,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster. [default: a private one]")
+    ] = None,
+    home: HomeOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Search a dataset's best setting. Typing the same command again continues the study."""
+    from rich.console import Console
+
+    from search.service import RunOptions, run_search
+
+    narrowing = {
+        "blocks": _integers(blocks),
+        "timesteps": _integers(timesteps),
+        "pools": _integers(pools),
+        "heads": heads.split(",") if heads else None,
+        "draws": _integers(draws),
+    }
+    options = RunOptions(
+        dataset=dataset,
+        data_root=data_root,
+        trials=trials,
+        backbone=backbone,
+        space=space,
+        narrowing=narrowing,
+        sampler=sampler,
+        seed=seed,
+        validation_fraction=validation_fraction,
+        finalists=finalists,
+        final_seeds=final_seeds,
+        workers=workers,
+        gpus_per_trial=gpus_per_trial,
+        precision=precision,
+        skip_unreadable=skip_unreadable,
+        ray_address=ray_address,
+        home=Home.at(home),
+        storage=storage,
+        command=" ".join(["search", *sys.argv[1:]]),
+    )
+    run_search(options, Console(soft_wrap=True))
+
+
+@app.command()
+def best(
+    dataset: DatasetOption = None,
+    study: StudyOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+    home: HomeOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Print the best setting that a study has found."""
+    from search.answers import answer_lines, answer_of
+
+    with _store(home, storage) as store:
+        found = store.read_study(store.find_study(dataset, study))
+    if as_json:
+        typer.echo(json.dumps(answer_of(found), indent=2))
+    else:
+        typer.echo("\n".join(answer_lines(found)))
+
+
+@app.command()
+def status(home: HomeOption = None, storage: StorageOption = None) -> None:
+    """List the studies: how far each is, its best so far, and whether a run is at work on it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    with _store(home, storage) as store:
+        rows = store.studies()
+    if not rows:
+        typer.echo("no studies yet; `search run --dataset digits --trials 40` makes one")
+        return
+    table = Table("study", "dataset", "done", "pruned", "failed", "running", "best", "last run")
+    for row in rows:
+        best_value = "" if row.best is None else f"{100 * row.best:.1f} %"
+        counts = (row.complete, row.pruned, row.failed, row.running)
+        when = "at work now" if row.at_work else f"{row.last_run:%Y-%m-%d %H:%M}" if row.last_run else "never"
+        table.add_row(row.name, row.dataset, *map(str, counts), best_value, when)
+    Console(soft_wrap=True).print(table)
+
+
+@app.command()
+def report(
+    dataset: DatasetOption = None,
+    study: StudyOption = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="[default: reports/ in the home folder]")] = None,
+    home: HomeOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Write a study's report: one HTML file that needs no network."""
+    from dashboards.report import write_report
+
+    with _store(home, storage) as store:
+        found = store.read_study(store.find_study(dataset, study))
+    typer.echo(str(write_report(found, out or Home.at(home).reports / f"{found.name}.html")))
+
+
+@app.command()
+def dashboard(
+    host: Annotated[str, typer.Option(help="Who may connect: 127.0.0.1 is this machine alone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
+    browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
+    home: HomeOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Open Optuna Dashboard on the study database."""
+    from dashboards.optuna_dashboard import serve
+
+    if host not in ("127.0.0.1", "::1", "localhost"):
+        typer.echo(
+            f"warning: {host} lets others connect, and Optuna Dashboard has no password; they can delete studies",
+            err=True,
+        )
+    with _store(home, storage) as store:
+        serve(store.optuna, host=host, port=port, open_browser=browser)
+
+
+def _store(home: Path | None, storage: str | None) -> "Store":
+    from search.database.store import Store
+
+    return Store.open(storage or Home.at(home).storage)
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 an error in words, 2 usage, 130 interrupted."""
+    try:
+        app()
+    except SearchError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What a caller tells the database, and the short form in which it lists its studies."""
+
+import hashlib
+import json
+import os
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import psutil
+
+from objectives.results import Accuracy
+from spaces import Architecture, Block, Setting, Space
+
+RunState = Literal["running", "finished", "interrupted", "failed"]
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What a study is about.
+
+    dataset: its catalog name. dataset_fingerprint, weights_digest: of the images and the network. classes: names.
+    counts: images by "train", "validation", "test". protocol: label → text of all else that two trials must share to
+    be comparable (split and its seed, precision, …). chosen_name: None for one made of the facts.
+    """
+
+    dataset: str
+    dataset_fingerprint: str
+    backbone: str
+    weights_digest: str
+    preset: str
+    space: Space
+    classes: tuple[str, ...]
+    counts: Mapping[str, int]
+    protocol: Mapping[str, str]
+    chosen_name: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """Equal for studies whose trials may stand side by side; 64 hex digits."""
+        parts = [self.dataset, self.dataset_fingerprint, self.backbone, self.weights_digest, self.space.digest()]
+        content = json.dumps([*parts, sorted(self.protocol.items())])
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """The chosen name, or e.g. `digits-bundled-default-1f2e3d4c`."""
+        made = f"{self.dataset}-{self.backbone}-{self.preset}-{self.identity[:8]}"
+        return self.chosen_name or re.sub(r"[^\w.-]+", "-", made).strip("-")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A process at work on a study: this one, where nothing else is said. versions: library → version."""
+
+    workers: int
+    command: str
+    versions: Mapping[str, str]
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    process_started: float = field(default_factory=lambda: psutil.Process().create_time())
+
+
+@dataclass(frozen=True)
+class TrialFacts:
+    """What a trial that has ended cost and counted; the fields are those of `objectives.results.Evaluation`."""
+
+    number: int
+    run_id: int
+    attempt: int
+    setting: Setting
+    validation: Accuracy | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    passes_made: int = 0
+    passes_needed: int = 0
+    details: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """One line of a list of studies. best: validation accuracy in [0, 1]. at_work: a run is alive."""
+
+    name: str
+    dataset: str
+    backbone: str
+    space_size: int
+    created: datetime
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+    best: float | None
+    last_run: datetime | None
+    at_work: bool
+
+
+def architecture_to_dict(architecture: Architecture) -> dict[str, Any]:
+    return asdict(architecture)
+
+
+def architecture_from_dict(values: Mapping[str, Any]) -> Architecture:
+    blocks = tuple(Block(**block) for block in values["blocks"])
+    return Architecture(values["name"], values["image_side"], blocks, tuple(values["alphas_cumprod"]))

@@ -1,0 +1,147 @@
+"""The project's own tables, beside Optuna's in the same database: what Optuna has no place for.
+
+A study here and the Optuna study of the same name are one; a trial here has the number of Optuna's. Optuna holds the
+parameters, the state, the value and the curve of a trial, these tables what it cost and counted.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any, final
+
+from sqlalchemy import JSON, DateTime, Dialect, Double, ForeignKey, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from spaces import Setting
+
+
+@final
+class Moment(TypeDecorator[datetime]):
+    """A time in UTC that stays one: SQLite forgets the time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+@final
+class SettingText(TypeDecorator[Setting]):
+    """A setting as its JSON text, whose order is fixed, so that equal settings are equal to the database."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Setting | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.to_json()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Setting | None:
+        return None if value is None else Setting.from_dict(json.loads(value))
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - as SQLAlchemy wants it
+        datetime: Moment(),
+        Setting: SettingText(),
+        dict[str, Any]: JSON(),
+        list[str]: JSON(),
+        str: String(),
+        float: Double(),
+    }
+
+
+class StudyRow(Base):
+    """name: Optuna's study name. identity: digest of all that makes two studies comparable; see `StudyFacts`."""
+
+    __tablename__ = "search_studies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    identity: Mapped[str]
+    created: Mapped[datetime]
+    dataset: Mapped[str]
+    dataset_fingerprint: Mapped[str]
+    backbone: Mapped[str]
+    weights_digest: Mapped[str]
+    architecture: Mapped[dict[str, Any]]
+    preset: Mapped[str]
+    space: Mapped[dict[str, Any]]
+    space_digest: Mapped[str]
+    space_size: Mapped[int]
+    classes: Mapped[list[str]]
+    counts: Mapped[dict[str, Any]]
+    protocol: Mapped[dict[str, Any]]
+
+
+class RunRow(Base):
+    """One process at work on a study. It is alive while it beats; `ended` and `state` are set when it ends in order.
+
+    process_started: of the pid, seconds since the epoch, since pids are used again.
+    """
+
+    __tablename__ = "search_runs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("search_studies.id"), index=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    process_started: Mapped[float]
+    started: Mapped[datetime]
+    heartbeat: Mapped[datetime]
+    ended: Mapped[datetime | None]
+    state: Mapped[str]
+    workers: Mapped[int]
+    command: Mapped[str]
+    versions: Mapped[dict[str, Any]]
+
+
+class TrialRow(Base):
+    """What a trial cost and counted. finished: see `objectives.results.Trial`."""
+
+    __tablename__ = "search_trials"
+
+    study_id: Mapped[int] = mapped_column(ForeignKey("search_studies.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run_id: Mapped[int] = mapped_column(ForeignKey("search_runs.id"), index=True)
+    attempt: Mapped[int]
+    setting: Mapped[Setting]
+    validation_correct: Mapped[int | None]
+    validation_total: Mapped[int | None]
+    seconds: Mapped[dict[str, Any]]
+    passes_made: Mapped[int]
+    passes_needed: Mapped[int]
+    details: Mapped[dict[str, Any]]
+    finished: Mapped[float]
+
+
+class FinalRow(Base):
+    """A finalist under one seed; see `objectives.results.Final`."""
+
+    __tablename__ = "search_finals"
+    __table_args__ = (UniqueConstraint("study_id", "setting", "seed"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("search_studies.id"))
+    setting: Mapped[Setting]
+    seed: Mapped[int]
+    validation_correct: Mapped[int]
+    validation_total: Mapped[int]
+    test_correct: Mapped[int]
+    test_total: Mapped[int]
+    seconds: Mapped[float]
+    passes_made: Mapped[int]
+    passes_needed: Mapped[int]

@@ -1,0 +1,108 @@
+"""Studies as plain results: Optuna's trials joined with our rows."""
+
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from objectives.results import Accuracy, Final, Study, Trial
+from objectives.results import TrialState as State
+from search.database.facts import StudySummary, architecture_from_dict
+from search.database.models import FinalRow, RunRow, StudyRow, TrialRow
+from search.database.runs import is_alive, now, running_seconds
+from search.suggesting import to_setting
+
+STATES: dict[TrialState, State] = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+
+
+def read_study(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> Study:
+    """trials: of the Optuna study, in order of their numbers."""
+    rows = {each.number: each for each in session.scalars(select(TrialRow).where(TrialRow.study_id == row.id))}
+    finals = session.scalars(select(FinalRow).where(FinalRow.study_id == row.id).order_by(FinalRow.id))
+    runs = session.scalars(select(RunRow).where(RunRow.study_id == row.id).order_by(RunRow.id)).all()
+    return Study(
+        name=row.name,
+        dataset=row.dataset,
+        backbone=row.backbone,
+        architecture=architecture_from_dict(row.architecture),
+        preset=row.preset,
+        space_size=row.space_size,
+        classes=tuple(row.classes),
+        counts=row.counts,
+        provenance=_provenance(row, runs),
+        trials=tuple(_trial(trial, rows.get(trial.number)) for trial in trials if trial.state in STATES),
+        finals=tuple(_final(final) for final in finals),
+        wall_seconds=running_seconds(runs),
+    )
+
+
+def summary(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> StudySummary:
+    runs = session.scalars(select(RunRow).where(RunRow.study_id == row.id)).all()
+    states = [trial.state for trial in trials]
+    moment = now(session)
+    return StudySummary(
+        name=row.name,
+        dataset=row.dataset,
+        backbone=row.backbone,
+        space_size=row.space_size,
+        created=row.created,
+        complete=states.count(TrialState.COMPLETE),
+        pruned=states.count(TrialState.PRUNED),
+        failed=states.count(TrialState.FAIL),
+        running=states.count(TrialState.RUNNING),
+        best=max((trial.values[0] for trial in trials if trial.state == TrialState.COMPLETE), default=None),
+        last_run=max((run.started for run in runs), default=None),
+        at_work=any(is_alive(run, moment) for run in runs),
+    )
+
+
+def _provenance(row: StudyRow, runs: Sequence[RunRow]) -> dict[str, str]:
+    facts = {
+        "dataset fingerprint": row.dataset_fingerprint,
+        "weights digest": row.weights_digest,
+        "space digest": row.space_digest,
+        **row.protocol,
+    }
+    if runs:
+        facts["command"] = runs[-1].command
+        facts["versions"] = ", ".join(f"{library} {version}" for library, version in runs[-1].versions.items())
+    return facts
+
+
+def _trial(trial: FrozenTrial, row: TrialRow | None) -> Trial:
+    setting, state, reason = to_setting(trial.params), STATES[trial.state], trial.user_attrs.get("reason")
+    curve = tuple(sorted(trial.intermediate_values.items()))
+    if row is None or state == "running":
+        return Trial(trial.number, state, setting, reason=reason, curve=curve)
+    counted = state != "failed" and row.validation_correct is not None and row.validation_total is not None
+    return Trial(
+        trial.number,
+        state,
+        setting,
+        validation=Accuracy(row.validation_correct or 0, row.validation_total or 0) if counted else None,
+        reason=reason,
+        finished=row.finished,
+        seconds=row.seconds,
+        passes_made=row.passes_made,
+        passes_needed=row.passes_needed,
+        details=row.details,
+        curve=curve,
+    )
+
+
+def _final(row: FinalRow) -> Final:
+    return Final(
+        setting=row.setting,
+        seed=row.seed,
+        validation=Accuracy(row.validation_correct, row.validation_total),
+        test=Accuracy(row.test_correct, row.test_total),
+        seconds=row.seconds,
+        passes_made=row.passes_made,
+        passes_needed=row.passes_needed,
+    )

@@ -1,0 +1,145 @@
+"""What a person sees while a run goes: a live line on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from objectives.results import Evaluation, Extracted, Final, Study
+from spaces import Setting
+
+PLAIN_SECONDS = 10.0
+RATE_SECONDS = 20.0
+
+
+@dataclass
+class RunProgress:
+    """Counts, rate and best so far; draws them as it is told of events. `trials`: the budget; counts start where the
+    study stands."""
+
+    console: Console
+    trials: int
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    passes_made: int = 0
+    passes_needed: int = 0
+    best: tuple[float, Setting] | None = None
+    _recent: list[tuple[float, int]] = field(default_factory=list)
+    _bar: Progress | None = None
+    _tasks: dict[str, TaskID] = field(default_factory=dict)
+    _printed: float = 0.0
+    _finals: int = 0
+
+    @classmethod
+    def of(cls, console: Console, trials: int, study: Study) -> "RunProgress":
+        """From where the study stands; failures of former runs are not counted."""
+        best = study.complete[0] if study.complete else None
+        return cls(
+            console,
+            trials,
+            complete=study.count("complete"),
+            pruned=study.count("pruned"),
+            best=(best.validation.value, best.setting) if best and best.validation else None,
+        )
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False)
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Draw while the block runs."""
+        if not self.console.is_terminal:
+            yield
+            return
+        columns = (
+            TextColumn("{task.description:<7}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[facts]}"),
+        )
+        with Progress(*columns, console=self.console, refresh_per_second=4) as bar:
+            self._bar = bar
+            self._tasks["trials"] = bar.add_task("trials", total=self.trials, completed=self._finished, facts="")
+            self._tasks["passes"] = bar.add_task("passes", total=None, facts="")
+            self._tasks["finals"] = bar.add_task("finals", total=None, facts="", start=False, visible=False)
+            try:
+                yield
+            finally:
+                self._draw(force=True)
+                self._bar = None
+
+    @property
+    def _finished(self) -> int:
+        return self.complete + self.pruned
+
+    def extracted(self, report: Extracted) -> None:
+        self.passes_made += report.made
+        self._recent.append((time.monotonic(), report.made))
+        self._draw(passes=f"{self._rate():.0f} images/s  {report.done:,}/{report.total:,} of this setting")
+
+    def trial_ended(self, setting: Setting, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+        setattr(self, state, getattr(self, state) + 1)
+        if evaluation is not None:
+            self.passes_needed += evaluation.passes_needed
+            if self.best is None or evaluation.validation.value > self.best[0]:
+                self.best = (evaluation.validation.value, setting)
+        if state == "failed":
+            self.say(f"failed: {setting}: {reason}")
+        self._draw()
+
+    def expect_finals(self, count: int) -> None:
+        """The trials are done, and `count` re-evaluations of finalists follow."""
+        self._draw(force=True)
+        if count and self._bar is not None:
+            self._bar.update(self._tasks["finals"], total=count, visible=True)
+            self._bar.start_task(self._tasks["finals"])
+        elif count:
+            self.say(f"re-evaluating and testing the finalists: {count} fits")
+
+    def final_ended(self, final: Final) -> None:
+        self.passes_made += final.passes_made
+        if self._bar is not None:
+            self._bar.advance(self._tasks["finals"])
+        else:
+            self._finals += 1
+            if time.monotonic() - self._printed > PLAIN_SECONDS:
+                self._printed = time.monotonic()
+                self.say(f"final {self._finals}: {final.setting}, validation {100 * final.validation.value:.1f} %")
+
+    def _rate(self) -> float:
+        """Passes a second over the last while, all workers together."""
+        now = time.monotonic()
+        self._recent = [(at, made) for at, made in self._recent if now - at < RATE_SECONDS]
+        if len(self._recent) < 2:
+            return 0.0
+        return sum(made for _, made in self._recent[1:]) / max(self._recent[-1][0] - self._recent[0][0], 1e-3)
+
+    def _facts(self) -> str:
+        facts = f"{self.complete} done, {self.pruned} pruned, {self.failed} failed"
+        if self.best:
+            facts += f"; best {100 * self.best[0]:.1f} % at {self.best[1]}"
+        return facts
+
+    def _draw(self, passes: str | None = None, force: bool = False) -> None:
+        if self._bar is not None:
+            self._bar.update(self._tasks["trials"], completed=self._finished, facts=self._facts())
+            if passes:
+                self._bar.update(self._tasks["passes"], completed=self.passes_made, facts=passes)
+        elif force or time.monotonic() - self._printed > PLAIN_SECONDS:
+            self._printed = time.monotonic()
+            rate = f"; {self.passes_made:,} passes made" + (f" ({self._rate():.0f} images/s)" if self._rate() else "")
+            self.say(f"trial {self._finished}/{self.trials}: {self._facts()}{rate}")

@@ -1,0 +1,345 @@
+"""Ray: trials and finals on whatever the machine, or a cluster, has. The study database is the only state.
+
+Ray Tune executes; what to try, when to stop a trial and when to stop altogether is decided by the `StudyDriver`, to
+which the searcher and the scheduler here only pass messages. Workers never touch the database.
+"""
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
+
+from objectives.results import Epoch, Evaluation, Extracted, Final
+from search.studying import Asked, Finished, StudyDriver, Wait
+from spaces import SearchError, Setting
+
+STALL_SECONDS = 600
+WAIT_SECONDS = 0.2
+
+
+class BuildsProbes(Protocol):
+    """`objectives.probe.ProbeSpec`, or three lines in a test."""
+
+    def build(self, threads: int) -> Any:
+        """A callable `probe(setting)` that yields reports, with a `finalise(setting, seed)` that ends in a Final."""
+        ...
+
+
+class Listener(Protocol):
+    """Whoever shows what happens."""
+
+    def extracted(self, report: Extracted) -> None: ...
+
+    def trial_ended(self, setting: Setting, state: str, evaluation: Evaluation | None, reason: str | None) -> None: ...
+
+    def final_ended(self, final: Final) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """workers: trials at a time. cpus, gpus: of each (gpus may be a fraction). address: of a running cluster."""
+
+    workers: int
+    cpus: int = 1
+    gpus: float = 0.0
+    address: str | None = None
+
+
+@contextmanager
+def ray_session(resources: Resources) -> Iterator[None]:
+    """A private Ray on this machine, its temporary folder removed at the end, or a connection to a cluster."""
+    folder = Path(tempfile.mkdtemp(prefix="search-ray-"))
+    if resources.address is None:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    private = {
+        "num_cpus": max(resources.workers * resources.cpus, 1),
+        "include_dashboard": False,
+        "_temp_dir": str(folder),
+    }
+    try:
+        ray.init(
+            address=resources.address or "local",
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            **({} if resources.address else private),
+        )
+        yield
+    except ConnectionError as error:
+        raise SearchError(f"no Ray cluster answers at {resources.address}: {error}") from error
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_trials(driver: StudyDriver, spec: BuildsProbes, resources: Resources, listener: Listener) -> str:
+    """Run trials until the driver says that the study is finished; returns its reason.
+
+    Raises KeyboardInterrupt after Ctrl-C or SIGTERM, and the SearchError of a trial whose cause would fail all others.
+    """
+    conductor = _Conductor(driver, listener)
+    folder = Path(tempfile.mkdtemp(prefix="search-tune-"))
+    trainable = tune.with_resources(
+        tune.with_parameters(_trial, spec=spec, threads=resources.cpus),
+        {"cpu": resources.cpus, "gpu": resources.gpus},
+    )
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=_StudySearcher(conductor),
+            scheduler=_StudyScheduler(conductor),
+            num_samples=-1,
+            max_concurrent_trials=resources.workers,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name=f"run-{secrets.token_hex(4)}",
+            storage_path=str(folder),
+            stop=_StopWhenTold(conductor),
+            failure_config=tune.FailureConfig(max_failures=0),
+            verbose=0,
+        ),
+    )
+    try:
+        with conductor.listening_to_signals():
+            tuner.fit()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    conductor.conclude()
+    return conductor.finished or "stopped"
+
+
+def run_finals(
+    wanted: Sequence[tuple[Setting, int]], spec: BuildsProbes, resources: Resources, listener: Listener
+) -> Iterator[Final]:
+    """Finals of (setting, seed) pairs as they come, workers reused so that the network stays loaded."""
+    remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=1)(_final)
+    shared = ray.put(spec)
+    pending = [remote.remote(shared, setting, seed, resources.cpus) for setting, seed in wanted]
+    while pending:
+        done, pending = ray.wait(pending, num_returns=1)
+        outcome = ray.get(done[0])
+        if isinstance(outcome, SearchError):
+            raise outcome
+        listener.final_ended(outcome)
+        yield outcome
+
+
+# In the workers ----------------------------------------------------------------------------------------------------
+
+_probe: Any = None
+
+
+def _probe_of(spec: BuildsProbes, threads: int) -> Any:
+    """One probe a process: with reused actors the network and its features stay loaded between trials."""
+    global _probe  # noqa: PLW0603
+    if _probe is None:
+        _probe = spec.build(threads)
+    return _probe
+
+
+def _trial(config: dict[str, Any], spec: BuildsProbes, threads: int) -> None:
+    """Forward each report to Tune. A failure is reported, not raised: raising would cost the actor and its network."""
+    try:
+        for report in _probe_of(spec, threads)(Setting.from_dict(config["setting"])):
+            tune.report({"report": report})
+    except SearchError as error:
+        tune.report({"cause": error})
+    except Exception as error:  # whatever went wrong is the trial's result
+        logging.getLogger(__name__).warning("trial failed:\n%s", traceback.format_exc())
+        tune.report({"error": f"{type(error).__name__}: {error}".splitlines()[0]})
+
+
+def _final(spec: BuildsProbes, setting: Setting, seed: int, threads: int) -> Final | SearchError:
+    try:
+        *_, final = _probe_of(spec, threads).finalise(setting, seed)
+    except SearchError as error:
+        return error
+    assert isinstance(final, Final)
+    return final
+
+
+# In the driver -----------------------------------------------------------------------------------------------------
+
+
+class _Conductor:
+    """Passes messages between Tune and the driver. Nothing here raises into Tune, which would end the run unexplained:
+    an error is kept, the run stops, and `conclude` raises it."""
+
+    def __init__(self, driver: StudyDriver, listener: Listener) -> None:
+        self.driver = driver
+        self.listener = listener
+        self.live: dict[str, Asked] = {}
+        self.finished: str | None = None
+        self.error: BaseException | None = None
+        self.last_event = time.monotonic()
+        self._wait_until = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles whatever it is given, for a restore that is never made: nothing is kept there."""
+        return {}
+
+    def ask(self, trial_id: str) -> Asked | Wait | Finished:
+        if self.error or self.finished:
+            return Finished(self.finished or "stopped")
+        if time.monotonic() < self._wait_until:
+            return Wait()
+        answer: Asked | Wait | Finished = Finished("stopped")
+        with self._keeping_errors():
+            answer = self.driver.ask()
+        if isinstance(answer, Asked):
+            self.live[trial_id] = answer
+        elif isinstance(answer, Wait):
+            self._wait_until = time.monotonic() + WAIT_SECONDS
+        else:
+            self.finished = answer.reason
+        return answer
+
+    def hear(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Take one report; True where the trial shall stop."""
+        asked = self.live.get(trial_id)
+        if asked is None:
+            return True
+        report = result.get("report")
+        if isinstance(report, Extracted):
+            self.listener.extracted(report)
+        elif isinstance(report, Epoch):
+            with self._keeping_errors():
+                if self.driver.report(asked.number, report.number, report.validation.value):
+                    self._end(trial_id, "pruned", reason=f"pruned after epoch {report.number}")
+                    return True
+        elif isinstance(report, Evaluation):
+            self._end(trial_id, "complete", report)
+        elif "cause" in result:  # it would fail every other trial too: the run ends, and the next asks this one again
+            self.error = self.error or result["cause"]
+        elif "error" in result:
+            self._end(trial_id, "failed", reason=result["error"])
+        return self.error is not None
+
+    def lost(self, trial_id: str, reason: str) -> None:
+        """The trial ended without a last report: its process died or was stopped."""
+        if trial_id in self.live and self.error is None:
+            self._end(trial_id, "failed", reason=reason)
+
+    def _end(self, trial_id: str, state: str, evaluation: Evaluation | None = None, reason: str | None = None) -> None:
+        asked = self.live.pop(trial_id)
+        with self._keeping_errors():
+            if state == "complete" and evaluation is not None:
+                self.driver.complete(asked.number, evaluation)
+            elif state == "pruned":
+                self.driver.prune(asked.number, None)
+            else:
+                self.driver.fail(asked.number, reason or "no reason given")
+        self.listener.trial_ended(asked.setting, state, evaluation, reason)
+
+    @contextmanager
+    def _keeping_errors(self) -> Iterator[None]:
+        self.last_event = time.monotonic()
+        try:
+            yield
+        except Exception as error:
+            self.error = self.error or error
+
+    @property
+    def stop(self) -> bool:
+        """A run in which nothing runs and nothing happens is stuck; it ends rather than hangs."""
+        if not self.live and not self.finished and time.monotonic() - self.last_event > STALL_SECONDS:
+            self.error = self.error or SearchError(f"nothing happened for {STALL_SECONDS} s; type the command again")
+        return self.error is not None
+
+    @contextmanager
+    def listening_to_signals(self) -> Iterator[None]:
+        """The first Ctrl-C or SIGTERM ends the run in good order; the second is Python's own."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def on_signal(number: int, _frame: object) -> None:
+            signal.signal(number, before[signal.Signals(number)])
+            self.error = self.error or KeyboardInterrupt()
+
+        for number in before:
+            signal.signal(number, on_signal)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def conclude(self) -> None:
+        """Raise what ended the run early, after giving up the trials in flight for the next run to ask again."""
+        if self.error is not None:
+            self.driver.abandon()
+            raise self.error
+
+
+class _StudySearcher(Searcher):  # type: ignore[misc]
+    def __init__(self, conductor: _Conductor) -> None:
+        super().__init__(metric="report", mode="max")
+        self._conductor = conductor
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        answer = self._conductor.ask(trial_id)
+        if isinstance(answer, Asked):
+            return {"setting": answer.setting.to_dict()}
+        finished: str = Searcher.FINISHED
+        return None if isinstance(answer, Wait) else finished
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self._conductor.lost(trial_id, "the worker process died" if error else "the trial ended without a result")
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study database is the only state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the study database is the only state."""
+
+
+class _StudyScheduler(FIFOScheduler):  # type: ignore[misc]
+    def __init__(self, conductor: _Conductor) -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        stop = self._conductor.hear(trial.trial_id, result)
+        decision: str = self.STOP if stop else self.CONTINUE
+        return decision
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        cause = trial.get_pickled_error() or trial.get_error()
+        last_line = (str(cause).strip().splitlines() or ["unknown"])[-1] if cause else "unknown"
+        self._conductor.lost(trial.trial_id, f"the worker process died: {last_line}")
+
+
+class _StopWhenTold(Stopper):  # type: ignore[misc]
+    def __init__(self, conductor: _Conductor) -> None:
+        self._conductor = conductor
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._conductor.stop

@@ -1,0 +1,184 @@
+"""One run from its options to its report: the whole product in the order in which it happens."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.answers import answer_lines
+from search.home import Home
+from spaces import PRESETS, Architecture, Setting, Space, UnknownNameError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from objectives.results import Study
+    from search.database.facts import RunState
+    from search.database.store import Store
+    from search.running import Resources
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What `search run` takes; every field as its option says. narrowing: dimension → values, None leaves it."""
+
+    dataset: str
+    home: Home
+    data_root: Path | None = None
+    trials: int = 100
+    backbone: str = "bundled"
+    space: str = "default"
+    narrowing: Mapping[str, Sequence[Any] | None] = field(default_factory=dict)
+    sampler: str = "tpe"
+    seed: int = 0
+    validation_fraction: float = 0.2
+    finalists: int = 3
+    final_seeds: int = 5
+    workers: int | None = None
+    gpus_per_trial: float | None = None
+    precision: str = "float32"
+    skip_unreadable: bool = False
+    ray_address: str | None = None
+    storage: str | None = None
+    command: str = ""
+
+
+def run_search(options: RunOptions, console: "Console") -> "Study":
+    """Search until the study has `options.trials` finished trials, test the finalists, write the report.
+
+    Everything is checked before anything is written. Raises SearchError in words, and KeyboardInterrupt after Ctrl-C or
+    SIGTERM; then the same options go on where this run stopped.
+    """
+    from objectives.backbones.catalog import load_backbone
+    from objectives.datasets.catalog import load_dataset
+    from objectives.datasets.splits import split
+    from objectives.probe import ProbeSpec
+    from search.database.facts import RunFacts, StudyFacts
+    from search.database.store import Store
+    from search.progress import RunProgress
+    from search.running import ray_session, run_finals, run_trials
+    from search.studying import StudyDriver, beating
+    from search.suggesting import sampler_named
+
+    proposer = sampler_named(options.sampler, options.seed)
+    resources = resources_of(options)
+    dataset = load_dataset(options.dataset, options.data_root, skip_unreadable=options.skip_unreadable)
+    backbone = load_backbone(options.backbone, precision=options.precision)
+    space = space_of(options, backbone.architecture)
+    parts = split(dataset, options.seed, options.validation_fraction)
+    counts = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
+    facts = StudyFacts(
+        dataset=options.dataset,
+        dataset_fingerprint=dataset.fingerprint,
+        backbone=Path(options.backbone).name,
+        weights_digest=backbone.digest,
+        preset=preset_of(options),
+        space=space,
+        classes=dataset.classes,
+        counts=counts,
+        protocol={
+            "seed": str(options.seed),
+            "validation fraction": str(options.validation_fraction),
+            "split fingerprint": parts.fingerprint,
+            "precision": options.precision,
+        },
+    )
+    spec = ProbeSpec(
+        dataset=dataset,
+        backbone=options.backbone,
+        precision=options.precision,
+        cache=options.home.cache,
+        grids={block: space.grid_at(block) for block in space.blocks},
+        seed=options.seed,
+        validation_fraction=options.validation_fraction,
+    )
+    console.print(
+        f"{options.dataset}: {len(dataset):,} images of {len(dataset.classes)} classes ({counts['train']:,} train, "
+        f"{counts['validation']:,} validation, {counts['test']:,} test)"
+        + (f"; {len(dataset.skipped):,} unreadable files left out" if dataset.skipped else ""),
+        highlight=False,
+    )
+    with Store.open(options.storage or options.home.storage) as store:
+        name = store.ensure_study(facts)
+        console.print(f"study {name}: {len(space):,} settings, {resources.workers} workers", highlight=False)
+        run_id = store.begin_run(name, RunFacts(resources.workers, options.command, library_versions()))
+        state: RunState = "failed"
+        try:
+            driver = StudyDriver(store, name, space, proposer, seed=options.seed, budget=options.trials, run_id=run_id)
+            driver.reconcile()
+            before = store.read_study(name)
+            progress = RunProgress.of(console, options.trials, before)
+            with beating(store, run_id), ray_session(resources), progress.showing():
+                reason = run_trials(driver, spec, resources, progress)
+                wanted = missing_finals(store.read_study(name), options)
+                progress.expect_finals(len(wanted))
+                for final in run_finals(wanted, spec, resources, progress):
+                    store.record_final(name, final)
+            state = "finished"
+        except KeyboardInterrupt:
+            state = "interrupted"
+            raise
+        finally:
+            store.end_run(run_id, state)
+        study = store.read_study(name)
+        report = publish(study, store, options.home)
+    console.print(f"{reason}\n", highlight=False)
+    console.print("\n".join([*answer_lines(study), f"report      {report}"]), highlight=False, markup=False)
+    return study
+
+
+def missing_finals(study: "Study", options: RunOptions) -> list[tuple[Setting, int]]:
+    """(setting, seed) of the best complete trials not yet re-evaluated; the seeds differ from the search's."""
+    best = [trial.setting for trial in study.complete[: options.finalists]]
+    seeds = range(options.seed + 1, options.seed + 1 + options.final_seeds)
+    done = {(final.setting, final.seed) for final in study.finals}
+    return [(setting, seed) for setting in best for seed in seeds if (setting, seed) not in done]
+
+
+def publish(study: "Study", store: "Store", home: Home) -> Path:
+    """Write the report, and show the same figures in Optuna Dashboard."""
+    from dashboards.optuna_dashboard import publish as show
+    from dashboards.report import write_report
+
+    report = write_report(study, home.reports / f"{study.name}.html")
+    show(store.load(study.name), study, report)
+    return report
+
+
+def resources_of(options: RunOptions) -> "Resources":
+    """What was asked for; by default a worker a GPU, or where there is none a worker a core."""
+    from objectives.probe import gpu_count
+    from search.running import Resources
+
+    cores, gpus = os.cpu_count() or 1, gpu_count()
+    each = options.gpus_per_trial
+    workers = options.workers or (int(gpus / each) if gpus and each else gpus or cores)
+    if each is None:
+        each = gpus / workers if gpus and not options.ray_address else 0.0
+    return Resources(max(workers, 1), max(cores // max(workers, 1), 1), each, options.ray_address)
+
+
+def preset_of(options: RunOptions) -> str:
+    """What a person calls the space: the preset's or file's name, and whether it was narrowed further."""
+    name = Path(options.space).stem
+    return f"{name} narrowed" if any(values is not None for values in options.narrowing.values()) else name
+
+
+def library_versions() -> dict[str, str]:
+    """Of everything that a result depends on."""
+    libraries = ("diffusion-feature-search", "torch", "diffusers", "optuna", "ray", "scikit-learn", "numpy", "pillow")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in libraries}}
+
+
+def space_of(options: RunOptions, architecture: Architecture) -> Space:
+    """The preset or the TOML file, narrowed by what was named."""
+    if options.space in PRESETS:
+        space = PRESETS[options.space](architecture)
+    elif options.space.endswith(".toml"):
+        space = PRESETS["default"](architecture).narrow_from_file(Path(options.space))
+    else:
+        raise UnknownNameError("space", options.space, [*PRESETS, "a .toml file"])
+    return space.narrow(**options.narrowing)

@@ -1,0 +1,270 @@
+"""Which trial next, and when to stop: the rules of a study, in the open database and with neither Ray nor torch.
+
+All state is in the database. Any number of drivers, one a run, may work on one study; one that is killed leaves trials
+RUNNING, which the others, or the next to start, see and put right.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.pruners import BasePruner, MedianPruner
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from objectives.results import Evaluation
+from search.database.facts import TrialFacts
+from search.database.store import Store
+from search.suggesting import Proposer, distributions, to_params, to_setting
+from spaces import Setting, Space, StorageError
+
+HEARTBEAT_SECONDS = 10.0
+MAX_ATTEMPTS = 3
+MAX_FAILURES = 10
+MAX_REASON = 500
+
+# User attributes of a trial. `interrupted` says that it did not fail by itself: STOPPED in good order, or LOST with the
+# process that ran it, which the setting may have been the cause of.
+RUN, ATTEMPT, REASON, INTERRUPTED = "run", "attempt", "reason", "interrupted"
+STOPPED, LOST = "stopped", "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A trial to run: its number in the study and its setting; attempt 1 unless it was interrupted before."""
+
+    number: int
+    setting: Setting
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing now: the trials that run would fill the budget, but one may fail. Ask again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Nothing any more, and why, in words."""
+
+    reason: str
+
+
+def default_pruner() -> BasePruner:
+    """Stop a trial that from its third epoch on stays below the median of at least five others at the same epoch.
+
+    Heads that are fitted at once report no epochs: they are not pruned, and do not count as others.
+    """
+    return MedianPruner(n_startup_trials=0, n_warmup_steps=3, n_min_trials=5)
+
+
+@final
+class StudyDriver:
+    """Asks and tells the trials of one run of a study, from any one thread at a time.
+
+    budget: finished (complete or pruned) trials that the study shall have, of all runs together.
+    run_id: of `Store.begin_run`; someone must keep it beating, as `beating` does.
+    Every method raises StorageError where the database cannot be used.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        study: str,
+        space: Space,
+        proposer: Proposer,
+        *,
+        seed: int,
+        budget: int,
+        run_id: int,
+        pruner: BasePruner | None = None,
+    ) -> None:
+        self.store = store
+        self.name = study
+        self.space = space
+        self.proposer = proposer
+        self.seed = seed
+        self.budget = budget
+        self.run_id = run_id
+        self.pruner = pruner or default_pruner()
+        self.study = store.load(study)
+        self._study_id = store.optuna.get_study_id_from_name(study)
+        self._space_digest = space.digest()
+        self._asked: dict[int, TrialFacts] = {}
+        self._settings: dict[int, Setting] = {}
+        self._failures = 0
+        self._last_failure = ""
+
+    def ask(self) -> Asked | Wait | Finished:
+        """The next trial, which exists in the database from now on, or why there is none."""
+        if self._failures > MAX_FAILURES:
+            return Finished(
+                f"{self._failures} trials failed with none succeeding between; the last: {self._last_failure}"
+            )
+        with self.store.exclusive(self.name):
+            trials = self._reconciled()
+            finished = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
+            running = sum(trial.state == TrialState.RUNNING for trial in trials)
+            if finished >= self.budget:
+                return Finished(f"the study has {finished} finished trials, of {self.budget} asked for")
+            if finished + running >= self.budget:
+                return Wait()
+            setting, attempt = self._next(trials)
+            if setting is None:
+                return Wait() if running else Finished(f"all {len(self.space)} settings of the space have been tried")
+            return Asked(self._create(setting, attempt), setting, attempt)
+
+    def reconcile(self) -> None:
+        """Tell the RUNNING trials of runs that are no more as failed, so that their settings are asked again."""
+        with self.store.exclusive(self.name):
+            self._reconciled()
+
+    def report(self, number: int, epoch: int, value: float) -> bool:
+        """Keep the validation accuracy after an epoch, 1-based; True where the trial is not worth going on with."""
+        storage = self.store.optuna
+        with self.store.address.errors():
+            trial_id = storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+            try:
+                storage.set_trial_intermediate_value(trial_id, epoch, value)
+            except UpdateFinishedTrialError:
+                return True
+            return self.pruner.prune(self.study, storage.get_trial(trial_id))
+
+    def complete(self, number: int, evaluation: Evaluation) -> None:
+        self._failures = 0
+        self._end(number, TrialState.COMPLETE, evaluation)
+
+    def prune(self, number: int, evaluation: Evaluation | None = None) -> None:
+        """The trial was stopped early; it counts as finished."""
+        self._failures = 0
+        self._end(number, TrialState.PRUNED, evaluation, {REASON: "pruned: behind other trials at the same epoch"})
+
+    def fail(self, number: int, reason: str) -> None:
+        """The trial failed by itself; its setting is not tried again."""
+        self._failures += 1
+        self._last_failure = " ".join(reason.split())[:MAX_REASON] or "no reason given"
+        self._end(number, TrialState.FAIL, None, {REASON: self._last_failure})
+
+    def abandon(self) -> None:
+        """Give up the trials of this run that still run; whoever goes on with the study asks their settings first."""
+        for number in list(self._asked):
+            attributes = {REASON: "interrupted: the run was stopped", INTERRUPTED: STOPPED}
+            self._end(number, TrialState.FAIL, None, attributes)
+
+    def _end(
+        self, number: int, state: TrialState, evaluation: Evaluation | None, attributes: Mapping[str, Any] | None = None
+    ) -> None:
+        """Facts first, then the state, after which a trial is frozen. A trial that has ended already stays as it is."""
+        facts = self._asked.get(number)
+        if facts is None:
+            return
+        value = evaluation.validation.value if evaluation and state == TrialState.COMPLETE else None
+        if evaluation:
+            facts = replace(
+                facts,
+                validation=evaluation.validation,
+                seconds=evaluation.seconds,
+                passes_made=evaluation.passes_made,
+                passes_needed=evaluation.passes_needed,
+                details=evaluation.details,
+            )
+        if self._annotate(number, {**_readable(evaluation), **(attributes or {})}):
+            self.store.record_trial(self.name, facts)
+            with self.store.address.errors():
+                self.study.tell(number, value, state=state, skip_if_finished=True)
+        del self._asked[number]
+
+    def _annotate(self, number: int, attributes: Mapping[str, Any]) -> bool:
+        """Write user attributes; False where another driver took this run for dead and has ended the trial."""
+        storage = self.store.optuna
+        with self.store.address.errors():
+            trial_id = storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+            try:
+                for name, value in attributes.items():
+                    storage.set_trial_user_attr(trial_id, name, value)
+            except UpdateFinishedTrialError:
+                return False
+        return True
+
+    def _reconciled(self) -> list[FrozenTrial]:
+        """The study's trials, after those whose run is no more were told as failed."""
+        trials = self.store.trials(self.name)
+        foreign = [t for t in trials if t.state == TrialState.RUNNING and t.user_attrs.get(RUN) != self.run_id]
+        live = self.store.live_runs(self.name) if foreign else frozenset()
+        lost = [trial for trial in foreign if trial.user_attrs.get(RUN) not in live]
+        for trial in lost:
+            attributes = {REASON: "interrupted: the process that ran it is gone", INTERRUPTED: LOST}
+            if self._annotate(trial.number, attributes):
+                with self.store.address.errors():
+                    self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+        return self.store.trials(self.name) if lost else trials
+
+    def _next(self, trials: Sequence[FrozenTrial]) -> tuple[Setting | None, int]:
+        """An interrupted setting first, the one that has waited longest; else what the proposer says."""
+        taken: set[Setting] = set()
+        interrupted: dict[Setting, list[str]] = {}
+        for trial in trials:
+            setting = self._setting(trial)
+            if trial.state == TrialState.FAIL and INTERRUPTED in trial.user_attrs:
+                interrupted.setdefault(setting, []).append(trial.user_attrs[INTERRUPTED])
+            else:
+                taken.add(setting)
+        for setting, ways in interrupted.items():
+            if setting not in taken and ways.count(LOST) < MAX_ATTEMPTS:
+                return setting, len(ways) + 1
+        return self.proposer.propose(trials, self.space, taken | interrupted.keys()), 1
+
+    def _setting(self, trial: FrozenTrial) -> Setting:
+        if trial.number not in self._settings:
+            self._settings[trial.number] = to_setting(trial.params)
+        return self._settings[trial.number]
+
+    def _create(self, setting: Setting, attempt: int) -> int:
+        """In one transaction: a trial is never there without its parameters or its run."""
+        template = create_trial(
+            state=TrialState.RUNNING,
+            params=to_params(setting),
+            distributions=distributions(self.space, setting),
+            user_attrs={RUN: self.run_id, ATTEMPT: attempt, "seed": self.seed, "space digest": self._space_digest},
+        )
+        with self.store.address.errors():
+            trial_id = self.store.optuna.create_new_trial(self._study_id, template)
+            number = self.store.optuna.get_trial_number_from_id(trial_id)
+        self._asked[number] = TrialFacts(number, self.run_id, attempt, setting)
+        return number
+
+
+def _readable(evaluation: Evaluation | None) -> dict[str, Any]:
+    """For whoever opens a trial in Optuna Dashboard."""
+    if evaluation is None:
+        return {}
+    return {
+        "validation": f"{evaluation.validation.correct} of {evaluation.validation.total} images",
+        "seconds": {phase: round(seconds, 3) for phase, seconds in evaluation.seconds.items()},
+        "passes": {"made": evaluation.passes_made, "needed": evaluation.passes_needed},
+        **evaluation.details,
+    }
+
+
+@contextmanager
+def beating(store: Store, run_id: int, every: float = HEARTBEAT_SECONDS) -> Iterator[None]:
+    """Keep a run alive from a thread of its own. A beat that fails is logged, and the next may succeed."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(every):
+            try:
+                store.beat(run_id)
+            except StorageError as error:
+                logging.getLogger(__name__).warning("no heartbeat: %s", error)
+
+    thread = threading.Thread(target=beat, name=f"heartbeat of run {run_id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,289 @@
+"""Which setting next: Optuna's samplers, random and grid, behind one question. The only file with Optuna samplers.
+
+A proposal depends on nothing but the seed, the trials so far and what is taken, so that a study killed and started
+again goes on exactly as it would have, and never repeats itself.
+"""
+
+import math
+import random
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any, ClassVar, Protocol, final
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, TPESampler
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from spaces import Choice, Setting, Space, UnknownNameError
+
+Params = dict[str, Any]
+
+
+class Proposer(Protocol):
+    def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
+        """An untaken setting of the space, or None where every one is taken.
+
+        trials: all of the study's, in order of their numbers, parameters as `to_params` gives them.
+        taken: a set; settings that must not come again.
+        """
+        ...
+
+
+def to_params(setting: Setting) -> Params:
+    """A setting as Optuna stores and its dashboard shows it; a head's options carry its name, as in `mlp.width`."""
+    core = {name: getattr(setting, name) for name in ("timestep", "block", "pool", "draws", "head")}
+    return core | {f"{setting.head}.{name}": value for name, value in setting.options}
+
+
+def to_setting(params: Mapping[str, Any]) -> Setting:
+    """The inverse of `to_params`; options of other heads are ignored."""
+    head = params["head"]
+    options = [(name.split(".", 1)[1], value) for name, value in params.items() if name.startswith(f"{head}.")]
+    return Setting(params["timestep"], params["block"], params["pool"], head, params["draws"], tuple(options))
+
+
+def distributions(space: Space, setting: Setting) -> dict[str, BaseDistribution]:
+    """Of every parameter that the setting has: the space's own values, one of which may be the only one."""
+    choices = {_param(choice): CategoricalDistribution(choice.values) for choice in space.dimensions}
+    return {name: choices[name] for name in to_params(setting)}
+
+
+def _param(choice: Choice) -> str:
+    return f"{choice.head}.{choice.name}" if choice.head else choice.name
+
+
+@lru_cache(maxsize=4)
+def _settings(space: Space) -> tuple[Setting, ...]:
+    return tuple(space.settings())
+
+
+def _random_untaken(space: Space, taken: Collection[Setting], generator: random.Random) -> Setting | None:
+    """Uniform over the untaken: by rejection while most are free, by listing them at the end."""
+    settings = _settings(space)
+    for setting in generator.choices(settings, k=64):
+        if setting not in taken:
+            return setting
+    free = [setting for setting in settings if setting not in taken]
+    return generator.choice(free) if free else None
+
+
+def _generator(seed: int, trials: Sequence[FrozenTrial]) -> random.Random:
+    return random.Random(f"{seed}/{len(trials)}")
+
+
+@final
+@dataclass(frozen=True)
+class RandomProposer:
+    """Uniform over what is untaken."""
+
+    seed: int
+
+    def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
+        return _random_untaken(space, taken, _generator(self.seed, trials))
+
+
+@final
+@dataclass(frozen=True)
+class GridProposer:
+    """The first untaken, in the order of `Space.settings`."""
+
+    seed: int
+
+    def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
+        return next((setting for setting in _settings(space) if setting not in taken), None)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """A dimension as a sampler sees it: a line where its values are ordered, else a bag of names.
+
+    On the line a timestep lies at its log-SNR, a block at its number and every other number at its logarithm, so that
+    a sampler can learn that block 19 is next to block 20. Optuna's categorical parameters know no order.
+    """
+
+    values: tuple[Any, ...]
+    positions: tuple[float, ...] | None
+
+    @classmethod
+    def of(cls, choice: Choice, space: Space) -> "_Axis":
+        if any(isinstance(value, str) for value in choice.values):
+            return cls(choice.values, None)
+        positions: dict[str, Callable[[Any], float]] = {"timestep": space.architecture.log_snr, "block": float}
+        position = positions.get(choice.name, math.log)
+        return cls(choice.values, tuple(position(value) for value in choice.values))
+
+    @cached_property
+    def distribution(self) -> BaseDistribution:
+        """Half a gap wider than the outermost values, which else would own half a cell."""
+        if self.positions is None:
+            return CategoricalDistribution(self.values)
+        line = sorted(self.positions)
+        return FloatDistribution(line[0] - (line[1] - line[0]) / 2, line[-1] + (line[-1] - line[-2]) / 2)
+
+    def encode(self, value: Any) -> Any:
+        return value if self.positions is None else self.positions[self.values.index(value)]
+
+    def decode(self, sampled: Any) -> Any:
+        if self.positions is None:
+            return sampled
+        nearest = min(range(len(self.values)), key=lambda i: abs(self.positions[i] - sampled))  # type: ignore[index]
+        return self.values[nearest]
+
+
+@final
+@dataclass
+class _Mirror:
+    """The study's trials in memory, in the coordinates of `_Axis`, for a sampler to look at.
+
+    Samplers write to the storage they are given, even for a trial that is never run: TPE shares the parameters of its
+    running trials, QMC counts its points. Here that costs nothing and leaves no trace in the study database.
+
+    filled: every trial has every parameter, those of other heads at their first value, as GP and QMC want it. Else the
+    options of a head are a group of their own, sampled after the head and learnt from its trials alone.
+    """
+
+    space: Space
+    filled: bool
+    storage: InMemoryStorage = field(default_factory=InMemoryStorage)
+    mirrored: dict[int, int] = field(default_factory=dict)
+    running: set[int] = field(default_factory=set)
+    NAME: ClassVar[str] = "mirror"
+
+    def __post_init__(self) -> None:
+        self.study_id = self.storage.create_new_study([StudyDirection.MAXIMIZE], self.NAME)
+        # Suggestions are made for this trial, which waits for ever: no sampler takes it for one of the study's.
+        self.blank_id = self.storage.create_new_trial(self.study_id, create_trial(state=TrialState.WAITING))
+        self.fixed = {_param(choice): choice.values[0] for choice in self.space.dimensions}
+        self.axes: dict[str, _Axis] = {}
+        self.shared: dict[str, _Axis] = {}
+        self.own: dict[str, dict[str, _Axis]] = {}
+        for choice in self.space.dimensions:
+            if len(choice.values) > 1:
+                apart = choice.head is not None and not self.filled
+                group = self.own.setdefault(str(choice.head), {}) if apart else self.shared
+                group[_param(choice)] = self.axes[_param(choice)] = _Axis.of(choice, self.space)
+
+    def update(self, trials: Sequence[FrozenTrial]) -> None:
+        for trial in trials:
+            if trial.number in self.running and trial.state.is_finished():
+                self._finish(trial)
+            elif trial.number not in self.mirrored and trial.state != TrialState.FAIL:
+                self._add(trial)
+
+    def _add(self, trial: FrozenTrial) -> None:
+        params = self.fixed | trial.params if self.filled else trial.params
+        axes = {name: axis for name, axis in self.axes.items() if name in params}
+        template = create_trial(
+            state=trial.state,
+            values=trial.values,
+            params={name: axis.encode(params[name]) for name, axis in axes.items()},
+            distributions={name: axis.distribution for name, axis in axes.items()},
+            intermediate_values=trial.intermediate_values,
+        )
+        self.mirrored[trial.number] = self.storage.create_new_trial(self.study_id, template)
+        if not trial.state.is_finished():
+            self.running.add(trial.number)
+
+    def _finish(self, trial: FrozenTrial) -> None:
+        mirrored = self.mirrored[trial.number]
+        for step, value in trial.intermediate_values.items():
+            self.storage.set_trial_intermediate_value(mirrored, step, value)
+        self.storage.set_trial_state_values(mirrored, trial.state, trial.values)
+        self.running.remove(trial.number)
+
+    def suggestion(self, sampler: BaseSampler) -> Setting:
+        """What the sampler would try next; it may lie outside the space, and it may have been tried."""
+        study = optuna.load_study(study_name=self.NAME, storage=self.storage, sampler=sampler)
+        params = self.fixed | self._sample(sampler, study, self.shared)
+        return to_setting(params | self._sample(sampler, study, self.own.get(str(params["head"]), {})))
+
+    def _sample(self, sampler: BaseSampler, study: optuna.Study, axes: Mapping[str, _Axis]) -> Params:
+        """Jointly where the sampler can, one by one where it can not (yet), as Optuna does within a trial."""
+        blank = self.storage.get_trial(self.blank_id)
+        sampled = sampler.sample_relative(study, blank, {name: axis.distribution for name, axis in axes.items()})
+        for name, axis in axes.items():
+            if name not in sampled:
+                sampled[name] = sampler.sample_independent(study, blank, name, axis.distribution)
+        return {name: axis.decode(sampled[name]) for name, axis in axes.items()}
+
+
+@final
+@dataclass
+class SamplerProposer:
+    """An Optuna sampler, asked again where it repeats itself or leaves the space; at last a random untaken setting.
+
+    make: a sampler from a new seed and the attempt, 0-based. attempts: how many, by the number of trials.
+    filled: see `_Mirror`.
+    """
+
+    seed: int
+    make: Callable[[int, int], BaseSampler]
+    attempts: Callable[[int], int]
+    filled: bool = False
+    _mirror: _Mirror | None = field(default=None, init=False)
+
+    def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
+        if self._mirror is None or self._mirror.space != space:
+            self._mirror = _Mirror(space, self.filled)
+        self._mirror.update(trials)
+        generator = _generator(self.seed, trials)
+        for attempt in range(self.attempts(len(trials))):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)  # QMC, since Optuna 3.0
+                sampler = self.make(generator.randrange(2**32), attempt)
+            setting = self._mirror.suggestion(sampler)
+            if setting in space and setting not in taken:
+                return setting
+        return _random_untaken(space, taken, generator)
+
+
+def _tpe(seed: int) -> Proposer:
+    """Multivariate TPE (Bergstra et al. 2011; Falkner et al. 2018).
+
+    It tries the best of 24 candidates, which on a finite space was a repeat for half of 150 trials, and remained one
+    when asked again. With ever fewer candidates to choose from it settles for another good setting.
+    """
+    return SamplerProposer(
+        seed,
+        lambda fresh, attempt: TPESampler(
+            seed=fresh, multivariate=True, constant_liar=True, n_ei_candidates=max(1, 24 >> attempt)
+        ),
+        attempts=lambda trials: 16,
+    )
+
+
+def _qmc(seed: int) -> Proposer:
+    """A scrambled Sobol sequence; after a restart it is walked from its start, past all that has been tried."""
+    return SamplerProposer(
+        seed,
+        lambda fresh, attempt: QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False),
+        attempts=lambda trials: 16 + 2 * trials,
+        filled=True,
+    )
+
+
+def _gp(seed: int) -> Proposer:
+    """A Gaussian process with expected improvement: seconds a proposal, and loads torch at the first."""
+    return SamplerProposer(seed, lambda fresh, attempt: GPSampler(seed=fresh), attempts=lambda trials: 2, filled=True)
+
+
+SAMPLERS: dict[str, Callable[[int], Proposer]] = {
+    "tpe": _tpe,
+    "random": RandomProposer,
+    "grid": GridProposer,
+    "qmc": _qmc,
+    "gp": _gp,
+}
+
+
+def sampler_named(name: str, seed: int) -> Proposer:
+    """The proposer of that name. Raises UnknownNameError, which lists those there are."""
+    if name not in SAMPLERS:
+        raise UnknownNameError("sampler", name, SAMPLERS)
+    return SAMPLERS[name](seed)

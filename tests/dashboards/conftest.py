@@ -1,0 +1,162 @@
+"""Studies made by hand, and a real browser to look at pages with."""
+
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+
+from objectives.results import Accuracy, Final, Study, Trial
+from spaces import Architecture, Block, Setting
+from spaces.blocks import Part
+
+StudyMaker = Callable[..., Study]
+TIMESTEPS = (5, 19, 44, 90, 160, 260, 400, 600)
+HEADS: dict[str, tuple[tuple[str, int | float], ...]] = {
+    "linear": (),
+    "mlp": (("width", 128), ("learning_rate", 1e-3), ("weight_decay", 0.1)),
+}
+
+
+def make_architecture() -> Architecture:
+    """25 blocks of a 32-pixel U-Net: 12 down, the bottleneck, 12 up; the linear schedule of 1,000 steps."""
+    blocks = []
+    for number in range(1, 26):
+        depth = min(number - 1, 25 - number) // 4
+        part: Part = "encoder" if number < 13 else "bottleneck" if number == 13 else "decoder"
+        side = 4 if number == 13 else 32 >> depth
+        blocks.append(Block(number, f"block.{number}", part, 64 << depth, side, 0.01, 0.01 * number))
+    alphas, alpha = [], 1.0
+    for t in range(1000):
+        alpha *= 1 - (1e-4 + (0.02 - 1e-4) * t / 999)
+        alphas.append(alpha)
+    return Architecture("unet32", 32, tuple(blocks), tuple(alphas))
+
+
+def _study(trials: tuple[Trial, ...] = (), finals: tuple[Final, ...] = (), **changes: Any) -> Study:
+    facts: dict[str, Any] = {
+        "name": "birds/unet32/default",
+        "dataset": "birds",
+        "backbone": "unet32",
+        "architecture": make_architecture(),
+        "preset": "default",
+        "space_size": 2592,
+        "classes": tuple(f"species {number}" for number in range(50)),
+        "counts": {"train": 1200, "validation": 300, "test": 1389},
+        "provenance": {"Seed": "0", "Command": "search run --dataset birds --trials 40", "torch": "2.13.0"},
+        "wall_seconds": 171.4,
+    }
+    return Study(trials=trials, finals=finals, **(facts | changes))
+
+
+def _quality(setting: Setting) -> float:
+    """A plausible accuracy: a ridge of blocks past the bottleneck, a plateau of timesteps, pool 2, a better mlp."""
+    block = 1 - ((setting.block - 16) / 22) ** 2
+    timestep = 1 - ((TIMESTEPS.index(setting.timestep) - 2.4) / 7) ** 2
+    pool = {1: 0.82, 2: 1.0, 4: 0.97}[setting.pool]
+    return 0.62 * block * timestep * pool * (1.04 if setting.head == "mlp" else 1.0)
+
+
+def _answers(chance: random.Random, total: int, probability: float) -> Accuracy:
+    return Accuracy(sum(chance.random() < probability for _ in range(total)), total)
+
+
+def _realistic(count: int = 40, finalists: int = 3, seed: int = 0, **changes: Any) -> Study:
+    """A study of `count` trials as a run leaves it: nine in ten complete, some pruned, a few failed."""
+    chance = random.Random(seed)
+    trials: list[Trial] = []
+    seen: set[tuple[int, int]] = set()
+    for number in range(count):
+        head = chance.choice(("linear", "mlp"))
+        setting = Setting(
+            chance.choice(TIMESTEPS), chance.randint(6, 22), chance.choice((1, 2, 4)), head, options=HEADS[head]
+        )
+        key = (setting.timestep, setting.block)
+        needed = 1500
+        made = 0 if key in seen or any(t == key[0] and b >= key[1] for t, b in seen) else needed
+        seen.add(key)
+        seconds = {"extract": made * 0.006, "read": 0.02 + 0.05 * chance.random(), "fit": 0.2 + chance.random()}
+        accuracy = _answers(chance, 300, _quality(setting))
+        if number % 20 == 7:
+            reason = "OutOfMemoryError: 'unet' wanted 3.1 GiB" if number % 40 == 7 else "lost its worker"
+            trials.append(Trial(number, "failed", setting, None, reason, 4.0 * number, {"extract": 1.5}, 250, needed))
+        elif head == "mlp" and number % 5 == 4:
+            reason = "accuracy 0.21 after epoch 4 is under the median"
+            trials.append(Trial(number, "pruned", setting, None, reason, 4.0 * number, seconds, made, needed))
+        else:
+            trials.append(Trial(number, "complete", setting, accuracy, None, 4.0 * number, seconds, made, needed))
+    best = _study(tuple(trials)).complete[:finalists]
+    finals = tuple(
+        Final(
+            trial.setting,
+            seed,
+            _answers(chance, 300, _quality(trial.setting)),
+            _answers(chance, 1389, _quality(trial.setting)),
+            2.5,
+            1389 if seed == 0 else 0,
+            2889,
+        )
+        for trial in best
+        for seed in (0, 1, 2)
+    )
+    return _study(tuple(trials), finals, **changes)
+
+
+@pytest.fixture(scope="session")
+def study() -> StudyMaker:
+    """`study(trials, finals, **facts)`: a study of just these."""
+    return _study
+
+
+@pytest.fixture(scope="session")
+def realistic() -> StudyMaker:
+    """`realistic(count=40, finalists=3, **facts)`: a study as a run leaves it."""
+    return _realistic
+
+
+class Browser:
+    """Headless Chromium that remembers what pages asked of the network and complained of."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self.driver = driver
+
+    def open(self, url: str) -> None:
+        self.requests(), self.complaints()  # forget those of the page before
+        self.driver.get(url)
+
+    def requests(self) -> list[str]:
+        """Addresses asked for since the last call."""
+        messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+
+    def complaints(self) -> list[str]:
+        """Warnings and errors of the console since the last call."""
+        return [entry["message"] for entry in self._log("browser") if entry["level"] != "INFO"]
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]
+        return entries
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    binary = shutil.which("chromium") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if not binary or not chromedriver:
+        pytest.skip("needs chromium and chromedriver on the PATH")
+    profile: Path = tmp_path_factory.mktemp("profile")
+    options = ChromeOptions()
+    options.binary_location = binary
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={profile}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Chrome(options=options, service=Service(chromedriver))
+    try:
+        yield Browser(driver)
+    finally:
+        driver.quit()

@@ -1,0 +1,135 @@
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna_dashboard import get_note
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from dashboards.optuna_dashboard import OWN_NOTES, publish, serve
+from objectives.results import Study
+from spaces import SearchError
+
+StudyMaker = Callable[..., Study]
+SERVE = """
+import sys
+import optuna
+from dashboards.optuna_dashboard import serve
+serve(optuna.storages.RDBStorage(sys.argv[1]), port=int(sys.argv[2]))
+"""
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'study.db'}"
+
+
+@pytest.fixture
+def optuna_study(url: str) -> Iterator[optuna.Study]:
+    storage = optuna.storages.RDBStorage(url)
+    study = optuna.create_study(study_name="birds-unet32", storage=storage, direction="maximize")
+    for accuracy in (0.3, 0.6, 0.5):
+        trial = study.ask()
+        trial.suggest_int("block", 1, 25)
+        study.tell(trial, accuracy)
+    yield study
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+@contextmanager
+def served(url: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """`serve` in a process of its own, as a person starts it; it is stopped by Ctrl-C."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-c", SERVE, url, str(port)], cwd=ROOT)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert process.poll() is None, "the server ended"
+                assert time.monotonic() < deadline, "the server does not answer"
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}", process
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_browser_shows_the_study_its_note_and_our_figures(
+    url: str, optuna_study: optuna.Study, realistic: StudyMaker, tmp_path: Path, browser: Any
+) -> None:
+    study = realistic()
+    publish(optuna_study, study, tmp_path / "birds.html")
+    with served(url) as (address, _):
+        wait = WebDriverWait(browser.driver, 30)
+        browser.open(f"{address}/dashboard")
+        wait.until(lambda driver: "birds-unet32" in driver.find_element(By.TAG_NAME, "body").text)
+        browser.open(f"{address}/dashboard/studies/1")
+        figures = ("search-blocks", "search-pooling", "search-heads", "search-time")
+        drawn = "return [...document.querySelectorAll('[id^=user-defined-plot]:has(.main-svg)')].map((card) => card.id)"
+        expected = {f"user-defined-plot:{name}" for name in figures}
+        wait.until(lambda driver: set(driver.execute_script(drawn)) == expected)
+        browser.open(f"{address}/dashboard/studies/1/note")
+        wait.until(lambda driver: "Best so far" in driver.find_element(By.TAG_NAME, "body").text)
+
+
+def test_publishing_again_keeps_what_people_wrote(
+    optuna_study: optuna.Study, realistic: StudyMaker, study: StudyMaker
+) -> None:
+    from optuna_dashboard import save_note
+
+    save_note(optuna_study, "mine, from before")
+    publish(optuna_study, study(), None)
+    assert "No trial is complete yet." in get_note(optuna_study)
+    save_note(optuna_study, get_note(optuna_study) + "and mine, from after\n")
+    publish(optuna_study, realistic(), None)
+    publish(optuna_study, realistic(), None)
+    ours, _, own = get_note(optuna_study).partition(OWN_NOTES)
+    assert "**Best so far:** `block " in ours
+    assert "No trial is complete yet." not in ours
+    assert own.split() == ["mine,", "from", "before", "and", "mine,", "from", "after"]
+    attributes = optuna_study._storage.get_study_system_attrs(optuna_study._study_id)
+    ids = {key.split(":")[2] for key in attributes if key.startswith("dashboard:plot_data:")}
+    assert ids == {"search-blocks", "search-pooling", "search-heads", "search-time"}
+
+
+def test_a_note_holds_names_as_code(optuna_study: optuna.Study, study: StudyMaker) -> None:
+    publish(optuna_study, study(dataset="a`b\n# <b>c"), Path("/reports/r.html"))
+    note = get_note(optuna_study)
+    assert note.startswith("## `a'b # <b>c`\n")
+    assert "`file:///reports/r.html`" in note
+
+
+@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+def test_a_port_in_use_is_named_in_one_line(
+    optuna_study: optuna.Study, host: str, family: socket.AddressFamily
+) -> None:
+    try:
+        taken = socket.create_server((host, 0), family=family)
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    with taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SearchError, match=rf"^cannot listen on {host} port {port}: the port is in use; .*$"):
+            serve(optuna_study._storage, host, port)
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70000), ("no-such-host.invalid", 8080)])
+def test_an_impossible_address_is_one_line(optuna_study: optuna.Study, host: str, port: int) -> None:
+    with pytest.raises(SearchError, match=f"^cannot listen on {host} port {port}: .*$"):
+        serve(optuna_study._storage, host, port)

@@ -1,0 +1,183 @@
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.by import By
+
+from dashboards import summaries
+from dashboards.report import write_report
+from objectives.results import Study, Trial
+from spaces import SearchError, Setting
+
+StudyMaker = Callable[..., Study]
+PageOpener = Callable[[Study], Any]
+FIGURES = ["blocks", "pooling", "heads", "history", "time"]
+EVIDENCE = ["answer", "finalists", "leaderboard", *FIGURES, "failures", "provenance"]
+
+
+@pytest.fixture
+def pages(tmp_path: Path, browser: Any) -> PageOpener:
+    """Writes a study's report, opens it and hands back the browser."""
+
+    def opened(study: Study) -> Any:
+        browser.open(write_report(study, tmp_path / "reports" / "r.html").as_uri())
+        return browser
+
+    return opened
+
+
+def sections_of(browser: Any) -> list[str]:
+    return [element.get_attribute("id") for element in browser.driver.find_elements(By.TAG_NAME, "section")]
+
+
+def drawn_in(browser: Any) -> list[str]:
+    """Ids of the sections whose figure plotly has drawn."""
+    script = "return [...document.querySelectorAll('.figure:has(.main-svg)')].map((f) => f.parentElement.id)"
+    drawn: list[str] = browser.driver.execute_script(script)
+    return drawn
+
+
+def test_a_browser_draws_every_figure_and_asks_nothing_of_the_network(
+    realistic: StudyMaker, tmp_path: Path, browser: Any
+) -> None:
+    path = write_report(realistic(), tmp_path / "reports" / "birds.html")
+    browser.open(path.as_uri())
+    assert browser.complaints() == []
+    # Plotly paints a heatmap into an image that the page itself holds.
+    assert [url for url in browser.requests() if not url.startswith("data:")] == [path.as_uri()]
+    assert sections_of(browser) == EVIDENCE
+    assert drawn_in(browser) == FIGURES
+    assert "birds" in browser.driver.title
+    assert browser.driver.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
+
+
+def test_the_answer_is_that_of_the_summary(realistic: StudyMaker, pages: PageOpener) -> None:
+    study = realistic()
+    found = summaries.answer(study)
+    assert found is not None
+    assert found.test is not None
+    browser = pages(study)
+    text = browser.driver.find_element(By.ID, "answer").text.replace("\N{NO-BREAK SPACE}", " ")
+    assert (
+        f"{100 * found.test.value:.1f} %\n95 % interval {100 * found.test.low:.1f}–{100 * found.test.high:.1f}" in text
+    )
+    assert f"{100 * found.validation.value:.1f} %" in text
+    assert "mean of 3 seeds (0, 1, 2), 1,389 images" in text
+    assert "search best --dataset birds --json" in text
+
+    names: dict[str, Any] = {}
+    exec(browser.driver.find_element(By.ID, "python").text, names)
+    assert names["setting"] == found.setting
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        ("no trial", (["answer", "provenance"], [])),
+        ("one failed", (["answer", "time", "failures", "provenance"], ["time"])),
+        ("one complete", (["answer", "leaderboard", *FIGURES, "provenance"], FIGURES)),
+        ("no finals", ([name for name in EVIDENCE if name != "finalists"], FIGURES)),
+        ("only finals", (["answer", "finalists", "time", "provenance"], ["time"])),
+    ],
+)
+def test_every_kind_of_study_makes_a_page(
+    pages: PageOpener, study: StudyMaker, realistic: StudyMaker, kind: str, shown: tuple[list[str], list[str]]
+) -> None:
+    run = realistic()
+    failed = Trial(0, "failed", Setting(44, 16, 2, "linear"), reason="lost its worker", seconds={"extract": 1.0})
+    made = {
+        "no trial": study(),
+        "one failed": study((failed,)),
+        "one complete": study(run.complete[:1]),
+        "no finals": study(run.trials),
+        "only finals": study((), run.finals),
+    }[kind]
+    browser = pages(made)
+    assert browser.complaints() == []
+    assert (sections_of(browser), drawn_in(browser)) == shown
+
+
+def test_names_from_the_data_stay_text(realistic: StudyMaker, pages: PageOpener) -> None:
+    evil = """<script>alert(1)</script> "'"""
+    plain = realistic()
+    scripts = len(pages(plain).driver.find_elements(By.TAG_NAME, "script"))
+    broken = Trial(90, "failed", Setting(44, 16, 2, "<img src=x onerror=alert(2)>"), reason=evil)
+    worked = replace(plain.complete[-1], number=91, setting=Setting(44, 16, 2, "<img src=x onerror=alert(3)>"))
+    names: dict[str, Any] = {
+        "dataset": evil,
+        "name": evil,
+        "backbone": evil,
+        "preset": evil,
+        "classes": (evil, "</style>"),
+    }
+    browser = pages(replace(plain, trials=(*plain.trials, broken, worked), provenance={evil: evil}, **names))
+    assert browser.complaints() == []  # an alert that is open would fail the next command
+    assert browser.driver.find_element(By.TAG_NAME, "h1").text == evil
+    assert evil in browser.driver.find_element(By.ID, "failures").text
+    assert browser.driver.find_element(By.ID, "provenance").text.count(evil) == 7
+    assert "<img src=x" in browser.driver.find_element(By.CSS_SELECTOR, "#heads .figure").text
+    assert len(browser.driver.find_elements(By.TAG_NAME, "script")) == scripts
+    assert browser.driver.find_elements(By.TAG_NAME, "img") == []
+    assert drawn_in(browser) == FIGURES
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_take_the_ink_of_the_page(realistic: StudyMaker, pages: PageOpener, scheme: str) -> None:
+    browser = pages(realistic())
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    inks = browser.driver.execute_script(
+        """const ink = (element, name) => getComputedStyle(element)[name];
+        const texts = [...document.querySelectorAll('.figure :is(.xtick, .ytick, .infolayer) text')];
+        return [ink(document.querySelector('.lead'), 'color'), [...new Set(texts.map((t) => ink(t, 'fill')))]];"""
+    )
+    browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    expected = {"light": "rgb(90, 98, 106)", "dark": "rgb(163, 169, 175)"}[scheme]
+    assert inks == [expected, [expected]]
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_never_scrolls_sideways(realistic: StudyMaker, tmp_path: Path, browser: Any, width: int) -> None:
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        browser.open(write_report(realistic(), tmp_path / "r.html").as_uri())
+        root = "document.documentElement"
+        assert browser.driver.execute_script(f"return {root}.scrollWidth <= {root}.clientWidth")
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_tables_have_captions_and_scoped_headers(realistic: StudyMaker, tmp_path: Path) -> None:
+    page = write_report(realistic(), tmp_path / "r.html").read_text(encoding="utf-8")
+    body = page[: page.index("plotly.js v")]
+    assert body.count("<table>") == body.count("<caption>") == 7
+    headers = re.findall(r"<th\b[^>]*>", body)
+    assert len(headers) > 50
+    assert all('scope="col"' in header or 'scope="row"' in header for header in headers)
+
+
+def test_five_thousand_trials_stay_under_ten_megabytes(realistic: StudyMaker, tmp_path: Path) -> None:
+    path = write_report(realistic(5000), tmp_path / "r.html")
+    assert path.stat().st_size < 10e6
+
+
+def test_a_report_replaces_the_old_one_and_leaves_nothing_else(study: StudyMaker, tmp_path: Path) -> None:
+    path = tmp_path / "r.html"
+    path.write_text("old")
+    assert write_report(study(), path) == path
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_written_is_one_line_and_leaves_nothing(study: StudyMaker, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SearchError, match=r"^the report cannot be written to .*r\.html: .*$"):
+        write_report(study(), tmp_path / "file" / "r.html")
+    (tmp_path / "r.html").mkdir()
+    with pytest.raises(SearchError, match=r"r\.html: Is a directory"):
+        write_report(study(), tmp_path / "r.html")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "r.html"]

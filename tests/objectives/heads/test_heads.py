@@ -1,0 +1,165 @@
+"""What every head promises, run over every head there is."""
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from sklearn.datasets import load_digits
+
+from objectives.heads.catalog import HEADS, head_named
+from objectives.heads.head import Classifier, Fit, Labelled
+from objectives.results import Accuracy, Epoch
+from spaces import HEAD_OPTIONS, BackboneError, DatasetError, UnknownNameError
+from spaces.dimensions import Value
+
+OPTIONS: dict[str, Mapping[str, Value]] = {
+    "linear": {},
+    "mlp": {"width": 128, "learning_rate": 3e-3, "weight_decay": 1e-3},
+}
+
+
+def blobs(classes: int, count: int, spread: float, seed: int) -> Labelled:
+    """Images (count, 3, 2, 2) around one centre for each class; the centres are the same for every seed."""
+    centres = torch.randn(classes, 3, 2, 2, generator=torch.Generator().manual_seed(7))
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % classes
+    return Labelled(centres[labels] + spread * torch.randn(count, 3, 2, 2, generator=generator), labels)
+
+
+def digits() -> tuple[Labelled, Labelled]:
+    """1,200 for training and 597 for validation, as (n, 1, 8, 8) pixels."""
+    pixels, labels = load_digits(return_X_y=True)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    images = torch.from_numpy(pixels).float().view(-1, 1, 8, 8)[order]
+    targets = torch.from_numpy(labels).long()[order]
+    return Labelled(images[:1200], targets[:1200]), Labelled(images[1200:], targets[1200:])
+
+
+def fitted(name: str, train: Labelled, validation: Labelled, classes: int, seed: int = 0) -> tuple[list[Epoch], Fit]:
+    *epochs, last = head_named(name).fit(train, validation, classes, OPTIONS[name], seed)
+    assert isinstance(last, Fit)
+    assert all(isinstance(epoch, Epoch) for epoch in epochs)
+    return [epoch for epoch in epochs if isinstance(epoch, Epoch)], last
+
+
+def score(classifier: Classifier, data: Labelled) -> Accuracy:
+    predicted = classifier.predict(data.features)
+    assert predicted.shape == data.labels.shape
+    assert predicted.dtype == torch.int64
+    return Accuracy(int((predicted == data.labels).sum()), len(data.labels))
+
+
+def test_heads_are_those_of_the_space() -> None:
+    assert HEADS.keys() == HEAD_OPTIONS.keys() == OPTIONS.keys()
+
+
+def test_an_unknown_head_is_named_with_those_there_are() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown head 'liner'; did you mean 'linear'\? known: linear, mlp"):
+        head_named("liner")
+
+
+@pytest.mark.parametrize("name", HEADS)
+class TestHead:
+    def test_learns_what_is_separable(self, name: str) -> None:
+        train, validation = blobs(5, 203, 0.1, seed=1), blobs(5, 60, 0.1, seed=2)
+        _, fit = fitted(name, train, validation, 5)
+        assert fit.validation == score(fit.classifier, validation) == Accuracy(60, 60)
+        assert score(fit.classifier, train) == Accuracy(203, 203)
+
+    def test_learns_real_digits(self, name: str) -> None:
+        train, validation = digits()
+        epochs, fit = fitted(name, train, validation, 10)
+        assert fit.validation == score(fit.classifier, validation)
+        assert fit.validation.value >= 0.95
+        assert all(epoch.validation.correct <= fit.validation.correct for epoch in epochs)
+        assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
+
+    def test_same_seed_same_classifier_whatever_the_global_random_state(self, name: str) -> None:
+        train, validation = blobs(4, 130, 1.0, seed=1), blobs(4, 40, 1.0, seed=2)
+        torch.manual_seed(1)
+        before = torch.get_rng_state()
+        _, first = fitted(name, train, validation, 4)
+        assert torch.equal(torch.get_rng_state(), before)
+        for again in head_named(name).fit(train, validation, 4, OPTIONS[name], 0):
+            torch.rand(3)  # whoever listens to the reports may draw numbers too
+        assert isinstance(again, Fit)
+        assert again.details == first.details
+        for key, tensor in first.classifier.state().items():
+            assert torch.equal(tensor, again.classifier.state()[key]), key
+
+    def test_renaming_the_classes_changes_nothing_else(self, name: str) -> None:
+        train, validation = blobs(4, 150, 0.3, seed=1), blobs(4, 80, 0.3, seed=2)
+        renamed = torch.tensor([2, 0, 3, 1])
+        _, fit = fitted(name, train, validation, 4)
+        train, validation = (Labelled(data.features, renamed[data.labels]) for data in (train, validation))
+        _, other = fitted(name, train, validation, 4)
+        assert abs(fit.validation.correct - other.validation.correct) <= 1
+
+    def test_refit_on_the_same_images_reaches_the_same(self, name: str) -> None:
+        train, validation = digits()
+        few = Labelled(train.features[:300], train.labels[:300])
+        _, fit = fitted(name, few, validation, 10)
+        again = head_named(name).refit(few, 10, OPTIONS[name], fit.details, 0)
+        agreed = (again.predict(validation.features) == fit.classifier.predict(validation.features)).float().mean()
+        assert agreed >= 0.995
+
+    def test_refit_on_more_images_is_better(self, name: str) -> None:
+        train, validation = digits()
+        few = Labelled(train.features[:150], train.labels[:150])
+        _, fit = fitted(name, few, validation, 10)
+        more = head_named(name).refit(train, 10, OPTIONS[name], fit.details, 0)
+        assert score(more, validation).value > fit.validation.value + 0.02
+
+    def test_constant_features_and_an_absent_class_do_no_harm(self, name: str) -> None:
+        train, validation = blobs(3, 90, 0.1, seed=1), blobs(3, 30, 0.1, seed=2)
+        for data in (train, validation):
+            data.features[:, 0] = 0.1
+            data.features[:, 1, 0, 0] = 0
+        _, fit = fitted(name, train, validation, 4)
+        assert fit.validation == Accuracy(30, 30)
+
+    def test_features_that_tell_nothing_give_the_commonest_class(self, name: str) -> None:
+        train = Labelled(torch.full((60, 2, 1, 1), 3.3), (torch.arange(60) % 3).clamp(max=1))
+        _, fit = fitted(name, train, train, 3)
+        assert fit.classifier.predict(train.features).unique().tolist() == [1]
+
+    def test_state_is_what_safetensors_can_save(self, name: str) -> None:
+        train = blobs(3, 90, 0.5, seed=1)
+        state = fitted(name, train, train, 3)[1].classifier.state()
+        loaded = load(save(state))
+        assert loaded.keys() == state.keys()
+        assert all(torch.equal(loaded[key], state[key]) for key in state)
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    @pytest.mark.parametrize("split", ["training", "validation"])
+    def test_features_that_are_not_finite_are_refused(self, name: str, split: str, value: float) -> None:
+        train, validation = blobs(3, 30, 0.1, seed=1), blobs(3, 30, 0.1, seed=2)
+        {"training": train, "validation": validation}[split].features[17, 1, 0, 1] = value
+        with pytest.raises(BackboneError, match=rf"1 of 12 of {split} image 17 are not, the first is {value}: "):
+            fitted(name, train, validation, 3)
+
+    def test_one_class_is_refused(self, name: str) -> None:
+        one = Labelled(torch.rand(9, 1, 1, 1), torch.full((9,), 2))
+        with pytest.raises(DatasetError, match="at least two classes; all 9 are of class 2"):
+            fitted(name, one, one, 3)
+        with pytest.raises(DatasetError, match="at least two classes"):
+            head_named(name).refit(one, 3, OPTIONS[name], {"l2": 1.0, "epochs": 1}, 0)
+
+    @pytest.mark.parametrize(
+        ("features", "labels", "message"),
+        [
+            (torch.rand(6, 12), torch.arange(6) % 3, r"training features must be float32 \(n, c, p, p\)"),
+            (torch.rand(6, 3, 2, 2).double(), torch.arange(6) % 3, r"not torch.float64 \(6, 3, 2, 2\)"),
+            (torch.rand(0, 3, 2, 2), torch.arange(0), "none of them 0"),
+            (torch.rand(6, 3, 2, 2), torch.arange(5) % 3, r"training labels must be int64 \(6,\)"),
+            (torch.rand(6, 3, 2, 2), torch.arange(6).float(), "not torch.float32"),
+            (torch.rand(6, 3, 2, 2), torch.arange(6), r"must lie in \[0, 3\).*\[0, 5\]"),
+            (torch.rand(6, 3, 1, 1), torch.arange(6) % 3, r"one shape, not \(3, 1, 1\) and \(3, 2, 2\)"),
+        ],
+    )
+    def test_what_does_not_fit_together_is_refused(
+        self, name: str, features: torch.Tensor, labels: torch.Tensor, message: str
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            fitted(name, Labelled(features, labels), blobs(3, 6, 0.1, seed=1), 3)

@@ -1,0 +1,87 @@
+"""What a training run sees, and how it is seeded."""
+
+import torch
+from torch import nn
+
+from objectives.heads.head import Labelled
+from objectives.heads.training import Recipe, epochs, seeded
+
+CPU = torch.device("cpu")
+
+
+class Watched(nn.Module):
+    """A linear layer that remembers which images came in each training step: their only feature is their number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 2)
+        self.steps: list[list[int]] = []
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.steps.append([round(1000 * float(value)) for value in features.flatten()])
+        logits: torch.Tensor = self.layer(features.flatten(1))
+        return logits
+
+
+def numbered(count: int) -> Labelled:
+    return Labelled(torch.arange(count).view(-1, 1, 1, 1) / 1000, torch.arange(count) % 2)
+
+
+def watched(seed: int, recipe: Recipe, stop: int | None = None) -> Watched:
+    with seeded(0, 0, CPU):
+        network = Watched()
+    for number in epochs(network, numbered(21), recipe, seed):
+        if number == stop:
+            break
+    return network
+
+
+def test_every_epoch_sees_every_image_once_in_a_new_order() -> None:
+    network = watched(3, Recipe(1e-3, 0.0, epochs=3, batch=8))
+    assert [len(step) for step in network.steps] == [8, 8, 5] * 3
+    orders = [sum(network.steps[at : at + 3], []) for at in (0, 3, 6)]
+    assert all(sorted(order) == list(range(21)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 3
+    assert network.steps == watched(3, Recipe(1e-3, 0.0, epochs=3, batch=8)).steps
+    assert network.steps != watched(4, Recipe(1e-3, 0.0, epochs=3, batch=8)).steps
+
+
+def test_stopping_early_leaves_the_network_of_that_epoch_of_the_whole_schedule() -> None:
+    recipe = Recipe(1e-2, 0.1, epochs=5, batch=8)
+    with seeded(0, 0, CPU):
+        network = Watched()
+    weights = {}
+    for number in epochs(network, numbered(21), recipe, 3):
+        weights[number] = network.layer.weight.detach().clone()
+        assert not network.training
+        assert all(parameter.grad is None for parameter in network.parameters())
+    assert list(weights) == [1, 2, 3, 4, 5]
+    assert torch.equal(watched(3, recipe, stop=2).layer.weight, weights[2])
+    assert not torch.equal(weights[2], weights[5])
+
+
+def test_weight_decay_shrinks_weights_and_leaves_biases() -> None:
+    flat = Labelled(torch.zeros(8, 1, 1, 1), torch.arange(8) % 2)  # the weights get no gradient
+    moved = {}
+    for decay in (0.0, 10.0):
+        with seeded(0, 0, CPU):
+            network = Watched()
+        before = network.layer.weight.detach().clone()
+        list(epochs(network, flat, Recipe(1e-2, decay, epochs=4), 0))
+        moved[decay] = (network.layer.weight.norm() / before.norm()).item(), network.layer.bias.detach()
+    assert moved[0.0][0] == 1
+    assert moved[10.0][0] < 0.95
+    assert torch.equal(moved[0.0][1], moved[10.0][1])
+
+
+def test_seeded_is_repeatable_and_leaves_no_trace() -> None:
+    before = torch.get_rng_state()
+    drawn = []
+    for seed, stream in [(1, 2), (1, 2), (1, 3), (2, 2)]:
+        with seeded(seed, stream, CPU):
+            drawn.append(torch.rand(4))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0], drawn[3])
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,107 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from objectives.datasets.dataset import Dataset
+from objectives.probe import Probe, ProbeSpec
+from objectives.results import Epoch, Evaluation, Extracted, Final
+from spaces import CacheError, Setting
+
+LINEAR = Setting(20, 9, 2, "linear")
+MLP = Setting(20, 9, 2, "mlp", 1, (("width", 128), ("learning_rate", 3e-3), ("weight_decay", 1e-3)))
+
+
+@pytest.fixture
+def spec(tmp_path: Path, tiny_folder: Path, few_digits: Dataset) -> ProbeSpec:
+    return ProbeSpec(few_digits, str(tiny_folder), "float32", tmp_path, {9: 4, 12: 4})
+
+
+def last(probe: Probe, setting: Setting) -> Evaluation:
+    *_, evaluation = probe(setting)
+    assert isinstance(evaluation, Evaluation)
+    return evaluation
+
+
+def test_a_setting_is_extracted_fitted_and_scored_on_validation(spec: ProbeSpec) -> None:
+    reports = list(spec.build(1)(LINEAR))
+    assert [type(report) for report in reports] == [Extracted, Extracted, Evaluation]
+    evaluation = reports[-1]
+    assert isinstance(evaluation, Evaluation)
+    assert evaluation.validation.total == 100
+    assert evaluation.validation.value > 0.5
+    assert evaluation.passes_made == evaluation.passes_needed == 500
+    assert evaluation.details["l2"] > 0
+    assert {"extract", "read", "fit"} <= evaluation.seconds.keys()
+
+
+def test_block_pool_and_head_cost_no_pass_once_the_timestep_is_there(spec: ProbeSpec) -> None:
+    probe = spec.build(1)
+    last(probe, LINEAR)
+    for setting in (replace(LINEAR, block=12), replace(LINEAR, pool=4), MLP):
+        evaluation = last(probe, setting)
+        assert evaluation.passes_made == 0
+        assert evaluation.passes_needed == 500
+    assert last(probe, replace(LINEAR, timestep=300)).passes_made == 500
+
+
+def test_a_head_that_trains_in_epochs_reports_each(spec: ProbeSpec) -> None:
+    reports = list(spec.build(1)(MLP))
+    epochs = [report for report in reports if isinstance(report, Epoch)]
+    assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
+    evaluation = reports[-1]
+    assert isinstance(evaluation, Evaluation)
+    assert evaluation.validation.value == max(epoch.validation.value for epoch in epochs)
+
+
+def test_the_same_setting_scores_the_same_in_another_process_and_cache(spec: ProbeSpec, tmp_path: Path) -> None:
+    for setting in (LINEAR, MLP):
+        first = last(spec.build(1), setting)
+        second = last(replace(spec, cache=tmp_path / "other").build(1), setting)
+        assert first.validation == second.validation
+
+
+def test_the_search_never_looks_at_a_test_image(spec: ProbeSpec, few_digits: Dataset) -> None:
+    """Test labels that are all wrong and test images that are all black change nothing before the finals."""
+    from objectives.datasets.images import ArrayImages
+
+    pixels = np.stack([np.asarray(few_digits.images.read(i)) for i in range(len(few_digits))])
+    pixels[few_digits.is_test] = 0
+    spoilt = replace(
+        few_digits,
+        images=ArrayImages(pixels),
+        labels=np.where(few_digits.is_test, (few_digits.labels + 1) % 10, few_digits.labels),
+    )
+    assert last(spec.build(1), LINEAR).validation == last(replace(spec, dataset=spoilt).build(1), LINEAR).validation
+
+
+def test_a_final_uses_the_seeds_own_split_and_the_whole_test_split(spec: ProbeSpec) -> None:
+    probe = spec.build(1)
+    last(probe, LINEAR)
+    finals = []
+    for seed in (1, 2):
+        *_, final = probe.finalise(LINEAR, seed)
+        assert isinstance(final, Final)
+        finals.append(final)
+    assert [final.test.total for final in finals] == [100, 100]
+    assert all(final.test.value > 0.5 for final in finals)
+    assert finals[0].passes_made == 100
+    assert finals[1].passes_made == 0
+    assert set(probe.split(1).validation) != set(probe.split(2).validation)
+
+
+def test_a_cache_file_damaged_between_trials_is_made_again(spec: ProbeSpec) -> None:
+    probe = spec.build(1)
+    before = last(probe, LINEAR)
+    for victim in (spec.cache / "features").rglob("block-9-*.safetensors"):
+        victim.write_bytes(b"not a tensor")
+    after = last(probe, LINEAR)
+    assert after.validation == before.validation
+    assert after.passes_made == 500
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_in_words(spec: ProbeSpec, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(CacheError, match="cannot write to"):
+        list(replace(spec, cache=tmp_path / "file").build(1)(LINEAR))
