@@ -148,20 +148,20 @@ def best(
 def status(home: HomeOption = None, storage: StorageOption = None) -> None:
     """List the studies: how far each is, its best so far, and whether a run is at work on it."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     with _store(home, storage) as store:
         rows = store.studies()
     if not rows:
         typer.echo("no studies yet; `search run --dataset digits --trials 40` makes one")
         return
-    table = Table("study", "dataset", "done", "pruned", "failed", "running", "best", "last run")
+    table = Table(Column("study", no_wrap=True), "dataset", "done", "pruned", "failed", "running", "best", "last run")
     for row in rows:
         best_value = "" if row.best is None else f"{100 * row.best:.1f} %"
         counts = (row.complete, row.pruned, row.failed, row.running)
         when = "at work now" if row.at_work else f"{row.last_run:%Y-%m-%d %H:%M}" if row.last_run else "never"
         table.add_row(row.name, row.dataset, *map(str, counts), best_value, when)
-    Console(soft_wrap=True).print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 @app.command()

@@ -27,6 +27,7 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 
 import ray
 from ray import tune
+from ray.exceptions import AuthenticationError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
@@ -47,12 +48,22 @@ class BuildsProbes(Protocol):
         ...
 
 
+class Finals(Protocol):
+    """What follows the trials: which settings to re-evaluate under which seeds, and where to keep the results."""
+
+    def wanted(self) -> Sequence[tuple[Setting, int]]: ...
+
+    def keep(self, final: Final) -> None: ...
+
+
 class Listener(Protocol):
     """Whoever shows what happens."""
 
     def extracted(self, report: Extracted) -> None: ...
 
     def trial_ended(self, setting: Setting, state: str, evaluation: Evaluation | None, reason: str | None) -> None: ...
+
+    def expect_finals(self, count: int) -> None: ...
 
     def final_ended(self, final: Final) -> None: ...
 
@@ -79,26 +90,29 @@ def ray_session(resources: Resources) -> Iterator[None]:
         "_temp_dir": str(folder),
     }
     try:
-        ray.init(
-            address=resources.address or "local",
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            **({} if resources.address else private),
-        )
+        try:
+            ray.init(
+                address=resources.address or "local",
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                **({} if resources.address else private),
+            )
+        except (ConnectionError, AuthenticationError) as error:
+            reason = str(error).splitlines()[0]
+            raise SearchError(f"cannot join the Ray cluster at {resources.address}: {reason}") from error
         yield
-    except ConnectionError as error:
-        raise SearchError(f"no Ray cluster answers at {resources.address}: {error}") from error
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_trials(driver: StudyDriver, spec: BuildsProbes, resources: Resources, listener: Listener) -> str:
-    """Run trials until the driver says that the study is finished; returns its reason.
+def run_study(driver: StudyDriver, spec: BuildsProbes, finals: Finals, resources: Resources, listener: Listener) -> str:
+    """Run trials until the driver says that the study is finished, then the finals; returns the driver's reason.
 
-    Raises KeyboardInterrupt after Ctrl-C or SIGTERM, and the SearchError of a trial whose cause would fail all others.
+    Finals run on the same workers, on which network and images are loaded. Raises KeyboardInterrupt after Ctrl-C or
+    SIGTERM, and the SearchError of a trial whose cause would fail all others.
     """
-    conductor = _Conductor(driver, listener)
+    conductor = _Conductor(driver, finals, listener)
     folder = Path(tempfile.mkdtemp(prefix="search-tune-"))
     trainable = tune.with_resources(
         tune.with_parameters(_trial, spec=spec, threads=resources.cpus),
@@ -131,22 +145,6 @@ def run_trials(driver: StudyDriver, spec: BuildsProbes, resources: Resources, li
     return conductor.finished or "stopped"
 
 
-def run_finals(
-    wanted: Sequence[tuple[Setting, int]], spec: BuildsProbes, resources: Resources, listener: Listener
-) -> Iterator[Final]:
-    """Finals of (setting, seed) pairs as they come, workers reused so that the network stays loaded."""
-    remote = ray.remote(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=1)(_final)
-    shared = ray.put(spec)
-    pending = [remote.remote(shared, setting, seed, resources.cpus) for setting, seed in wanted]
-    while pending:
-        done, pending = ray.wait(pending, num_returns=1)
-        outcome = ray.get(done[0])
-        if isinstance(outcome, SearchError):
-            raise outcome
-        listener.final_ended(outcome)
-        yield outcome
-
-
 # In the workers ----------------------------------------------------------------------------------------------------
 
 _probe: Any = None
@@ -162,8 +160,10 @@ def _probe_of(spec: BuildsProbes, threads: int) -> Any:
 
 def _trial(config: dict[str, Any], spec: BuildsProbes, threads: int) -> None:
     """Forward each report to Tune. A failure is reported, not raised: raising would cost the actor and its network."""
+    setting, seed = Setting.from_dict(config["setting"]), config["seed"]
     try:
-        for report in _probe_of(spec, threads)(Setting.from_dict(config["setting"])):
+        probe = _probe_of(spec, threads)
+        for report in probe(setting) if seed is None else probe.finalise(setting, seed):
             tune.report({"report": report})
     except SearchError as error:
         tune.report({"cause": error})
@@ -172,49 +172,51 @@ def _trial(config: dict[str, Any], spec: BuildsProbes, threads: int) -> None:
         tune.report({"error": f"{type(error).__name__}: {error}".splitlines()[0]})
 
 
-def _final(spec: BuildsProbes, setting: Setting, seed: int, threads: int) -> Final | SearchError:
-    try:
-        *_, final = _probe_of(spec, threads).finalise(setting, seed)
-    except SearchError as error:
-        return error
-    assert isinstance(final, Final)
-    return final
-
-
 # In the driver -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _FinalAsked:
+    setting: Setting
+    seed: int
 
 
 class _Conductor:
     """Passes messages between Tune and the driver. Nothing here raises into Tune, which would end the run unexplained:
     an error is kept, the run stops, and `conclude` raises it."""
 
-    def __init__(self, driver: StudyDriver, listener: Listener) -> None:
+    def __init__(self, driver: StudyDriver, finals: Finals, listener: Listener) -> None:
         self.driver = driver
+        self.finals = finals
         self.listener = listener
-        self.live: dict[str, Asked] = {}
+        self.live: dict[str, Asked | _FinalAsked] = {}
         self.finished: str | None = None
         self.error: BaseException | None = None
         self.last_event = time.monotonic()
+        self._queue: list[_FinalAsked] = []
         self._wait_until = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles whatever it is given, for a restore that is never made: nothing is kept there."""
         return {}
 
-    def ask(self, trial_id: str) -> Asked | Wait | Finished:
-        if self.error or self.finished:
-            return Finished(self.finished or "stopped")
-        if time.monotonic() < self._wait_until:
+    def ask(self, trial_id: str) -> Asked | _FinalAsked | Wait | Finished:
+        if time.monotonic() < self._wait_until and not self.error:
             return Wait()
-        answer: Asked | Wait | Finished = Finished("stopped")
+        answer: Asked | _FinalAsked | Wait | Finished = Finished("stopped")
         with self._keeping_errors():
-            answer = self.driver.ask()
-        if isinstance(answer, Asked):
+            if self.finished is None and self.error is None:
+                answer = self.driver.ask()
+            if isinstance(answer, Finished) and self.finished is None and self.error is None:
+                self.finished = answer.reason
+                self._queue = [_FinalAsked(setting, seed) for setting, seed in self.finals.wanted()]
+                self.listener.expect_finals(len(self._queue))
+            if self.finished is not None and self._queue and self.error is None:
+                answer = self._queue.pop(0)
+        if isinstance(answer, (Asked, _FinalAsked)):
             self.live[trial_id] = answer
         elif isinstance(answer, Wait):
             self._wait_until = time.monotonic() + WAIT_SECONDS
-        else:
-            self.finished = answer.reason
         return answer
 
     def hear(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -225,31 +227,45 @@ class _Conductor:
         report = result.get("report")
         if isinstance(report, Extracted):
             self.listener.extracted(report)
-        elif isinstance(report, Epoch):
+        elif isinstance(report, Epoch) and isinstance(asked, Asked):
             with self._keeping_errors():
                 if self.driver.report(asked.number, report.number, report.validation.value):
-                    self._end(trial_id, "pruned", reason=f"pruned after epoch {report.number}")
+                    self._end(trial_id, asked, "pruned", reason=f"pruned after epoch {report.number}")
                     return True
-        elif isinstance(report, Evaluation):
-            self._end(trial_id, "complete", report)
+        elif isinstance(report, Evaluation) and isinstance(asked, Asked):
+            self._end(trial_id, asked, "complete", report)
+        elif isinstance(report, Final):
+            del self.live[trial_id]
+            with self._keeping_errors():
+                self.finals.keep(report)
+            self.listener.final_ended(report)
         elif "cause" in result:  # it would fail every other trial too: the run ends, and the next asks this one again
             self.error = self.error or result["cause"]
         elif "error" in result:
-            self._end(trial_id, "failed", reason=result["error"])
+            self._fail(trial_id, asked, result["error"])
         return self.error is not None
 
     def lost(self, trial_id: str, reason: str) -> None:
         """The trial ended without a last report: its process died or was stopped."""
-        if trial_id in self.live and self.error is None:
-            self._end(trial_id, "failed", reason=reason)
+        asked = self.live.get(trial_id)
+        if asked is not None and self.error is None:
+            self._fail(trial_id, asked, reason)
 
-    def _end(self, trial_id: str, state: str, evaluation: Evaluation | None = None, reason: str | None = None) -> None:
-        asked = self.live.pop(trial_id)
+    def _fail(self, trial_id: str, asked: Asked | _FinalAsked, reason: str) -> None:
+        if isinstance(asked, Asked):
+            self._end(trial_id, asked, "failed", reason=reason)
+        else:
+            self.error = self.error or SearchError(f"the final of {asked.setting}, seed {asked.seed} failed: {reason}")
+
+    def _end(
+        self, trial_id: str, asked: Asked, state: str, evaluation: Evaluation | None = None, reason: str | None = None
+    ) -> None:
+        del self.live[trial_id]
         with self._keeping_errors():
-            if state == "complete" and evaluation is not None:
+            if evaluation is not None:
                 self.driver.complete(asked.number, evaluation)
             elif state == "pruned":
-                self.driver.prune(asked.number, None)
+                self.driver.prune(asked.number)
             else:
                 self.driver.fail(asked.number, reason or "no reason given")
         self.listener.trial_ended(asked.setting, state, evaluation, reason)
@@ -298,13 +314,14 @@ class _Conductor:
 
 class _StudySearcher(Searcher):  # type: ignore[misc]
     def __init__(self, conductor: _Conductor) -> None:
-        super().__init__(metric="report", mode="max")
+        super().__init__(metric="training_iteration", mode="max")  # Tune insists on one that every result has
         self._conductor = conductor
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         answer = self._conductor.ask(trial_id)
-        if isinstance(answer, Asked):
-            return {"setting": answer.setting.to_dict()}
+        if isinstance(answer, (Asked, _FinalAsked)):
+            seed = answer.seed if isinstance(answer, _FinalAsked) else None
+            return {"setting": answer.setting.to_dict(), "seed": seed}
         finished: str = Searcher.FINISHED
         return None if isinstance(answer, Wait) else finished
 

@@ -15,7 +15,7 @@ from spaces import PRESETS, Architecture, Setting, Space, UnknownNameError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from objectives.results import Study
+    from objectives.results import Final, Study
     from search.database.facts import RunState
     from search.database.store import Store
     from search.running import Resources
@@ -59,7 +59,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     from search.database.facts import RunFacts, StudyFacts
     from search.database.store import Store
     from search.progress import RunProgress
-    from search.running import ray_session, run_finals, run_trials
+    from search.running import ray_session, run_study
     from search.studying import StudyDriver, beating
     from search.suggesting import sampler_named
 
@@ -112,11 +112,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             before = store.read_study(name)
             progress = RunProgress.of(console, options.trials, before)
             with beating(store, run_id), ray_session(resources), progress.showing():
-                reason = run_trials(driver, spec, resources, progress)
-                wanted = missing_finals(store.read_study(name), options)
-                progress.expect_finals(len(wanted))
-                for final in run_finals(wanted, spec, resources, progress):
-                    store.record_final(name, final)
+                reason = run_study(driver, spec, Finals(store, name, options), resources, progress)
             state = "finished"
         except KeyboardInterrupt:
             state = "interrupted"
@@ -130,12 +126,24 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     return study
 
 
-def missing_finals(study: "Study", options: RunOptions) -> list[tuple[Setting, int]]:
-    """(setting, seed) of the best complete trials not yet re-evaluated; the seeds differ from the search's."""
-    best = [trial.setting for trial in study.complete[: options.finalists]]
-    seeds = range(options.seed + 1, options.seed + 1 + options.final_seeds)
-    done = {(final.setting, final.seed) for final in study.finals}
-    return [(setting, seed) for setting in best for seed in seeds if (setting, seed) not in done]
+@dataclass(frozen=True)
+class Finals:
+    """The finalists of a study: the best of its complete trials on validation, under seeds other than the search's."""
+
+    store: "Store"
+    study: str
+    options: RunOptions
+
+    def wanted(self) -> list[tuple[Setting, int]]:
+        """(setting, seed) of those that have not been re-evaluated yet."""
+        study, options = self.store.read_study(self.study), self.options
+        best = [trial.setting for trial in study.complete[: options.finalists]]
+        seeds = range(options.seed + 1, options.seed + 1 + options.final_seeds)
+        done = {(final.setting, final.seed) for final in study.finals}
+        return [(setting, seed) for setting in best for seed in seeds if (setting, seed) not in done]
+
+    def keep(self, final: "Final") -> None:
+        self.store.record_final(self.study, final)
 
 
 def publish(study: "Study", store: "Store", home: Home) -> Path:

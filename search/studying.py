@@ -7,7 +7,7 @@ RUNNING, which the others, or the next to start, see and put right.
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -53,6 +53,15 @@ class Finished:
     reason: str
 
 
+@dataclass(slots=True)
+class _Live:
+    """A trial of this run that runs; trial_id: Optuna's. reported: its last validation accuracy, if any."""
+
+    trial_id: int
+    facts: TrialFacts
+    reported: float | None = None
+
+
 def default_pruner() -> BasePruner:
     """Stop a trial that from its third epoch on stays below the median of at least five others at the same epoch.
 
@@ -93,7 +102,7 @@ class StudyDriver:
         self.study = store.load(study)
         self._study_id = store.optuna.get_study_id_from_name(study)
         self._space_digest = space.digest()
-        self._asked: dict[int, TrialFacts] = {}
+        self._live: dict[int, _Live] = {}
         self._settings: dict[int, Setting] = {}
         self._failures = 0
         self._last_failure = ""
@@ -124,14 +133,17 @@ class StudyDriver:
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Keep the validation accuracy after an epoch, 1-based; True where the trial is not worth going on with."""
+        live = self._live.get(number)
+        if live is None:
+            return True
         storage = self.store.optuna
         with self.store.address.errors():
-            trial_id = storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
             try:
-                storage.set_trial_intermediate_value(trial_id, epoch, value)
+                storage.set_trial_intermediate_value(live.trial_id, epoch, value)
             except UpdateFinishedTrialError:
                 return True
-            return self.pruner.prune(self.study, storage.get_trial(trial_id))
+            live.reported = value
+            return self.pruner.prune(self.study, storage.get_trial(live.trial_id))
 
     def complete(self, number: int, evaluation: Evaluation) -> None:
         self._failures = 0
@@ -150,7 +162,7 @@ class StudyDriver:
 
     def abandon(self) -> None:
         """Give up the trials of this run that still run; whoever goes on with the study asks their settings first."""
-        for number in list(self._asked):
+        for number in list(self._live):
             attributes = {REASON: "interrupted: the run was stopped", INTERRUPTED: STOPPED}
             self._end(number, TrialState.FAIL, None, attributes)
 
@@ -158,11 +170,12 @@ class StudyDriver:
         self, number: int, state: TrialState, evaluation: Evaluation | None, attributes: Mapping[str, Any] | None = None
     ) -> None:
         """Facts first, then the state, after which a trial is frozen. A trial that has ended already stays as it is."""
-        facts = self._asked.get(number)
-        if facts is None:
+        live = self._live.get(number)
+        if live is None:
             return
-        value = evaluation.validation.value if evaluation and state == TrialState.COMPLETE else None
+        facts, value = live.facts, live.reported if state == TrialState.PRUNED else None
         if evaluation:
+            value = evaluation.validation.value
             facts = replace(
                 facts,
                 validation=evaluation.validation,
@@ -171,23 +184,25 @@ class StudyDriver:
                 passes_needed=evaluation.passes_needed,
                 details=evaluation.details,
             )
-        if self._annotate(number, {**_readable(evaluation), **(attributes or {})}):
+        if self._annotate(live.trial_id, {**_readable(evaluation), **(attributes or {})}):
             self.store.record_trial(self.name, facts)
-            with self.store.address.errors():
-                self.study.tell(number, value, state=state, skip_if_finished=True)
-        del self._asked[number]
+            self._tell(live.trial_id, state, value)
+        del self._live[number]
 
-    def _annotate(self, number: int, attributes: Mapping[str, Any]) -> bool:
+    def _annotate(self, trial_id: int, attributes: Mapping[str, Any]) -> bool:
         """Write user attributes; False where another driver took this run for dead and has ended the trial."""
-        storage = self.store.optuna
         with self.store.address.errors():
-            trial_id = storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
             try:
                 for name, value in attributes.items():
-                    storage.set_trial_user_attr(trial_id, name, value)
+                    self.store.optuna.set_trial_user_attr(trial_id, name, value)
             except UpdateFinishedTrialError:
                 return False
         return True
+
+    def _tell(self, trial_id: int, state: TrialState, value: float | None = None) -> None:
+        """As `Study.tell`, which reads the whole trial twice for it; one that has ended already stays as it is."""
+        with self.store.address.errors(), suppress(UpdateFinishedTrialError):
+            self.store.optuna.set_trial_state_values(trial_id, state, None if value is None else [value])
 
     def _reconciled(self) -> list[FrozenTrial]:
         """The study's trials, after those whose run is no more were told as failed."""
@@ -197,9 +212,10 @@ class StudyDriver:
         lost = [trial for trial in foreign if trial.user_attrs.get(RUN) not in live]
         for trial in lost:
             attributes = {REASON: "interrupted: the process that ran it is gone", INTERRUPTED: LOST}
-            if self._annotate(trial.number, attributes):
-                with self.store.address.errors():
-                    self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+            with self.store.address.errors():
+                trial_id = self.store.optuna.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+            if self._annotate(trial_id, attributes):
+                self._tell(trial_id, TrialState.FAIL)
         return self.store.trials(self.name) if lost else trials
 
     def _next(self, trials: Sequence[FrozenTrial]) -> tuple[Setting | None, int]:
@@ -233,7 +249,7 @@ class StudyDriver:
         with self.store.address.errors():
             trial_id = self.store.optuna.create_new_trial(self._study_id, template)
             number = self.store.optuna.get_trial_number_from_id(trial_id)
-        self._asked[number] = TrialFacts(number, self.run_id, attempt, setting)
+        self._live[number] = _Live(trial_id, TrialFacts(number, self.run_id, attempt, setting))
         return number
 
 

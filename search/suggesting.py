@@ -24,6 +24,8 @@ from spaces import Choice, Setting, Space, UnknownNameError
 
 Params = dict[str, Any]
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it tells each study and trial that it makes
+
 
 class Proposer(Protocol):
     def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:

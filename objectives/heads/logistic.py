@@ -8,7 +8,7 @@ One eigen-decomposition serves every strength: in the eigenbasis of the images' 
 nearly diagonal, mean_i p_ik (1 - p_ik) λ_j + l2 at (k, j), which is exact where all images have the same probabilities
 (Böhning 1992 bounds it by λ_j/2 + l2). That diagonal preconditions L-BFGS (Nocedal 1980). Logits are linear in the
 weights, so a line search costs no product with the features and can be nearly exact. Strengths are walked from strong
-to weak, each started where the last two point: five to twenty iterations each.
+to weak, each started where the last two point: three to fifteen iterations each on features of U-Net blocks.
 
 Classes come first in every matrix, (K, …): products with few rows are a fifth faster than with few columns.
 """

@@ -45,7 +45,6 @@ class Store:
         Raises StorageError where it cannot be reached or written, or is from a newer version of this program.
         """
         address = Address(url)
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         with address.errors():
             if address.file:
                 address.file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,9 +7,9 @@ Three programs look for the best (timestep, block, pool) of a linear probe in th
 - `skilled`: Ray Tune + its OptunaSearch on SQLite in WAL mode, actors reused, so that network and images stay loaded.
 - `beginner`: Ray Tune + its OptunaSearch as they come.
 In the latter two every trial runs the diffusers U-Net with a forward hook over the training images and fits
-scikit-learn's LogisticRegression to convergence (tol=1e-6) on standardised features; its strength C is one more dimension
-of the search, and the winner is refitted on training + validation images and tested. `--skilled-trials` and `--beginner-trials` run
-fewer trials of a slow one; its time is then scaled to `--trials`, and the table says so.
+scikit-learn's LogisticRegression to convergence (tol=1e-6) on standardised features; its strength C is one more
+dimension of the search, and the winner is refitted on training + validation images and tested. `--skilled-trials` and
+`--beginner-trials` run fewer trials of a slow one; its time is then scaled to `--trials`, and the table says so.
 """
 
 import argparse

@@ -8,9 +8,13 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from torch.nn.functional import cross_entropy
 
-from objectives.heads.linear import PATH, Standardiser
+from objectives.heads import logistic
+from objectives.heads.head import Fit, Labelled
+from objectives.heads.linear import PATH, Linear, Standardiser
 from objectives.heads.logistic import LogisticRegression as Regression
 from objectives.heads.logistic import eigenbasis
+
+UNSEEN = 4000
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,9 @@ class Problem:
 def drawn(n: int, d: int, classes: int, distance: float, rank: int | None = None) -> Problem:
     """Gaussian classes `distance` apart; with a rank, correlated as a network's features are: power-law variances."""
     generator = torch.Generator().manual_seed(n + d)
-    labels = torch.arange(n + 1000) % classes
+    labels = torch.arange(n + UNSEEN) % classes
     centres = distance * torch.randn(classes, d, generator=generator)
-    features = centres[labels] + torch.randn(n + 1000, d, generator=generator)
+    features = centres[labels] + torch.randn(n + UNSEEN, d, generator=generator)
     if rank is not None:
         mixing = torch.randn(d, rank, generator=generator) / torch.arange(1, rank + 1)
         features = features @ mixing @ torch.randn(rank, d, generator=generator) + 0.01 * features
@@ -53,7 +57,7 @@ def duplicated() -> Problem:
 def digit_pixels() -> Problem:
     pixels, labels = load_digits(return_X_y=True)
     features, targets = torch.from_numpy(pixels).float(), torch.from_numpy(labels).long()
-    return Problem(features[:800], targets[:800], features[800:])
+    return Problem(features[:800], targets[:800], features)
 
 
 PROBLEMS = {
@@ -126,19 +130,20 @@ def test_fit_and_refit_agree_with_scikit_learn_at_the_strength_they_chose(name: 
         assert (classifier.predict(unseen) == expected).double().mean() >= 0.999
 
 
-def test_chooses_the_strongest_of_equals_and_the_best_of_others() -> None:
-    problem = PROBLEMS["digits"]
-    train = Labelled(problem.features[:600, :, None, None], problem.labels[:600])
-    validation = Labelled(problem.features[600:, :, None, None], problem.labels[600:])
-    (fit,) = Linear().fit(train, validation, 10, {}, 0)
+@pytest.mark.parametrize("name", ["digits", "separable"])  # of the second most strengths get every image right
+def test_chooses_by_accuracy_and_then_by_cross_entropy(name: str) -> None:
+    whole, count = PROBLEMS[name], len(PROBLEMS[name].labels) // 2
+    half = Problem(whole.features[:count], whole.labels[:count], whole.features[count:])
+    validation = Labelled(half.unseen[:, :, None, None], whole.labels[count:])
+    train = Labelled(half.features[:, :, None, None], half.labels)
+    (fit,) = Linear().fit(train, validation, whole.classes, {}, 0)
     assert isinstance(fit, Fit)
-    standardise = Standardiser.of(problem.features[:600])
-    features, held_out = standardise(problem.features[:600]), standardise(problem.features[600:])
-    strengths = [factor * float(eigenbasis(features).spectrum.sum()) for factor in PATH]
-    few = Problem(problem.features[:600], problem.labels[:600], problem.unseen)
+    standardise = Standardiser.of(half.features)
+    features, unseen = standardise(half.features), standardise(half.unseen)
     worth = {}
-    for l2 in strengths:
-        logits = optimum(few, features, l2).logits(held_out).T
+    for factor in PATH:
+        l2 = factor * int((features.var(dim=0) > 0.5).sum())  # some of the digits' pixels never vary
+        logits = optimum(half, features, l2).logits(unseen).T
         correct = int((logits.argmax(dim=1) == validation.labels).sum())
         worth[l2] = (correct, -float(cross_entropy(logits, validation.labels)))
     best = max(worth, key=lambda l2: worth[l2])
@@ -160,6 +165,6 @@ def test_the_basis_is_orthonormal_and_holds_the_images() -> None:
         features = Standardiser.of(PROBLEMS[name].features)(PROBLEMS[name].features)
         basis = eigenbasis(features)
         held = basis.project(features)
-        torch.testing.assert_close(held, basis.images, atol=2e-3, rtol=1e-3)
+        torch.testing.assert_close(held, basis.images, atol=1e-2, rtol=1e-3)
         torch.testing.assert_close(held.square().mean(dim=0), basis.spectrum, atol=1e-4, rtol=1e-3)
-        torch.testing.assert_close(basis.lift(held), features, atol=2e-3, rtol=1e-3)
+        torch.testing.assert_close(basis.lift(held), features, atol=1e-2, rtol=1e-3)

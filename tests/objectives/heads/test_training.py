@@ -1,5 +1,7 @@
 """What a training run sees, and how it is seeded."""
 
+from itertools import chain
+
 import torch
 from torch import nn
 
@@ -40,7 +42,7 @@ def watched(seed: int, recipe: Recipe, stop: int | None = None) -> Watched:
 def test_every_epoch_sees_every_image_once_in_a_new_order() -> None:
     network = watched(3, Recipe(1e-3, 0.0, epochs=3, batch=8))
     assert [len(step) for step in network.steps] == [8, 8, 5] * 3
-    orders = [sum(network.steps[at : at + 3], []) for at in (0, 3, 6)]
+    orders = [list(chain(*network.steps[at : at + 3])) for at in (0, 3, 6)]
     assert all(sorted(order) == list(range(21)) for order in orders)
     assert len({tuple(order) for order in orders}) == 3
     assert network.steps == watched(3, Recipe(1e-3, 0.0, epochs=3, batch=8)).steps

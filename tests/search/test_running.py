@@ -1,0 +1,207 @@
+"""Real Ray, a real study database, and an objective of a few lines in place of a network."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report
+from search.database.facts import RunFacts, StudyFacts
+from search.database.store import Store
+from search.running import Resources, ray_session, run_study
+from search.studying import StudyDriver
+from search.suggesting import sampler_named
+from spaces import Architecture, Block, CacheError, Setting, Space
+
+ARCHITECTURE = Architecture(
+    "made-up",
+    8,
+    tuple(Block(n, f"b{n}", "encoder", 4, 8, 0.1, 0.1 * n) for n in range(1, 9)),
+    tuple(0.99 - 0.098 * t for t in range(10)),
+)
+SPACE = Space(ARCHITECTURE, (0, 3, 6), tuple(range(1, 9)), (1, 2), ("linear", "mlp"))
+
+
+@dataclass(frozen=True)
+class Hill:
+    """Best at block 5, t 3, pool 2; mlp loses. `trouble`: the block at which something happens."""
+
+    trouble: str = ""
+
+    def build(self, threads: int) -> "Hill":
+        return self
+
+    def __call__(self, setting: Setting) -> Iterator[Report]:
+        yield Extracted(10, 10, 10)
+        if setting.block == 2 and self.trouble == "error":
+            raise ValueError("block 2 is no good\nsecond line")
+        if setting.block == 2 and self.trouble == "death":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.trouble == "disk":
+            raise CacheError("the disk of /cache is full")
+        if self.trouble == "slow":
+            time.sleep(0.5)
+        accuracy = self.accuracy(setting)
+        if setting.head == "mlp":
+            yield from (Epoch(number, accuracy) for number in range(1, 8))
+        yield Evaluation(accuracy, {"fit": 0.001}, 10, 20, {"l2": 0.1})
+
+    def accuracy(self, setting: Setting) -> Accuracy:
+        score = 90 - 6 * abs(setting.block - 5) - 3 * abs(setting.timestep - 3) + 2 * setting.pool
+        return Accuracy(score - (30 if setting.head == "mlp" else 0), 100)
+
+    def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
+        yield Extracted(10, 10, 10)
+        yield Epoch(1, Accuracy(1, 2))
+        yield Final(setting, seed, self.accuracy(setting), self.accuracy(setting), 0.1, 10, 20)
+
+
+@dataclass
+class Heard:
+    """A listener that remembers."""
+
+    states: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    extracted_images: int = 0
+    expected: int = -1
+    finals: list[Final] = field(default_factory=list)
+
+    def extracted(self, report: Extracted) -> None:
+        self.extracted_images += report.made
+
+    def trial_ended(self, setting: Setting, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+        self.states.append(state)
+        self.reasons.append(reason or "")
+
+    def expect_finals(self, count: int) -> None:
+        self.expected = count
+
+    def final_ended(self, final: Final) -> None:
+        self.finals.append(final)
+
+
+@dataclass
+class TwoFinals:
+    store: Store
+    study: str
+
+    def wanted(self) -> list[tuple[Setting, int]]:
+        return [(self.store.read_study(self.study).complete[0].setting, seed) for seed in (1, 2)]
+
+    def keep(self, final: Final) -> None:
+        self.store.record_final(self.study, final)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray() -> Iterator[None]:
+    with ray_session(Resources(workers=2)):
+        yield
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(f"sqlite:///{tmp_path / 'studies.db'}") as opened:
+        yield opened
+
+
+def search(
+    store: Store, trials: int, spec: Hill | None = None, seed: int = 0, sampler: str = "tpe"
+) -> tuple[str, str, Heard]:
+    """One run to `trials` finished ones: the study's name, why it ended, what was heard."""
+    facts = StudyFacts("made-up", "f" * 64, "hill", "w" * 64, "default", SPACE, ("a", "b"), {"train": 8}, {"seed": "0"})
+    name = store.ensure_study(facts)
+    run_id = store.begin_run(name, RunFacts(2, "search run", {}))
+    driver = StudyDriver(store, name, SPACE, sampler_named(sampler, seed), seed=seed, budget=trials, run_id=run_id)
+    driver.reconcile()
+    heard = Heard()
+    try:
+        reason = run_study(driver, spec or Hill(), TwoFinals(store, name), Resources(workers=2), heard)
+    finally:
+        store.end_run(run_id, "finished")
+    return name, reason, heard
+
+
+def test_a_study_runs_to_its_budget_goes_on_from_there_and_repeats_nothing(store: Store) -> None:
+    name, reason, heard = search(store, 30)
+    study = store.read_study(name)
+    assert "30 finished trials" in reason
+    assert study.count("complete") + study.count("pruned") == len(study.trials) == len(heard.states) == 30
+    assert heard.extracted_images == 10 * (30 + 2)
+    name, _, heard = search(store, 40)
+    study = store.read_study(name)
+    assert len(heard.states) == 10
+    settings = [trial.setting for trial in study.trials]
+    assert len(set(settings)) == len(settings) == 40
+    assert study.complete[0].setting.block in (4, 5, 6)
+
+
+def test_heads_that_train_in_epochs_are_pruned_when_behind(store: Store) -> None:
+    name, _, heard = search(store, 60, seed=3)
+    pruned = [trial for trial in store.read_study(name).trials if trial.state == "pruned"]
+    assert heard.states.count("pruned") == len(pruned) > 0
+    assert {trial.setting.head for trial in pruned} == {"mlp"}
+    assert all(len(trial.curve) < 7 for trial in pruned)
+
+
+def test_finals_follow_the_trials_and_are_kept(store: Store) -> None:
+    name, _, heard = search(store, 6)
+    assert heard.expected == len(heard.finals) == 2
+    assert sorted(final.seed for final in store.read_study(name).finals) == [1, 2]
+
+
+def test_a_failing_setting_is_kept_with_its_reason_and_costs_nothing_else(store: Store) -> None:
+    name, _, heard = search(store, 30, Hill("error"), sampler="random")
+    study = store.read_study(name)
+    failed = [trial for trial in study.trials if trial.state == "failed"]
+    assert len(failed) == heard.states.count("failed") > 0
+    assert {trial.setting.block for trial in failed} == {2}
+    assert {trial.reason for trial in failed} == {"ValueError: block 2 is no good"}
+    assert study.count("complete") + study.count("pruned") == 30
+
+
+def test_a_run_in_which_everything_fails_ends_and_says_why(store: Store) -> None:
+    """The grid comes to block 2 after the 26 settings of block 1, and would stay there for 26."""
+    name, reason, _ = search(store, 100, Hill("error"), sampler="grid")
+    assert "trials failed with none succeeding between; the last: ValueError: block 2 is no good" in reason
+    assert store.read_study(name).count("failed") < 15
+
+
+def test_a_worker_that_dies_fails_its_trial_and_the_search_goes_on(store: Store) -> None:
+    name, _, _ = search(store, 20, Hill("death"), sampler="random")
+    study = store.read_study(name)
+    dead = [trial for trial in study.trials if trial.state == "failed"]
+    assert dead
+    assert all("worker process died" in (trial.reason or "") for trial in dead)
+    assert study.count("complete") + study.count("pruned") == 20
+
+
+def test_a_cause_that_would_fail_every_trial_ends_the_run_and_loses_none(store: Store) -> None:
+    with pytest.raises(CacheError, match="the disk of /cache is full"):
+        search(store, 10, Hill("disk"))
+    name, _, _ = search(store, 10)
+    study = store.read_study(name)
+    assert study.count("complete") + study.count("pruned") == 10
+    assert study.count("running") == 0
+
+
+def test_ctrl_c_gives_up_the_trials_in_flight_and_the_next_run_asks_them_again(store: Store) -> None:
+    timer = threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        search(store, 90, Hill("slow"))
+    timer.cancel()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    name = store.find_study()
+    before = store.read_study(name)
+    assert before.count("running") == 0
+    interrupted = {trial.setting for trial in before.trials if trial.state == "failed"}
+    assert interrupted
+    finished = before.count("complete") + before.count("pruned")
+    search(store, finished + len(interrupted))
+    after = store.read_study(name)
+    assert interrupted <= {trial.setting for trial in after.trials if trial.state in ("complete", "pruned")}
