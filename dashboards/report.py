@@ -23,7 +23,7 @@ CLASSES_SHOWN = 24
 TRIALS_SHOWN = 20
 SETTING_COLUMNS = ("Block", "Timestep", "Pool", "Head")
 # Columns of words; all others hold numbers and are set flush right.
-WORDS = frozenset({"Head", "Phase", "Reason", "Part", "Tied with the first", "Seeds", "Trials", "Fact", "Value"})
+WORDS = frozenset({"Head", "Phase", "Reason", "Part", "Tied", "Seeds", "Trials", "Fact", "Value"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def render(study: Study) -> str:
         confidence=sentences.of_answer(found, len(study.complete)) if found else None,
         trials=sentences.of_trials(summaries.trial_counts(study)),
         commands=_commands(study, found is not None),
-        python=_python(found) if found else None,
+        python=_python(study, found) if found else None,
         sections=_sections(study),
         words=WORDS,
         percent=percent,
@@ -117,15 +117,15 @@ def _sections(study: Study) -> list[Section]:
 def _finalists(study: Study) -> Section:
     rows = summaries.finalists(study)
     table = Table(
-        "Means over seeds (95 % interval); test accuracy after refitting on train and validation images",
-        ("Rank", "Validation %", "Test %", *SETTING_COLUMNS, "Seeds", "Tied with the first"),
+        "Means over seeds (95 % interval). Test: refitted on train and validation images. Tied: with the first",
+        ("Rank", "Validation %", "Test %", *SETTING_COLUMNS, "Seeds", "Tied"),
         tuple(
             (
                 str(rank),
                 _estimate(row.validation),
                 _estimate(row.test),
                 *_setting(row.setting),
-                ", ".join(map(str, row.seeds)),
+                str(len(row.seeds)),
                 "chosen" if rank == 1 else "yes" if row.tied else "no",
             )
             for rank, row in enumerate(rows, start=1)
@@ -270,6 +270,22 @@ def _commands(study: Study, answered: bool) -> list[str]:
     return [*again, f"search run --dataset {dataset} --trials {trials}  # searches on until there are {trials} trials"]
 
 
-def _python(found: Answer) -> str:
-    setting = repr(found.setting)
-    return f"from spaces import Setting\n\nsetting = {setting}\nprint(setting.to_json())"
+def _python(study: Study, found: Answer) -> str:
+    """Lines that make the chosen features of one's own images."""
+    setting, side = found.setting, study.architecture.image_side
+    width = study.architecture.block(setting.block).channels * setting.pool**2
+    noise = "torch.randn_like(images)"
+    return "\n".join(
+        [
+            "import torch",
+            "from objectives.backbones.catalog import load_backbone",
+            "from objectives.features.pooling import pool",
+            "",
+            f"backbone = load_backbone({study.backbone!r})",
+            f"# images: float32 (n, 3, {side}, {side}) in [-1, 1]",
+            f"maps = backbone.taps(images, {noise}, timestep={setting.timestep}, blocks=[{setting.block}])"
+            f"[{setting.block}]",
+            f"features = pool(maps.float(), {setting.pool}).flatten(1)  # (n, {width}), for the {setting.head} head"
+            + (f"; average {setting.draws} draws of noise" if setting.draws > 1 else ""),
+        ]
+    )

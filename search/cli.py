@@ -1,6 +1,7 @@
 """The command line. Heavy things are imported inside the commands, so that `search --help` answers at once."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -120,7 +121,7 @@ def run(
         ray_address=ray_address,
         home=Home.at(home),
         storage=storage,
-        command=" ".join(["search", *sys.argv[1:]]),
+        command=shlex.join(["search", *sys.argv[1:]]),
     )
     run_search(options, Console(soft_wrap=True))
 

@@ -34,7 +34,6 @@ class RunProgress:
     pruned: int = 0
     failed: int = 0
     passes_made: int = 0
-    passes_needed: int = 0
     best: tuple[float, Setting] | None = None
     _recent: list[tuple[float, int]] = field(default_factory=list)
     _bar: Progress | None = None
@@ -93,10 +92,10 @@ class RunProgress:
 
     def trial_ended(self, setting: Setting, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
         setattr(self, state, getattr(self, state) + 1)
-        if evaluation is not None:
-            self.passes_needed += evaluation.passes_needed
-            if self.best is None or evaluation.validation.value > self.best[0]:
-                self.best = (evaluation.validation.value, setting)
+        if state == "complete" and evaluation is not None:
+            self.best = max(
+                self.best or (0.0, setting), (evaluation.validation.value, setting), key=lambda pair: pair[0]
+            )
         if state == "failed":
             self.say(f"failed: {setting}: {reason}")
         self._draw()

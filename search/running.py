@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -181,6 +181,25 @@ class _FinalAsked:
     seed: int
 
 
+@dataclass
+class _Passes:
+    """What a trial has cost so far, for one that is stopped before it can tell."""
+
+    made: int = 0
+    needed: int = 0
+    started: float = field(default_factory=time.monotonic)
+    extracted: float = field(default_factory=time.monotonic)
+
+    def add(self, report: Extracted) -> None:
+        self.made += report.made
+        self.needed = report.total
+        self.extracted = time.monotonic()
+
+    def evaluation(self, epoch: Epoch) -> Evaluation:
+        seconds = {"extract": self.extracted - self.started, "fit": time.monotonic() - self.extracted}
+        return Evaluation(epoch.validation, seconds, self.made, self.needed, {"epochs": epoch.number})
+
+
 class _Conductor:
     """Passes messages between Tune and the driver. Nothing here raises into Tune, which would end the run unexplained:
     an error is kept, the run stops, and `conclude` raises it."""
@@ -190,6 +209,7 @@ class _Conductor:
         self.finals = finals
         self.listener = listener
         self.live: dict[str, Asked | _FinalAsked] = {}
+        self.passes: dict[str, _Passes] = {}
         self.finished: str | None = None
         self.error: BaseException | None = None
         self.last_event = time.monotonic()
@@ -215,6 +235,7 @@ class _Conductor:
                 answer = self._queue.pop(0)
         if isinstance(answer, (Asked, _FinalAsked)):
             self.live[trial_id] = answer
+            self.passes[trial_id] = _Passes()
         elif isinstance(answer, Wait):
             self._wait_until = time.monotonic() + WAIT_SECONDS
         return answer
@@ -226,11 +247,13 @@ class _Conductor:
             return True
         report = result.get("report")
         if isinstance(report, Extracted):
+            self.passes[trial_id].add(report)
             self.listener.extracted(report)
         elif isinstance(report, Epoch) and isinstance(asked, Asked):
             with self._keeping_errors():
                 if self.driver.report(asked.number, report.number, report.validation.value):
-                    self._end(trial_id, asked, "pruned", reason=f"pruned after epoch {report.number}")
+                    so_far = self.passes[trial_id].evaluation(report)
+                    self._end(trial_id, asked, "pruned", so_far, f"pruned after epoch {report.number}")
                     return True
         elif isinstance(report, Evaluation) and isinstance(asked, Asked):
             self._end(trial_id, asked, "complete", report)
@@ -262,12 +285,12 @@ class _Conductor:
     ) -> None:
         del self.live[trial_id]
         with self._keeping_errors():
-            if evaluation is not None:
-                self.driver.complete(asked.number, evaluation)
-            elif state == "pruned":
-                self.driver.prune(asked.number)
-            else:
+            if evaluation is None:
                 self.driver.fail(asked.number, reason or "no reason given")
+            elif state == "pruned":
+                self.driver.prune(asked.number, evaluation)
+            else:
+                self.driver.complete(asked.number, evaluation)
         self.listener.trial_ended(asked.setting, state, evaluation, reason)
 
     @contextmanager

@@ -73,7 +73,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     facts = StudyFacts(
         dataset=options.dataset,
         dataset_fingerprint=dataset.fingerprint,
-        backbone=Path(options.backbone).name,
+        backbone=Path(options.backbone).name if Path(options.backbone).is_dir() else options.backbone,
         weights_digest=backbone.digest,
         preset=preset_of(options),
         space=space,
@@ -104,7 +104,8 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     with Store.open(options.storage or options.home.storage) as store:
         name = store.ensure_study(facts)
         console.print(f"study {name}: {len(space):,} settings, {resources.workers} workers", highlight=False)
-        run_id = store.begin_run(name, RunFacts(resources.workers, options.command, library_versions()))
+        command = store.address.masked(options.command)
+        run_id = store.begin_run(name, RunFacts(resources.workers, command, library_versions()))
         state: RunState = "failed"
         try:
             driver = StudyDriver(store, name, space, proposer, seed=options.seed, budget=options.trials, run_id=run_id)

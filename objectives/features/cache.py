@@ -55,7 +55,7 @@ class FeatureCache:
         stored: dict[int, list[int]] = {}
         try:
             names = os.listdir(self._folder(key))  # noqa: PTH208 - called for every chunk of every trial
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # the latter is for `claim` to explain
             return stored
         for name in names:
             if name.endswith(".safetensors"):

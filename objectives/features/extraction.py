@@ -75,12 +75,16 @@ class Extractor:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def fill(self, chunks: Sequence[Chunk], timestep: int, draws: int, clock: Clock) -> Iterator[Extracted]:
-        """Make every pass that is missing; a chunk that another process works on is left to it while others remain."""
+        """Make every pass that is missing; a chunk that another process works on is left to it while others remain.
+
+        The first report tells what is there already.
+        """
         total = draws * sum(len(chunk.indices) for chunk in chunks)
         wanted = [
             (chunk, Pass(self._source, timestep, draw, chunk.digest)) for draw in range(draws) for chunk in chunks
         ]
         pending = [(chunk, key) for chunk, key in wanted if self._cache.missing(key, self.grids)]
+        yield Extracted(total - sum(len(chunk.indices) for chunk, _ in pending), total, 0)
         while pending:
             elsewhere = []
             for position, (chunk, key) in enumerate(pending):

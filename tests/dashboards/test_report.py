@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from selenium.webdriver.common.by import By
 
 from dashboards import summaries
@@ -68,9 +69,13 @@ def test_the_answer_is_that_of_the_summary(realistic: StudyMaker, pages: PageOpe
     assert "mean of 3 seeds (0, 1, 2), 1,389 images" in text
     assert "search best --dataset birds --json" in text
 
-    names: dict[str, Any] = {}
-    exec(browser.driver.find_element(By.ID, "python").text, names)
-    assert names["setting"] == found.setting
+    setting, architecture = found.setting, study.architecture
+    lines = browser.driver.find_element(By.ID, "python").text.replace(repr(study.backbone), "'bundled'")
+    names: dict[str, Any] = {"images": torch.zeros(2, 3, 32, 32)}
+    exec(lines, names)
+    assert f"timestep={setting.timestep}, blocks=[{setting.block}]" in lines
+    assert names["features"].shape == (2, names["maps"].shape[1] * setting.pool**2)
+    assert f"(n, {architecture.block(setting.block).channels * setting.pool**2})" in lines
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,175 @@
+"""The command as its user types it, in processes of its own, on real digits and the bundled U-Net."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+QUICK = ("--heads", "linear", "--blocks", "10-13", "--timesteps", "20,50", "--final-seeds", "2", "--finalists", "2")
+DIGITS = ("run", "--dataset", "digits", *QUICK)
+
+
+def search(home: Path, *words: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "search.cli", *words]
+    environment = {**os.environ, "SEARCH_HOME": str(home)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout, check=False)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which `search run` has made eight trials on digits."""
+    folder = tmp_path_factory.mktemp("home")
+    ran = search(folder, *DIGITS, "--trials", "8")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "the study has 8 finished trials" in ran.stdout
+    assert "Traceback" not in ran.stderr
+    return folder
+
+
+def best(home: Path) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(search(home, "best", "--dataset", "digits", "--json").stdout)
+    return answer
+
+
+def test_a_run_leaves_an_answer_a_report_and_a_study(home: Path) -> None:
+    answer = best(home)
+    setting, interval = answer["setting"], answer["test_interval"]
+    assert setting.keys() == {"block", "timestep", "pool", "draws", "head"}
+    assert interval[0] < answer["test_accuracy"] < interval[1]
+    assert answer["validation_accuracy"] > 0.85
+    assert answer["trials"] == 8
+    assert answer["passes"] in (1437, 2 * 1437, 1437 + 360, 2 * 1437 + 360, 2 * (1437 + 360))
+    assert answer["passes_saved"] > 0
+    reports = list((home / "reports").glob("*.html"))
+    assert [report.stem for report in reports] == [answer["study"]]
+    listed = search(home, "status").stdout
+    assert str(answer["study"]) in listed
+
+
+def test_the_same_command_has_nothing_left_to_do_and_a_larger_one_goes_on(home: Path) -> None:
+    before = best(home)
+    again = search(home, *DIGITS, "--trials", "8")
+    assert again.returncode == 0
+    assert best(home) == before
+    more = search(home, *DIGITS, "--trials", "10")
+    assert more.returncode == 0
+    assert best(home)["trials"] == 10
+    assert best(home)["study"] == before["study"]
+
+
+def test_a_report_can_be_written_anywhere(home: Path, tmp_path: Path) -> None:
+    written = search(home, "report", "--dataset", "digits", "--out", str(tmp_path / "deep" / "mine.html"))
+    assert written.returncode == 0
+    assert "digits" in (tmp_path / "deep" / "mine.html").read_text()
+
+
+def test_a_killed_run_is_continued_to_the_count_and_repeats_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "search.cli", *DIGITS, "--trials", "14", "--home", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as run:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and run.poll() is None:
+            listed = search(tmp_path, "status", "--home", str(tmp_path)).stdout
+            if "digits" in listed and " 0 " not in listed.split("digits-bundled", 1)[1].split("\n", 1)[0][:60]:
+                break
+            time.sleep(0.2)
+        os.killpg(run.pid, signal.SIGKILL)
+    ran = search(tmp_path, *DIGITS, "--trials", "14")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+    from search.database.store import Store
+
+    with Store.open(f"sqlite:///{tmp_path / 'studies.db'}") as store:
+        study = store.read_study(store.find_study("digits"))
+    finished = [trial.setting for trial in study.trials if trial.state in ("complete", "pruned")]
+    assert len(finished) == len(set(finished)) == 14
+    assert study.count("running") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (
+            ("run", "--dataset", "digitz"),
+            2,
+            "unknown dataset 'digitz'; did you mean 'digits'? known: cub, digits, folder",
+        ),
+        (("run", "--dataset", "digits", "--backbone", "bundeld"), 2, "unknown backbone 'bundeld'"),
+        (("run", "--dataset", "digits", "--sampler", "tpee"), 2, "known: gp, grid, qmc, random, tpe"),
+        (("run", "--dataset", "digits", "--heads", "mpl"), 2, "unknown head 'mpl'; did you mean 'mlp'"),
+        (("run", "--dataset", "digits", "--trials", "0"), 2, "greater than or equal to 1"),
+        (("run", "--dataset", "digits", "--blocks", "13", "--pools", "8"), 2, "valid: 1, 2, 4"),
+        (("run", "--dataset", "digits", "--blocks", "x"), 2, "expected numbers and ranges"),
+        (("run", "--dataset", "cub"), 1, "add --data-root DIR"),
+        (("run", "--dataset", "cub", "--data-root", "/nowhere"), 1, "/nowhere does not exist"),
+        (("run", "--dataset", "digits", "--storage", "mysql://me:hushhush@host/db"), 1, "must be SQLite or PostgreSQL"),
+        (("run", "--dataset", "digits", "--storage", "postgresql://me:hushhush@127.0.0.1:1/db"), 1, "me:***@127.0.0.1"),
+        (("best", "--dataset", "digits"), 1, "no study of dataset 'digits'"),
+        (("report", "--study", "mine"), 1, "no study of name 'mine'"),
+        (("run",), 2, "--dataset"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_a_users_mistake_is_one_clear_line(tmp_path: Path, words: tuple[str, ...], code: int, message: str) -> None:
+    ran = search(tmp_path, *words)
+    assert ran.returncode == code
+    assert message in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "hushhush" not in ran.stdout + ran.stderr
+    assert not (tmp_path / "cache").exists()
+    if code == 1:
+        assert len(ran.stderr.splitlines()) == 1
+
+
+def class_folders(root: Path, per_class: int) -> None:
+    generator = np.random.default_rng(0)
+    for name, shade in (("dark ones", 60), ("helle Bilder ü", 190)):
+        (root / name).mkdir(parents=True)
+        for i in range(per_class):
+            pixels = np.clip(generator.normal(shade, 30, (40, 48, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"image {i}.png")
+
+
+def test_a_broken_image_stops_the_run_before_it_starts_and_may_be_skipped(tmp_path: Path) -> None:
+    class_folders(tmp_path / "images", 12)
+    broken = tmp_path / "images" / "dark ones" / "image 3.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    command = ("run", "--dataset", "folder", "--data-root", str(tmp_path / "images"), *QUICK, "--trials", "3")
+    refused = search(tmp_path / "home", *command)
+    assert refused.returncode == 1
+    assert "image 3.png" in refused.stderr
+    assert not (tmp_path / "home").exists()
+    ran = search(tmp_path / "home", *command, "--skip-unreadable")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "1 unreadable" in ran.stdout
+
+
+def test_too_few_images_are_refused(tmp_path: Path) -> None:
+    class_folders(tmp_path / "images", 2)
+    ran = search(tmp_path / "home", "run", "--dataset", "folder", "--data-root", str(tmp_path / "images"))
+    assert ran.returncode == 1
+    assert "dark ones" in ran.stderr
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("module", ["spaces", "search", "dashboards", "search.cli", "objectives.results"])
+def test_light_modules_load_neither_torch_nor_ray(module: str) -> None:
+    check = (
+        f"import sys, {module}; print([m for m in ('torch', 'ray', 'optuna', 'plotly', 'sklearn') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_help_answers_at_once(tmp_path: Path) -> None:
+    started = time.monotonic()
+    ran = search(tmp_path, "--help")
+    assert "Search a dataset's best setting" in ran.stdout
+    assert time.monotonic() - started < 5  # torch or Ray alone would take as long
