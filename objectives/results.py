@@ -177,6 +177,11 @@ class Study:
     def passes_needed(self) -> int:
         return sum(t.passes_needed for t in self.trials) + sum(f.passes_needed for f in self.finals)
 
+    @property
+    def finished(self) -> int:
+        """Trials that count towards a budget: complete or pruned."""
+        return self.count("complete") + self.count("pruned")
+
     def count(self, state: TrialState) -> int:
         return sum(trial.state == state for trial in self.trials)
 

@@ -36,7 +36,7 @@ def answer_of(study: Study) -> dict[str, Any]:
         "validation_accuracy": validation,
         "validation_interval": list(validation_interval),
         **test,
-        "trials": study.count("complete") + study.count("pruned"),
+        "trials": study.finished,
         "passes": study.passes_made,
         "passes_saved": study.passes_needed - study.passes_made,
     }

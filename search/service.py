@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.answers import answer_lines
 from search.home import Home
-from spaces import PRESETS, Architecture, Setting, Space, UnknownNameError
+from spaces import HEAD_OPTIONS, PRESETS, Architecture, Setting, Space, UnknownNameError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,6 +64,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     from search.suggesting import sampler_named
 
     proposer = sampler_named(options.sampler, options.seed)
+    check_names(options)
     resources = resources_of(options)
     dataset = load_dataset(options.dataset, options.data_root, skip_unreadable=options.skip_unreadable)
     backbone = load_backbone(options.backbone, precision=options.precision)
@@ -111,9 +112,12 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             driver = StudyDriver(store, name, space, proposer, seed=options.seed, budget=options.trials, run_id=run_id)
             driver.reconcile()
             before = store.read_study(name)
-            progress = RunProgress.of(console, options.trials, before)
-            with beating(store, run_id), ray_session(resources), progress.showing():
-                reason = run_study(driver, spec, Finals(store, name, options), resources, progress)
+            finals = Finals(store, name, options)
+            reason = f"the study has {before.finished} finished trials already"
+            if before.finished < options.trials or finals.wanted():
+                progress = RunProgress.of(console, options.trials, before)
+                with beating(store, run_id), ray_session(resources), progress.showing():
+                    reason = run_study(driver, spec, finals, resources, progress)
             state = "finished"
         except KeyboardInterrupt:
             state = "interrupted"
@@ -125,6 +129,18 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     console.print(f"{reason}\n", highlight=False)
     console.print("\n".join([*answer_lines(study), f"report      {report}"]), highlight=False, markup=False)
     return study
+
+
+def check_names(options: RunOptions) -> None:
+    """Refuse at once what needs no loading to be refused."""
+    from search.database.addresses import Address
+
+    Address(options.storage or options.home.storage)
+    if options.space not in PRESETS and not options.space.endswith(".toml"):
+        raise UnknownNameError("space", options.space, [*PRESETS, "a .toml file"])
+    for head in options.narrowing.get("heads") or ():
+        if head not in HEAD_OPTIONS:
+            raise UnknownNameError("head", head, HEAD_OPTIONS)
 
 
 @dataclass(frozen=True)
@@ -186,8 +202,6 @@ def space_of(options: RunOptions, architecture: Architecture) -> Space:
     """The preset or the TOML file, narrowed by what was named."""
     if options.space in PRESETS:
         space = PRESETS[options.space](architecture)
-    elif options.space.endswith(".toml"):
-        space = PRESETS["default"](architecture).narrow_from_file(Path(options.space))
     else:
-        raise UnknownNameError("space", options.space, [*PRESETS, "a .toml file"])
+        space = PRESETS["default"](architecture).narrow_from_file(Path(options.space))
     return space.narrow(**options.narrowing)

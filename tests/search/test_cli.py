@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-QUICK = ("--heads", "linear", "--blocks", "10-13", "--timesteps", "20,50", "--final-seeds", "2", "--finalists", "2")
+from search.database.store import Store
+
+QUICK = ("--heads", "linear", "--blocks", "9-13", "--timesteps", "20", "--final-seeds", "2", "--finalists", "2")
 DIGITS = ("run", "--dataset", "digits", *QUICK)
 
 
@@ -46,7 +48,7 @@ def test_a_run_leaves_an_answer_a_report_and_a_study(home: Path) -> None:
     assert interval[0] < answer["test_accuracy"] < interval[1]
     assert answer["validation_accuracy"] > 0.85
     assert answer["trials"] == 8
-    assert answer["passes"] in (1437, 2 * 1437, 1437 + 360, 2 * 1437 + 360, 2 * (1437 + 360))
+    assert answer["passes"] == 1437 + 360
     assert answer["passes_saved"] > 0
     reports = list((home / "reports").glob("*.html"))
     assert [report.stem for report in reports] == [answer["study"]]
@@ -71,21 +73,21 @@ def test_a_report_can_be_written_anywhere(home: Path, tmp_path: Path) -> None:
     assert "digits" in (tmp_path / "deep" / "mine.html").read_text()
 
 
+def complete_trials(home: Path) -> int:
+    with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
+        return sum(study.complete for study in store.studies())
+
+
 def test_a_killed_run_is_continued_to_the_count_and_repeats_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "search.cli", *DIGITS, "--trials", "14", "--home", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as run:
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and run.poll() is None:
-            listed = search(tmp_path, "status", "--home", str(tmp_path)).stdout
-            if "digits" in listed and " 0 " not in listed.split("digits-bundled", 1)[1].split("\n", 1)[0][:60]:
-                break
-            time.sleep(0.2)
+        while time.monotonic() < deadline and run.poll() is None and complete_trials(tmp_path) < 2:
+            time.sleep(0.1)
         os.killpg(run.pid, signal.SIGKILL)
+    assert 2 <= complete_trials(tmp_path) < 14
     ran = search(tmp_path, *DIGITS, "--trials", "14")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-
-    from search.database.store import Store
-
     with Store.open(f"sqlite:///{tmp_path / 'studies.db'}") as store:
         study = store.read_study(store.find_study("digits"))
     finished = [trial.setting for trial in study.trials if trial.state in ("complete", "pruned")]

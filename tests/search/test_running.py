@@ -130,7 +130,7 @@ def test_a_study_runs_to_its_budget_goes_on_from_there_and_repeats_nothing(store
     name, reason, heard = search(store, 30)
     study = store.read_study(name)
     assert "30 finished trials" in reason
-    assert study.count("complete") + study.count("pruned") == len(study.trials) == len(heard.states) == 30
+    assert study.finished == len(study.trials) == len(heard.states) == 30
     assert heard.extracted_images == 10 * (30 + 2)
     name, _, heard = search(store, 40)
     study = store.read_study(name)
@@ -161,7 +161,7 @@ def test_a_failing_setting_is_kept_with_its_reason_and_costs_nothing_else(store:
     assert len(failed) == heard.states.count("failed") > 0
     assert {trial.setting.block for trial in failed} == {2}
     assert {trial.reason for trial in failed} == {"ValueError: block 2 is no good"}
-    assert study.count("complete") + study.count("pruned") == 30
+    assert study.finished == 30
 
 
 def test_a_run_in_which_everything_fails_ends_and_says_why(store: Store) -> None:
@@ -177,7 +177,7 @@ def test_a_worker_that_dies_fails_its_trial_and_the_search_goes_on(store: Store)
     dead = [trial for trial in study.trials if trial.state == "failed"]
     assert dead
     assert all("worker process died" in (trial.reason or "") for trial in dead)
-    assert study.count("complete") + study.count("pruned") == 20
+    assert study.finished == 20
 
 
 def test_a_cause_that_would_fail_every_trial_ends_the_run_and_loses_none(store: Store) -> None:
@@ -185,7 +185,7 @@ def test_a_cause_that_would_fail_every_trial_ends_the_run_and_loses_none(store: 
         search(store, 10, Hill("disk"))
     name, _, _ = search(store, 10)
     study = store.read_study(name)
-    assert study.count("complete") + study.count("pruned") == 10
+    assert study.finished == 10
     assert study.count("running") == 0
 
 
@@ -201,7 +201,7 @@ def test_ctrl_c_gives_up_the_trials_in_flight_and_the_next_run_asks_them_again(s
     assert before.count("running") == 0
     interrupted = {trial.setting for trial in before.trials if trial.state == "failed"}
     assert interrupted
-    finished = before.count("complete") + before.count("pruned")
+    finished = before.finished
     search(store, finished + len(interrupted))
     after = store.read_study(name)
     assert interrupted <= {trial.setting for trial in after.trials if trial.state in ("complete", "pruned")}
