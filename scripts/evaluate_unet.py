@@ -30,6 +30,7 @@ from objectives.probe import ProbeSpec
 from objectives.results import Accuracy, Evaluation, Final
 from spaces import PRESETS, Setting
 
+ROWS = ("trained", "random", "pixels")
 TIMESTEPS = (1, 5, 10, 20, 50, 100, 200, 400, 700, 950)
 
 
@@ -115,6 +116,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="the training script's contact sheets; the last 2,000 are held out")
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="which sources of features to compare")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
 
@@ -125,16 +127,18 @@ def main() -> None:
     if arguments.images:
         result["denoising"] = denoising(backbone, to_model_range(read_tiles(arguments.images)[-HELD_OUT:]))
     with tempfile.TemporaryDirectory() as folder:
-        random = random_copy(backbone, Path(folder) / "random")
-        result["trained"] = best_probe(dataset, arguments.backbone, Path(folder))
-        result["random weights"] = best_probe(dataset, random, Path(folder))
-    result["raw pixels"] = pixels_probe(dataset, backbone.architecture.image_side)
+        if "trained" in arguments.rows:
+            result["trained"] = best_probe(dataset, arguments.backbone, Path(folder))
+        if "random" in arguments.rows:
+            result["random"] = best_probe(dataset, random_copy(backbone, Path(folder) / "random"), Path(folder))
+    if "pixels" in arguments.rows:
+        result["pixels"] = pixels_probe(dataset, backbone.architecture.image_side)
     arguments.out.write_text(json.dumps(result, indent=1))
-    for name in ("trained", "random weights", "raw pixels"):
+    for name in arguments.rows:
         row = result[name]
         assert isinstance(row, dict)
         low, high = row["test_interval"]
-        print(f"{name:15} test {row['test']:.3f} ({low:.3f} to {high:.3f})  validation {row['validation']:.3f}  "
+        print(f"{name:8} test {row['test']:.3f} ({low:.3f} to {high:.3f})  validation {row['validation']:.3f}  "
               f"{row['setting']}")  # fmt: skip
     for line in result.get("denoising", []):  # type: ignore[attr-defined]
         print("t {timestep:4d}  network {network:.4f}  linear {linear:.4f}".format(**line))

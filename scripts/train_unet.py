@@ -141,7 +141,8 @@ def train(arguments: argparse.Namespace) -> None:
         log.write_text("step,images,split," + ",".join(f"t{100 * d}-{100 * d + 99}" for d in range(DECILES)) + "\n")
     recent: list[tuple[torch.Tensor, torch.Tensor]] = []
     started, first = time.monotonic(), step
-    while step < arguments.steps:
+    last = min(arguments.steps, arguments.stop_at or arguments.steps)
+    while step < last:
         generator = torch.Generator().manual_seed(arguments.seed * 1_000_003 + step)
         clean = to_model_range(batch_at(images, step, arguments.batch, arguments.seed)).to(device)
         timesteps = torch.randint(0, 1000, (len(clean),), generator=generator).to(device)
@@ -155,7 +156,7 @@ def train(arguments: argparse.Namespace) -> None:
         ema.step(unet.parameters())
         recent.append((errors.detach().cpu(), timesteps.cpu()))
         step += 1
-        if step % arguments.log_every == 0 or step == arguments.steps:
+        if step % arguments.log_every == 0 or step == last:
             ema.store(unet.parameters())
             ema.copy_to(unet.parameters())
             rows = {
@@ -168,10 +169,10 @@ def train(arguments: argparse.Namespace) -> None:
                 for split, losses in rows.items():
                     writer.writerow([step, step * arguments.batch, split, *(f"{loss:.5f}" for loss in losses)])
             rate = (step - first) * arguments.batch / (time.monotonic() - started)
-            left = (arguments.steps - step) * arguments.batch / rate
+            left = (last - step) * arguments.batch / rate
             means = {split: sum(losses) / DECILES for split, losses in rows.items()}
             print(
-                f"step {step}/{arguments.steps} train {means['train']:.4f} held-out {means['held-out']:.4f} "
+                f"step {step}/{last} train {means['train']:.4f} held-out {means['held-out']:.4f} "
                 f"{rate:.0f} images/s, {left / 60:.0f} min left",
                 flush=True,
             )
@@ -196,6 +197,7 @@ def main() -> None:
     parser.add_argument("--images", required=True, help="folder of sheet-*.jpg contact sheets of 32x32 tiles")
     parser.add_argument("--out", required=True, help="folder for the checkpoint, the loss log and the weights")
     parser.add_argument("--steps", type=int, default=7_000)
+    parser.add_argument("--stop-at", type=int, help="end before the learning rate's schedule of --steps does")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)

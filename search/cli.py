@@ -198,6 +198,7 @@ def dashboard(
             err=True,
         )
     with _store(home, storage) as store:
+        typer.echo(f"Optuna Dashboard at http://{host}:{port}; Ctrl-C ends it")
         serve(store.optuna, host=host, port=port, open_browser=browser)
 
 

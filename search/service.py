@@ -63,10 +63,10 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     from search.studying import StudyDriver, beating
     from search.suggesting import sampler_named
 
-    proposer = sampler_named(options.sampler, options.seed)
     check_names(options)
-    resources = resources_of(options)
+    proposer = sampler_named(options.sampler, options.seed)
     dataset = load_dataset(options.dataset, options.data_root, skip_unreadable=options.skip_unreadable)
+    resources = resources_of(options)
     backbone = load_backbone(options.backbone, precision=options.precision)
     space = space_of(options, backbone.architecture)
     parts = split(dataset, options.seed, options.validation_fraction)
