@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,17 @@ def trial(config: dict[str, Any], dataset: Dataset, parts: Split, keep_loaded: b
     tune.report({"accuracy": model.score(validation, dataset.labels[parts.validation])})
 
 
+def define(space: Space, trial: Any) -> dict[str, Any]:
+    """The space in Optuna's define-by-run form."""
+    block = trial.suggest_categorical("block", space.blocks)
+    trial.suggest_categorical("timestep", space.timesteps)
+    trial.suggest_categorical("pool", space.pools)
+    trial.suggest_float("C", 1e-5, 1.0, log=True)
+    return {"module": space.architecture.block(block).name}
+
+
 def hand_written(dataset: Dataset, space: Space, trials: int, seed: int, skilled: bool) -> dict[str, Any]:
-    """Ray Tune + OptunaSearch. `space` is turned into Optuna's define-by-run form, since pools depend on the block."""
+    """Ray Tune + OptunaSearch."""
     import optuna
     import ray
     from ray import tune
@@ -97,15 +107,6 @@ def hand_written(dataset: Dataset, space: Space, trials: int, seed: int, skilled
 
     warnings.filterwarnings("ignore")
     parts = split(dataset, seed)
-    architecture = space.architecture
-
-    def define(trial: Any) -> dict[str, Any]:
-        block = trial.suggest_categorical("block", space.blocks)
-        trial.suggest_categorical("timestep", space.timesteps)
-        trial.suggest_categorical("pool", space.pools)
-        trial.suggest_float("C", 1e-5, 1.0, log=True)
-        return {"module": architecture.block(block).name}
-
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         storage = None
@@ -121,7 +122,9 @@ def hand_written(dataset: Dataset, space: Space, trials: int, seed: int, skilled
             results = tune.Tuner(
                 tune.with_parameters(trial, dataset=dataset, parts=parts, keep_loaded=skilled),
                 tune_config=tune.TuneConfig(
-                    search_alg=OptunaSearch(define, metric="accuracy", mode="max", storage=storage, study_name="peer"),
+                    search_alg=OptunaSearch(
+                        partial(define, space), metric="accuracy", mode="max", storage=storage, study_name="peer"
+                    ),
                     num_samples=trials,
                     metric="accuracy",
                     mode="max",
@@ -135,6 +138,7 @@ def hand_written(dataset: Dataset, space: Space, trials: int, seed: int, skilled
         everything = np.concatenate([parts.train, parts.validation])
         model = fit(features(best.config, dataset, everything, True), dataset.labels[everything], best.config["C"])
         test = model.score(features(best.config, dataset, parts.test, True), dataset.labels[parts.test])
+        _loaded.clear()  # or Ray would send it along with the next function
     return {
         "trials": trials,
         "seconds": time.perf_counter() - started,

@@ -147,8 +147,9 @@ def test_processes_fill_one_cache_together(tmp_path: Path, tiny: UNetBackbone, f
 def _fill_and_die(folder: Path, backbone: UNetBackbone, dataset: Dataset) -> None:
     torch.set_num_threads(1)
     chunks = chunks_of(dataset, np.arange(len(dataset)))
-    for _ in extractor(folder, backbone, dataset).fill(chunks, 44, 1, Clock()):
-        os.kill(os.getpid(), signal.SIGKILL)
+    for report in extractor(folder, backbone, dataset).fill(chunks, 44, 1, Clock()):
+        if report.made:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_kill_loses_at_most_the_chunk_in_flight(tmp_path: Path, tiny: UNetBackbone, few_digits: Dataset) -> None:
