@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -81,6 +82,8 @@ class Resources:
 @contextmanager
 def ray_session(resources: Resources) -> Iterator[None]:
     """A private Ray on this machine, its temporary folder removed at the end, or a connection to a cluster."""
+    if resources.address is not None:
+        _check_answers(resources.address)
     folder = Path(tempfile.mkdtemp(prefix="search-ray-"))
     if resources.address is None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -104,6 +107,15 @@ def ray_session(resources: Resources) -> Iterator[None]:
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_answers(address: str) -> None:
+    """Ray itself would wait for minutes and then abort the process."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise SearchError(f"no Ray cluster answers at {address} (HOST:PORT of `ray start --head`): {error}") from error
 
 
 def run_study(driver: StudyDriver, spec: BuildsProbes, finals: Finals, resources: Resources, listener: Listener) -> str:

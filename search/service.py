@@ -121,6 +121,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             state = "finished"
         except KeyboardInterrupt:
             state = "interrupted"
+            console.print("interrupted: every finished trial is kept; type the same command again to go on")
             raise
         finally:
             store.end_run(run_id, state)

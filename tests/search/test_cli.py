@@ -113,6 +113,7 @@ def test_a_killed_run_is_continued_to_the_count_and_repeats_nothing(tmp_path: Pa
         (("run", "--dataset", "cub", "--data-root", "/nowhere"), 1, "/nowhere does not exist"),
         (("run", "--dataset", "digits", "--storage", "mysql://me:hushhush@host/db"), 1, "must be SQLite or PostgreSQL"),
         (("run", "--dataset", "digits", "--storage", "postgresql://me:hushhush@127.0.0.1:1/db"), 1, "me:***@127.0.0.1"),
+        (("run", "--dataset", "digits", "--space", "wide"), 2, "known: a .toml file, default, paper"),
         (("best", "--dataset", "digits"), 1, "no study of dataset 'digits'"),
         (("report", "--study", "mine"), 1, "no study of name 'mine'"),
         (("run",), 2, "--dataset"),

@@ -16,7 +16,7 @@ from search.database.store import Store
 from search.running import Resources, ray_session, run_study
 from search.studying import StudyDriver
 from search.suggesting import sampler_named
-from spaces import Architecture, Block, CacheError, Setting, Space
+from spaces import Architecture, Block, CacheError, SearchError, Setting, Space
 
 ARCHITECTURE = Architecture(
     "made-up",
@@ -205,3 +205,12 @@ def test_ctrl_c_gives_up_the_trials_in_flight_and_the_next_run_asks_them_again(s
     search(store, finished + len(interrupted))
     after = store.read_study(name)
     assert interrupted <= {trial.setting for trial in after.trials if trial.state in ("complete", "pruned")}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:port"])
+def test_a_cluster_that_does_not_answer_is_an_error_in_words(address: str) -> None:
+    with (
+        pytest.raises(SearchError, match=f"no Ray cluster answers at {address}"),
+        ray_session(Resources(workers=1, address=address)),
+    ):
+        pass
