@@ -9,7 +9,7 @@ import torch
 from selenium.webdriver.common.by import By
 
 from dashboards import summaries
-from dashboards.report import write_report
+from dashboards.report import render, write_report
 from objectives.results import Study, Trial
 from spaces import SearchError, Setting
 
@@ -186,3 +186,9 @@ def test_a_place_that_cannot_be_written_is_one_line_and_leaves_nothing(study: St
     with pytest.raises(SearchError, match=r"r\.html: Is a directory"):
         write_report(study(), tmp_path / "r.html")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "r.html"]
+
+
+def test_the_command_that_goes_on_is_the_one_that_was_typed(realistic: StudyMaker) -> None:
+    typed = "search run --dataset birds --data-root 'my birds' --trials 40 --heads linear"
+    page = render(replace(realistic(), provenance={"command": typed}))
+    assert "search run --dataset birds --data-root &#39;my birds&#39; --trials 200 --heads linear" in page
