@@ -254,6 +254,12 @@ class _Conductor:
 
     def hear(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take one report; True where the trial shall stop."""
+        stop = True
+        with self._keeping_errors():
+            stop = self._take(trial_id, result)
+        return stop or self.error is not None
+
+    def _take(self, trial_id: str, result: dict[str, Any]) -> bool:
         asked = self.live.get(trial_id)
         if asked is None:
             return True
@@ -262,29 +268,28 @@ class _Conductor:
             self.passes[trial_id].add(report)
             self.listener.extracted(report)
         elif isinstance(report, Epoch) and isinstance(asked, Asked):
-            with self._keeping_errors():
-                if self.driver.report(asked.number, report.number, report.validation.value):
-                    so_far = self.passes[trial_id].evaluation(report)
-                    self._end(trial_id, asked, "pruned", so_far, f"pruned after epoch {report.number}")
-                    return True
+            if self.driver.report(asked.number, report.number, report.validation.value):
+                so_far = self.passes[trial_id].evaluation(report)
+                self._end(trial_id, asked, "pruned", so_far, f"pruned after epoch {report.number}")
+                return True
         elif isinstance(report, Evaluation) and isinstance(asked, Asked):
             self._end(trial_id, asked, "complete", report)
         elif isinstance(report, Final):
             del self.live[trial_id]
-            with self._keeping_errors():
-                self.finals.keep(report)
+            self.finals.keep(report)
             self.listener.final_ended(report)
         elif "cause" in result:  # it would fail every other trial too: the run ends, and the next asks this one again
             self.error = self.error or result["cause"]
         elif "error" in result:
             self._fail(trial_id, asked, result["error"])
-        return self.error is not None
+        return False
 
     def lost(self, trial_id: str, reason: str) -> None:
         """The trial ended without a last report: its process died or was stopped."""
         asked = self.live.get(trial_id)
         if asked is not None and self.error is None:
-            self._fail(trial_id, asked, reason)
+            with self._keeping_errors():
+                self._fail(trial_id, asked, reason)
 
     def _fail(self, trial_id: str, asked: Asked | _FinalAsked, reason: str) -> None:
         if isinstance(asked, Asked):
@@ -296,13 +301,12 @@ class _Conductor:
         self, trial_id: str, asked: Asked, state: str, evaluation: Evaluation | None = None, reason: str | None = None
     ) -> None:
         del self.live[trial_id]
-        with self._keeping_errors():
-            if evaluation is None:
-                self.driver.fail(asked.number, reason or "no reason given")
-            elif state == "pruned":
-                self.driver.prune(asked.number, evaluation)
-            else:
-                self.driver.complete(asked.number, evaluation)
+        if evaluation is None:
+            self.driver.fail(asked.number, reason or "no reason given")
+        elif state == "pruned":
+            self.driver.prune(asked.number, evaluation)
+        else:
+            self.driver.complete(asked.number, evaluation)
         self.listener.trial_ended(asked.setting, state, evaluation, reason)
 
     @contextmanager

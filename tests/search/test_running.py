@@ -110,7 +110,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def search(
-    store: Store, trials: int, spec: Hill | None = None, seed: int = 0, sampler: str = "tpe"
+    store: Store,
+    trials: int,
+    spec: Hill | None = None,
+    seed: int = 0,
+    sampler: str = "tpe",
+    heard: Heard | None = None,
 ) -> tuple[str, str, Heard]:
     """One run to `trials` finished ones: the study's name, why it ended, what was heard."""
     facts = StudyFacts("made-up", "f" * 64, "hill", "w" * 64, "default", SPACE, ("a", "b"), {"train": 8}, {"seed": "0"})
@@ -118,7 +123,7 @@ def search(
     run_id = store.begin_run(name, RunFacts(2, "search run", {}))
     driver = StudyDriver(store, name, SPACE, sampler_named(sampler, seed), seed=seed, budget=trials, run_id=run_id)
     driver.reconcile()
-    heard = Heard()
+    heard = heard or Heard()
     try:
         reason = run_study(driver, spec or Hill(), TwoFinals(store, name), Resources(workers=2), heard)
     finally:
@@ -187,6 +192,21 @@ def test_a_cause_that_would_fail_every_trial_ends_the_run_and_loses_none(store: 
     study = store.read_study(name)
     assert study.finished == 10
     assert study.count("running") == 0
+
+
+class Clumsy(Heard):
+    """A listener with a fault of its own."""
+
+    def trial_ended(self, setting: Setting, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+        raise RuntimeError("the terminal went away")
+
+
+def test_an_error_in_the_driver_process_ends_the_run_and_is_raised_as_it_is(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="the terminal went away"):
+        search(store, 10, heard=Clumsy())
+    name = store.find_study()
+    assert 1 <= store.read_study(name).finished < 10
+    assert store.read_study(name).count("running") == 0
 
 
 def test_ctrl_c_gives_up_the_trials_in_flight_and_the_next_run_asks_them_again(store: Store) -> None:
