@@ -110,7 +110,6 @@ class RunProgress:
             self.say(f"re-evaluating and testing the finalists: {count} fits")
 
     def final_ended(self, final: Final) -> None:
-        self.passes_made += final.passes_made
         if self._bar is not None:
             self._bar.advance(self._tasks["finals"])
         else:

@@ -127,7 +127,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             store.end_run(run_id, state)
         study = store.read_study(name)
         report = publish(study, store, options.home)
-    console.print(f"{reason}\n", highlight=False)
+    console.print(f"{reason}\n", highlight=False, markup=False)  # a trial's error may hold [brackets]
     console.print("\n".join([*answer_lines(study), f"report      {report}"]), highlight=False, markup=False)
     return study
 
