@@ -28,9 +28,6 @@ class Setting:
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(sorted((name, value) for name, value in self.options)))
 
-    def option(self, name: str) -> Value:
-        return dict(self.options)[name]
-
     def to_dict(self) -> dict[str, Value]:
         """Flat and JSON-ready, in the order people read: block, timestep, pool, draws, head, its options."""
         return {

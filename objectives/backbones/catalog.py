@@ -8,7 +8,6 @@ from objectives.backbones.unet import PRECISIONS, file_digest, load_unet
 from spaces import BackboneError, UnknownNameError
 
 BUNDLED = Path(__file__).parent / "bundled"
-WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
 def _load_bundled(name: str, device: str, precision: str) -> Backbone:

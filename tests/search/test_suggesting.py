@@ -22,8 +22,9 @@ def worth(setting: Setting, space: Space) -> float:
     """Best at block 5, timestep 90, pool 2, mlp with the middle learning rate."""
     value = 0.9 - 0.02 * abs(setting.block - 5) - 0.03 * abs(space.architecture.log_snr(setting.timestep) - 4.6)
     value -= 0.02 * (setting.pool != 2)
+    options = dict(setting.options)
     if setting.head == "mlp":
-        value += 0.03 - 0.02 * (setting.option("learning_rate") != 1e-3) - 0.01 * (setting.option("width") != 512)
+        value += 0.03 - 0.02 * (options["learning_rate"] != 1e-3) - 0.01 * (options["width"] != 512)
     return value
 
 
