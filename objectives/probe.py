@@ -1,7 +1,7 @@
 """The objective: what a setting is worth on one dataset and one backbone."""
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from objectives.backbones.catalog import load_backbone
 from objectives.datasets.catalog import Dataset
 from objectives.datasets.splits import Split, few_shot, split
 from objectives.features.extraction import Clock, Extractor
-from objectives.features.inputs import Chunk, chunks_of
+from objectives.features.usage import CacheUsage
 from objectives.heads.catalog import head_named
 from objectives.heads.head import Fit, Labelled
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report
@@ -34,8 +34,9 @@ class ProbeSpec:
     """What a worker needs to build the probe for itself: everything but the loaded network.
 
     backbone: a name that `load_backbone` knows. grids: block → grid of everything that a pass should keep, from the
-    space. cache: folder of the feature cache. seed: of the noise, the validation split and the heads. shots: training
-    images of each class that heads are fitted on; None for all.
+    space. cache: folder of the feature cache; cache_size: bytes that it may take, None for as many as the disk has.
+    seed: of the noise, the validation split and the heads. shots: training images of each class that heads are fitted
+    on; None for all.
     """
 
     dataset: Dataset
@@ -46,6 +47,7 @@ class ProbeSpec:
     seed: int = 0
     validation_fraction: float = 0.2
     shots: int | None = None
+    cache_size: int | None = None
 
     def split(self, seed: int) -> Split:
         parts = split(self.dataset, seed, self.validation_fraction)
@@ -72,7 +74,7 @@ class Probe:
         """Extract what is missing, fit on the training split, score on the validation split; the last report is an
         Evaluation. The test split is not touched."""
         clock = Clock()
-        features = yield from self._features(self._training_chunks, setting, clock)
+        features = yield from self._features(self._training, setting, clock)
         parts = self.split(self.spec.seed)
         fit = yield from self._fit(features, parts, setting, self.spec.seed, clock)
         needed = setting.draws * len(features)
@@ -84,8 +86,8 @@ class Probe:
         Where shots were asked for, the refit is on train alone: validation images would be more of them.
         """
         clock, started = Clock(), time.perf_counter()
-        features = yield from self._features(self._training_chunks, setting, clock)
-        tested = yield from self._features(self._test_chunks, setting, clock)
+        features = yield from self._features(self._training, setting, clock)
+        tested = yield from self._features(self._tested, setting, clock)
         parts = self.split(seed)
         fit = yield from self._fit(features, parts, setting, seed, clock)
         head, classes = head_named(setting.head), len(self.spec.dataset.classes)
@@ -111,24 +113,25 @@ class Probe:
     @cached_property
     def _extractor(self) -> Extractor:
         spec = self.spec
-        return Extractor(self.backbone, spec.dataset, spec.cache, spec.grids, spec.seed)
+        usage = CacheUsage(spec.cache, spec.cache_size)
+        return Extractor(self.backbone, spec.dataset, usage, spec.grids, spec.seed)
 
     @cached_property
-    def _training_chunks(self) -> tuple[Chunk, ...]:
-        return chunks_of(self.spec.dataset, np.flatnonzero(~self.spec.dataset.is_test))
+    def _training(self) -> np.ndarray:
+        return np.flatnonzero(~self.spec.dataset.is_test)
 
     @cached_property
-    def _test_chunks(self) -> tuple[Chunk, ...]:
-        return chunks_of(self.spec.dataset, np.flatnonzero(self.spec.dataset.is_test))
+    def _tested(self) -> np.ndarray:
+        return np.flatnonzero(self.spec.dataset.is_test)
 
     def _features(
-        self, chunks: Sequence[Chunk], setting: Setting, clock: Clock
+        self, indices: np.ndarray, setting: Setting, clock: Clock
     ) -> Generator[Extracted, None, torch.Tensor]:
-        """float32 (n, c, pool, pool) in the chunks' order. A damaged cache file is made again on the way."""
+        """float32 (n, c, pool, pool) in the order of the indices. A damaged shard is made again on the way."""
         for _ in range(DAMAGED_READS):
-            yield from self._extractor.fill(chunks, [setting.timestep], setting.draws, clock)
+            yield from self._extractor.fill(indices, [setting.timestep], setting.draws, clock)
             since = time.perf_counter()
-            features = self._extractor.read(chunks, setting.timestep, setting.draws, setting.block, setting.pool)
+            features = self._extractor.read(indices, setting)
             clock.add("read", since)
             if features is not None:
                 return features
@@ -152,7 +155,7 @@ class Probe:
         raise RuntimeError(f"head {setting.head} ended without a Fit")
 
     def _labelled(self, features: torch.Tensor, indices: np.ndarray) -> Labelled:
-        """Rows of the training chunks' features by dataset index."""
+        """Rows of the training images' features by dataset index."""
         rows = torch.from_numpy(self._training_rows[indices])
         return self._on_device(features[rows], indices)
 

@@ -39,6 +39,10 @@ class ImageSource(Protocol):
     def keep(self, indices: Iterable[int]) -> Self:
         """These images only, in this order."""
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether images are there as pixels, so that keeping them as squares would save next to nothing."""
+
 
 @final
 @dataclass(frozen=True)
@@ -67,6 +71,10 @@ class FileImages:
 
     def keep(self, indices: Iterable[int]) -> Self:
         return type(self)(self.root, tuple(self.paths[i] for i in indices), self._digests)
+
+    @property
+    def in_memory(self) -> bool:
+        return False
 
 
 @final
@@ -98,6 +106,10 @@ class ArrayImages:
 
     def keep(self, indices: Iterable[int]) -> Self:
         return type(self)(self.arrays[list(indices)])
+
+    @property
+    def in_memory(self) -> bool:
+        return True
 
 
 def decode(file: Path | BinaryIO, name: str) -> Image.Image:

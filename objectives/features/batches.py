@@ -1,13 +1,15 @@
 """Work over many images in batches as large as the device's memory allows."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import TypeVar, final
 
 import torch
 
 from spaces import Architecture, BackboneError
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -35,24 +37,21 @@ class Batches:
         at_most = min(LARGEST_BATCH, room // bytes_per_image)
         return cls(1 << (at_most.bit_length() - 1) if at_most else 1)
 
-    def run(self, count: int, work: Callable[[slice], Mapping[int, torch.Tensor]]) -> dict[int, torch.Tensor]:
-        """`work` on every slice of range(count), its results joined by key, on the CPU.
+    def run(self, count: int, work: Callable[[slice], T]) -> Iterator[T]:
+        """`work` on every slice of range(count), in order.
 
         Raises BackboneError where the device has no memory for even one image.
         """
-        parts: dict[int, list[torch.Tensor]] = {}
         done = 0
         while done < count:
             rows = slice(done, min(done + self.size, count))
             try:
-                results = work(rows)
+                result = work(rows)
             except torch.OutOfMemoryError:
                 self._halve()
                 continue
-            for key, values in results.items():
-                parts.setdefault(key, []).append(values)
+            yield result
             done = rows.stop
-        return {key: torch.cat(values).cpu() for key, values in parts.items()}  # one wait for a GPU, not one a batch
 
     def _halve(self) -> None:
         if self.size == 1:

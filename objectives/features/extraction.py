@@ -2,27 +2,41 @@
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import final
 
+import numpy as np
 import torch
 
 from objectives.backbones.backbone import Backbone
-from objectives.datasets.catalog import Dataset
+from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import TRANSFORM
 from objectives.features.batches import Batches
-from objectives.features.cache import FeatureCache, Pass
-from objectives.features.inputs import Chunk, Inputs
+from objectives.features.cache import Feature, FeatureCache, Pass
+from objectives.features.inputs import POLL_SECONDS, Inputs
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
+from objectives.features.shard_folder import Claim
+from objectives.features.shards import Column
+from objectives.features.usage import CacheUsage
 from objectives.results import Extracted
+from spaces import Architecture, Setting
 
-POLL_SECONDS = 0.05
+SHARD_IMAGES = 256
+CPU_SHARD_GMACS = 2**13
+"""A shard is what a kill may cost: on a CPU some minutes of a large network."""
+
+
+def source_of(backbone_digest: str, architecture: Architecture, seed: int) -> str:
+    """What all passes of a backbone over any images have in common, sha256 hex. seed: of the noise."""
+    noise = (f"noise seed {seed}",) if architecture.noised else ()
+    parts = (backbone_digest, TRANSFORM, str(architecture.image_side), *noise)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 @dataclass
@@ -37,13 +51,23 @@ class Clock:
 
 
 @dataclass(frozen=True, eq=False)
-class _Claimed:
-    """One pass over one chunk that this process may make, and all it reads. missing: block → grid still to be made."""
+class _Work:
+    """One pass over some images, of indices into the dataset. The images of a chunk are decoded once for all passes."""
 
-    missing: Mapping[int, int]
+    key: Pass
+    indices: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Claimed:
+    """The images of a work that this process passes now, and all it reads. grids: block → grid still to be made."""
+
+    work: _Work
+    claim: Claim
+    grids: Mapping[int, int]
     inputs: torch.Tensor
     noise: torch.Tensor | None
-    claim: ExitStack
+    held: ExitStack
 
 
 @final
@@ -53,13 +77,13 @@ class Extractor:
 
     backbone: Backbone
     dataset: Dataset
-    folder: Path
+    usage: CacheUsage
     grids: Mapping[int, int]
     seed: int
 
     @cached_property
     def _cache(self) -> FeatureCache:
-        return FeatureCache(self.folder / "features")
+        return FeatureCache(self.usage.folder)
 
     @cached_property
     def _batches(self) -> Batches:
@@ -67,43 +91,40 @@ class Extractor:
 
     @cached_property
     def _inputs(self) -> Inputs:
-        return Inputs(self.backbone, self.dataset, self.folder, self._batches)
+        return Inputs(self.backbone, self.dataset, self.usage, self._batches)
 
     @cached_property
-    def _source(self) -> str:
-        architecture = self.backbone.architecture
-        noise = (f"noise seed {self.seed}",) if architecture.noised else ()
-        parts = (self.backbone.digest, TRANSFORM, str(architecture.image_side), *noise)
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    def _shard_images(self) -> int:
+        if self.backbone.device.type == "cuda":
+            return SHARD_IMAGES
+        gmacs = self.backbone.architecture.block(max(self.grids)).cumulative_gmacs
+        return min(SHARD_IMAGES, 1 << max(int(CPU_SHARD_GMACS / gmacs), 1).bit_length() - 1)
+
+    def passes(self, timestep: int | None, draws: int) -> list[Pass]:
+        source = source_of(self.backbone.digest, self.backbone.architecture, self.seed)
+        return [Pass(source, timestep, draw) for draw in range(draws)]
 
     def fill(
-        self, chunks: Sequence[Chunk], timesteps: Sequence[int | None], draws: int, clock: Clock
+        self, indices: np.ndarray, timesteps: Sequence[int | None], draws: int, clock: Clock
     ) -> Iterator[Extracted]:
-        """Make every pass that is missing; a chunk that another process works on is left to it while others remain.
+        """Make every pass over these images that is missing; what another process works on is left to it.
 
-        All timesteps and draws of a chunk follow each other, so that it is decoded once; while one pass runs, the next
-        is made ready and the last is written. The first report tells what is there already.
+        indices: into the dataset. All timesteps and draws of a chunk of images follow each other, so that it is decoded
+        once; while one pass runs, the next is made ready and the last batch is written. Each report follows a shard
+        that is on disk; the first tells what is there already.
         """
-        wanted = [
-            (chunk, Pass(self._source, timestep, draw, chunk.digest))
-            for chunk in chunks
-            for timestep in timesteps
-            for draw in range(draws)
-        ]
-        total = sum(len(chunk.indices) for chunk, _ in wanted)
-        pending = self._missing(wanted)
+        keys = [key for timestep in timesteps for key in self.passes(timestep, draws)]
+        total = len(keys) * len(indices)
+        pending = self._missing(indices, keys)
         there = total - _images(pending)
         yield Extracted(there, total, 0)
         while pending:
-            elsewhere = []
-            for (chunk, key), made in self._made(pending, clock):
-                if made is None:
-                    elsewhere.append((chunk, key))
-                    continue
-                there += len(chunk.indices)
+            before = there
+            for made in self._made(pending, clock):
+                there += made
                 yield Extracted(there, total, made)
-            pending = self._missing(elsewhere)
-            if pending:
+            pending = self._missing(indices, keys)
+            if pending and there == before:
                 since = time.perf_counter()
                 time.sleep(POLL_SECONDS)
                 clock.add("wait", since)
@@ -111,100 +132,102 @@ class Extractor:
                 there = total - _images(pending)
                 yield Extracted(there, total, 0)
 
-    def _missing(self, passes: Sequence[tuple[Chunk, Pass]]) -> list[tuple[Chunk, Pass]]:
-        return [(chunk, key) for chunk, key in passes if self._cache.missing(key, self.grids)]
+    def _missing(self, indices: np.ndarray, keys: Sequence[Pass]) -> list[_Work]:
+        images = self._inputs.keys[indices]
+        lacking: dict[Pass, np.ndarray] = {}
+        for key in keys:
+            self._cache.at(key).refresh()
+            lacking[key] = np.asarray(self._cache.missing(key, images, self.grids).any(axis=1))
+        work = []
+        for start in range(0, len(indices), self._shard_images):
+            chunk = slice(start, start + self._shard_images)
+            work += [_Work(key, indices[chunk][lacking[key][chunk]]) for key in keys]
+        return [each for each in work if len(each.indices)]
 
-    def _made(
-        self, pending: Sequence[tuple[Chunk, Pass]], clock: Clock
-    ) -> Iterator[tuple[tuple[Chunk, Pass], int | None]]:
-        """Each pending pass with the images it was made for, once written; None where another process holds it."""
+    def _made(self, pending: Sequence[_Work], clock: Clock) -> Iterator[int]:
+        """The images of each shard that was made, once it is on disk."""
         with ThreadPoolExecutor(1) as before, ThreadPoolExecutor(1) as after:
-            ahead = before.submit(self._claim, *pending[0])
-            behind: tuple[tuple[Chunk, Pass], int, Future[None]] | None = None
+            ahead = before.submit(self._claim, pending[0])
             try:
-                for position, (chunk, key) in enumerate(pending, 1):
+                for position in range(1, len(pending) + 1):
                     since = time.perf_counter()
                     claimed = ahead.result()
                     if position < len(pending):
-                        ahead = before.submit(self._claim, *pending[position])
-                    if claimed is None:
-                        yield (chunk, key), None
-                        continue
-                    with claimed.claim as claim:
-                        maps = self._maps(claimed, key.timestep) if claimed.missing else {}
-                        written = after.submit(self._write, key, maps, claim.pop_all())
-                    clock.add("extract", since)
-                    if behind is not None:
-                        yield _settled(*behind, clock)
-                    behind = (chunk, key), len(chunk.indices) if maps else 0, written
-                if behind is not None:
-                    yield _settled(*behind, clock)
+                        ahead = before.submit(self._claim, pending[position])
+                    if claimed is not None:
+                        with claimed.held:
+                            self._pass(claimed, after)
+                        clock.add("extract", since)
+                        clock.passes += len(claimed.claim.images)
+                        yield len(claimed.claim.images)
             finally:
                 if ahead.exception() is None and (left := ahead.result()) is not None:
-                    left.claim.close()
+                    left.held.close()
 
-    def _claim(self, chunk: Chunk, key: Pass) -> _Claimed | None:
-        """The pass with all it reads, claimed until `claim` is closed; None where another process holds it."""
-        with ExitStack() as claim:
-            if not claim.enter_context(self._cache.claim(key)):
+    def _claim(self, work: _Work) -> _Claimed | None:
+        """Images of the work that lack the same blocks, with all a pass over them reads; None where all are there or
+        under way elsewhere."""
+        images = self._inputs.keys[work.indices]
+        grids: dict[int, int] = {}
+
+        def choose(free: np.ndarray) -> np.ndarray:
+            missing = self._cache.missing(work.key, free, self.grids)
+            lacking = np.flatnonzero(missing.any(axis=1))
+            if not len(lacking):
+                return np.zeros(len(free), bool)
+            first = missing[lacking[0]]
+            grids.update({block: grid for (block, grid), lacks in zip(self.grids.items(), first, strict=True) if lacks})
+            same: np.ndarray = (missing == first).all(axis=1)
+            return same
+
+        with ExitStack() as held:
+            claim = held.enter_context(self._cache.at(work.key).claim(images, choose))
+            if claim is None:
                 return None
-            missing = self._cache.missing(key, self.grids)
-            if not missing:  # made by another process since
-                return _Claimed(missing, torch.empty(0), None, claim.pop_all())
-            inputs, noise = self._inputs.of(chunk), None
-            if key.timestep is not None:
+            indices = work.indices[claim.rows_in(images)]
+            inputs, noise = self._inputs.of(indices), None
+            if work.key.timestep is not None:
+                digests = [self._inputs.digests[i] for i in indices]
                 shape = tuple(inputs.shape[1:])
-                noise = noise_for(self._inputs.digests(chunk), self.seed, key.timestep, key.draw, shape)
-            return _Claimed(
-                missing, self._staged(inputs), None if noise is None else self._staged(noise), claim.pop_all()
-            )
+                noise = self._staged(noise_for(digests, self.seed, work.key.timestep, work.key.draw, shape))
+            return _Claimed(work, claim, grids, self._staged(inputs), noise, held.pop_all())
 
     def _staged(self, values: torch.Tensor) -> torch.Tensor:
         """In memory from which a GPU copies while it computes."""
         return values.pin_memory() if self.backbone.device.type == "cuda" else values
 
-    def _maps(self, claimed: _Claimed, timestep: int | None) -> dict[int, torch.Tensor]:
-        """Block → its pooled maps, float32 (n, c, grid, grid), on the CPU."""
-        device = self.backbone.device
+    def _pass(self, claimed: _Claimed, after: ThreadPoolExecutor) -> None:
+        """Make one shard. While a batch is computed the one before it is written."""
+        device, timestep, grids = self.backbone.device, claimed.work.key.timestep, claimed.grids
+        channels = {block: self.backbone.architecture.block(block).channels for block in grids}
+        names = {block: Feature(block, grid).column for block, grid in grids.items()}
+        columns = {names[b]: Column(torch.float16, (channels[b], grid, grid)) for b, grid in grids.items()}
 
-        def work(rows: slice) -> dict[int, torch.Tensor]:
+        def maps(rows: slice) -> dict[str, torch.Tensor]:
             noise = None if claimed.noise is None else claimed.noise[rows].to(device, non_blocking=True)
-            inputs = self._inputs.ready(claimed.inputs[rows])
-            taps = self.backbone.taps(inputs, noise, timestep, claimed.missing.keys())
-            return {block: pool(maps.float(), claimed.missing[block]) for block, maps in taps.items()}
+            taps = self.backbone.taps(self._inputs.ready(claimed.inputs[rows]), noise, timestep, grids.keys())
+            return {names[block]: pool(values.float(), grids[block]) for block, values in taps.items()}
 
-        return self._batches.run(len(claimed.inputs), work)
+        started = time.perf_counter()
+        writing: deque[Future[None]] = deque()
+        with self.usage.begin(claimed.claim, columns) as writer:
+            try:
+                for batch in self._batches.run(len(claimed.inputs), maps):
+                    writing.append(after.submit(writer.append, batch))
+                    if len(writing) > 1:
+                        writing.popleft().result()
+            finally:
+                errors = [written.exception() for written in writing]
+            for error in filter(None, errors):
+                raise error
+            folder = self._cache.at(claimed.work.key)
+            writer.commit(folder.name_of(claimed.claim.images, columns), time.perf_counter() - started)
 
-    def _write(self, key: Pass, maps: Mapping[int, torch.Tensor], claim: ExitStack) -> None:
-        with claim:
-            self._cache.write(key, maps)
-
-    def read(
-        self, chunks: Sequence[Chunk], timestep: int | None, draws: int, block: int, size: int
-    ) -> torch.Tensor | None:
-        """Features float32 (n, c, size, size) in the chunks' order, averaged over draws; None where some miss."""
-        parts = []
-        for chunk in chunks:
-            total: torch.Tensor | None = None
-            for draw in range(draws):
-                values = self._cache.read(Pass(self._source, timestep, draw, chunk.digest), block, size)
-                if values is None:
-                    return None
-                total = values if total is None else total + values
-            assert total is not None
-            parts.append(total / draws)
-        return torch.cat(parts)
+    def read(self, indices: np.ndarray, setting: Setting) -> torch.Tensor | None:
+        """A setting's features, float32 (n, c, pool, pool), of images of the dataset; None where some are missing."""
+        passes = self.passes(setting.timestep, setting.draws)
+        return self._cache.read(passes, self._inputs.keys[indices], setting.block, setting.pool)
 
 
-def _images(passes: Sequence[tuple[Chunk, Pass]]) -> int:
-    return sum(len(chunk.indices) for chunk, _ in passes)
-
-
-def _settled(
-    item: tuple[Chunk, Pass], images: int, written: "Future[None]", clock: Clock
-) -> tuple[tuple[Chunk, Pass], int]:
-    since = time.perf_counter()
-    written.result()
-    clock.add("extract", since)
-    clock.passes += images
-    return item, images
+def _images(pending: Sequence[_Work]) -> int:
+    return sum(len(work.indices) for work in pending)

@@ -1,60 +1,54 @@
 """What a pass reads: images decoded or encoded once and kept, and the noise of each, made while the last pass runs."""
 
-import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from typing import final
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from objectives.backbones.backbone import Backbone
-from objectives.datasets.catalog import Dataset
+from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import TRANSFORM, square_pixels
 from objectives.features.batches import Batches
-from objectives.features.cache import explaining_full_disk, read_tensor, write_tensor
+from objectives.features.shard_folder import ShardFolder
+from objectives.features.shards import Column, image_keys
+from objectives.features.usage import CacheUsage
 
-CHUNK = 256
-
-
-@dataclass(frozen=True, eq=False)
-class Chunk:
-    """Images that are passed, stored and claimed together. indices: into the dataset, int64, at most `CHUNK`."""
-
-    indices: np.ndarray
-    digest: str
-
-
-def chunks_of(dataset: Dataset, indices: np.ndarray) -> tuple[Chunk, ...]:
-    """Consecutive chunks of the given images."""
-    chunks = []
-    for start in range(0, len(indices), CHUNK):
-        part = indices[start : start + CHUNK]
-        digests = " ".join(dataset.images.digest(int(i)) for i in part)
-        chunks.append(Chunk(part, hashlib.sha256(digests.encode()).hexdigest()))
-    return tuple(chunks)
+POLL_SECONDS = 0.05
+PIXELS, LATENTS = "pixels", "latents"
 
 
 @final
 @dataclass
 class Inputs:
-    """A dataset as a backbone reads it, on the CPU; pixels and latents are kept in `folder` for whoever comes next."""
+    """A dataset as a backbone reads it, on the CPU; pixels and latents are kept for whoever comes next."""
 
     backbone: Backbone
     dataset: Dataset
-    folder: Path
+    usage: CacheUsage
     batches: Batches
-    _last: tuple[str, torch.Tensor] | None = field(default=None, repr=False)
+    _last: tuple[bytes, torch.Tensor] | None = field(default=None, repr=False)
 
-    def of(self, chunk: Chunk) -> torch.Tensor:
+    @cached_property
+    def digests(self) -> Sequence[str]:
+        """Of each image's content, by index into the dataset."""
+        return [self.dataset.images.digest(i) for i in range(len(self.dataset))]
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        return image_keys(self.digests)
+
+    def of(self, indices: np.ndarray) -> torch.Tensor:
         """Latents float32 where the backbone reads latents, else pixels uint8 (n, 3, side, side).
 
-        The last chunk stays in memory, since every timestep and every draw reads it again.
+        The last images stay in memory, since every timestep and every draw reads them again.
         """
-        if self._last is None or self._last[0] != chunk.digest:
-            self._last = chunk.digest, self._latents(chunk) if self.backbone.latents else self._pixels(chunk)
+        asked = indices.tobytes()
+        if self._last is None or self._last[0] != asked:
+            self._last = asked, self._latents(indices) if self.backbone.latents else self._pixels(indices)
         return self._last[1]
 
     def ready(self, stored: torch.Tensor) -> torch.Tensor:
@@ -65,29 +59,56 @@ class Inputs:
             else self.backbone.encode(stored)
         )
 
-    def digests(self, chunk: Chunk) -> Sequence[str]:
-        """Of each image's content."""
-        return [self.dataset.images.digest(int(i)) for i in chunk.indices]
+    def folders(self) -> list[ShardFolder]:
+        """Where what it keeps lies."""
+        return [self._pixel_folder, *([self._latent_folder] if self.backbone.latents else [])]
 
-    def _pixels(self, chunk: Chunk) -> torch.Tensor:
+    @cached_property
+    def _pixel_folder(self) -> ShardFolder:
         side = self.backbone.architecture.image_side
-        path = self.folder / "pixels" / f"{TRANSFORM}-{side}" / f"{chunk.digest[:16]}.safetensors"
-        pixels = read_tensor(path)
-        if pixels is None:
-            pixels = torch.from_numpy(square_pixels(self.dataset.images, chunk.indices, side))
-            write_tensor(path, pixels)
-        return pixels
+        return ShardFolder(self.usage.folder / PIXELS / f"{TRANSFORM}-{side}")
 
-    def _latents(self, chunk: Chunk) -> torch.Tensor:
-        """One process encodes a chunk, and the others wait for it: an autoencoder's pass costs like the network's."""
+    @cached_property
+    def _latent_folder(self) -> ShardFolder:
         side, digest = self.backbone.architecture.image_side, str(self.backbone.latents)
-        path = self.folder / "latents" / f"{digest[:16]}-{TRANSFORM}-{side}" / f"{chunk.digest[:16]}.safetensors"
-        with explaining_full_disk(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):
-            latents = read_tensor(path)
-            if latents is None:
-                pixels = self._pixels(chunk)
-                latents = self.batches.run(len(pixels), lambda rows: {0: self.backbone.encode(pixels[rows])})[0]
-                write_tensor(path, latents)
-        return latents
+        return ShardFolder(self.usage.folder / LATENTS / f"{digest[:16]}-{TRANSFORM}-{side}")
+
+    def _pixels(self, indices: np.ndarray) -> torch.Tensor:
+        side = self.backbone.architecture.image_side
+
+        def decoded(some: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(square_pixels(self.dataset.images, some, side))
+
+        if self.dataset.images.in_memory:  # to resize them again costs no more than to read them
+            return decoded(indices)
+        return self._kept(self._pixel_folder, PIXELS, torch.uint8, indices, decoded)
+
+    def _latents(self, indices: np.ndarray) -> torch.Tensor:
+        def encoded(some: np.ndarray) -> torch.Tensor:
+            pixels = self._pixels(some)
+            return torch.cat(list(self.batches.run(len(some), lambda rows: self.backbone.encode(pixels[rows])))).cpu()
+
+        return self._kept(self._latent_folder, LATENTS, torch.float32, indices, encoded)
+
+    def _kept(
+        self,
+        folder: ShardFolder,
+        column: str,
+        dtype: torch.dtype,
+        indices: np.ndarray,
+        make: Callable[[np.ndarray], torch.Tensor],
+    ) -> torch.Tensor:
+        """What the folder has of the images; the rest is made, each image by one process while the others wait."""
+        keys = self.keys[indices]
+        while (values := folder.gather(keys, column)) is None:
+            with folder.claim(keys, lambda free: folder.locate(free, bool)[1] < 0) as claim:
+                if claim is not None:
+                    started = time.perf_counter()
+                    rows = make(indices[claim.rows_in(keys)])
+                    writer = self.usage.begin(claim, {column: Column(dtype, tuple(rows.shape[1:]))})
+                    with writer:
+                        writer.append({column: rows})
+                        writer.commit(folder.name_of(claim.images, [column]), time.perf_counter() - started)
+            if claim is None:
+                time.sleep(POLL_SECONDS)
+        return values

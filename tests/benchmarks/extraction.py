@@ -34,9 +34,9 @@ from objectives.datasets.catalog import Dataset
 from objectives.datasets.images import FileImages
 from objectives.features.batches import Batches
 from objectives.features.extraction import Clock, Extractor
-from objectives.features.inputs import chunks_of
 from objectives.features.noise import add_noise
 from objectives.features.pooling import pool
+from objectives.features.usage import CacheUsage
 
 TIMESTEP = 90
 
@@ -102,12 +102,12 @@ def bare(backbone: TappedBackbone, inputs: torch.Tensor, noise: torch.Tensor, de
 
 def taps(
     backbone: TappedBackbone, inputs: torch.Tensor, noise: torch.Tensor, grids: dict[int, int], batch: int
-) -> dict[int, torch.Tensor]:
+) -> list[dict[int, torch.Tensor]]:
     def work(rows: slice) -> dict[int, torch.Tensor]:
         maps = backbone.taps(inputs[rows], noise[rows], TIMESTEP, grids)
-        return {block: pool(values.float(), grids[block]) for block, values in maps.items()}
+        return {block: pool(values.float(), grids[block]).cpu() for block, values in maps.items()}
 
-    return Batches(batch).run(len(inputs), work)
+    return list(Batches(batch).run(len(inputs), work))
 
 
 def hooks(
@@ -141,12 +141,11 @@ def measure(arguments: argparse.Namespace, machine: Machine, backbone: TappedBac
     shape = (arguments.images, *backbone.network.input_shape)
     inputs, noise = (torch.randn(shape).to(machine.device) for _ in range(2))
     batch = arguments.batch or Batches.fitting(architecture, machine.device).size
-    chunks = chunks_of(dataset, np.arange(len(dataset)))
 
     def fill(round_: int, timestep: int) -> Callable[[], object]:
-        cache = folder / f"cache-{round_}"
-        extractor = Extractor(backbone, dataset, cache, grids, seed=0)
-        return lambda: list(extractor.fill(chunks, [timestep], 1, Clock()))
+        usage = CacheUsage(folder / f"cache-{round_}")
+        extractor = Extractor(backbone, dataset, usage, grids, seed=0)
+        return lambda: list(extractor.fill(np.arange(len(dataset)), [timestep], 1, Clock()))
 
     rows: dict[str, list[float]] = {name: [] for name in ("bare", "taps", "extraction", "again", "hooks")}
     for round_ in range(-1, arguments.repeats):  # the first warms up and does not count

@@ -107,7 +107,7 @@ def test_with_shots_the_heads_see_so_many_images_of_each_class_and_no_more(spec:
 def test_a_cache_file_damaged_between_trials_is_made_again(spec: ProbeSpec) -> None:
     probe = spec.build(1)
     before = last(probe, LINEAR)
-    for victim in (spec.cache / "features").rglob("block-9-*.safetensors"):
+    for victim in (spec.cache / "features").rglob("*.safetensors"):
         victim.write_bytes(b"not a tensor")
     after = last(probe, LINEAR)
     assert after.validation == before.validation

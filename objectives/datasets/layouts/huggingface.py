@@ -53,6 +53,10 @@ class ArrowImages:
     def keep(self, indices: Iterable[int]) -> Self:
         return type(self)(self.files, self.columns, tuple(self.rows[i] for i in indices))
 
+    @property
+    def in_memory(self) -> bool:
+        return False
+
     def _content(self, i: int) -> bytes:
         file, row = self.rows[i]
         content: bytes = self.columns[file][row].as_py()

@@ -1,6 +1,10 @@
+import logging
 import multiprocessing
-import os
-import signal
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import numpy as np
@@ -9,187 +13,259 @@ import torch
 
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
-from objectives.features.cache import FeatureCache, Pass, explaining_full_disk, read_tensor, write_tensor
-from objectives.features.extraction import Clock, Extractor
-from objectives.features.inputs import chunks_of
-from spaces import CacheError
+from objectives.features.cache import FeatureCache, Pass, column_for, image_bytes
+from objectives.features.extraction import SHARD_IMAGES, Clock, Extractor
+from objectives.features.usage import CacheUsage
+from spaces import Setting
 
-KEY = Pass("source" * 8, 44, 0, "chunk" * 8)
 GRIDS = {3: 4, 9: 2, 12: 4}
+EVERY = np.arange(600)
+CONTEXT = multiprocessing.get_context("fork")
 
 
-def maps(grid: int, scale: float = 1.0) -> torch.Tensor:
-    return scale * torch.randn(5, 7, grid, grid, generator=torch.Generator().manual_seed(grid))
+@dataclass
+class Counting:
+    """A backbone that counts the images that pass, whichever process passes them."""
+
+    inner: TappedBackbone
+    passed: "Synchronized[int]" = field(default_factory=lambda: CONTEXT.Value("q", 0))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
+
+    def taps(self, inputs: torch.Tensor, *rest: object) -> dict[int, torch.Tensor]:
+        with self.passed.get_lock():
+            self.passed.value += len(inputs)
+        return self.inner.taps(inputs, *rest)  # type: ignore[arg-type]
 
 
-def test_what_is_written_is_read_at_every_coarser_pool(tmp_path: Path) -> None:
-    cache = FeatureCache(tmp_path)
-    cache.write(KEY, {3: maps(4)})
-    for size in (1, 2, 4):
-        read = cache.read(KEY, 3, size)
-        assert read is not None
-        torch.testing.assert_close(read, torch.nn.functional.adaptive_avg_pool2d(maps(4), size), atol=2e-3, rtol=2e-3)
-    assert cache.read(KEY, 3, 8) is None
-    assert cache.read(KEY, 4, 1) is None
-    assert cache.missing(KEY, {3: 2, 4: 1}) == {4: 1}
+def extractor(
+    folder: Path, backbone: TappedBackbone | Counting, dataset: Dataset, grids: Mapping[int, int] = GRIDS
+) -> Extractor:
+    return Extractor(backbone, dataset, CacheUsage(folder), grids, seed=0)  # type: ignore[arg-type]
 
 
-def test_values_too_large_for_half_precision_are_kept_whole(tmp_path: Path) -> None:
-    cache = FeatureCache(tmp_path)
-    cache.write(KEY, {3: maps(4, 1e6)})
-    read = cache.read(KEY, 3, 4)
-    assert read is not None
-    assert torch.equal(read, maps(4, 1e6))
-
-
-@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "text"])
-def test_a_damaged_file_is_noticed_removed_and_said(
-    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    path = tmp_path / "x.safetensors"
-    write_tensor(path, maps(4))
-    content = bytearray(path.read_bytes())
-    if damage == "flip":
-        content[-20] ^= 1
-    path.write_bytes(
-        {"flip": bytes(content), "truncate": bytes(content[:-9]), "empty": b"", "text": b"no tensor at all"}[damage]
-    )
-    assert read_tensor(path) is None
-    assert not path.exists()
-    assert "is damaged" in caplog.text
-
-
-def test_one_claim_at_a_time(tmp_path: Path) -> None:
-    cache = FeatureCache(tmp_path)
-    with cache.claim(KEY) as mine, cache.claim(KEY) as second:
-        assert mine
-        assert not second
-    with cache.claim(KEY) as mine:
-        assert mine
-
-
-def test_a_folder_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CacheError, match="cannot write to"):
-        write_tensor(tmp_path / "file" / "x.safetensors", maps(2))
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-def test_a_full_disk_is_an_error_in_words(tmp_path: Path) -> None:
-    with (
-        pytest.raises(CacheError, match="is full; free some space"),
-        explaining_full_disk(tmp_path),
-        Path("/dev/full").open("wb", buffering=0) as full,
-    ):
-        full.write(b"x")
-
-
-def extractor(folder: Path, backbone: TappedBackbone, dataset: Dataset, seed: int = 0) -> Extractor:
-    return Extractor(backbone, dataset, folder, GRIDS, seed)
-
-
-def fill(folder: Path, backbone: TappedBackbone, dataset: Dataset, draws: int = 1) -> int:
+def fill(
+    folder: Path,
+    backbone: TappedBackbone | Counting,
+    dataset: Dataset,
+    *,
+    images: np.ndarray = EVERY,
+    timesteps: tuple[int, ...] = (44,),
+    draws: int = 1,
+    grids: Mapping[int, int] = GRIDS,
+) -> int:
+    """Passes that it made."""
     torch.set_num_threads(1)
     clock = Clock()
-    chunks = chunks_of(dataset, np.arange(len(dataset)))
-    *_, last = extractor(folder, backbone, dataset).fill(chunks, [44], draws, clock)
-    assert last.done == last.total == draws * len(dataset)
+    *_, last = extractor(folder, backbone, dataset, grids).fill(images, timesteps, draws, clock)
+    assert last.done == last.total == len(timesteps) * draws * len(images)
     return clock.passes
 
 
-def read(folder: Path, backbone: TappedBackbone, dataset: Dataset, block: int, draws: int = 1) -> torch.Tensor:
-    chunks = chunks_of(dataset, np.arange(len(dataset)))
-    values = extractor(folder, backbone, dataset).read(chunks, 44, draws, block, 2)
+def read(
+    folder: Path, dataset: Dataset, backbone: TappedBackbone, block: int, *, timestep: int = 44, draws: int = 1
+) -> torch.Tensor:
+    setting = Setting(timestep, block, 2, "linear", draws)
+    values = extractor(folder, backbone, dataset).read(EVERY, setting)
     assert values is not None
     return values
+
+
+def test_the_coarsest_column_that_will_do() -> None:
+    columns = frozenset(("block-3-grid-8", "block-3-grid-4", "block-16-grid-6"))
+    found = {(block, size): column_for(columns, block, size) for block in (3, 16, 4) for size in (1, 3, 4, 8)}
+    assert {asked: name for asked, name in found.items() if name} == {
+        (3, 1): "block-3-grid-4",
+        (3, 4): "block-3-grid-4",
+        (3, 8): "block-3-grid-8",
+        (16, 1): "block-16-grid-6",
+        (16, 3): "block-16-grid-6",
+    }
+
+
+def test_bytes_of_an_image(tiny: TappedBackbone) -> None:
+    blocks = tiny.architecture.blocks
+    assert image_bytes(tiny.architecture, {3: 4, 9: 2}) == 2 * (16 * blocks[2].channels + 4 * blocks[8].channels)
 
 
 def test_no_pass_is_made_twice(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:
     assert fill(tmp_path, tiny, few_digits) == 600
     assert fill(tmp_path, tiny, few_digits) == 0
     assert fill(tmp_path, tiny, few_digits, draws=2) == 600
+    assert fill(tmp_path, tiny, few_digits, grids={9: 1, 12: 2}) == 0
+
+
+def test_images_go_by_their_content_whatever_set_they_come_in(
+    tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
+) -> None:
+    """Few shots first, then a class, then all of them; and a dataset in which they have other places."""
+    assert fill(tmp_path, tiny, few_digits, images=EVERY[5:300:7]) == 43
+    threes = np.flatnonzero(few_digits.labels == 3)
+    first = len(set(threes) - set(range(5, 300, 7)))
+    assert fill(tmp_path, tiny, few_digits, images=threes) == first
+    assert fill(tmp_path, tiny, few_digits) == 600 - 43 - first
+    order = np.random.default_rng(0).permutation(600)
+    moved = Dataset("moved", few_digits.classes, few_digits.images.keep(order), few_digits.labels[order], order > 9)
+    assert fill(tmp_path, tiny, moved) == 0
+    assert torch.equal(read(tmp_path, moved, tiny, 9), read(tmp_path, few_digits, tiny, 9)[order])
+
+
+def test_only_the_blocks_that_are_missing_are_made(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:
+    fill(tmp_path, tiny, few_digits, images=EVERY[:100], grids={3: 4})
+    fill(tmp_path, tiny, few_digits)
+    kept = {name for path in (tmp_path / "features").rglob("*.safetensors") for name in _columns(path)}
+    assert kept == {"block-3-grid-4", "block-9-grid-2", "block-12-grid-4"}
+    by_images = {images: _columns_by_size(tmp_path)[images] for images in (100,)}
+    assert sorted(map(sorted, by_images[100])) == [["block-12-grid-4", "block-9-grid-2"], ["block-3-grid-4"]]
+    assert fill(tmp_path, tiny, few_digits) == 0
+
+
+def _columns(path: Path) -> frozenset[str]:
+    from objectives.features.shards import Shard
+
+    shard = Shard.open(path)
+    assert shard is not None
+    return shard.columns
+
+
+def _columns_by_size(folder: Path) -> dict[int, list[frozenset[str]]]:
+    from objectives.features.shards import Shard
+
+    found: dict[int, list[frozenset[str]]] = {}
+    for path in (folder / "features").rglob("*.safetensors"):
+        shard = Shard.open(path)
+        assert shard is not None
+        found.setdefault(shard.images, []).append(shard.columns)
+    return found
+
+
+def test_an_image_that_is_there_twice_passes_once(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:
+    images = np.concatenate([EVERY[:20], EVERY[10:30]])
+    assert fill(tmp_path, tiny, few_digits, images=images) == 30
+
+
+def test_what_is_read_is_what_the_network_gives(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:
+    from objectives.features.noise import noise_for
+
+    fill(tmp_path, tiny, few_digits)
+    from objectives.datasets.images import square_pixels
+
+    pixels = torch.from_numpy(square_pixels(few_digits.images, EVERY[:5], tiny.architecture.image_side))
+    inputs = tiny.encode(pixels)
+    noise = noise_for([few_digits.images.digest(i) for i in range(5)], 0, 44, 0, tuple(inputs.shape[1:]))
+    maps = tiny.taps(inputs, noise, 44, [9, 12])
+    for block, values in maps.items():
+        expected = torch.nn.functional.adaptive_avg_pool2d(values, 2)
+        torch.testing.assert_close(read(tmp_path, few_digits, tiny, block)[:5], expected, atol=5e-3, rtol=5e-3)
 
 
 def test_averaged_draws_are_the_mean_of_draws(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:
     fill(tmp_path, tiny, few_digits, draws=2)
-    both, one = (read(tmp_path, tiny, few_digits, 9, draws) for draws in (2, 1))
+    both, one = (read(tmp_path, few_digits, tiny, 9, draws=draws) for draws in (2, 1))
     assert both.shape == one.shape == (600, 16, 2, 2)
-    assert not torch.allclose(both, one)
+    keys = extractor(tmp_path, tiny, few_digits)._inputs.keys
+    source = extractor(tmp_path, tiny, few_digits).passes(44, 1)[0].source
+    second = FeatureCache(tmp_path).read([Pass(source, 44, 1)], keys, 9, 2)
+    assert second is not None
+    torch.testing.assert_close(both, (one + second) / 2)
 
 
-def test_a_damaged_shard_costs_only_its_own_passes(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:
-    fill(tmp_path, tiny, few_digits)
-    before = read(tmp_path, tiny, few_digits, 9)
-    victim = sorted((tmp_path / "features").rglob("block-9-*.safetensors"))[0]
-    victim.write_bytes(victim.read_bytes()[:-1])
-    chunks = chunks_of(few_digits, np.arange(600))
-    assert extractor(tmp_path, tiny, few_digits).read(chunks, 44, 1, 9, 2) is None
-    assert fill(tmp_path, tiny, few_digits) <= 256
-    assert torch.equal(read(tmp_path, tiny, few_digits, 9), before)
-
-
-def _fill_and_count(
-    folder: Path, backbone: TappedBackbone, dataset: Dataset, results: "multiprocessing.Queue[int]"
+def test_a_damaged_shard_costs_only_its_own_passes(
+    tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset, caplog: pytest.LogCaptureFixture
 ) -> None:
-    results.put(fill(folder, backbone, dataset))
+    fill(tmp_path, tiny, few_digits)
+    before = read(tmp_path, few_digits, tiny, 9)
+    victim = sorted((tmp_path / "features").rglob("*.safetensors"))[0]
+    victim.write_bytes(victim.read_bytes()[:-1])
+    with caplog.at_level(logging.WARNING):
+        assert extractor(tmp_path, tiny, few_digits).read(EVERY, Setting(44, 9, 2, "linear")) is None
+    assert f"{victim} is damaged" in caplog.text
+    assert 0 < fill(tmp_path, tiny, few_digits) <= SHARD_IMAGES
+    torch.testing.assert_close(read(tmp_path, few_digits, tiny, 9), before)
 
 
-def test_processes_fill_one_cache_together(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:
-    context = multiprocessing.get_context("fork")
-    results: multiprocessing.Queue[int] = context.Queue()
-    processes = [context.Process(target=_fill_and_count, args=(tmp_path, tiny, few_digits, results)) for _ in range(3)]
+def _fill(folder: Path, backbone: Counting, dataset: Dataset, timesteps: tuple[int, ...], images: np.ndarray) -> None:
+    fill(folder, backbone, dataset, timesteps=timesteps, images=images)
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_processes_fill_one_cache_together(
+    tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset, count: int
+) -> None:
+    """Each wants other images in another order, which overlap: still each image passes once at each timestep."""
+    counting, timesteps = Counting(tiny), (5, 44)
+    processes = []
+    for seed in range(count):
+        images = np.random.default_rng(seed).permutation(600)[:500]
+        processes.append(CONTEXT.Process(target=_fill, args=(tmp_path, counting, few_digits, timesteps, images)))
     for process in processes:
         process.start()
-    made = [results.get(timeout=120) for _ in processes]
     for process in processes:
-        process.join()
-    assert sum(made) == 600
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * count
+    wanted = set[int]().union(*(np.random.default_rng(seed).permutation(600)[:500] for seed in range(count)))
+    assert counting.passed.value == len(timesteps) * len(wanted)
 
 
-def _fill_and_die(folder: Path, backbone: TappedBackbone, dataset: Dataset) -> None:
+@dataclass
+class Told:
+    """What a process reports on its way."""
+
+    done: "Synchronized[int]" = field(default_factory=lambda: CONTEXT.Value("q", 0))
+
+
+def _fill_telling(folder: Path, backbone: Counting, dataset: Dataset, told: Told) -> None:
     torch.set_num_threads(1)
-    chunks = chunks_of(dataset, np.arange(len(dataset)))
-    for report in extractor(folder, backbone, dataset).fill(chunks, [44], 1, Clock()):
-        if report.made:
-            os.kill(os.getpid(), signal.SIGKILL)
+    for report in extractor(folder, backbone, dataset).fill(EVERY, (5, 44), 1, Clock()):
+        told.done.value = report.done
 
 
-def test_a_kill_loses_at_most_the_chunk_in_flight(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:
-    process = multiprocessing.get_context("fork").Process(target=_fill_and_die, args=(tmp_path, tiny, few_digits))
-    process.start()
-    process.join(timeout=120)
-    assert process.exitcode == -signal.SIGKILL
-    assert fill(tmp_path, tiny, few_digits) == 600 - 256
-    whole = tmp_path / "whole"
-    fill(whole, tiny, few_digits)
-    for block in GRIDS:
-        assert torch.equal(read(tmp_path, tiny, few_digits, block), read(whole, tiny, few_digits, block))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, tiny: TappedBackbone, few_digits: Dataset) -> tuple[Path, float]:
+    """A cache that was filled without interruption, and the seconds it took."""
+    folder, started = tmp_path_factory.mktemp("whole"), time.monotonic()
+    fill(folder, tiny, few_digits, timesteps=(5, 44))
+    return folder, time.monotonic() - started
 
 
-def test_many_timesteps_of_a_chunk_are_made_in_one_go(
-    tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
+@pytest.mark.parametrize("seed", range(8))
+def test_a_kill_at_any_moment_loses_at_most_one_shard_and_spoils_nothing(
+    tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset, whole: tuple[Path, float], seed: int
 ) -> None:
-    together, apart = (
-        extractor(tmp_path / "together", tiny, few_digits),
-        extractor(tmp_path / "apart", tiny, few_digits),
-    )
-    chunks, clock = chunks_of(few_digits, np.arange(300)), Clock()
-    reports = list(together.fill(chunks, [5, 44, 300], 2, clock))
-    assert (reports[0].done, reports[-1].done, clock.passes) == (0, 6 * 300, 6 * 300)
+    folder, seconds = whole
+    counting, told = Counting(tiny), Told()
+    process = CONTEXT.Process(target=_fill_telling, args=(tmp_path, counting, few_digits, told))
+    process.start()
+    time.sleep(random.Random(seed).uniform(0.0, seconds))
+    process.kill()
+    process.join()
+    before = counting.passed.value
+    resumed = fill(tmp_path, counting, few_digits, timesteps=(5, 44))
+    assert resumed <= 1200 - told.done.value  # what was reported is there
+    assert 1200 <= before + resumed <= 1200 + SHARD_IMAGES
+    assert {path.suffix for path in (tmp_path / "features").rglob("*-*/*")} == {".safetensors"}
+    for timestep in (5, 44):
+        for block in GRIDS:
+            values, expected = (read(f, few_digits, tiny, block, timestep=timestep) for f in (tmp_path, folder))
+            torch.testing.assert_close(values, expected, atol=2e-3, rtol=2e-3)
+
+
+def test_many_timesteps_are_made_in_one_go(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:
+    assert fill(tmp_path / "together", tiny, few_digits, timesteps=(5, 44, 300), draws=2) == 6 * 600
     for timestep in (5, 44, 300):
-        list(apart.fill(chunks, [timestep], 2, Clock()))
-        one, other = (e.read(chunks, timestep, 2, 9, 2) for e in (together, apart))
-        assert one is not None
-        assert other is not None
+        assert fill(tmp_path / "apart", tiny, few_digits, timesteps=(timestep,), draws=2) == 2 * 600
+        one, other = (
+            read(tmp_path / place, few_digits, tiny, 9, timestep=timestep, draws=2) for place in ("together", "apart")
+        )
         assert torch.equal(one, other)
 
 
 def test_a_fill_given_up_half_way_leaves_no_claim(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:
-    chunks = chunks_of(few_digits, np.arange(len(few_digits)))
-    reports = extractor(tmp_path, tiny, few_digits).fill(chunks, [44], 1, Clock())
+    reports = extractor(tmp_path, tiny, few_digits).fill(EVERY, [44], 1, Clock())
     assert [next(reports).done, next(reports).done] == [0, 256]
     reports.close()  # type: ignore[attr-defined]
     clock = Clock()
-    *_, last = extractor(tmp_path, tiny, few_digits).fill(chunks, [44], 1, clock)
+    *_, last = extractor(tmp_path, tiny, few_digits).fill(EVERY, [44], 1, clock)
     assert last.done == len(few_digits)
     assert "wait" not in clock.seconds

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +8,12 @@ import torch
 from objectives.backbones.catalog import load_backbone
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
+from objectives.datasets.images import FileImages
 from objectives.features.batches import Batches
-from objectives.features.cache import read_tensor
 from objectives.features.extraction import Clock, Extractor
-from objectives.features.inputs import Chunk, Inputs, chunks_of
+from objectives.features.inputs import Inputs
+from objectives.features.usage import CacheUsage
+from spaces import Setting
 from tests.objectives.backbones import small_latents
 
 
@@ -38,38 +40,58 @@ class Counting:
         return self.inner.encode(pixels)
 
 
-def first_chunk(dataset: Dataset, count: int = 10) -> Chunk:
-    return chunks_of(dataset, np.arange(count))[0]
+TEN = np.arange(10)
+
+
+def inputs_of(folder: Path, backbone: TappedBackbone | Counting, dataset: Dataset, batch: int = 4) -> Inputs:
+    return Inputs(backbone, dataset, CacheUsage(folder), Batches(batch))  # type: ignore[arg-type]
 
 
 def test_latents_are_encoded_once_by_whoever_comes_first(
     tmp_path: Path, latent: TappedBackbone, few_digits: Dataset
 ) -> None:
-    chunk, counting = first_chunk(few_digits), Counting(latent)
-    first = Inputs(counting, few_digits, tmp_path, Batches(4)).of(chunk)  # type: ignore[arg-type]
-    again = Inputs(counting, few_digits, tmp_path, Batches(4)).of(chunk)  # type: ignore[arg-type]
+    counting = Counting(latent)
+    first = inputs_of(tmp_path, counting, few_digits).of(TEN)
     assert counting.encoded == [4, 4, 2]
-    assert torch.equal(first, again)
+    assert torch.equal(first, inputs_of(tmp_path, counting, few_digits).of(TEN))
+    some = inputs_of(tmp_path, counting, few_digits).of(np.array([7, 2, 11]))
+    assert counting.encoded == [4, 4, 2, 1]  # image 11 alone is new
+    assert torch.equal(some[:2], first[[7, 2]])
     assert first.shape == (10, *latent.network.input_shape)
     assert first.dtype == torch.float32
 
 
-def test_a_damaged_file_of_latents_is_made_again(tmp_path: Path, latent: TappedBackbone, few_digits: Dataset) -> None:
-    chunk = first_chunk(few_digits)
-    first = Inputs(latent, few_digits, tmp_path, Batches(8)).of(chunk)
+def test_damaged_latents_are_made_again(tmp_path: Path, latent: TappedBackbone, few_digits: Dataset) -> None:
+    first = inputs_of(tmp_path, latent, few_digits).of(TEN)
     (file,) = (tmp_path / "latents").rglob("*.safetensors")
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
-    assert torch.equal(Inputs(latent, few_digits, tmp_path, Batches(8)).of(chunk), first)
-    assert read_tensor(file) is not None
+    torch.testing.assert_close(inputs_of(tmp_path, latent, few_digits).of(TEN), first)
+    assert len(list((tmp_path / "latents").rglob("*.safetensors"))) == 1
+
+
+def test_images_of_files_are_decoded_once_and_those_in_memory_are_not_kept(
+    tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
+) -> None:
+    names = tuple(f"{i}.png" for i in range(10))
+    for i, name in enumerate(names):
+        few_digits.images.read(i).save(tmp_path / name)
+    files = replace(few_digits, images=FileImages(tmp_path, names), labels=few_digits.labels[:10])
+    first = inputs_of(tmp_path / "cache", tiny, files).of(TEN)
+    assert torch.equal(first, inputs_of(tmp_path / "other", tiny, few_digits).of(TEN))
+    assert not (tmp_path / "other").exists()
+    files.images.digest(9)
+    for name in names:
+        (tmp_path / name).unlink()
+    assert torch.equal(inputs_of(tmp_path / "cache", tiny, files).of(TEN), first)
 
 
 def test_a_network_of_pixels_keeps_pixels_and_reads_them_normalised(
     tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
 ) -> None:
-    inputs = Inputs(tiny, few_digits, tmp_path, Batches(8))
-    stored = inputs.of(first_chunk(few_digits))
+    inputs = inputs_of(tmp_path, tiny, few_digits)
+    stored = inputs.of(TEN)
     assert stored.dtype == torch.uint8
     ready = inputs.ready(stored)
     torch.testing.assert_close(ready, stored.float() / 127.5 - 1)
@@ -77,13 +99,12 @@ def test_a_network_of_pixels_keeps_pixels_and_reads_them_normalised(
 
 
 def test_features_of_latents_go_through_the_cache(tmp_path: Path, latent: TappedBackbone, few_digits: Dataset) -> None:
-    chunks = chunks_of(few_digits, np.arange(20))
-    block = latent.architecture.blocks[-1]
-    extractor = Extractor(latent, few_digits, tmp_path, {block.number: 1}, seed=0)
+    images, block = np.arange(20), latent.architecture.blocks[-1]
+    extractor = Extractor(latent, few_digits, CacheUsage(tmp_path), {block.number: 1}, seed=0)
     clock = Clock()
-    list(extractor.fill(chunks, [10, 90], 1, clock))
+    list(extractor.fill(images, [10, 90], 1, clock))
     assert clock.passes == 40
-    one, other = (extractor.read(chunks, timestep, 1, block.number, 1) for timestep in (10, 90))
+    one, other = (extractor.read(images, Setting(timestep, block.number, 1, "linear")) for timestep in (10, 90))
     assert one is not None
     assert other is not None
     assert one.shape == (20, block.channels, 1, 1)
@@ -98,9 +119,9 @@ def test_an_encoders_features_do_not_depend_on_the_noise_seed(
 
     folder = tmp_path / "encoder"
     next(iter(small_encoders.FOLDERS.values()))(folder)
-    chunks = chunks_of(few_digits, np.arange(20))
+    usage = CacheUsage(tmp_path)
     for backbone, timestep, passes in ((load_backbone(str(folder)), None, 0), (tiny, 44, 20)):
         for seed, expected in ((0, 20), (1, passes)):
             clock = Clock()
-            list(Extractor(backbone, few_digits, tmp_path, {2: 1}, seed).fill(chunks, [timestep], 1, clock))
+            list(Extractor(backbone, few_digits, usage, {2: 1}, seed).fill(np.arange(20), [timestep], 1, clock))
             assert clock.passes == expected

@@ -1,0 +1,232 @@
+"""What the cache takes, who is using what, and what goes first when it may hold no more.
+
+    FOLDER/uses/<use>.json, .lease    the folders of shards, and the dataset, that a run at work reads
+    FOLDER/datasets/<digest>          which images belong to a dataset, by the name it goes by
+
+A shard's worth is what it took to make, over its bytes, halved for every `HALF_LIFE_DAYS` in which nobody read it: what
+is large, quickly made again and long unread goes first. What a run at work uses never goes.
+"""
+
+import contextlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from filelock import Timeout
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from objectives.datasets.dataset import Dataset
+from objectives.features.shard_folder import LEASE_SECONDS, Claim, lease
+from objectives.features.shards import (
+    IMAGES,
+    KEY_BYTES,
+    SUFFIX,
+    Column,
+    Shard,
+    ShardWriter,
+    explaining_full_disk,
+    image_keys,
+    shard_bytes,
+)
+from spaces import CacheError
+
+KINDS = ("features", "latents", "pixels")
+HALF_LIFE_DAYS = 30.0
+SPARE = 0.02
+"""Share of the limit that is freed beyond what is needed, so that not every shard looks for what should go."""
+
+
+@final
+@dataclass(frozen=True)
+class KnownDataset:
+    """A dataset whose images went through the cache. images: sorted keys."""
+
+    name: str
+    fingerprint: str
+    images: np.ndarray
+
+    def holds(self, images: np.ndarray) -> bool:
+        """Whether any of these keys is of one of its images."""
+        at = np.searchsorted(self.images, images).clip(max=len(self.images) - 1)
+        return bool((self.images[at] == images).any())
+
+
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """A shard with its size and its worth: seconds to make it again, a byte, less with every day unread."""
+
+    shard: Shard
+    bytes: int
+    worth: float
+
+
+@final
+@dataclass(frozen=True)
+class CacheUsage:
+    """folder: of the whole cache. limit: bytes that it may take, None for as many as the disk has."""
+
+    folder: Path
+    limit: int | None = None
+
+    # Who uses what
+
+    @contextmanager
+    def using(self, dataset: Dataset, folders: Collection[Path]) -> Iterator[None]:
+        """Within, no shard that holds an image of the dataset is removed from any of `folders`, of shards."""
+        known = self.remember(dataset)
+        stem = self.folder / "uses" / uuid.uuid4().hex
+        content = {"dataset": known.name, "folders": [str(f.relative_to(self.folder)) for f in folders]}
+        with explaining_full_disk(stem.parent):
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            held = lease(stem.with_suffix(".lease"), LEASE_SECONDS)
+            held.acquire()
+            stem.with_suffix(".json").write_text(json.dumps(content))
+        try:
+            yield
+        finally:
+            stem.with_suffix(".json").unlink(missing_ok=True)
+            held.release()
+
+    def remember(self, dataset: Dataset) -> Path:
+        """Note which images the dataset has, for whoever asks what a shard is of."""
+        path = self.folder / "datasets" / f"{dataset.fingerprint[:32]}{SUFFIX}"
+        if not path.exists():
+            keys = np.unique(image_keys([dataset.images.digest(i) for i in range(len(dataset))]))
+            values = torch.from_numpy(keys.view(np.uint8).reshape(-1, KEY_BYTES))
+            part = path.with_suffix(f".{uuid.uuid4().hex}.part")
+            with explaining_full_disk(path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                metadata = {"name": dataset.name, "fingerprint": dataset.fingerprint}
+                save_file({IMAGES: values}, part, metadata)
+                part.chmod(0o644)
+                part.replace(path)
+        return path
+
+    def datasets(self) -> dict[str, KnownDataset]:
+        """File name → dataset."""
+        found = {}
+        for path in sorted((self.folder / "datasets").glob(f"*{SUFFIX}")):
+            with safe_open(path, framework="pt") as file:
+                keys = file.get_tensor(IMAGES).numpy().view(f"S{KEY_BYTES}").reshape(-1)
+                metadata = file.metadata()
+            found[path.name] = KnownDataset(metadata["name"], metadata["fingerprint"], keys)
+        return found
+
+    def _uses(self) -> list[tuple[KnownDataset, set[str]]]:
+        """Of living runs: the dataset, and its folders within the cache."""
+        datasets, uses = self.datasets(), []
+        for path in (self.folder / "uses").glob("*.json"):
+            held = lease(path.with_suffix(".lease"), LEASE_SECONDS)
+            try:
+                held.acquire(timeout=0)
+            except Timeout:
+                with contextlib.suppress(FileNotFoundError):  # it ended at this moment
+                    content = json.loads(path.read_text())
+                    uses.append((datasets[content["dataset"]], set(content["folders"])))
+            else:
+                path.unlink(missing_ok=True)
+                held.release()
+        return uses
+
+    # What it takes, and what goes
+
+    def begin(self, claim: Claim, columns: Mapping[str, Column]) -> ShardWriter:
+        """A writer for the shard of the claimed images, for which room has been made. Raises CacheError as `room`."""
+        with self.room(shard_bytes(len(claim.images), columns)):
+            return ShardWriter(claim.part, claim.images, columns)
+
+    def files(self) -> list[os.DirEntry[str]]:
+        """Every shard, and every shard in the making at the size that it will have."""
+        return [e for kind in KINDS for e in _walk(self.folder / kind) if e.name.endswith((SUFFIX, ".part"))]
+
+    @contextmanager
+    def room(self, needed: int) -> Iterator[None]:
+        """Within, a file of so many bytes may be begun: what is worth least has been removed where it had to be.
+
+        Raises CacheError where all that is left is in use.
+        """
+        if self.limit is None:
+            yield
+            return
+        with explaining_full_disk(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            guard = lease(self.folder / "limit.lease", LEASE_SECONDS)
+            guard.acquire()
+        try:
+            taken = sum(_size(entry) for entry in self.files())
+            excess = taken + needed - self.limit
+            if excess > 0 and self.free(excess, excess + int(SPARE * self.limit)) < excess:
+                raise CacheError(
+                    f"the cache may take {in_words(self.limit)}, and all of its {in_words(taken)} is in use; give it "
+                    "more by --cache-size, or search fewer blocks, pools or timesteps"
+                )
+            yield
+        finally:
+            guard.release()
+
+    def free(self, least: int, most: int | None = None) -> int:
+        """Remove the shards that are worth least, at least so many bytes; how many it were.
+
+        most: go on until so many are free, since looking for them is the greater part of the work.
+        """
+        freed = 0
+        for valued in self.worth_least_first():
+            if freed >= (least if most is None else most):
+                break
+            valued.shard.path.unlink(missing_ok=True)
+            freed += valued.bytes
+        return freed
+
+    def worth_least_first(self) -> list[Valued]:
+        """All shards that no run at work uses."""
+        uses, now = self._uses(), time.time()
+        valued = []
+        for entry in self.files():
+            path = Path(entry.path)
+            shard = Shard.open(path) if path.suffix == SUFFIX else None
+            if shard is not None and not self._in_use(shard, uses):
+                with contextlib.suppress(FileNotFoundError):
+                    facts = entry.stat()
+                    days = max(now - facts.st_mtime, 0) / 86400  # `ShardFolder.read` sets it
+                    worth = shard.seconds / facts.st_size * 0.5 ** (days / HALF_LIFE_DAYS)
+                    valued.append(Valued(shard, facts.st_size, worth))
+        return sorted(valued, key=lambda each: each.worth)
+
+    def _in_use(self, shard: Shard, uses: list[tuple[KnownDataset, set[str]]]) -> bool:
+        folder = str(shard.path.parent.relative_to(self.folder))
+        concerned = [dataset for dataset, folders in uses if folder in folders]
+        keys = shard.keys() if concerned else None
+        return keys is not None and any(dataset.holds(keys) for dataset in concerned)
+
+
+def in_words(size: float) -> str:
+    """Bytes for people: 1,234 bytes, 12.3 MB, 4.0 GB."""
+    for unit, bytes_in in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= bytes_in:
+            return f"{size / bytes_in:.3g} {unit}"
+    return f"{size:.0f} bytes"
+
+
+def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path))
+            else:
+                yield entry
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:  # it has gone, or has its name now
+        return 0

@@ -1,0 +1,139 @@
+import hashlib
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from objectives.features.shards import Column, Shard, ShardWriter, explaining_full_disk, image_keys, shard_bytes
+from spaces import CacheError
+
+HALF = Column(torch.float16, (7, 2, 2))
+
+
+def keys(count: int, first: int = 0) -> np.ndarray:
+    return image_keys([hashlib.sha256(str(i).encode()).hexdigest() for i in range(first, first + count)])
+
+
+def rows(count: int, scale: float = 1.0, seed: int = 0) -> torch.Tensor:
+    return scale * torch.randn(count, *HALF.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def written(folder: Path, values: dict[str, torch.Tensor], columns: dict[str, Column], batch: int = 3) -> Shard:
+    count = len(next(iter(values.values())))
+    with ShardWriter(folder / "x.part", keys(count), columns) as writer:
+        for start in range(0, count, batch):
+            writer.append({name: column[start : start + batch] for name, column in values.items()})
+        writer.commit(folder / "x.safetensors", 1.5)
+    shard = Shard.open(folder / "x.safetensors")
+    assert shard is not None
+    return shard
+
+
+def test_keys_are_the_digests_bytes() -> None:
+    digests = [hashlib.sha256(bytes([i])).hexdigest() for i in range(50)]
+    assert image_keys(digests).tobytes().hex() == "".join(digests)
+
+
+@given(count=st.integers(1, 20), batch=st.integers(1, 20), seed=st.integers(0, 99))
+def test_what_is_written_in_any_batches_is_read(
+    tmp_path_factory: pytest.TempPathFactory, count: int, batch: int, seed: int
+) -> None:
+    folder = tmp_path_factory.mktemp("shard")
+    pixels = torch.randint(0, 255, (count, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    columns = {"a": HALF, "pixels": Column(torch.uint8, (3, 4, 4)), "b": Column(torch.float32, (7, 2, 2))}
+    shard = written(folder, {"a": rows(count), "pixels": pixels, "b": rows(count)}, columns, batch)
+    assert (shard.images, shard.columns, shard.seconds) == (count, frozenset(("a", "pixels", "b")), 1.5)
+    assert shard.sound()
+    for name, expected in {"a": rows(count).half(), "pixels": pixels, "b": rows(count)}.items():
+        read = shard.read(name)
+        assert read is not None
+        assert torch.equal(read, expected)
+    stored = shard.keys()
+    assert stored is not None
+    assert (stored == keys(count)).all()
+    assert torch.equal(load_file(shard.path)["b"], rows(count))  # a safetensors file like any other
+    assert shard.path.stat().st_size - shard_bytes(count, columns) < 1000
+
+
+@pytest.mark.parametrize("value", [1e6, -1e6, float("nan"), float("inf")])
+@pytest.mark.parametrize("row", [0, 4, 9])
+def test_what_exceeds_half_precision_is_kept_whole(tmp_path: Path, value: float, row: int) -> None:
+    large = rows(10)
+    large[row, 0, 0, 0] = value
+    shard = written(tmp_path, {"a": rows(10), "b": large}, {"a": HALF, "b": HALF}, batch=4)
+    a, b = shard.read("a"), shard.read("b")
+    assert a is not None
+    assert b is not None
+    assert (a.dtype, b.dtype) == (torch.float16, torch.float32)
+    assert torch.equal(a, rows(10).half())
+    torch.testing.assert_close(b, large, atol=2e-3, rtol=2e-3, equal_nan=True)
+    assert shard.sound()
+
+
+def test_a_shard_with_rows_lacking_gets_no_name(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path / "x.part", keys(5), {"a": HALF}) as writer:
+        writer.append({"a": rows(4)})
+        with pytest.raises(ValueError, match="a shard of 5 images lacks rows of a"):
+            writer.commit(tmp_path / "x.safetensors", 1.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shard_in_the_making_takes_its_place_from_the_start(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path / "x.part", keys(100), {"a": HALF}) as writer:
+        assert writer.part.stat().st_size >= shard_bytes(100, {"a": HALF})
+    assert not writer.part.exists()
+
+
+@given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_any_flipped_bit_is_noticed_or_changes_no_value(
+    tmp_path_factory: pytest.TempPathFactory, position: float, bit: int
+) -> None:
+    shard = written(tmp_path_factory.mktemp("shard"), {"a": rows(5), "b": rows(5)}, {"a": HALF, "b": HALF})
+    content = bytearray(shard.path.read_bytes())
+    content[int(position * len(content))] ^= 1 << bit
+    shard.path.write_bytes(content)
+    opened = Shard.open(shard.path)
+    read = [None, None] if opened is None else [opened.read("a"), opened.read("b")]
+    assert all(values is None or torch.equal(values, rows(5).half()) for values in read)
+    if None in read:
+        assert not shard.path.exists()
+
+
+@given(share=st.floats(0, 1, exclude_max=True))
+def test_a_truncated_file_is_noticed(tmp_path_factory: pytest.TempPathFactory, share: float) -> None:
+    shard = written(tmp_path_factory.mktemp("shard"), {"a": rows(5)}, {"a": HALF})
+    content = shard.path.read_bytes()
+    shard.path.write_bytes(content[: int(share * len(content))])
+    assert shard.read("a") is None
+    assert Shard.open(shard.path) is None
+    assert not shard.path.exists()
+
+
+def test_damage_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shard = written(tmp_path, {"a": rows(5)}, {"a": HALF})
+    shard.path.write_bytes(b"no tensor at all")
+    with caplog.at_level(logging.WARNING):
+        assert not shard.sound()
+    assert "is damaged; it is removed and made again" in caplog.text
+    assert not shard.sound()
+    assert len(caplog.records) == 1  # one that is gone is nobody's fault
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match="cannot write to"):
+        ShardWriter(tmp_path / "absent" / "x.part", keys(2), {"a": HALF})
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_is_an_error_in_words(tmp_path: Path) -> None:
+    with (
+        pytest.raises(CacheError, match="is full; free some space"),
+        explaining_full_disk(tmp_path),
+        Path("/dev/full").open("wb", buffering=0) as full,
+    ):
+        full.write(b"x")
