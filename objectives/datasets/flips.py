@@ -1,0 +1,36 @@
+"""Images seen in a mirror: a classifier may train on both, since left and right seldom tell classes apart."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self, final
+
+from PIL import Image, ImageOps
+
+from objectives.datasets.images import ImageSource
+
+
+@final
+@dataclass(frozen=True)
+class Mirrored:
+    """The images of `inner`, left and right exchanged once they are decoded and upright.
+
+    The digest is of the word and the inner digest: features of a mirrored image are never taken for the image's own.
+    """
+
+    inner: ImageSource
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def name(self, i: int) -> str:
+        return f"{self.inner.name(i)}, mirrored"
+
+    def digest(self, i: int) -> str:
+        return hashlib.sha256(f"mirrored {self.inner.digest(i)}".encode()).hexdigest()
+
+    def read(self, i: int) -> Image.Image:
+        return ImageOps.mirror(self.inner.read(i))
+
+    def keep(self, indices: Iterable[int]) -> Self:
+        return type(self)(self.inner.keep(indices))
