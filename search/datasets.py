@@ -86,10 +86,10 @@ def check(
 
     What is found is told, and is no error; a layout that cannot be read is one.
     """
-    from objectives.datasets.catalog import load_dataset
+    from objectives.datasets.catalog import load_with_sizes
     from objectives.datasets.checking import check as check_dataset
 
-    found = check_dataset(load_dataset(name, data_root, skip_unreadable=True))
+    found = check_dataset(*load_with_sizes(name, data_root, skip_unreadable=True))
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
         return

@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 
 from objectives.datasets.dataset import Dataset
-from objectives.datasets.images import unreadable
+from objectives.datasets.images import sizes_or_errors
 from objectives.datasets.layouts import (
     AIRCRAFT,
     CARS,
@@ -41,7 +41,7 @@ from objectives.datasets.layouts import (
 from objectives.datasets.layouts.subsets import IMAGENET_50, IMAGENET_100
 from spaces.errors import DatasetError, UnknownNameError
 
-__all__ = ["DATASETS", "Dataset", "Entry", "load_dataset"]
+__all__ = ["DATASETS", "Dataset", "Entry", "load_dataset", "load_with_sizes"]
 
 
 @final
@@ -101,6 +101,11 @@ def load_dataset(name: str, root: Path | None, *, skip_unreadable: bool = False)
     decoded and list them in `Dataset.skipped`. Raises UnknownNameError; DatasetError where root or layout is wrong or,
     unless they are skipped, an image cannot be decoded (at least one must be).
     """
+    return load_with_sizes(name, root, skip_unreadable=skip_unreadable)[0]
+
+
+def load_with_sizes(name: str, root: Path | None, *, skip_unreadable: bool = False) -> tuple[Dataset, np.ndarray]:
+    """What `load_dataset` gives, and each image's (width, height), int (N, 2), which that one decoding has told."""
     if name not in DATASETS:
         raise UnknownNameError("dataset", name, DATASETS)
     entry = DATASETS[name]
@@ -117,9 +122,11 @@ def load_dataset(name: str, root: Path | None, *, skip_unreadable: bool = False)
     except OSError as error:
         raise DatasetError(f"cannot read {error.filename or root}: {error.strerror or error}") from error
 
-    broken = unreadable(dataset.images)
+    found = sizes_or_errors(dataset.images)
+    sizes = np.array([size for size in found if not isinstance(size, DatasetError)])
+    broken = {i: error for i, error in enumerate(found) if isinstance(error, DatasetError)}
     if not broken:
-        return dataset
+        return dataset, sizes
     first = broken[min(broken)]
     if len(broken) == len(dataset):
         raise DatasetError(f"{first}; none of the {len(dataset)} images can be read: give a folder with sound images")
@@ -128,7 +135,7 @@ def load_dataset(name: str, root: Path | None, *, skip_unreadable: bool = False)
             f"{first}; {len(broken)} of {len(dataset)} images cannot be read: "
             "repair or remove them, or add --skip-unreadable to leave them out"
         )
-    return _without(dataset, broken)
+    return _without(dataset, broken), sizes
 
 
 def _without(dataset: Dataset, indices: Iterable[int]) -> Dataset:

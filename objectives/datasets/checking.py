@@ -1,14 +1,12 @@
 """What a person should know of a dataset before a study spends hours on it."""
 
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
 from objectives.datasets.dataset import Dataset
-from objectives.datasets.images import THREADS, ImageSource
 
 SMALL_CLASS = 10
 """Of fewer training images than this, the validation split's fifth is one image or two."""
@@ -90,11 +88,12 @@ class Check:
         return tuple(group for group in self.duplicates if len(group.classes) > 1)
 
 
-def check(dataset: Dataset) -> Check:
-    """Looks at every image of a dataset that `load_dataset` has read, leaving out what is unreadable.
+def check(dataset: Dataset, sizes: np.ndarray) -> Check:
+    """What there is to know of a dataset as `load_with_sizes` gave it, what is unreadable left out.
 
-    Duplicates are told by content digest alone: the same picture saved twice is not seen. Raises DatasetError where an
-    image can no longer be read.
+    sizes: int (N, 2). No image is decoded again, and none hashed again that keeps its digest. Duplicates are told by
+    content digest alone: the same picture saved twice is not seen. Raises DatasetError where an image can no longer be
+    read.
     """
     train, test = (
         np.bincount(dataset.labels[part], minlength=len(dataset.classes))
@@ -108,15 +107,10 @@ def check(dataset: Dataset) -> Check:
         classes=tuple(map(ClassCount, dataset.classes, train.tolist(), test.tolist())),
         train_per_class=Spread.of(train),
         test_per_class=Spread.of(test),
-        shorter_side=Spread.of(_shorter_sides(dataset.images)),
+        shorter_side=Spread.of(sizes.min(axis=1)),
         unreadable=dataset.skipped,
         duplicates=_duplicates(dataset),
     )
-
-
-def _shorter_sides(images: ImageSource) -> np.ndarray:
-    with ThreadPoolExecutor(THREADS) as pool:
-        return np.array(list(pool.map(lambda i: min(images.read(i).size), range(len(images)))))
 
 
 def _duplicates(dataset: Dataset) -> tuple[Duplicate, ...]:

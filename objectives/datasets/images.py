@@ -143,19 +143,17 @@ def square_pixels(images: ImageSource, indices: Sequence[int] | np.ndarray, side
     return pixels
 
 
-def unreadable(images: ImageSource) -> dict[int, DatasetError]:
-    """Decodes and hashes every image once; the indices of those that cannot be read, each with its reason."""
+def sizes_or_errors(images: ImageSource) -> list[tuple[int, int] | DatasetError]:
+    """Decodes and hashes every image once: its (width, height) in pixels, upright, or why it cannot be read."""
 
-    def check(i: int) -> DatasetError | None:
+    def look(i: int) -> tuple[int, int] | DatasetError:
         try:
             images.digest(i)
-            images.read(i)
+            return images.read(i).size
         except DatasetError as error:
             return error
-        return None
 
-    reasons = _each(check, range(len(images)))
-    return {i: reason for i, reason in enumerate(reasons) if reason is not None}
+    return _each(look, range(len(images)))
 
 
 def _each(work: Callable[[int], T], items: range) -> list[T]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from objectives.datasets.catalog import load_dataset
+from objectives.datasets.catalog import load_with_sizes
 from objectives.datasets.checking import ClassCount, Duplicate, Spread, check
 
 Paint = Callable[..., Path]
@@ -22,8 +22,8 @@ def folder(tmp_path: Path, paint: Paint) -> Path:
 
 
 def test_counts_sizes_and_classes(folder: Path) -> None:
-    dataset = load_dataset("folder", folder)
-    found = check(dataset)
+    dataset, sizes = load_with_sizes("folder", folder)
+    found = check(dataset, sizes)
     assert (found.dataset, found.train, found.test) == ("folder", 25, 3)
     assert found.fingerprint == dataset.fingerprint
     assert found.classes == (ClassCount("few", 3, 1), ClassCount("many", 12, 2), ClassCount("untested", 10, 0))
@@ -41,13 +41,20 @@ def test_the_shorter_side_is_of_each_image(folder: Path) -> None:
 
     Image.new("L", (7, 300)).save(folder / "train/few/0.png")
     Image.new("L", (400, 90)).save(folder / "train/few/1.png")
-    assert check(load_dataset("folder", folder)).shorter_side == Spread(7, 16.0, 90)
+    assert check(*load_with_sizes("folder", folder)).shorter_side == Spread(7, 16.0, 90)
+
+
+def test_a_check_opens_no_image_again(folder: Path) -> None:
+    loaded = load_with_sizes("folder", folder)
+    before = check(*loaded)
+    shutil.rmtree(folder / "train")
+    assert check(*loaded) == before
 
 
 def test_unreadable_files_are_listed_and_not_counted(folder: Path) -> None:
     broken = folder / "train/many/0.png"
     broken.write_bytes(broken.read_bytes()[:40])
-    found = check(load_dataset("folder", folder, skip_unreadable=True))
+    found = check(*load_with_sizes("folder", folder, skip_unreadable=True))
     assert found.unreadable == (str(broken),)
     assert found.train == 24
     assert found.classes[1] == ClassCount("many", 11, 2)
@@ -68,7 +75,7 @@ def test_duplicates_leak_or_contradict(
 ) -> None:
     for copy in copies:
         shutil.copyfile(folder / "train/many/0.png", folder / copy)
-    found = check(load_dataset("folder", folder))
+    found = check(*load_with_sizes("folder", folder))
     everywhere = {str(folder / name) for name in ["train/many/0.png", *copies]}
     (group,) = found.duplicates
     assert set(group.train) | set(group.test) == everywhere
@@ -82,7 +89,7 @@ def test_duplicates_leak_or_contradict(
 def test_each_content_is_a_group_of_its_own(folder: Path) -> None:
     for k in (0, 1):
         shutil.copyfile(folder / f"train/many/{k}.png", folder / f"train/many/copy{k}.png")
-    found = check(load_dataset("folder", folder))
+    found = check(*load_with_sizes("folder", folder))
     assert found.duplicates == tuple(
         Duplicate((str(folder / f"train/many/{k}.png"), str(folder / f"train/many/copy{k}.png")), (), ("many",))
         for k in (0, 1)
@@ -90,7 +97,7 @@ def test_each_content_is_a_group_of_its_own(folder: Path) -> None:
 
 
 def test_images_in_memory_are_checked_too() -> None:
-    found = check(load_dataset("digits", None))
+    found = check(*load_with_sizes("digits", None))
     assert found.train + found.test == 1797
     assert found.shorter_side == Spread(8, 8.0, 8)
     assert not found.small

@@ -1,4 +1,5 @@
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from objectives.datasets.images import ArrayImages, FileImages, square_pixels, unreadable
+from objectives.datasets.images import ArrayImages, FileImages, sizes_or_errors, square_pixels
 from spaces.errors import DatasetError
 
 GREY = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)
@@ -126,10 +127,10 @@ def test_only_what_cannot_be_read_is_reported(
 ) -> None:
     spoil(paint(tmp_path / "x.jpg"))
     paint(tmp_path / "sound.jpg")
-    broken = unreadable(FileImages(tmp_path, ("sound.jpg", "x.jpg")))
-    assert list(broken) == [1]
-    with pytest.raises(DatasetError, match=message):
-        raise broken[1]
+    sound, broken = sizes_or_errors(FileImages(tmp_path, ("sound.jpg", "x.jpg")))
+    assert sound == (20, 16)
+    assert isinstance(broken, DatasetError)
+    assert re.search(message, str(broken))
 
 
 def test_a_file_is_hashed_once_and_keeps_its_digest(tmp_path: Path, paint: Callable[..., Path]) -> None:
