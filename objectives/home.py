@@ -22,6 +22,11 @@ class Home:
         return self.folder / "cache"
 
     @property
+    def datasets(self) -> Path:
+        """Where fetched datasets lie, a folder each."""
+        return self.folder / "datasets"
+
+    @property
     def reports(self) -> Path:
         return self.folder / "reports"
 

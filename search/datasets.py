@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List datasets, fetch a published one, check one before it is used.")
 
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home", metavar="DIR", help="Folder for everything that is kept. [default: $SEARCH_HOME, or the platform's]"
+    ),
+]
+
 SHOWN = 5  # of a list that may be long; --json gives all of it
 
 
@@ -38,7 +45,7 @@ def datasets(context: typer.Context) -> None:
         table.add_row(name, escape(entry.description), how_to_get(name))
     _print(table)
     typer.echo("\n`search datasets fetch NAME` downloads one, or says how it is had by hand")
-    typer.echo("`search datasets check NAME --data-root DIR` looks at every image")
+    typer.echo("`search datasets check NAME` looks at every image; what was not fetched needs its --data-root")
 
 
 @app.command()
@@ -51,14 +58,7 @@ def fetch(
     keep_downloads: Annotated[
         bool, typer.Option("--keep-downloads", help="Leave the downloaded archives beside it.")
     ] = False,
-    home: Annotated[
-        Path | None,
-        typer.Option(
-            "--home",
-            metavar="DIR",
-            help="Folder for everything that is kept. [default: $SEARCH_HOME, or the platform's]",
-        ),
-    ] = None,
+    home: HomeOption = None,
 ) -> None:
     """Download a published dataset, check it and unpack it. The same command goes on where it broke off."""
     from objectives.datasets.catalog import DATASETS
@@ -68,19 +68,24 @@ def fetch(
 
     if name in DATASETS and not how_to_get(name):
         raise DatasetError(f"there is nothing to fetch for dataset {name}: it is {DATASETS[name].description}")
-    folder = fetch_dataset(name, into or Home.at(home).folder / "datasets", keep_downloads=keep_downloads)
-    typer.echo(f"{folder}: use it as `search run --dataset {name} --data-root {shlex.quote(str(folder))}`")
+    folder = fetch_dataset(name, into or Home.at(home).datasets, keep_downloads=keep_downloads)
+    words = ["--data-root", str(folder)] if into else ["--home", str(home)] if home else []
+    typer.echo(f"{folder}: use it as `{shlex.join(['search', 'run', '--dataset', name, *words])}`")
 
 
 @app.command()
 def check(
     name: Annotated[str, typer.Argument(help="A name that `search datasets` lists.")],
     data_root: Annotated[
-        Path | None, typer.Option("--data-root", metavar="DIR", help="Where the images lie; digits needs none.")
+        Path | None,
+        typer.Option(
+            "--data-root", metavar="PATH", help="Where the images lie; digits and what was fetched need none."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object with everything found, for programs.")
     ] = False,
+    home: HomeOption = None,
 ) -> None:
     """Count a dataset's images, and find what would spoil a study: unreadable files, tiny classes, duplicates.
 
@@ -89,7 +94,7 @@ def check(
     from objectives.datasets.catalog import load_with_sizes
     from objectives.datasets.checking import check as check_dataset
 
-    found = check_dataset(*load_with_sizes(name, data_root, skip_unreadable=True))
+    found = check_dataset(*load_with_sizes(name, data_root, fetched=Home.at(home).datasets, skip_unreadable=True))
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
         return

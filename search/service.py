@@ -65,7 +65,12 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
 
     check_names(options)
     proposer = sampler_named(options.sampler, options.seed)
-    dataset = load_dataset(options.dataset, options.data_root, skip_unreadable=options.skip_unreadable)
+    dataset = load_dataset(
+        options.dataset,
+        options.data_root,
+        fetched=options.home.datasets,
+        skip_unreadable=options.skip_unreadable,
+    )
     resources = resources_of(options)
     architecture, weights_digest = describe_backbone(options.backbone, options.precision, options.home.cache)
     space = space_of(options, architecture)

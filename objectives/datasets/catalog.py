@@ -9,6 +9,7 @@ from typing import final
 import numpy as np
 
 from objectives.datasets.dataset import Dataset
+from objectives.datasets.fetching import how_to_get, place_of
 from objectives.datasets.images import sizes_or_errors
 from objectives.datasets.layouts import (
     AIRCRAFT,
@@ -94,33 +95,34 @@ DATASETS: dict[str, Entry] = {
 }
 
 
-def load_dataset(name: str, root: Path | None, *, skip_unreadable: bool = False) -> Dataset:
+def load_dataset(
+    name: str, root: Path | None, *, fetched: Path | None = None, skip_unreadable: bool = False
+) -> Dataset:
     """Reads a dataset by its catalog name, and decodes and hashes every image once.
 
-    root: the folder it lies in (or csv's file), where it needs one. skip_unreadable: leave out images that cannot be
-    decoded and list them in `Dataset.skipped`. Raises UnknownNameError; DatasetError where root or layout is wrong or,
-    unless they are skipped, an image cannot be decoded (at least one must be).
+    root: the folder it lies in (or csv's file), where it needs one. fetched: the folder into which datasets are
+    fetched, where a published one is found without a root. skip_unreadable: leave out images that cannot be decoded and
+    list them in `Dataset.skipped`. Raises UnknownNameError; DatasetError where root or layout is wrong or, unless they
+    are skipped, an image cannot be decoded (at least one must be).
     """
-    return load_with_sizes(name, root, skip_unreadable=skip_unreadable)[0]
+    return load_with_sizes(name, root, fetched=fetched, skip_unreadable=skip_unreadable)[0]
 
 
-def load_with_sizes(name: str, root: Path | None, *, skip_unreadable: bool = False) -> tuple[Dataset, np.ndarray]:
+def load_with_sizes(
+    name: str, root: Path | None, *, fetched: Path | None = None, skip_unreadable: bool = False
+) -> tuple[Dataset, np.ndarray]:
     """What `load_dataset` gives, and each image's (width, height), int (N, 2), which that one decoding has told."""
     if name not in DATASETS:
         raise UnknownNameError("dataset", name, DATASETS)
     entry = DATASETS[name]
-    if entry.needs_root and root is None:
-        raise DatasetError(f"dataset {name!r} needs its folder: add --data-root DIR ({entry.description})")
     if not entry.needs_root and root is not None:
         raise DatasetError(f"dataset {name!r} needs no folder, got {root}: leave out --data-root")
-    if root is not None and not root.is_dir() and not (entry.takes_file and root.is_file()):
-        came = "is a file" if root.exists() else "does not exist"
-        raise DatasetError(f"--data-root {root} {came}; give the folder of dataset {name!r} ({entry.description})")
+    place = _place(name, root, fetched) if entry.needs_root else None
 
     try:
-        dataset = entry.reader(root) if entry.needs_root else entry.reader()
+        dataset = entry.reader() if place is None else entry.reader(place)
     except OSError as error:
-        raise DatasetError(f"cannot read {error.filename or root}: {error.strerror or error}") from error
+        raise DatasetError(f"cannot read {error.filename or place}: {error.strerror or error}") from error
 
     found = sizes_or_errors(dataset.images)
     sizes = np.array([size for size in found if not isinstance(size, DatasetError)])
@@ -136,6 +138,26 @@ def load_with_sizes(name: str, root: Path | None, *, skip_unreadable: bool = Fal
             "repair or remove them, or add --skip-unreadable to leave them out"
         )
     return _without(dataset, broken), sizes
+
+
+def _place(name: str, root: Path | None, fetched: Path | None) -> Path:
+    """The folder (or file) that the dataset is read from. Raises DatasetError where there is none."""
+    entry, published = DATASETS[name], how_to_get(name)
+    if root is not None:
+        if root.is_dir() or (entry.takes_file and root.is_file()):
+            return root
+        came = "is a file" if root.exists() else "does not exist"
+        raise DatasetError(f"--data-root {root} {came}; give the folder of dataset {name!r} ({entry.description})")
+    if fetched is None or not published:
+        raise DatasetError(f"dataset {name!r} needs its folder: add --data-root DIR ({entry.description})")
+    place = place_of(name, fetched)
+    if place.is_dir():
+        return place
+    how = "says how it is had, to be unpacked there" if published == "by hand" else "puts it there"
+    raise DatasetError(
+        f"dataset {name!r} is not in {place}: `search datasets fetch {name}` {how} (give both the same --home), or add "
+        f"--data-root DIR ({entry.description})"
+    )
 
 
 def _without(dataset: Dataset, indices: Iterable[int]) -> Dataset:

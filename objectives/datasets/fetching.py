@@ -126,9 +126,13 @@ PART_OF: dict[str, str] = {
 """Datasets that are read from another one's files."""
 
 
+def place_of(name: str, folder: Path) -> Path:
+    """Where `fetch` puts the dataset `name` below `folder`; one of PART_OF lies in the one that it is read from."""
+    return folder / PART_OF.get(name, name)
+
+
 def fetch(name: str, folder: Path, *, keep_downloads: bool = False) -> Path:
-    """The dataset `name`, unpacked at `folder/name`; a folder that is there is taken to be it. One of PART_OF gives the
-    folder of the dataset that it is read from.
+    """The dataset `name`, unpacked at its `place_of`; a folder that is there is taken to be it.
 
     A file placed in `folder` by hand under its published name is taken instead of a download, and stays. A download
     that breaks off goes on at the next call; it is removed once unpacked unless `keep_downloads`. What is unpacked
@@ -143,7 +147,7 @@ def fetch(name: str, folder: Path, *, keep_downloads: bool = False) -> Path:
         )
     if name not in SOURCES:
         raise UnknownNameError("published dataset", name, [*SOURCES, *BY_HAND, *PART_OF])
-    made, files = folder / name, SOURCES[name]
+    made, files = place_of(name, folder), SOURCES[name]
     if made.is_dir():
         return made
     with claim(DATASET, name, folder):

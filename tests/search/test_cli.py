@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from search.database.store import Store
+from tests.objectives.datasets import small_archives
 
 QUICK = ("--heads", "linear", "--blocks", "9-13", "--timesteps", "20", "--final-seeds", "2", "--finalists", "2")
 DIGITS = ("run", "--dataset", "digits", *QUICK)
@@ -160,6 +161,13 @@ def test_too_few_images_are_refused(tmp_path: Path) -> None:
     assert ran.returncode == 1
     assert "dark ones" in ran.stderr
     assert not (tmp_path / "home").exists()
+
+
+def test_a_run_reads_what_was_fetched_into_its_home(tmp_path: Path) -> None:
+    small_archives.cub(tmp_path / "datasets/cub")
+    ran = search(tmp_path, "run", "--dataset", "cub")
+    assert ran.returncode == 1
+    assert "of 9 images for the validation split" in ran.stderr  # found and read: it is too small, no more
 
 
 @pytest.mark.parametrize("module", ["spaces", "search", "dashboards", "search.cli", "objectives.results"])

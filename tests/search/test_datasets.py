@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from objectives.datasets.catalog import DATASETS
-from objectives.datasets.fetching import SOURCES, PublishedFile
+from objectives.datasets.fetching import PART_OF, SOURCES, PublishedFile
 from objectives.downloads import Content
 from tests.objectives.serving import serving
 from tests.search.commands import Search
@@ -54,10 +54,36 @@ def test_a_dataset_is_fetched_into_the_home_folder_and_checked(
     folder = tmp_path / "home/datasets/shades"
     assert fetched.code == 0, fetched.stderr
     assert fetched.stdout == again.stdout
-    assert fetched.stdout == f"{folder}: use it as `search run --dataset shades --data-root {folder}`\n"
+    assert fetched.stdout == f"{folder}: use it as `search run --dataset shades`\n"
     assert "shades: downloading" in fetched.stderr
     assert not again.stderr
-    assert search("datasets", "check", "shades", "--data-root", str(folder)).code == 0
+    checked = search("datasets", "check", "shades")
+    assert checked.code == 0
+    assert "folder: 24 images of 2 classes" in checked.stdout
+
+
+def test_a_fetched_dataset_is_used_from_where_it_was_put(
+    search: Search, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("shades", "dark-shades"):
+        monkeypatch.setitem(DATASETS, name, DATASETS["folder"])
+    monkeypatch.setitem(PART_OF, "dark-shades", "shades")
+    monkeypatch.setitem(SOURCES, "shades", ())
+    for place in ("my home/datasets", "elsewhere"):
+        shutil.copytree(images, tmp_path / place / "shades")
+
+    named = search("datasets", "fetch", "dark-shades", "--home", "my home")
+    assert named.stdout.endswith(
+        "/my home/datasets/shades: use it as `search run --dataset dark-shades --home 'my home'`\n"
+    )
+    other = search("datasets", "fetch", "shades", "--into", "elsewhere")
+    assert other.stdout == "elsewhere/shades: use it as `search run --dataset shades --data-root elsewhere/shades`\n"
+
+    for name in ("shades", "dark-shades"):
+        assert search("datasets", "check", name, "--home", "my home").code == 0
+    missing = search("datasets", "check", "dark-shades")
+    assert missing.code == 1
+    assert f"'dark-shades' is not in {tmp_path}/home/datasets/shades: `search datasets fetch dark-" in missing.stderr
 
 
 def test_a_sound_dataset_is_told_in_a_table(search: Search, images: Path) -> None:
@@ -111,6 +137,9 @@ def test_findings_are_told_and_are_no_error(search: Search, images: Path) -> Non
         (["check", "folder"], 1, "needs its folder: add --data-root DIR"),
         (["check", "folder", "--data-root", "images/train/light"], 1, "no class folders"),
         (["check", "cub", "--data-root", "images"], 1, "expected the CUB-200-2011 layout"),
+        (["check", "cub"], 1, "home/datasets/cub: `search datasets fetch cub` puts it there"),
+        (["check", "cub"], 1, "or add --data-root DIR (birds, 200"),
+        (["check", "imagenet-50"], 1, "home/datasets/imagenet: `search datasets fetch imagenet-50` says how it is"),
         (["check", "cup"], 2, "unknown dataset 'cup'; did you mean 'cub'"),
         (["fetch", "cup"], 2, "unknown published dataset 'cup'; did you mean 'cub'"),
         (["fetch", "digits"], 1, "there is nothing to fetch for dataset digits"),
