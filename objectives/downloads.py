@@ -32,6 +32,12 @@ class Kind:
     error: type[SearchError]
 
 
+def is_hub_id(text: str) -> bool:
+    """Has it the form owner/name, which a path may have too: whoever asks looks for a folder first."""
+    owner, _, name = text.partition("/")
+    return bool(owner and name) and "/" not in name and not text.startswith((".", "~"))
+
+
 @contextmanager
 def claim(kind: Kind, name: str, folder: Path) -> Iterator[None]:
     """Within, no other process makes the same thing in `folder`, which is made; a lock ends with its process.

@@ -65,7 +65,11 @@ def _integers(text: str | None) -> list[int] | None:
 def run(
     dataset: Annotated[str, typer.Option(help="A name from `search datasets`; folder, csv or huggingface: your own.")],
     data_root: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Where the images lie; digits and what was fetched need none.")
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Where the images lie, or a hub id for huggingface; digits and what was fetched need none.",
+        ),
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Go on until the study has this many finished trials.")] = 100,
     backbone: Annotated[

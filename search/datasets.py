@@ -77,9 +77,11 @@ def fetch(
 def check(
     name: Annotated[str, typer.Argument(help="A name that `search datasets` lists.")],
     data_root: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--data-root", metavar="PATH", help="Where the images lie; digits and what was fetched need none."
+            "--data-root",
+            metavar="PATH",
+            help="Where the images lie, or a hub id for huggingface; digits and what was fetched need none.",
         ),
     ] = None,
     as_json: Annotated[

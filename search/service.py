@@ -27,7 +27,7 @@ class RunOptions:
 
     dataset: str
     home: Home
-    data_root: Path | None = None
+    data_root: Path | str | None = None
     trials: int = 100
     backbone: str = "bundled"
     space: str = "default"

@@ -18,7 +18,7 @@ from objectives.backbones.published import PUBLISHED, folder_of
 from objectives.backbones.schedule import schedule_of
 from objectives.backbones.tapped import PRECISIONS, Network, TappedBackbone, architecture_of, digest_of, tapped
 from objectives.backbones.unet import UNetNetwork
-from objectives.downloads import sha256
+from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
 from spaces import Architecture, BackboneError, UnknownNameError
 
@@ -163,7 +163,7 @@ def _folder(name: str, cache: Path | None) -> Path:
         return BACKBONES[name].fetch((cache or Home.at(None).cache) / "backbones")
     if Path(name).is_dir():
         return Path(name)
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+    if is_hub_id(name):
         return _hub_folder(name)
     others = ["a folder of diffusers or transformers", "a hub id owner/model"]
     raise UnknownNameError("backbone", name, [*BACKBONES, *others])

@@ -10,6 +10,7 @@ import numpy as np
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.fetching import how_to_get, place_of
+from objectives.datasets.hub import hub_folder
 from objectives.datasets.images import sizes_or_errors
 from objectives.datasets.layouts import (
     AIRCRAFT,
@@ -40,6 +41,7 @@ from objectives.datasets.layouts import (
     read_nabirds,
 )
 from objectives.datasets.layouts.subsets import IMAGENET_50, IMAGENET_100
+from objectives.downloads import is_hub_id
 from spaces.errors import DatasetError, UnknownNameError
 
 __all__ = ["DATASETS", "Dataset", "Entry", "load_dataset", "load_with_sizes"]
@@ -50,7 +52,8 @@ __all__ = ["DATASETS", "Dataset", "Entry", "load_dataset", "load_with_sizes"]
 class Entry:
     """description: one line for people. reader: called with the root where one is needed, else with nothing.
 
-    page: where a published dataset can be had, as in its Layout. takes_file: the root may be a file.
+    page: where a published dataset can be had, as in its Layout. takes_file: the root may be a file. from_hub: the
+    folder of a dataset of that hub id, where the root may be one.
     """
 
     description: str
@@ -58,6 +61,7 @@ class Entry:
     reader: Callable[..., Dataset]
     page: str | None = None
     takes_file: bool = False
+    from_hub: Callable[[str], Path] | None = None
 
 
 def _published(what: str, layout: Layout, reader: Callable[..., Dataset]) -> Entry:
@@ -90,26 +94,26 @@ DATASETS: dict[str, Entry] = {
     "cifar10": _published("32x32 photographs, 10 classes,", CIFAR10[0].layout, read_cifar10),
     "cifar100": _published("32x32 photographs, 100 classes,", CIFAR100[0].layout, read_cifar100),
     "folder": Entry(f"your own images: {FOLDER_LAYOUT}", True, read_folder),
-    "huggingface": Entry(HUGGINGFACE_LAYOUT, True, read_huggingface),
+    "huggingface": Entry(HUGGINGFACE_LAYOUT, True, read_huggingface, from_hub=hub_folder),
     "csv": Entry(f"your own images, listed: {CSV_LAYOUT}", True, read_csv, takes_file=True),
 }
 
 
 def load_dataset(
-    name: str, root: Path | None, *, fetched: Path | None = None, skip_unreadable: bool = False
+    name: str, root: Path | str | None, *, fetched: Path | None = None, skip_unreadable: bool = False
 ) -> Dataset:
     """Reads a dataset by its catalog name, and decodes and hashes every image once.
 
-    root: the folder it lies in (or csv's file), where it needs one. fetched: the folder into which datasets are
-    fetched, where a published one is found without a root. skip_unreadable: leave out images that cannot be decoded and
-    list them in `Dataset.skipped`. Raises UnknownNameError; DatasetError where root or layout is wrong or, unless they
-    are skipped, an image cannot be decoded (at least one must be).
+    root: the folder it lies in (csv's file, huggingface's hub id), where it needs one. fetched: the folder into which
+    datasets are fetched, where a published one is found without a root. skip_unreadable: leave out images that cannot
+    be decoded and list them in `Dataset.skipped`. Raises UnknownNameError; DatasetError where root or layout is wrong,
+    a hub id's files cannot be had or, unless they are skipped, an image cannot be decoded (at least one must be).
     """
     return load_with_sizes(name, root, fetched=fetched, skip_unreadable=skip_unreadable)[0]
 
 
 def load_with_sizes(
-    name: str, root: Path | None, *, fetched: Path | None = None, skip_unreadable: bool = False
+    name: str, root: Path | str | None, *, fetched: Path | None = None, skip_unreadable: bool = False
 ) -> tuple[Dataset, np.ndarray]:
     """What `load_dataset` gives, and each image's (width, height), int (N, 2), which that one decoding has told."""
     if name not in DATASETS:
@@ -140,13 +144,16 @@ def load_with_sizes(
     return _without(dataset, broken), sizes
 
 
-def _place(name: str, root: Path | None, fetched: Path | None) -> Path:
+def _place(name: str, root: Path | str | None, fetched: Path | None) -> Path:
     """The folder (or file) that the dataset is read from. Raises DatasetError where there is none."""
     entry, published = DATASETS[name], how_to_get(name)
     if root is not None:
-        if root.is_dir() or (entry.takes_file and root.is_file()):
-            return root
-        came = "is a file" if root.exists() else "does not exist"
+        given = Path(root)
+        if given.is_dir() or (entry.takes_file and given.is_file()):
+            return given
+        if entry.from_hub and is_hub_id(str(root)) and not given.exists():
+            return entry.from_hub(str(root))
+        came = "is a file" if given.exists() else "does not exist"
         raise DatasetError(f"--data-root {root} {came}; give the folder of dataset {name!r} ({entry.description})")
     if fetched is None or not published:
         raise DatasetError(f"dataset {name!r} needs its folder: add --data-root DIR ({entry.description})")

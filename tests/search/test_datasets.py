@@ -2,6 +2,8 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from PIL import Image
 from objectives.datasets.catalog import DATASETS
 from objectives.datasets.fetching import PART_OF, SOURCES, PublishedFile
 from objectives.downloads import Content
+from tests.objectives.datasets.small_archives import huggingface_parquet
+from tests.objectives.hubs import hub_environment, hub_of
 from tests.objectives.serving import serving
 from tests.search.commands import Search
 
@@ -84,6 +88,23 @@ def test_a_fetched_dataset_is_used_from_where_it_was_put(
     missing = search("datasets", "check", "dark-shades")
     assert missing.code == 1
     assert f"'dark-shades' is not in {tmp_path}/home/datasets/shades: `search datasets fetch dark-" in missing.stderr
+
+
+def test_a_hub_id_is_fetched_and_checked(tmp_path: Path) -> None:
+    (tmp_path / "birds").mkdir()
+    huggingface_parquet(tmp_path / "birds")
+    words = ["datasets", "check", "huggingface", "--data-root", "nobody/birds"]
+    with hub_of({"datasets/nobody/birds": tmp_path / "birds"}) as (address, served):
+        ran = subprocess.run(
+            [sys.executable, "-m", "search.cli", *words],
+            capture_output=True,
+            text=True,
+            env=hub_environment(address, tmp_path / "hub"),
+            check=False,
+        )
+    assert ran.returncode == 0, ran.stderr
+    assert "huggingface: 12 images of 2 classes" in ran.stdout
+    assert len(served) == 3
 
 
 def test_a_sound_dataset_is_told_in_a_table(search: Search, images: Path) -> None:

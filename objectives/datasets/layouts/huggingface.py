@@ -3,9 +3,11 @@
 import hashlib
 import io
 import json
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self, final
 
 import numpy as np
@@ -18,10 +20,11 @@ from objectives.datasets.splits import carve_test
 from spaces.errors import DatasetError
 
 HUGGINGFACE_LAYOUT = (
-    "a folder of Hugging Face datasets: Parquet files called <split>-*.parquet, in it or in its data/, or what "
-    "save_to_disk wrote; a hub's dataset is fetched by: hf download OWNER/NAME --repo-type dataset --local-dir DIR"
+    "a hub's dataset, OWNER/NAME, or a folder of Hugging Face datasets: Parquet files called <split>-*.parquet or "
+    "<split>/*.parquet, in it, in its data/ or in its one other folder, or what save_to_disk wrote"
 )
 _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
+_SHARD = re.compile(r"(.*)-\d+-of-(\d+)")
 _LABELS = ("label", "labels", "fine_label")
 
 
@@ -69,7 +72,8 @@ def read_huggingface(root: Path) -> Dataset:
     The image column is the one whose feature is an Image; the label column is the one ClassLabel, or of several the one
     called label, labels or fine_label. The test split is test or, where that is absent or has no labels (all -1),
     validation, which else trains; where there is neither, a fixed stratified fifth is carved. Raises DatasetError where
-    there is no such folder or column, images are not embedded, or a label is out of range.
+    there is no such folder or column, there are several configurations, files are missing, images are not embedded, or
+    a label is out of range.
     """
     parts = _files(root)
     if "train" not in parts:
@@ -105,19 +109,50 @@ def read_huggingface(root: Path) -> Dataset:
     )
 
 
+def configurations(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """Folder → split → its Parquet files in order, of names below a dataset's folder, "/" between their parts.
+
+    A split's files are called <split>-*.parquet, or lie in a folder <split>. Folders without a split train are left
+    out. Where files lie at the top (".") or else in data, these are the one configuration.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in sorted(names):
+        path = PurePosixPath(name)
+        if path.suffix != ".parquet" or any(part.startswith(".") for part in path.parts):
+            continue
+        if path.parent.name in _SPLITS:  # as the hub itself converts datasets: default/train/0000.parquet
+            split, folder = _SPLITS[path.parent.name], path.parent.parent
+        else:
+            split, folder = _SPLITS.get(path.stem.partition("-")[0], ""), path.parent
+        if split:
+            found.setdefault(str(folder), {}).setdefault(split, []).append(name)
+    found = {folder: parts for folder, parts in found.items() if "train" in parts}
+    return next(({folder: found[folder]} for folder in (".", "data") if folder in found), found)
+
+
 def _files(root: Path) -> dict[str, list[Path]]:
     """The files of each split, in order."""
-    parts: dict[str, list[Path]] = {}
-    for folder in (root, root / "data"):
-        for file in sorted(folder.glob("*.parquet")):
-            split = _SPLITS.get(file.stem.partition("-")[0])
-            if split:
-                parts.setdefault(split, []).append(file)
-        if parts:
-            return parts
+    found = configurations(file.relative_to(root).as_posix() for file in root.rglob("*.parquet"))
+    if len(found) > 1:
+        raise DatasetError(
+            f"{root} holds several configurations, {briefly(found)}: give one of them, as --data-root "
+            f"{root / next(iter(found))}"
+        )
+    for parts in found.values():
+        for names in parts.values():
+            _check_whole(root, names)
+        return {split: [root / name for name in names] for split, names in parts.items()}
     if (root / "state.json").is_file():
         return {"train": _saved(root)}
     return {split: _saved(root / name) for name, split in _SPLITS.items() if (root / name / "state.json").is_file()}
+
+
+def _check_whole(root: Path, names: Sequence[str]) -> None:
+    """Raises DatasetError where files are missing that the others count: train-00000-of-00003.parquet."""
+    shards = Counter(match.groups() for match in map(_SHARD.match, names) if match)
+    for (series, count), there in shards.items():
+        if there < int(count):
+            raise DatasetError(f"{root} has {there} of the {int(count)} files {series}-*.parquet; fetch the others too")
 
 
 def _saved(folder: Path) -> list[Path]:

@@ -120,11 +120,31 @@ def test_tables_that_cannot_be_used(tmp_path: Path, table: Any, message: str) ->
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        DatasetError, match=r"expected a folder of Hugging Face .*hf download.*; no split train; found in"
+        DatasetError, match=r"expected a hub's dataset, OWNER/NAME, or a folder .*; no split train; found in"
     ):
         read_huggingface(tmp_path)
     (tmp_path / "train-0.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DatasetError, match=r"train-0.parquet cannot be read"):
+        read_huggingface(tmp_path)
+
+
+def test_one_of_several_configurations_must_be_given(tmp_path: Path) -> None:
+    for name in ("small", "very large"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, train=PLAIN, test=PLAIN)
+    with pytest.raises(
+        DatasetError, match=r"several configurations, small, very large: give one .*--data-root .*/small"
+    ):
+        read_huggingface(tmp_path)
+    assert len(read_huggingface(tmp_path / "very large")) == 4
+
+
+@pytest.mark.parametrize("folder", [".", "data", "default"])
+def test_files_that_the_others_count_and_the_folder_lacks(tmp_path: Path, folder: str) -> None:
+    (tmp_path / folder).mkdir(exist_ok=True)
+    for name in ("train-00000-of-00001", "test-00000-of-00003-5e", "test-00001-of-00003-07"):
+        pq.write_table(PLAIN, tmp_path / folder / f"{name}.parquet")
+    with pytest.raises(DatasetError, match=r"has 2 of the 3 files .*test-\*.parquet; fetch the others too"):
         read_huggingface(tmp_path)
 
 
