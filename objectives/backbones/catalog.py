@@ -57,14 +57,14 @@ KINDS: dict[str, Callable[[str, Path, bool], Network]] = {
 def _hub_folder(hub_id: str, _cache: Path | None = None) -> Path:
     """A hub model's files in the hub's own cache, shared with every other program; fetched once."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         folder = Path(snapshot_download(hub_id, allow_patterns=HUB_FILES, ignore_patterns=HUB_VARIANTS))
         if not any(folder.rglob("*.safetensors")):  # read with weights_only, so that no code in them runs
             folder = Path(snapshot_download(hub_id, allow_patterns=HUB_OLD_FILES))
         return folder
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise BackboneError(
             f"backbone {hub_id} is no local folder and cannot be fetched from the hub: {reason}"

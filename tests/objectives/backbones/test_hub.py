@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from objectives.backbones.catalog import load_backbone
+from spaces import BackboneError
 from tests.objectives.backbones import small_unets
 from tests.objectives.hubs import hub_environment, hub_of
 
@@ -42,3 +44,10 @@ def test_a_hub_id_is_fetched_once_without_its_variants(tmp_path: Path, old: bool
     assert sorted(served) == [
         "scheduler/scheduler_config.json", "unet/config.json", f"unet/diffusion_pytorch_model.{suffix}"
     ]  # fmt: skip
+
+
+def test_what_can_be_no_hub_id_is_told_in_words() -> None:
+    with pytest.raises(
+        BackboneError, match="my nets/tiny is no local folder and cannot be fetched from the hub: Repo id"
+    ):
+        load_backbone("my nets/tiny")
