@@ -81,6 +81,8 @@ def _validation(root: Path, val: Path) -> list[tuple[str, str]]:
         synsets = matlab_pairs(devkit / "meta.mat", "synsets", ("ILSVRC2012_ID", "WNID"))
         ids = counted_from_0(devkit / "meta.mat", "a synset", (number for number, _ in synsets), len(synsets))
         wnid_of = dict(zip(ids, (wnid for _, wnid in synsets), strict=True))
+        if len(set(wnid_of.values())) < len(synsets):
+            raise DatasetError(f"{devkit / 'meta.mat'} lists a synset twice; take it from the published archive again")
         labels = counted_from_0(
             devkit / _TRUTH, "a synset", (line for _, line in text_lines(devkit / _TRUTH)), len(synsets)
         )

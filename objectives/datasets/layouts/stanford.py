@@ -1,5 +1,6 @@
 """Stanford Cars and Stanford Dogs, whose tables are MATLAB files."""
 
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from objectives.datasets.dataset import Dataset
@@ -34,10 +35,13 @@ DOGS = Layout(
 def read_cars(root: Path) -> Dataset:
     """Stanford Cars with its own test split (Krause et al. 2013); root is its folder or the one above.
 
-    Raises DatasetError where a part is missing or damaged, a class is out of range or an image is listed twice.
+    Raises DatasetError where a part is missing or damaged, a class is out of range, or one or an image is listed twice.
     """
     parts = CARS.locate(root)
     classes = [str(name) for name in matlab_variable(parts["classes"], "class_names")]
+    repeated = [name for name, times in Counter(classes).items() if times > 1]
+    if repeated:
+        raise DatasetError(f"{parts['classes']} lists {repeated[0]} more than once; list each class once")
     rows: list[Row] = []
     for split in ("train", "test"):
         records = matlab_pairs(parts[split], "annotations", ("fname", "class"))

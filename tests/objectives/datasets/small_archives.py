@@ -8,7 +8,6 @@ import csv
 import io
 import json
 import pickle
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,25 +21,43 @@ from objectives.datasets.layouts.subsets import IMAGENET_50, IMAGENET_100
 Contents = dict[str, tuple[str, bool]]
 
 
+def _saved(image: Image.Image, form: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def _turned(image: Image.Image) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return _saved(image.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif)
+
+
+def _deep(image: Image.Image) -> bytes:
+    return _saved(Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257), "PNG")
+
+
+FORMS: dict[str, Callable[[Image.Image], bytes]] = {
+    "JPEG": lambda image: _saved(image, "JPEG"),
+    "greyscale": lambda image: _saved(image.convert("L"), "JPEG"),
+    "CMYK": lambda image: _saved(image.convert("CMYK"), "JPEG"),
+    "palette": lambda image: _saved(image.quantize(16), "PNG"),
+    "EXIF rotation": _turned,
+    "16-bit": _deep,
+    "PNG": lambda image: _saved(image, "PNG"),
+}
+"""The odd forms in which an image may lie in a file, whatever the file's suffix says."""
+
+
 def paint(path: Path, i: int) -> None:
-    """A 20x16 picture that differs by i, in one of six odd forms, whatever the path's suffix says."""
+    """A 20x16 picture that differs by i, in one of FORMS."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encoded(i))
+
+
+def encoded(i: int) -> bytes:
     image = Image.fromarray(np.random.default_rng(i).integers(0, 256, (16, 20, 3), dtype=np.uint8))
-    kind = i % 6
-    if kind == 0:
-        image.save(path, "JPEG")
-    elif kind == 1:
-        image.convert("L").save(path, "JPEG")
-    elif kind == 2:
-        image.convert("CMYK").save(path, "JPEG")
-    elif kind == 3:
-        image.quantize(16).save(path, "PNG")
-    elif kind == 4:
-        exif = Image.Exif()
-        exif[0x0112] = 6
-        image.transpose(Image.Transpose.ROTATE_90).save(path, "JPEG", exif=exif)
-    else:
-        Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257).save(path, "PNG")
+    return list(FORMS.values())[i % len(FORMS)](image)
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:
@@ -76,7 +93,7 @@ def nabirds(root: Path) -> Contents:
     nodes |= {"817": "Common Eider"}
     ids = [f"{i:08x}-d64d-476d-beda-{i:012x}" for i in range(12)]
     used = ["295", "296", "817"]
-    paths = [f"{int(used[i // 4]):04d}/{ids[i].replace('-', '')}.jpg" for i in range(12)]
+    paths = [f"{int(used[i // 4]):04d}/{ids[i].replace('-', '')} ñ.jpg" for i in range(12)]
     contents = _birds(root / "nabirds", nodes, ids, paths, used)
     write_lines(root / "nabirds" / "hierarchy.txt", ["1 0", "295 1", "296 1", "817 1"])
     names = {"Common Eider": {"0296": "Common Eider [296]", "0817": "Common Eider [817]"}}
@@ -96,8 +113,8 @@ def _birds(folder: Path, classes: dict[str, str], ids: list[str], paths: list[st
 
 AIRCRAFT_NAMES = {
     "variant": ["707-320", "727-200", "Großflugzeug An-12"],
-    "family": ["Boeing 707", "Boeing 727", "An-12"],
-    "manufacturer": ["Boeing", "Boeing", "Antonov"],
+    "family": ["Boeing 707", "Boeing 727", "Großflugzeug An"],
+    "manufacturer": ["Boeing", "Boeing", "O. K. Антонов"],
 }
 
 
@@ -122,7 +139,7 @@ def cars(root: Path) -> Contents:
     savemat(root / "devkit" / "cars_meta.mat", {"class_names": cells(classes).T})
     tables = {"train": "devkit/cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
     for split, table in tables.items():
-        files = [f"{i + 1:05d}.jpg" for i in range(6)]
+        files = [f"{i + 1:05d}.jpg" for i in range(5)] + ["Fahrt nach Köln.jpg"]
         for i, file in enumerate(files):
             paint(root / f"cars_{split}" / file, i + 6 * (split == "test"))
             contents[f"cars_{split}/{file}"] = (classes[i % 3], split == "test")
@@ -133,7 +150,7 @@ def cars(root: Path) -> Contents:
 
 
 def dogs(root: Path) -> Contents:
-    folders = ["n02085620-Chihuahua", "n02086240-Shih-Tzu", "n02116738-African_hunting_dog"]
+    folders = ["n02085620-Chihuahua", "n02086240-Shih-Tzu", "n02116738-Afrikanischer Wildhünd"]
     contents: Contents = {}
     (root / "lists").mkdir(parents=True)
     for split in ("train", "test"):
@@ -161,7 +178,7 @@ def imagenet(root: Path, wnids: Sequence[str] = ("n01440764", "n02105855", "n034
     """As archives unpack and are commonly sorted: class folders in train/ and in val/."""
     contents: Contents = {}
     for i, wnid in enumerate(wnids):
-        for k, path in enumerate((f"train/{wnid}/{wnid}_{i}.JPEG", f"val/{wnid}/ILSVRC2012_val_{i + 1:08d}.JPEG")):
+        for k, path in enumerate((f"train/{wnid}/{wnid} ü {i}.JPEG", f"val/{wnid}/ILSVRC2012_val_{i + 1:08d}.JPEG")):
             paint(root / path, 2 * i + k)
             contents[path] = (wnid, k == 1)
     return contents
@@ -219,7 +236,10 @@ def imagenet_50(root: Path) -> Contents:
 
 
 def folder(root: Path) -> Contents:
-    contents = {f"{split}/{name}/{name} 1.jpg": (name, split == "test") for split in ("train", "test") for name in "ab"}
+    names = ("Möwe", "red kite")
+    contents = {
+        f"{split}/{name}/{name} 1.jpg": (name, split == "test") for split in ("train", "test") for name in names
+    }
     for i, path in enumerate(contents):
         paint(root / path, i)
     return contents
@@ -312,12 +332,6 @@ def huggingface_table(first: int, count: int, features: dict[str, Any] = HUGGING
     images = [{"bytes": encoded(i), "path": f"{i}.jpg"} for i in range(first, first + count)]
     columns = {"image": pa.array(images), "label": pa.array([i % 2 for i in range(first, first + count)], pa.int64())}
     return pa.table(columns).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-
-
-def encoded(i: int) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        paint(Path(folder) / "x.jpg", i)
-        return (Path(folder) / "x.jpg").read_bytes()
 
 
 def huggingface_parquet(root: Path) -> None:

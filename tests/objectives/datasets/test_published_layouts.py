@@ -33,8 +33,9 @@ def contents_of(dataset: Dataset) -> Contents:
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_image_gets_its_class_and_split(tmp_path: Path, name: str) -> None:
-    contents = FILES[name](tmp_path)
-    dataset = load_dataset(name, tmp_path)
+    root = tmp_path / "Bilder für 猫"
+    contents = FILES[name](root)
+    dataset = load_dataset(name, root)
     assert dataset.name == name
     assert contents_of(dataset) == contents
     assert len(dataset) == len(contents)
@@ -293,7 +294,7 @@ def test_tables_that_contradict_themselves(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["nabirds", "aircraft", "cars", "dogs", "flowers"])
+@pytest.mark.parametrize("name", [name for name in FILES if not name.startswith("imagenet") and name != "folder"])
 def test_an_image_that_the_split_lists_and_the_folder_lacks(tmp_path: Path, name: str) -> None:
     contents = FILES[name](tmp_path)
     images = DATASETS[name].reader(tmp_path).images
