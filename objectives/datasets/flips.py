@@ -34,3 +34,7 @@ class Mirrored:
 
     def keep(self, indices: Iterable[int]) -> Self:
         return type(self)(self.inner.keep(indices))
+
+    @property
+    def in_memory(self) -> bool:
+        return self.inner.in_memory
