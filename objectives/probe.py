@@ -53,6 +53,9 @@ class ProbeSpec:
         parts = split(self.dataset, seed, self.validation_fraction)
         return parts if self.shots is None else few_shot(self.dataset, parts, self.shots, seed)
 
+    def usage(self) -> CacheUsage:
+        return CacheUsage(self.cache, self.cache_size)
+
     def build(self, threads: int) -> "Probe":
         """On the GPU that this process sees, else on `threads` CPU threads."""
         torch.set_num_threads(threads)
@@ -113,8 +116,7 @@ class Probe:
     @cached_property
     def _extractor(self) -> Extractor:
         spec = self.spec
-        usage = CacheUsage(spec.cache, spec.cache_size)
-        return Extractor(self.backbone, spec.dataset, usage, spec.grids, spec.seed)
+        return Extractor(self.backbone, spec.dataset, spec.usage(), spec.grids, spec.seed)
 
     @cached_property
     def _training(self) -> np.ndarray:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.home import Home
-from search import backbones, datasets
+from search import backbones, cache, datasets
+from search.cache import bytes_of
 from spaces import SearchError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ app = typer.Typer(
 
 app.add_typer(backbones.app, name="backbones")
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(cache.app, name="cache")
 
 HomeOption = Annotated[
     Path | None,
@@ -100,6 +102,10 @@ def run(
     ray_address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster. [default: a private one]")
     ] = None,
+    cache_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="What the cache may take, e.g. 200GB. [default: all the disk has]"),
+    ] = None,
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:
@@ -135,6 +141,7 @@ def run(
         ray_address=ray_address,
         home=Home.at(home),
         storage=storage,
+        cache_size=bytes_of(cache_size),
         command=shlex.join(["search", *sys.argv[1:]]),
     )
     run_search(options, Console(soft_wrap=True))

@@ -1,9 +1,10 @@
 """What a person sees while a run goes: a live line on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +19,8 @@ from rich.progress import (
 
 from objectives.results import Evaluation, Extracted, Final, Study
 from spaces import Setting
+
+T = TypeVar("T")
 
 PLAIN_SECONDS = 10.0
 RATE_SECONDS = 20.0
@@ -141,3 +144,18 @@ class RunProgress:
             self._printed = time.monotonic()
             rate = f"; {self.passes_made:,} passes made" + (f" ({self._rate():.0f} images/s)" if self._rate() else "")
             self.say(f"trial {self._finished}/{self.trials}: {self._facts()}{rate}")
+
+
+def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """The items, while a bar on a terminal, or a line now and then elsewhere, tells how many there were."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    printed = time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        for number, item in enumerate(items, 1):
+            bar.advance(task)
+            if not console.is_terminal and time.monotonic() - printed > PLAIN_SECONDS:
+                printed = time.monotonic()
+                console.print(f"{what}: {number:,}/{total:,}", highlight=False)
+            yield item

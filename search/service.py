@@ -15,6 +15,8 @@ from spaces import HEAD_OPTIONS, PRESETS, Architecture, Setting, Space, UnknownN
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from objectives.features.plan import Plan
+    from objectives.probe import ProbeSpec
     from objectives.results import Final, Study
     from search.database.facts import RunState
     from search.database.store import Store
@@ -44,6 +46,7 @@ class RunOptions:
     skip_unreadable: bool = False
     ray_address: str | None = None
     storage: str | None = None
+    cache_size: int | None = None
     command: str = ""
 
 
@@ -79,11 +82,13 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
         backbone=options.backbone,
         precision=options.precision,
         cache=options.home.cache,
-        grids={block: space.grid_at(block) for block in space.blocks},
+        grids=space.grids,
         seed=options.seed,
         validation_fraction=options.validation_fraction,
         shots=options.shots,
+        cache_size=options.cache_size,
     )
+    planned = plan_of(spec, space, weights_digest, resources, options)
     parts = spec.split(options.seed)
     counts = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
     facts = StudyFacts(
@@ -112,6 +117,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     with Store.open(options.storage or options.home.storage) as store:
         name = store.ensure_study(facts)
         console.print(f"study {name}: {len(space):,} settings, {resources.workers} workers", highlight=False)
+        console.print(planned.words(resources.workers), highlight=False)
         command = store.address.masked(options.command)
         run_id = store.begin_run(name, RunFacts(resources.workers, command, library_versions()))
         state: RunState = "failed"
@@ -123,7 +129,8 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             reason = f"the study has {before.finished} finished trials already"
             if before.finished < options.trials or finals.wanted():
                 progress = RunProgress.of(console, options.trials, before)
-                with beating(store, run_id), ray_session(resources), progress.showing():
+                in_use = spec.usage().using([dataset], planned.folders)
+                with in_use, beating(store, run_id), ray_session(resources), progress.showing():
                     reason = run_study(driver, spec, finals, resources, progress)
             state = "finished"
         except KeyboardInterrupt:
@@ -149,6 +156,24 @@ def check_names(options: RunOptions) -> None:
     for head in options.narrowing.get("heads") or ():
         if head not in HEAD_OPTIONS:
             raise UnknownNameError("head", head, HEAD_OPTIONS)
+
+
+def plan_of(
+    spec: "ProbeSpec", space: Space, weights_digest: str, resources: "Resources", options: RunOptions
+) -> "Plan":
+    """What the search will take at most. Raises CacheError where there is no room for it."""
+    from objectives.features.extraction import source_of
+    from objectives.features.plan import Demand, check_room, expected_gmacs_per_second, plan
+    from objectives.probe import gpu_count
+
+    side = space.architecture.image_side
+    demand = Demand.of([spec.dataset], side, options.trials, options.finalists)
+    source = source_of(weights_digest, space.architecture, spec.seed)
+    alone = options.ray_address is None and not gpu_count()  # what others can do is not seen from here
+    speed = resources.cpus * expected_gmacs_per_second() if alone else None
+    planned = plan(demand, space, source, spec.usage(), speed)
+    check_room(planned, spec.usage())
+    return planned
 
 
 @dataclass(frozen=True)

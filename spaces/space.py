@@ -84,6 +84,11 @@ class Space:
         return math.lcm(*self.pools_at(block))
 
     @property
+    def grids(self) -> dict[int, int]:
+        """Block → `grid_at`: everything that one pass should keep."""
+        return {block: self.grid_at(block) for block in self.blocks}
+
+    @property
     def dimensions(self) -> tuple[Choice, ...]:
         """Every dimension as a flat list; those of one head carry its name."""
         core = (

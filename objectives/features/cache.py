@@ -61,6 +61,11 @@ def _grids(columns: frozenset[str]) -> Mapping[int, Sequence[int]]:
     return {block: sorted(sizes) for block, sizes in grids.items()}
 
 
+def deepest_block(columns: frozenset[str]) -> int:
+    """Of those that a shard holds: how far its passes went."""
+    return max(_grids(columns))
+
+
 def column_for(columns: frozenset[str], block: int, size: int) -> str | None:
     """The smallest column from which the block pooled to `size` follows exactly."""
     fitting = (grid for grid in _grids(columns).get(block, ()) if grid % size == 0)
@@ -81,6 +86,10 @@ class FeatureCache:
             noise = "clean" if key.timestep is None else f"t{key.timestep:04d}-d{key.draw}"
             self._folders[key] = ShardFolder(self.folder / "features" / key.source[:16] / noise)
         return self._folders[key]
+
+    def folders(self) -> list[Path]:
+        """Of every pass that was asked for so far."""
+        return [folder.folder for folder in self._folders.values()]
 
     def missing(self, key: Pass, images: np.ndarray, grids: Mapping[int, int]) -> np.ndarray:
         """Which of the blocks cannot be had of which images: bool (images, blocks in the order of `grids`).

@@ -19,10 +19,11 @@ from objectives.datasets.images import TRANSFORM
 from objectives.features.batches import Batches
 from objectives.features.cache import Feature, FeatureCache, Pass
 from objectives.features.inputs import POLL_SECONDS, Inputs
+from objectives.features.inventory import About
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
 from objectives.features.shard_folder import Claim
-from objectives.features.shards import Column
+from objectives.features.shards import Column, explaining_full_disk
 from objectives.features.usage import CacheUsage
 from objectives.results import Extracted
 from spaces import Architecture, Setting
@@ -114,6 +115,7 @@ class Extractor:
         that is on disk; the first tells what is there already.
         """
         keys = [key for timestep in timesteps for key in self.passes(timestep, draws)]
+        self._say_whose(keys[0])
         total = len(keys) * len(indices)
         pending = self._missing(indices, keys)
         there = total - _images(pending)
@@ -131,6 +133,12 @@ class Extractor:
             if there != total - _images(pending):  # others have finished some
                 there = total - _images(pending)
                 yield Extracted(there, total, 0)
+
+    def _say_whose(self, key: Pass) -> None:
+        about = About(self.backbone.architecture.name, self.backbone.digest, self.seed)
+        folder = self._cache.at(key).folder.parent
+        with explaining_full_disk(folder):
+            about.write(folder)
 
     def _missing(self, indices: np.ndarray, keys: Sequence[Pass]) -> list[_Work]:
         images = self._inputs.keys[indices]

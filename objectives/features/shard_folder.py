@@ -183,6 +183,11 @@ class ShardFolder:
                 claim = self._own[path.stem] = Claim(chosen, path, held)
         return claim
 
+    def clear_leftovers(self) -> None:
+        """Remove what dead holders of claims left."""
+        with lease(self.folder / "claims.lease", self.lease_seconds):
+            self._taken()
+
     def _taken(self) -> np.ndarray:
         """Images under a living claim; what dead holders left is removed."""
         taken = [claim.images for claim in self._own.values()]

@@ -1,6 +1,6 @@
 """What the cache takes, who is using what, and what goes first when it may hold no more.
 
-    FOLDER/uses/<use>.json, .lease    the folders of shards, and the dataset, that a run at work reads
+    FOLDER/uses/<use>.json, .lease    the folders of shards, and the datasets, that a run at work reads
     FOLDER/datasets/<digest>          which images belong to a dataset, by the name it goes by
 
 A shard's worth is what it took to make, over its bytes, halved for every `HALF_LIFE_DAYS` in which nobody read it: what
@@ -12,7 +12,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import final
 import numpy as np
 import torch
 from filelock import Timeout
+from rich.filesize import decimal
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -37,7 +38,7 @@ from objectives.features.shards import (
     image_keys,
     shard_bytes,
 )
-from spaces import CacheError
+from spaces import CacheError, UnknownNameError
 
 KINDS = ("features", "latents", "pixels")
 HALF_LIFE_DAYS = 30.0
@@ -60,6 +61,21 @@ class KnownDataset:
         return bool((self.images[at] == images).any())
 
 
+@final
+@dataclass(frozen=True)
+class Use:
+    """What a living run reads: shards of its datasets' images, in `folders` or below them."""
+
+    datasets: tuple[KnownDataset, ...]
+    folders: tuple[Path, ...]
+
+    def covers(self, shard: Shard) -> bool:
+        if not any(shard.path.is_relative_to(folder) for folder in self.folders):
+            return False
+        keys = shard.keys()
+        return keys is not None and any(dataset.holds(keys) for dataset in self.datasets)
+
+
 @dataclass(frozen=True, slots=True)
 class Valued:
     """A shard with its size and its worth: seconds to make it again, a byte, less with every day unread."""
@@ -80,11 +96,11 @@ class CacheUsage:
     # Who uses what
 
     @contextmanager
-    def using(self, dataset: Dataset, folders: Collection[Path]) -> Iterator[None]:
-        """Within, no shard that holds an image of the dataset is removed from any of `folders`, of shards."""
-        known = self.remember(dataset)
+    def using(self, datasets: Sequence[Dataset], folders: Collection[Path]) -> Iterator[None]:
+        """Within, no shard that holds an image of the datasets is removed from `folders` or what lies below them."""
+        known = [self.remember(dataset).name for dataset in datasets]
         stem = self.folder / "uses" / uuid.uuid4().hex
-        content = {"dataset": known.name, "folders": [str(f.relative_to(self.folder)) for f in folders]}
+        content = {"datasets": known, "folders": [str(f.relative_to(self.folder)) for f in folders]}
         with explaining_full_disk(stem.parent):
             stem.parent.mkdir(parents=True, exist_ok=True)
             held = lease(stem.with_suffix(".lease"), LEASE_SECONDS)
@@ -121,8 +137,8 @@ class CacheUsage:
             found[path.name] = KnownDataset(metadata["name"], metadata["fingerprint"], keys)
         return found
 
-    def _uses(self) -> list[tuple[KnownDataset, set[str]]]:
-        """Of living runs: the dataset, and its folders within the cache."""
+    def uses(self) -> list[Use]:
+        """Of living runs; what dead ones left is removed."""
         datasets, uses = self.datasets(), []
         for path in (self.folder / "uses").glob("*.json"):
             held = lease(path.with_suffix(".lease"), LEASE_SECONDS)
@@ -131,7 +147,8 @@ class CacheUsage:
             except Timeout:
                 with contextlib.suppress(FileNotFoundError):  # it ended at this moment
                     content = json.loads(path.read_text())
-                    uses.append((datasets[content["dataset"]], set(content["folders"])))
+                    used = tuple(datasets[name] for name in content["datasets"] if name in datasets)
+                    uses.append(Use(used, tuple(self.folder / folder for folder in content["folders"])))
             else:
                 path.unlink(missing_ok=True)
                 held.release()
@@ -144,9 +161,20 @@ class CacheUsage:
         with self.room(shard_bytes(len(claim.images), columns)):
             return ShardWriter(claim.part, claim.images, columns)
 
-    def files(self) -> list[os.DirEntry[str]]:
+    def files(self, kinds: Sequence[str] = KINDS) -> list[os.DirEntry[str]]:
         """Every shard, and every shard in the making at the size that it will have."""
-        return [e for kind in KINDS for e in _walk(self.folder / kind) if e.name.endswith((SUFFIX, ".part"))]
+        return [e for kind in kinds for e in _walk(self.folder / kind) if e.name.endswith((SUFFIX, ".part"))]
+
+    def taken(self) -> int:
+        """Bytes of all of them."""
+        return sum(_size(entry) for entry in self.files())
+
+    def shards(self, kinds: Sequence[str] = KINDS) -> Iterator[Shard]:
+        """Every shard there is; one whose header is damaged is removed, with a warning."""
+        for entry in self.files(kinds):
+            shard = Shard.open(Path(entry.path)) if entry.name.endswith(SUFFIX) else None
+            if shard is not None:
+                yield shard
 
     @contextmanager
     def room(self, needed: int) -> Iterator[None]:
@@ -162,11 +190,11 @@ class CacheUsage:
             guard = lease(self.folder / "limit.lease", LEASE_SECONDS)
             guard.acquire()
         try:
-            taken = sum(_size(entry) for entry in self.files())
+            taken = self.taken()
             excess = taken + needed - self.limit
             if excess > 0 and self.free(excess, excess + int(SPARE * self.limit)) < excess:
                 raise CacheError(
-                    f"the cache may take {in_words(self.limit)}, and all of its {in_words(taken)} is in use; give it "
+                    f"the cache may take {decimal(self.limit)}, and all of its {decimal(taken)} is in use; give it "
                     "more by --cache-size, or search fewer blocks, pools or timesteps"
                 )
             yield
@@ -186,34 +214,30 @@ class CacheUsage:
             freed += valued.bytes
         return freed
 
+    def of_dataset(self, valued: Sequence[Valued], name: str) -> list[Valued]:
+        """Those with images of a dataset. Raises UnknownNameError where the cache knows none of that name."""
+        known = self.datasets().values()
+        datasets = [dataset for dataset in known if dataset.name == name]
+        if not datasets:
+            raise UnknownNameError("dataset in the cache", name, {dataset.name for dataset in known})
+        return [
+            each
+            for each in valued
+            if (keys := each.shard.keys()) is not None and any(dataset.holds(keys) for dataset in datasets)
+        ]
+
     def worth_least_first(self) -> list[Valued]:
         """All shards that no run at work uses."""
-        uses, now = self._uses(), time.time()
+        uses, now = self.uses(), time.time()
         valued = []
-        for entry in self.files():
-            path = Path(entry.path)
-            shard = Shard.open(path) if path.suffix == SUFFIX else None
-            if shard is not None and not self._in_use(shard, uses):
+        for shard in self.shards():
+            if not any(use.covers(shard) for use in uses):
                 with contextlib.suppress(FileNotFoundError):
-                    facts = entry.stat()
+                    facts = shard.path.stat()
                     days = max(now - facts.st_mtime, 0) / 86400  # `ShardFolder.read` sets it
                     worth = shard.seconds / facts.st_size * 0.5 ** (days / HALF_LIFE_DAYS)
                     valued.append(Valued(shard, facts.st_size, worth))
         return sorted(valued, key=lambda each: each.worth)
-
-    def _in_use(self, shard: Shard, uses: list[tuple[KnownDataset, set[str]]]) -> bool:
-        folder = str(shard.path.parent.relative_to(self.folder))
-        concerned = [dataset for dataset, folders in uses if folder in folders]
-        keys = shard.keys() if concerned else None
-        return keys is not None and any(dataset.holds(keys) for dataset in concerned)
-
-
-def in_words(size: float) -> str:
-    """Bytes for people: 1,234 bytes, 12.3 MB, 4.0 GB."""
-    for unit, bytes_in in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= bytes_in:
-            return f"{size / bytes_in:.3g} {unit}"
-    return f"{size:.0f} bytes"
 
 
 def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -81,7 +81,10 @@ class TrialFacts:
 
 @dataclass(frozen=True)
 class StudySummary:
-    """One line of a list of studies. best: validation accuracy in [0, 1]. at_work: a run is alive."""
+    """One line of a list of studies. best: validation accuracy in [0, 1]. at_work: a run is alive.
+
+    dataset_fingerprint, weights_digest, seed: what tells which cached features are its own.
+    """
 
     name: str
     dataset: str
@@ -95,6 +98,9 @@ class StudySummary:
     best: float | None
     last_run: datetime | None
     at_work: bool
+    dataset_fingerprint: str
+    weights_digest: str
+    seed: int
 
 
 def architecture_to_dict(architecture: Architecture) -> dict[str, Any]:

@@ -59,6 +59,9 @@ def summary(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> S
         best=max((trial.values[0] for trial in trials if trial.state == TrialState.COMPLETE), default=None),
         last_run=max((run.started for run in runs), default=None),
         at_work=any(is_alive(run, moment) for run in runs),
+        dataset_fingerprint=row.dataset_fingerprint,
+        weights_digest=row.weights_digest,
+        seed=int(row.protocol.get("seed", 0)),
     )
 
 

@@ -192,7 +192,11 @@ def test_nothing_is_unpacked_outside_the_folder(
     assert {path.name for path in (tmp_path / "data").iterdir()} <= {"bad.part.tgz", "small.lock"}
 
 
-@pytest.mark.parametrize("damaged", [b"no archive", archive(SMALL)[:60], archive({"1": bytes(range(256)) * 99})[:-200]])
+@pytest.mark.parametrize(
+    "damaged",
+    [b"no archive", archive(SMALL)[:60], archive({"1": bytes(range(256)) * 99})[:-200]],
+    ids=["text", "its first bytes", "its last lacking"],  # made of the content they would change by the second
+)
 def test_an_archive_that_cannot_be_read_leaves_no_half_dataset(
     publish: Publish, tmp_path: Path, damaged: bytes
 ) -> None:

@@ -1,0 +1,197 @@
+"""What a search will cost at most, told before its first pass: passes, bytes and seconds."""
+
+import math
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from rich.filesize import decimal
+
+from objectives.datasets.dataset import Dataset
+from objectives.features.cache import FeatureCache, Pass, deepest_block, image_bytes
+from objectives.features.inputs import LATENTS, PIXELS
+from objectives.features.shards import KEY_BYTES, image_keys
+from objectives.features.usage import CacheUsage
+from spaces import CacheError, Space
+
+
+@final
+@dataclass(frozen=True)
+class Demand:
+    """What a search may come to want: every timestep of the space, or one a trial where those are fewer.
+
+    training, tested: keys of the images that pass for every setting and for finalists alone. pixels: bytes that are
+    kept of each image beside its features.
+    """
+
+    training: np.ndarray
+    tested: np.ndarray
+    trials: int
+    finalists: int
+    pixels: int
+
+    @classmethod
+    def of(cls, datasets: Sequence[Dataset], image_side: int, trials: int, finalists: int) -> "Demand":
+        """datasets: the one that is searched, then those whose images only train beside its own."""
+        keys = [image_keys([dataset.images.digest(i) for i in range(len(dataset))]) for dataset in datasets]
+        training = np.concatenate([k[~dataset.is_test] for k, dataset in zip(keys, datasets, strict=True)])
+        pixels = 0 if datasets[0].images.in_memory else 3 * image_side**2
+        return cls(training, keys[0][datasets[0].is_test], trials, finalists, pixels)
+
+    def passes(self, space: Space) -> int:
+        """Images passed, at most."""
+        timesteps = min(len(space.timesteps), self.trials)
+        tested = min(timesteps, self.finalists) * len(self.tested)
+        return max(space.draws) * (timesteps * len(self.training) + tested)
+
+    def bytes(self, space: Space) -> int:
+        """What they and their images take in the cache."""
+        each = image_bytes(space.architecture, space.grids) + KEY_BYTES
+        return self.passes(space) * each + (len(self.training) + len(self.tested)) * self.pixels
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """folders: of all shards that the search may read. passes: at most, of which `cached` are there. bytes: of all of
+    them; new_bytes: of what is not there.
+
+    seconds: about, for one worker; None where nothing tells the speed.
+    """
+
+    space: Space
+    demand: Demand
+    folders: tuple[Path, ...]
+    passes: int
+    cached: int
+    bytes: int
+    new_bytes: int
+    seconds: float | None
+
+    def words(self, workers: int) -> str:
+        """One line for people."""
+        made = self.passes - self.cached
+        if not made:
+            return f"plan: all {self.passes:,} passes are in the cache"
+        there = f", {self.cached:,} of them in the cache" if self.cached else ""
+        long = f", about {_duration(self.seconds / workers)}" if self.seconds is not None else ""
+        return f"plan: at most {self.passes:,} passes{there}; {decimal(self.new_bytes)} to be written{long}"
+
+
+def plan(demand: Demand, space: Space, source: str, usage: CacheUsage, otherwise: float | None) -> Plan:
+    """What is missing in the cache, and what it will take.
+
+    source: as of `extraction.source_of`. otherwise: GMAC a second of a worker where no pass of this source was made.
+    """
+    cache = FeatureCache(usage.folder)
+    missing: list[tuple[int, int]] = []
+    for timestep in space.timesteps:
+        keys = [Pass(source, timestep, draw) for draw in range(max(space.draws))]
+        for key in keys:
+            cache.at(key).refresh()
+        lacking = (
+            sum(int(cache.missing(key, images, space.grids).any(axis=1).sum()) for key in keys)
+            for images in (demand.training, demand.tested)
+        )
+        missing.append((next(lacking), next(lacking)))
+    timesteps = min(len(space.timesteps), demand.trials)
+    training, tested = (sorted(counts, reverse=True) for counts in zip(*missing, strict=True))
+    made = sum(training[:timesteps]) + sum(tested[: min(timesteps, demand.finalists)])
+    passes, total = demand.passes(space), demand.bytes(space)
+    speed = gmacs_per_second(cache, source, space) or otherwise
+    seconds = None
+    if speed is not None:
+        seconds = made * space.architecture.block(max(space.blocks)).cumulative_gmacs / speed
+    folders = (*(usage.folder / kind for kind in (LATENTS, PIXELS)), *cache.folders())
+    return Plan(space, demand, folders, passes, passes - made, total, math.ceil(total * made / max(passes, 1)), seconds)
+
+
+def gmacs_per_second(cache: FeatureCache, source: str, space: Space) -> float | None:
+    """As the passes of this source were made so far by one worker; None where there are none."""
+    gmacs = seconds = 0.0
+    for shard in CacheUsage(cache.folder).shards([f"features/{source[:16]}"]):
+        deepest = deepest_block(shard.columns)
+        gmacs += shard.images * space.architecture.block(deepest).cumulative_gmacs
+        seconds += shard.seconds
+    return gmacs / seconds if seconds > 0 else None
+
+
+def expected_gmacs_per_second() -> float:
+    """Of one worker on one core, from a matrix product: passes reach some 0.8 of its speed (docs/benchmarks.md)."""
+    one, other = torch.ones(1024, 1024), torch.ones(1024, 1024)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        times = []
+        for _ in range(4):
+            since = time.perf_counter()
+            torch.mm(one, other)
+            times.append(time.perf_counter() - since)
+    finally:
+        torch.set_num_threads(threads)
+    return 0.8 * 1024**3 / 1e9 / min(times)
+
+
+def check_room(plan: Plan, usage: CacheUsage) -> None:
+    """Raises CacheError, with what would make it fit, where the limit or the disk has no room for all of the plan."""
+    if usage.limit is not None and plan.bytes > usage.limit:
+        raise CacheError(
+            f"the search may come to want {decimal(plan.bytes)} of cached features, and --cache-size allows "
+            f"{decimal(usage.limit)}; {_options(plan, usage.limit)}"
+        )
+    free = shutil.disk_usage(_existing(usage.folder)).free
+    if plan.new_bytes > free:
+        room = plan.bytes - plan.new_bytes + free
+        raise CacheError(
+            f"the search may come to write {decimal(plan.new_bytes)} of features, and the disk of {usage.folder} has "
+            f"{decimal(free)} free; {_options(plan, room, enlarge='--home on a larger disk')}"
+        )
+
+
+def _options(plan: Plan, room: int, enlarge: str | None = None) -> str:
+    fitting = [f"{words}" for words, space in _smaller(plan.space) if plan.demand.bytes(space) <= room]
+    first_of_each = {words.split()[0]: words for words in reversed(fitting)}
+    choices = [enlarge or f"--cache-size {_rounded_up(plan.bytes)}", *reversed(first_of_each.values())]
+    return f"it would fit with {', or '.join(choices)}"
+
+
+def _smaller(space: Space) -> Iterator[tuple[str, Space]]:
+    """The space narrowed in one dimension, as options to type; of each dimension the largest first."""
+    many = len(space.timesteps)
+    for count in range(many - 1, 0, -1):
+        yield _narrowed(space, "timesteps", [space.timesteps[i * many // count] for i in range(count)])
+    pools = sorted(space.pools)
+    for count in range(len(pools) - 1, 0, -1):
+        yield _narrowed(space, "pools", pools[:count])
+    for step in range(2, len(space.blocks) + 1):
+        yield _narrowed(space, "blocks", space.blocks[::step])
+    for draws in sorted(space.draws, reverse=True)[1:]:
+        yield _narrowed(space, "draws", [d for d in space.draws if d <= draws])
+
+
+def _narrowed(space: Space, dimension: str, values: Sequence[Any]) -> tuple[str, Space]:
+    narrowing: Mapping[str, Sequence[Any]] = {dimension: values}
+    return f"--{dimension} {','.join(map(str, values))}", space.narrow(**narrowing)
+
+
+def _rounded_up(size: int) -> str:
+    """As a person would type it: 1.2e9 bytes → 2GB."""
+    unit, name = next(
+        (unit, name) for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (1, "B")) if size >= unit
+    )
+    return f"{math.ceil(size / unit)}{name}"
+
+
+def _existing(folder: Path) -> Path:
+    return next(each for each in (folder, *folder.parents) if each.exists())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
