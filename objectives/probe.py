@@ -1,8 +1,8 @@
 """The objective: what a setting is worth on one dataset and one backbone."""
 
 import time
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import final
@@ -13,6 +13,7 @@ import torch
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import load_backbone
 from objectives.datasets.catalog import Dataset
+from objectives.datasets.flips import Mirrored
 from objectives.datasets.splits import Split, few_shot, split
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.usage import CacheUsage
@@ -36,7 +37,7 @@ class ProbeSpec:
     backbone: a name that `load_backbone` knows. grids: block → grid of everything that a pass should keep, from the
     space. cache: folder of the feature cache; cache_size: bytes that it may take, None for as many as the disk has.
     seed: of the noise, the validation split and the heads. shots: training images of each class that heads are fitted
-    on; None for all.
+    on; None for all. flips: fit heads on the training images and on their mirror images.
     """
 
     dataset: Dataset
@@ -47,7 +48,15 @@ class ProbeSpec:
     seed: int = 0
     validation_fraction: float = 0.2
     shots: int | None = None
+    flips: bool = False
     cache_size: int | None = None
+
+    @property
+    def views(self) -> tuple[Dataset, ...]:
+        """Whose training images heads are fitted on: the dataset and, with flips, its mirror images."""
+        if not self.flips:
+            return (self.dataset,)
+        return self.dataset, replace(self.dataset, images=Mirrored(self.dataset.images))
 
     def split(self, seed: int) -> Split:
         parts = split(self.dataset, seed, self.validation_fraction)
@@ -77,10 +86,10 @@ class Probe:
         """Extract what is missing, fit on the training split, score on the validation split; the last report is an
         Evaluation. The test split is not touched."""
         clock = Clock()
-        features = yield from self._features(self._training, setting, clock)
+        views = yield from self._features(self._views, self._training, setting, clock)
         parts = self.split(self.spec.seed)
-        fit = yield from self._fit(features, parts, setting, self.spec.seed, clock)
-        needed = setting.draws * len(features)
+        fit = yield from self._fit(views, parts, setting, self.spec.seed, clock)
+        needed = setting.draws * sum(map(len, views))
         yield Evaluation(fit.validation, clock.seconds, clock.passes, needed, fit.details)
 
     def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
@@ -89,13 +98,13 @@ class Probe:
         Where shots were asked for, the refit is on train alone: validation images would be more of them.
         """
         clock, started = Clock(), time.perf_counter()
-        features = yield from self._features(self._training, setting, clock)
-        tested = yield from self._features(self._tested, setting, clock)
+        views = yield from self._features(self._views, self._training, setting, clock)
+        (tested,) = yield from self._features([self._extractor], self._tested, setting, clock)
         parts = self.split(seed)
-        fit = yield from self._fit(features, parts, setting, seed, clock)
+        fit = yield from self._fit(views, parts, setting, seed, clock)
         head, classes = head_named(setting.head), len(self.spec.dataset.classes)
         everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])
-        classifier = head.refit(self._labelled(features, everything), classes, dict(setting.options), fit.details, seed)
+        classifier = head.refit(self._labelled(views, everything), classes, dict(setting.options), fit.details, seed)
         test = self._labelled_test(tested)
         correct = int((classifier.predict(test.features) == test.labels).sum())
         yield Final(
@@ -105,7 +114,7 @@ class Probe:
             Accuracy(correct, len(test.labels)),
             time.perf_counter() - started,
             clock.passes,
-            setting.draws * (len(features) + len(tested)),
+            setting.draws * (sum(map(len, views)) + len(tested)),
         )
 
     def split(self, seed: int) -> Split:
@@ -119,6 +128,11 @@ class Probe:
         return Extractor(self.backbone, spec.dataset, spec.usage(), spec.grids, spec.seed)
 
     @cached_property
+    def _views(self) -> Sequence[Extractor]:
+        """Of the images as they are, which alone are validated and tested, and of each other view."""
+        return [self._extractor, *(replace(self._extractor, dataset=view) for view in self.spec.views[1:])]
+
+    @cached_property
     def _training(self) -> np.ndarray:
         return np.flatnonzero(~self.spec.dataset.is_test)
 
@@ -127,24 +141,29 @@ class Probe:
         return np.flatnonzero(self.spec.dataset.is_test)
 
     def _features(
-        self, indices: np.ndarray, setting: Setting, clock: Clock
-    ) -> Generator[Extracted, None, torch.Tensor]:
-        """float32 (n, c, pool, pool) in the order of the indices. A damaged shard is made again on the way."""
+        self, views: Sequence[Extractor], indices: np.ndarray, setting: Setting, clock: Clock
+    ) -> Generator[Extracted, None, list[torch.Tensor]]:
+        """Of each view float32 (n, c, pool, pool), in the order of the indices. A damaged shard is made again on the
+        way."""
         for _ in range(DAMAGED_READS):
-            yield from self._extractor.fill(indices, [setting.timestep], setting.draws, clock)
+            for place, view in enumerate(views):
+                for report in view.fill(indices, [setting.timestep], setting.draws, clock):
+                    done, total = place * report.total + report.done, len(views) * report.total
+                    yield Extracted(done, total, report.made)
             since = time.perf_counter()
-            features = self._extractor.read(indices, setting)
+            read = [view.read(indices, setting) for view in views]
             clock.add("read", since)
-            if features is not None:
-                return features
+            whole = [features for features in read if features is not None]
+            if len(whole) == len(views):
+                return whole
         raise CacheError(
             f"cached features in {self.spec.cache} were damaged {DAMAGED_READS} times in a row; check the disk"
         )
 
     def _fit(
-        self, features: torch.Tensor, parts: Split, setting: Setting, seed: int, clock: Clock
+        self, views: Sequence[torch.Tensor], parts: Split, setting: Setting, seed: int, clock: Clock
     ) -> Generator[Epoch, None, Fit]:
-        train, validation = self._labelled(features, parts.train), self._labelled(features, parts.validation)
+        train, validation = self._labelled(views, parts.train), self._labelled(views[:1], parts.validation)
         since = time.perf_counter()
         reports = head_named(setting.head).fit(
             train, validation, len(self.spec.dataset.classes), dict(setting.options), seed
@@ -156,10 +175,13 @@ class Probe:
             yield report
         raise RuntimeError(f"head {setting.head} ended without a Fit")
 
-    def _labelled(self, features: torch.Tensor, indices: np.ndarray) -> Labelled:
-        """Rows of the training images' features by dataset index."""
+    def _labelled(self, views: Sequence[torch.Tensor], indices: np.ndarray) -> Labelled:
+        """Rows of the training images' features by dataset index, of one view after the other."""
         rows = torch.from_numpy(self._training_rows[indices])
-        return self._on_device(features[rows], indices)
+        chosen = torch.empty(len(views), len(rows), *views[0].shape[1:])
+        for view, place in zip(views, chosen, strict=True):
+            torch.index_select(view, 0, rows, out=place)  # where it shall lie: `torch.cat` would copy once more
+        return self._on_device(chosen.flatten(0, 1), np.tile(indices, len(views)))
 
     def _labelled_test(self, features: torch.Tensor) -> Labelled:
         return self._on_device(features, np.flatnonzero(self.spec.dataset.is_test))

@@ -89,6 +89,9 @@ def run(
     shots: Annotated[
         int | None, typer.Option(min=1, help="Fit heads on this many training images of each class. [default: all]")
     ] = None,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Fit heads on mirror images too; each training image costs another pass.")
+    ] = False,
     finalists: Annotated[int, typer.Option(min=1, help="Settings that are re-evaluated and tested at the end.")] = 3,
     final_seeds: Annotated[int, typer.Option(min=1, help="Seeds for each of them.")] = 5,
     workers: Annotated[
@@ -132,6 +135,7 @@ def run(
         seed=seed,
         validation_fraction=validation_fraction,
         shots=shots,
+        flips=flips,
         finalists=finalists,
         final_seeds=final_seeds,
         workers=workers,

@@ -38,6 +38,7 @@ class RunOptions:
     seed: int = 0
     validation_fraction: float = 0.2
     shots: int | None = None
+    flips: bool = False
     finalists: int = 3
     final_seeds: int = 5
     workers: int | None = None
@@ -86,6 +87,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
         seed=options.seed,
         validation_fraction=options.validation_fraction,
         shots=options.shots,
+        flips=options.flips,
         cache_size=options.cache_size,
     )
     planned = plan_of(spec, space, weights_digest, resources, options)
@@ -105,7 +107,9 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             "validation fraction": str(options.validation_fraction),
             "split fingerprint": parts.fingerprint,
             "precision": options.precision,
-            **({"shots": str(options.shots)} if options.shots else {}),  # others keep the identity that they have
+            # Studies without these keep the identity that they have.
+            **({"shots": str(options.shots)} if options.shots else {}),
+            **({"flips": "horizontal"} if options.flips else {}),
         },
     )
     console.print(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from objectives.datasets.dataset import Dataset
+from objectives.datasets.images import ArrayImages
 from objectives.probe import Probe, ProbeSpec
 from objectives.results import Epoch, Evaluation, Extracted, Final
 from spaces import CacheError, Setting
@@ -64,8 +65,6 @@ def test_the_same_setting_scores_the_same_in_another_process_and_cache(spec: Pro
 
 def test_the_search_never_looks_at_a_test_image(spec: ProbeSpec, few_digits: Dataset) -> None:
     """Test labels that are all wrong and test images that are all black change nothing before the finals."""
-    from objectives.datasets.images import ArrayImages
-
     pixels = np.stack([np.asarray(few_digits.images.read(i)) for i in range(len(few_digits))])
     black = np.where(few_digits.is_test[:, None, None, None], 0, pixels).astype(np.uint8)
     wrong = np.where(few_digits.is_test, (few_digits.labels + 1) % 10, few_digits.labels)
@@ -102,6 +101,42 @@ def test_with_shots_the_heads_see_so_many_images_of_each_class_and_no_more(spec:
     assert isinstance(all_of_them, Final)
     assert final.test.total == 100
     assert 0.1 < final.test.value < all_of_them.test.value
+
+
+def test_with_flips_heads_are_fitted_on_mirror_images_too_which_cost_a_pass_each(spec: ProbeSpec) -> None:
+    flipped = replace(spec, flips=True)
+    before, probe = last(spec.build(1), LINEAR), flipped.build(1)
+    *extracted, evaluation = probe(LINEAR)
+    assert isinstance(evaluation, Evaluation)
+    assert evaluation.passes_made == 500  # the images as they are had theirs
+    assert evaluation.passes_needed == 1000
+    assert evaluation.validation.total == before.validation.total == 100
+    assert evaluation.details != before.details
+    assert isinstance(extracted[-1], Extracted)
+    assert {report.total for report in extracted if isinstance(report, Extracted)} == {1000}
+    assert extracted[-1].done == 1000
+    *_, final = probe.finalise(LINEAR, 1)
+    assert isinstance(final, Final)
+    assert final.test.total == final.passes_made == 100
+    assert final.passes_needed == 1100
+    for setting in (LINEAR, MLP):
+        again = replace(flipped, cache=spec.cache / "other").build(1)
+        assert last(probe, setting).validation == last(again, setting).validation
+
+
+@pytest.mark.parametrize("shots", [None, 20])
+def test_the_mirror_image_of_an_image_that_validates_or_tests_never_trains(spec: ProbeSpec, shots: int | None) -> None:
+    """Labels that say nothing of images which are their own mirror images: only a leak could tell them."""
+    generator = np.random.default_rng(0)
+    half = generator.integers(0, 256, (600, 8, 4), np.uint8)
+    images = ArrayImages(np.concatenate([half, half[:, :, ::-1]], axis=2))
+    blind = replace(spec.dataset, images=images, labels=generator.permutation(spec.dataset.labels))
+    setting = replace(LINEAR, pool=4)  # so many features that what trained is known by heart
+    probe = replace(spec, dataset=blind, shots=shots, flips=True).build(1)
+    *_, final = probe.finalise(setting, 1)
+    assert isinstance(final, Final)
+    for accuracy in (last(probe, setting).validation, final.validation, final.test):
+        assert accuracy.value < 0.25
 
 
 def test_a_cache_file_damaged_between_trials_is_made_again(spec: ProbeSpec) -> None:
