@@ -97,8 +97,8 @@ def _note(study: Study, report_path: Path | None) -> str:
         f"## {_code(study.dataset)}",
         f"Backbone {_code(study.backbone)}, space {_code(study.preset)} of {study.space_size:,} settings; "
         f"{sentences.of_trials(summaries.trial_counts(study))}.",
-        "Settings are chosen on the validation split. The test split is read once, for the finalists, after "
-        "refitting on train and validation images. Intervals are 95\N{NO-BREAK SPACE}% (Wilson).",
+        f"Settings are chosen {sentences.of_choice(study.folds)}. The test split is read once, for the finalists, "
+        "after refitting on train and validation images. Intervals are 95\N{NO-BREAK SPACE}% (Wilson).",
     ]
     best = summaries.answer(study)
     if best is None:

@@ -237,7 +237,7 @@ def _provenance(study: Study) -> Section:
     facts = {
         "Study": study.name,
         "Dataset": study.dataset,
-        "Images": ", ".join(f"{count:,} {split}" for split, count in study.counts.items()),
+        "Images": sentences.of_images(study.counts, study.folds),
         "Classes": f"{len(study.classes):,}: {_shortened(study.classes, CLASSES_SHOWN)}",
         "Backbone": f"{study.backbone}, {len(study.architecture.blocks)} blocks",
         "Space": f"{study.preset}, {study.space_size:,} settings",

@@ -1,6 +1,6 @@
 """What a table of numbers shows, in one sentence each: plain text, to be escaped by whoever prints it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dashboards.summaries import (
     FINALS_PHASE,
@@ -165,6 +165,22 @@ def of_passes(table: Passes) -> str:
         return "No U-Net pass was needed."
     share = percent(table.saved / table.needed)
     return f"{table.made:,} U-Net passes were made where {table.needed:,} were needed: the cache saved {share} of them."
+
+
+def of_images(counts: Mapping[str, int], folds: str | None) -> str:
+    """ "1,200 train, 300 validation, 1,389 test". folds: their number, None where one split validates; in folds the
+    same images train and validate, so that their counts do not add up."""
+    train, validation, test = (f"{counts[part]:,}" for part in ("train", "validation", "test"))
+    if folds is None:
+        return f"{train} train, {validation} validation, {test} test"
+    if train == validation:
+        return f"{train} train and validate in {folds} folds, {test} test"
+    return f"{validation} validate in {folds} folds, {train} train in each, {test} test"
+
+
+def of_choice(folds: str | None) -> str:
+    """What settings are chosen by. folds: as for `of_images`."""
+    return "on the validation split" if folds is None else f"by cross-validation in {folds} folds"
 
 
 def of_trials(counts: TrialCounts) -> str:

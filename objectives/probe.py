@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import median_low
 from typing import final
 
 import numpy as np
@@ -14,7 +15,7 @@ from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import load_backbone
 from objectives.datasets.catalog import Dataset
 from objectives.datasets.flips import Mirrored
-from objectives.datasets.splits import Split, few_shot, split
+from objectives.datasets.splits import Split, few_shot, folds, split
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.usage import CacheUsage
 from objectives.heads.catalog import head_named
@@ -37,7 +38,8 @@ class ProbeSpec:
     backbone: a name that `load_backbone` knows. grids: block → grid of everything that a pass should keep, from the
     space. cache: folder of the feature cache; cache_size: bytes that it may take, None for as many as the disk has.
     seed: of the noise, the validation split and the heads. shots: training images of each class that heads are fitted
-    on; None for all. flips: fit heads on the training images and on their mirror images.
+    on; None for all. flips: fit heads on the training images and on their mirror images. folds: so many splits in place
+    of one by the validation fraction, so that every image outside the test split validates once; None for one.
     """
 
     dataset: Dataset
@@ -49,6 +51,7 @@ class ProbeSpec:
     validation_fraction: float = 0.2
     shots: int | None = None
     flips: bool = False
+    folds: int | None = None
     cache_size: int | None = None
 
     @property
@@ -58,9 +61,22 @@ class ProbeSpec:
             return (self.dataset,)
         return self.dataset, replace(self.dataset, images=Mirrored(self.dataset.images))
 
-    def split(self, seed: int) -> Split:
-        parts = split(self.dataset, seed, self.validation_fraction)
-        return parts if self.shots is None else few_shot(self.dataset, parts, self.shots, seed)
+    def splits(self, seed: int) -> tuple[Split, ...]:
+        """A head is fitted on each. Raises UsageError and DatasetError as `split`, `folds` and `few_shot` do."""
+        if self.folds is None:
+            whole: tuple[Split, ...] = (split(self.dataset, seed, self.validation_fraction),)
+        else:
+            whole = folds(self.dataset, self.folds, seed)
+        if self.shots is None:
+            return whole
+        return tuple(few_shot(self.dataset, parts, self.shots, seed) for parts in whole)
+
+    def counts(self, splits: Sequence[Split]) -> dict[str, int]:
+        """Images by "train", "validation", "test". In folds all but the test images both train and validate; with shots
+        those are counted that train in each fold."""
+        validation = sum(len(parts.validation) for parts in splits)
+        train = validation if self.folds and self.shots is None else len(splits[0].train)
+        return {"train": train, "validation": validation, "test": len(splits[0].test)}
 
     def usage(self) -> CacheUsage:
         return CacheUsage(self.cache, self.cache_size)
@@ -73,6 +89,22 @@ class ProbeSpec:
         return Probe(self, load_backbone(self.backbone, device, self.precision, self.cache))
 
 
+@dataclass(frozen=True)
+class _Validated:
+    """What the fits on all splits say together: validated images add up. details: what `Head.refit` takes."""
+
+    validation: Accuracy
+    details: Mapping[str, float]
+
+    @classmethod
+    def of(cls, fits: Sequence[Fit]) -> "_Validated":
+        correct = sum(fit.validation.correct for fit in fits)
+        total = sum(fit.validation.total for fit in fits)
+        # The lower median is a value that some fit did choose: a number of epochs stays whole.
+        details = {name: median_low(fit.details[name] for fit in fits) for name in fits[0].details}
+        return cls(Accuracy(correct, total), details)
+
+
 @final
 @dataclass(frozen=True)
 class Probe:
@@ -80,46 +112,46 @@ class Probe:
 
     spec: ProbeSpec
     backbone: Backbone
-    _splits: dict[int, Split] = field(default_factory=dict, init=False, repr=False)
+    _splits: dict[int, tuple[Split, ...]] = field(default_factory=dict, init=False, repr=False)
 
     def __call__(self, setting: Setting) -> Iterator[Report]:
-        """Extract what is missing, fit on the training split, score on the validation split; the last report is an
-        Evaluation. The test split is not touched."""
+        """Extract what is missing; on each split, fit on its training and score on its validation images. The last
+        report is an Evaluation. The test split is not touched."""
         clock = Clock()
         views = yield from self._features(self._views, self._training, setting, clock)
-        parts = self.split(self.spec.seed)
-        fit = yield from self._fit(views, parts, setting, self.spec.seed, clock)
+        validated = yield from self._validate(views, setting, self.spec.seed, clock)
         needed = setting.draws * sum(map(len, views))
-        yield Evaluation(fit.validation, clock.seconds, clock.passes, needed, fit.details)
+        yield Evaluation(validated.validation, clock.seconds, clock.passes, needed, validated.details)
 
     def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
-        """Score a finalist on another seed's validation split, refit on train + validation, and read the test split.
+        """Score a finalist on another seed's splits, refit on train + validation, and read the test split.
 
-        Where shots were asked for, the refit is on train alone: validation images would be more of them.
+        Where shots were asked for, the refit is on train alone, of the first split: other images would be more of them.
         """
         clock, started = Clock(), time.perf_counter()
         views = yield from self._features(self._views, self._training, setting, clock)
         (tested,) = yield from self._features([self._extractor], self._tested, setting, clock)
-        parts = self.split(seed)
-        fit = yield from self._fit(views, parts, setting, seed, clock)
+        validated = yield from self._validate(views, setting, seed, clock)
         head, classes = head_named(setting.head), len(self.spec.dataset.classes)
+        parts = self.splits(seed)[0]  # train + validation are the same images in every fold
         everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])
-        classifier = head.refit(self._labelled(views, everything), classes, dict(setting.options), fit.details, seed)
+        train, details = self._labelled(views, everything), validated.details
+        classifier = head.refit(train, classes, dict(setting.options), details, seed)
         test = self._labelled_test(tested)
         correct = int((classifier.predict(test.features) == test.labels).sum())
         yield Final(
             setting,
             seed,
-            fit.validation,
+            validated.validation,
             Accuracy(correct, len(test.labels)),
             time.perf_counter() - started,
             clock.passes,
             setting.draws * (sum(map(len, views)) + len(tested)),
         )
 
-    def split(self, seed: int) -> Split:
+    def splits(self, seed: int) -> tuple[Split, ...]:
         if seed not in self._splits:
-            self._splits[seed] = self.spec.split(seed)
+            self._splits[seed] = self.spec.splits(seed)
         return self._splits[seed]
 
     @cached_property
@@ -160,20 +192,24 @@ class Probe:
             f"cached features in {self.spec.cache} were damaged {DAMAGED_READS} times in a row; check the disk"
         )
 
-    def _fit(
-        self, views: Sequence[torch.Tensor], parts: Split, setting: Setting, seed: int, clock: Clock
-    ) -> Generator[Epoch, None, Fit]:
-        train, validation = self._labelled(views, parts.train), self._labelled(views[:1], parts.validation)
+    def _validate(
+        self, views: Sequence[torch.Tensor], setting: Setting, seed: int, clock: Clock
+    ) -> Generator[Epoch, None, _Validated]:
+        """A fit on each split of the seed."""
+        fits: list[Fit] = []
         since = time.perf_counter()
-        reports = head_named(setting.head).fit(
-            train, validation, len(self.spec.dataset.classes), dict(setting.options), seed
-        )
-        for report in reports:
-            if isinstance(report, Fit):
-                clock.add("fit", since)
-                return report
-            yield report
-        raise RuntimeError(f"head {setting.head} ended without a Fit")
+        for parts in self.splits(seed):
+            train, validation = self._labelled(views, parts.train), self._labelled(views[:1], parts.validation)
+            head, classes = head_named(setting.head), len(self.spec.dataset.classes)
+            for report in head.fit(train, validation, classes, dict(setting.options), seed):
+                if isinstance(report, Fit):
+                    fits.append(report)
+                elif not fits:
+                    # Of the first fold alone: the pruner compares an epoch with that epoch of other trials, so all must
+                    # be of one fold; and a trial that it stops there is spared its other folds.
+                    yield report
+        clock.add("fit", since)
+        return _Validated.of(fits)
 
     def _labelled(self, views: Sequence[torch.Tensor], indices: np.ndarray) -> Labelled:
         """Rows of the training images' features by dataset index, of one view after the other."""

@@ -43,7 +43,7 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A head that trains in epochs, after epoch `number` (1-based)."""
+    """A head that trains in epochs, after epoch `number` (1-based). validation: in folds that of the first alone."""
 
     number: int
     validation: Accuracy
@@ -53,6 +53,7 @@ class Epoch:
 class Evaluation:
     """The last report of a setting.
 
+    validation: of the validation split; in folds of all of them together, so that each image counts once.
     seconds: by phase: "extract" (own passes), "wait" (another process's passes), "read", "fit".
     passes_made: U-Net passes over one image each that this call made. passes_needed: how many it would have made
     with no cache. details: facts of the fit, such as the chosen "l2" or the "epochs" trained.
@@ -72,7 +73,7 @@ Report = Extracted | Epoch | Evaluation
 class Final:
     """A finalist re-evaluated under another seed (validation split, head initialisation), then refitted and tested.
 
-    validation: on that seed's own validation split. test: after refitting on train + validation.
+    validation: on that seed's own validation split, or its own folds. test: after refitting on train + validation.
     """
 
     setting: Setting
@@ -89,7 +90,8 @@ class Trial:
     """One trial of a study, as read back from the database.
 
     reason: why it failed or was pruned, one line. finished: seconds of running time of the study when it
-    ended; time between runs does not count. curve: (epoch, validation accuracy in [0, 1]) of epoch heads.
+    ended; time between runs does not count. curve: (epoch, validation accuracy in [0, 1]) of epoch heads, in folds of
+    the first.
     """
 
     number: int
@@ -136,7 +138,8 @@ class Finalist:
 class Study:
     """Everything the database knows of one study.
 
-    dataset: its catalog name. classes: their names. counts: images by "train", "validation", "test".
+    dataset: its catalog name. classes: their names. counts: images by "train", "validation", "test"; in folds the same
+    images train and validate.
     provenance: label → text, ready to print: seeds, fingerprints, library versions, the command that made it.
     wall_seconds: of all runs together.
     """
@@ -176,6 +179,11 @@ class Study:
     @property
     def passes_needed(self) -> int:
         return sum(t.passes_needed for t in self.trials) + sum(f.passes_needed for f in self.finals)
+
+    @property
+    def folds(self) -> str | None:
+        """Their number, None where one split validates."""
+        return self.provenance.get("folds")
 
     @property
     def finished(self) -> int:

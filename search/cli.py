@@ -85,7 +85,12 @@ def run(
     draws: Annotated[str | None, typer.Option(help="Noise draws to average over, e.g. 1,4; each costs a pass.")] = None,
     sampler: Annotated[str, typer.Option(help="tpe, random, grid, qmc or gp.")] = "tpe",
     seed: Annotated[int, typer.Option(min=0, help="Of the sampler, the noise, the split and the heads.")] = 0,
-    validation_fraction: Annotated[float, typer.Option(min=0.05, max=0.5, help="Of the training images.")] = 0.2,
+    validation_fraction: Annotated[
+        float | None, typer.Option(min=0.05, max=0.5, help="Of the training images. [default: 0.2]")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(min=2, help="Validate each image once, in so many folds: for small datasets.")
+    ] = None,
     shots: Annotated[
         int | None, typer.Option(min=1, help="Fit heads on this many training images of each class. [default: all]")
     ] = None,
@@ -117,6 +122,8 @@ def run(
 
     from search.service import RunOptions, run_search
 
+    if folds is not None and validation_fraction is not None:
+        raise typer.BadParameter("in folds every image validates, got --validation-fraction too; leave one of them out")
     narrowing = {
         "blocks": _integers(blocks),
         "timesteps": _integers(timesteps),
@@ -133,7 +140,8 @@ def run(
         narrowing=narrowing,
         sampler=sampler,
         seed=seed,
-        validation_fraction=validation_fraction,
+        validation_fraction=0.2 if validation_fraction is None else validation_fraction,
+        folds=folds,
         shots=shots,
         flips=flips,
         finalists=finalists,

@@ -39,6 +39,7 @@ class RunOptions:
     validation_fraction: float = 0.2
     shots: int | None = None
     flips: bool = False
+    folds: int | None = None
     finalists: int = 3
     final_seeds: int = 5
     workers: int | None = None
@@ -57,8 +58,10 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     Everything is checked before anything is written. Raises SearchError in words, and KeyboardInterrupt after Ctrl-C or
     SIGTERM; then the same options go on where this run stopped.
     """
+    from dashboards.sentences import of_images
     from objectives.backbones.catalog import describe_backbone
     from objectives.datasets.catalog import load_dataset
+    from objectives.datasets.splits import fingerprint_of
     from objectives.probe import ProbeSpec
     from search.database.facts import RunFacts, StudyFacts
     from search.database.store import Store
@@ -88,11 +91,12 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
         validation_fraction=options.validation_fraction,
         shots=options.shots,
         flips=options.flips,
+        folds=options.folds,
         cache_size=options.cache_size,
     )
     planned = plan_of(spec, space, weights_digest, resources, options)
-    parts = spec.split(options.seed)
-    counts = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
+    splits, folds = spec.splits(options.seed), str(options.folds) if options.folds else None
+    counts = spec.counts(splits)
     facts = StudyFacts(
         dataset=options.dataset,
         dataset_fingerprint=dataset.fingerprint,
@@ -104,8 +108,8 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
         counts=counts,
         protocol={
             "seed": str(options.seed),
-            "validation fraction": str(options.validation_fraction),
-            "split fingerprint": parts.fingerprint,
+            **({"folds": folds} if folds else {"validation fraction": str(options.validation_fraction)}),
+            "split fingerprint": fingerprint_of(splits),
             "precision": options.precision,
             # Studies without these keep the identity that they have.
             **({"shots": str(options.shots)} if options.shots else {}),
@@ -113,8 +117,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
         },
     )
     console.print(
-        f"{options.dataset}: {len(dataset):,} images of {len(dataset.classes)} classes ({counts['train']:,} train, "
-        f"{counts['validation']:,} validation, {counts['test']:,} test)"
+        f"{options.dataset}: {len(dataset):,} images of {len(dataset.classes)} classes ({of_images(counts, folds)})"
         + (f"; {len(dataset.skipped):,} unreadable files left out" if dataset.skipped else ""),
         highlight=False,
     )
@@ -133,7 +136,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             reason = f"the study has {before.finished} finished trials already"
             if before.finished < options.trials or finals.wanted():
                 progress = RunProgress.of(console, options.trials, before)
-                in_use = spec.usage().using([dataset], planned.folders)
+                in_use = spec.usage().using(spec.views, planned.folders)
                 with in_use, beating(store, run_id), ray_session(resources), progress.showing():
                     reason = run_study(driver, spec, finals, resources, progress)
             state = "finished"
@@ -171,7 +174,7 @@ def plan_of(
     from objectives.probe import gpu_count
 
     side = space.architecture.image_side
-    demand = Demand.of([spec.dataset], side, options.trials, options.finalists)
+    demand = Demand.of(spec.views, side, options.trials, options.finalists)
     source = source_of(weights_digest, space.architecture, spec.seed)
     alone = options.ray_address is None and not gpu_count()  # what others can do is not seen from here
     speed = resources.cpus * expected_gmacs_per_second() if alone else None

@@ -32,6 +32,12 @@ class Split:
         return digest.hexdigest()
 
 
+def fingerprint_of(splits: Sequence[Split]) -> str:
+    """Of one split its own; of several SHA-256, in hexadecimal, over theirs."""
+    each = [parts.fingerprint for parts in splits]
+    return each[0] if len(each) == 1 else hashlib.sha256("\n".join(each).encode()).hexdigest()
+
+
 def split(dataset: Dataset, seed: int, validation_fraction: float = 0.2) -> Split:
     """Carves the validation split, stratified by class and seeded, from the images outside the test split.
 

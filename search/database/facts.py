@@ -23,7 +23,7 @@ class StudyFacts:
     """What a study is about.
 
     dataset: its catalog name. dataset_fingerprint, weights_digest: of the images and the network. classes: names.
-    counts: images by "train", "validation", "test". protocol: label → text of all else that two trials must share to
+    counts: as in `objectives.results.Study`. protocol: label → text of all else that two trials must share to
     be comparable (split and its seed, precision, …). chosen_name: None for one made of the facts.
     """
 

@@ -96,6 +96,23 @@ def test_answer_without_finals_warns_of_its_bias(few: Study) -> None:
     assert "only complete trial" in sentences.of_answer(found, 1)
 
 
+@pytest.mark.parametrize(
+    ("train", "folds", "text"),
+    [
+        (1200, None, "1,200 train, 1,500 validation, 360 test"),
+        (1500, "5", "1,500 train and validate in 5 folds, 360 test"),
+        (50, "5", "1,500 validate in 5 folds, 50 train in each, 360 test"),
+    ],
+)
+def test_images(train: int, folds: str | None, text: str) -> None:
+    assert sentences.of_images({"test": 360, "train": train, "validation": 1500}, folds) == text
+
+
+def test_choice() -> None:
+    assert sentences.of_choice(None) == "on the validation split"
+    assert sentences.of_choice("5") == "by cross-validation in 5 folds"
+
+
 def test_passes_and_trials() -> None:
     assert plain(sentences.of_passes(summaries.Passes(250, 1000))) == (
         "250 U-Net passes were made where 1,000 were needed: the cache saved 75.0 % of them."

@@ -3,11 +3,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
+from objectives.features.extraction import Extractor
+from objectives.features.usage import CacheUsage
+from objectives.heads.catalog import head_named
+from objectives.heads.head import Fit, Labelled
 from objectives.probe import Probe, ProbeSpec
-from objectives.results import Epoch, Evaluation, Extracted, Final
+from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final
 from spaces import CacheError, Setting
 
 LINEAR = Setting(20, 9, 2, "linear")
@@ -86,12 +91,12 @@ def test_a_final_uses_the_seeds_own_split_and_the_whole_test_split(spec: ProbeSp
     assert all(final.test.value > 0.5 for final in finals)
     assert finals[0].passes_made == 100
     assert finals[1].passes_made == 0
-    assert set(probe.split(1).validation) != set(probe.split(2).validation)
+    assert set(probe.splits(1)[0].validation) != set(probe.splits(2)[0].validation)
 
 
 def test_with_shots_the_heads_see_so_many_images_of_each_class_and_no_more(spec: ProbeSpec) -> None:
     few = replace(spec, shots=2)
-    parts, whole = few.split(0), spec.split(0)
+    (parts,), (whole,) = few.splits(0), spec.splits(0)
     assert np.bincount(few.dataset.labels[parts.train]).tolist() == [2] * 10
     assert parts.validation.tolist() == whole.validation.tolist()
     assert parts.test.tolist() == whole.test.tolist()
@@ -124,19 +129,78 @@ def test_with_flips_heads_are_fitted_on_mirror_images_too_which_cost_a_pass_each
         assert last(probe, setting).validation == last(again, setting).validation
 
 
-@pytest.mark.parametrize("shots", [None, 20])
-def test_the_mirror_image_of_an_image_that_validates_or_tests_never_trains(spec: ProbeSpec, shots: int | None) -> None:
+@pytest.mark.parametrize(("shots", "folds"), [(None, None), (20, None), (None, 3), (20, 3)])
+def test_the_mirror_image_of_an_image_that_validates_or_tests_never_trains(
+    spec: ProbeSpec, shots: int | None, folds: int | None
+) -> None:
     """Labels that say nothing of images which are their own mirror images: only a leak could tell them."""
     generator = np.random.default_rng(0)
     half = generator.integers(0, 256, (600, 8, 4), np.uint8)
     images = ArrayImages(np.concatenate([half, half[:, :, ::-1]], axis=2))
     blind = replace(spec.dataset, images=images, labels=generator.permutation(spec.dataset.labels))
     setting = replace(LINEAR, pool=4)  # so many features that what trained is known by heart
-    probe = replace(spec, dataset=blind, shots=shots, flips=True).build(1)
+    probe = replace(spec, dataset=blind, shots=shots, flips=True, folds=folds).build(1)
     *_, final = probe.finalise(setting, 1)
     assert isinstance(final, Final)
     for accuracy in (last(probe, setting).validation, final.validation, final.test):
         assert accuracy.value < 0.25
+
+
+@pytest.mark.parametrize("setting", [LINEAR, MLP], ids=["linear", "mlp"])
+def test_in_folds_every_image_outside_the_test_split_validates_once(spec: ProbeSpec, setting: Setting) -> None:
+    folded = replace(spec, folds=3)
+    probe = folded.build(1)
+    *reports, evaluation = probe(setting)
+    assert isinstance(evaluation, Evaluation)
+    assert evaluation.validation.total == evaluation.passes_made == evaluation.passes_needed == 500
+    assert evaluation.validation.value > 0.5
+    epochs = [report for report in reports if isinstance(report, Epoch)]
+    assert all(epoch.validation.total == len(folded.splits(0)[0].validation) for epoch in epochs)
+    assert len(epochs) == (30 if setting is MLP else 0)  # of one fold of three
+    assert last(replace(folded, cache=spec.cache / "other").build(1), setting).validation == evaluation.validation
+    *_, final = probe.finalise(setting, 1)
+    assert isinstance(final, Final)
+    assert final.validation.total == 500
+    assert final.validation != evaluation.validation  # other folds
+    assert final.test.total == 100
+    assert final.test.value > 0.5
+
+
+@pytest.mark.parametrize(("setting", "chosen"), [(LINEAR, "l2"), (MLP, "epochs")], ids=["linear", "mlp"])
+def test_folds_add_up_what_they_get_right_and_pass_on_the_lower_median_of_what_they_choose(
+    spec: ProbeSpec, setting: Setting, chosen: str
+) -> None:
+    folded = replace(spec, folds=4)
+    probe = folded.build(1)
+    evaluation = last(probe, setting)
+    extractor = Extractor(probe.backbone, spec.dataset, CacheUsage(spec.cache), spec.grids, spec.seed)
+
+    def labelled(indices: np.ndarray) -> Labelled:
+        features = extractor.read(indices, setting)
+        assert features is not None
+        return Labelled(features, torch.from_numpy(spec.dataset.labels[indices]))
+
+    fits = []
+    for parts in folded.splits(0):
+        train, validation = labelled(parts.train), labelled(parts.validation)
+        *_, fit = head_named(setting.head).fit(train, validation, 10, dict(setting.options), 0)
+        assert isinstance(fit, Fit)
+        fits.append(fit)
+    assert evaluation.validation == Accuracy(sum(fit.validation.correct for fit in fits), 500)
+    assert evaluation.details[chosen] == sorted(fit.details[chosen] for fit in fits)[1]
+
+
+def test_with_shots_each_fold_trains_on_so_many_of_each_class(spec: ProbeSpec) -> None:
+    few = replace(spec, folds=3, shots=2)
+    splits, whole = few.splits(0), replace(few, shots=None).splits(0)
+    for parts, all_of_them in zip(splits, whole, strict=True):
+        assert np.bincount(spec.dataset.labels[parts.train]).tolist() == [2] * 10
+        assert set(parts.train) <= set(all_of_them.train)
+        assert parts.validation.tolist() == all_of_them.validation.tolist()
+    assert last(few.build(1), LINEAR).validation.total == 500
+    assert few.counts(splits) == {"train": 20, "validation": 500, "test": 100}
+    assert replace(few, shots=None).counts(whole) == {"train": 500, "validation": 500, "test": 100}
+    assert spec.counts(spec.splits(0)) == {"train": 400, "validation": 100, "test": 100}
 
 
 def test_a_cache_file_damaged_between_trials_is_made_again(spec: ProbeSpec) -> None:

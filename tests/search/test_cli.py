@@ -108,6 +108,8 @@ def test_a_killed_run_is_continued_to_the_count_and_repeats_nothing(tmp_path: Pa
         (("run", "--dataset", "digits", "--sampler", "tpee"), 2, "known: gp, grid, qmc, random, tpe"),
         (("run", "--dataset", "digits", "--heads", "mpl"), 2, "unknown head 'mpl'; did you mean 'mlp'"),
         (("run", "--dataset", "digits", "--trials", "0"), 2, "greater than or equal to 1"),
+        (("run", "--dataset", "digits", "--folds", "1"), 2, "greater than or equal to 2"),
+        (("run", "--dataset", "digits", "--folds", "3", "--validation-fraction", "0.2"), 2, "leave one of them out"),
         (("run", "--dataset", "digits", "--blocks", "13", "--pools", "8"), 2, "valid: 1, 2, 4"),
         (("run", "--dataset", "digits", "--blocks", "x"), 2, "expected numbers and ranges"),
         (("run", "--dataset", "cub"), 1, "add --data-root DIR"),
@@ -130,6 +132,21 @@ def test_a_users_mistake_is_one_clear_line(tmp_path: Path, words: tuple[str, ...
     assert not (tmp_path / "cache").exists()
     if code == 1:
         assert len(ran.stderr.splitlines()) == 1
+
+
+def test_folds_and_flips_belong_to_the_study_and_its_report_tells_of_them(tmp_path: Path) -> None:
+    ran = search(tmp_path, *DIGITS, "--trials", "2", "--folds", "3", "--flips")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    told = "1,437 train and validate in 3 folds, 360 test"
+    assert f"({told})" in ran.stdout
+    with Store.open(f"sqlite:///{tmp_path / 'studies.db'}") as store:
+        study = store.read_study(store.find_study("digits"))
+    assert study.provenance["folds"] == "3"
+    assert study.provenance["flips"] == "horizontal"
+    assert "validation fraction" not in study.provenance
+    assert [trial.validation.total for trial in study.complete if trial.validation] == [1437, 1437]
+    assert study.passes_made == 2 * 1437 + 360
+    assert told in (tmp_path / "reports" / f"{study.name}.html").read_text()
 
 
 def class_folders(root: Path, per_class: int) -> None:
@@ -155,11 +172,20 @@ def test_a_broken_image_stops_the_run_before_it_starts_and_may_be_skipped(tmp_pa
     assert "1 unreadable" in ran.stdout
 
 
-def test_too_few_images_are_refused(tmp_path: Path) -> None:
-    class_folders(tmp_path / "images", 2)
-    ran = search(tmp_path / "home", "run", "--dataset", "folder", "--data-root", str(tmp_path / "images"))
+@pytest.mark.parametrize(
+    ("per_class", "words", "message"),
+    [
+        (2, (), "class 'dark ones' has 2 images, the fewest"),
+        (12, ("--folds", "11"), "too few for 11 folds; ask for fewer"),
+    ],
+    ids=["one split", "folds"],
+)
+def test_too_few_images_are_refused(tmp_path: Path, per_class: int, words: tuple[str, ...], message: str) -> None:
+    class_folders(tmp_path / "images", per_class)
+    ran = search(tmp_path / "home", "run", "--dataset", "folder", "--data-root", str(tmp_path / "images"), *words)
     assert ran.returncode == 1
-    assert "dark ones" in ran.stderr
+    assert message in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
     assert not (tmp_path / "home").exists()
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
 from objectives.datasets.layouts import read_digits
-from objectives.datasets.splits import Split, carve_test, few_shot, folds, split
+from objectives.datasets.splits import Split, carve_test, few_shot, fingerprint_of, folds, split
 from spaces.errors import DatasetError, UsageError
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -167,6 +167,14 @@ def test_each_image_validates_in_one_fold(data: st.DataObject, k: int, seed: int
     again = [part.fingerprint for part in folds(images, k, seed)]
     assert again == [part.fingerprint for part in parts]
     assert len(set(again)) == k
+
+
+def test_splits_together_have_a_fingerprint_of_every_one() -> None:
+    images = dataset([9, 9], [1, 1])
+    parts = split(images, 0)
+    assert fingerprint_of([parts]) == parts.fingerprint
+    assert len({fingerprint_of(folds(images, k, seed)) for k in (2, 3) for seed in range(2)}) == 4
+    assert fingerprint_of(folds(images, 3, 1)) == fingerprint_of(folds(images, 3, 1))
 
 
 def test_the_seed_moves_the_folds() -> None:
