@@ -59,7 +59,8 @@ class ProbeSpec:
         """Whose training images heads are fitted on: the dataset and, with flips, its mirror images."""
         if not self.flips:
             return (self.dataset,)
-        return self.dataset, replace(self.dataset, images=Mirrored(self.dataset.images))
+        mirrored = replace(self.dataset, name=f"{self.dataset.name}, mirrored", images=Mirrored(self.dataset.images))
+        return self.dataset, mirrored
 
     def splits(self, seed: int) -> tuple[Split, ...]:
         """A head is fitted on each. Raises UsageError and DatasetError as `split`, `folds` and `few_shot` do."""
