@@ -5,9 +5,14 @@ from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
+from xxhash import xxh3_128
 
 UNSORTED = 0.2
 """Share of newly added images up to which a look-up goes through them separately rather than sorting all again."""
+REMEMBERED = 4
+
+Found = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Positions among the images asked for, the number of a set that holds each, and the row there."""
 
 
 @dataclass
@@ -25,12 +30,15 @@ class _Table:
         members, rows = (np.concatenate([getattr(part, name) for part in parts])[order] for name in ("members", "rows"))
         return cls(keys[order], members, rows)
 
-    def find(self, images: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        first, end = (np.searchsorted(self.keys, images, side) for side in ("left", "right"))
-        while (found := np.flatnonzero(first < end)).size:
-            at = first[found]
-            yield found, self.members[at], self.rows[at]
-            first = first + 1
+    def find(self, images: np.ndarray) -> Iterator[Found]:
+        at = np.searchsorted(self.keys, images)
+        while True:
+            found = np.flatnonzero(self.keys[np.minimum(at, len(self.keys) - 1)] == images)
+            found = found[at[found] < len(self.keys)]
+            if not len(found):
+                return
+            yield found, self.members[at[found]], self.rows[at[found]]
+            at = at + 1
 
 
 @final
@@ -41,6 +49,7 @@ class Memberships:
     numbers: dict[str, int] = field(default_factory=dict)
     _sorted: _Table | None = None
     _new: list[_Table] = field(default_factory=list)
+    _found: dict[tuple[bytes, int], list[Found]] = field(default_factory=dict)
 
     def add(self, name: str, images: np.ndarray) -> int:
         """The number of a set. name: of its content. images: keys, in the order of the rows."""
@@ -50,8 +59,20 @@ class Memberships:
             self._new.append(_Table.of([_Table(images, np.full(len(images), self.numbers[name]), rows)]))
         return self.numbers[name]
 
-    def find(self, images: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Arrays (positions in `images`, number of a set that holds each, row there); an image may come up often."""
+    def find(self, images: np.ndarray) -> list[Found]:
+        """The sets that hold images; an image may come up often.
+
+        The last answers are kept: the same images are asked for in the folder of every timestep.
+        """
+        asked = xxh3_128(images.tobytes()).digest(), len(self.numbers)
+        if asked not in self._found:
+            answer = list(self._search(images))
+            for oldest in list(self._found)[: 1 - REMEMBERED]:
+                self._found.pop(oldest, None)
+            self._found[asked] = answer
+        return self._found[asked]
+
+    def _search(self, images: np.ndarray) -> Iterator[Found]:
         old = [self._sorted] if self._sorted is not None else []
         if sum(len(table.keys) for table in self._new) > UNSORTED * sum(len(table.keys) for table in old):
             self._sorted = _Table.of([*old, *self._new])
