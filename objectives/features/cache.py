@@ -117,8 +117,13 @@ class FeatureCache:
                 if result is None:
                     result = large_empty((len(images), values.shape[1], size, size), self.folder / "scratch")
                 rows = _slice(positions)
-                pooled = values.float() if values.shape[-1] == size else pool(values.float(), size)
-                result[rows] = pooled if key == passes[0] else result[rows] + pooled
+                pooled = values if values.shape[-1] == size else pool(values.float(), size)
+                if key != passes[0]:
+                    result[rows] += pooled
+                elif isinstance(rows, slice):
+                    result[rows] = pooled
+                else:
+                    result[rows] = pooled.float()
                 found += len(positions)
             if found < len(images):
                 return None

@@ -24,7 +24,7 @@ from filelock import SoftFileLease, Timeout
 from xxhash import xxh3_128
 
 from objectives.features.memberships import Memberships
-from objectives.features.shards import KEY_BYTES, SUFFIX, Shard, explaining_full_disk
+from objectives.features.shards import KEY_BYTES, SUFFIX, Shard, explaining_full_disk, read_each
 
 LEASE_SECONDS = 30.0
 
@@ -126,10 +126,10 @@ class ShardFolder:
         shards, where, rows = self.locate(images, column)
         order = np.argsort(where, kind="stable")
         bounds = np.searchsorted(where[order], np.arange(len(shards) + 1))
-        for index, shard in enumerate(shards):
-            positions = order[bounds[index] : bounds[index + 1]]
-            name = column(shard.columns)
-            values = shard.read(name) if len(positions) and name else None
+        parts = [order[bounds[index] : bounds[index + 1]] for index in range(len(shards))]
+        wanted = [(p, s, name) for p, s in zip(parts, shards, strict=True) if len(p) and (name := column(s.columns))]
+        each = read_each((shard, name) for _, shard, name in wanted)
+        for (positions, shard, _), values in zip(wanted, each, strict=True):
             if values is not None:
                 self._note_use(shard)
                 at = rows[positions]

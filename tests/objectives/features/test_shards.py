@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from objectives.features.shards import Column, Shard, ShardWriter, explaining_full_disk, image_keys, shard_bytes
+from objectives.features.shards import (
+    AHEAD,
+    Column,
+    Shard,
+    ShardWriter,
+    explaining_full_disk,
+    image_keys,
+    read_each,
+    shard_bytes,
+)
 from spaces import CacheError
 
 HALF = Column(torch.float16, (7, 2, 2))
@@ -112,6 +121,31 @@ def test_a_truncated_file_is_noticed(tmp_path_factory: pytest.TempPathFactory, s
     assert shard.read("a") is None
     assert Shard.open(shard.path) is None
     assert not shard.path.exists()
+
+
+def test_many_shards_are_read_in_order_and_one_that_is_gone_gives_nothing(tmp_path: Path) -> None:
+    shards = []
+    for number in range(3 * AHEAD):
+        (tmp_path / str(number)).mkdir()
+        shards.append(written(tmp_path / str(number), {"a": rows(4, seed=number)}, {"a": HALF}))
+    for gone in (1, AHEAD + 2):
+        shards[gone].path.unlink()
+    for number, values in enumerate(read_each((shard, "a") for shard in shards)):
+        if number in (1, AHEAD + 2):
+            assert values is None
+        else:
+            assert values is not None
+            assert torch.equal(values, rows(4, seed=number).half())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_reading_given_up_half_way_leaves_no_file_open(tmp_path: Path) -> None:
+    shard = written(tmp_path, {"a": rows(4)}, {"a": HALF})
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    reading = read_each([(shard, "a")] * 5)
+    next(reading)
+    reading.close()  # type: ignore[attr-defined]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_damage_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
