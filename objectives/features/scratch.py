@@ -1,29 +1,46 @@
 """Tensors larger than memory: they lie in a file that is gone with the process, and the system pages them."""
 
+import errno
 import os
+import resource
+import shutil
 import tempfile
 from pathlib import Path
 
 import psutil
 import torch
 
+from objectives.features.shards import explaining_full_disk
+
 SHARE = 0.25
 """Of the memory that is free now: a tensor that takes more goes to a file. A head needs a few of its size at once."""
+
+
+def free_memory() -> int:
+    """Bytes that this process may take: what the machine has, and what its own limit (`ulimit -d`) leaves it."""
+    free = psutil.virtual_memory().available
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if limit != resource.RLIM_INFINITY:
+        free = min(free, limit - psutil.Process().memory_info().data)
+    return max(free, 0)
 
 
 def large_empty(shape: tuple[int, ...], folder: Path) -> torch.Tensor:
     """An uninitialised float32 tensor; where it is large, mapped from an unnamed file in `folder`.
 
-    Raises OSError where that file cannot be made or the disk has no room for it.
+    Raises CacheError where that file cannot be made or the disk has no room for it.
     """
     size = torch.float32.itemsize * torch.Size(shape).numel()
-    if size <= SHARE * psutil.virtual_memory().available:
+    if size <= SHARE * free_memory():
         return torch.empty(shape)
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder, prefix="scratch-")
-    try:
-        os.posix_fallocate(handle, 0, size)  # room is refused now, not by a signal while the pages are written
-        return torch.from_file(name, shared=True, size=size // torch.float32.itemsize).reshape(shape)
-    finally:
-        os.close(handle)
-        Path(name).unlink()
+    with explaining_full_disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if size > shutil.disk_usage(folder).free:  # to find out by trying would fill the disk for everybody meanwhile
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        handle, name = tempfile.mkstemp(dir=folder, prefix="scratch-")
+        try:
+            os.posix_fallocate(handle, 0, size)  # room is refused now, not by a signal while the pages are written
+            return torch.from_file(name, shared=True, size=size // torch.float32.itemsize).reshape(shape)
+        finally:
+            os.close(handle)
+            Path(name).unlink()
