@@ -1,7 +1,9 @@
 """What a head is: it learns to classify frozen features, and chooses L2 or epochs on a validation split."""
 
+import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -10,16 +12,53 @@ from objectives.results import Accuracy, Epoch
 from spaces.dimensions import Value
 from spaces.errors import BackboneError, DatasetError
 
+SLAB_BYTES = 2**23
+"""Of features that are looked at together: few enough for a CPU's caches, enough to keep a GPU busy."""
+
 
 @dataclass(frozen=True)
 class Labelled:
-    """Pooled features of n ≥ 1 images and their labels, on one device.
+    """Pooled features of n ≥ 1 images and their labels.
 
-    features: float32 (n, c, p, p). labels: int64 (n,), each in [0, classes).
+    features: float32 (m, c, p, p), of these images among others. They may be larger than memory, and lie on the CPU
+    while another device computes. labels: int64 (n,), each in [0, classes), on the device that computes. rows: int64
+    (n,), each image's row of `features`, on their device; None where it is all of them in order. scratch: folder for
+    what a head makes that is as large as the features.
     """
 
     features: torch.Tensor
     labels: torch.Tensor
+    rows: torch.Tensor | None = None
+    scratch: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
+
+    def __len__(self) -> int:
+        return len(self.features if self.rows is None else self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d) with d = c p²."""
+        return len(self), self.features.shape[1:].numel()
+
+    def slabs(self) -> Iterator[slice]:
+        """The images in parts whose features take about `SLAB_BYTES`."""
+        n, d = self.shape
+        step = max(SLAB_BYTES // (torch.float32.itemsize * d), 1)
+        for start in range(0, n, step):
+            yield slice(start, min(start + step, n))
+
+    def take(self, images: slice | torch.Tensor) -> torch.Tensor:
+        """The features of some of the n images, (k, c, p, p). images: on the features' device."""
+        at = images if self.rows is None else self.rows[images]
+        return self.features[at].to(self.labels.device)
+
+    def flat(self, images: slice) -> torch.Tensor:
+        """The same as (k, d)."""
+        return self.take(images).flatten(1)
+
+    def strip(self, columns: slice) -> torch.Tensor:
+        """Some of the d features of all n images, (n, k)."""
+        strip = self.features.flatten(1)[:, columns]
+        return (strip if self.rows is None else strip[self.rows]).to(self.labels.device)
 
 
 class Classifier(Protocol):
@@ -68,8 +107,8 @@ class Head(Protocol):
 
 
 def accuracy(classifier: Classifier, data: Labelled) -> Accuracy:
-    correct = int((classifier.predict(data.features) == data.labels).sum())
-    return Accuracy(correct, len(data.labels))
+    correct = sum(int((classifier.predict(data.take(rows)) == data.labels[rows]).sum()) for rows in data.slabs())
+    return Accuracy(correct, len(data))
 
 
 def check(classes: int, train: Labelled, validation: Labelled | None = None) -> None:
@@ -94,21 +133,26 @@ def _check_split(name: str, data: Labelled, classes: int) -> None:
             f"{name} features must be float32 (n, c, p, p), none of them 0, "
             f"not {features.dtype} {tuple(features.shape)}"
         )
-    if labels.shape != features.shape[:1] or labels.dtype != torch.int64:
+    if labels.shape != (len(data),) or labels.dtype != torch.int64:
         raise ValueError(
-            f"{name} labels must be int64 ({len(features)},), one for each image, "
-            f"not {labels.dtype} {tuple(labels.shape)}"
+            f"{name} labels must be int64 ({len(data)},), one for each image, not {labels.dtype} {tuple(labels.shape)}"
         )
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise ValueError(
             f"{name} labels must lie in [0, {classes}), the number of classes, not in "
             f"[{int(labels.min())}, {int(labels.max())}]"
         )
-    finite = torch.isfinite(features)
-    if not bool(finite.all()):
+    for rows in data.slabs():
+        _check_finite(name, rows.start, data.take(rows))
+
+
+def _check_finite(name: str, first: int, features: torch.Tensor) -> None:
+    """first: the number of the first of these images in its split."""
+    if not bool(torch.stack(torch.aminmax(features)).isfinite().all()):  # either is NaN where any is
+        finite = torch.isfinite(features)
         image = int((~finite.flatten(1).all(dim=1)).nonzero()[0])
         bad = features[image][~finite[image]]
         raise BackboneError(
-            f"features must be finite, but {len(bad)} of {features[image].numel()} of {name} image {image} are not, "
-            f"the first is {bad[0].item()}: read another block, or run the network in float32"
+            f"features must be finite, but {len(bad)} of {features[image].numel()} of {name} image {first + image} are "
+            f"not, the first is {bad[0].item()}: read another block, or run the network in float32"
         )

@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from objectives.heads.head import Classifier, Fit, Labelled, accuracy, check
 from objectives.heads.logistic import Basis, LogisticRegression, Solution, eigenbasis
+from objectives.heads.standardising import Standardised, Standardiser
 from objectives.results import Epoch
 from spaces.dimensions import Value
 
@@ -15,24 +16,6 @@ from spaces.dimensions import Value
 # strength grows with: for 100 to 3,000 features of U-Net blocks that tell birds apart poorly it was 3e-5 to 1e-3 of it,
 # for random convolutions that tell digits apart well 1e-5 to 3e-7. Strong to weak.
 PATH = tuple(10 ** (-2.5 - half / 2) for half in range(9))
-
-
-@dataclass(frozen=True)
-class Standardiser:
-    """Each feature less its mean, over its standard deviation; a constant one only less its mean. mean, scale: (d,)."""
-
-    mean: torch.Tensor
-    scale: torch.Tensor
-
-    @classmethod
-    def of(cls, features: torch.Tensor) -> "Standardiser":
-        """Of the training images' features (n, d)."""
-        scale, mean = torch.std_mean(features, dim=0, correction=0)
-        constant = scale <= 1e-6 * mean.abs()  # what rounding leaves of a constant
-        return cls(mean, scale.masked_fill(constant, 1))
-
-    def __call__(self, features: torch.Tensor) -> torch.Tensor:
-        return (features - self.mean) / self.scale
 
 
 @dataclass(frozen=True)
@@ -69,7 +52,7 @@ class Linear:
     ) -> Iterator[Epoch | Fit]:
         check(classes, train, validation)
         standardise, basis = _prepared(train)
-        validated = basis.project(standardise(validation.features.flatten(1)))
+        validated = basis.project(Standardised(validation, standardise))
         variance = max(float(basis.spectrum.sum()), 1.0)
 
         def worth(solution: Solution) -> tuple[int, float]:
@@ -99,9 +82,8 @@ class Linear:
 
 
 def _prepared(train: Labelled) -> tuple[Standardiser, Basis]:
-    features = train.features.flatten(1)
-    standardise = Standardiser.of(features)
-    return standardise, eigenbasis(standardise(features))
+    standardise = Standardiser.of(train)
+    return standardise, eigenbasis(Standardised(train, standardise))
 
 
 def _classifier(standardise: Standardiser, basis: Basis, solution: Solution) -> LinearClassifier:

@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch.nn.functional import one_hot
 
+from objectives.heads.standardising import Standardised, strips
+
 # The error that is left, in the norm of the Hessian, relative to the weights and to the square root of the loss. The
 # first is enough to compare strengths by (the loss within about 1e-4 of its minimum); the second leaves nearly every
 # prediction as it would be at the minimum.
@@ -31,45 +33,64 @@ MEMORY = 6
 
 @dataclass(frozen=True)
 class Basis:
-    """An orthonormal basis of the space that n training images (n, d) span: the product of `factors`, (d, r).
+    """An orthonormal basis of the space that n training images of d features span; r directions.
 
-    factors: kept as a product where forming it would cost more than all its uses. spectrum: (r,), the variance along
-    each direction, ascending. images: (n, r), the training images.
+    vectors: (d, r), a direction each; where there is a `span`, (n, r), by which its images add up to them. spectrum:
+    (r,), the variance along each direction, ascending. images: (n, r + 1), the training images, and last ones.
     """
 
-    factors: tuple[torch.Tensor, ...]
+    vectors: torch.Tensor
     spectrum: torch.Tensor
     images: torch.Tensor
+    span: Standardised | None = None
 
-    def project(self, features: torch.Tensor) -> torch.Tensor:
+    def project(self, features: Standardised) -> torch.Tensor:
         """(m, d) → (m, r)."""
-        for factor in self.factors:
-            features = features @ factor
-        return features
+        result = features.empty(self.vectors.shape[1])
+        if self.span is None:
+            for rows, slab in features.slabs():
+                torch.mm(slab, self.vectors, out=result[rows])
+            return result
+        products = features.empty(len(self.vectors)).zero_()
+        for columns in strips(features, self.span):
+            products.addmm_(features.strip(columns), self.span.strip(columns).T)
+        return torch.mm(products, self.vectors, out=result)
 
     def lift(self, weights: torch.Tensor) -> torch.Tensor:
         """Weights in the basis, (K, r), as weights of features, (K, d), of the same norm."""
-        for factor in reversed(self.factors):
-            weights = weights @ factor.T
-        return weights
+        weights = weights @ self.vectors.T
+        if self.span is None:
+            return weights
+        return torch.cat([weights @ self.span.strip(columns) for columns in strips(self.span)], dim=1)
 
 
-def eigenbasis(features: torch.Tensor) -> Basis:
+def eigenbasis(features: Standardised) -> Basis:
     """Of features (n, d) with zero mean; r = d, or r < n where there are fewer images than features.
 
     With an L2 penalty the optimal weights lie in the span of the images, so the smaller problem is the same problem.
     """
     n, d = features.shape
+    gram = features.by.mean.new_zeros(min(n, d), min(n, d))
     if d <= n:
-        spectrum, vectors = torch.linalg.eigh(features.T @ features / n)
-        return Basis((vectors,), spectrum.clamp(min=0), features @ vectors)
-    spectrum, vectors = torch.linalg.eigh(features @ features.T / n)
+        for _, slab in features.slabs():
+            gram.addmm_(slab.T, slab)
+        spectrum, vectors = torch.linalg.eigh(gram.div_(n))
+        images = features.empty(d + 1)
+        images[:, -1] = 1
+        for rows, slab in features.slabs():
+            images[rows, :-1] = slab @ vectors
+        return Basis(vectors, spectrum.clamp(min=0), images)
+    for columns in strips(features):
+        strip = features.strip(columns)
+        gram.addmm_(strip, strip.T)
+    spectrum, vectors = torch.linalg.eigh(gram.div_(n))
     # What is below the rounding of the Gram matrix is noise. At the weakest strength that is worth fitting, 1e-7 of the
     # total variance, it would move no logit by more than a fraction of that image's own error.
-    kept = spectrum > torch.finfo(features.dtype).eps * spectrum[-1]
+    kept = spectrum > torch.finfo(spectrum.dtype).eps * spectrum[-1]
     spectrum, vectors = spectrum[kept], vectors[:, kept]
     norms = (n * spectrum).sqrt()
-    return Basis((features.T, vectors / norms), spectrum, vectors * norms)
+    images = torch.cat([vectors * norms, norms.new_ones(n, 1)], dim=1)
+    return Basis(vectors / norms, spectrum, images, features)
 
 
 @dataclass(frozen=True)
@@ -98,9 +119,8 @@ class LogisticRegression:
 
     def __init__(self, basis: Basis, labels: torch.Tensor, classes: int) -> None:
         """labels: int64 (n,), each in [0, classes), of the basis's images."""
-        ones = basis.images.new_ones(len(labels), 1)
-        self.images = torch.cat([basis.images, ones], dim=1)  # (n, r + 1)
-        self.spectrum = torch.cat([basis.spectrum, ones[0]])  # (r + 1,)
+        self.images = basis.images  # (n, r + 1)
+        self.spectrum = torch.cat([basis.spectrum, basis.spectrum.new_ones(1)])  # (r + 1,)
         self.penalised = torch.ones_like(self.spectrum)
         self.penalised[-1] = 0
         self.targets = one_hot(labels, classes).T.to(self.images.dtype).contiguous()  # (K, n)

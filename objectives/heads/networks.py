@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from objectives.heads.head import Classifier, Fit, Labelled, accuracy, check
-from objectives.heads.linear import Standardiser
+from objectives.heads.standardising import Standardiser
 from objectives.heads.training import Recipe, epochs, seeded
 from objectives.results import Accuracy, Epoch
 from spaces.dimensions import Value
@@ -35,9 +35,9 @@ class Standardise(nn.Module):
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, train: torch.Tensor) -> None:
+    def __init__(self, train: Labelled) -> None:
         super().__init__()
-        standardiser = Standardiser.of(train.flatten(1))
+        standardiser = Standardiser.of(train)
         self.register_buffer("mean", standardiser.mean)
         self.register_buffer("scale", standardiser.scale)
 
@@ -87,10 +87,10 @@ class Mlp:
         return _kept(network)
 
     def _network(self, train: Labelled, classes: int, options: Mapping[str, Value], seed: int) -> nn.Module:
-        inputs, width = train.features[0].numel(), int(_number(options, "width", least=1))
+        inputs, width = train.shape[1], int(_number(options, "width", least=1))
         with seeded(seed, 0, torch.device("cpu")):  # one initialisation, whatever the device
             layers = [nn.Linear(inputs, width), nn.GELU(), nn.Dropout(self.dropout), nn.Linear(width, classes)]
-        return nn.Sequential(Standardise(train.features), *layers).to(train.features.device)
+        return nn.Sequential(Standardise(train), *layers).to(train.labels.device)
 
 
 def _kept(network: nn.Module) -> NetworkClassifier:

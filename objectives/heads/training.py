@@ -37,17 +37,18 @@ def epochs(network: nn.Module, train: Labelled, recipe: Recipe, seed: int) -> It
         {"params": others, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-    images = len(train.labels)
+    images = len(train)
     steps = -(-images // recipe.batch) * recipe.epochs
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=steps, pct_start=0.1, cycle_momentum=False
     )
     for epoch in range(1, recipe.epochs + 1):
         network.train()
-        with seeded(seed, epoch, train.features.device):
-            for rows in torch.split(torch.randperm(images).to(train.labels.device), recipe.batch):
+        with seeded(seed, epoch, train.labels.device):
+            for rows in torch.split(torch.randperm(images).to(train.features.device), recipe.batch):
+                labels = train.labels[rows.to(train.labels.device)]
                 optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(cross_entropy(network(train.features[rows]), train.labels[rows]))
+                torch.autograd.backward(cross_entropy(network(train.take(rows)), labels))
                 optimizer.step()
                 schedule.step()
         optimizer.zero_grad(set_to_none=True)

@@ -71,7 +71,8 @@ import resource, psutil
 from pathlib import Path
 from objectives.features.scratch import large_empty
 from spaces import CacheError
-for limit, size in ((resource.RLIMIT_FSIZE, 2**16), (resource.RLIMIT_DATA, psutil.Process().memory_info().data + 2**23)):
+taken = psutil.Process().memory_info().data
+for limit, size in ((resource.RLIMIT_FSIZE, 2**16), (resource.RLIMIT_DATA, taken + 2**23)):
     resource.setrlimit(limit, (size, resource.RLIM_INFINITY))
 try:
     large_empty((2**22,), Path({str(tmp_path)!r}))

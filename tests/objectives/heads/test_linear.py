@@ -10,9 +10,10 @@ from torch.nn.functional import cross_entropy
 
 from objectives.heads import logistic
 from objectives.heads.head import Fit, Labelled
-from objectives.heads.linear import PATH, Linear, Standardiser
+from objectives.heads.linear import PATH, Linear
 from objectives.heads.logistic import LogisticRegression as Regression
 from objectives.heads.logistic import eigenbasis
+from objectives.heads.standardising import Standardised, Standardiser
 
 UNSEEN = 4000
 
@@ -100,9 +101,10 @@ def optimum(problem: Problem, features: torch.Tensor, l2: float) -> Linearly:
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_agrees_with_scikit_learn_at_every_strength(name: str) -> None:
     problem = PROBLEMS[name]
-    standardise = Standardiser.of(problem.features)
+    train = Labelled(problem.features[:, :, None, None], problem.labels)
+    standardise = Standardiser.of(train)
     features, unseen = standardise(problem.features), standardise(problem.unseen)
-    basis = eigenbasis(features)
+    basis = eigenbasis(Standardised(train, standardise))
     regression = Regression(basis, problem.labels, problem.classes)
     for compared in regression.path([factor * float(basis.spectrum.sum()) for factor in PATH]):
         theirs = optimum(problem, features, compared.l2)
@@ -123,7 +125,7 @@ def test_fit_and_refit_agree_with_scikit_learn_at_the_strength_they_chose(name: 
     (fit,) = Linear().fit(train, train, problem.classes, {}, 0)
     assert isinstance(fit, Fit)
     assert fit.details["converged"] == 1
-    standardise = Standardiser.of(problem.features)
+    standardise = Standardiser.of(train)
     theirs = optimum(problem, standardise(problem.features), fit.details["l2"])
     expected = theirs.logits(standardise(problem.unseen)).argmax(dim=0)
     for classifier in (fit.classifier, Linear().refit(train, problem.classes, {}, fit.details, 0)):
@@ -138,7 +140,7 @@ def test_chooses_by_accuracy_and_then_by_cross_entropy(name: str) -> None:
     train = Labelled(half.features[:, :, None, None], half.labels)
     (fit,) = Linear().fit(train, validation, whole.classes, {}, 0)
     assert isinstance(fit, Fit)
-    standardise = Standardiser.of(half.features)
+    standardise = Standardiser.of(train)
     features, unseen = standardise(half.features), standardise(half.unseen)
     worth = {}
     for factor in PATH:
@@ -162,9 +164,12 @@ def test_a_fit_that_runs_out_of_iterations_says_so(monkeypatch: pytest.MonkeyPat
 
 def test_the_basis_is_orthonormal_and_holds_the_images() -> None:
     for name in ("noisy", "more features than images", "duplicated columns"):
-        features = Standardiser.of(PROBLEMS[name].features)(PROBLEMS[name].features)
-        basis = eigenbasis(features)
-        held = basis.project(features)
-        torch.testing.assert_close(held, basis.images, atol=1e-2, rtol=1e-3)
+        train = Labelled(PROBLEMS[name].features[:, :, None, None], PROBLEMS[name].labels)
+        standardise = Standardiser.of(train)
+        features = standardise(PROBLEMS[name].features)
+        basis = eigenbasis(Standardised(train, standardise))
+        held = basis.project(Standardised(train, standardise))
+        torch.testing.assert_close(held, basis.images[:, :-1], atol=1e-2, rtol=1e-3)
+        assert bool((basis.images[:, -1] == 1).all())
         torch.testing.assert_close(held.square().mean(dim=0), basis.spectrum, atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(basis.lift(held), features, atol=1e-2, rtol=1e-3)

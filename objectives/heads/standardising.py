@@ -1,0 +1,72 @@
+"""Features standardised by the training images, a part at a time: there may be more of them than memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from objectives.features.scratch import large_empty
+from objectives.heads.head import SLAB_BYTES, Labelled
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """Each feature less its mean, over its standard deviation; a constant one only less its mean. mean, scale: (d,)."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    @classmethod
+    def of(cls, train: Labelled) -> "Standardiser":
+        """Of the training images' features. Slabs are joined as Chan, Golub and LeVeque 1983 do, in float64."""
+        count, (_, features) = 0, train.shape
+        mean, squares = torch.zeros(2, features, dtype=torch.float64, device=train.labels.device)
+        for rows in train.slabs():
+            variance, middle = (part.double() for part in torch.var_mean(train.flat(rows), dim=0, correction=0))
+            more, away = rows.stop - rows.start, middle - mean
+            squares += more * variance + away.square() * (count * more / (count + more))
+            mean += away * (more / (count + more))
+            count += more
+        scale = (squares / count).sqrt()
+        constant = scale <= 1e-6 * mean.abs()  # what rounding leaves of a constant
+        return cls(mean.float(), scale.masked_fill(constant, 1).float())
+
+    def __call__(self, features: torch.Tensor) -> torch.Tensor:
+        return (features - self.mean).div_(self.scale)
+
+    def only(self, columns: slice) -> "Standardiser":
+        return Standardiser(self.mean[columns], self.scale[columns])
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """The features of `data`, (n, d), by a standardiser."""
+
+    data: Labelled
+    by: Standardiser
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.data.shape
+
+    def slabs(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Some rows at a time, (k, d)."""
+        for rows in self.data.slabs():
+            yield rows, self.by(self.data.flat(rows))
+
+    def strip(self, columns: slice) -> torch.Tensor:
+        """Some columns, (n, k)."""
+        return self.by.only(columns)(self.data.strip(columns))
+
+    def empty(self, columns: int) -> torch.Tensor:
+        """Uninitialised float32 (n, columns) beside the features; in a file where it is large."""
+        shape, device = (self.shape[0], columns), self.by.mean.device
+        return large_empty(shape, self.data.scratch) if device.type == "cpu" else torch.empty(shape, device=device)
+
+
+def strips(*sides: Standardised) -> Iterator[slice]:
+    """Columns to take of all sides at a time."""
+    rows, columns = max(side.shape[0] for side in sides), sides[0].shape[1]
+    step = max(SLAB_BYTES // (torch.float32.itemsize * rows), 1)
+    for start in range(0, columns, step):
+        yield slice(start, min(start + step, columns))

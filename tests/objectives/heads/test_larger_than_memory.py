@@ -1,0 +1,82 @@
+"""Heads on features that exceed what their process may take of memory, and on rows of others' features."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from objectives.features.cache import Feature, FeatureCache
+from objectives.features.shards import Column, ShardWriter
+from objectives.heads import head
+from objectives.heads.catalog import HEADS
+from objectives.heads.head import Fit, Labelled
+from tests.objectives.features.test_shards import keys
+from tests.objectives.heads.test_heads import OPTIONS, digits
+from tests.objectives.heads.under_a_limit import CLASSES, KEY
+
+ROOM = 64 * 2**20
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "1000000"}
+"""With the latter what is freed is given back, and the limit counts what is in use."""
+
+
+@pytest.fixture(scope="module", params=[(16_000, 1_500, 2.0), (1_200, 20_000, 10.0)], ids=["tall", "wide"])
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A cache with features of 96 MB, of four classes that are not quite told apart."""
+    count, features, distance = request.param
+    folder, images = tmp_path_factory.mktemp("cache"), keys(count)
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(CLASSES, features, 1, 1, generator=generator) * distance / features**0.5
+    shards, name = FeatureCache(folder).at(KEY), Feature(1, 1).column
+    shards.folder.mkdir(parents=True)
+    for start in range(0, count, 400):
+        rows = torch.arange(start, start + 400) % CLASSES
+        values = centres[rows] + torch.randn(400, features, 1, 1, generator=generator)
+        some = images[start : start + 400]
+        with ShardWriter(shards.folder / "x.part", some, {name: Column(torch.float16, (features, 1, 1))}) as writer:
+            writer.append({name: values})
+            writer.commit(shards.name_of(some, [name]), 1.0)
+    return folder, count
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux, where a limit does not count files")
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_learns_the_same_from_features_that_memory_does_not_hold(name: str, filled: tuple[Path, int]) -> None:
+    folder, count = filled
+    lines = []
+    for room in (0, ROOM):
+        module = "tests.objectives.heads.under_a_limit"
+        command = [sys.executable, "-m", module, *map(str, (folder, name, count, room))]
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=250, check=False)
+        assert done.returncode == 0, done.stderr
+        lines.append(done.stdout.split())
+    assert lines[0] == [lines[1][0], "memory"]
+    assert lines[1][1] == "file"
+    assert int(lines[0][0]) > 0.4 * count / 5
+    assert list((folder / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_rows_in_slabs_are_learned_from_as_a_copy_at_once_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, validation = digits()
+    few = Labelled(train.features[:40].contiguous(), train.labels[:40])  # fewer images than features
+    for some in (train, few):
+        features = torch.cat([validation.features, some.features])
+        order = torch.randperm(len(features), generator=torch.Generator().manual_seed(1))
+        places = order.argsort()
+        at = len(validation)
+        lazy = [
+            Labelled(features[order], validation.labels, places[:at]),
+            Labelled(features[order], some.labels, places[at:]),
+        ]
+        *_, whole = HEADS[name].fit(some, validation, 10, OPTIONS[name], 0)
+        with monkeypatch.context() as patched:
+            patched.setattr(head, "SLAB_BYTES", 64 * 4 * 7)
+            patched.setattr("objectives.heads.standardising.SLAB_BYTES", 40 * 4 * 5)
+            *_, parts = HEADS[name].fit(lazy[1], lazy[0], 10, OPTIONS[name], 0)
+        assert isinstance(whole, Fit)
+        assert isinstance(parts, Fit)
+        assert parts.details == pytest.approx(whole.details)
+        assert abs(parts.validation.correct - whole.validation.correct) <= 2

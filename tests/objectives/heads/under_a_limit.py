@@ -1,0 +1,45 @@
+"""A process that reads features from a cache and fits a head, under a limit on its memory or none.
+
+Arguments: the cache's folder, a head, images, bytes that it may take beside what it takes before it begins (0: no
+limit). Prints how many validation images are right, and where the features lay: "memory" or "file".
+"""
+
+import resource
+import sys
+from pathlib import Path
+
+import psutil
+import torch
+
+from objectives.features.cache import FeatureCache, Pass
+from objectives.heads.catalog import HEADS
+from objectives.heads.head import Fit, Labelled, accuracy
+from spaces.dimensions import Value
+from tests.objectives.features.test_shards import keys
+
+KEY = Pass("0" * 64, None, 0)
+CLASSES = 4
+OPTIONS: dict[str, Value] = {"width": 16, "learning_rate": 1e-3, "weight_decay": 0.0}
+
+
+def main(folder: Path, name: str, count: int, room: int) -> None:
+    torch.set_num_threads(1)
+    images, labels = keys(count), torch.arange(count) % CLASSES
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+    few = Labelled(torch.rand(300, 200, 1, 1), torch.arange(300) % CLASSES)
+    list(HEADS[name].fit(few, few, CLASSES, OPTIONS, 0))  # libraries take what they take once
+    if room:
+        taken = psutil.Process().memory_info().data
+        resource.setrlimit(resource.RLIMIT_DATA, (taken + room, resource.RLIM_INFINITY))
+    features = FeatureCache(folder).read([KEY], images, 1, 1)
+    assert features is not None
+    parts = [order[count // 5 :].sort().values, order[: count // 5].sort().values]
+    train, validation = (Labelled(features, labels[rows], rows, folder / "scratch") for rows in parts)
+    *_, fit = HEADS[name].fit(train, validation, CLASSES, OPTIONS, 0)
+    assert isinstance(fit, Fit)
+    where = "file" if "scratch-" in Path("/proc/self/maps").read_text() else "memory"
+    print(accuracy(fit.classifier, validation).correct, where)  # noqa: T201 - to the test
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
