@@ -16,10 +16,12 @@ from objectives.backbones.catalog import load_backbone
 from objectives.datasets.catalog import Dataset
 from objectives.datasets.flips import Mirrored
 from objectives.datasets.splits import Split, few_shot, folds, split
+from objectives.features.cache import SCRATCH
 from objectives.features.extraction import Clock, Extractor
+from objectives.features.scratch import large_empty
 from objectives.features.usage import CacheUsage
 from objectives.heads.catalog import head_named
-from objectives.heads.head import Fit, Labelled
+from objectives.heads.head import Fit, Labelled, accuracy
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report
 from spaces import CacheError, Setting
 
@@ -119,9 +121,9 @@ class Probe:
         """Extract what is missing; on each split, fit on its training and score on its validation images. The last
         report is an Evaluation. The test split is not touched."""
         clock = Clock()
-        views = yield from self._features(self._views, self._training, setting, clock)
-        validated = yield from self._validate(views, setting, self.spec.seed, clock)
-        needed = setting.draws * sum(map(len, views))
+        features = yield from self._features(self._views, self._training, setting, clock)
+        validated = yield from self._validate(features, setting, self.spec.seed, clock)
+        needed = setting.draws * len(features)
         yield Evaluation(validated.validation, clock.seconds, clock.passes, needed, validated.details)
 
     def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
@@ -130,24 +132,22 @@ class Probe:
         Where shots were asked for, the refit is on train alone, of the first split: other images would be more of them.
         """
         clock, started = Clock(), time.perf_counter()
-        views = yield from self._features(self._views, self._training, setting, clock)
-        (tested,) = yield from self._features([self._extractor], self._tested, setting, clock)
-        validated = yield from self._validate(views, setting, seed, clock)
+        features = yield from self._features(self._views, self._training, setting, clock)
+        tested = yield from self._features(self._views[:1], self._tested, setting, clock)
+        validated = yield from self._validate(features, setting, seed, clock)
         head, classes = head_named(setting.head), len(self.spec.dataset.classes)
         parts = self.splits(seed)[0]  # train + validation are the same images in every fold
         everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])
-        train, details = self._labelled(views, everything), validated.details
-        classifier = head.refit(train, classes, dict(setting.options), details, seed)
-        test = self._labelled_test(tested)
-        correct = int((classifier.predict(test.features) == test.labels).sum())
+        train = self._trained_on(features, everything)
+        classifier = head.refit(train, classes, dict(setting.options), validated.details, seed)
         yield Final(
             setting,
             seed,
             validated.validation,
-            Accuracy(correct, len(test.labels)),
+            accuracy(classifier, self._labelled(tested, np.arange(len(tested)), self._tested)),
             time.perf_counter() - started,
             clock.passes,
-            setting.draws * (sum(map(len, views)) + len(tested)),
+            setting.draws * (len(features) + len(tested)),
         )
 
     def splits(self, seed: int) -> tuple[Split, ...]:
@@ -156,14 +156,10 @@ class Probe:
         return self._splits[seed]
 
     @cached_property
-    def _extractor(self) -> Extractor:
-        spec = self.spec
-        return Extractor(self.backbone, spec.dataset, spec.usage(), spec.grids, spec.seed)
-
-    @cached_property
     def _views(self) -> Sequence[Extractor]:
         """Of the images as they are, which alone are validated and tested, and of each other view."""
-        return [self._extractor, *(replace(self._extractor, dataset=view) for view in self.spec.views[1:])]
+        spec = self.spec
+        return [Extractor(self.backbone, view, spec.usage(), spec.grids, spec.seed) for view in spec.views]
 
     @cached_property
     def _training(self) -> np.ndarray:
@@ -175,9 +171,11 @@ class Probe:
 
     def _features(
         self, views: Sequence[Extractor], indices: np.ndarray, setting: Setting, clock: Clock
-    ) -> Generator[Extracted, None, list[torch.Tensor]]:
-        """Of each view float32 (n, c, pool, pool), in the order of the indices. A damaged shard is made again on the
-        way."""
+    ) -> Generator[Extracted, None, torch.Tensor]:
+        """float32 (views x n, c, pool, pool), one view after the other, each in the order of the indices.
+
+        A damaged shard is made again on the way.
+        """
         for _ in range(DAMAGED_READS):
             for place, view in enumerate(views):
                 for report in view.fill(indices, [setting.timestep], setting.draws, clock):
@@ -188,19 +186,20 @@ class Probe:
             clock.add("read", since)
             whole = [features for features in read if features is not None]
             if len(whole) == len(views):
-                return whole
+                return self._placed(whole[0] if len(whole) == 1 else self._stacked(whole))
         raise CacheError(
             f"cached features in {self.spec.cache} were damaged {DAMAGED_READS} times in a row; check the disk"
         )
 
     def _validate(
-        self, views: Sequence[torch.Tensor], setting: Setting, seed: int, clock: Clock
+        self, features: torch.Tensor, setting: Setting, seed: int, clock: Clock
     ) -> Generator[Epoch, None, _Validated]:
         """A fit on each split of the seed."""
         fits: list[Fit] = []
         since = time.perf_counter()
         for parts in self.splits(seed):
-            train, validation = self._labelled(views, parts.train), self._labelled(views[:1], parts.validation)
+            train = self._trained_on(features, parts.train)
+            validation = self._labelled(features, self._training_rows[parts.validation], parts.validation)
             head, classes = head_named(setting.head), len(self.spec.dataset.classes)
             for report in head.fit(train, validation, classes, dict(setting.options), seed):
                 if isinstance(report, Fit):
@@ -212,20 +211,31 @@ class Probe:
         clock.add("fit", since)
         return _Validated.of(fits)
 
-    def _labelled(self, views: Sequence[torch.Tensor], indices: np.ndarray) -> Labelled:
-        """Rows of the training images' features by dataset index, of one view after the other."""
-        rows = torch.from_numpy(self._training_rows[indices])
-        chosen = torch.empty(len(views), len(rows), *views[0].shape[1:])
-        for view, place in zip(views, chosen, strict=True):
-            torch.index_select(view, 0, rows, out=place)  # where it shall lie: `torch.cat` would copy once more
-        return self._on_device(chosen.flatten(0, 1), np.tile(indices, len(views)))
+    def _stacked(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
+        shape = (sum(map(len, views)), *views[0].shape[1:])
+        return torch.cat(list(views), out=large_empty(shape, self._scratch))
 
-    def _labelled_test(self, features: torch.Tensor) -> Labelled:
-        return self._on_device(features, np.flatnonzero(self.spec.dataset.is_test))
-
-    def _on_device(self, features: torch.Tensor, indices: np.ndarray) -> Labelled:
+    def _placed(self, features: torch.Tensor) -> torch.Tensor:
+        """On the GPU, where there is one and features take less than a quarter of what is free there."""
         device = self.backbone.device
-        return Labelled(features.to(device), torch.from_numpy(self.spec.dataset.labels[indices]).to(device))
+        if device.type == "cuda" and features.nbytes < torch.cuda.mem_get_info(device)[0] // 4:
+            return features.to(device)
+        return features
+
+    def _trained_on(self, features: torch.Tensor, indices: np.ndarray) -> Labelled:
+        """These images of the dataset in every view."""
+        starts = range(0, len(features), len(self._training))
+        rows = np.concatenate([start + self._training_rows[indices] for start in starts])
+        return self._labelled(features, rows, np.tile(indices, len(starts)))
+
+    def _labelled(self, features: torch.Tensor, rows: np.ndarray, indices: np.ndarray) -> Labelled:
+        """Rows of features, of these images of the dataset."""
+        labels = torch.from_numpy(self.spec.dataset.labels[indices]).to(self.backbone.device)
+        return Labelled(features, labels, torch.from_numpy(rows).to(features.device), self._scratch)
+
+    @property
+    def _scratch(self) -> Path:
+        return self.spec.cache / SCRATCH
 
     @cached_property
     def _training_rows(self) -> np.ndarray:

@@ -21,6 +21,9 @@ from objectives.features.scratch import large_empty
 from objectives.features.shard_folder import ShardFolder
 from spaces import Architecture
 
+SCRATCH = "scratch"
+"""Folder of the cache for what is larger than memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pass:
@@ -115,7 +118,7 @@ class FeatureCache:
             found = 0
             for positions, values in self.at(key).read(images, lambda columns: column_for(columns, block, size)):
                 if result is None:
-                    result = large_empty((len(images), values.shape[1], size, size), self.folder / "scratch")
+                    result = large_empty((len(images), values.shape[1], size, size), self.folder / SCRATCH)
                 rows = _slice(positions)
                 pooled = values if values.shape[-1] == size else pool(values.float(), size)
                 if key != passes[0]:
