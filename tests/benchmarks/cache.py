@@ -12,8 +12,9 @@ itself is what is timed. In the same run, on the same disk, alternating, the fas
   chunk's `safe_open`. `warm` is from the page cache; before `cold` the files were written out and dropped from it
   (`posix_fadvise`), as far as this machine's system sees it.
 - `look`: a fill that finds everything there, in a process that knows the folder, and in one that does not.
-- `processes`: several fill one cache, each wanting every image in another order, with a network that takes
-  `--milliseconds` for each image. `over ideal` is to the seconds of all passes, shared out evenly.
+- `processes`: several fill one cache with a network that takes `--milliseconds` for each image, all wanting the images
+  in one order, as trials do, and each in another, so that no chunk of one is a chunk of another. `over ideal` is to the
+  seconds of all passes, shared out evenly. `waiting` is the share of their time in which they found nothing to do.
 """
 
 import argparse
@@ -281,7 +282,9 @@ def look(cache: Cache, repeats: int) -> dict[str, float]:
     }
 
 
-def together(arguments: argparse.Namespace, dataset: Dataset, folder: Path, count: int) -> dict[str, float]:
+def together(
+    arguments: argparse.Namespace, dataset: Dataset, folder: Path, count: int, *, shuffled: bool
+) -> dict[str, float]:
     """`count` processes on one cache."""
     network = ready(arguments)
     network.milliseconds = arguments.milliseconds
@@ -290,7 +293,8 @@ def together(arguments: argparse.Namespace, dataset: Dataset, folder: Path, coun
     waited = CONTEXT.Value("d", 0.0)
 
     def work(seed: int) -> None:
-        cache.every = np.random.default_rng(seed).permutation(len(dataset))
+        if shuffled:
+            cache.every = np.random.default_rng(seed).permutation(len(dataset))
         cache.fill()
         with waited.get_lock():
             waited.value += cache.clock.seconds.get("wait", 0.0)
@@ -307,6 +311,7 @@ def together(arguments: argparse.Namespace, dataset: Dataset, folder: Path, coun
     ideal = len(dataset) * arguments.milliseconds / 1e3 / count
     return {
         "processes": count,
+        "shuffled": shuffled,
         "seconds": taken,
         "over_ideal": taken / ideal,
         "passes": network.passed.value,
@@ -326,7 +331,11 @@ def show(result: dict[str, Any], megabytes: dict[str, float]) -> None:
         print(f"look, {name:17}{taken:9.4f} s")
     for row in result["processes"]:
         passes, waiting = f"{row['passes']:,} passes of {row['needed']:,} needed", 100 * row["waiting_share"]
-        print(f"{row['processes']} processes {row['seconds']:14.2f} s  {row['over_ideal']:.2f} over ideal, ", end="")
+        order = "each its order" if row["shuffled"] else "one order"
+        print(
+            f"{row['processes']} processes, {order:14} {row['seconds']:8.2f} s  {row['over_ideal']:.2f} over ideal, ",
+            end="",
+        )
         print(f"{passes}, {waiting:.1f} % waiting")
 
 
@@ -355,7 +364,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         result |= rates(arguments, network, numbered(arguments.images), Path(folder) / "rates")
         shared = numbered(arguments.shared_images)
-        result["processes"] = [together(arguments, shared, Path(folder) / "shared", n) for n in arguments.processes]
+        result["processes"] = [
+            together(arguments, shared, Path(folder) / "shared", count, shuffled=shuffled)
+            for shuffled in (False, True)
+            for count in arguments.processes
+        ]
     read = arguments.images * row_bytes / 1e6
     show(result, {"fill": read * arguments.blocks, "read warm": read, "read cold": read})
     if arguments.out:
