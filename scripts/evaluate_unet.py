@@ -26,7 +26,7 @@ from objectives.datasets.splits import split
 from objectives.features.noise import add_noise, noise_for
 from objectives.features.pooling import pool
 from objectives.heads.catalog import head_named
-from objectives.heads.head import Fit, Labelled
+from objectives.heads.head import Fit, Labelled, accuracy
 from objectives.probe import ProbeSpec
 from objectives.results import Accuracy, Evaluation, Final
 from spaces import PRESETS, Setting
@@ -103,7 +103,7 @@ def pixels_probe(dataset: Dataset, side: int) -> dict[str, object]:
     everything = np.concatenate([parts.train, parts.validation])
     classifier = head.refit(labelled(everything, size), classes, {}, fit.details, 0)
     test = labelled(parts.test, size)
-    correct = int((classifier.predict(test.features) == test.labels).sum())
+    correct = accuracy(classifier, test).correct
     return {"setting": {"side": size}, **_scores(fit.validation, Accuracy(correct, len(parts.test)))}
 
 

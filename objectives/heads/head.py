@@ -62,8 +62,11 @@ class Labelled:
 
 
 class Classifier(Protocol):
-    def predict(self, features: torch.Tensor) -> torch.Tensor:
-        """Labels, int64 (n,), of features, float32 (n, c, p, p), on the device that the head was trained on."""
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """float32 (n, classes), whose softmax is what it believes, of features, float32 (n, c, p, p).
+
+        On the device that the head was trained on. The label it predicts is that of the largest; of equals the first.
+        """
         ...
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -107,8 +110,13 @@ class Head(Protocol):
 
 
 def accuracy(classifier: Classifier, data: Labelled) -> Accuracy:
-    correct = sum(int((classifier.predict(data.take(rows)) == data.labels[rows]).sum()) for rows in data.slabs())
+    correct = sum(int((predicted(classifier, data.take(rows)) == data.labels[rows]).sum()) for rows in data.slabs())
     return Accuracy(correct, len(data))
+
+
+def predicted(classifier: Classifier, features: torch.Tensor) -> torch.Tensor:
+    """Labels, int64 (n,), of features, float32 (n, c, p, p)."""
+    return classifier.logits(features).argmax(dim=1)
 
 
 def check(classes: int, train: Labelled, validation: Labelled | None = None) -> None:

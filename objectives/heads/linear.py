@@ -26,8 +26,8 @@ class LinearClassifier:
     weight: torch.Tensor
     bias: torch.Tensor
 
-    def predict(self, features: torch.Tensor) -> torch.Tensor:
-        return torch.addmm(self.bias, self.standardise(features.flatten(1)), self.weight.T).argmax(dim=1)
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.addmm(self.bias, self.standardise(features.flatten(1)), self.weight.T)
 
     def state(self) -> dict[str, torch.Tensor]:
         tensors = {

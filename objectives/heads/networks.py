@@ -21,9 +21,9 @@ class NetworkClassifier:
     network: nn.Module
 
     @torch.no_grad()
-    def predict(self, features: torch.Tensor) -> torch.Tensor:
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.network(features)
-        return logits.argmax(dim=1)
+        return logits
 
     def state(self) -> dict[str, torch.Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}

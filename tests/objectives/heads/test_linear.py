@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn.functional import cross_entropy
 
 from objectives.heads import logistic
-from objectives.heads.head import Fit, Labelled
+from objectives.heads.head import Fit, Labelled, predicted
 from objectives.heads.linear import PATH, Linear
 from objectives.heads.logistic import LogisticRegression as Regression
 from objectives.heads.logistic import eigenbasis
@@ -129,7 +129,7 @@ def test_fit_and_refit_agree_with_scikit_learn_at_the_strength_they_chose(name: 
     theirs = optimum(problem, standardise(problem.features), fit.details["l2"])
     expected = theirs.logits(standardise(problem.unseen)).argmax(dim=0)
     for classifier in (fit.classifier, Linear().refit(train, problem.classes, {}, fit.details, 0)):
-        assert (classifier.predict(unseen) == expected).double().mean() >= 0.999
+        assert (predicted(classifier, unseen) == expected).double().mean() >= 0.999
 
 
 @pytest.mark.parametrize("name", ["digits", "separable"])  # of the second most strengths get every image right
