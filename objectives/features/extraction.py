@@ -29,8 +29,21 @@ from objectives.results import Extracted
 from spaces import Architecture, Setting
 
 SHARD_IMAGES = 256
+LARGEST_SHARD = 2048
 CPU_SHARD_GMACS = 2**13
-"""A shard is what a kill may cost: on a CPU some minutes of a large network."""
+SHARD_INPUT_BYTES = 2**28
+"""A shard is what a kill may cost, on a CPU some minutes of a large network, and its noise lies in memory at once."""
+
+
+def shard_images(images: int, architecture: Architecture, deepest: int, device: torch.device) -> int:
+    """Images of a shard, a power of two: 256; more where there are many, lest files be too; fewer of large ones.
+
+    deepest: the block at which its passes end.
+    """
+    most = min(max(SHARD_IMAGES, images // 32), LARGEST_SHARD, SHARD_INPUT_BYTES // (12 * architecture.image_side**2))
+    if device.type != "cuda":
+        most = min(most, int(CPU_SHARD_GMACS / architecture.block(deepest).cumulative_gmacs))
+    return 1 << max(most, 1).bit_length() - 1
 
 
 def source_of(backbone_digest: str, architecture: Architecture, seed: int) -> str:
@@ -94,13 +107,6 @@ class Extractor:
     def _inputs(self) -> Inputs:
         return Inputs(self.backbone, self.dataset, self.usage, self._batches)
 
-    @cached_property
-    def _shard_images(self) -> int:
-        if self.backbone.device.type == "cuda":
-            return SHARD_IMAGES
-        gmacs = self.backbone.architecture.block(max(self.grids)).cumulative_gmacs
-        return min(SHARD_IMAGES, 1 << max(int(CPU_SHARD_GMACS / gmacs), 1).bit_length() - 1)
-
     def passes(self, timestep: int | None, draws: int) -> list[Pass]:
         source = source_of(self.backbone.digest, self.backbone.architecture, self.seed)
         return [Pass(source, timestep, draw) for draw in range(draws)]
@@ -147,8 +153,9 @@ class Extractor:
             self._cache.at(key).refresh()
             lacking[key] = np.asarray(self._cache.missing(key, images, self.grids).any(axis=1))
         work = []
-        for start in range(0, len(indices), self._shard_images):
-            chunk = slice(start, start + self._shard_images)
+        size = shard_images(len(indices), self.backbone.architecture, max(self.grids), self.backbone.device)
+        for start in range(0, len(indices), size):
+            chunk = slice(start, start + size)
             work += [_Work(key, indices[chunk][lacking[key][chunk]]) for key in keys]
         return [each for each in work if len(each.indices)]
 

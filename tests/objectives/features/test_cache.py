@@ -14,9 +14,9 @@ import torch
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
 from objectives.features.cache import FeatureCache, Pass, column_for, image_bytes
-from objectives.features.extraction import SHARD_IMAGES, Clock, Extractor
+from objectives.features.extraction import SHARD_IMAGES, Clock, Extractor, shard_images
 from objectives.features.usage import CacheUsage
-from spaces import Setting
+from spaces import Architecture, Block, Setting
 
 GRIDS = {3: 4, 9: 2, 12: 4}
 EVERY = np.arange(600)
@@ -87,6 +87,26 @@ def test_the_coarsest_column_that_will_do() -> None:
 def test_bytes_of_an_image(tiny: TappedBackbone) -> None:
     blocks = tiny.architecture.blocks
     assert image_bytes(tiny.architecture, {3: 4, 9: 2}) == 2 * (16 * blocks[2].channels + 4 * blocks[8].channels)
+
+
+@pytest.mark.parametrize(
+    ("images", "side", "gmacs", "device", "expected"),
+    [
+        (100, 32, 0.3, "cpu", 256),
+        (6_000, 32, 0.3, "cpu", 256),
+        (50_000, 32, 0.3, "cpu", 1024),
+        (1_281_167, 32, 0.3, "cuda", 2048),
+        (1_281_167, 256, 320.0, "cuda", 256),
+        (1_281_167, 512, 320.0, "cuda", 64),
+        (6_000, 256, 320.0, "cpu", 16),
+        (6_000, 1024, 99_999.0, "cpu", 1),
+    ],
+)
+def test_a_shard_is_no_more_than_one_would_lose(
+    images: int, side: int, gmacs: float, device: str, expected: int
+) -> None:
+    architecture = Architecture("made-up", side, (Block(1, "b", "layer", 8, 4, gmacs, gmacs),))
+    assert shard_images(images, architecture, 1, torch.device(device)) == expected
 
 
 def test_no_pass_is_made_twice(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:
