@@ -39,7 +39,8 @@ def large_empty(shape: tuple[int, ...], folder: Path) -> torch.Tensor:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         handle, name = tempfile.mkstemp(dir=folder, prefix="scratch-")
         try:
-            os.posix_fallocate(handle, 0, size)  # room is refused now, not by a signal while the pages are written
+            if hasattr(os, "posix_fallocate"):  # macOS has none
+                os.posix_fallocate(handle, 0, size)  # room is refused now, not by a signal while pages are written
             return torch.from_file(name, shared=True, size=size // torch.float32.itemsize).reshape(shape)
         finally:
             os.close(handle)

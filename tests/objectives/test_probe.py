@@ -7,6 +7,7 @@ import torch
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
+from objectives.features import scratch
 from objectives.features.extraction import Extractor
 from objectives.features.usage import CacheUsage
 from objectives.heads.catalog import head_named
@@ -201,6 +202,24 @@ def test_with_shots_each_fold_trains_on_so_many_of_each_class(spec: ProbeSpec) -
     assert few.counts(splits) == {"train": 20, "validation": 500, "test": 100}
     assert replace(few, shots=None).counts(whole) == {"train": 500, "validation": 500, "test": 100}
     assert spec.counts(spec.splits(0)) == {"train": 400, "validation": 100, "test": 100}
+
+
+@pytest.mark.parametrize("flips", [False, True])
+@pytest.mark.parametrize("setting", [LINEAR, MLP], ids=["linear", "mlp"])
+def test_features_in_a_file_score_the_same(
+    spec: ProbeSpec, setting: Setting, flips: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    probe = replace(spec, flips=flips).build(1)
+    before = last(probe, setting).validation, _tested(probe, setting)
+    monkeypatch.setattr(scratch, "free_memory", lambda: 1000)
+    assert (last(probe, setting).validation, _tested(probe, setting)) == before
+    assert list((tmp_path / "scratch").iterdir()) == []  # where they lay
+
+
+def _tested(probe: Probe, setting: Setting) -> Accuracy:
+    *_, final = probe.finalise(setting, 1)
+    assert isinstance(final, Final)
+    return final.test
 
 
 def test_a_cache_file_damaged_between_trials_is_made_again(spec: ProbeSpec) -> None:
