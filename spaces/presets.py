@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Iterable
 
 from spaces.blocks import Architecture
-from spaces.dimensions import HEAD_OPTIONS
 from spaces.space import Space
 
 PAPER_TIMESTEPS = (10, 30, 50, 90, 150, 300, 500)
@@ -21,6 +20,8 @@ PAPER_IMAGE_SIDE = 256
 DEFAULT_TIMESTEP_COUNT = 8
 DEFAULT_LOG_SNR = (8.0, -2.0)
 DEFAULT_POOLS = (1, 2, 4)
+DEFAULT_HEADS = ("linear", "mlp")
+"""Of every preset; `--heads` brings others. Naming them keeps a space what it was when a head is added."""
 
 
 def paper(architecture: Architecture) -> Space:
@@ -59,7 +60,7 @@ def _space(
     chosen = tuple(blocks)
     possible = {pool for block in chosen for pool in architecture.block(block).pools}
     fitting = tuple(pool for pool in pools if pool in possible)
-    return Space(architecture, tuple(timesteps), chosen, fitting, tuple(HEAD_OPTIONS))
+    return Space(architecture, tuple(timesteps), chosen, fitting, DEFAULT_HEADS)
 
 
 def _by_relative_depth(architecture: Architecture, paper_block: int) -> int:

@@ -213,3 +213,25 @@ def test_layers_are_placed_by_their_share_of_the_depth() -> None:
 
 def test_a_schedule_that_ends_in_pure_noise_has_a_finite_log_snr() -> None:
     assert -20 < replace(SMALL, alphas_cumprod=(0.99, 0.5, 0.0)).log_snr(2) < -10
+
+
+@pytest.mark.parametrize(
+    ("preset", "architecture", "digest"),
+    [
+        ("default", SMALL, "055b858abeaf31fecfa640571705a63355d5653a17dc8badf8bf7b4d6cbd1832"),
+        ("default", ADM, "f1a19813e052db6adcb7ba9e98d3367ed28ee8e2d14a87b3ffc96ba7c231ba03"),
+        ("default", ENCODER, "9271429faac7d302aac80f9e287f74f97acb2342c3e9adc3555740af19459655"),
+        ("paper", SMALL, "d78999ceaccbe2510fe123322b49050f30ae54fb026be1d16615bee87841aac4"),
+        ("paper", ADM, "dbced109cc5ea2d39fc9dbb1aeafae402ed511d0b1bc1300e364fdd7c5de7f37"),
+        ("paper", ENCODER, "c745dbcf6f7b09392939cc46a55e44087c6e8ad837706d9344145eb0274ba57d"),
+    ],
+)
+def test_a_preset_is_the_space_that_studies_were_begun_in(preset: str, architecture: Architecture, digest: str) -> None:
+    assert PRESETS[preset](architecture).narrow(heads=["linear", "mlp"]).digest() == digest
+
+
+def test_other_heads_than_the_default_ones_come_by_name() -> None:
+    space = PRESETS["default"](SMALL)
+    assert space.heads == ("linear", "mlp")
+    for head in HEAD_OPTIONS:
+        assert {setting.head for setting in space.narrow(heads=[head]).settings()} == {head}
