@@ -23,4 +23,5 @@ HEAD_OPTIONS: dict[str, tuple[Choice, ...]] = {
         Choice("learning_rate", (3e-4, 1e-3, 3e-3), head="mlp"),
         Choice("weight_decay", (1e-3, 1e-1), head="mlp"),
     ),
+    "ridge": (),
 }

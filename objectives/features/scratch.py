@@ -25,14 +25,15 @@ def free_memory() -> int:
     return max(free, 0)
 
 
-def large_empty(shape: tuple[int, ...], folder: Path) -> torch.Tensor:
-    """An uninitialised float32 tensor; where it is large, mapped from an unnamed file in `folder`.
+def large_empty(shape: tuple[int, ...], folder: Path, kind: torch.dtype = torch.float32) -> torch.Tensor:
+    """An uninitialised tensor; where it is large, mapped from an unnamed file in `folder`.
 
     Raises CacheError where that file cannot be made or the disk has no room for it.
     """
-    size = torch.float32.itemsize * torch.Size(shape).numel()
+    count = torch.Size(shape).numel()
+    size = kind.itemsize * count
     if size <= SHARE * free_memory():
-        return torch.empty(shape)
+        return torch.empty(shape, dtype=kind)
     with explaining_full_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if size > shutil.disk_usage(folder).free:  # to find out by trying would fill the disk for everybody meanwhile
@@ -41,7 +42,7 @@ def large_empty(shape: tuple[int, ...], folder: Path) -> torch.Tensor:
         try:
             if hasattr(os, "posix_fallocate"):  # macOS has none
                 os.posix_fallocate(handle, 0, size)  # room is refused now, not by a signal while pages are written
-            return torch.from_file(name, shared=True, size=size // torch.float32.itemsize).reshape(shape)
+            return torch.from_file(name, shared=True, size=count, dtype=kind).reshape(shape)
         finally:
             os.close(handle)
             Path(name).unlink()

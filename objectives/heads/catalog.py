@@ -3,9 +3,10 @@
 from objectives.heads.head import Head
 from objectives.heads.linear import Linear
 from objectives.heads.networks import Mlp
+from objectives.heads.ridge import Ridge
 from spaces.errors import UnknownNameError
 
-HEADS: dict[str, Head] = {"linear": Linear(), "mlp": Mlp()}
+HEADS: dict[str, Head] = {"linear": Linear(), "mlp": Mlp(), "ridge": Ridge()}
 
 
 def head_named(name: str) -> Head:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 
+from objectives.heads.eigenbasis import Basis, eigenbasis
 from objectives.heads.head import Classifier, Fit, Labelled, accuracy, check
-from objectives.heads.logistic import Basis, LogisticRegression, Solution, eigenbasis
+from objectives.heads.logistic import LogisticRegression, Solution
 from objectives.heads.standardising import Standardised, Standardiser
 from objectives.results import Epoch
 from spaces.dimensions import Value

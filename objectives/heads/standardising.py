@@ -18,7 +18,9 @@ class Standardiser:
 
     @classmethod
     def of(cls, train: Labelled) -> "Standardiser":
-        """Of the training images' features. Slabs are joined as Chan, Golub and LeVeque 1983 do, in float64."""
+        """Of the training images' features. Slabs are joined as Chan, Golub and LeVeque 1983 do, in float64.
+
+        It has the features' type, and so has all that is computed from what it standardises."""
         count, (_, features) = 0, train.shape
         mean, squares = torch.zeros(2, features, dtype=torch.float64, device=train.labels.device)
         for rows in train.slabs():
@@ -29,7 +31,8 @@ class Standardiser:
             count += more
         scale = (squares / count).sqrt()
         constant = scale <= 1e-6 * mean.abs()  # what rounding leaves of a constant
-        return cls(mean.float(), scale.masked_fill(constant, 1).float())
+        kind = train.features.dtype
+        return cls(mean.to(kind), scale.masked_fill(constant, 1).to(kind))
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
         return (features - self.mean).div_(self.scale)
@@ -59,9 +62,11 @@ class Standardised:
         return self.by.only(columns)(self.data.strip(columns))
 
     def empty(self, columns: int) -> torch.Tensor:
-        """Uninitialised float32 (n, columns) beside the features; in a file where it is large."""
-        shape, device = (self.shape[0], columns), self.by.mean.device
-        return large_empty(shape, self.data.scratch) if device.type == "cpu" else torch.empty(shape, device=device)
+        """Uninitialised (n, columns) beside the features, of their type; in a file where it is large."""
+        shape, device, kind = (self.shape[0], columns), self.by.mean.device, self.by.mean.dtype
+        if device.type == "cpu":
+            return large_empty(shape, self.data.scratch, kind)
+        return torch.empty(shape, device=device, dtype=kind)
 
 
 def strips(*sides: Standardised) -> Iterator[slice]:

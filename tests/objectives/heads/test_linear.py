@@ -9,10 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn.functional import cross_entropy
 
 from objectives.heads import logistic
+from objectives.heads.eigenbasis import eigenbasis
 from objectives.heads.head import Fit, Labelled, predicted
 from objectives.heads.linear import PATH, Linear
 from objectives.heads.logistic import LogisticRegression as Regression
-from objectives.heads.logistic import eigenbasis
 from objectives.heads.standardising import Standardised, Standardiser
 
 UNSEEN = 4000
