@@ -24,4 +24,6 @@ HEAD_OPTIONS: dict[str, tuple[Choice, ...]] = {
         Choice("weight_decay", (1e-3, 1e-1), head="mlp"),
     ),
     "ridge": (),
+    "knn": (Choice("neighbours", (1, 5, 20), head="knn"),),
+    "prototype": (),
 }

@@ -1,12 +1,20 @@
 """The heads that can be trained on frozen features; their options are `spaces.HEAD_OPTIONS`."""
 
 from objectives.heads.head import Head
+from objectives.heads.knn import Knn
 from objectives.heads.linear import Linear
 from objectives.heads.networks import Mlp
+from objectives.heads.prototype import Prototype
 from objectives.heads.ridge import Ridge
 from spaces.errors import UnknownNameError
 
-HEADS: dict[str, Head] = {"linear": Linear(), "mlp": Mlp(), "ridge": Ridge()}
+HEADS: dict[str, Head] = {
+    "linear": Linear(),
+    "mlp": Mlp(),
+    "ridge": Ridge(),
+    "knn": Knn(),
+    "prototype": Prototype(),
+}
 
 
 def head_named(name: str) -> Head:

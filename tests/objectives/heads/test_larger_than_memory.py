@@ -54,7 +54,7 @@ def test_a_head_learns_the_same_from_features_that_memory_does_not_hold(name: st
         lines.append(done.stdout.split())
     assert lines[0] == [lines[1][0], "memory"]
     assert lines[1][1] == "file"
-    assert int(lines[0][0]) > 0.4 * count / 5
+    assert int(lines[0][0]) > 0.35 * count / 5
     assert list((folder / "scratch").iterdir()) == []
 
 

@@ -19,7 +19,7 @@ from tests.objectives.features.test_shards import keys
 
 KEY = Pass("0" * 64, None, 0)
 CLASSES = 4
-OPTIONS: dict[str, Value] = {"width": 16, "learning_rate": 1e-3, "weight_decay": 0.0}
+OPTIONS: dict[str, Value] = {"width": 16, "learning_rate": 1e-3, "weight_decay": 0.0, "neighbours": 5}
 
 
 def main(folder: Path, name: str, count: int, room: int) -> None:
