@@ -5,6 +5,7 @@ from spaces.dimensions import HEAD_OPTIONS, Choice
 from spaces.errors import (
     BackboneError,
     CacheError,
+    ClassifierError,
     DatasetError,
     InvalidSpaceError,
     SearchError,
@@ -23,6 +24,7 @@ __all__ = [
     "Block",
     "CacheError",
     "Choice",
+    "ClassifierError",
     "DatasetError",
     "InvalidSpaceError",
     "SearchError",

@@ -6,6 +6,7 @@ SearchError                the base; exit code 1
     InvalidSpaceError           a space or setting that cannot exist
   DatasetError             images or labels that cannot be read or split
   BackboneError            a network that cannot be loaded, or whose weights are damaged
+  ClassifierError          a saved classifier that cannot be written, read or rebuilt
   CacheError               the feature cache cannot be written
   StorageError             the study database cannot be reached or understood
 """
@@ -42,6 +43,10 @@ class DatasetError(SearchError):
 
 
 class BackboneError(SearchError):
+    pass
+
+
+class ClassifierError(SearchError):
     pass
 
 

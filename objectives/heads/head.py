@@ -84,8 +84,8 @@ class Fit:
 
 
 class Head(Protocol):
-    """Both methods raise BackboneError for features that are not finite, DatasetError where the training labels are all
-    one class, and ValueError for tensors of the wrong shape or type, labels outside [0, classes) and missing options.
+    """`fit` and `refit` raise BackboneError for features that are not finite, DatasetError where the training labels are
+    all one class, and ValueError for tensors of the wrong shape or type, labels outside [0, classes) and missing options.
     Neither reads nor moves torch's global random state; on a CPU the same arguments make the same classifier.
     """
 
@@ -106,6 +106,19 @@ class Head(Protocol):
         seed: int,
     ) -> Classifier:
         """Train again, on more images, with what `fit` chose: `details` of its Fit."""
+        ...
+
+    def restore(
+        self,
+        state: Mapping[str, torch.Tensor],
+        shape: tuple[int, int, int],
+        classes: int,
+        options: Mapping[str, Value],
+    ) -> Classifier:
+        """The classifier that had this `state()`, on the CPU, of features (n, *shape), trained with these options.
+
+        Raises KeyError, ValueError or RuntimeError where they do not fit together.
+        """
         ...
 
 

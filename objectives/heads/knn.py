@@ -98,6 +98,17 @@ class Knn:
         check(classes, train)
         return KnnClassifier(Standardiser.of(train), train, classes, _neighbours(options), details["doubt"])
 
+    def restore(
+        self,
+        state: Mapping[str, torch.Tensor],
+        shape: tuple[int, int, int],
+        classes: int,
+        options: Mapping[str, Value],
+    ) -> Classifier:
+        train = Labelled(state["features"], state["labels"])
+        standardise = Standardiser(state["mean"], state["scale"])
+        return KnnClassifier(standardise, train, classes, _neighbours(options), float(state["doubt"]))
+
 
 def doubted(shares: torch.Tensor, doubt: float) -> torch.Tensor:
     """Shares (n, classes) of which `doubt` is spread evenly; the largest stays the largest."""

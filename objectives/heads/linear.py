@@ -39,6 +39,11 @@ class LinearClassifier:
         }
         return {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
 
+    @classmethod
+    def of(cls, state: Mapping[str, torch.Tensor]) -> "LinearClassifier":
+        """The one that had this state."""
+        return cls(Standardiser(state["mean"], state["scale"]), state["weight"], state["bias"])
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -80,6 +85,15 @@ class Linear:
         standardise, basis = _prepared(train)
         solution = LogisticRegression(basis, train.labels, classes).solve(details["l2"])
         return _classifier(standardise, basis, solution)
+
+    def restore(
+        self,
+        state: Mapping[str, torch.Tensor],
+        shape: tuple[int, int, int],
+        classes: int,
+        options: Mapping[str, Value],
+    ) -> Classifier:
+        return LinearClassifier.of(state)
 
 
 def _prepared(train: Labelled) -> tuple[Standardiser, Basis]:

@@ -86,6 +86,18 @@ class Mlp:
                 break
         return _kept(network)
 
+    def restore(
+        self,
+        state: Mapping[str, torch.Tensor],
+        shape: tuple[int, int, int],
+        classes: int,
+        options: Mapping[str, Value],
+    ) -> Classifier:
+        blank = Labelled(torch.zeros(1, *shape), torch.zeros(1, dtype=torch.int64))
+        network = self._network(blank, classes, options, seed=0)  # whose every number is then replaced
+        network.load_state_dict(dict(state))
+        return _kept(network)
+
     def _network(self, train: Labelled, classes: int, options: Mapping[str, Value], seed: int) -> nn.Module:
         inputs, width = train.shape[1], int(_number(options, "width", least=1))
         with seeded(seed, 0, torch.device("cpu")):  # one initialisation, whatever the device

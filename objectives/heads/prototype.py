@@ -74,6 +74,16 @@ class Prototype:
         check(classes, train)
         return _classifier(train, classes, details["factor"])
 
+    def restore(
+        self,
+        state: Mapping[str, torch.Tensor],
+        shape: tuple[int, int, int],
+        classes: int,
+        options: Mapping[str, Value],
+    ) -> Classifier:
+        learned = {name: state[name] for name in ("prototypes", "offset", "commonness", "factor")}
+        return PrototypeClassifier(Standardiser(state["mean"], state["scale"]), **learned)
+
 
 def _classifier(train: Labelled, classes: int, factor: float) -> PrototypeClassifier:
     standardise = Standardiser.of(train)

@@ -132,6 +132,15 @@ class Ridge:
         standardise, basis, _ = _prepared(train)
         return _classifier(standardise, basis, LeastSquares(basis, train.labels, classes), details)
 
+    def restore(
+        self,
+        state: Mapping[str, torch.Tensor],
+        shape: tuple[int, int, int],
+        classes: int,
+        options: Mapping[str, Value],
+    ) -> Classifier:
+        return LinearClassifier.of(state)
+
 
 def _prepared(train: Labelled) -> tuple[Standardiser, Basis, list[float]]:
     standardise = Standardiser.of(train)
