@@ -84,9 +84,9 @@ class Fit:
 
 
 class Head(Protocol):
-    """`fit` and `refit` raise BackboneError for features that are not finite, DatasetError where the training labels are
-    all one class, and ValueError for tensors of the wrong shape or type, labels outside [0, classes) and missing options.
-    Neither reads nor moves torch's global random state; on a CPU the same arguments make the same classifier.
+    """`fit` and `refit` raise BackboneError for features that are not finite, DatasetError where the training labels
+    are all one class, and ValueError for tensors of the wrong shape or type, labels outside [0, classes) and missing
+    options. Neither reads nor moves torch's global random state; on a CPU the same arguments make the same classifier.
     """
 
     def fit(

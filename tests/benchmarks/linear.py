@@ -10,6 +10,9 @@ the best further. The peer is given standardised features, whose seconds count f
 lbfgs in float32 to `--tolerance`, which its default of 1e-4 stops far short of: `warm` from the last strength's
 solution, strong to weak, `cold` each from zero. With `--peer-strengths` it fits so many, evenly spread over the path,
 and its seconds are scaled by their share. Losses are compared in float64, at the same strengths on the same features.
+Ours runs before each fit of the peer, so that both meet the same neighbours on the machine, and its median counts.
+Beside seconds of wall time those of the processor are given, which other processes disturb less; with one thread the
+least: more threads that share their cores with others spin while they wait, which would flatter us.
 The BLAS of numpy is named, since an environment may have set one that is slow here.
 """
 
@@ -17,8 +20,9 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +33,9 @@ from sklearn.linear_model import LogisticRegression as Peer
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 from torch.nn.functional import cross_entropy
 
-from objectives.heads.eigenbasis import eigenbasis
+from objectives.heads.eigenbasis import Basis, eigenbasis
 from objectives.heads.head import Labelled
-from objectives.heads.logistic import LogisticRegression
+from objectives.heads.logistic import LogisticRegression, Solution
 from objectives.heads.standardising import Standardised, Standardiser
 
 
@@ -43,13 +47,28 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Seconds:
+    """wall: of the clock. cpu: of all of this process's threads together."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def now(cls) -> "Seconds":
+        return cls(time.perf_counter(), time.process_time())
+
+    def since(self, then: "Seconds") -> "Seconds":
+        return Seconds(self.wall - then.wall, self.cpu - then.cpu)
+
+
+@dataclass(frozen=True)
 class Linearly:
     """What a fit at one strength found. weight: (classes, d) of standardised features. bias: (classes,)."""
 
     l2: float
     weight: torch.Tensor
     bias: torch.Tensor
-    seconds: float = 0.0
+    seconds: "Seconds | None" = None
     iterations: int = 0
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
@@ -78,9 +97,9 @@ def problem(arguments: argparse.Namespace) -> Problem:
     return Problem(Labelled(features[:n], labels[:n]), Labelled(features[n:], labels[n:]), arguments.classes)
 
 
-def ours(given: Problem, factors: Sequence[float]) -> tuple[float, list[Linearly], Standardiser]:
-    """Seconds of all that `Linear.fit` does, the solutions as they are delivered, and the features' standardiser."""
-    started = time.perf_counter()
+def ours(given: Problem, factors: Sequence[float]) -> tuple[Seconds, LogisticRegression, list[Solution], Basis]:
+    """All that `Linear.fit` does, and what it found: the path as it is compared."""
+    started = Seconds.now()
     standardise = Standardiser.of(given.train)
     basis = eigenbasis(Standardised(given.train, standardise))
     validated = basis.project(Standardised(given.validation, standardise))
@@ -92,25 +111,20 @@ def ours(given: Problem, factors: Sequence[float]) -> tuple[float, list[Linearly
         logits = torch.addmm(solution.bias, validated, solution.weights.T)
         right.append(int((logits.argmax(dim=1) == given.validation.labels).sum()))
     basis.lift(regression.refine(path[int(np.argmax(right))]).weights)
-    seconds = time.perf_counter() - started
-    delivered = [regression.refine(solution) for solution in path]  # not timed: the head does so for the best alone
-    return seconds, [Linearly(s.l2, basis.lift(s.weights), s.bias) for s in delivered], standardise
+    return Seconds.now().since(started), regression, path, basis
 
 
 def peer(
     features: np.ndarray, labels: np.ndarray, strengths: Sequence[float], tolerance: float, warm: bool
-) -> list[Linearly]:
+) -> Iterator[Linearly]:
     solver = Peer(tol=tolerance, max_iter=100_000, warm_start=warm)
-    found = []
     for l2 in strengths:
         solver.set_params(C=1 / (len(features) * l2))
-        started = time.perf_counter()
+        started = Seconds.now()
         solver.fit(features, labels)
-        seconds = time.perf_counter() - started
+        seconds = Seconds.now().since(started)
         weight, bias = (torch.from_numpy(np.array(part)) for part in (solver.coef_, solver.intercept_))
-        found.append(Linearly(l2, weight, bias, seconds, int(solver.n_iter_[0])))
-        print(f"    peer, {'warm' if warm else 'cold'}, l2 {l2:.2e}: {seconds:.1f} s", flush=True)
-    return found
+        yield Linearly(l2, weight, bias, seconds, int(solver.n_iter_[0]))
 
 
 def compared(given: Problem, standardise: Standardiser, us: Sequence[Linearly], them: Sequence[Linearly]) -> list[Any]:
@@ -132,8 +146,55 @@ def compared(given: Problem, standardise: Standardiser, us: Sequence[Linearly], 
     return rows
 
 
-def fastest(repeats: int, work: Callable[[], tuple[float, list[Linearly], Standardiser]]) -> Any:
-    return min((work() for _ in range(repeats)), key=lambda result: result[0])
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    given = problem(arguments)
+    factors = [10 ** (-2.5 - 4 * place / (arguments.strengths - 1)) for place in range(arguments.strengths)]
+    _, regression, path, basis = ours(given, factors)  # warms up
+    delivered = [regression.refine(solution) for solution in path]  # the head does so for the best alone
+    us = [Linearly(s.l2, basis.lift(s.weights), s.bias) for s in delivered]
+    started = Seconds.now()
+    standardise = Standardiser.of(given.train)
+    features = standardise(given.train.features.flatten(1)).numpy()
+    preparing = Seconds.now().since(started)
+    count = arguments.peer_strengths or arguments.strengths
+    chosen = [us[int((part + 0.5) * arguments.strengths / count)].l2 for part in range(count)]
+    result: dict[str, Any] = {
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
+        "blas": [library for library in threadpool_info() if library["user_api"] == "blas"],
+        "arguments": {name: value for name, value in vars(arguments).items() if name != "out"},
+    }
+    for name in ("warm",) if arguments.warm_only else ("warm", "cold"):
+        mine, them = [], []
+        fits = peer(features, given.train.labels.numpy(), chosen, arguments.tolerance, name == "warm")
+        for _ in chosen:
+            mine.append(ours(given, factors)[0])
+            them.append(next(fits))
+            print(f"  ours {mine[-1].wall:.2f} s, peer {them[-1].seconds}", flush=True)
+        row: dict[str, Any] = {"rows": compared(given, standardise, us, them)}
+        for kind in ("wall", "cpu"):
+            fitting = sum(getattr(fit.seconds, kind) for fit in them) * arguments.strengths / count
+            row[kind] = statistics.median(getattr(seconds, kind) for seconds in mine)
+            row[f"peer_{kind}"] = getattr(preparing, kind) + fitting
+        result[name] = row
+    return result
+
+
+def show(result: dict[str, Any]) -> None:
+    words = result["arguments"]
+    print(f"{words['images']:,} x {words['features']:,} x {words['classes']}, {words['strengths']} strengths, "
+          f"{words['threads']} threads, {result['machine']}")  # fmt: skip
+    for library in result["blas"]:
+        print(f"BLAS: {library['internal_api']} {library.get('architecture')}, {library['num_threads']} threads")
+    for name in ("warm", "cold"):
+        if name in result:
+            for kind in ("wall", "cpu"):
+                us, them = result[name][kind], result[name][f"peer_{kind}"]
+                print(f"{name}, {kind} seconds for the path: ours {us:.2f}, peer {them:.1f}, {them / us:.1f} times")
+            print("        l2   peer s   its      loss  over peer  validation    peer    agree")
+            for row in result[name]["rows"]:
+                print(f"{row['l2']:10.2e}{row['peer_seconds'].wall:9.1f}{row['peer_iterations']:6d}{row['loss']:10.5f}"
+                      f"{row['loss_over_peer']:11.1e}{100 * row['validation']:11.1f}%"
+                      f"{100 * row['peer_validation']:7.1f}%{100 * row['agreement']:8.2f}%")  # fmt: skip
 
 
 def main() -> None:
@@ -142,49 +203,20 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=4096)
     parser.add_argument("--classes", type=int, default=50)
     parser.add_argument("--validation", type=int, default=1000, help="images")
-    parser.add_argument("--distance", type=float, default=0.15, help="between the classes' centres, of their spread")
+    parser.add_argument("--distance", type=float, default=0.22, help="between the classes' centres, of their spread")
     parser.add_argument("--strengths", type=int, default=10)
     parser.add_argument("--peer-strengths", type=int, help="[default: all]")
     parser.add_argument("--tolerance", type=float, default=1e-6, help="the peer's")
     parser.add_argument("--warm-only", action="store_true", help="leave the peer's cold starts out")
-    parser.add_argument("--repeats", type=int, default=3, help="of ours, which is short; the peer runs once")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    given = problem(arguments)
-    factors = [10 ** (-2.5 - 4 * place / (arguments.strengths - 1)) for place in range(arguments.strengths)]
-    seconds, us, standardise = fastest(arguments.repeats, lambda: ours(given, factors))
-    print(f"{arguments.images:,} x {arguments.features:,} x {arguments.classes}, {arguments.strengths} strengths, "
-          f"{arguments.threads} threads; ours {seconds:.2f} s", flush=True)  # fmt: skip
-    started = time.perf_counter()
-    features = Standardiser.of(given.train)(given.train.features.flatten(1)).numpy()
-    preparing = time.perf_counter() - started
-    count = arguments.peer_strengths or arguments.strengths
-    chosen = [us[int((part + 0.5) * arguments.strengths / count)].l2 for part in range(count)]
-    blas = [library for library in threadpool_info() if library["user_api"] == "blas"]
-    result: dict[str, Any] = {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs",
-        "blas": blas,
-        "arguments": {name: value for name, value in vars(arguments).items() if name != "out"},
-        "seconds": seconds,
-    }
     with threadpool_limits(arguments.threads):
-        for name in ("warm",) if arguments.warm_only else ("warm", "cold"):
-            them = peer(features, given.train.labels.numpy(), chosen, arguments.tolerance, name == "warm")
-            theirs = preparing + sum(fit.seconds for fit in them) * arguments.strengths / count
-            rows = compared(given, standardise, us, them)
-            result[name] = {"seconds": theirs, "ratio": theirs / seconds, "rows": rows}
-            print(f"  {name}: {theirs:.1f} s for the path, {theirs / seconds:.1f} times ours")
-            print("        l2   peer s   its      loss  over peer  validation    peer    agree")
-            for row in rows:
-                print(f"{row['l2']:10.2e}{row['peer_seconds']:9.1f}{row['peer_iterations']:6d}{row['loss']:10.5f}"
-                      f"{row['loss_over_peer']:11.1e}{100 * row['validation']:11.1f}%"
-                      f"{100 * row['peer_validation']:7.1f}%{100 * row['agreement']:8.2f}%", flush=True)  # fmt: skip
-    for library in blas:
-        print(f"BLAS: {library['internal_api']} {library.get('architecture')} {library['num_threads']} threads")
+        result = measure(arguments)
+    show(result)
     if arguments.out:
-        arguments.out.write_text(json.dumps(result, indent=1))
+        arguments.out.write_text(json.dumps(result, indent=1, default=vars))
 
 
 if __name__ == "__main__":

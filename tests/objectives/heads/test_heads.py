@@ -97,13 +97,37 @@ class TestHead:
         for key, tensor in first.classifier.state().items():
             assert torch.equal(tensor, again.classifier.state()[key]), key
 
-    def test_renaming_the_classes_changes_nothing_else(self, name: str) -> None:
+    def test_renaming_the_classes_renames_the_predictions_and_changes_nothing_else(self, name: str) -> None:
         train, validation = blobs(4, 150, 0.3, seed=1), blobs(4, 80, 0.3, seed=2)
         renamed = torch.tensor([2, 0, 3, 1])
         _, fit = fitted(name, train, validation, 4)
         train, validation = (Labelled(data.features, renamed[data.labels]) for data in (train, validation))
-        _, other = fitted(name, train, validation, 4)
+        epochs, other = fitted(name, train, validation, 4)
         assert abs(fit.validation.correct - other.validation.correct) <= 1
+        logits = [found.classifier.logits(validation.features) for found in (fit, other)]
+        assert (renamed[logits[0].argmax(dim=1)] == logits[1].argmax(dim=1)).float().mean() >= 0.98
+        if not epochs:  # a network's classes begin at different random weights
+            torch.testing.assert_close(logits[1][:, renamed], logits[0], rtol=1e-3, atol=1e-2)
+
+    def test_its_logits_are_finite_beliefs_of_which_the_largest_is_the_label(self, name: str) -> None:
+        train, validation = blobs(4, 130, 1.5, seed=1), blobs(4, 400, 1.5, seed=2)
+        _, fit = fitted(name, train, validation, 4)
+        logits = fit.classifier.logits(validation.features)
+        assert logits.shape == (400, 4)
+        assert logits.dtype == torch.float32
+        assert bool(logits.isfinite().all())
+        assert torch.equal(logits.argmax(dim=1), predicted(fit.classifier, validation.features))
+        guessing = torch.tensor(4.0).log()
+        assert torch.nn.functional.cross_entropy(logits, validation.labels) < guessing
+
+    def test_an_image_is_judged_alike_alone_and_among_others(self, name: str) -> None:
+        train, validation = blobs(4, 130, 1.0, seed=1), blobs(4, 40, 1.0, seed=2)
+        _, fit = fitted(name, train, validation, 4)
+        features = validation.features.clone()
+        together = fit.classifier.logits(features)
+        alone = torch.cat([fit.classifier.logits(image[None]) for image in features])
+        torch.testing.assert_close(alone, together, rtol=1e-3, atol=1e-3)
+        assert torch.equal(features, validation.features)  # and reading them changes nothing
 
     def test_refit_on_the_same_images_reaches_the_same(self, name: str) -> None:
         train, validation = digits()

@@ -55,6 +55,13 @@ def duplicated() -> Problem:
     return Problem(once.features.repeat(1, 4), once.labels, once.unseen.repeat(1, 4))
 
 
+def badly_scaled() -> Problem:
+    """Units from 1e-4 to 1e4, far from zero, as blocks of a network are scaled differently."""
+    once = drawn(300, 40, 6, 0.4)
+    units = 10 ** torch.linspace(-4, 4, 40)
+    return Problem((once.features + 20) * units, once.labels, (once.unseen + 20) * units)
+
+
 def digit_pixels() -> Problem:
     pixels, labels = load_digits(return_X_y=True)
     features, targets = torch.from_numpy(pixels).float(), torch.from_numpy(labels).long()
@@ -69,6 +76,7 @@ PROBLEMS = {
     "correlated": drawn(400, 120, 12, 0.5, rank=60),
     "imbalanced": imbalanced(),
     "duplicated columns": duplicated(),
+    "badly scaled": badly_scaled(),
     "digits": digit_pixels(),
 }
 
@@ -126,10 +134,15 @@ def test_fit_and_refit_agree_with_scikit_learn_at_the_strength_they_chose(name: 
     assert isinstance(fit, Fit)
     assert fit.details["converged"] == 1
     standardise = Standardiser.of(train)
-    theirs = optimum(problem, standardise(problem.features), fit.details["l2"])
+    features = standardise(problem.features)
+    theirs = optimum(problem, features, fit.details["l2"])
+    least = theirs.loss(features, problem.labels, fit.details["l2"])
     expected = theirs.logits(standardise(problem.unseen)).argmax(dim=0)
     for classifier in (fit.classifier, Linear().refit(train, problem.classes, {}, fit.details, 0)):
         assert (predicted(classifier, unseen) == expected).double().mean() >= 0.999
+        state = classifier.state()
+        ours = Linearly(state["weight"].double(), state["bias"].double()[:, None])
+        assert ours.loss(features, problem.labels, fit.details["l2"]) == pytest.approx(least, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["digits", "separable"])  # of the second most strengths get every image right
