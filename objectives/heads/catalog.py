@@ -3,14 +3,15 @@
 from objectives.heads.head import Head
 from objectives.heads.knn import Knn
 from objectives.heads.linear import Linear
-from objectives.heads.networks import Mlp
+from objectives.heads.mlp import mlp
+from objectives.heads.networks import NetworkHead
 from objectives.heads.prototype import Prototype
 from objectives.heads.ridge import Ridge
 from spaces.errors import UnknownNameError
 
 HEADS: dict[str, Head] = {
     "linear": Linear(),
-    "mlp": Mlp(),
+    "mlp": NetworkHead(mlp),
     "ridge": Ridge(),
     "knn": Knn(),
     "prototype": Prototype(),

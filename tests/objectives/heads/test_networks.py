@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from objectives.heads.head import Fit, Labelled
-from objectives.heads.networks import Mlp
+from objectives.heads.mlp import mlp
+from objectives.heads.networks import NetworkHead
 from objectives.results import Epoch
 from spaces.dimensions import Value
 
+MLP = NetworkHead(mlp)
 OPTIONS: dict[str, Value] = {"width": 16, "learning_rate": 1e-2, "weight_decay": 0.0}
 
 
@@ -17,7 +19,7 @@ def noise(count: int, seed: int) -> Labelled:
 
 
 def test_an_epoch_is_reported_after_each_and_the_last_of_the_best_is_kept() -> None:
-    *reports, fit = Mlp().fit(noise(60, 1), noise(40, 2), 2, OPTIONS, 0)
+    *reports, fit = MLP.fit(noise(60, 1), noise(40, 2), 2, OPTIONS, 0)
     epochs = [report for report in reports if isinstance(report, Epoch)]
     assert isinstance(fit, Fit)
     assert [epoch.number for epoch in epochs] == list(range(1, 31))
@@ -30,7 +32,7 @@ def test_an_epoch_is_reported_after_each_and_the_last_of_the_best_is_kept() -> N
 def test_seeds_differ() -> None:
     states = []
     for seed in (0, 1):
-        *_, fit = Mlp().fit(noise(60, 1), noise(40, 2), 2, OPTIONS, seed)
+        *_, fit = MLP.fit(noise(60, 1), noise(40, 2), 2, OPTIONS, seed)
         assert isinstance(fit, Fit)
         states.append(fit.classifier.state())
     assert any(not torch.equal(states[0][key], states[1][key]) for key in states[0])
@@ -47,12 +49,12 @@ def test_seeds_differ() -> None:
 )
 def test_options_that_are_no_use_are_refused(changed: dict[str, Value], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        next(Mlp().fit(noise(60, 1), noise(40, 2), 2, OPTIONS | changed, 0))
+        next(MLP.fit(noise(60, 1), noise(40, 2), 2, OPTIONS | changed, 0))
     with pytest.raises(ValueError, match="needs option"):
-        next(Mlp().fit(noise(60, 1), noise(40, 2), 2, {}, 0))
+        next(MLP.fit(noise(60, 1), noise(40, 2), 2, {}, 0))
 
 
 @pytest.mark.parametrize("epochs", [0, 31])
 def test_refit_for_epochs_beyond_the_schedule_is_refused(epochs: int) -> None:
     with pytest.raises(ValueError, match=f"must lie in 1–30, not {epochs}"):
-        Mlp().refit(noise(60, 1), 2, OPTIONS, {"epochs": epochs}, 0)
+        MLP.refit(noise(60, 1), 2, OPTIONS, {"epochs": epochs}, 0)
