@@ -26,4 +26,16 @@ HEAD_OPTIONS: dict[str, tuple[Choice, ...]] = {
     "ridge": (),
     "knn": (Choice("neighbours", (1, 5, 20), head="knn"),),
     "prototype": (),
+    "cnn": (
+        Choice("width", (64, 128), head="cnn"),
+        Choice("depth", (1, 2), head="cnn"),
+        Choice("learning_rate", (1e-3, 3e-3, 1e-2), head="cnn"),
+        Choice("weight_decay", (1e-3, 1e-1), head="cnn"),
+    ),
+    "attention": (
+        Choice("width", (128, 256), head="attention"),
+        Choice("depth", (1, 2), head="attention"),
+        Choice("learning_rate", (3e-4, 1e-3, 3e-3), head="attention"),
+        Choice("weight_decay", (1e-3, 1e-1), head="attention"),
+    ),
 }

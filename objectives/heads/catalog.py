@@ -1,5 +1,7 @@
 """The heads that can be trained on frozen features; their options are `spaces.HEAD_OPTIONS`."""
 
+from objectives.heads.attention import attention
+from objectives.heads.cnn import cnn
 from objectives.heads.head import Head
 from objectives.heads.knn import Knn
 from objectives.heads.linear import Linear
@@ -15,6 +17,8 @@ HEADS: dict[str, Head] = {
     "ridge": Ridge(),
     "knn": Knn(),
     "prototype": Prototype(),
+    "cnn": NetworkHead(cnn),
+    "attention": NetworkHead(attention),
 }
 
 

@@ -163,6 +163,19 @@ def test_why_not_tells_each_reason() -> None:
         assert changed not in space
 
 
+@pytest.mark.parametrize("head", ["cnn", "attention"])
+def test_depth_belongs_to_the_heads_that_have_one(head: str) -> None:
+    space = PRESETS["default"](SMALL).narrow(heads=["mlp", head])
+    inside = next(setting for setting in space.settings() if setting.head == head)
+    assert space.why_not(inside) is None
+    options = dict(inside.options)
+    deeper = replace(inside, options=tuple((options | {"depth": 9}).items()))
+    assert space.why_not(deeper) == "depth 9 is not in the space; valid: 1, 2"
+    other = next(setting for setting in space.settings() if setting.head == "mlp")
+    assert "takes the options" in (space.why_not(replace(other, options=inside.options)) or "")
+    assert "takes the options" in (space.why_not(replace(inside, options=other.options)) or "")
+
+
 def test_timesteps_go_to_sigma_and_back() -> None:
     assert [SMALL.timestep_at(SMALL.sigma(t)) for t in range(0, 1000, 7)] == list(range(0, 1000, 7))
     assert SMALL.timestep_at(1e-9) == 0

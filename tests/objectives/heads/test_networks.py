@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, Labelled
 from objectives.heads.mlp import mlp
 from objectives.heads.networks import NetworkHead
@@ -10,7 +11,7 @@ from objectives.results import Epoch
 from spaces.dimensions import Value
 
 MLP = NetworkHead(mlp)
-OPTIONS: dict[str, Value] = {"width": 16, "learning_rate": 1e-2, "weight_decay": 0.0}
+OPTIONS: dict[str, Value] = {"width": 16, "depth": 1, "learning_rate": 1e-2, "weight_decay": 0.0}
 
 
 def noise(count: int, seed: int) -> Labelled:
@@ -58,3 +59,10 @@ def test_options_that_are_no_use_are_refused(changed: dict[str, Value], message:
 def test_refit_for_epochs_beyond_the_schedule_is_refused(epochs: int) -> None:
     with pytest.raises(ValueError, match=f"must lie in 1–30, not {epochs}"):
         MLP.refit(noise(60, 1), 2, OPTIONS, {"epochs": epochs}, 0)
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "attention"])
+def test_a_last_step_of_a_single_image_is_trained_on_too(name: str) -> None:
+    *epochs, fit = HEADS[name].fit(noise(129, 1), noise(40, 2), 2, OPTIONS, 0)
+    assert isinstance(fit, Fit)
+    assert len(epochs) == 30
