@@ -13,6 +13,7 @@ from spaces.space import Space
 PAPER_TIMESTEPS = (10, 30, 50, 90, 150, 300, 500)
 PAPER_BLOCKS = (6, 9, 15, 19, 24, 30, 33)
 PAPER_POOLS = (1, 2, 4, 8)
+PAPER_HEADS = ("linear", "mlp", "cnn", "attention")
 PAPER_BLOCK_COUNT = 37
 PAPER_BOTTLENECK = 19
 PAPER_IMAGE_SIDE = 256
@@ -21,16 +22,17 @@ DEFAULT_TIMESTEP_COUNT = 8
 DEFAULT_LOG_SNR = (8.0, -2.0)
 DEFAULT_POOLS = (1, 2, 4)
 DEFAULT_HEADS = ("linear", "mlp")
-"""Of every preset; `--heads` brings others. Naming them keeps a space what it was when a head is added."""
+"""`--heads` brings others. Naming them keeps a space what it was when a head is added."""
 
 
 def paper(architecture: Architecture) -> Space:
-    """The paper's grid; elsewhere, blocks by relative depth and timesteps by sigma scaled with the image side."""
+    """The paper's grid and its four kinds of head; elsewhere, blocks by relative depth and timesteps by sigma scaled
+    with the image side."""
     blocks = _unique(_by_relative_depth(architecture, block) for block in PAPER_BLOCKS)
     timesteps: tuple[int | None, ...] = (None,)
     if architecture.noised:
         timesteps = _unique(_by_sigma(architecture, timestep) for timestep in PAPER_TIMESTEPS)
-    return _space(architecture, timesteps, blocks, PAPER_POOLS)
+    return _space(architecture, timesteps, blocks, PAPER_POOLS, PAPER_HEADS)
 
 
 def default(architecture: Architecture) -> Space:
@@ -43,24 +45,28 @@ def default(architecture: Architecture) -> Space:
     """
     first, last = (_by_relative_depth(architecture, block) for block in (PAPER_BLOCKS[0], PAPER_BLOCKS[-1]))
     if not architecture.noised:
-        return _space(architecture, (None,), range(first, len(architecture.blocks) + 1), DEFAULT_POOLS)
+        return _space(architecture, (None,), range(first, len(architecture.blocks) + 1), DEFAULT_POOLS, DEFAULT_HEADS)
     high, low = DEFAULT_LOG_SNR
     step = (high - low) / (DEFAULT_TIMESTEP_COUNT - 1)
     log_snrs = [high - step * i for i in range(DEFAULT_TIMESTEP_COUNT)]
     timesteps = _unique(architecture.timestep_at(math.exp(-log_snr / 2)) for log_snr in log_snrs)
-    return _space(architecture, timesteps, range(first, last + 1), DEFAULT_POOLS)
+    return _space(architecture, timesteps, range(first, last + 1), DEFAULT_POOLS, DEFAULT_HEADS)
 
 
 PRESETS: dict[str, Callable[[Architecture], Space]] = {"default": default, "paper": paper}
 
 
 def _space(
-    architecture: Architecture, timesteps: Iterable[int | None], blocks: Iterable[int], pools: Iterable[int]
+    architecture: Architecture,
+    timesteps: Iterable[int | None],
+    blocks: Iterable[int],
+    pools: Iterable[int],
+    heads: tuple[str, ...],
 ) -> Space:
     chosen = tuple(blocks)
     possible = {pool for block in chosen for pool in architecture.block(block).pools}
     fitting = tuple(pool for pool in pools if pool in possible)
-    return Space(architecture, tuple(timesteps), chosen, fitting, DEFAULT_HEADS)
+    return Space(architecture, tuple(timesteps), chosen, fitting, heads)
 
 
 def _by_relative_depth(architecture: Architecture, paper_block: int) -> int:

@@ -50,6 +50,7 @@ def test_the_paper_preset_is_the_papers_grid_on_the_papers_network() -> None:
     assert space.timesteps == (10, 30, 50, 90, 150, 300, 500)
     assert space.blocks == (6, 9, 15, 19, 24, 30, 33)
     assert space.pools == (1, 2, 4, 8)
+    assert space.heads == ("linear", "mlp", "cnn", "attention")
 
 
 def test_the_paper_preset_keeps_the_bottleneck_and_scales_the_noise_on_another_network() -> None:
