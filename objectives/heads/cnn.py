@@ -7,9 +7,11 @@ from torch import nn
 from objectives.heads.options import number
 from spaces.dimensions import Value
 
+DROPOUT = 0.5
+
 
 def cnn(channels: int, side: int, classes: int, options: Mapping[str, Value]) -> nn.Module:
-    """A 1x1 projection, 3x3 convolutions each with a norm and GELU, the average over the map → linear.
+    """A 1x1 projection, 3x3 convolutions each with a norm and GELU, the average over the map → norm → dropout → linear.
 
     options: "width", the channels of every layer; "depth", the 3x3 convolutions.
     """
@@ -23,5 +25,7 @@ def cnn(channels: int, side: int, classes: int, options: Mapping[str, Value]) ->
         *convolutions,
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
+        nn.LayerNorm(width),
+        nn.Dropout(DROPOUT),
         nn.Linear(width, classes),
     )
