@@ -21,6 +21,9 @@ ROOM = 64 * 2**20
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "1000000"}
 """With the latter what is freed is given back, and the limit counts what is in use."""
 
+READERS = [name for name in HEADS if name not in ("cnn", "attention")]
+"""One head of each way to read features: every network is trained by the same code."""
+
 
 @pytest.fixture(scope="module", params=[(16_000, 1_500, 2.0), (1_200, 20_000, 10.0)], ids=["tall", "wide"])
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
@@ -42,7 +45,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux, where a limit does not count files")
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", READERS)
 def test_a_head_learns_the_same_from_features_that_memory_does_not_hold(name: str, filled: tuple[Path, int]) -> None:
     folder, count = filled
     lines = []
@@ -58,7 +61,7 @@ def test_a_head_learns_the_same_from_features_that_memory_does_not_hold(name: st
     assert list((folder / "scratch").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", READERS)
 def test_rows_in_slabs_are_learned_from_as_a_copy_at_once_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     train, validation = digits()
     few = Labelled(train.features[:40].contiguous(), train.labels[:40])  # fewer images than features
