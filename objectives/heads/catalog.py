@@ -17,8 +17,8 @@ HEADS: dict[str, Head] = {
     "ridge": Ridge(),
     "knn": Knn(),
     "prototype": Prototype(),
-    "cnn": NetworkHead(cnn),
-    "attention": NetworkHead(attention),
+    "cnn": NetworkHead(cnn, mixed=True),
+    "attention": NetworkHead(attention, mixed=True),
 }
 
 

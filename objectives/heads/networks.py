@@ -56,10 +56,11 @@ class NetworkHead:
     """A network on standardised features, trained by AdamW.
 
     options: "learning_rate" > 0, "weight_decay" ≥ 0, and those of `build`. details: "epochs", the number of the best
-    one by validation accuracy; of equals the last, whose learning rate is the lowest.
+    one by validation accuracy; of equals the last, whose learning rate is the lowest. mixed: as in `Recipe`.
     """
 
     build: Build
+    mixed: bool = False
 
     def fit(
         self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
@@ -105,7 +106,8 @@ class NetworkHead:
         return _kept(network)
 
     def _recipe(self, options: Mapping[str, Value]) -> Recipe:
-        return Recipe(number(options, "learning_rate", least=1e-12), number(options, "weight_decay", least=0))
+        rate, decay = number(options, "learning_rate", least=1e-12), number(options, "weight_decay", least=0)
+        return Recipe(rate, decay, mixed=self.mixed)
 
     def _network(self, train: Labelled, classes: int, options: Mapping[str, Value], seed: int) -> nn.Module:
         _, channels, side, _ = train.features.shape

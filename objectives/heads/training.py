@@ -16,12 +16,15 @@ class Recipe:
     """AdamW (Loshchilov and Hutter 2019) with a tenth of the steps of warm-up and a cosine to zero over `epochs`.
 
     weight_decay: of weight matrices only. batch: images a step; the last of an epoch may be smaller and is not dropped.
+    mixed: on a GPU, matrix products of training in bfloat16, whose range needs no scaling of the loss; weights and what
+    is asked of the network between epochs stay float32.
     """
 
     learning_rate: float
     weight_decay: float
     epochs: int = 30
     batch: int = 128
+    mixed: bool = False
 
 
 def epochs(network: nn.Module, train: Labelled, recipe: Recipe, seed: int) -> Iterator[int]:
@@ -48,7 +51,10 @@ def epochs(network: nn.Module, train: Labelled, recipe: Recipe, seed: int) -> It
             for rows in torch.split(torch.randperm(images).to(train.features.device), recipe.batch):
                 labels = train.labels[rows.to(train.labels.device)]
                 optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(cross_entropy(network(train.take(rows)), labels))
+                features = train.take(rows)
+                with torch.autocast("cuda", torch.bfloat16, enabled=recipe.mixed and features.is_cuda):
+                    loss = cross_entropy(network(features), labels)
+                torch.autograd.backward(loss)
                 optimizer.step()
                 schedule.step()
         optimizer.zero_grad(set_to_none=True)

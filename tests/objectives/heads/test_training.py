@@ -2,6 +2,7 @@
 
 from itertools import chain
 
+import pytest
 import torch
 from torch import nn
 
@@ -61,6 +62,25 @@ def test_stopping_early_leaves_the_network_of_that_epoch_of_the_whole_schedule()
     assert list(weights) == [1, 2, 3, 4, 5]
     assert torch.equal(watched(3, recipe, stop=2).layer.weight, weights[2])
     assert not torch.equal(weights[2], weights[5])
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))],
+)
+def test_mixed_precision_is_for_training_on_a_gpu_alone(device: str) -> None:
+    kinds = {}
+    for mixed in (False, True):
+        data, network, seen = numbered(21), Watched().to(device), set[tuple[bool, torch.dtype]]()
+        data = Labelled(data.features.to(device), data.labels.to(device))
+        network.register_forward_hook(lambda module, _, out, seen=seen: seen.add((module.training, out.dtype)))
+        for _ in epochs(network, data, Recipe(1e-2, 0.1, epochs=2, mixed=mixed), 3):
+            network(data.features)
+        assert network.layer.weight.dtype == torch.float32
+        kinds[mixed] = seen
+    float32, half = torch.float32, torch.bfloat16
+    assert kinds[False] == {(True, float32), (False, float32)}
+    assert kinds[True] == {(True, half if device == "cuda" else float32), (False, float32)}
 
 
 def test_weight_decay_shrinks_weights_and_leaves_biases() -> None:
