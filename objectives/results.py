@@ -1,5 +1,6 @@
 """The plain results that every room above speaks in. No torch here: importing this module costs nothing."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,6 +10,63 @@ from typing import Literal
 from spaces import Architecture, Setting
 
 TrialState = Literal["running", "complete", "pruned", "failed"]
+Part = Literal["validation", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number that says how good a classifier is.
+
+    name: as on the command line. words: in the middle of a sentence. share: in [0, 1] and told in percent; else told as
+    it is. rising: more is better.
+    """
+
+    name: str
+    words: str
+    share: bool = True
+    rising: bool = True
+
+    def worth(self, value: float) -> float:
+        """The more the better: what a search maximises, and how results are ordered."""
+        return value if self.rising else -value
+
+    @property
+    def worth_words(self) -> str:
+        return self.words if self.rising else self.words.removeprefix("negative ")
+
+    @property
+    def scale(self) -> float:
+        """From a value to the number that is told."""
+        return 100.0 if self.share else 1.0
+
+    @property
+    def unit(self) -> str:
+        """Of the number that is told, after it; empty where it has none."""
+        return "%" if self.share else ""
+
+    def number(self, value: float) -> str:
+        """Without its unit: a share of 0.675 is "67.5"."""
+        return f"{self.scale * value:.{1 if self.share else 3}f}"
+
+    def text(self, value: float) -> str:
+        """ "67.5 %"."""
+        return f"{self.number(value)} {self.unit}".strip()
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "accuracy"),
+        Metric("top-5", "top-5 accuracy"),
+        Metric("mean-per-class", "mean per-class accuracy"),
+        Metric("nll", "negative log-likelihood", share=False, rising=False),
+        Metric("ece", "expected calibration error", rising=False),
+    )
+}
+OPTIMISED = ("accuracy", "mean-per-class", "nll")
+"""What a search may choose by. Not calibration: who believes in each class as often as it comes is calibrated."""
+
+ACCURACY = METRICS["accuracy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +91,32 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """A number and its 95 % interval, low ≤ value ≤ high."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a classifier is worth on `total` images. values: by the name of a metric; top-5 of over 5 classes."""
+
+    total: int
+    values: Mapping[str, Measured]
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """`count` images of class `true` were taken for class `predicted`; both index the dataset's classes."""
+
+    true: int
+    predicted: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Extracted:
     """Progress of a setting's features: `done` of `total` images are cached, `made` of them by this call's passes."""
 
@@ -43,10 +127,18 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A head that trains in epochs, after epoch `number` (1-based). validation: in folds that of the first alone."""
+    """A head that trains in epochs, after epoch `number` (1-based). validation: in folds that of the first alone.
+
+    score: the worth of it by the metric that the search maximises; None where that is the accuracy.
+    """
 
     number: int
     validation: Accuracy
+    score: float | None = None
+
+    @property
+    def worth(self) -> float:
+        return self.validation.value if self.score is None else self.score
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +148,8 @@ class Evaluation:
     validation: of the validation split; in folds of all of them together, so that each image counts once.
     seconds: by phase: "extract" (own passes), "wait" (another process's passes), "read", "fit".
     passes_made: U-Net passes over one image each that this call made. passes_needed: how many it would have made
-    with no cache. details: facts of the fit, such as the chosen "l2" or the "epochs" trained.
+    with no cache. details: facts of the fit, such as the chosen "l2" or the "epochs" trained. score: as of an Epoch.
+    scores: by all metrics, of the same images; None for a trial that was stopped early.
     """
 
     validation: Accuracy
@@ -64,6 +157,12 @@ class Evaluation:
     passes_made: int
     passes_needed: int
     details: Mapping[str, float] = field(default_factory=dict)
+    score: float | None = None
+    scores: Scores | None = None
+
+    @property
+    def worth(self) -> float:
+        return self.validation.value if self.score is None else self.score
 
 
 Report = Extracted | Epoch | Evaluation
@@ -74,6 +173,8 @@ class Final:
     """A finalist re-evaluated under another seed (validation split, head initialisation), then refitted and tested.
 
     validation: on that seed's own validation split, or its own folds. test: after refitting on train + validation.
+    validation_scores, test_scores: of the same images by all metrics; None in a study that did not keep them.
+    confused: on validation, most frequent first, and if there are very many the most frequent alone.
     """
 
     setting: Setting
@@ -83,6 +184,12 @@ class Final:
     seconds: float
     passes_made: int
     passes_needed: int
+    validation_scores: Scores | None = None
+    test_scores: Scores | None = None
+    confused: tuple[Confusion, ...] = ()
+
+    def scores(self, part: Part) -> Scores | None:
+        return self.validation_scores if part == "validation" else self.test_scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +197,8 @@ class Trial:
     """One trial of a study, as read back from the database.
 
     reason: why it failed or was pruned, one line. finished: seconds of running time of the study when it
-    ended; time between runs does not count. curve: (epoch, validation accuracy in [0, 1]) of epoch heads, in folds of
-    the first.
+    ended; time between runs does not count. curve: (epoch, worth on validation) of epoch heads, in folds of the first.
+    scores: of the validation images by all metrics; None where they were not kept.
     """
 
     number: int
@@ -105,6 +212,13 @@ class Trial:
     passes_needed: int = 0
     details: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[tuple[int, float], ...] = ()
+    scores: Scores | None = None
+
+    def measured(self, metric: Metric) -> Measured | None:
+        """On validation; None where it was not kept."""
+        if metric is ACCURACY and self.validation is not None:
+            return Measured(self.validation.value, *self.validation.interval())
+        return self.scores.values.get(metric.name) if self.scores else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +227,31 @@ class Finalist:
 
     setting: Setting
     finals: tuple[Final, ...]
+
+    def measured(self, part: Part, metric: Metric) -> Measured | None:
+        """The mean over seeds; None where a final did not keep it.
+
+        Of the accuracy the interval is Wilson's at the mean; of other metrics its bounds are the means of the seeds'
+        bounds. Either way it is as wide as that of one seed: seeds share their test images, so they do not add to it.
+        """
+        if metric is ACCURACY and part == "validation":
+            return Measured(self.validation, *self.validation_interval)
+        if metric is ACCURACY:
+            return Measured(self.test, *self.test_interval)
+        scores = [final.scores(part) for final in self.finals]
+        kept = [each.values[metric.name] for each in scores if each is not None and metric.name in each.values]
+        if len(kept) < len(self.finals):
+            return None
+        return Measured(fmean(m.value for m in kept), fmean(m.low for m in kept), fmean(m.high for m in kept))
+
+    @property
+    def confused(self) -> tuple[Confusion, ...]:
+        """On validation, all seeds together, most frequent first."""
+        counts: Counter[tuple[int, int]] = Counter()
+        for final in self.finals:
+            counts.update({(pair.true, pair.predicted): pair.count for pair in final.confused})
+        ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        return tuple(Confusion(*classes, count) for classes, count in ordered)
 
     @property
     def validation(self) -> float:
@@ -157,20 +296,26 @@ class Study:
     finals: tuple[Final, ...]
     wall_seconds: float
 
+    @property
+    def metric(self) -> Metric:
+        """What was optimised: what "best" means in this study."""
+        return METRICS[self.provenance.get("metric", ACCURACY.name)]
+
     @cached_property
     def complete(self) -> tuple[Trial, ...]:
-        """Complete trials, best validation accuracy first; ties go to the earlier block, then the earlier trial."""
-        done = [trial for trial in self.trials if trial.state == "complete" and trial.validation is not None]
-        return tuple(sorted(done, key=lambda t: (-_value(t), t.setting.block, t.number)))
+        """Complete trials, best on validation first; ties go to the earlier block, then the earlier trial."""
+        done = [trial for trial in self.trials if trial.state == "complete" and trial.measured(self.metric)]
+        return tuple(sorted(done, key=lambda t: (-self._worth(t.measured(self.metric)), t.setting.block, t.number)))
 
     @cached_property
     def finalists(self) -> tuple[Finalist, ...]:
-        """Best mean validation accuracy first. The test split plays no part in the order."""
+        """Best mean on validation first. The test split plays no part in the order."""
         by_setting: dict[Setting, list[Final]] = {}
         for final in self.finals:
             by_setting.setdefault(final.setting, []).append(final)
         finalists = [Finalist(setting, tuple(finals)) for setting, finals in by_setting.items()]
-        return tuple(sorted(finalists, key=lambda f: (-f.validation, f.setting.block)))
+        metric = self.metric
+        return tuple(sorted(finalists, key=lambda f: (-self._worth(f.measured("validation", metric)), f.setting.block)))
 
     @property
     def passes_made(self) -> int:
@@ -193,6 +338,5 @@ class Study:
     def count(self, state: TrialState) -> int:
         return sum(trial.state == state for trial in self.trials)
 
-
-def _value(trial: Trial) -> float:
-    return trial.validation.value if trial.validation else 0.0
+    def _worth(self, measured: Measured | None) -> float:
+        return self.metric.worth(measured.value) if measured else float("-inf")
