@@ -7,12 +7,13 @@ from typing import Self
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
 from objectives.results import ACCURACY, METRICS, Accuracy, Confusion, Measured, Scores
 
 BINS = 15
 """Of equal width, of the confidence, for the calibration error (Guo et al. 2017)."""
+
+LOGITS_AT_ONCE = 2**22
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -41,14 +42,20 @@ class Beliefs:
     @classmethod
     def of(cls, logits: torch.Tensor, labels: torch.Tensor) -> Self:
         """logits: float (n, classes). labels: int64 (n,), each in [0, classes), on the same device."""
-        logits = logits.detach()
+        step = max(LOGITS_AT_ONCE // logits.shape[1], 1)
+        parts = zip(torch.split(logits.detach(), step), torch.split(labels, step), strict=True)
+        return cls.joined(cls._of_few(*part) for part in parts)
+
+    @classmethod
+    def _of_few(cls, logits: torch.Tensor, labels: torch.Tensor) -> Self:
         own = logits.gather(1, labels[:, None])
         earlier = torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
         rank = ((logits > own) | ((logits == own) & earlier)).sum(dim=1)
+        beliefs = logits.log_softmax(dim=1)
         # A head that has diverged believes in nothing: its NaN are the worst there is.
-        loss = cross_entropy(logits.double(), labels, reduction="none").nan_to_num(MOST_LOSS, MOST_LOSS)
-        confidence = logits.double().softmax(dim=1).amax(dim=1).nan_to_num(1.0)
-        columns = (labels, logits.argmax(dim=1), rank, loss.clamp(0, MOST_LOSS), confidence)
+        loss = -beliefs.gather(1, labels[:, None])[:, 0].nan_to_num(-MOST_LOSS)
+        confidence = beliefs.amax(dim=1).exp().nan_to_num(1.0)
+        columns = (labels, logits.argmax(dim=1), rank, loss.double().clamp(0, MOST_LOSS), confidence.double())
         return cls(logits.shape[1], *(column.cpu().numpy() for column in columns))
 
     @classmethod

@@ -21,11 +21,15 @@ from objectives.features.extraction import Clock, Extractor
 from objectives.features.scratch import large_empty
 from objectives.features.usage import CacheUsage
 from objectives.heads.catalog import head_named
-from objectives.heads.head import Fit, Labelled, accuracy
-from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report
+from objectives.heads.head import Fit, Labelled, believed
+from objectives.metrics import Beliefs
+from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Final, Report
 from spaces import CacheError, Setting
 
 DAMAGED_READS = 3
+
+CONFUSIONS_KEPT = 1000
+"""Of a final: all there are, but of very many classes."""
 
 
 def gpu_count() -> int:
@@ -41,7 +45,8 @@ class ProbeSpec:
     space. cache: folder of the feature cache; cache_size: bytes that it may take, None for as many as the disk has.
     seed: of the noise, the validation split and the heads. shots: training images of each class that heads are fitted
     on; None for all. flips: fit heads on the training images and on their mirror images. folds: so many splits in place
-    of one by the validation fraction, so that every image outside the test split validates once; None for one.
+    of one by the validation fraction, so that every image outside the test split validates once; None for one. metric:
+    name of what is chosen by; one of `objectives.results.OPTIMISED`.
     """
 
     dataset: Dataset
@@ -54,6 +59,7 @@ class ProbeSpec:
     shots: int | None = None
     flips: bool = False
     folds: int | None = None
+    metric: str = ACCURACY.name
     cache_size: int | None = None
 
     @property
@@ -96,16 +102,14 @@ class ProbeSpec:
 class _Validated:
     """What the fits on all splits say together: validated images add up. details: what `Head.refit` takes."""
 
-    validation: Accuracy
+    beliefs: Beliefs
     details: Mapping[str, float]
 
     @classmethod
-    def of(cls, fits: Sequence[Fit]) -> "_Validated":
-        correct = sum(fit.validation.correct for fit in fits)
-        total = sum(fit.validation.total for fit in fits)
+    def of(cls, fits: Sequence[tuple[Fit, Beliefs]]) -> "_Validated":
         # The lower median is a value that some fit did choose: a number of epochs stays whole.
-        details = {name: median_low(fit.details[name] for fit in fits) for name in fits[0].details}
-        return cls(Accuracy(correct, total), details)
+        details = {name: median_low(fit.details[name] for fit, _ in fits) for name in fits[0][0].details}
+        return cls(Beliefs.joined(beliefs for _, beliefs in fits), details)
 
 
 @final
@@ -124,7 +128,16 @@ class Probe:
         features = yield from self._features(self._views, self._training, setting, clock)
         validated = yield from self._validate(features, setting, self.spec.seed, clock)
         needed = setting.draws * len(features)
-        yield Evaluation(validated.validation, clock.seconds, clock.passes, needed, validated.details)
+        beliefs = validated.beliefs
+        yield Evaluation(
+            beliefs.accuracy,
+            clock.seconds,
+            clock.passes,
+            needed,
+            validated.details,
+            beliefs.worth(self.spec.metric),
+            beliefs.scores(),
+        )
 
     def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
         """Score a finalist on another seed's splits, refit on train + validation, and read the test split.
@@ -140,14 +153,18 @@ class Probe:
         everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])
         train = self._trained_on(features, everything)
         classifier = head.refit(train, classes, dict(setting.options), validated.details, seed)
+        test = believed(classifier, self._labelled(tested, np.arange(len(tested)), self._tested))
         yield Final(
             setting,
             seed,
-            validated.validation,
-            accuracy(classifier, self._labelled(tested, np.arange(len(tested)), self._tested)),
+            validated.beliefs.accuracy,
+            test.accuracy,
             time.perf_counter() - started,
             clock.passes,
             setting.draws * (len(features) + len(tested)),
+            validated.beliefs.scores(),
+            test.scores(),
+            validated.beliefs.confused(CONFUSIONS_KEPT),
         )
 
     def splits(self, seed: int) -> tuple[Split, ...]:
@@ -195,7 +212,7 @@ class Probe:
         self, features: torch.Tensor, setting: Setting, seed: int, clock: Clock
     ) -> Generator[Epoch, None, _Validated]:
         """A fit on each split of the seed."""
-        fits: list[Fit] = []
+        fits: list[tuple[Fit, Beliefs]] = []
         since = time.perf_counter()
         for parts in self.splits(seed):
             train = self._trained_on(features, parts.train)
@@ -203,7 +220,7 @@ class Probe:
             head, classes = head_named(setting.head), len(self.spec.dataset.classes)
             for report in head.fit(train, validation, classes, dict(setting.options), seed):
                 if isinstance(report, Fit):
-                    fits.append(report)
+                    fits.append((report, believed(report.classifier, validation)))
                 elif not fits:
                     # Of the first fold alone: the pruner compares an epoch with that epoch of other trials, so all must
                     # be of one fold; and a trial that it stops there is spared its other folds.
@@ -231,7 +248,8 @@ class Probe:
     def _labelled(self, features: torch.Tensor, rows: np.ndarray, indices: np.ndarray) -> Labelled:
         """Rows of features, of these images of the dataset."""
         labels = torch.from_numpy(self.spec.dataset.labels[indices]).to(self.backbone.device)
-        return Labelled(features, labels, torch.from_numpy(rows).to(features.device), self._scratch)
+        at = torch.from_numpy(rows).to(features.device)
+        return Labelled(features, labels, at, self._scratch, self.spec.metric)
 
     @property
     def _scratch(self) -> Path:

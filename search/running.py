@@ -209,7 +209,7 @@ class _Passes:
 
     def evaluation(self, epoch: Epoch) -> Evaluation:
         seconds = {"extract": self.extracted - self.started, "fit": time.monotonic() - self.extracted}
-        return Evaluation(epoch.validation, seconds, self.made, self.needed, {"epochs": epoch.number})
+        return Evaluation(epoch.validation, seconds, self.made, self.needed, {"epochs": epoch.number}, epoch.score)
 
 
 class _Conductor:
@@ -268,7 +268,7 @@ class _Conductor:
             self.passes[trial_id].add(report)
             self.listener.extracted(report)
         elif isinstance(report, Epoch) and isinstance(asked, Asked):
-            if self.driver.report(asked.number, report.number, report.validation.value):
+            if self.driver.report(asked.number, report.number, report.worth):
                 so_far = self.passes[trial_id].evaluation(report)
                 self._end(trial_id, asked, "pruned", so_far, f"pruned after epoch {report.number}")
                 return True

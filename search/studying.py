@@ -15,7 +15,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, MedianPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from objectives.results import Evaluation
+from objectives.results import METRICS, Evaluation, Scores
 from search.database.facts import TrialFacts
 from search.database.store import Store
 from search.suggesting import Proposer, distributions, to_params, to_setting
@@ -55,7 +55,7 @@ class Finished:
 
 @dataclass(slots=True)
 class _Live:
-    """A trial of this run that runs; trial_id: Optuna's. reported: its last validation accuracy, if any."""
+    """A trial of this run that runs; trial_id: Optuna's. reported: its last worth on validation, if any."""
 
     trial_id: int
     facts: TrialFacts
@@ -132,7 +132,7 @@ class StudyDriver:
             self._reconciled()
 
     def report(self, number: int, epoch: int, value: float) -> bool:
-        """Keep the validation accuracy after an epoch, 1-based; True where the trial is not worth going on with."""
+        """Keep the worth on validation after an epoch, 1-based; True where the trial is not worth going on with."""
         live = self._live.get(number)
         if live is None:
             return True
@@ -175,7 +175,7 @@ class StudyDriver:
             return
         facts, value = live.facts, live.reported if state == TrialState.PRUNED else None
         if evaluation:
-            value = evaluation.validation.value
+            value = evaluation.worth
             facts = replace(
                 facts,
                 validation=evaluation.validation,
@@ -183,6 +183,7 @@ class StudyDriver:
                 passes_made=evaluation.passes_made,
                 passes_needed=evaluation.passes_needed,
                 details=evaluation.details,
+                scores=evaluation.scores,
             )
         if self._annotate(live.trial_id, {**_readable(evaluation), **(attributes or {})}):
             self.store.record_trial(self.name, facts)
@@ -262,7 +263,14 @@ def _readable(evaluation: Evaluation | None) -> dict[str, Any]:
         "seconds": {phase: round(seconds, 3) for phase, seconds in evaluation.seconds.items()},
         "passes": {"made": evaluation.passes_made, "needed": evaluation.passes_needed},
         **evaluation.details,
+        **_told(evaluation.scores),
     }
+
+
+def _told(scores: Scores | None) -> dict[str, str]:
+    return (
+        {METRICS[name].words: METRICS[name].text(each.value) for name, each in scores.values.items()} if scores else {}
+    )
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import torch
 
-from objectives.results import Accuracy, Epoch
+from objectives.metrics import Beliefs
+from objectives.results import ACCURACY, Accuracy, Epoch
 from spaces.dimensions import Value
 from spaces.errors import BackboneError, DatasetError
 
@@ -23,13 +24,14 @@ class Labelled:
     features: float32 (m, c, p, p), of these images among others. They may be larger than memory, and lie on the CPU
     while another device computes. labels: int64 (n,), each in [0, classes), on the device that computes. rows: int64
     (n,), each image's row of `features`, on their device; None where it is all of them in order. scratch: folder for
-    what a head makes that is as large as the features.
+    what a head makes that is as large as the features. metric: name of that by which a head chooses on these images.
     """
 
     features: torch.Tensor
     labels: torch.Tensor
     rows: torch.Tensor | None = None
     scratch: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
+    metric: str = ACCURACY.name
 
     def __len__(self) -> int:
         return len(self.features if self.rows is None else self.rows)
@@ -92,8 +94,8 @@ class Head(Protocol):
     def fit(
         self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
     ) -> Iterator[Epoch | Fit]:
-        """Train on `train`, choose on `validation`. A head that trains in epochs yields an Epoch after each; the last
-        item is the Fit. options: one value for each of the head's `spaces.HEAD_OPTIONS`. seed ≥ 0.
+        """Train on `train`, choose on `validation` by its metric. A head that trains in epochs yields an Epoch after
+        each; the last item is the Fit. options: one value for each of the head's `spaces.HEAD_OPTIONS`. seed ≥ 0.
         """
         ...
 
@@ -125,6 +127,17 @@ class Head(Protocol):
 def accuracy(classifier: Classifier, data: Labelled) -> Accuracy:
     correct = sum(int((predicted(classifier, data.take(rows)) == data.labels[rows]).sum()) for rows in data.slabs())
     return Accuracy(correct, len(data))
+
+
+def believed(classifier: Classifier, data: Labelled) -> Beliefs:
+    """Slab by slab: of features that are larger than memory only a few numbers for each image are kept."""
+    return Beliefs.joined(Beliefs.of(classifier.logits(data.take(rows)), data.labels[rows]) for rows in data.slabs())
+
+
+def reached(number: int, classifier: Classifier, validation: Labelled) -> Epoch:
+    """What a classifier is worth after epoch `number`, by the metric of the validation images."""
+    beliefs = believed(classifier, validation)
+    return Epoch(number, beliefs.accuracy, beliefs.worth(validation.metric))
 
 
 def predicted(classifier: Classifier, features: torch.Tensor) -> torch.Tensor:

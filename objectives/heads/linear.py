@@ -10,6 +10,7 @@ from objectives.heads.eigenbasis import Basis, eigenbasis
 from objectives.heads.head import Classifier, Fit, Labelled, accuracy, check
 from objectives.heads.logistic import LogisticRegression, Solution
 from objectives.heads.standardising import Standardised, Standardiser
+from objectives.metrics import Beliefs
 from objectives.results import Epoch
 from spaces.dimensions import Value
 
@@ -47,8 +48,8 @@ class LinearClassifier:
 
 @dataclass(frozen=True)
 class Linear:
-    """Fits every strength of a path to convergence and keeps the one with the best validation accuracy; ties go to the
-    lower validation cross-entropy, then to the stronger. Nothing in it is random: the seed is not used.
+    """Fits every strength of a path to convergence and keeps the best by the metric of the validation images; ties go
+    to the lower validation cross-entropy, then to the stronger. Nothing in it is random: the seed is not used.
 
     details: "l2", the coefficient of ‖W‖²/2 beside the mean cross-entropy; "converged", 1 or 0: of the chosen strength.
     """
@@ -61,10 +62,10 @@ class Linear:
         validated = basis.project(Standardised(validation, standardise))
         variance = max(float(basis.spectrum.sum()), 1.0)
 
-        def worth(solution: Solution) -> tuple[int, float]:
+        def worth(solution: Solution) -> tuple[float, float]:
             logits = torch.addmm(solution.bias, validated, solution.weights.T)
-            correct = int((logits.argmax(dim=1) == validation.labels).sum())
-            return correct, -float(cross_entropy(logits, validation.labels))
+            best = Beliefs.of(logits, validation.labels).worth(validation.metric)
+            return best, -float(cross_entropy(logits, validation.labels))
 
         regression = LogisticRegression(basis, train.labels, classes)
         path = regression.path([factor * variance for factor in PATH])

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from objectives.heads.head import Classifier, Fit, Labelled, accuracy, check
+from objectives.heads.head import Classifier, Fit, Labelled, check, reached
 from objectives.heads.options import number
 from objectives.heads.standardising import Standardiser
 from objectives.heads.training import Recipe, epochs, seeded
-from objectives.results import Accuracy, Epoch
+from objectives.results import Epoch
 from spaces.dimensions import Value
 
 Build = Callable[[int, int, int, Mapping[str, Value]], nn.Module]
@@ -56,7 +56,8 @@ class NetworkHead:
     """A network on standardised features, trained by AdamW.
 
     options: "learning_rate" > 0, "weight_decay" ≥ 0, and those of `build`. details: "epochs", the number of the best
-    one by validation accuracy; of equals the last, whose learning rate is the lowest. mixed: as in `Recipe`.
+    one by the metric of the validation images; of equals the last, whose learning rate is the lowest. mixed: as in
+    `Recipe`.
     """
 
     build: Build
@@ -67,14 +68,14 @@ class NetworkHead:
     ) -> Iterator[Epoch | Fit]:
         check(classes, train, validation)
         recipe, network = self._recipe(options), self._network(train, classes, options, seed)
-        best: Fit | None = None
-        for epoch in epochs(network, train, recipe, seed):
-            reached: Accuracy = accuracy(NetworkClassifier(network), validation)
-            yield Epoch(epoch, reached)
-            if best is None or reached.correct >= best.validation.correct:
-                best = Fit(_kept(network), reached, {"epochs": epoch})
+        best: tuple[float, Fit] | None = None
+        for done in epochs(network, train, recipe, seed):
+            epoch = reached(done, NetworkClassifier(network), validation)
+            yield epoch
+            if best is None or epoch.worth >= best[0]:
+                best = epoch.worth, Fit(_kept(network), epoch.validation, {"epochs": done})
         if best is not None:  # a recipe has at least one epoch
-            yield best
+            yield best[1]
 
     def refit(
         self,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import psutil
 
-from objectives.results import Accuracy
+from objectives.results import ACCURACY, METRICS, Accuracy, Measured, Metric, Scores
 from spaces import Architecture, Block, Setting, Space
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
@@ -37,6 +37,11 @@ class StudyFacts:
     counts: Mapping[str, int]
     protocol: Mapping[str, str]
     chosen_name: str | None = None
+
+    @property
+    def metric(self) -> Metric:
+        """What the search maximises. A protocol that names none is of the accuracy, as all were at first."""
+        return METRICS[self.protocol.get("metric", ACCURACY.name)]
 
     @property
     def identity(self) -> str:
@@ -77,11 +82,12 @@ class TrialFacts:
     passes_made: int = 0
     passes_needed: int = 0
     details: Mapping[str, float] = field(default_factory=dict)
+    scores: Scores | None = None
 
 
 @dataclass(frozen=True)
 class StudySummary:
-    """One line of a list of studies. best: validation accuracy in [0, 1]. at_work: a run is alive.
+    """One line of a list of studies. best: worth on validation by the metric. at_work: a run is alive.
 
     dataset_fingerprint, weights_digest, seed: what tells which cached features are its own.
     """
@@ -96,11 +102,26 @@ class StudySummary:
     failed: int
     running: int
     best: float | None
+    metric: Metric
     last_run: datetime | None
     at_work: bool
     dataset_fingerprint: str
     weights_digest: str
     seed: int
+
+
+def scores_to_dict(scores: Scores | None) -> dict[str, Any] | None:
+    """`{"total": 287, "values": {"accuracy": [value, low, high], …}}`."""
+    if scores is None:
+        return None
+    values = {name: [each.value, each.low, each.high] for name, each in scores.values.items()}
+    return {"total": scores.total, "values": values}
+
+
+def scores_from_dict(kept: Mapping[str, Any] | None) -> Scores | None:
+    if kept is None:
+        return None
+    return Scores(kept["total"], {name: Measured(*numbers) for name, numbers in kept["values"].items()})
 
 
 def architecture_to_dict(architecture: Architecture) -> dict[str, Any]:

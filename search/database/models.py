@@ -57,8 +57,9 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - as SQLAlchemy wants it
         datetime: Moment(),
         Setting: SettingText(),
-        dict[str, Any]: JSON(),
+        dict[str, Any]: JSON(none_as_null=True),
         list[str]: JSON(),
+        list[list[int]]: JSON(none_as_null=True),
         str: String(),
         float: Double(),
     }
@@ -110,7 +111,10 @@ class RunRow(Base):
 
 
 class TrialRow(Base):
-    """What a trial cost and counted. finished: see `objectives.results.Trial`."""
+    """What a trial cost and counted. finished: see `objectives.results.Trial`.
+
+    scores: as `scores_to_dict` has them; null where they were not kept, as before schema 0002.
+    """
 
     __tablename__ = "search_trials"
 
@@ -126,10 +130,14 @@ class TrialRow(Base):
     passes_needed: Mapped[int]
     details: Mapped[dict[str, Any]]
     finished: Mapped[float]
+    scores: Mapped[dict[str, Any] | None]
 
 
 class FinalRow(Base):
-    """A finalist under one seed; see `objectives.results.Final`."""
+    """A finalist under one seed; see `objectives.results.Final`.
+
+    validation_scores, test_scores: as of a trial. confused: [true, predicted, count] of each pair.
+    """
 
     __tablename__ = "search_finals"
     __table_args__ = (UniqueConstraint("study_id", "setting", "seed"),)
@@ -145,3 +153,6 @@ class FinalRow(Base):
     seconds: Mapped[float]
     passes_made: Mapped[int]
     passes_needed: Mapped[int]
+    validation_scores: Mapped[dict[str, Any] | None]
+    test_scores: Mapped[dict[str, Any] | None]
+    confused: Mapped[list[list[int]] | None]

@@ -6,9 +6,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from objectives.results import Accuracy, Final, Study, Trial
+from objectives.results import ACCURACY, METRICS, Accuracy, Confusion, Final, Study, Trial
 from objectives.results import TrialState as State
-from search.database.facts import StudySummary, architecture_from_dict
+from search.database.facts import StudySummary, architecture_from_dict, scores_from_dict
 from search.database.models import FinalRow, RunRow, StudyRow, TrialRow
 from search.database.runs import is_alive, now, running_seconds
 from search.suggesting import to_setting
@@ -57,6 +57,7 @@ def summary(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> S
         failed=states.count(TrialState.FAIL),
         running=states.count(TrialState.RUNNING),
         best=max((trial.values[0] for trial in trials if trial.state == TrialState.COMPLETE), default=None),
+        metric=METRICS[row.protocol.get("metric", ACCURACY.name)],
         last_run=max((run.started for run in runs), default=None),
         at_work=any(is_alive(run, moment) for run in runs),
         dataset_fingerprint=row.dataset_fingerprint,
@@ -96,6 +97,7 @@ def _trial(trial: FrozenTrial, row: TrialRow | None) -> Trial:
         passes_needed=row.passes_needed,
         details=row.details,
         curve=curve,
+        scores=scores_from_dict(row.scores),
     )
 
 
@@ -108,4 +110,7 @@ def _final(row: FinalRow) -> Final:
         seconds=row.seconds,
         passes_made=row.passes_made,
         passes_needed=row.passes_needed,
+        validation_scores=scores_from_dict(row.validation_scores),
+        test_scores=scores_from_dict(row.test_scores),
+        confused=tuple(Confusion(*pair) for pair in row.confused or ()),
     )

@@ -18,11 +18,17 @@ from sqlalchemy.orm import Session
 from objectives.results import Final, Study
 from search.database import migrations, reading, runs
 from search.database.addresses import Address, own_transactions, tune_sqlite
-from search.database.facts import RunFacts, RunState, StudyFacts, StudySummary, TrialFacts, architecture_to_dict
+from search.database.facts import (
+    RunFacts,
+    RunState,
+    StudyFacts,
+    StudySummary,
+    TrialFacts,
+    architecture_to_dict,
+    scores_to_dict,
+)
 from search.database.models import Base, FinalRow, RunRow, StudyRow, TrialRow
 from spaces import StorageError
-
-METRIC = "validation accuracy"
 
 
 @final
@@ -109,7 +115,7 @@ class Store:
             if not there:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, since Optuna 3.2
-                    study.set_metric_names([METRIC])
+                    study.set_metric_names([f"validation {facts.metric.worth_words}"])
         return facts.name
 
     def studies(self) -> list[StudySummary]:
@@ -232,6 +238,7 @@ class Store:
                 "passes_needed": facts.passes_needed,
                 "details": dict(facts.details),
                 "finished": runs.running_seconds(all_runs),
+                "scores": scores_to_dict(facts.scores),
             }
             _upsert(session, TrialRow, values, ("study_id", "number"))
 
@@ -249,6 +256,9 @@ class Store:
                 "seconds": final.seconds,
                 "passes_made": final.passes_made,
                 "passes_needed": final.passes_needed,
+                "validation_scores": scores_to_dict(final.validation_scores),
+                "test_scores": scores_to_dict(final.test_scores),
+                "confused": [[pair.true, pair.predicted, pair.count] for pair in final.confused],
             }
             _upsert(session, FinalRow, values, ("study_id", "setting", "seed"))
 

@@ -140,8 +140,8 @@ def test_laws(case: tuple[torch.Tensor, torch.Tensor], chance: Random) -> None:
     places = torch.tensor(renamed)  # class c is now called places[c]
     relabelled = Beliefs.of(logits[:, places.argsort()], places[labels])
     for name, value in values.items():
-        assert shuffled.value(name) == pytest.approx(value, abs=1e-9), name
-        assert relabelled.value(name) == pytest.approx(value, abs=1e-9), name
+        assert shuffled.value(name) == pytest.approx(value, abs=1e-5), name
+        assert relabelled.value(name) == pytest.approx(value, abs=1e-5), name
 
     for name in ("accuracy", "top-5", "mean-per-class", "ece"):
         assert 0 <= values[name] <= 1

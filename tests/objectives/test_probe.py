@@ -13,7 +13,7 @@ from objectives.features.usage import CacheUsage
 from objectives.heads.catalog import head_named
 from objectives.heads.head import Fit, Labelled
 from objectives.probe import Probe, ProbeSpec
-from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final
+from objectives.results import METRICS, OPTIMISED, Accuracy, Epoch, Evaluation, Extracted, Final
 from spaces import CacheError, Setting
 
 LINEAR = Setting(20, 9, 2, "linear")
@@ -165,6 +165,23 @@ def test_in_folds_every_image_outside_the_test_split_validates_once(spec: ProbeS
     assert final.validation != evaluation.validation  # other folds
     assert final.test.total == 100
     assert final.test.value > 0.5
+    for accuracy, scores in ((final.validation, final.validation_scores), (final.test, final.test_scores)):
+        assert scores is not None
+        assert (scores.total, scores.values["accuracy"].value) == (accuracy.total, accuracy.value)
+    assert sum(pair.count for pair in final.confused) == 500 - final.validation.correct
+
+
+@pytest.mark.parametrize("setting", [LINEAR, MLP], ids=["linear", "mlp"])
+@pytest.mark.parametrize("metric", OPTIMISED)
+def test_all_metrics_are_measured_and_one_is_maximised(spec: ProbeSpec, setting: Setting, metric: str) -> None:
+    *reports, evaluation = replace(spec, metric=metric).build(1)(setting)
+    assert isinstance(evaluation, Evaluation)
+    assert evaluation.scores is not None
+    assert evaluation.scores.values.keys() == METRICS.keys()
+    assert evaluation.scores.values["accuracy"].value == evaluation.validation.value
+    assert evaluation.worth == METRICS[metric].worth(evaluation.scores.values[metric].value)
+    for epoch in (report for report in reports if isinstance(report, Epoch)):
+        assert epoch.worth <= evaluation.worth + 1e-9
 
 
 @pytest.mark.parametrize(("setting", "chosen"), [(LINEAR, "l2"), (MLP, "epochs")], ids=["linear", "mlp"])

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import event, inspect, text
 
-from objectives.results import Accuracy, Final
+from objectives.results import Accuracy, Confusion, Final, Measured, Scores
 from search.database import migrations
 from search.database.addresses import Address, own_transactions
 from search.database.facts import RunFacts, StudyFacts, TrialFacts
@@ -35,6 +35,7 @@ from search.suggesting import distributions, to_params
 from spaces import Setting, Space, StorageError
 
 Facts = Callable[..., StudyFacts]
+SCORES = Scores(20, {"accuracy": Measured(0.9, 0.7, 0.97), "nll": Measured(0.31, 0.2, 0.5)})
 
 
 def add_trial(store: Store, study: str, space: Space, setting: Setting, state: TrialState, **fields: object) -> int:
@@ -58,13 +59,15 @@ def test_a_study_comes_back_as_it_was_put(store: Store, make_facts: Facts, run_f
     failed = add_trial(store, name, space, settings[2], TrialState.FAIL, user_attrs={"reason": "out of memory"})
     add_trial(store, name, space, settings[3], TrialState.RUNNING)
     facts = TrialFacts(
-        complete, run, 1, settings[0], Accuracy(18, 20), {"extract": 1.5, "fit": 0.25}, 100, 160, {"l2": 0.01}
+        complete, run, 1, settings[0], Accuracy(18, 20), {"extract": 1.5, "fit": 0.25}, 100, 160, {"l2": 0.01}, SCORES
     )
     store.record_trial(name, facts)
     store.record_trial(name, TrialFacts(pruned, run, 1, settings[1]))
     store.record_trial(name, TrialFacts(failed, run, 1, settings[2]))
-    final = Final(settings[0], 3, Accuracy(17, 20), Accuracy(40, 50), 2.5, 50, 150)
-    store.record_final(name, replace(final, seconds=9.0))
+    test_scores = Scores(50, {"accuracy": Measured(0.8, 0.67, 0.89)})
+    confused = (Confusion(1, 0, 2), Confusion(0, 1, 1))
+    final = Final(settings[0], 3, Accuracy(17, 20), Accuracy(40, 50), 2.5, 50, 150, SCORES, test_scores, confused)
+    store.record_final(name, replace(final, seconds=9.0, test_scores=None, confused=()))
     store.record_final(name, final)
     store.end_run(run, "finished")
 
@@ -86,6 +89,8 @@ def test_a_study_comes_back_as_it_was_put(store: Store, make_facts: Facts, run_f
         {"l2": 0.01},
     )
     assert (first.passes_made, first.passes_needed) == (100, 160)
+    assert first.scores == SCORES
+    assert study.trials[1].scores is None
     assert first.finished is not None
     assert 0 <= first.finished <= study.wall_seconds < 60
     assert study.trials[1].curve == ((1, 0.5), (2, 0.75))
@@ -95,7 +100,7 @@ def test_a_study_comes_back_as_it_was_put(store: Store, make_facts: Facts, run_f
 
     (summary,) = store.studies()
     assert (summary.complete, summary.pruned, summary.failed, summary.running) == (1, 1, 1, 1)
-    assert (summary.best, summary.at_work) == (0.9, False)
+    assert (summary.best, summary.metric.name, summary.at_work) == (0.9, "accuracy", False)
 
 
 def test_all_is_there_when_opened_again(storage_url: str, make_facts: Facts, run_facts: RunFacts) -> None:
@@ -282,7 +287,7 @@ def test_a_newer_schema_is_refused_and_left_alone(storage_url: str) -> None:
     with Store.open(storage_url) as store, store.optuna.engine.begin() as connection:
         connection.execute(text(f"UPDATE {migrations.VERSION_TABLE} SET version_num = '9999'"))
     with pytest.raises(
-        StorageError, match=r"newer version of this program: its schema is 9999, .* up to 0001"
+        StorageError, match=r"newer version of this program: its schema is 9999, .* up to 0002"
     ) as caught:
         Store.open(storage_url)
     assert "\n" not in str(caught.value)

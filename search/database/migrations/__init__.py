@@ -31,8 +31,8 @@ def version_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 
-def upgrade(connection: Connection) -> None:
-    """To the newest version, in one transaction with what the caller does on the connection."""
+def upgrade(connection: Connection, version: str = "head") -> None:
+    """To a version, the newest if not told, in one transaction with what the caller does on the connection."""
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, version)

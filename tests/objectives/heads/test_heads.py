@@ -9,8 +9,8 @@ from sklearn.datasets import load_digits
 from torch.nn.functional import pixel_unshuffle
 
 from objectives.heads.catalog import HEADS, head_named
-from objectives.heads.head import Classifier, Fit, Labelled, predicted
-from objectives.results import Accuracy, Epoch
+from objectives.heads.head import Classifier, Fit, Labelled, believed, predicted
+from objectives.results import OPTIMISED, Accuracy, Epoch
 from spaces import HEAD_OPTIONS, BackboneError, DatasetError, UnknownNameError
 from spaces.dimensions import Value
 
@@ -83,6 +83,23 @@ class TestHead:
         assert fit.validation.value >= DIGITS.get(name, 0.95)
         assert all(epoch.validation.correct <= fit.validation.correct for epoch in epochs)
         assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
+
+    def test_chooses_by_the_metric_that_it_is_told(self, name: str) -> None:
+        """Noisy blobs of which the first class has most images, so that the metrics disagree."""
+        train, whole = blobs(4, 160, 2.5, seed=1), blobs(4, 400, 2.5, seed=2)
+        some = torch.cat(
+            [torch.arange(0, 400, 4), torch.arange(1, 60, 4), torch.arange(2, 60, 4), torch.arange(3, 60, 4)]
+        )
+        worths = {}
+        for metric in OPTIMISED:
+            validation = Labelled(whole.features, whole.labels[some], some, metric=metric)
+            epochs, fit = fitted(name, train, validation, 4)
+            beliefs = believed(fit.classifier, validation)
+            assert beliefs.accuracy == fit.validation
+            assert all(epoch.worth <= beliefs.worth(metric) + 1e-6 for epoch in epochs)
+            worths[metric] = [beliefs.worth(each) for each in OPTIMISED]
+        for place, metric in enumerate(OPTIMISED):
+            assert worths[metric][place] >= max(each[place] for each in worths.values()) - 1e-6
 
     def test_same_seed_same_classifier_whatever_the_global_random_state(self, name: str) -> None:
         train, validation = blobs(4, 130, 1.0, seed=1), blobs(4, 40, 1.0, seed=2)
