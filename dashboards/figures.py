@@ -12,8 +12,9 @@ from math import ceil
 
 import plotly.graph_objects as go
 
-from dashboards.sentences import duration, head, percent, phase, with_interval
+from dashboards.sentences import amount, duration, head, percent, phase, with_interval, with_unit
 from dashboards.summaries import BlockByTimestep, Cell, Group, HistoryPoint, Phase
+from objectives.results import ACCURACY, Metric
 from spaces import Block, Setting
 
 INK = "#767676"
@@ -37,28 +38,33 @@ TEMPLATE = go.layout.Template(
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
     }
 )
-ACCURACY_AXIS = "Validation accuracy (%)"
 
 
 def block_by_timestep_figure(table: BlockByTimestep) -> go.Figure:
     """A heatmap of each cell's best; untried cells are empty. The best cell is framed."""
     rows = [[table.cells.get((block.number, t)) for block in table.blocks] for t in table.timesteps]
     labels = ["no noise" if t is None else f"t {t}" for t in table.timesteps]
+    metric = next((cell.best.metric for cell in table.cells.values()), ACCURACY)
     figure = go.Figure(
         go.Heatmap(
             x=[block.number for block in table.blocks],
             y=labels,
-            z=[[100 * cell.best.value if cell else None for cell in row] for row in rows],
+            z=[[metric.scale * cell.best.value if cell else None for cell in row] for row in rows],
             text=[[_cell_hover(cell) if cell else "" for cell in row] for row in rows],
             hovertemplate="%{text}<extra></extra>",
             hoverongaps=False,
             showscale=len(table.cells) > 1,
             colorscale="Cividis",
+            reversescale=not metric.rising,
             xgap=1,
             ygap=1,
             colorbar={
                 # The second, empty line keeps plotly from setting the title on the bar in a low figure.
-                "title": {"text": "Best validation accuracy (%)<br> ", "side": "top", "font": {"size": 13}},
+                "title": {
+                    "text": f"{with_unit(f'Best validation {metric.words}', metric)}<br> ",
+                    "side": "top",
+                    "font": {"size": 13},
+                },
                 "orientation": "h",
                 "yref": "container",
                 "y": 0,
@@ -91,15 +97,15 @@ def block_by_timestep_figure(table: BlockByTimestep) -> go.Figure:
 
 
 def groups_figure(title: str, groups: Sequence[Group]) -> go.Figure:
-    """The accuracies of each group's trials as a box, with every trial where they are few; the best with its interval.
+    """The values of each group's trials as a box, with every trial where they are few; the best with its interval.
 
     title: names the axis of groups, such as "Pool size (side of the pooled grid)".
     """
-    figure = go.Figure()
+    figure, metric = go.Figure(), groups[0].best.metric
     for group in groups:
         name = escape(group.name, quote=False)
         figure.add_box(
-            x=[100 * value for value in group.values],
+            x=[metric.scale * value for value in group.values],
             y=[name] * len(group.values),
             name=name,
             orientation="h",
@@ -109,17 +115,17 @@ def groups_figure(title: str, groups: Sequence[Group]) -> go.Figure:
             marker={"color": BLUE, "size": 5, "opacity": 0.7},
             line={"color": BLUE, "width": 1.5},
             fillcolor="rgba(0,114,178,0.12)",
-            hovertemplate="%{x:.1f} %<extra></extra>",
+            hovertemplate=f"%{{x:{_digits(metric)}}} {metric.unit}<extra></extra>",
             hoveron="points",
         )
     figure.add_scatter(
-        x=[100 * group.best.value for group in groups],
+        x=[metric.scale * group.best.value for group in groups],
         y=[escape(group.name, quote=False) for group in groups],
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [100 * (group.best.high - group.best.value) for group in groups],
-            "arrayminus": [100 * (group.best.value - group.best.low) for group in groups],
+            "array": [metric.scale * (group.best.high - group.best.value) for group in groups],
+            "arrayminus": [metric.scale * (group.best.value - group.best.low) for group in groups],
             "color": VERMILION,
             "thickness": 2,
         },
@@ -127,12 +133,12 @@ def groups_figure(title: str, groups: Sequence[Group]) -> go.Figure:
         marker={"symbol": "diamond", "size": 11, "color": VERMILION},
         text=[
             f"best {with_interval(group.best)}<br>{_setting(group.setting)}"
-            f"<br>median of {len(group.values):,}: {percent(group.median)}"
+            f"<br>median of {len(group.values):,}: {amount(group.median, metric)}"
             for group in groups
         ],
         hovertemplate="%{text}<extra></extra>",
     )
-    figure.update_xaxes(title=ACCURACY_AXIS)
+    figure.update_xaxes(title=_axis(metric))
     figure.update_yaxes(title=title, type="category", showgrid=False)
     figure.update_layout(template=TEMPLATE, height=110 + 64 * len(groups))
     return figure
@@ -141,26 +147,26 @@ def groups_figure(title: str, groups: Sequence[Group]) -> go.Figure:
 def history_figure(points: Sequence[HistoryPoint]) -> go.Figure:
     """Each complete trial as a dot, and the best so far as steps."""
     trials = [point.trial for point in points]
-    figure = go.Figure()
+    figure, metric = go.Figure(), points[0].metric
     figure.add_scatter(
         name="complete trial",
         x=trials,
-        y=[100 * point.accuracy for point in points],
+        y=[metric.scale * point.value for point in points],
         mode="markers",
         marker={"color": BLUE, "size": 6, "opacity": 0.7},
         text=[_setting(point.setting) for point in points],
-        hovertemplate="trial %{x}: %{y:.1f} %<br>%{text}<extra></extra>",
+        hovertemplate=f"trial %{{x}}: %{{y:{_digits(metric)}}} {metric.unit}<br>%{{text}}<extra></extra>",
     )
     figure.add_scatter(
         name="best so far",
         x=trials,
-        y=[100 * point.best for point in points],
+        y=[metric.scale * point.best for point in points],
         mode="lines" if len(points) > 1 else "markers",
         line={"color": VERMILION, "width": 2, "shape": "hv"},
         hoverinfo="skip",
     )
     figure.update_xaxes(title="Trial number", rangemode="tozero")
-    figure.update_yaxes(title=ACCURACY_AXIS)
+    figure.update_yaxes(title=_axis(metric))
     figure.update_layout(template=TEMPLATE, height=340, showlegend=True)
     return figure
 
@@ -185,6 +191,15 @@ def time_figure(phases: Sequence[Phase]) -> go.Figure:
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     figure.update_layout(template=TEMPLATE, height=90 + 40 * len(phases))
     return figure
+
+
+def _axis(metric: Metric) -> str:
+    return with_unit(f"Validation {metric.words}", metric)
+
+
+def _digits(metric: Metric) -> str:
+    """Of the number that is told, as d3 has it."""
+    return ".1f" if metric.share else ".3f"
 
 
 def _parts(blocks: Sequence[Block]) -> list[tuple[str, int, int]]:

@@ -12,7 +12,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from dashboards import figures, sentences, summaries
+from dashboards import figures, scores, sentences, summaries
 from objectives.results import Study
 from spaces import SearchError
 
@@ -81,10 +81,10 @@ def _figures(study: Study) -> dict[str, tuple[str, Any]]:
     drawn: dict[str, tuple[str, Any]] = {}
     if study.complete:
         pools, heads = summaries.by_pooling(study), summaries.by_head(study)
-        cells = summaries.block_by_timestep(study)
-        drawn["search-blocks"] = ("Accuracy by block and timestep", figures.block_by_timestep_figure(cells))
-        drawn["search-pooling"] = ("Accuracy by pooling", figures.groups_figure("Pool size", pools))
-        drawn["search-heads"] = ("Accuracy by head", figures.groups_figure("Head", heads))
+        cells, measured = summaries.block_by_timestep(study), sentences.title(study.metric)
+        drawn["search-blocks"] = (f"{measured} by block and timestep", figures.block_by_timestep_figure(cells))
+        drawn["search-pooling"] = (f"{measured} by pooling", figures.groups_figure("Pool size", pools))
+        drawn["search-heads"] = (f"{measured} by head", figures.groups_figure("Head", heads))
     phases = summaries.time_by_phase(study)
     if phases:
         drawn["search-time"] = ("Time by phase", figures.time_figure(phases))
@@ -97,18 +97,27 @@ def _note(study: Study, report_path: Path | None) -> str:
         f"## {_code(study.dataset)}",
         f"Backbone {_code(study.backbone)}, space {_code(study.preset)} of {study.space_size:,} settings; "
         f"{sentences.of_trials(summaries.trial_counts(study))}.",
-        f"Settings are chosen {sentences.of_choice(study.folds)}. The test split is read once, for the finalists, "
-        "after refitting on train and validation images. Intervals are 95\N{NO-BREAK SPACE}% (Wilson).",
+        f"Settings are chosen {sentences.of_choice(study.folds)}, by {study.metric.words}. "
+        "The test split is read once, for the finalists, "
+        "after refitting on train and validation images. Intervals are 95\N{NO-BREAK SPACE}%.",
     ]
+    if not study.metric.rising:
+        lines.append(f"A trial's value in the other charts is the {study.metric.worth_words}: more is better.")
     best = summaries.answer(study)
     if best is None:
         lines.append("No trial is complete yet.")
     else:
         lines.append(f"**Best so far:** {_code(best.setting)}")
-        lines.append(f"- validation accuracy {sentences.with_interval(best.validation)}")
+        told = [f"- validation {study.metric.words} {sentences.with_interval(best.validation)}"]
         if best.test is not None:
             seeds = ", ".join(map(str, best.seeds))
-            lines[-1] += f"\n- test accuracy {sentences.with_interval(best.test)}, mean over seeds {seeds}"
+            told.append(f"- test {study.metric.words} {sentences.with_interval(best.test)}, mean over seeds {seeds}")
+        for row in scores.scores(study):
+            kept = row.test or row.validation
+            if row.metric != study.metric and kept is not None:
+                part = "test" if row.test else "validation"
+                told.append(f"- {part} {row.metric.words} {sentences.with_interval(kept)}")
+        lines.append("\n".join(told))
         lines.append(sentences.of_answer(best, len(study.complete)))
     if report_path is not None:
         # A browser follows no link from http to file, so the address is there to be copied.

@@ -13,17 +13,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from dashboards import figures, sentences, summaries
-from dashboards.sentences import duration, head, interval, percent
+from dashboards import figures, scores, sentences, summaries
+from dashboards.sentences import amount, duration, head, interval, title, with_interval
 from dashboards.summaries import Answer, Estimate, Group
-from objectives.results import Study
+from objectives.results import ACCURACY, Metric, Study
 from spaces import SearchError, Setting
 
 CLASSES_SHOWN = 24
 TRIALS_SHOWN = 20
 SETTING_COLUMNS = ("Block", "Timestep", "Pool", "Head")
 # Columns of words; all others hold numbers and are set flush right.
-WORDS = frozenset({"Head", "Phase", "Reason", "Part", "Tied", "Seeds", "Trials", "Fact", "Value"})
+WORDS = frozenset(
+    {"Metric", "True class", "Taken for", "Head", "Phase", "Reason", "Part", "Tied", "Seeds", "Trials", "Fact", "Value"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,13 @@ def render(study: Study) -> str:
         lstrip_blocks=True,
     )
     found = summaries.answer(study)
+    # Top-1 accuracy is told beside any other metric: it is what most people ask for.
+    accuracy = next((row for row in scores.scores(study) if row.metric == ACCURACY), None)
     return environment.get_template("report.html").render(
         study=study,
         answer=found,
+        metric=study.metric.words,
+        accuracy=None if study.metric == ACCURACY else accuracy,
         block=study.architecture.block(found.setting.block) if found else None,
         confidence=sentences.of_answer(found, len(study.complete)) if found else None,
         trials=sentences.of_trials(summaries.trial_counts(study)),
@@ -96,7 +102,7 @@ def render(study: Study) -> str:
         python=_python(study, found) if found else None,
         sections=_sections(study),
         words=WORDS,
-        percent=percent,
+        amount=amount,
         interval=interval,
         duration=duration,
         plotly_js=Markup(get_plotlyjs()),  # plotly's own bundle: the one text that is not escaped
@@ -105,6 +111,10 @@ def render(study: Study) -> str:
 
 def _sections(study: Study) -> list[Section]:
     sections = [_finalists(study)] if study.finals else []
+    if len(scores.scores(study)) > 1:
+        sections.append(_scores(study))
+    if scores.confusions(study):
+        sections.append(_confusions(study))
     if study.complete:
         sections += [_leaderboard(study), _blocks_and_timesteps(study), *_groups(study), _history(study)]
     if summaries.time_by_phase(study):
@@ -115,10 +125,11 @@ def _sections(study: Study) -> list[Section]:
 
 
 def _finalists(study: Study) -> Section:
-    rows = summaries.finalists(study)
+    rows, metric = summaries.finalists(study), study.metric
     table = Table(
-        "Means over seeds (95 % interval). Test: refitted on train and validation images. Tied: with the first",
-        ("Rank", "Validation %", "Test %", *SETTING_COLUMNS, "Seeds", "Tied"),
+        f"{title(metric)}: means over seeds (95 % interval). Test: refitted on train and validation images. "
+        "Tied: with the first",
+        ("Rank", _column("Validation", metric), _column("Test", metric), *SETTING_COLUMNS, "Seeds", "Tied"),
         tuple(
             (
                 str(rank),
@@ -135,13 +146,46 @@ def _finalists(study: Study) -> Section:
     return Section("finalists", "Finalists", (sentences.of_finalists(rows),), table=table)
 
 
+def _scores(study: Study) -> Section:
+    rows, final = scores.scores(study), bool(study.finalists)
+    of = "means over seeds" if final else "one seed"
+    table = Table(
+        f"The answer by every metric, {of} (95 % interval)",
+        ("Metric", "Validation", *(["Test"] if final else [])),
+        tuple(
+            (
+                title(row.metric),
+                *(_or_none(each) for each in ((row.validation, row.test) if final else (row.validation,))),
+            )
+            for row in rows
+        ),
+        chosen=next((place for place, row in enumerate(rows) if row.metric == study.metric), None),
+    )
+    return Section("scores", "The answer by other metrics", (sentences.of_scores(study.metric),), table=table)
+
+
+def _or_none(estimate: Estimate | None) -> str:
+    return with_interval(estimate) if estimate else "not kept"
+
+
+def _confusions(study: Study) -> Section:
+    found = scores.confusions(study)
+    assert found is not None
+    table = Table(
+        "The answer's most frequent mistakes on validation images, all seeds together",
+        ("True class", "Taken for", "Images"),
+        tuple((row.true, row.predicted, f"{row.images:,}") for row in found.rows),
+    )
+    return Section("confusions", "What it confuses", (sentences.of_confusions(found),), table=table)
+
+
 def _leaderboard(study: Study) -> Section:
     board = summaries.leaderboard(study)
     found = summaries.answer(study)
     numbers = [row.trial for row in board.rows]
     table = Table(
-        "Best trials by validation accuracy (95 % interval), one seed each",
-        ("Rank", "Validation %", *SETTING_COLUMNS, "Trial", "Seconds", "Passes made"),
+        f"Best trials by validation {study.metric.words} (95 % interval), one seed each",
+        ("Rank", _column("Validation", study.metric), *SETTING_COLUMNS, "Trial", "Seconds", "Passes made"),
         tuple(
             (
                 str(row.rank),
@@ -162,45 +206,45 @@ def _blocks_and_timesteps(study: Study) -> Section:
     table = summaries.block_by_timestep(study)
     return Section(
         "blocks",
-        "Accuracy by block and timestep",
+        f"{title(study.metric)} by block and timestep",
         (sentences.of_blocks_and_timesteps(table), "Each cell is its best trial; an empty cell was not tried."),
         figures.block_by_timestep_figure(table),
     )
 
 
 def _groups(study: Study) -> list[Section]:
-    pools, heads = summaries.by_pooling(study), summaries.by_head(study)
+    pools, heads, metric = summaries.by_pooling(study), summaries.by_head(study), study.metric
+    measured = f"Validation {metric.words} (95 % interval)"
     return [
         Section(
             "pooling",
-            "Accuracy by pooling",
+            f"{title(metric)} by pooling",
             (sentences.of_groups("Pool", pools),),
             figures.groups_figure("Pool size", pools),
-            _group_table(
-                "Validation accuracy (95 % interval) by pool size, the side of the pooled grid", "Pool", pools
-            ),
+            _group_table(f"{measured} by pool size, the side of the pooled grid", "Pool", pools),
         ),
         Section(
             "heads",
-            "Accuracy by head",
+            f"{title(metric)} by head",
             (sentences.of_groups("Head", heads),),
             figures.groups_figure("Head", heads),
-            _group_table("Validation accuracy (95 % interval) by head", "Head", heads),
+            _group_table(f"{measured} by head", "Head", heads),
         ),
     ]
 
 
 def _group_table(caption: str, first: str, groups: Sequence[Group]) -> Table:
+    metric = groups[0].best.metric
     return Table(
         caption,
-        (first, "Complete trials", "Best %", "Median %", "Lowest %"),
+        (first, "Complete trials", *(_column(name, metric) for name in ("Best", "Median", "Worst"))),
         tuple(
             (
                 group.name,
                 f"{len(group.values):,}",
                 _estimate(group.best),
-                f"{100 * group.median:.1f}",
-                f"{100 * group.values[-1]:.1f}",
+                metric.number(group.median),
+                metric.number(group.values[-1]),
             )
             for group in groups
         ),
@@ -254,8 +298,12 @@ def _setting(setting: Setting) -> tuple[str, ...]:
 
 
 def _estimate(estimate: Estimate) -> str:
-    """In percent, as the column says."""
-    return f"{100 * estimate.value:.1f} ({interval(estimate)})"
+    """In the unit that the column says."""
+    return f"{estimate.metric.number(estimate.value)} ({interval(estimate)})"
+
+
+def _column(name: str, metric: Metric) -> str:
+    return f"{name} {metric.unit}".strip()
 
 
 def _shortened(items: Sequence[object], at_most: int) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from dashboards.scores import Confusions
 from dashboards.summaries import (
     FINALS_PHASE,
     Answer,
@@ -16,6 +17,7 @@ from dashboards.summaries import (
     Phase,
     TrialCounts,
 )
+from objectives.results import Metric
 from spaces import Setting
 
 PHASES = {
@@ -37,13 +39,28 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
+def amount(value: float, metric: Metric) -> str:
+    """With its unit: "67.5 %", or "0.312" where it has none."""
+    return metric.text(value).replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def interval(estimate: Estimate) -> str:
-    """ "63.2–71.6", in percent."""
-    return f"{100 * estimate.low:.1f}–{100 * estimate.high:.1f}"
+    """ "63.2–71.6", without its unit."""
+    return f"{estimate.metric.number(estimate.low)}–{estimate.metric.number(estimate.high)}"
 
 
 def with_interval(estimate: Estimate) -> str:
-    return f"{percent(estimate.value)} ({interval(estimate)})"
+    return f"{amount(estimate.value, estimate.metric)} ({interval(estimate)})"
+
+
+def title(metric: Metric) -> str:
+    """ "Mean per-class accuracy"."""
+    return metric.words[0].upper() + metric.words[1:]
+
+
+def with_unit(words: str, metric: Metric) -> str:
+    """ "Validation accuracy (%)"."""
+    return f"{words} ({metric.unit})" if metric.unit else words
 
 
 def duration(seconds: float) -> str:
@@ -86,17 +103,18 @@ def of_finalists(rows: Sequence[FinalistRow]) -> str:
 
 def of_answer(answer: Answer, complete: int) -> str:
     """How sure the answer is."""
+    metric = answer.validation.metric
     if answer.final:
         tied = len(answer.tied)
         if not tied:
-            return "No other finalist comes within the noise of its validation accuracy."
+            return f"No other finalist comes within the noise of its validation {metric.words}."
         others = "one other finalist" if tied == 1 else f"{tied} other finalists"
-        return f"Validation cannot tell it from {others}; it has the highest mean."
+        return f"Validation cannot tell it from {others}; it has the {'highest' if metric.rising else 'lowest'} mean."
     if complete == 1:
         return "It is the only complete trial and was not re-evaluated: no test accuracy is known."
     return (
-        f"It is the best of {complete:,} noisy validation accuracies, so this one is biased upwards; "
-        "no finalist was re-evaluated, and no test accuracy is known."
+        f"It is the best of {complete:,} noisy validation {_plural(metric)}, so this one is biased "
+        f"{'upwards' if metric.rising else 'downwards'}; no finalist was re-evaluated, and no test accuracy is known."
     )
 
 
@@ -116,14 +134,15 @@ def of_blocks_and_timesteps(table: BlockByTimestep) -> str:
         return "No cell was tried."
     others = [cell for cell in table.cells.values() if cell is not best]
     if not others:
-        return f"The only cell tried, {_place(best)}, reaches {percent(best.best.value)}."
+        return f"The only cell tried, {_place(best)}, reaches {amount(best.best.value, best.best.metric)}."
     tied = sum(cell.best.tied_with(best.best) for cell in others)
-    worst = min(others, key=lambda cell: cell.best.value)
+    worst = min(others, key=lambda cell: cell.best.worth)
+    far = "lowest" if best.best.metric.rising else "highest"
     return (
         f"Best at {_place(best)}: {with_interval(best.best)}; "
         f"{tied if tied else 'none'} of the other {_count(len(others), 'cell')} tried {'is' if tied == 1 else 'are'} "
-        f"within its noise, and the lowest, {_place(worst)}, "
-        f"reaches {percent(worst.best.value)}."
+        f"within its noise, and the {far}, {_place(worst)}, "
+        f"reaches {amount(worst.best.value, worst.best.metric)}."
     )
 
 
@@ -134,24 +153,43 @@ def _place(cell: Cell) -> str:
 
 def of_groups(kind: str, groups: Sequence[Group]) -> str:
     """`kind` is what the groups are of: "Pool", "Head"."""
-    best, *others = sorted(groups, key=lambda group: -group.best.value)
-    first = f"{kind} {best.name} reaches the highest accuracy, {with_interval(best.best)}"
+    best, *others = sorted(groups, key=lambda group: -group.best.worth)
+    metric = best.best.metric
+    superlative, above = ("highest", "above") if metric.rising else ("lowest", "below")
+    first = f"{kind} {best.name} reaches the {superlative} {metric.words}, {with_interval(best.best)}"
     if not others:
         return f"Only {kind.lower()} {best.name} was tried: its best trial reaches {with_interval(best.best)}."
     second = others[0]
-    gap = 100 * (best.best.value - second.best.value)
+    gap = metric.number(abs(best.best.value - second.best.value)) + (" points" if metric.share else "")
     verdict = "within the noise" if second.best.tied_with(best.best) else "more than the noise"
-    return f"{first}, {gap:.1f} points above {kind.lower()} {second.name}: {verdict}."
+    return f"{first}, {gap} {above} {kind.lower()} {second.name}: {verdict}."
 
 
 def of_history(points: Sequence[HistoryPoint]) -> str:
     last = points[-1]
     found = next(index for index, point in enumerate(points) if point.best == last.best)
     after = len(points) - 1 - found
-    first = f"The best, {percent(last.best)}, was found by trial {points[found].trial}"
+    first = f"The best, {amount(last.best, last.metric)}, was found by trial {points[found].trial}"
     if not after:
         return f"{first}, the last complete one."
     return f"{first}; {_count(after, 'complete trial')} after it found nothing better."
+
+
+def of_scores(metric: Metric) -> str:
+    return (
+        f"The setting was chosen by its validation {metric.words} alone. Of the negative log-likelihood and of the "
+        "calibration error less is better, of the others more."
+    )
+
+
+def of_confusions(table: Confusions) -> str:
+    first, *others = table.rows
+    where = f"on the validation images of {_count(table.seeds, 'seed')}. The test images were not looked at for this."
+    mistakes = _count(table.wrong, "mistake")
+    if others and others[0].images == first.images:
+        return f"No pair of classes is the most frequent of the {mistakes} {where}"
+    share = percent(first.images / table.wrong)
+    return f"‘{first.true}’ was taken for ‘{first.predicted}’ most often, in {share} of the {mistakes} {where}"
 
 
 def of_time(phases: Sequence[Phase]) -> str:
@@ -197,3 +235,7 @@ def of_trials(counts: TrialCounts) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _plural(metric: Metric) -> str:
+    return metric.words.removesuffix("y") + "ies" if metric.words.endswith("y") else f"{metric.words}s"

@@ -7,7 +7,7 @@ from functools import cached_property
 from math import hypot
 from typing import Self, TypeVar
 
-from objectives.results import Accuracy, Finalist, Study, Trial
+from objectives.results import ACCURACY, Accuracy, Finalist, Measured, Metric, Part, Study, Trial
 from spaces import Block, Setting
 
 FINALS_PHASE = "finals"
@@ -17,25 +17,35 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An accuracy and its 95 % interval (Wilson), all in [0, 1]; `images` is how many it was measured on."""
+    """A metric's value and its 95 % interval; `images` is how many it was measured on."""
 
     value: float
     low: float
     high: float
     images: int
+    metric: Metric = ACCURACY
 
     @classmethod
     def of(cls, accuracy: Accuracy) -> Self:
         return cls(accuracy.value, *accuracy.interval(), accuracy.total)
 
+    @classmethod
+    def measured(cls, measured: Measured, images: int, metric: Metric) -> Self:
+        return cls(measured.value, measured.low, measured.high, images, metric)
+
+    @property
+    def worth(self) -> float:
+        """The more the better."""
+        return self.metric.worth(self.value)
+
     def tied_with(self, other: Self) -> bool:
         """Whether the interval of the difference holds zero, whichever of the two is the better.
 
-        The interval is Newcombe's, built of the two Wilson intervals (Newcombe 1998, method 10). It takes the images
-        as independent; where both were measured on the same ones it is too wide, so it rather calls a tie.
+        The interval is built of the two (Newcombe 1998, method 10, of Wilson's; Zou and Donner 2008, of any). It takes
+        the images as independent; where both were measured on the same ones it is too wide, so it rather calls a tie.
         """
-        better, worse = (self, other) if self.value >= other.value else (other, self)
-        return better.value - worse.value <= hypot(better.value - better.low, worse.high - worse.value)
+        more, less = (self, other) if self.value >= other.value else (other, self)
+        return more.value - less.value <= hypot(more.value - more.low, less.high - less.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +61,11 @@ class FinalistRow:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The setting to use: the best finalist by mean validation accuracy, or else the best trial.
+    """The setting to use: the best finalist by the mean on validation, or else the best trial.
 
-    trial: the number of the trial that found it, None where the study no longer holds one. seeds and test: of the
-    finalist, empty and None for a trial. tied: the other finalists that validation cannot tell from it.
+    validation, test: by the study's metric. trial: the number of the trial that found it, None where the study no
+    longer holds one. seeds and test: of the finalist, empty and None for a trial. tied: the other finalists that
+    validation cannot tell from it.
     """
 
     setting: Setting
@@ -71,17 +82,18 @@ class Answer:
 
 
 def finalists(study: Study) -> tuple[FinalistRow, ...]:
-    """The finalists, best mean validation accuracy first; the first is the chosen one."""
+    """The finalists, best mean on validation first; the first is the chosen one."""
     if not study.finalists:
         return ()
-    best = _mean_validation(study.finalists[0])
+    metric = study.metric
+    best = _mean(study.finalists[0], "validation", metric)
     return tuple(
         FinalistRow(
             finalist.setting,
             tuple(sorted(final.seed for final in finalist.finals)),
-            _mean_validation(finalist),
-            Estimate(finalist.test, *finalist.test_interval, finalist.finals[0].test.total),
-            _mean_validation(finalist).tied_with(best),
+            _mean(finalist, "validation", metric),
+            _mean(finalist, "test", metric),
+            _mean(finalist, "validation", metric).tied_with(best),
         )
         for finalist in study.finalists
     )
@@ -97,7 +109,7 @@ def answer(study: Study) -> Answer | None:
         return Answer(best.setting, found, best.validation, best.test, best.seeds, tied)
     if study.complete:
         trial = study.complete[0]
-        return Answer(trial.setting, trial.number, _validation(trial), None, (), ())
+        return Answer(trial.setting, trial.number, _validation(trial, study.metric), None, (), ())
     return None
 
 
@@ -122,10 +134,10 @@ class Leaderboard:
 
 def leaderboard(study: Study, top: int = 10) -> Leaderboard:
     rows = tuple(
-        LeaderboardRow(rank, t.number, t.setting, _validation(t), _seconds(t), t.passes_made)
+        LeaderboardRow(rank, t.number, t.setting, _validation(t, study.metric), _seconds(t), t.passes_made)
         for rank, t in enumerate(study.complete[:top], start=1)
     )
-    tied = sum(_validation(trial).tied_with(rows[0].validation) for trial in study.complete)
+    tied = sum(_validation(trial, study.metric).tied_with(rows[0].validation) for trial in study.complete)
     return Leaderboard(rows, len(study.complete), tied)
 
 
@@ -155,7 +167,7 @@ class BlockByTimestep:
     @cached_property
     def best(self) -> Cell | None:
         """The cell of the study's best trial."""
-        return max(self.cells.values(), key=lambda c: (c.best.value, -c.block.number, -c.trial), default=None)
+        return max(self.cells.values(), key=lambda c: (c.best.worth, -c.block.number, -c.trial), default=None)
 
 
 def block_by_timestep(study: Study) -> BlockByTimestep:
@@ -167,7 +179,7 @@ def block_by_timestep(study: Study) -> BlockByTimestep:
             len(trials),
             trials[0].number,
             trials[0].setting,
-            _validation(trials[0]),
+            _validation(trials[0], study.metric),
         )
         for (number, timestep), trials in sorted(groups.items(), key=lambda group: _rising(group[0]))
     }
@@ -182,7 +194,7 @@ def _rising(block_and_timestep: tuple[int, int | None]) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The complete trials that share one choice. values: their validation accuracies in [0, 1], best first."""
+    """The complete trials that share one choice. values: of theirs on validation by the metric, best first."""
 
     name: str
     setting: Setting
@@ -198,33 +210,33 @@ class Group:
 def by_pooling(study: Study) -> tuple[Group, ...]:
     """One group for each pool size tried, smallest first; its name is the size."""
     groups = _grouped(study.complete, lambda trial: trial.setting.pool)
-    return tuple(_group(str(pool), trials) for pool, trials in sorted(groups.items()))
+    return tuple(_group(str(pool), trials, study.metric) for pool, trials in sorted(groups.items()))
 
 
 def by_head(study: Study) -> tuple[Group, ...]:
     """One group for each head tried, in alphabetical order."""
     groups = _grouped(study.complete, lambda trial: trial.setting.head)
-    return tuple(_group(head, trials) for head, trials in sorted(groups.items()))
+    return tuple(_group(head, trials, study.metric) for head, trials in sorted(groups.items()))
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
-    """One complete trial, and the best validation accuracy of all complete trials up to it, both in [0, 1]."""
+    """One complete trial's value on validation, and the best of all complete trials up to it."""
 
     trial: int
     setting: Setting
-    accuracy: float
+    value: float
     best: float
+    metric: Metric = ACCURACY
 
 
 def history(study: Study) -> tuple[HistoryPoint, ...]:
     """The complete trials in the order of their numbers."""
     points: list[HistoryPoint] = []
-    best = 0.0
     for trial in sorted(study.complete, key=lambda trial: trial.number):
-        accuracy = _validation(trial).value
-        best = max(best, accuracy)
-        points.append(HistoryPoint(trial.number, trial.setting, accuracy, best))
+        value = _validation(trial, study.metric).value
+        best = max([value, *(point.best for point in points[-1:])], key=study.metric.worth)
+        points.append(HistoryPoint(trial.number, trial.setting, value, best, study.metric))
     return tuple(points)
 
 
@@ -297,25 +309,43 @@ def failures(study: Study) -> tuple[Failure, ...]:
     return tuple(sorted(rows, key=lambda row: (-len(row.trials), row.trials)))
 
 
-def _validation(trial: Trial) -> Estimate:
+def _validation(trial: Trial, metric: Metric) -> Estimate:
     """Of a complete trial."""
-    if trial.validation is None:
-        raise ValueError(f"trial {trial.number} has no validation accuracy")
-    return Estimate.of(trial.validation)
+    found = trial_estimate(trial, metric)
+    if found is None:
+        raise ValueError(f"trial {trial.number} has no validation {metric.words}")
+    return found
 
 
-def _mean_validation(finalist: Finalist) -> Estimate:
-    return Estimate(finalist.validation, *finalist.validation_interval, finalist.finals[0].validation.total)
+def trial_estimate(trial: Trial, metric: Metric) -> Estimate | None:
+    """On validation; None where it was not kept."""
+    measured, images = trial.measured(metric), trial.validation.total if trial.validation else 0
+    return Estimate.measured(measured, images, metric) if measured else None
+
+
+def _mean(finalist: Finalist, part: Part, metric: Metric) -> Estimate:
+    """By the study's metric, which every final of it has kept."""
+    found = finalist_estimate(finalist, part, metric)
+    if found is None:
+        raise ValueError(f"the finalist {finalist.setting} has no {part} {metric.words}")
+    return found
+
+
+def finalist_estimate(finalist: Finalist, part: Part, metric: Metric) -> Estimate | None:
+    """The mean over seeds; None where it was not kept."""
+    measured, first = finalist.measured(part, metric), finalist.finals[0]
+    images = first.validation.total if part == "validation" else first.test.total
+    return Estimate.measured(measured, images, metric) if measured else None
 
 
 def _seconds(trial: Trial) -> float:
     return sum(trial.seconds.values())
 
 
-def _group(name: str, trials: list[Trial]) -> Group:
+def _group(name: str, trials: list[Trial], metric: Metric) -> Group:
     """Of trials that come best first, as `Study.complete` has them."""
-    values = tuple(_validation(trial).value for trial in trials)
-    return Group(name, trials[0].setting, _validation(trials[0]), values)
+    values = tuple(_validation(trial, metric).value for trial in trials)
+    return Group(name, trials[0].setting, _validation(trials[0], metric), values)
 
 
 def _grouped(trials: Iterable[Trial], key: Callable[[Trial], Key]) -> dict[Key, list[Trial]]:

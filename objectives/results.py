@@ -27,7 +27,7 @@ class Metric:
     rising: bool = True
 
     def worth(self, value: float) -> float:
-        """The more the better: what a search maximises, and how results are ordered."""
+        """The more the better: what a search maximises, and how results are ordered. Of a worth, the value."""
         return value if self.rising else -value
 
     @property
@@ -51,6 +51,10 @@ class Metric:
     def text(self, value: float) -> str:
         """ "67.5 %"."""
         return f"{self.number(value)} {self.unit}".strip()
+
+    def told(self, value: float) -> str:
+        """Where nothing else says what it is: "67.5 %" of the accuracy, else "mean per-class accuracy 67.5 %"."""
+        return self.text(value) if self == ACCURACY else f"{self.words} {self.text(value)}"
 
 
 METRICS = {
@@ -216,7 +220,7 @@ class Trial:
 
     def measured(self, metric: Metric) -> Measured | None:
         """On validation; None where it was not kept."""
-        if metric is ACCURACY and self.validation is not None:
+        if metric == ACCURACY and self.validation is not None:
             return Measured(self.validation.value, *self.validation.interval())
         return self.scores.values.get(metric.name) if self.scores else None
 
@@ -234,9 +238,9 @@ class Finalist:
         Of the accuracy the interval is Wilson's at the mean; of other metrics its bounds are the means of the seeds'
         bounds. Either way it is as wide as that of one seed: seeds share their test images, so they do not add to it.
         """
-        if metric is ACCURACY and part == "validation":
+        if metric == ACCURACY and part == "validation":
             return Measured(self.validation, *self.validation_interval)
-        if metric is ACCURACY:
+        if metric == ACCURACY:
             return Measured(self.test, *self.test_interval)
         scores = [final.scores(part) for final in self.finals]
         kept = [each.values[metric.name] for each in scores if each is not None and metric.name in each.values]

@@ -97,6 +97,9 @@ def run(
     flips: Annotated[
         bool, typer.Option("--flips", help="Fit heads on mirror images too; each training image costs another pass.")
     ] = False,
+    metric: Annotated[
+        str, typer.Option(help="What is optimised on validation: accuracy, mean-per-class or nll.")
+    ] = "accuracy",
     finalists: Annotated[int, typer.Option(min=1, help="Settings that are re-evaluated and tested at the end.")] = 3,
     final_seeds: Annotated[int, typer.Option(min=1, help="Seeds for each of them.")] = 5,
     workers: Annotated[
@@ -144,6 +147,7 @@ def run(
         folds=folds,
         shots=shots,
         flips=flips,
+        metric=metric,
         finalists=finalists,
         final_seeds=final_seeds,
         workers=workers,
@@ -191,7 +195,7 @@ def status(home: HomeOption = None, storage: StorageOption = None) -> None:
         return
     table = Table(Column("study", no_wrap=True), "dataset", "done", "pruned", "failed", "running", "best", "last run")
     for row in rows:
-        best_value = "" if row.best is None else f"{100 * row.best:.1f} %"
+        best_value = "" if row.best is None else row.metric.told(row.metric.worth(row.best))
         counts = (row.complete, row.pruned, row.failed, row.running)
         when = "at work now" if row.at_work else f"{row.last_run:%Y-%m-%d %H:%M}" if row.last_run else "never"
         table.add_row(row.name, row.dataset, *map(str, counts), best_value, when)

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from objectives.results import Evaluation, Extracted, Final, Study
+from objectives.results import ACCURACY, Evaluation, Extracted, Final, Metric, Study
 from spaces import Setting
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ RATE_SECONDS = 20.0
 @dataclass
 class RunProgress:
     """Counts, rate and best so far; draws them as it is told of events. `trials`: the budget; counts start where the
-    study stands."""
+    study stands. best: the worth by the metric, and the setting."""
 
     console: Console
     trials: int
@@ -38,6 +38,7 @@ class RunProgress:
     failed: int = 0
     passes_made: int = 0
     best: tuple[float, Setting] | None = None
+    metric: Metric = ACCURACY
     _recent: list[tuple[float, int]] = field(default_factory=list)
     _bar: Progress | None = None
     _tasks: dict[str, TaskID] = field(default_factory=dict)
@@ -47,13 +48,15 @@ class RunProgress:
     @classmethod
     def of(cls, console: Console, trials: int, study: Study) -> "RunProgress":
         """From where the study stands; failures of former runs are not counted."""
-        best = study.complete[0] if study.complete else None
+        best, metric = study.complete[0] if study.complete else None, study.metric
+        measured = best.measured(metric) if best else None
         return cls(
             console,
             trials,
             complete=study.count("complete"),
             pruned=study.count("pruned"),
-            best=(best.validation.value, best.setting) if best and best.validation else None,
+            best=(metric.worth(measured.value), best.setting) if best and measured else None,
+            metric=metric,
         )
 
     def say(self, text: str) -> None:
@@ -96,9 +99,8 @@ class RunProgress:
     def trial_ended(self, setting: Setting, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
         setattr(self, state, getattr(self, state) + 1)
         if state == "complete" and evaluation is not None:
-            self.best = max(
-                self.best or (0.0, setting), (evaluation.validation.value, setting), key=lambda pair: pair[0]
-            )
+            reached = (evaluation.worth, setting)
+            self.best = max(self.best or reached, reached, key=lambda pair: pair[0])
         if state == "failed":
             self.say(f"failed: {setting}: {reason}")
         self._draw()
@@ -119,7 +121,11 @@ class RunProgress:
             self._finals += 1
             if time.monotonic() - self._printed > PLAIN_SECONDS:
                 self._printed = time.monotonic()
-                self.say(f"final {self._finals}: {final.setting}, validation {100 * final.validation.value:.1f} %")
+                self.say(f"final {self._finals}: {final.setting}, validation {self._told(final)}")
+
+    def _told(self, final: Final) -> str:
+        measured = final.validation_scores.values.get(self.metric.name) if final.validation_scores else None
+        return self.metric.told(measured.value) if measured else ACCURACY.told(final.validation.value)
 
     def _rate(self) -> float:
         """Passes a second over the last while, all workers together."""
@@ -132,7 +138,7 @@ class RunProgress:
     def _facts(self) -> str:
         facts = f"{self.complete} done, {self.pruned} pruned, {self.failed} failed"
         if self.best:
-            facts += f"; best {100 * self.best[0]:.1f} % at {self.best[1]}"
+            facts += f"; best {self.metric.told(self.metric.worth(self.best[0]))} at {self.best[1]}"
         return facts
 
     def _draw(self, passes: str | None = None, force: bool = False) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.home import Home
+from objectives.results import ACCURACY, OPTIMISED
 from search.answers import answer_lines
 from spaces import HEAD_OPTIONS, PRESETS, Architecture, Setting, Space, UnknownNameError
 
@@ -40,6 +41,7 @@ class RunOptions:
     shots: int | None = None
     flips: bool = False
     folds: int | None = None
+    metric: str = ACCURACY.name
     finalists: int = 3
     final_seeds: int = 5
     workers: int | None = None
@@ -92,6 +94,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
         shots=options.shots,
         flips=options.flips,
         folds=options.folds,
+        metric=options.metric,
         cache_size=options.cache_size,
     )
     planned = plan_of(spec, space, weights_digest, resources, options)
@@ -114,6 +117,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             # Studies without these keep the identity that they have.
             **({"shots": str(options.shots)} if options.shots else {}),
             **({"flips": "horizontal"} if options.flips else {}),
+            **({"metric": options.metric} if options.metric != ACCURACY.name else {}),
         },
     )
     console.print(
@@ -160,6 +164,8 @@ def check_names(options: RunOptions) -> None:
     Address(options.storage or options.home.storage)
     if options.space not in PRESETS and not options.space.endswith(".toml"):
         raise UnknownNameError("space", options.space, [*PRESETS, "a .toml file"])
+    if options.metric not in OPTIMISED:
+        raise UnknownNameError("metric", options.metric, OPTIMISED)
     for head in options.narrowing.get("heads") or ():
         if head not in HEAD_OPTIONS:
             raise UnknownNameError("head", head, HEAD_OPTIONS)

@@ -136,7 +136,7 @@ def test_groups(few: Study) -> None:
 
 
 def test_history(few: Study) -> None:
-    points = [(point.trial, point.accuracy, point.best) for point in summaries.history(few)]
+    points = [(point.trial, point.value, point.best) for point in summaries.history(few)]
     assert points == [(0, 0.4, 0.4), (1, 0.6, 0.6), (3, 0.55, 0.6), (5, 0.605, 0.605), (9, 0.595, 0.605)]
 
 

@@ -107,6 +107,7 @@ def test_a_killed_run_is_continued_to_the_count_and_repeats_nothing(tmp_path: Pa
         (("run", "--dataset", "digits", "--backbone", "bundeld"), 2, "unknown backbone 'bundeld'"),
         (("run", "--dataset", "digits", "--sampler", "tpee"), 2, "known: gp, grid, qmc, random, tpe"),
         (("run", "--dataset", "digits", "--heads", "mpl"), 2, "unknown head 'mpl'; did you mean 'mlp'"),
+        (("run", "--dataset", "digits", "--metric", "top-5"), 2, "known: accuracy, mean-per-class, nll"),
         (("run", "--dataset", "digits", "--trials", "0"), 2, "greater than or equal to 1"),
         (("run", "--dataset", "digits", "--folds", "1"), 2, "greater than or equal to 2"),
         (("run", "--dataset", "digits", "--folds", "3", "--validation-fraction", "0.2"), 2, "leave one of them out"),
@@ -147,6 +148,29 @@ def test_folds_and_flips_belong_to_the_study_and_its_report_tells_of_them(tmp_pa
     assert [trial.validation.total for trial in study.complete if trial.validation] == [1437, 1437]
     assert study.passes_made == 2 * 1437 + 360
     assert told in (tmp_path / "reports" / f"{study.name}.html").read_text()
+
+
+def test_a_metric_makes_a_study_of_its_own_that_is_told_by_it(home: Path) -> None:
+    by_accuracy = best(home)
+    ran = search(home, *DIGITS, "--trials", "3", "--metric", "nll")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "validation  negative log-likelihood 0." in ran.stdout
+    answer = best(home)  # of the study that ran last
+    assert answer["study"] != by_accuracy["study"]
+    assert (by_accuracy["metric"], answer["metric"]) == ("accuracy", "nll")
+    assert answer["scores"]["test"].keys() == {"accuracy", "top-5", "mean-per-class", "nll", "ece"}
+    low, high = answer["scores"]["test"]["nll"]["interval"]
+    assert low < answer["scores"]["test"]["nll"]["value"] < high
+    with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
+        study, trials = store.read_study(answer["study"]), store.trials(answer["study"])
+    assert study.provenance["metric"] == "nll"
+    worths = {trial.number: trial.value for trial in trials}
+    for trial in study.complete:
+        assert trial.scores is not None
+        assert worths[trial.number] == pytest.approx(-trial.scores.values["nll"].value)
+    page = (home / "reports" / f"{study.name}.html").read_text()
+    assert "Test negative log-likelihood" in page
+    assert "What it confuses" in page
 
 
 def class_folders(root: Path, per_class: int) -> None:
