@@ -15,7 +15,7 @@ import pytest
 from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
-from objectives.results import Accuracy, Evaluation
+from objectives.results import Accuracy, Evaluation, Measured, Scores
 from search.database.facts import RunFacts, StudyFacts
 from search.database.models import RunRow
 from search.database.store import Store
@@ -87,6 +87,27 @@ def test_a_trial_is_kept_as_it_was_told(store: Store, study: str, space: Space, 
     assert trials[1].seconds == EVALUATION.seconds
     assert trials[0].curve == ((1, 0.25),)
     assert all(trial.finished is not None for trial in trials)
+
+
+def test_what_a_metric_says_is_what_optuna_maximises_and_prunes_by(
+    store: Store, make_facts: Callable[..., StudyFacts], space: Space, run_facts: RunFacts
+) -> None:
+    study = store.ensure_study(make_facts(protocol={"metric": "nll"}))
+    run = store.begin_run(study, run_facts)
+    driver = StudyDriver(store, study, space, sampler_named("random", 0), seed=0, budget=9, run_id=run)
+    nll = {"nll": Measured(0.25, 0.2, 0.3)}
+    first, second = asked(driver), asked(driver)
+    driver.complete(first.number, replace(EVALUATION, score=-0.25, scores=Scores(20, nll)))
+    assert not driver.report(second.number, 1, -1.5)
+    driver.prune(second.number, replace(EVALUATION, score=-1.5))
+    complete, pruned = store.load(study).trials
+    assert (complete.value, pruned.value) == (-0.25, -1.5)
+    assert complete.user_attrs["negative log-likelihood"] == "0.250"
+    found = store.read_study(study)
+    assert [trial.number for trial in found.complete] == [first.number]
+    assert found.complete[0].scores == Scores(20, nll)
+    assert found.trials[1].curve == ((1, -1.5),)
+    assert store.studies()[0].best == -0.25
 
 
 def test_the_budget_counts_finished_trials_of_all_runs(make_driver: MakeDriver) -> None:

@@ -84,22 +84,22 @@ class TestHead:
         assert all(epoch.validation.correct <= fit.validation.correct for epoch in epochs)
         assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
 
-    def test_chooses_by_the_metric_that_it_is_told(self, name: str) -> None:
-        """Noisy blobs of which the first class has most images, so that the metrics disagree."""
-        train, whole = blobs(4, 160, 2.5, seed=1), blobs(4, 400, 2.5, seed=2)
-        some = torch.cat(
-            [torch.arange(0, 400, 4), torch.arange(1, 60, 4), torch.arange(2, 60, 4), torch.arange(3, 60, 4)]
-        )
-        worths = {}
+    @pytest.mark.parametrize(("spread", "seed"), [(1.0, 1), (1.5, 1), (2.5, 3)])
+    def test_chooses_by_the_metric_that_it_is_told(self, name: str, spread: float, seed: int) -> None:
+        """On blobs of which the first class has most images, so that the metrics disagree on what is best."""
+        train, whole = blobs(4, 80, spread, seed), blobs(4, 400, spread, 100 + seed)
+        rows = torch.cat([torch.arange(0, 400, 4), *(torch.arange(label, 60, 4) for label in (1, 2, 3))])
+        reached = {}
         for metric in OPTIMISED:
-            validation = Labelled(whole.features, whole.labels[some], some, metric=metric)
+            validation = Labelled(whole.features, whole.labels[rows], rows, metric=metric)
             epochs, fit = fitted(name, train, validation, 4)
             beliefs = believed(fit.classifier, validation)
             assert beliefs.accuracy == fit.validation
             assert all(epoch.worth <= beliefs.worth(metric) + 1e-6 for epoch in epochs)
-            worths[metric] = [beliefs.worth(each) for each in OPTIMISED]
-        for place, metric in enumerate(OPTIMISED):
-            assert worths[metric][place] >= max(each[place] for each in worths.values()) - 1e-6
+            reached[metric] = {each: beliefs.worth(each) for each in OPTIMISED}
+        for metric in OPTIMISED:
+            # The chosen strength is fitted further than the path was, hence the tolerance.
+            assert reached[metric][metric] >= max(each[metric] for each in reached.values()) - 1e-3
 
     def test_same_seed_same_classifier_whatever_the_global_random_state(self, name: str) -> None:
         train, validation = blobs(4, 130, 1.0, seed=1), blobs(4, 40, 1.0, seed=2)

@@ -14,6 +14,7 @@ from objectives.heads.head import Fit, Labelled, predicted
 from objectives.heads.linear import PATH, Linear
 from objectives.heads.logistic import LogisticRegression as Regression
 from objectives.heads.standardising import Standardised, Standardiser
+from objectives.metrics import Beliefs
 
 UNSEEN = 4000
 
@@ -145,11 +146,19 @@ def test_fit_and_refit_agree_with_scikit_learn_at_the_strength_they_chose(name: 
         assert ours.loss(features, problem.labels, fit.details["l2"]) == pytest.approx(least, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["digits", "separable"])  # of the second most strengths get every image right
-def test_chooses_by_accuracy_and_then_by_cross_entropy(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
+        ("digits", "accuracy"),
+        ("separable", "accuracy"),  # most strengths get every image right
+        ("digits", "nll"),
+        ("correlated", "nll"),
+    ],
+)
+def test_chooses_by_the_metric_and_then_by_cross_entropy(name: str, metric: str) -> None:
     whole, count = PROBLEMS[name], len(PROBLEMS[name].labels) // 2
     half = Problem(whole.features[:count], whole.labels[:count], whole.features[count:])
-    validation = Labelled(half.unseen[:, :, None, None], whole.labels[count:])
+    validation = Labelled(half.unseen[:, :, None, None], whole.labels[count:], metric=metric)
     train = Labelled(half.features[:, :, None, None], half.labels)
     (fit,) = Linear().fit(train, validation, whole.classes, {}, 0)
     assert isinstance(fit, Fit)
@@ -159,11 +168,12 @@ def test_chooses_by_accuracy_and_then_by_cross_entropy(name: str) -> None:
     for factor in PATH:
         l2 = factor * int((features.var(dim=0) > 0.5).sum())  # some of the digits' pixels never vary
         logits = optimum(half, features, l2).logits(unseen).T
-        correct = int((logits.argmax(dim=1) == validation.labels).sum())
-        worth[l2] = (correct, -float(cross_entropy(logits, validation.labels)))
+        first = Beliefs.of(logits, validation.labels).worth(metric)
+        worth[l2] = (first, -float(cross_entropy(logits, validation.labels)))
     best = max(worth, key=lambda l2: worth[l2])
     assert fit.details["l2"] == pytest.approx(best)
-    assert fit.validation.correct == worth[best][0]
+    if metric == "accuracy":
+        assert fit.validation.value == worth[best][0]
 
 
 def test_a_fit_that_runs_out_of_iterations_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
