@@ -19,6 +19,7 @@ from objectives.heads.eigenbasis import Basis, eigenbasis
 from objectives.heads.head import SLAB_BYTES, Classifier, Fit, Labelled, accuracy, check
 from objectives.heads.linear import LinearClassifier
 from objectives.heads.standardising import Standardised, Standardiser
+from objectives.metrics import Beliefs
 from objectives.results import Accuracy, Epoch
 from spaces.dimensions import Value
 
@@ -93,9 +94,9 @@ def leave_one_out(train: Labelled, classes: int) -> Iterator[LeftOut]:
 
 @dataclass(frozen=True)
 class Ridge:
-    """Of the strengths of a path keeps the one with the best validation accuracy; ties go to the lower validation
-    cross-entropy, then to the stronger. Its logits are the least-squares scores times a factor that is fitted on the
-    validation split. Nothing in it is random: the seed is not used.
+    """Of the strengths of a path keeps the best by the metric of the validation images; ties go to the lower
+    cross-entropy there, then to the stronger. Its logits are the least-squares scores times a factor that is fitted on
+    the validation split. Nothing in it is random: the seed is not used.
 
     details: "l2", the coefficient of ‖W‖²/2 beside half the mean squared error; "factor".
     """
@@ -108,11 +109,11 @@ class Ridge:
         validated = basis.project(Standardised(validation, standardise))
         squares = LeastSquares(basis, train.labels, classes)
 
-        def worth(l2: float) -> tuple[int, float, float]:
+        def worth(l2: float) -> tuple[float, float, float]:
             scores = torch.addmm(squares.bias, validated, squares.weights(l2).T)
             factor = fitted_factor(scores, validation.labels)
-            correct = int((scores.argmax(dim=1) == validation.labels).sum())
-            return correct, -float(cross_entropy(factor * scores, validation.labels)), factor
+            best = Beliefs.of(factor * scores, validation.labels).worth(validation.metric)
+            return best, -float(cross_entropy(factor * scores, validation.labels)), factor
 
         worths = {l2: worth(l2) for l2 in strengths}
         best = max(worths, key=lambda l2: worths[l2][:2])  # the first of equals, so the stronger

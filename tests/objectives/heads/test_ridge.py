@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge as Oracle
 from torch.nn.functional import one_hot
 
+from objectives.heads.calibrating import fitted_factor
 from objectives.heads.eigenbasis import eigenbasis
 from objectives.heads.head import Fit, Labelled
 from objectives.heads.ridge import PATH, LeastSquares, Ridge, leave_one_out
 from objectives.heads.standardising import Standardised, Standardiser
+from objectives.metrics import Beliefs
 from tests.objectives.heads.test_heads import digits
 
 CLASSES = 3
@@ -103,3 +105,22 @@ def test_is_as_sure_as_it_is_right() -> None:
     believed, labels = fit.classifier.logits(validation.features[half:]).softmax(dim=1).max(dim=1)
     right = (labels == validation.labels[half:]).float().mean()
     assert float(believed.mean()) == pytest.approx(float(right), abs=0.04)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "nll"])
+def test_chooses_by_the_metric(metric: str) -> None:
+    """On few images, where the strengths that are best by either differ."""
+    train, rest = digits()
+    few = Labelled(train.features[:80], train.labels[:80])
+    validation = Labelled(rest.features, rest.labels, metric=metric)
+    (fit,) = Ridge().fit(few, validation, 10, {}, 0)
+    assert isinstance(fit, Fit)
+    standardise = Standardiser.of(few)
+    variance = float(eigenbasis(Standardised(few, standardise)).spectrum.sum())
+    worth = {}
+    for factor in PATH:
+        details = {"l2": factor * variance, "factor": 1.0}
+        scores = Ridge().refit(few, 10, {}, details, 0).logits(rest.features)
+        worth[details["l2"]] = Beliefs.of(fitted_factor(scores, rest.labels) * scores, rest.labels).worth(metric)
+    chosen = min(worth, key=lambda l2: abs(l2 - fit.details["l2"]))
+    assert worth[chosen] == pytest.approx(max(worth.values()), abs=1e-4)
