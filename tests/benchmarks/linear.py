@@ -12,7 +12,7 @@ solution, strong to weak, `cold` each from zero. With `--peer-strengths` it fits
 and its seconds are scaled by their share. Losses are compared in float64, at the same strengths on the same features.
 Ours runs before each fit of the peer, so that both meet the same neighbours on the machine, and its median counts.
 Beside seconds of wall time those of the processor are given, which other processes disturb less; with one thread the
-least: more threads that share their cores with others spin while they wait, which would flatter us.
+least: of more threads that share their cores with others, ratios vary several times over.
 The BLAS of numpy is named, since an environment may have set one that is slow here.
 """
 
