@@ -14,7 +14,7 @@ from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Re
 from search.database.facts import RunFacts, StudyFacts
 from search.database.store import Store
 from search.running import Resources, ray_session, run_study
-from search.studying import StudyDriver
+from search.studying import MAX_FAILURES, StudyDriver
 from search.suggesting import sampler_named
 from spaces import Architecture, Block, CacheError, SearchError, Setting, Space
 
@@ -173,7 +173,8 @@ def test_a_run_in_which_everything_fails_ends_and_says_why(store: Store) -> None
     """The grid comes to block 2 after the 26 settings of block 1, and would stay there for 26."""
     name, reason, _ = search(store, 100, Hill("error"), sampler="grid")
     assert "trials failed with none succeeding between; the last: ValueError: block 2 is no good" in reason
-    assert store.read_study(name).count("failed") < 15
+    # Eleven in a row end it; a last setting of block 1 on the other worker may succeed late and begin the row again.
+    assert store.read_study(name).count("failed") < 2 * (MAX_FAILURES + 1) + 2 < 26
 
 
 def test_a_worker_that_dies_fails_its_trial_and_the_search_goes_on(store: Store) -> None:
