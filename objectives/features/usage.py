@@ -9,6 +9,7 @@ is large, quickly made again and long unread goes first. What a run at work uses
 
 import contextlib
 import json
+import logging
 import os
 import time
 import uuid
@@ -22,7 +23,7 @@ import numpy as np
 import torch
 from filelock import Timeout
 from rich.filesize import decimal
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from objectives.datasets.dataset import Dataset
@@ -39,6 +40,8 @@ from objectives.features.shards import (
     shard_bytes,
 )
 from spaces import CacheError, UnknownNameError
+
+log = logging.getLogger(__name__)
 
 KINDS = ("features", "latents", "pixels")
 HALF_LIFE_DAYS = 30.0
@@ -105,7 +108,8 @@ class CacheUsage:
             stem.parent.mkdir(parents=True, exist_ok=True)
             held = lease(stem.with_suffix(".lease"), LEASE_SECONDS)
             held.acquire()
-            stem.with_suffix(".json").write_text(json.dumps(content))
+            stem.with_suffix(".part").write_text(json.dumps(content))
+            stem.with_suffix(".part").replace(stem.with_suffix(".json"))  # read by others at any moment
         try:
             yield
         finally:
@@ -128,13 +132,17 @@ class CacheUsage:
         return path
 
     def datasets(self) -> dict[str, KnownDataset]:
-        """File name → dataset."""
+        """File name → dataset. A damaged file is removed, with a warning; the next run writes it again."""
         found = {}
         for path in sorted((self.folder / "datasets").glob(f"*{SUFFIX}")):
-            with safe_open(path, framework="pt") as file:
-                keys = file.get_tensor(IMAGES).numpy().view(f"S{KEY_BYTES}").reshape(-1)
-                metadata = file.metadata()
-            found[path.name] = KnownDataset(metadata["name"], metadata["fingerprint"], keys)
+            try:
+                with safe_open(path, framework="pt") as file:
+                    keys = file.get_tensor(IMAGES).numpy().view(f"S{KEY_BYTES}").reshape(-1)
+                    metadata = file.metadata()
+                found[path.name] = KnownDataset(metadata["name"], metadata["fingerprint"], keys)
+            except (SafetensorError, KeyError, TypeError, ValueError):
+                log.warning("%s is damaged; it is removed", path)
+                path.unlink(missing_ok=True)
         return found
 
     def uses(self) -> list[Use]:
@@ -192,7 +200,7 @@ class CacheUsage:
         try:
             taken = self.taken()
             excess = taken + needed - self.limit
-            if excess > 0 and self.free(excess, excess + int(SPARE * self.limit)) < excess:
+            if excess > 0 and self._free(excess + int(SPARE * self.limit)) < excess:
                 raise CacheError(
                     f"the cache may take {decimal(self.limit)}, and all of its {decimal(taken)} is in use; give it "
                     "more by --cache-size, or search fewer blocks, pools or timesteps"
@@ -201,14 +209,11 @@ class CacheUsage:
         finally:
             guard.release()
 
-    def free(self, least: int, most: int | None = None) -> int:
-        """Remove the shards that are worth least, at least so many bytes; how many it were.
-
-        most: go on until so many are free, since looking for them is the greater part of the work.
-        """
+    def _free(self, enough: int) -> int:
+        """Remove the shards that are worth least until so many bytes are free; how many it were."""
         freed = 0
         for valued in self.worth_least_first():
-            if freed >= (least if most is None else most):
+            if freed >= enough:
                 break
             valued.shard.path.unlink(missing_ok=True)
             freed += valued.bytes

@@ -152,3 +152,16 @@ def test_datasets_are_known_by_name(tmp_path: Path) -> None:
     assert found.shard.images == 50
     with pytest.raises(UnknownNameError, match="unknown dataset in the cache 'othr'; did you mean 'other'"):
         usage.of_dataset([], "othr")
+
+
+@pytest.mark.parametrize("content", [b"", b"no tensor", None], ids=["empty", "text", "cut"])
+def test_a_damaged_list_of_a_datasets_images_is_removed_and_made_again(
+    tmp_path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    usage = CacheUsage(tmp_path)
+    path = usage.remember(ONE)
+    path.write_bytes(path.read_bytes()[:-1] if content is None else content)
+    assert usage.datasets() == {}
+    assert "is damaged; it is removed" in caplog.text
+    assert usage.remember(ONE) == path
+    assert [known.name for known in usage.datasets().values()] == ["one"]
