@@ -1,6 +1,5 @@
 """The commands `search backbones`: which there are, the blocks of one, and guided-diffusion checkpoints converted."""
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dashboards.sentences import gmacs
+from search.terminal import print_table
 from spaces import Architecture, SearchError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def backbones(context: typer.Context) -> None:
     table = Table(Column("name", no_wrap=True), "what it is", "from")
     for name, known in BACKBONES.items():
         table.add_row(name, known.words, known.source)
-    _print(table)
+    print_table(table)
     typer.echo(f"\nor a local folder, or a hub id owner/model, that holds one of: {', '.join(KINDS)}")
     typer.echo("`search backbones show NAME` prints the blocks of one")
 
@@ -50,7 +50,7 @@ def show(
 
     architecture = architecture_named(name)
     typer.echo(summary(architecture))
-    _print(block_table(architecture))
+    print_table(block_table(architecture))
     if figure is not None:
         from dashboards.blocks import blocks_figure
 
@@ -121,9 +121,3 @@ def block_table(architecture: Architecture) -> "Table":
             block.name,
         )
     return table
-
-
-def _print(table: "Table") -> None:
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from objectives.home import Home
+from search.terminal import HomeOption, print_table
 from spaces.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Show what the feature cache holds, check it, remove from it.")
 
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home", metavar="DIR", help="Folder for everything that is kept. [default: $SEARCH_HOME, or the platform's]"
-    ),
-]
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
@@ -69,7 +63,7 @@ def cache(
     else:
         from rich.filesize import decimal
 
-        _print(_table(held, studies))
+        print_table(_table(held, studies))
         typer.echo(f"{decimal(sum(each.bytes for each in held))} in {usage.folder}")
 
 
@@ -192,9 +186,3 @@ def _table(held: "Sequence[Holding]", studies: "Sequence[StudySummary]") -> "Tab
             escape("\n".join(_of(each, studies))),
         )
     return table
-
-
-def _print(table: "Table") -> None:
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -11,6 +11,7 @@ import typer
 from objectives.home import Home
 from search import backbones, cache, datasets
 from search.cache import bytes_of
+from search.terminal import HomeOption, print_table
 from spaces import SearchError
 
 if TYPE_CHECKING:
@@ -28,12 +29,6 @@ app.add_typer(backbones.app, name="backbones")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(cache.app, name="cache")
 
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home", metavar="DIR", help="Folder for everything that is kept. [default: $SEARCH_HOME, or the platform's]"
-    ),
-]
 StorageOption = Annotated[
     str | None,
     typer.Option(
@@ -185,7 +180,6 @@ def best(
 @app.command()
 def status(home: HomeOption = None, storage: StorageOption = None) -> None:
     """List the studies: how far each is, its best so far, and whether a run is at work on it."""
-    from rich.console import Console
     from rich.table import Column, Table
 
     with _store(home, storage) as store:
@@ -199,7 +193,7 @@ def status(home: HomeOption = None, storage: StorageOption = None) -> None:
         counts = (row.complete, row.pruned, row.failed, row.running)
         when = "at work now" if row.at_work else f"{row.last_run:%Y-%m-%d %H:%M}" if row.last_run else "never"
         table.add_row(row.name, row.dataset, *map(str, counts), best_value, when)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print_table(table)
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.home import Home
+from search.terminal import HomeOption, print_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from objectives.datasets.checking import Check, Duplicate
 
 app = typer.Typer(help="List datasets, fetch a published one, check one before it is used.")
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home", metavar="DIR", help="Folder for everything that is kept. [default: $SEARCH_HOME, or the platform's]"
-    ),
-]
 
 SHOWN = 5  # of a list that may be long; --json gives all of it
 
@@ -43,7 +36,7 @@ def datasets(context: typer.Context) -> None:
     table = Table(Column("name", no_wrap=True), "what it is", Column("fetch", no_wrap=True, justify="right"))
     for name, entry in DATASETS.items():
         table.add_row(name, escape(entry.description), how_to_get(name))
-    _print(table)
+    print_table(table)
     typer.echo("\n`search datasets fetch NAME` downloads one, or says how it is had by hand")
     typer.echo("`search datasets check NAME` looks at every image; what was not fetched needs its --data-root")
 
@@ -100,7 +93,7 @@ def check(
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
         return
-    _print(counts_table(found))
+    print_table(counts_table(found))
     typer.echo("\n".join(["", *findings(found)]))
 
 
@@ -156,9 +149,3 @@ def _n(items: Sequence[object], one: str, several: str) -> str:
 
 def _group(group: "Duplicate") -> str:
     return " = ".join(group.train + group.test)
-
-
-def _print(table: "Table") -> None:
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
