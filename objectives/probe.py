@@ -127,7 +127,7 @@ class Probe:
         clock = Clock()
         features = yield from self._features(self._views, self._training, setting, clock)
         validated = yield from self._validate(features, setting, self.spec.seed, clock)
-        needed = setting.draws * len(features)
+        needed = _passes(setting, len(features))
         beliefs = validated.beliefs
         yield Evaluation(
             beliefs.accuracy,
@@ -151,9 +151,9 @@ class Probe:
         head, classes = head_named(setting.head), len(self.spec.dataset.classes)
         parts = self.splits(seed)[0]  # train + validation are the same images in every fold
         everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])
-        train = self._trained_on(features, everything)
+        train = self._trained_on(features, everything, setting)
         classifier = head.refit(train, classes, dict(setting.options), validated.details, seed)
-        test = believed(classifier, self._labelled(tested, np.arange(len(tested)), self._tested))
+        test = believed(classifier, self._labelled(tested, np.arange(len(tested)), self._tested, setting))
         yield Final(
             setting,
             seed,
@@ -161,7 +161,7 @@ class Probe:
             test.accuracy,
             time.perf_counter() - started,
             clock.passes,
-            setting.draws * (len(features) + len(tested)),
+            _passes(setting, len(features) + len(tested)),
             validated.beliefs.scores(),
             test.scores(),
             validated.beliefs.confused(CONFUSIONS_KEPT),
@@ -189,13 +189,14 @@ class Probe:
     def _features(
         self, views: Sequence[Extractor], indices: np.ndarray, setting: Setting, clock: Clock
     ) -> Generator[Extracted, None, torch.Tensor]:
-        """float32 (views x n, c, pool, pool), one view after the other, each in the order of the indices.
+        """float32 (views x n, c, pool, pool), one view after the other, each in the order of the indices. The channels
+        of several taps lie beside each other.
 
         A damaged shard is made again on the way.
         """
         for _ in range(DAMAGED_READS):
             for place, view in enumerate(views):
-                for report in view.fill(indices, [setting.timestep], setting.draws, clock):
+                for report in view.fill(indices, list(setting.passes), setting.draws, clock):
                     done, total = place * report.total + report.done, len(views) * report.total
                     yield Extracted(done, total, report.made)
             since = time.perf_counter()
@@ -215,8 +216,8 @@ class Probe:
         fits: list[tuple[Fit, Beliefs]] = []
         since = time.perf_counter()
         for parts in self.splits(seed):
-            train = self._trained_on(features, parts.train)
-            validation = self._labelled(features, self._training_rows[parts.validation], parts.validation)
+            train = self._trained_on(features, parts.train, setting)
+            validation = self._labelled(features, self._training_rows[parts.validation], parts.validation, setting)
             head, classes = head_named(setting.head), len(self.spec.dataset.classes)
             for report in head.fit(train, validation, classes, dict(setting.options), seed):
                 if isinstance(report, Fit):
@@ -239,17 +240,19 @@ class Probe:
             return features.to(device)
         return features
 
-    def _trained_on(self, features: torch.Tensor, indices: np.ndarray) -> Labelled:
+    def _trained_on(self, features: torch.Tensor, indices: np.ndarray, setting: Setting) -> Labelled:
         """These images of the dataset in every view."""
         starts = range(0, len(features), len(self._training))
         rows = np.concatenate([start + self._training_rows[indices] for start in starts])
-        return self._labelled(features, rows, np.tile(indices, len(starts)))
+        return self._labelled(features, rows, np.tile(indices, len(starts)), setting)
 
-    def _labelled(self, features: torch.Tensor, rows: np.ndarray, indices: np.ndarray) -> Labelled:
+    def _labelled(self, features: torch.Tensor, rows: np.ndarray, indices: np.ndarray, setting: Setting) -> Labelled:
         """Rows of features, of these images of the dataset."""
         labels = torch.from_numpy(self.spec.dataset.labels[indices]).to(self.backbone.device)
         at = torch.from_numpy(rows).to(features.device)
-        return Labelled(features, labels, at, self._scratch, self.spec.metric)
+        blocks = self.backbone.architecture.blocks
+        groups = tuple(tuple(blocks[number - 1].channels for number in read) for read in setting.passes.values())
+        return Labelled(features, labels, at, self._scratch, self.spec.metric, groups)
 
     @property
     def _scratch(self) -> Path:
@@ -259,3 +262,8 @@ class Probe:
     def _training_rows(self) -> np.ndarray:
         """Dataset index → row among the non-test images."""
         return np.cumsum(~self.spec.dataset.is_test) - 1
+
+
+def _passes(setting: Setting, images: int) -> int:
+    """That the setting's features of so many images take."""
+    return setting.draws * len(setting.passes) * images

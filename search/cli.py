@@ -78,7 +78,11 @@ def run(
     pools: Annotated[str | None, typer.Option(help="Only these pool sizes, e.g. 1,2,4.")] = None,
     heads: Annotated[str | None, typer.Option(help="Only these heads, e.g. linear,mlp.")] = None,
     draws: Annotated[str | None, typer.Option(help="Noise draws to average over, e.g. 1,4; each costs a pass.")] = None,
-    sampler: Annotated[str, typer.Option(help="tpe, random, grid, qmc or gp.")] = "tpe",
+    taps: Annotated[
+        str | None,
+        typer.Option(help="How many pairs of block and timestep a setting may read together, e.g. 1-3. [default: 1]"),
+    ] = None,
+    sampler: Annotated[str, typer.Option(help="tpe, greedy, random, grid, qmc or gp.")] = "tpe",
     seed: Annotated[int, typer.Option(min=0, help="Of the sampler, the noise, the split and the heads.")] = 0,
     validation_fraction: Annotated[
         float | None, typer.Option(min=0.05, max=0.5, help="Of the training images. [default: 0.2]")
@@ -128,6 +132,7 @@ def run(
         "pools": _integers(pools),
         "heads": heads.split(",") if heads else None,
         "draws": _integers(draws),
+        "taps": _integers(taps),
     }
     options = RunOptions(
         dataset=dataset,

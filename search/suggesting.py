@@ -7,9 +7,9 @@ again goes on exactly as it would have, and never repeats itself.
 import math
 import random
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, ClassVar, Protocol, final
 
 import optuna
@@ -20,7 +20,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from spaces import Choice, Setting, Space, UnknownNameError
+from spaces import Choice, Setting, Space, Tap, UnknownNameError
 
 Params = dict[str, Any]
 
@@ -38,16 +38,25 @@ class Proposer(Protocol):
 
 
 def to_params(setting: Setting) -> Params:
-    """A setting as Optuna stores and its dashboard shows it; a head's options carry its name, as in `mlp.width`."""
-    core = {name: getattr(setting, name) for name in ("timestep", "block", "pool", "draws", "head")}
+    """A setting as Optuna stores and its dashboard shows it; a head's options carry its name, as in `mlp.width`, and
+    further taps their place, as in `block 2`."""
+    core: Params = {name: getattr(setting, name) for name in ("timestep", "block", "pool", "draws", "head")}
+    if setting.further:
+        core["taps"] = len(setting.taps)
+        for place, tap in enumerate(setting.further, start=2):
+            core |= {f"block {place}": tap.block, f"timestep {place}": tap.timestep}
     return core | {f"{setting.head}.{name}": value for name, value in setting.options}
 
 
 def to_setting(params: Mapping[str, Any]) -> Setting:
-    """The inverse of `to_params`; options of other heads are ignored."""
+    """The inverse of `to_params`; options of other heads are ignored, and so is a tap that comes again."""
     head = params["head"]
     options = [(name.split(".", 1)[1], value) for name, value in params.items() if name.startswith(f"{head}.")]
-    return Setting(params["timestep"], params["block"], params["pool"], head, params["draws"], tuple(options))
+    places = range(2, params.get("taps", 1) + 1)
+    first = Tap(params["block"], params["timestep"])
+    taps = {first: None} | {Tap(params[f"block {place}"], params[f"timestep {place}"]): None for place in places}
+    setting = Setting(first.timestep, first.block, params["pool"], head, params["draws"], tuple(options))
+    return setting.reading(*taps)
 
 
 def distributions(space: Space, setting: Setting) -> dict[str, BaseDistribution]:
@@ -60,18 +69,13 @@ def _param(choice: Choice) -> str:
     return f"{choice.head}.{choice.name}" if choice.head else choice.name
 
 
-@lru_cache(maxsize=4)
-def _settings(space: Space) -> tuple[Setting, ...]:
-    return tuple(space.settings())
-
-
 def _random_untaken(space: Space, taken: Collection[Setting], generator: random.Random) -> Setting | None:
     """Uniform over the untaken: by rejection while most are free, by listing them at the end."""
-    settings = _settings(space)
-    for setting in generator.choices(settings, k=64):
+    for _ in range(64):
+        setting = space.sample(generator)
         if setting not in taken:
             return setting
-    free = [setting for setting in settings if setting not in taken]
+    free = [setting for setting in space.settings() if setting not in taken]
     return generator.choice(free) if free else None
 
 
@@ -98,7 +102,7 @@ class GridProposer:
     seed: int
 
     def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
-        return next((setting for setting in _settings(space) if setting not in taken), None)
+        return next((setting for setting in space.settings() if setting not in taken), None)
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class _Axis:
         if any(isinstance(value, str) for value in choice.values):
             return cls(choice.values, None)
         positions: dict[str, Callable[[Any], float]] = {"timestep": space.architecture.log_snr, "block": float}
-        position = positions.get(choice.name, math.log)
+        position = positions.get(choice.name.split()[0], math.log)
         return cls(choice.values, tuple(position(value) for value in choice.values))
 
     @cached_property
@@ -146,8 +150,9 @@ class _Mirror:
     Samplers write to the storage they are given, even for a trial that is never run: TPE shares the parameters of its
     running trials, QMC counts its points. Here that costs nothing and leaves no trace in the study database.
 
-    filled: every trial has every parameter, those of other heads at their first value, as GP and QMC want it. Else the
-    options of a head are a group of their own, sampled after the head and learnt from its trials alone.
+    filled: every trial has every parameter, those of other heads and of further taps at their first value, as GP and
+    QMC want it. Else the options of a head, and each further tap, are a group of their own, sampled after the head and
+    the number of taps and learnt from the trials that have them alone.
     """
 
     space: Space
@@ -164,11 +169,11 @@ class _Mirror:
         self.fixed = {_param(choice): choice.values[0] for choice in self.space.dimensions}
         self.axes: dict[str, _Axis] = {}
         self.shared: dict[str, _Axis] = {}
-        self.own: dict[str, dict[str, _Axis]] = {}
+        self.own: dict[str | int, dict[str, _Axis]] = {}
         for choice in self.space.dimensions:
             if len(choice.values) > 1:
-                apart = choice.head is not None and not self.filled
-                group = self.own.setdefault(str(choice.head), {}) if apart else self.shared
+                owner = choice.head or (choice.taps if choice.taps > 1 else None)
+                group = self.shared if owner is None or self.filled else self.own.setdefault(owner, {})
                 group[_param(choice)] = self.axes[_param(choice)] = _Axis.of(choice, self.space)
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
@@ -179,7 +184,7 @@ class _Mirror:
                 self._add(trial)
 
     def _add(self, trial: FrozenTrial) -> None:
-        params = self.fixed | trial.params if self.filled else trial.params
+        params = self.fixed | trial.params if self.filled else {"taps": 1} | trial.params
         axes = {name: axis for name, axis in self.axes.items() if name in params}
         template = create_trial(
             state=trial.state,
@@ -203,7 +208,9 @@ class _Mirror:
         """What the sampler would try next; it may lie outside the space, and it may have been tried."""
         study = optuna.load_study(study_name=self.NAME, storage=self.storage, sampler=sampler)
         params = self.fixed | self._sample(sampler, study, self.shared)
-        return to_setting(params | self._sample(sampler, study, self.own.get(str(params["head"]), {})))
+        for owner in (str(params["head"]), *range(2, params.get("taps", 1) + 1)):
+            params |= self._sample(sampler, study, self.own.get(owner, {}))
+        return to_setting(params)
 
     def _sample(self, sampler: BaseSampler, study: optuna.Study, axes: Mapping[str, _Axis]) -> Params:
         """Jointly where the sampler can, one by one where it can not (yet), as Optuna does within a trial."""
@@ -245,6 +252,40 @@ class SamplerProposer:
         return _random_untaken(space, taken, generator)
 
 
+@final
+@dataclass
+class GreedyProposer:
+    """Forward selection: after `ALONE` settings of the fewest taps, every second time a tap joins the best of those that
+    may grow. Of the taps not tried there yet it is the one that did best alone, so that nothing but a fit is new. All
+    other times `alone` looks among settings of the fewest taps.
+    """
+
+    alone: Proposer
+    ALONE: ClassVar[int] = 20
+
+    def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
+        small = space.narrow(taps=[min(space.taps)])
+        mine = [trial for trial in trials if trial.params.get("taps", 1) == small.taps[0]]
+        grown = (setting for setting in _grown(trials, space) if setting in space and setting not in taken)
+        due = next(grown, None) if len(mine) - self.ALONE >= len(trials) - len(mine) else None
+        return (
+            due
+            or self.alone.propose(mine, small, taken)
+            or next(grown, None)
+            or _random_untaken(space, taken, random.Random(len(trials)))
+        )
+
+
+def _grown(trials: Sequence[FrozenTrial], space: Space) -> Iterator[Setting]:
+    """Every complete setting with one tap more, best first, by the best results of that tap alone."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    ordered = [to_setting(trial.params) for trial in sorted(complete, key=lambda t: (-(t.value or 0), t.number))]
+    taps = list(dict.fromkeys(tap for setting in ordered if not setting.further for tap in setting.taps))
+    for setting in ordered:
+        if len(setting.taps) < max(space.taps):
+            yield from (setting.reading(*setting.taps, tap) for tap in taps if tap not in setting.taps)
+
+
 def _tpe(seed: int) -> Proposer:
     """Multivariate TPE (Bergstra et al. 2011; Falkner et al. 2018).
 
@@ -277,6 +318,7 @@ def _gp(seed: int) -> Proposer:
 
 SAMPLERS: dict[str, Callable[[int], Proposer]] = {
     "tpe": _tpe,
+    "greedy": lambda seed: GreedyProposer(_tpe(seed)),
     "random": RandomProposer,
     "grid": GridProposer,
     "qmc": _qmc,

@@ -13,7 +13,7 @@ from spaces.errors import (
     UnknownNameError,
 )
 from spaces.presets import PRESETS
-from spaces.setting import Setting
+from spaces.setting import Setting, Tap
 from spaces.space import Space
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "Setting",
     "Space",
     "StorageError",
+    "Tap",
     "UnknownNameError",
 ]

@@ -8,11 +8,13 @@ Value = int | float | str | None
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A named, ordered, finite set of values; `head` is set where the choice exists for that head only."""
+    """A named, ordered, finite set of values. head: set where the choice exists for that head alone. taps: it exists
+    for settings of at least so many."""
 
     name: str
     values: tuple[Value, ...]
     head: str | None = None
+    taps: int = 1
 
 
 # Learning rate and weight decay belong to each head's search: recipes move accuracy by tens of points.

@@ -1,8 +1,9 @@
-"""One point of the space."""
+"""One point of the space, and the taps it reads."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, Self
 
 from spaces.dimensions import Value
@@ -10,13 +11,27 @@ from spaces.errors import InvalidSpaceError
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """Where a feature is read and what is trained on it.
+class Tap:
+    """Where a map is read. block: 1-based, in execution order. timestep: of the added noise, 0 ≤ timestep < the
+    schedule's length; None for an encoder, which adds none."""
 
-    timestep: of the added noise, 0 ≤ timestep < the schedule's length; None for an encoder, which adds none.
-    block: 1-based, in execution order. pool: side of the adaptive-average-pooled grid.
+    block: int
+    timestep: int | None
+
+    def __str__(self) -> str:
+        return f"block {self.block}" if self.timestep is None else f"block {self.block} at t {self.timestep}"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where features are read and what is trained on them.
+
+    timestep, block: of the only tap or, of several, the first. further: the others. Whatever order they are given in,
+    they are kept by timestep, then block. pool: side of the adaptive-average-pooled grid, of every tap.
     head: a key of `HEAD_OPTIONS`. draws: noise draws averaged, ≥ 1.
     options: the head's own choices as sorted (name, value) pairs, e.g. (("width", 256),).
+
+    Raises InvalidSpaceError where a tap comes twice.
     """
 
     timestep: int | None
@@ -25,15 +40,40 @@ class Setting:
     head: str
     draws: int = 1
     options: tuple[tuple[str, Value], ...] = ()
+    further: tuple[Tap, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(sorted((name, value) for name, value in self.options)))
+        if self.further:
+            first, *others = taps = sorted((Tap(self.block, self.timestep), *self.further), key=_place)
+            if len(set(taps)) < len(taps):
+                raise InvalidSpaceError(f"a setting reads a tap once, got {' + '.join(map(str, taps))}")
+            for name, value in (("timestep", first.timestep), ("block", first.block), ("further", tuple(others))):
+                object.__setattr__(self, name, value)
 
-    def to_dict(self) -> dict[str, Value]:
-        """Flat and JSON-ready, in the order people read: block, timestep, pool, draws, head, its options."""
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """All, by timestep, then block: as their features lie beside each other."""
+        return Tap(self.block, self.timestep), *self.further
+
+    @property
+    def passes(self) -> dict[int | None, tuple[int, ...]]:
+        """The timesteps, each of which costs a pass a draw, and the blocks that are read at it."""
+        groups = groupby(self.taps, key=lambda tap: tap.timestep)
+        return {timestep: tuple(tap.block for tap in taps) for timestep, taps in groups}
+
+    def reading(self, *taps: Tap) -> Self:
+        """The same of other taps, at least one."""
+        first, *others = taps
+        return replace(self, block=first.block, timestep=first.timestep, further=tuple(others))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, in the order people read: block, timestep, further taps, pool, draws, head, its options."""
+        further = [{"block": tap.block, "timestep": tap.timestep} for tap in self.further]
         return {
             "block": self.block,
             "timestep": self.timestep,
+            **({"further": further} if further else {}),
             "pool": self.pool,
             "draws": self.draws,
             "head": self.head,
@@ -51,11 +91,14 @@ class Setting:
             if not clean and (not isinstance(value, kind) or isinstance(value, bool)):
                 raise InvalidSpaceError(f"a setting needs {name} as {kind.__name__}, got {value!r}")
             core[name] = value
-        return cls(**core, options=tuple(rest.items()))
+        further = tuple(_tap(tap) for tap in rest.pop("further", ()))
+        return cls(**core, options=tuple(rest.items()), further=further)
 
     def __str__(self) -> str:
         words = [f"block {self.block}"]
-        if self.timestep is not None:
+        if self.further:
+            words = [" + ".join(map(str, self.taps))]
+        elif self.timestep is not None:
             words.append(f"t {self.timestep}")
         if self.draws > 1:
             words.append(f"{self.draws} draws")
@@ -64,3 +107,18 @@ class Setting:
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict())
+
+
+def _place(tap: Tap) -> tuple[int, int]:
+    return -1 if tap.timestep is None else tap.timestep, tap.block
+
+
+def _tap(values: Any) -> Tap:
+    try:
+        block, timestep = values["block"], values["timestep"]
+    except (KeyError, TypeError):
+        raise InvalidSpaceError(f"a further tap needs a block and a timestep, got {values!r}") from None
+    for value in (block, 0 if timestep is None else timestep):
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise InvalidSpaceError(f"a further tap's block and timestep are whole numbers, got {values!r}")
+    return Tap(block, timestep)

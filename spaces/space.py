@@ -3,26 +3,29 @@
 import hashlib
 import json
 import math
+import random
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, Self
 
 from spaces.blocks import Architecture
 from spaces.dimensions import HEAD_OPTIONS, Choice
 from spaces.errors import InvalidSpaceError, UnknownNameError
-from spaces.setting import Setting
+from spaces.setting import Setting, Tap
 
-NARROWABLE = ("timesteps", "blocks", "pools", "heads", "draws")
+NARROWABLE = ("timesteps", "blocks", "pools", "heads", "draws", "taps")
+MOST_TAPS = 8
 
 
 @dataclass(frozen=True)
 class Space:
     """The product of its dimensions, less what cannot be: a pool must divide the block's map, options follow the head.
 
-    An encoder's only timestep is None, and one draw is all there is to average.
+    An encoder's only timestep is None, and one draw is all there is to average. taps: how many (block, timestep) pairs
+    a setting may read; all of them are pooled to one size.
 
     Raises InvalidSpaceError where a dimension is empty, repeats a value or holds one that the architecture cannot give.
     """
@@ -33,6 +36,7 @@ class Space:
     pools: tuple[int, ...]
     heads: tuple[str, ...]
     draws: tuple[int, ...] = (1,)
+    taps: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
         for name in NARROWABLE:
@@ -54,8 +58,19 @@ class Space:
                 f"backbone {architecture.name} adds no noise: it has no timesteps and no draws to choose from; "
                 "leave both out"
             )
+        self._check_pools()
+        together = max(len(self._fitting(pool)) for pool in self.pools) * len(self.timesteps)
+        for count in self.taps:
+            if not 1 <= count <= min(together, MOST_TAPS):
+                raise InvalidSpaceError(
+                    f"a setting cannot read {count} taps here; valid: 1 to {min(together, MOST_TAPS)}"
+                    f" (the space has {together} pairs of block and timestep of one pool size)"
+                )
+
+    def _check_pools(self) -> None:
+        architecture = self.architecture
         for pool in self.pools:
-            if not any(pool in architecture.block(b).pools for b in self.blocks):
+            if not self._fitting(pool):
                 valid = sorted({p for b in self.blocks for p in architecture.block(b).pools})
                 raise InvalidSpaceError(
                     f"pool {pool} fits no map of the chosen blocks (it must divide the map's side); "
@@ -79,6 +94,10 @@ class Space:
         """The space's pools that the block's map can give."""
         return tuple(p for p in self.pools if p in self.architecture.block(block).pools)
 
+    def _fitting(self, pool: int) -> tuple[int, ...]:
+        """The space's blocks whose maps can give the pool."""
+        return tuple(b for b in self.blocks if pool in self.architecture.block(b).pools)
+
     def grid_at(self, block: int) -> int:
         """Side of the finest grid from which every pool of the block follows by exact averaging."""
         return math.lcm(*self.pools_at(block))
@@ -90,7 +109,7 @@ class Space:
 
     @property
     def dimensions(self) -> tuple[Choice, ...]:
-        """Every dimension as a flat list; those of one head carry its name."""
+        """Every dimension as a flat list; those of one head carry its name, those of further taps their place."""
         core = (
             Choice("timestep", self.timesteps),
             Choice("block", self.blocks),
@@ -98,21 +117,52 @@ class Space:
             Choice("draws", self.draws),
             Choice("head", self.heads),
         )
-        return core + tuple(choice for head in self.heads for choice in HEAD_OPTIONS[head])
+        several = [Choice("taps", self.taps)] if self.taps != (1,) else []
+        for place in range(2, max(self.taps) + 1):
+            several.append(Choice(f"block {place}", self.blocks, taps=place))
+            several.append(Choice(f"timestep {place}", self.timesteps, taps=place))
+        return *core, *several, *(choice for head in self.heads for choice in HEAD_OPTIONS[head])
 
     def settings(self) -> Iterator[Setting]:
-        """All settings; timesteps outermost, since each costs a pass and all else is nearly free."""
-        for draws, timestep, block in product(self.draws, self.timesteps, self.blocks):
-            for pool, head in product(self.pools_at(block), self.heads):
-                names = [choice.name for choice in HEAD_OPTIONS[head]]
-                for values in product(*(choice.values for choice in HEAD_OPTIONS[head])):
-                    options = tuple(zip(names, values, strict=True))
-                    yield Setting(timestep, block, pool, head, draws, options)
+        """All settings: one tap first, and timesteps outermost, since each costs a pass and all else is nearly free."""
+        pairs = [Tap(block, timestep) for timestep, block in product(self.timesteps, self.blocks)]
+        for count in sorted(self.taps):
+            for draws, (first, *further) in product(self.draws, combinations(pairs, count)):
+                pools = [p for p in self.pools_at(first.block) if all(p in self.pools_at(t.block) for t in further)]
+                for pool, (head, options) in product(pools, self._fits):
+                    yield Setting(first.timestep, first.block, pool, head, draws, options, tuple(further))
+
+    @property
+    def _fits(self) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
+        """Every head with every choice of its options."""
+        fits: list[tuple[str, tuple[tuple[str, Any], ...]]] = []
+        for head in self.heads:
+            names = [choice.name for choice in HEAD_OPTIONS[head]]
+            for values in product(*(choice.values for choice in HEAD_OPTIONS[head])):
+                fits.append((head, tuple(zip(names, values, strict=True))))
+        return tuple(fits)
+
+    @property
+    def _places(self) -> dict[tuple[int, int], int]:
+        """(taps, pool) → the ways to choose so many taps whose maps can give the pool."""
+        pairs = {pool: len(self._fitting(pool)) * len(self.timesteps) for pool in self.pools}
+        return {(count, pool): math.comb(pairs[pool], count) for count, pool in product(self.taps, self.pools)}
 
     def __len__(self) -> int:
-        per_pool = sum(math.prod(len(choice.values) for choice in HEAD_OPTIONS[head]) for head in self.heads)
-        pools = sum(len(self.pools_at(block)) for block in self.blocks)
-        return len(self.draws) * len(self.timesteps) * pools * per_pool
+        return len(self.draws) * sum(self._places.values()) * len(self._fits)
+
+    def sample(self, generator: random.Random) -> Setting:
+        """One of all settings, each as likely as any other."""
+        places = self._places
+        count, pool = generator.choices(list(places), weights=list(places.values()))[0]
+        blocks = self._fitting(pool)
+        first, *further = (
+            Tap(blocks[place % len(blocks)], self.timesteps[place // len(blocks)])
+            for place in generator.sample(range(len(blocks) * len(self.timesteps)), count)
+        )
+        head, options = generator.choice(self._fits)
+        draws = generator.choice(self.draws)
+        return Setting(first.timestep, first.block, pool, head, draws, options, tuple(further))
 
     def __contains__(self, setting: object) -> bool:
         return isinstance(setting, Setting) and self.why_not(setting) is None
@@ -120,17 +170,19 @@ class Space:
     def why_not(self, setting: Setting) -> str | None:
         """What keeps a setting out of the space, in words; None where it belongs."""
         checks = (
-            ("timestep", setting.timestep, self.timesteps),
-            ("block", setting.block, self.blocks),
+            *(("timestep", tap.timestep, self.timesteps) for tap in setting.taps),
+            *(("block", tap.block, self.blocks) for tap in setting.taps),
+            ("number of taps", len(setting.taps), self.taps),
             ("draws", setting.draws, self.draws),
             ("head", setting.head, self.heads),
         )
         for name, value, valid in checks:
             if value not in valid:
                 return f"{name} {value} is not in the space; valid: {', '.join(map(str, valid))}"
-        if setting.pool not in self.pools_at(setting.block):
-            valid_pools = ", ".join(map(str, self.pools_at(setting.block)))
-            return f"pool {setting.pool} is not in the space at block {setting.block}; valid: {valid_pools}"
+        for tap in setting.taps:
+            if setting.pool not in self.pools_at(tap.block):
+                valid_pools = ", ".join(map(str, self.pools_at(tap.block)))
+                return f"pool {setting.pool} is not in the space at block {tap.block}; valid: {valid_pools}"
         choices = {choice.name: choice.values for choice in HEAD_OPTIONS[setting.head]}
         options = dict(setting.options)
         if options.keys() != choices.keys():
@@ -177,11 +229,14 @@ class Space:
 
     def to_dict(self) -> dict[str, list[Any]]:
         """The dimensions, JSON-ready; the architecture is the backbone's to tell."""
-        return {name: list(getattr(self, name)) for name in NARROWABLE}
+        dimensions = {name: list(getattr(self, name)) for name in NARROWABLE}
+        if self.taps == (1,):  # a space of one tap is what it was before there could be several
+            del dimensions["taps"]
+        return dimensions
 
     @classmethod
     def from_dict(cls, architecture: Architecture, values: Mapping[str, Sequence[Any]]) -> Self:
-        return cls(architecture, **{name: tuple(values[name]) for name in NARROWABLE})
+        return cls(architecture, **{name: tuple(values[name]) for name in NARROWABLE if name in values})
 
     def to_toml(self) -> str:
         """A file that `narrow_from_file` reads back to this space."""

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from objectives.features.pooling import pool
-from objectives.features.scratch import large_empty
 from objectives.features.shard_folder import ShardFolder
 from spaces import Architecture
 
@@ -108,17 +107,15 @@ class FeatureCache:
                 missing &= ~np.outer(where >= 0, given)
         return missing
 
-    def read(self, passes: Sequence[Pass], images: np.ndarray, block: int, size: int) -> torch.Tensor | None:
-        """The block pooled to float32 (n, c, size, size), averaged over passes; None where some is absent or damaged.
+    def read_into(self, result: torch.Tensor, passes: Sequence[Pass], images: np.ndarray, block: int) -> bool:
+        """The block averaged over passes into float32 (n, c, p, p), pooled to p; False where some is absent or damaged.
 
-        Shards are read one by one, so that no more than the result is held; where that is large it lies in a file.
+        result: may be a part of a larger tensor. Shards are read one by one, so that no more than one is held besides.
         """
-        result: torch.Tensor | None = None
+        size = result.shape[-1]
         for key in passes:
             found = 0
             for positions, values in self.at(key).read(images, lambda columns: column_for(columns, block, size)):
-                if result is None:
-                    result = large_empty((len(images), values.shape[1], size, size), self.folder / SCRATCH)
                 rows = _slice(positions)
                 pooled = values if values.shape[-1] == size else pool(values.float(), size)
                 if key != passes[0]:
@@ -129,8 +126,10 @@ class FeatureCache:
                     result[rows] = pooled.float()
                 found += len(positions)
             if found < len(images):
-                return None
-        return result.div_(len(passes)) if result is not None and len(passes) > 1 else result
+                return False
+        if len(passes) > 1:
+            result.div_(len(passes))
+        return True
 
 
 def _slice(positions: np.ndarray) -> slice | torch.Tensor:

@@ -17,11 +17,12 @@ from objectives.backbones.backbone import Backbone
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import TRANSFORM
 from objectives.features.batches import Batches
-from objectives.features.cache import Feature, FeatureCache, Pass
+from objectives.features.cache import SCRATCH, Feature, FeatureCache, Pass
 from objectives.features.inputs import POLL_SECONDS, Inputs
 from objectives.features.inventory import About
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
+from objectives.features.scratch import large_empty
 from objectives.features.shard_folder import Claim
 from objectives.features.shards import Column, explaining_full_disk
 from objectives.features.usage import CacheUsage
@@ -239,9 +240,18 @@ class Extractor:
             writer.commit(folder.name_of(claimed.claim.images, columns), time.perf_counter() - started)
 
     def read(self, indices: np.ndarray, setting: Setting) -> torch.Tensor | None:
-        """A setting's features, float32 (n, c, pool, pool), of images of the dataset; None where some are missing."""
-        passes = self.passes(setting.timestep, setting.draws)
-        return self._cache.read(passes, self._inputs.keys[indices], setting.block, setting.pool)
+        """A setting's features, float32 (n, c, pool, pool), of images of the dataset; None where some are missing.
+
+        The channels of several taps lie beside each other, in the order of the setting.
+        """
+        channels = [self.backbone.architecture.block(tap.block).channels for tap in setting.taps]
+        shape = (len(indices), sum(channels), setting.pool, setting.pool)
+        features = large_empty(shape, self.usage.folder / SCRATCH)
+        images = self._inputs.keys[indices]
+        for tap, part in zip(setting.taps, torch.split(features, channels, dim=1), strict=True):
+            if not self._cache.read_into(part, self.passes(tap.timestep, setting.draws), images, tap.block):
+                return None
+        return features
 
 
 def _images(pending: Sequence[_Work]) -> int:

@@ -23,7 +23,7 @@ from spaces import CacheError, Space
 @final
 @dataclass(frozen=True)
 class Demand:
-    """What a search may come to want: every timestep of the space, or one a trial where those are fewer.
+    """What a search may come to want: every timestep of the space, or one for each tap of a trial if those are fewer.
 
     training, tested: keys of the images that pass for every setting and for finalists alone. pixels: bytes that are
     kept of each image beside its features.
@@ -45,9 +45,12 @@ class Demand:
 
     def passes(self, space: Space) -> int:
         """Images passed, at most."""
-        timesteps = min(len(space.timesteps), self.trials)
-        tested = min(timesteps, self.finalists) * len(self.tested)
-        return max(space.draws) * (timesteps * len(self.training) + tested)
+        training, tested = (self.timesteps(space, settings) for settings in (self.trials, self.finalists))
+        return max(space.draws) * (training * len(self.training) + min(training, tested) * len(self.tested))
+
+    def timesteps(self, space: Space, settings: int) -> int:
+        """That so many settings may come to read: one for each of their taps, where the space has as many."""
+        return min(len(space.timesteps), settings * max(space.taps))
 
     def bytes(self, space: Space) -> int:
         """What they and their images take in the cache."""
@@ -99,9 +102,9 @@ def plan(demand: Demand, space: Space, source: str, usage: CacheUsage, otherwise
             for images in (demand.training, demand.tested)
         )
         missing.append((next(lacking), next(lacking)))
-    timesteps = min(len(space.timesteps), demand.trials)
+    trained, finals = (demand.timesteps(space, settings) for settings in (demand.trials, demand.finalists))
     training, tested = (sorted(counts, reverse=True) for counts in zip(*missing, strict=True))
-    made = sum(training[:timesteps]) + sum(tested[: min(timesteps, demand.finalists)])
+    made = sum(training[:trained]) + sum(tested[: min(trained, finals)])
     passes, total = demand.passes(space), demand.bytes(space)
     speed = gmacs_per_second(cache, source, space) or otherwise
     seconds = None

@@ -18,6 +18,26 @@ SLAB_BYTES = 2**23
 
 
 @dataclass(frozen=True)
+class Layout:
+    """What lies where in features (n, c, p, p).
+
+    groups: of each timestep the channels of each block that was read at it, in their order. side: p.
+    """
+
+    groups: tuple[tuple[int, ...], ...]
+    side: int
+
+    @property
+    def channels(self) -> int:
+        return sum(map(sum, self.groups))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(c, p, p)."""
+        return self.channels, self.side, self.side
+
+
+@dataclass(frozen=True)
 class Labelled:
     """Pooled features of n ≥ 1 images and their labels.
 
@@ -25,6 +45,7 @@ class Labelled:
     while another device computes. labels: int64 (n,), each in [0, classes), on the device that computes. rows: int64
     (n,), each image's row of `features`, on their device; None where it is all of them in order. scratch: folder for
     what a head makes that is as large as the features. metric: name of that by which a head chooses on these images.
+    groups: as in `Layout`; None where all channels are of one block.
     """
 
     features: torch.Tensor
@@ -32,6 +53,7 @@ class Labelled:
     rows: torch.Tensor | None = None
     scratch: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     metric: str = ACCURACY.name
+    groups: tuple[tuple[int, ...], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.features if self.rows is None else self.rows)
@@ -40,6 +62,11 @@ class Labelled:
     def shape(self) -> tuple[int, int]:
         """(n, d) with d = c p²."""
         return len(self), self.features.shape[1:].numel()
+
+    @property
+    def layout(self) -> Layout:
+        channels, side = self.features.shape[1:3]
+        return Layout(self.groups or ((channels,),), side)
 
     def slabs(self) -> Iterator[slice]:
         """The images in parts whose features take about `SLAB_BYTES`."""
@@ -113,11 +140,11 @@ class Head(Protocol):
     def restore(
         self,
         state: Mapping[str, torch.Tensor],
-        shape: tuple[int, int, int],
+        layout: Layout,
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:
-        """The classifier that had this `state()`, on the CPU, of features (n, *shape), trained with these options.
+        """The classifier that had this `state()`, on the CPU, of features so laid out, trained with these options.
 
         Raises KeyError, ValueError or RuntimeError where they do not fit together.
         """
@@ -166,6 +193,10 @@ def _check_split(name: str, data: Labelled, classes: int) -> None:
         raise ValueError(
             f"{name} features must be float32 (n, c, p, p), none of them 0, "
             f"not {features.dtype} {tuple(features.shape)}"
+        )
+    if data.layout.channels != features.shape[1]:
+        raise ValueError(
+            f"{name} features must have the {data.layout.channels} channels of their taps, not {features.shape[1]}"
         )
     if labels.shape != (len(data),) or labels.dtype != torch.int64:
         raise ValueError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from objectives.heads.cosine import directions, frequencies
-from objectives.heads.head import SLAB_BYTES, Classifier, Fit, Labelled, check
+from objectives.heads.head import SLAB_BYTES, Classifier, Fit, Labelled, Layout, check
 from objectives.heads.standardising import Standardised, Standardiser
 from objectives.results import Accuracy, Epoch
 from spaces.dimensions import Value
@@ -101,7 +101,7 @@ class Knn:
     def restore(
         self,
         state: Mapping[str, torch.Tensor],
-        shape: tuple[int, int, int],
+        layout: Layout,
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from objectives.heads.eigenbasis import Basis, eigenbasis
-from objectives.heads.head import Classifier, Fit, Labelled, accuracy, check
+from objectives.heads.head import Classifier, Fit, Labelled, Layout, accuracy, check
 from objectives.heads.logistic import LogisticRegression, Solution
 from objectives.heads.standardising import Standardised, Standardiser
 from objectives.metrics import Beliefs
@@ -90,7 +90,7 @@ class Linear:
     def restore(
         self,
         state: Mapping[str, torch.Tensor],
-        shape: tuple[int, int, int],
+        layout: Layout,
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from objectives.heads.head import Classifier, Fit, Labelled, check, reached
+from objectives.heads.head import Classifier, Fit, Labelled, Layout, check, reached
 from objectives.heads.options import number
 from objectives.heads.standardising import Standardiser
 from objectives.heads.training import Recipe, epochs, seeded
 from objectives.results import Epoch
 from spaces.dimensions import Value
 
-Build = Callable[[int, int, int, Mapping[str, Value]], nn.Module]
-"""channels, side, classes, options → network: standardised maps, float32 (n, c, p, p) → logits, (n, classes).
+Build = Callable[[Layout, int, Mapping[str, Value]], nn.Module]
+"""layout, classes, options → network: standardised maps, float32 (n, c, p, p) → logits, (n, classes).
 
 Its random initialisation is drawn from torch's global state. Raises ValueError for options that are missing or no use.
 """
@@ -97,11 +97,11 @@ class NetworkHead:
     def restore(
         self,
         state: Mapping[str, torch.Tensor],
-        shape: tuple[int, int, int],
+        layout: Layout,
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:
-        blank = Labelled(torch.zeros(1, *shape), torch.zeros(1, dtype=torch.int64))
+        blank = Labelled(torch.zeros(1, *layout.shape), torch.zeros(1, dtype=torch.int64), groups=layout.groups)
         network = self._network(blank, classes, options, seed=0)  # whose every number is then replaced
         network.load_state_dict(dict(state))
         return _kept(network)
@@ -111,9 +111,8 @@ class NetworkHead:
         return Recipe(rate, decay, mixed=self.mixed)
 
     def _network(self, train: Labelled, classes: int, options: Mapping[str, Value], seed: int) -> nn.Module:
-        _, channels, side, _ = train.features.shape
         with seeded(seed, 0, torch.device("cpu")):  # one initialisation, whatever the device
-            body = self.build(channels, side, classes, options)
+            body = self.build(train.layout, classes, options)
         return nn.Sequential(Standardise(Standardiser.of(train)), body).to(train.labels.device)
 
 

@@ -7,7 +7,7 @@ import torch
 
 from objectives.heads.calibrating import fitted_factor
 from objectives.heads.cosine import directions, frequencies
-from objectives.heads.head import Classifier, Fit, Labelled, accuracy, check
+from objectives.heads.head import Classifier, Fit, Labelled, Layout, accuracy, check
 from objectives.heads.standardising import Standardised, Standardiser
 from objectives.results import Epoch
 from spaces.dimensions import Value
@@ -77,7 +77,7 @@ class Prototype:
     def restore(
         self,
         state: Mapping[str, torch.Tensor],
-        shape: tuple[int, int, int],
+        layout: Layout,
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from objectives.heads.calibrating import fitted_factor
 from objectives.heads.eigenbasis import Basis, eigenbasis
-from objectives.heads.head import SLAB_BYTES, Classifier, Fit, Labelled, accuracy, check
+from objectives.heads.head import SLAB_BYTES, Classifier, Fit, Labelled, Layout, accuracy, check
 from objectives.heads.linear import LinearClassifier
 from objectives.heads.standardising import Standardised, Standardiser
 from objectives.metrics import Beliefs
@@ -136,7 +136,7 @@ class Ridge:
     def restore(
         self,
         state: Mapping[str, torch.Tensor],
-        shape: tuple[int, int, int],
+        layout: Layout,
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:

@@ -6,7 +6,8 @@ The tensors are the classifier's `state()`. The file's metadata has one entry of
     head        a key of `HEADS`, which rebuilds the classifier
     options     what the head was trained with
     classes     their names, in the order of the logits
-    shape       [c, p, p] of the features it reads
+    groups      of the features it reads, [[c, ...], ...]: of each timestep each block's channels
+    side        of their maps
     digest      xxh3-128 of the tensors, 32 hex digits
     versions    of the libraries that made it: to know, not to check
 """
@@ -26,7 +27,7 @@ from safetensors.torch import save_file
 from xxhash import xxh3_128
 
 from objectives.heads.catalog import head_named
-from objectives.heads.head import Classifier
+from objectives.heads.head import Classifier, Layout
 from spaces.dimensions import Value
 from spaces.errors import ClassifierError
 
@@ -38,14 +39,14 @@ ENTRY = "classifier"
 class Saved:
     """A classifier and what one must know to use it.
 
-    head, options: what trained it. classes: their names, one for each logit. shape: (c, p, p) of the features it reads.
+    head, options: what trained it. classes: their names, one for each logit. layout: of the features it reads.
     """
 
     classifier: Classifier
     head: str
     options: Mapping[str, Value]
     classes: tuple[str, ...]
-    shape: tuple[int, int, int]
+    layout: Layout
 
 
 def save(saved: Saved, path: Path) -> None:
@@ -56,7 +57,8 @@ def save(saved: Saved, path: Path) -> None:
         "head": saved.head,
         "options": dict(saved.options),
         "classes": saved.classes,
-        "shape": saved.shape,
+        "groups": saved.layout.groups,
+        "side": saved.layout.side,
         "digest": _digest(state),
         "versions": {
             "python": platform.python_version(),
@@ -85,17 +87,15 @@ def load(path: Path) -> Saved:
     if record.get("digest") != _digest(state):
         raise ClassifierError(f"{path} is damaged: its weights are not those that were saved; train or copy it again")
     try:
-        channels, height, width = record["shape"]
+        layout = Layout(tuple(tuple(group) for group in record["groups"]), record["side"])
         saved = Saved(
-            head_named(record["head"]).restore(
-                state, (channels, height, width), len(record["classes"]), record["options"]
-            ),
+            head_named(record["head"]).restore(state, layout, len(record["classes"]), record["options"]),
             record["head"],
             record["options"],
             tuple(record["classes"]),
-            (channels, height, width),
+            layout,
         )
-        answer = tuple(saved.classifier.logits(torch.zeros(2, *saved.shape)).shape)
+        answer = tuple(saved.classifier.logits(torch.zeros(2, *layout.shape)).shape)
         if answer != (2, len(saved.classes)):
             raise ValueError(f"it answers two images by logits of shape {answer}")
     except (KeyError, ValueError, TypeError, RuntimeError) as error:

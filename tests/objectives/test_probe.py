@@ -10,11 +10,11 @@ from objectives.datasets.images import ArrayImages
 from objectives.features import scratch
 from objectives.features.extraction import Extractor
 from objectives.features.usage import CacheUsage
-from objectives.heads.catalog import head_named
+from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.head import Fit, Labelled
 from objectives.probe import Probe, ProbeSpec
 from objectives.results import METRICS, OPTIMISED, Accuracy, Epoch, Evaluation, Extracted, Final
-from spaces import CacheError, Setting
+from spaces import HEAD_OPTIONS, CacheError, Setting, Tap
 
 LINEAR = Setting(20, 9, 2, "linear")
 MLP = Setting(20, 9, 2, "mlp", 1, (("width", 128), ("learning_rate", 3e-3), ("weight_decay", 1e-3)))
@@ -51,6 +51,41 @@ def test_block_pool_and_head_cost_no_pass_once_the_timestep_is_there(spec: Probe
         assert evaluation.passes_made == 0
         assert evaluation.passes_needed == 500
     assert last(probe, replace(LINEAR, timestep=300)).passes_made == 500
+
+
+def test_taps_are_read_beside_each_other_each_timestep_at_the_price_of_a_pass(spec: ProbeSpec) -> None:
+    probe = spec.build(1)
+    alone = [last(probe, replace(LINEAR, block=block)) for block in (9, 12)]
+    both = last(probe, LINEAR.reading(Tap(9, 20), Tap(12, 20)))
+    assert (both.passes_made, both.passes_needed) == (0, 500)
+    assert both.validation.value > 0.5
+    assert both.details != alone[0].details != alone[1].details
+    times = last(probe, LINEAR.reading(Tap(9, 20), Tap(9, 300)))
+    assert (times.passes_made, times.passes_needed) == (500, 1000)
+    *_, final = probe.finalise(LINEAR.reading(Tap(9, 20), Tap(9, 300)), 1)
+    assert isinstance(final, Final)
+    assert (final.passes_made, final.passes_needed) == (200, 1200)
+    assert final.test.value > 0.5
+
+
+def test_a_setting_s_features_are_those_of_its_taps(spec: ProbeSpec) -> None:
+    probe = spec.build(1)
+    setting = LINEAR.reading(Tap(12, 20), Tap(9, 20), Tap(9, 300))
+    list(probe(setting))
+    (view,), images = probe._views, probe._training
+    together = view.read(images, setting)
+    parts = [view.read(images, setting.reading(tap)) for tap in setting.taps]
+    assert together is not None
+    assert torch.equal(together, torch.cat([part for part in parts if part is not None], dim=1))
+    labelled = probe._labelled(together, np.arange(len(images)), images, setting)
+    assert labelled.layout.groups == ((16, 16), (16,))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_learns_from_several_taps(spec: ProbeSpec, head: str) -> None:
+    options = tuple((choice.name, choice.values[0]) for choice in HEAD_OPTIONS[head])
+    setting = replace(LINEAR, head=head, options=options).reading(Tap(9, 20), Tap(12, 20), Tap(9, 300))
+    assert last(spec.build(1), setting).validation.value > 0.5
 
 
 def test_a_head_that_trains_in_epochs_reports_each(spec: ProbeSpec) -> None:

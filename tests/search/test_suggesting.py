@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search.database.facts import StudyFacts
 from search.database.store import Store
 from search.suggesting import SAMPLERS, Proposer, distributions, sampler_named, to_params, to_setting
-from spaces import HEAD_OPTIONS, Setting, Space, UnknownNameError
+from spaces import HEAD_OPTIONS, Setting, Space, Tap, UnknownNameError
 
 QUICK = [name for name in SAMPLERS if name != "gp"]  # which takes seconds, and gets a test of its own
 
@@ -22,6 +22,8 @@ def worth(setting: Setting, space: Space) -> float:
     """Best at block 5, timestep 90, pool 2, mlp with the middle learning rate."""
     value = 0.9 - 0.02 * abs(setting.block - 5) - 0.03 * abs(space.architecture.log_snr(setting.timestep or 0) - 4.6)
     value -= 0.02 * (setting.pool != 2)
+    if any(tap.block == 8 for tap in setting.further):
+        value += 0.05
     options = dict(setting.options)
     if setting.head == "mlp":
         value += 0.03 - 0.02 * (options["learning_rate"] != 1e-3) - 0.01 * (options["width"] != 512)
@@ -84,6 +86,8 @@ def test_parameters_are_what_a_person_would_name_them(space: Space) -> None:
         {"blocks": (4, 8), "pools": (2, 4)},
         {"heads": ("linear",)},
         {"heads": ("mlp",), "timesteps": (90,), "blocks": (8,)},
+        {"heads": ("linear",), "taps": (1, 2, 3)},
+        {"heads": ("linear",), "pools": (2,), "taps": (2, 4)},
     ],
 )
 def test_a_search_reaches_every_setting_once(space: Space, name: str, narrowed: dict[str, tuple[object, ...]]) -> None:
@@ -149,6 +153,34 @@ def test_a_sampler_that_learns_finds_a_setting_among_the_best(space: Space, name
     assert sum(value > best(learnt) for value in values) < len(values) // 20
 
 
+@pytest.mark.parametrize("name", ["tpe", "greedy"])
+def test_further_taps_are_learnt_from(space: Space, name: str) -> None:
+    """Block 8 as a further tap is worth 5 points."""
+    trials = search(sampler_named(name, 0), space.narrow(taps=(1, 2, 3)), 100)
+    later = [to_setting(trial.params) for trial in trials[50:]]
+    helped = [any(tap.block == 8 for tap in setting.further) for setting in later]
+    assert sum(helped) > {"tpe": 25, "greedy": 5}[name]
+    assert any(tap.block == 8 for tap in to_setting(max(trials, key=lambda t: t.value or 0).params).further)
+
+
+def test_greedy_grows_the_best_by_what_did_best_alone(space: Space) -> None:
+    several = space.narrow(taps=(1, 2, 3), heads=("linear",))
+    trials = search(sampler_named("greedy", 0), several, 22)
+    alone = [to_setting(trial.params) for trial in trials[:20]]
+    assert not any(setting.further for setting in alone)
+    first, *others = sorted(alone, key=lambda setting: -worth(setting, space))
+    grown = (first.reading(*first.taps, *other.taps) for other in others if other.taps != first.taps)
+    assert to_setting(trials[20].params) == next(setting for setting in grown if setting in several)
+    assert not to_setting(trials[21].params).further
+
+
+def test_a_tap_that_comes_again_is_one(space: Space) -> None:
+    params = to_params(Setting(90, 5, 2, "linear", further=(Tap(8, 90),)))
+    assert params["taps"] == 2
+    assert to_setting(params | {"block 2": 5}) == Setting(90, 5, 2, "linear")
+    assert to_setting(params | {"taps": 1}) == Setting(90, 5, 2, "linear")
+
+
 def test_tpe_spends_its_trials_on_good_settings(space: Space) -> None:
     values = sorted(worth(setting, space) for setting in space.settings())
     later = search(sampler_named("tpe", 0), space, 80)[40:]
@@ -172,7 +204,7 @@ def test_a_sampler_leaves_no_trace_in_the_database(
 
 def test_an_unknown_sampler_is_said() -> None:
     with pytest.raises(
-        UnknownNameError, match=r"unknown sampler 'tpr'; did you mean 'tpe'\? known: gp, grid, qmc, random, tpe"
+        UnknownNameError, match=r"unknown sampler 'tpr'; did you mean 'tpe'\? known: gp, greedy, grid, qmc, random, tpe"
     ):
         sampler_named("tpr", 0)
 

@@ -30,7 +30,7 @@ TALL, WIDE = (16_000, 1_500, 2.0), (1_200, 20_000, 10.0)
 
 
 @pytest.fixture(scope="module")
-def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, int]:
     """A cache with features of 96 MB, of four classes that are not quite told apart."""
     count, features, distance = request.param
     folder, images = tmp_path_factory.mktemp("cache"), keys(count)
@@ -45,7 +45,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         with ShardWriter(shards.folder / "x.part", some, {name: Column(torch.float16, (features, 1, 1))}) as writer:
             writer.append({name: values})
             writer.commit(shards.name_of(some, [name]), 1.0)
-    return folder, count
+    return folder, count, features
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux, where a limit does not count files")
@@ -55,12 +55,14 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     ids=["tall, linear", "tall, mlp", "wide, linear"],
     indirect=["filled"],
 )
-def test_a_head_learns_the_same_from_features_that_memory_does_not_hold(name: str, filled: tuple[Path, int]) -> None:
-    folder, count = filled
+def test_a_head_learns_the_same_from_features_that_memory_does_not_hold(
+    name: str, filled: tuple[Path, int, int]
+) -> None:
+    folder, count, width = filled
     lines = []
     for room in (0, ROOM):
         module = "tests.objectives.heads.under_a_limit"
-        command = [sys.executable, "-m", module, *map(str, (folder, name, count, room))]
+        command = [sys.executable, "-m", module, *map(str, (folder, name, count, width, room))]
         done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=250, check=False)
         assert done.returncode == 0, done.stderr
         lines.append(done.stdout.split())

@@ -1,7 +1,9 @@
 """Every head's classifier from a file is the one that was saved; what else may lie there is an error in words."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,18 +11,20 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from objectives.heads.catalog import HEADS
-from objectives.heads.head import Labelled
+from objectives.heads.head import Labelled, Layout
 from objectives.heads.saving import ENTRY, Saved, load, save
 from spaces import ClassifierError, UnknownNameError
 from tests.objectives.heads.test_heads import OPTIONS, blobs, fitted
 
 CLASSES = ("wren", "Zaunkönig", "")
+LAYOUT = Layout(((1,), (2,)), 2)
 
 
 def trained(name: str) -> tuple[Saved, Labelled]:
-    train, validation = blobs(3, 90, 1.0, seed=1), blobs(3, 40, 1.0, seed=2)
+    sets = blobs(3, 90, 1.0, seed=1), blobs(3, 40, 1.0, seed=2)
+    train, validation = (replace(data, groups=LAYOUT.groups) for data in sets)
     _, fit = fitted(name, train, validation, 3)
-    return Saved(fit.classifier, name, OPTIONS[name], CLASSES, (3, 2, 2)), validation
+    return Saved(fit.classifier, name, OPTIONS[name], CLASSES, LAYOUT), validation
 
 
 def rewritten(path: Path, tensors: dict[str, torch.Tensor] | None = None, **changes: object) -> None:
@@ -39,7 +43,7 @@ class TestSaved:
         save(saved, path)
         assert list(tmp_path.iterdir()) == [path]
         again = load(path)
-        assert (again.head, again.options, again.classes, again.shape) == (name, OPTIONS[name], CLASSES, (3, 2, 2))
+        assert (again.head, again.options, again.classes, again.layout) == (name, OPTIONS[name], CLASSES, LAYOUT)
         features = validation.features
         assert torch.equal(again.classifier.logits(features), saved.classifier.logits(features))
         state = saved.classifier.state()
@@ -60,9 +64,10 @@ class TestSaved:
 
     def test_what_does_not_fit_its_head_is_refused(self, name: str, tmp_path: Path) -> None:
         path = tmp_path / "classifier.safetensors"
-        for change in ({"shape": [5, 2, 2]}, {"shape": 3}, {"classes": CLASSES[:2]}, {"classes": [*CLASSES, "more"]}):
+        classes: list[dict[str, Any]] = [{"classes": CLASSES[:2]}, {"classes": [*CLASSES, "more"]}]
+        for change in ({"groups": [[5]]}, {"groups": 3}, {"side": 3}, *classes):
             save(trained(name)[0], path)
-            if name == "knn" and len(change.get("classes", ())) == 4:  # type: ignore[arg-type]
+            if name == "knn" and len(change.get("classes", ())) == 4:
                 continue  # its training images may be of fewer classes than there are
             rewritten(path, **change)
             with pytest.raises(ClassifierError, match=f"does not hold what head '{name}' of this version is rebuilt"):

@@ -1,7 +1,7 @@
 """A process that reads features from a cache and fits a head, under a limit on its memory or none.
 
-Arguments: the cache's folder, a head, images, bytes that it may take beside what it takes before it begins (0: no
-limit). Prints how many validation images are right, and where the features lay: "memory" or "file".
+Arguments: the cache's folder, a head, images, features of each, bytes that it may take beside what it takes before it
+begins (0: no limit). Prints how many validation images are right, and where the features lay: "memory" or "file".
 """
 
 import resource
@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from objectives.features.cache import FeatureCache, Pass
+from objectives.features.scratch import large_empty
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, Labelled, accuracy
 from spaces.dimensions import Value
@@ -22,7 +23,7 @@ CLASSES = 4
 OPTIONS: dict[str, Value] = {"width": 16, "learning_rate": 1e-3, "weight_decay": 0.0, "neighbours": 5}
 
 
-def main(folder: Path, name: str, count: int, room: int) -> None:
+def main(folder: Path, name: str, count: int, width: int, room: int) -> None:
     torch.set_num_threads(1)
     images, labels = keys(count), torch.arange(count) % CLASSES
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
@@ -31,8 +32,8 @@ def main(folder: Path, name: str, count: int, room: int) -> None:
     if room:
         taken = psutil.Process().memory_info().data
         resource.setrlimit(resource.RLIMIT_DATA, (taken + room, resource.RLIM_INFINITY))
-    features = FeatureCache(folder).read([KEY], images, 1, 1)
-    assert features is not None
+    features = large_empty((count, width, 1, 1), folder / "scratch")
+    assert FeatureCache(folder).read_into(features, [KEY], images, 1)
     parts = [order[count // 5 :].sort().values, order[: count // 5].sort().values]
     train, validation = (Labelled(features, labels[rows], rows, folder / "scratch") for rows in parts)
     *_, fit = HEADS[name].fit(train, validation, CLASSES, OPTIONS, 0)
@@ -42,4 +43,4 @@ def main(folder: Path, name: str, count: int, room: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))
