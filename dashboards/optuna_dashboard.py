@@ -82,9 +82,12 @@ def _figures(study: Study) -> dict[str, tuple[str, Any]]:
     if study.complete:
         pools, heads = summaries.by_pooling(study), summaries.by_head(study)
         cells, measured = summaries.block_by_timestep(study), sentences.title(study.metric)
-        drawn["search-blocks"] = (f"{measured} by block and timestep", figures.block_by_timestep_figure(cells))
+        if cells.cells:
+            drawn["search-blocks"] = (f"{measured} by block and timestep", figures.block_by_timestep_figure(cells))
         drawn["search-pooling"] = (f"{measured} by pooling", figures.groups_figure("Pool size", pools))
         drawn["search-heads"] = (f"{measured} by head", figures.groups_figure("Head", heads))
+        if len(taps := summaries.by_taps(study)) > 1:
+            drawn["search-taps"] = (f"{measured} by number of taps", figures.groups_figure("Taps", taps))
     phases = summaries.time_by_phase(study)
     if phases:
         drawn["search-time"] = ("Time by phase", figures.time_figure(phases))

@@ -95,7 +95,7 @@ def render(study: Study) -> str:
         answer=found,
         metric=study.metric.words,
         accuracy=None if study.metric == ACCURACY else accuracy,
-        block=study.architecture.block(found.setting.block) if found else None,
+        blocks=[study.architecture.block(tap.block) for tap in found.setting.taps] if found else [],
         confidence=sentences.of_answer(found, len(study.complete)) if found else None,
         trials=sentences.of_trials(summaries.trial_counts(study)),
         commands=_commands(study, found is not None),
@@ -116,7 +116,7 @@ def _sections(study: Study) -> list[Section]:
     if scores.confusions(study):
         sections.append(_confusions(study))
     if study.complete:
-        sections += [_leaderboard(study), _blocks_and_timesteps(study), *_groups(study), _history(study)]
+        sections += [_leaderboard(study), *_blocks_and_timesteps(study), *_groups(study), _history(study)]
     if summaries.time_by_phase(study):
         sections.append(_time(study))
     if summaries.failures(study):
@@ -202,20 +202,35 @@ def _leaderboard(study: Study) -> Section:
     return Section("leaderboard", "Leaderboard", (sentences.of_leaderboard(board),), table=table)
 
 
-def _blocks_and_timesteps(study: Study) -> Section:
+def _blocks_and_timesteps(study: Study) -> list[Section]:
     table = summaries.block_by_timestep(study)
-    return Section(
-        "blocks",
-        f"{title(study.metric)} by block and timestep",
-        (sentences.of_blocks_and_timesteps(table), "Each cell is its best trial; an empty cell was not tried."),
-        figures.block_by_timestep_figure(table),
-    )
+    if not table.cells:
+        return []
+    told = "Each cell is its best trial; an empty cell was not tried."
+    if len(summaries.by_taps(study)) > 1:
+        told += " Trials that read several taps are in no cell."
+    return [
+        Section(
+            "blocks",
+            f"{title(study.metric)} by block and timestep",
+            (sentences.of_blocks_and_timesteps(table), told),
+            figures.block_by_timestep_figure(table),
+        )
+    ]
 
 
 def _groups(study: Study) -> list[Section]:
     pools, heads, metric = summaries.by_pooling(study), summaries.by_head(study), study.metric
-    measured = f"Validation {metric.words} (95 % interval)"
+    measured, taps = f"Validation {metric.words} (95 % interval)", summaries.by_taps(study)
+    several = Section(
+        "taps",
+        f"{title(metric)} by number of taps",
+        (sentences.of_taps(taps), "A tap is a block at a timestep; each timestep costs a pass of its own."),
+        figures.groups_figure("Taps", taps),
+        _group_table(f"{measured} by number of taps", "Taps", taps),
+    )
     return [
+        *([several] if len(taps) > 1 else []),
         Section(
             "pooling",
             f"{title(metric)} by pooling",
@@ -293,8 +308,9 @@ def _provenance(study: Study) -> Section:
 
 
 def _setting(setting: Setting) -> tuple[str, ...]:
-    timestep = "none" if setting.timestep is None else str(setting.timestep)
-    return str(setting.block), timestep, str(setting.pool), head(setting)
+    blocks = " + ".join(str(tap.block) for tap in setting.taps)
+    timesteps = "none" if setting.timestep is None else " + ".join(str(tap.timestep) for tap in setting.taps)
+    return blocks, timesteps, str(setting.pool), head(setting)
 
 
 def _estimate(estimate: Estimate) -> str:
@@ -326,8 +342,12 @@ def _commands(study: Study, answered: bool) -> list[str]:
 def _python(study: Study, found: Answer) -> str:
     """Lines that make the chosen features of one's own images."""
     setting, side = found.setting, study.architecture.image_side
-    width = study.architecture.block(setting.block).channels * setting.pool**2
+    width = sum(study.architecture.block(tap.block).channels for tap in setting.taps) * setting.pool**2
     noise = "torch.randn_like(inputs)" if study.architecture.noised else "None"
+    reads = [
+        f"maps += backbone.taps(inputs, {noise}, timestep={timestep}, blocks={list(blocks)}).values()"
+        for timestep, blocks in setting.passes.items()
+    ]
     return "\n".join(
         [
             "import torch",
@@ -336,9 +356,10 @@ def _python(study: Study, found: Answer) -> str:
             "",
             f"backbone = load_backbone({study.backbone!r})",
             f"inputs = backbone.encode(pixels)  # uint8 (n, 3, {side}, {side}), RGB",
-            f"maps = backbone.taps(inputs, {noise}, timestep={setting.timestep}, blocks=[{setting.block}])"
-            f"[{setting.block}]",
-            f"features = pool(maps.float(), {setting.pool}).flatten(1)  # (n, {width}), for the {setting.head} head"
+            "maps = []",
+            *reads,
+            f"pooled = torch.cat([pool(each.float(), {setting.pool}) for each in maps], dim=1)",
+            f"features = pooled.flatten(1)  # (n, {width}), for the {setting.head} head"
             + (f"; average {setting.draws} draws of noise" if setting.draws > 1 else ""),
         ]
     )

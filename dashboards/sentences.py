@@ -165,6 +165,19 @@ def of_groups(kind: str, groups: Sequence[Group]) -> str:
     return f"{first}, {gap} {above} {kind.lower()} {second.name}: {verdict}."
 
 
+def of_taps(groups: Sequence[Group]) -> str:
+    """Whether reading several taps pays. groups: fewest taps first."""
+    one, best = groups[0], max(groups, key=lambda group: group.best.worth)
+    metric = one.best.metric
+    taps = f"{best.name} taps" if best.name != "1" else "one tap"
+    first = f"Best with {taps}: {with_interval(best.best)}"
+    if best is one:
+        return f"{first}; more taps gain nothing."
+    gap = metric.number(abs(best.best.value - one.best.value)) + (" points" if metric.share else "")
+    verdict = "within the noise" if one.best.tied_with(best.best) else "more than the noise"
+    return f"{first}, {gap} from the best with {'one' if one.name == '1' else one.name}: {verdict}."
+
+
 def of_history(points: Sequence[HistoryPoint]) -> str:
     last = points[-1]
     found = next(index for index, point in enumerate(points) if point.best == last.best)

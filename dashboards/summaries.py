@@ -155,7 +155,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class BlockByTimestep:
-    """blocks: the whole block table, in execution order. timesteps: those tried, rising; an encoder's is None.
+    """Of settings that read one tap. blocks: the whole block table, in execution order. timesteps: those tried, rising;
+    an encoder's is None.
 
     cells: by (block number, timestep); a pair that no complete trial had is missing, never zero.
     """
@@ -166,12 +167,13 @@ class BlockByTimestep:
 
     @cached_property
     def best(self) -> Cell | None:
-        """The cell of the study's best trial."""
+        """The cell of the best trial."""
         return max(self.cells.values(), key=lambda c: (c.best.worth, -c.block.number, -c.trial), default=None)
 
 
 def block_by_timestep(study: Study) -> BlockByTimestep:
-    groups = _grouped(study.complete, lambda trial: (trial.setting.block, trial.setting.timestep))
+    alone = [trial for trial in study.complete if not trial.setting.further]
+    groups = _grouped(alone, lambda trial: (trial.setting.block, trial.setting.timestep))
     cells = {
         (number, timestep): Cell(
             study.architecture.block(number),
@@ -217,6 +219,12 @@ def by_head(study: Study) -> tuple[Group, ...]:
     """One group for each head tried, in alphabetical order."""
     groups = _grouped(study.complete, lambda trial: trial.setting.head)
     return tuple(_group(head, trials, study.metric) for head, trials in sorted(groups.items()))
+
+
+def by_taps(study: Study) -> tuple[Group, ...]:
+    """One group for each number of taps tried, fewest first; its name is the number."""
+    groups = _grouped(study.complete, lambda trial: len(trial.setting.taps))
+    return tuple(_group(str(taps), trials, study.metric) for taps, trials in sorted(groups.items()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,8 +207,8 @@ class _Mirror:
     def suggestion(self, sampler: BaseSampler) -> Setting:
         """What the sampler would try next; it may lie outside the space, and it may have been tried."""
         study = optuna.load_study(study_name=self.NAME, storage=self.storage, sampler=sampler)
-        params = self.fixed | self._sample(sampler, study, self.shared)
-        for owner in (str(params["head"]), *range(2, params.get("taps", 1) + 1)):
+        params: Params = self.fixed | self._sample(sampler, study, self.shared)
+        for owner in (str(params["head"]), *range(2, int(params.get("taps", 1)) + 1)):
             params |= self._sample(sampler, study, self.own.get(owner, {}))
         return to_setting(params)
 
@@ -255,9 +255,9 @@ class SamplerProposer:
 @final
 @dataclass
 class GreedyProposer:
-    """Forward selection: after `ALONE` settings of the fewest taps, every second time a tap joins the best of those that
-    may grow. Of the taps not tried there yet it is the one that did best alone, so that nothing but a fit is new. All
-    other times `alone` looks among settings of the fewest taps.
+    """Forward selection: after `ALONE` settings of the fewest taps, every second time a tap joins the best of those
+    that may grow. Of the taps not tried there yet it is the one that did best alone, so that nothing but a fit is new.
+    All other times `alone` looks among settings of the fewest taps.
     """
 
     alone: Proposer

@@ -10,8 +10,8 @@ from selenium.webdriver.common.by import By
 
 from dashboards import summaries
 from dashboards.report import render, write_report
-from objectives.results import Study, Trial
-from spaces import SearchError, Setting
+from objectives.results import Accuracy, Study, Trial
+from spaces import SearchError, Setting, Tap
 
 StudyMaker = Callable[..., Study]
 PageOpener = Callable[[Study], Any]
@@ -74,8 +74,47 @@ def test_the_answer_is_that_of_the_summary(realistic: StudyMaker, pages: PageOpe
     names: dict[str, Any] = {"pixels": torch.zeros(2, 3, 32, 32, dtype=torch.uint8)}
     exec(lines, names)
     assert f"timestep={setting.timestep}, blocks=[{setting.block}]" in lines
-    assert names["features"].shape == (2, names["maps"].shape[1] * setting.pool**2)
+    channels = names["backbone"].architecture.block(setting.block).channels
+    assert names["features"].shape == (2, channels * setting.pool**2)
     assert f"(n, {architecture.block(setting.block).channels * setting.pool**2})" in lines
+
+
+def test_an_answer_of_several_taps_names_and_reads_them_all(
+    study: StudyMaker, realistic: StudyMaker, pages: PageOpener
+) -> None:
+    alone = realistic().complete[5]
+    taps = Tap(13, 90), Tap(16, 44), Tap(13, 44)
+    several = replace(alone, number=99, setting=alone.setting.reading(*taps), validation=Accuracy(290, 300))
+    browser = pages(study((alone, several)))
+    assert browser.complaints() == []
+    answer = browser.driver.find_element(By.ID, "answer")
+    listed = [each.text for each in answer.find_elements(By.CSS_SELECTOR, ".setting dd")][:6]
+    assert listed == ["13", "44", "16", "44", "13", "90"]
+    lines = browser.driver.find_element(By.ID, "python").text.replace(repr(study().backbone), "'bundled'")
+    names: dict[str, Any] = {"pixels": torch.zeros(2, 3, 32, 32, dtype=torch.uint8)}
+    exec(lines, names)
+    made, told = (
+        sum(architecture.block(tap.block).channels for tap in taps) * alone.setting.pool**2
+        for architecture in (names["backbone"].architecture, study().architecture)
+    )
+    assert names["features"].shape == (2, made)
+    assert "timestep=44, blocks=[13, 16]" in lines
+    assert f"(n, {told})" in lines
+    board = browser.driver.find_element(By.ID, "leaderboard").text
+    assert "13 + 16 + 13 44 + 44 + 90" in board
+    assert "Best with 3 taps" in browser.driver.find_element(By.ID, "taps").text
+    assert "Trials that read several taps are in no cell." in browser.driver.find_element(By.ID, "blocks").text
+    assert "taps" in drawn_in(browser)
+
+
+def test_a_study_of_several_taps_alone_has_no_cells(
+    study: StudyMaker, realistic: StudyMaker, pages: PageOpener
+) -> None:
+    alone = realistic().complete[5]
+    several = replace(alone, setting=alone.setting.reading(Tap(13, 90), Tap(16, 44)))
+    browser = pages(study((several,)))
+    assert browser.complaints() == []
+    assert "blocks" not in sections_of(browser)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from dashboards import sentences, summaries
 from dashboards.summaries import TrialCounts
 from objectives.results import Accuracy, Final, Study, Trial
-from spaces import Setting
+from spaces import Setting, Tap
 
 StudyMaker = Callable[..., Study]
 
@@ -54,6 +55,20 @@ def test_groups(few: Study, study: StudyMaker) -> None:
     assert sentences.of_groups("Pool", summaries.by_pooling(close)).endswith(
         "0.5 points above pool 1: within the noise."
     )
+
+
+@pytest.mark.parametrize(
+    ("corrects", "text"),
+    [
+        ((100, 150), "Best with 2 taps: 75.0 % (68.6–80.5), 25.0 points from the best with one: more than the noise."),
+        ((100, 101), "Best with 2 taps: 50.5 % (43.6–57.4), 0.5 points from the best with one: within the noise."),
+        ((100, 99), "Best with one tap: 50.0 % (43.1–56.9); more taps gain nothing."),
+    ],
+)
+def test_taps(study: StudyMaker, corrects: tuple[int, int], text: str) -> None:
+    one, two = trial(0, corrects[0], 19, 10), trial(1, corrects[1], 19, 10)
+    several = replace(two, setting=two.setting.reading(Tap(10, 19), Tap(16, 19)))
+    assert plain(sentences.of_taps(summaries.by_taps(study((one, several))))) == text
 
 
 def test_history(few: Study) -> None:
