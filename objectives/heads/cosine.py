@@ -2,6 +2,8 @@
 
 import torch
 
+from objectives.heads.head import Labelled
+
 
 def directions(standardised: torch.Tensor) -> torch.Tensor:
     """Unit vectors (n, d), in place of standardised features; zero where an image is the mean up to rounding."""
@@ -11,7 +13,10 @@ def directions(standardised: torch.Tensor) -> torch.Tensor:
     return standardised.div_(norms.masked_fill_(nowhere, 1)).masked_fill_(nowhere, 0)
 
 
-def frequencies(labels: torch.Tensor, classes: int) -> torch.Tensor:
-    """Each class's share of labels, float32 (classes,); of an absent class a tenth of an image's."""
-    counts = torch.bincount(labels, minlength=classes).clamp(min=0.1)
-    return (counts / counts.sum()).float()
+def frequencies(train: Labelled, classes: int) -> torch.Tensor:
+    """Each class's share of what the images weigh, float32 (classes,); of an absent class a tenth of an image's."""
+    counts = torch.bincount(train.labels, minlength=classes).float()
+    if train.balanced:
+        counts *= train.class_weights(classes)
+    counts.clamp_(min=0.1)
+    return counts / counts.sum()

@@ -46,6 +46,8 @@ class Labelled:
     (n,), each image's row of `features`, on their device; None where it is all of them in order. scratch: folder for
     what a head makes that is as large as the features. metric: name of that by which a head chooses on these images.
     groups: as in `Layout`; None where all channels are of one block.
+    balanced: every class weighs the same when a head is fitted on these images, however many it has of them; scores and
+    what is calibrated on them never weigh, for they describe the images as they are.
     """
 
     features: torch.Tensor
@@ -54,6 +56,7 @@ class Labelled:
     scratch: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     metric: str = ACCURACY.name
     groups: tuple[tuple[int, ...], ...] | None = None
+    balanced: bool = False
 
     def __len__(self) -> int:
         return len(self.features if self.rows is None else self.rows)
@@ -67,6 +70,16 @@ class Labelled:
     def layout(self) -> Layout:
         channels, side = self.features.shape[1:3]
         return Layout(self.groups or ((channels,),), side)
+
+    @property
+    def weights(self) -> torch.Tensor | None:
+        """What each image counts for in a fit, float64 (n,) of mean 1; None where all count alike."""
+        return self.class_weights()[self.labels] if self.balanced else None
+
+    def class_weights(self, classes: int = 0) -> torch.Tensor:
+        """What an image of each class counts for where every class that has any weighs the same, float64 (classes,)."""
+        counts = torch.bincount(self.labels, minlength=classes).double()
+        return len(self) / (counts.count_nonzero() * counts.clamp(min=1))
 
     def slabs(self) -> Iterator[slice]:
         """The images in parts whose features take about `SLAB_BYTES`."""

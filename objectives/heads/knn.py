@@ -20,8 +20,8 @@ class KnnClassifier:
     """The logarithm of the classes' shares of the neighbours' votes, of which `doubt` is shared by all classes alike.
 
     Similarity is the cosine of standardised features; an image that points away has no vote, and where nobody votes the
-    shares are the classes' frequencies. neighbours ≥ 1. doubt: in (0, 1]. The training images are not copied: `train`
-    must stay as it is.
+    shares are the classes' frequencies. A vote counts for what its image weighs. neighbours ≥ 1. doubt: in (0, 1]. The
+    training images are not copied: `train` must stay as it is.
     """
 
     standardise: Standardiser
@@ -53,8 +53,10 @@ class KnnClassifier:
                 labels = labels.gather(1, order)
         votes = ((best - 1) / SHARPNESS).exp().masked_fill(best <= 0, 0)
         shares = votes.new_zeros(len(votes), self.classes).scatter_add_(1, labels, votes)
+        if self.train.balanced:
+            shares *= self.train.class_weights(self.classes)
         total = shares.sum(dim=1, keepdim=True)
-        common = frequencies(self.train.labels, self.classes)
+        common = frequencies(self.train, self.classes)
         return torch.where(total > 0, shares / total.clamp(min=1e-30), common)
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -65,6 +67,7 @@ class KnnClassifier:
             "scale": self.standardise.scale.clone(),
             "features": (train.features if train.rows is None else train.features[train.rows]).clone(),
             "labels": train.labels.clone(),
+            "balanced": torch.tensor(train.balanced),
             "doubt": torch.tensor(self.doubt, dtype=torch.float64),
         }
 
@@ -105,7 +108,8 @@ class Knn:
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:
-        train = Labelled(state["features"], state["labels"])
+        balanced = bool(state.get("balanced", False))  # files from before there was a choice do not say
+        train = Labelled(state["features"], state["labels"], balanced=balanced)
         standardise = Standardiser(state["mean"], state["scale"])
         return KnnClassifier(standardise, train, classes, _neighbours(options), float(state["doubt"]))
 

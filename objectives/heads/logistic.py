@@ -2,13 +2,16 @@
 
 Minimises, over weights W (K, r) and an unpenalised bias b (K,),
 
-    mean_i cross-entropy(W z_i + b, y_i) + l2/2 ‖W‖²
+    mean_i w_i cross-entropy(W z_i + b, y_i) + l2/2 ‖W‖²
+
+where w_i is what an image counts for, 1 on average; where all count alike nothing is multiplied by it.
 
 One eigen-decomposition serves every strength: in the eigenbasis of the images' covariance the Hessian of each class is
-nearly diagonal, mean_i p_ik (1 - p_ik) λ_j + l2 at (k, j), which is exact where all images have the same probabilities
-(Böhning 1992 bounds it by λ_j/2 + l2). That diagonal preconditions L-BFGS (Nocedal 1980). Logits are linear in the
-weights, so a line search costs no product with the features and can be nearly exact. Strengths are walked from strong
-to weak, each started where the last two point: three to fifteen iterations each on features of U-Net blocks.
+nearly diagonal, mean_i w_i p_ik (1 - p_ik) λ_j + l2 at (k, j), which is exact where all images have the same
+probabilities (Böhning 1992 bounds it by λ_j/2 + l2). That diagonal preconditions L-BFGS (Nocedal 1980). Logits are
+linear in the weights, so a line search costs no product with the features and can be nearly exact. Strengths are walked
+from strong to weak, each started where the last two point: three to fifteen iterations each on features of U-Net
+blocks.
 
 Classes come first in every matrix, (K, …): products with few rows are a fifth faster than with few columns.
 """
@@ -57,7 +60,7 @@ class LogisticRegression:
 
     def __init__(self, basis: Basis, labels: torch.Tensor, classes: int) -> None:
         """labels: int64 (n,), each in [0, classes), of the basis's images."""
-        self.images = basis.images  # (n, r + 1)
+        self.images, self.weighed = basis.images, basis.weighed  # (n, r + 1); (…, n) → (…, n)
         self.spectrum = torch.cat([basis.spectrum, basis.spectrum.new_ones(1)])  # (r + 1,)
         self.penalised = torch.ones_like(self.spectrum)
         self.penalised[-1] = 0
@@ -91,21 +94,21 @@ class LogisticRegression:
 
     def without_features(self) -> Solution:
         """At infinite strength: the classes' frequencies, an absent class as a tenth of an image."""
-        bias = self.targets.sum(dim=1).clamp(min=0.1).log()
+        bias = self.weighed(self.targets).sum(dim=1).clamp(min=0.1).log()
         parameters = self.images.new_zeros(len(bias), self.images.shape[1])
         parameters[:, -1] = bias - bias.mean()
         return Solution(float("inf"), parameters, parameters @ self.images.T)
 
     def loss(self, at: Solution) -> float:
-        entropy = (at.logits.logsumexp(dim=0) - (at.logits * self.targets).sum(dim=0)).mean()
+        entropy = self.weighed(at.logits.logsumexp(dim=0) - (at.logits * self.targets).sum(dim=0)).mean()
         return float(entropy + at.l2 / 2 * (at.parameters.square() @ self.penalised).sum())
 
     def residuals(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Probabilities (K, n), and probabilities less targets. The target's own is minus the sum of the others, which
-        unlike p - 1 keeps its digits where the image is fitted well."""
+        """Probabilities (K, n), and, weighed, probabilities less targets. The target's own is minus the sum of the
+        others, which unlike p - 1 keeps its digits where the image is fitted well."""
         probabilities = logits.softmax(dim=0)
         wrong = probabilities * self.others
-        return probabilities, wrong.addcmul_(self.targets, wrong.sum(dim=0), value=-1)
+        return probabilities, self.weighed(wrong.addcmul_(self.targets, wrong.sum(dim=0), value=-1))
 
     def gradient(self, at: Solution, residuals: torch.Tensor) -> torch.Tensor:
         return torch.addcmul(residuals @ self.images / self.n, at.parameters, self.penalised, value=at.l2)
@@ -116,7 +119,7 @@ class LogisticRegression:
         memory: deque[tuple[torch.Tensor, torch.Tensor, float]] = deque(maxlen=MEMORY)
         for _ in range(ITERATIONS):
             # Rounding can make p (1 - p) zero; a bias must keep some curvature.
-            spread = (probabilities - probabilities.square()).mean(dim=1).clamp_(min=1e-7)
+            spread = self.weighed(probabilities - probabilities.square()).mean(dim=1).clamp_(min=1e-7)
             curvature = torch.outer(spread, self.spectrum).add_(self.penalised, alpha=at.l2)
             direction = _descent(gradient, curvature, memory)
             slope = _dot(gradient, direction)  # minus the squared error, by what is known of the Hessian
@@ -152,7 +155,8 @@ class LogisticRegression:
                 break
             low, high = (low, step) if here > 0 else (step, high)
             expected = probabilities * change
-            bend = (_dot(expected, change) - float(expected.sum(dim=0).square().sum())) / self.n + linear
+            squared = float(self.weighed(expected.sum(dim=0).square()).sum())
+            bend = (_dot(self.weighed(expected), change) - squared) / self.n + linear
             newton = step - here / max(bend, 1e-30)
             outside = (low + high) / 2 if high < float("inf") else 2 * low
             step = newton if low < newton < high and newton < 10 * max(low, 1.0) else outside

@@ -48,7 +48,8 @@ class PrototypeClassifier:
 @dataclass(frozen=True)
 class Prototype:
     """Class means of standardised features, compared by cosine, the factor fitted on the validation split. Nothing is
-    random: the seed is not used.
+    random: the seed is not used. A class's mean is what it is whatever its images weigh: that moves what they are
+    standardised by, and what is believed of an image without a direction.
 
     details: "factor".
     """
@@ -93,6 +94,4 @@ def _classifier(train: Labelled, classes: int, factor: float) -> PrototypeClassi
     counts = torch.bincount(train.labels, minlength=classes)
     means = directions(sums / counts.clamp(min=1)[:, None])
     offset = torch.where(counts > 0, 0.0, -2.0)
-    return PrototypeClassifier(
-        standardise, means, offset, frequencies(train.labels, classes).log(), sums.new_tensor(factor)
-    )
+    return PrototypeClassifier(standardise, means, offset, frequencies(train, classes).log(), sums.new_tensor(factor))

@@ -2,7 +2,9 @@
 
 Minimises, over weights W (classes, d) and an unpenalised bias b (classes,), on standardised features z_i,
 
-    mean_i ½ ‖W z_i + b - onehot(y_i)‖² + l2/2 ‖W‖²
+    mean_i w_i ½ ‖W z_i + b - onehot(y_i)‖² + l2/2 ‖W‖²
+
+where w_i is what an image counts for, 1 on average.
 
 In the basis that makes the covariance diagonal the solution at any strength is a division (Hoerl and Kennard 1970), so
 one eigen-decomposition serves the whole path, of the smaller of the covariance and the Gram matrix.
@@ -48,11 +50,11 @@ class LeastSquares:
         self.images, self.spectrum, self.labels = basis.images[:, :-1], basis.spectrum, labels
         self.n = len(labels)
         targets = one_hot(labels, classes).to(self.images.dtype)
-        self.bias = targets.mean(dim=0)  # because the images' mean is zero
-        self.moments = (targets - self.bias).T @ self.images / self.n  # (classes, r)
+        self.bias = basis.mean(targets)  # because the images' mean is zero
+        self.moments = basis.weighed((targets - self.bias).T) @ self.images / self.n  # (classes, r)
         # Zero but for rounding, which alone spans one direction of more features than images: that of all ones, which
         # leaving one out must not count twice.
-        self.mean = self.images.mean(dim=0)
+        self.mean, self.weighed = basis.mean(self.images), basis.weighed
 
     def weights(self, l2: float) -> torch.Tensor:
         """In the basis, (classes, r)."""
@@ -63,17 +65,18 @@ class LeastSquares:
 
         What an image's score is short of in the refit is what it is short of in the fit over 1 - h, where h is the
         image's entry on the hat matrix's diagonal (Allen 1974; Golub, Heath and Wahba 1979). l2 weighs against the mean
-        over n - 1 images, as it would in such a refit.
+        over n - 1 images, as it would in such a refit. The others count for what they count for among all n: were their
+        class's weight shared anew, each refit would be a problem of its own.
         """
         held = [l2 * (self.n - 1) / self.n for l2 in strengths]
         inverse = torch.stack([1 / (self.spectrum + l2) for l2 in held], dim=1)  # (r, strengths)
         step = max(SLAB_BYTES // (self.images.element_size() * max(len(self.spectrum), 1)), 1)
         parts = [(part - self.mean).square() @ inverse for part in torch.split(self.images, step)]
-        leverage = torch.cat(parts).add_(1).div_(self.n)
+        leverage = self.weighed(torch.cat(parts).add_(1).div_(self.n).T)  # (strengths, n)
         for place, l2 in enumerate(strengths):
             weights = self.weights(held[place])
             scores = torch.addmm(self.bias - weights @ self.mean, self.images, weights.T)
-            hat = leverage[:, place, None].clamp(max=1 - torch.finfo(scores.dtype).eps)
+            hat = leverage[place, :, None].clamp(max=1 - torch.finfo(scores.dtype).eps)
             own = one_hot(self.labels, len(self.bias))
             scores = (scores - hat * own) / (1 - hat)
             correct = int((scores.argmax(dim=1) == self.labels).sum())

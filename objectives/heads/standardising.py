@@ -18,14 +18,15 @@ class Standardiser:
 
     @classmethod
     def of(cls, train: Labelled) -> "Standardiser":
-        """Of the training images' features. Slabs are joined as Chan, Golub and LeVeque 1983 do, in float64.
+        """Of the training images' features, by their weights. Slabs are joined as Chan, Golub and LeVeque 1983 do, in
+        float64.
 
         It has the features' type, and so has all that is computed from what it standardises."""
-        count, (_, features) = 0, train.shape
+        count, (_, features), weights = 0.0, train.shape, train.weights
         mean, squares = torch.zeros(2, features, dtype=torch.float64, device=train.labels.device)
         for rows in train.slabs():
-            variance, middle = (part.double() for part in torch.var_mean(train.flat(rows), dim=0, correction=0))
-            more, away = rows.stop - rows.start, middle - mean
+            more, variance, middle = _moments(train.flat(rows), None if weights is None else weights[rows])
+            away = middle - mean
             squares += more * variance + away.square() * (count * more / (count + more))
             mean += away * (more / (count + more))
             count += more
@@ -67,6 +68,16 @@ class Standardised:
         if device.type == "cpu":
             return large_empty(shape, self.data.scratch, kind)
         return torch.empty(shape, device=device, dtype=kind)
+
+
+def _moments(slab: torch.Tensor, weights: torch.Tensor | None) -> tuple[float, torch.Tensor, torch.Tensor]:
+    """What images (k, d) weigh together, and each feature's variance and mean, float64 (d,)."""
+    if weights is None:
+        variance, mean = torch.var_mean(slab, dim=0, correction=0)
+        return len(slab), variance.double(), mean.double()
+    total, slab = weights.sum(), slab.double()
+    mean = weights @ slab / total
+    return float(total), weights @ (slab - mean).square_() / total, mean
 
 
 def strips(*sides: Standardised) -> Iterator[slice]:

@@ -40,7 +40,7 @@ def epochs(network: nn.Module, train: Labelled, recipe: Recipe, seed: int) -> It
         {"params": others, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-    images = len(train)
+    images, weights = len(train), train.weights
     steps = -(-images // recipe.batch) * recipe.epochs
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=steps, pct_start=0.1, cycle_momentum=False
@@ -49,17 +49,24 @@ def epochs(network: nn.Module, train: Labelled, recipe: Recipe, seed: int) -> It
         network.train()
         with seeded(seed, epoch, train.labels.device):
             for rows in torch.split(torch.randperm(images).to(train.features.device), recipe.batch):
-                labels = train.labels[rows.to(train.labels.device)]
+                at = rows.to(train.labels.device)
                 optimizer.zero_grad(set_to_none=True)
                 features = train.take(rows)
                 with torch.autocast("cuda", torch.bfloat16, enabled=recipe.mixed and features.is_cuda):
-                    loss = cross_entropy(network(features), labels)
+                    loss = _loss(network(features), train.labels[at], None if weights is None else weights[at])
                 torch.autograd.backward(loss)
                 optimizer.step()
                 schedule.step()
         optimizer.zero_grad(set_to_none=True)
         network.eval()
         yield epoch
+
+
+def _loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """Of one step. Divided by its images and not by what they weigh together, so that on average it is that of all."""
+    if weights is None:
+        return cross_entropy(logits, labels)
+    return (cross_entropy(logits, labels, reduction="none") * weights).mean()
 
 
 @contextmanager

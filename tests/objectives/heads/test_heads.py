@@ -1,6 +1,7 @@
 """What every head promises, run over every head there is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -34,6 +35,13 @@ def blobs(classes: int, count: int, spread: float, seed: int) -> Labelled:
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % classes
     return Labelled(centres[labels] + spread * torch.randn(count, 3, 2, 2, generator=generator), labels)
+
+
+def of_sizes(sizes: Sequence[int], spread: float, seed: int) -> Labelled:
+    """Blobs of classes of so many images."""
+    whole = blobs(len(sizes), len(sizes) * max(sizes), spread, seed)
+    rows = torch.cat([(whole.labels == label).nonzero()[:size, 0] for label, size in enumerate(sizes)])
+    return Labelled(whole.features[rows], whole.labels[rows])
 
 
 def digits() -> tuple[Labelled, Labelled]:
@@ -128,6 +136,25 @@ class TestHead:
         assert (renamed[logits[0].argmax(dim=1)] == logits[1].argmax(dim=1)).float().mean() >= 0.98
         if not epochs:  # a network's classes begin at different random weights
             torch.testing.assert_close(logits[1][:, renamed], logits[0], rtol=1e-3, atol=1e-2)
+
+    @pytest.mark.parametrize("count", [16, 120])  # of 12 features
+    def test_weighing_classes_that_are_equally_many_changes_nothing(self, name: str, count: int) -> None:
+        train, validation = blobs(4, count, 1.0, seed=1), blobs(4, 80, 1.0, seed=2)
+        _, plain = fitted(name, train, validation, 4)
+        _, balanced = fitted(name, replace(train, balanced=True), validation, 4)
+        assert balanced.details == pytest.approx(plain.details)
+        assert balanced.validation == plain.validation
+        logits = [fit.classifier.logits(validation.features) for fit in (plain, balanced)]
+        torch.testing.assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-4)
+
+    def test_weighing_classes_serves_the_rare_ones(self, name: str) -> None:
+        train = of_sizes((600, 60, 60, 60), 2.0, seed=1)
+        validation = replace(blobs(4, 400, 2.0, seed=2), metric="mean-per-class")
+        worth = []
+        for balanced in (False, True):
+            _, fit = fitted(name, replace(train, balanced=balanced), validation, 4)
+            worth.append(believed(fit.classifier, blobs(4, 4000, 2.0, seed=3)).worth("mean-per-class"))
+        assert worth[1] > worth[0] + 0.01
 
     def test_its_logits_are_finite_beliefs_of_which_the_largest_is_the_label(self, name: str) -> None:
         train, validation = blobs(4, 130, 1.5, seed=1), blobs(4, 400, 1.5, seed=2)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,18 +73,21 @@ def test_a_head_learns_the_same_from_features_that_memory_does_not_hold(
     assert list((folder / "scratch").iterdir()) == []
 
 
+@pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("name", READERS)
-def test_rows_in_slabs_are_learned_from_as_a_copy_at_once_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_in_slabs_are_learned_from_as_a_copy_at_once_is(
+    name: str, balanced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train, validation = digits()
     few = Labelled(train.features[:40].contiguous(), train.labels[:40])  # fewer images than features
-    for some in (train, few):
+    for some in (replace(train, balanced=balanced), replace(few, balanced=balanced)):
         features = torch.cat([validation.features, some.features])
         order = torch.randperm(len(features), generator=torch.Generator().manual_seed(1))
         places = order.argsort()
         at = len(validation)
         lazy = [
             Labelled(features[order], validation.labels, places[:at]),
-            Labelled(features[order], some.labels, places[at:]),
+            Labelled(features[order], some.labels, places[at:], balanced=balanced),
         ]
         *_, whole = HEADS[name].fit(some, validation, 10, OPTIONS[name], 0)
         with monkeypatch.context() as patched:

@@ -20,7 +20,8 @@ CLASSES = 3
 
 @st.composite
 def problems(draw: st.DrawFn) -> Labelled:
-    """float64; fewer features than images and more, some constant, some with one image that alone is different."""
+    """float64; fewer features than images and more, some constant, some with one image that alone is different; of
+    classes that weigh the same and of images that do."""
     n, d = draw(st.integers(4, 16)), draw(st.integers(1, 24))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     labels = torch.randint(CLASSES, (n,), generator=generator)
@@ -31,15 +32,19 @@ def problems(draw: st.DrawFn) -> Labelled:
     spike = draw(st.integers(0, d - 1))
     features[:, spike] = 2.5
     features[draw(st.integers(0, n - 1)), spike] = 7.0
-    return Labelled(features[:, :, None, None], labels)
+    return Labelled(features[:, :, None, None], labels, balanced=draw(st.booleans()))
 
 
-def refitted(features: torch.Tensor, targets: torch.Tensor, l2: float, unseen: torch.Tensor) -> torch.Tensor:
-    """Scores of `unseen` (d,) by the head's objective on features (n, d) and targets (n, classes), solved directly."""
-    mean, frequencies = features.mean(dim=0), targets.mean(dim=0)
+def refitted(
+    features: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, l2: float, unseen: torch.Tensor
+) -> torch.Tensor:
+    """Scores of `unseen` (d,) by the head's objective on features (n, d), targets (n, classes) and weights (n,), solved
+    directly."""
+    mean, frequencies = (weights @ values / weights.sum() for values in (features, targets))
     centred = features - mean
-    matrix = centred.T @ centred / len(features) + l2 * torch.eye(features.shape[1], dtype=features.dtype)
-    weight: torch.Tensor = torch.linalg.solve(matrix, centred.T @ (targets - frequencies) / len(features))
+    weighed = centred.T * weights / len(features)
+    matrix = weighed @ centred + l2 * torch.eye(features.shape[1], dtype=features.dtype)
+    weight: torch.Tensor = torch.linalg.solve(matrix, weighed @ (targets - frequencies))
     return (unseen - mean) @ weight + frequencies
 
 
@@ -50,10 +55,11 @@ def test_leaving_one_out_is_fitting_to_the_others_at_every_strength(train: Label
     basis = eigenbasis(Standardised(train, standardise))
     strengths = [factor * float(basis.spectrum.sum()) for factor in PATH]
     scaled, targets = train.features.flatten(1) / standardise.scale, one_hot(train.labels, CLASSES).double()
+    weights = torch.ones(len(train), dtype=torch.float64) if train.weights is None else train.weights
     for left in LeastSquares(basis, train.labels, CLASSES).left_out(strengths):
         for image in range(len(train)):
             others = torch.arange(len(train)) != image
-            expected = refitted(scaled[others], targets[others], left.l2, scaled[image])
+            expected = refitted(scaled[others], targets[others], weights[others], left.l2, scaled[image])
             torch.testing.assert_close(left.scores[image], expected, rtol=1e-6, atol=1e-6)
         assert left.accuracy.correct == int((left.scores.argmax(dim=1) == train.labels).sum())
 

@@ -14,16 +14,16 @@ from objectives.heads.catalog import HEADS
 from objectives.heads.head import Labelled, Layout
 from objectives.heads.saving import ENTRY, Saved, load, save
 from spaces import ClassifierError, UnknownNameError
-from tests.objectives.heads.test_heads import OPTIONS, blobs, fitted
+from tests.objectives.heads.test_heads import OPTIONS, blobs, fitted, of_sizes
 
 CLASSES = ("wren", "Zaunkönig", "")
 LAYOUT = Layout(((1,), (2,)), 2)
 
 
-def trained(name: str) -> tuple[Saved, Labelled]:
-    sets = blobs(3, 90, 1.0, seed=1), blobs(3, 40, 1.0, seed=2)
+def trained(name: str, balanced: bool = False) -> tuple[Saved, Labelled]:
+    sets = of_sizes((60, 10, 20), 1.0, seed=1), blobs(3, 40, 1.0, seed=2)
     train, validation = (replace(data, groups=LAYOUT.groups) for data in sets)
-    _, fit = fitted(name, train, validation, 3)
+    _, fit = fitted(name, replace(train, balanced=balanced), validation, 3)
     return Saved(fit.classifier, name, OPTIONS[name], CLASSES, LAYOUT), validation
 
 
@@ -36,8 +36,9 @@ def rewritten(path: Path, tensors: dict[str, torch.Tensor] | None = None, **chan
 
 @pytest.mark.parametrize("name", HEADS)
 class TestSaved:
-    def test_gives_the_same_logits(self, name: str, tmp_path: Path) -> None:
-        saved, validation = trained(name)
+    @pytest.mark.parametrize("balanced", [False, True])
+    def test_gives_the_same_logits(self, name: str, balanced: bool, tmp_path: Path) -> None:
+        saved, validation = trained(name, balanced)
         path = tmp_path / "classifier.safetensors"
         path.write_text("what was there before")
         save(saved, path)
