@@ -44,9 +44,10 @@ class ProbeSpec:
     backbone: a name that `load_backbone` knows. grids: block → grid of everything that a pass should keep, from the
     space. cache: folder of the feature cache; cache_size: bytes that it may take, None for as many as the disk has.
     seed: of the noise, the validation split and the heads. shots: training images of each class that heads are fitted
-    on; None for all. flips: fit heads on the training images and on their mirror images. folds: so many splits in place
-    of one by the validation fraction, so that every image outside the test split validates once; None for one. metric:
-    name of what is chosen by; one of `objectives.results.OPTIMISED`.
+    on; None for all. flips: fit heads on the training images and on their mirror images. balanced: every class weighs
+    the same when heads are fitted, however many images it has. folds: so many splits in place of one by the validation
+    fraction, so that every image outside the test split validates once; None for one. metric: name of what is chosen
+    by; one of `objectives.results.OPTIMISED`.
     """
 
     dataset: Dataset
@@ -58,6 +59,7 @@ class ProbeSpec:
     validation_fraction: float = 0.2
     shots: int | None = None
     flips: bool = False
+    balanced: bool = False
     folds: int | None = None
     metric: str = ACCURACY.name
     cache_size: int | None = None
@@ -244,7 +246,8 @@ class Probe:
         """These images of the dataset in every view."""
         starts = range(0, len(features), len(self._training))
         rows = np.concatenate([start + self._training_rows[indices] for start in starts])
-        return self._labelled(features, rows, np.tile(indices, len(starts)), setting)
+        train = self._labelled(features, rows, np.tile(indices, len(starts)), setting)
+        return replace(train, balanced=self.spec.balanced)
 
     def _labelled(self, features: torch.Tensor, rows: np.ndarray, indices: np.ndarray, setting: Setting) -> Labelled:
         """Rows of features, of these images of the dataset."""

@@ -96,6 +96,12 @@ def run(
     flips: Annotated[
         bool, typer.Option("--flips", help="Fit heads on mirror images too; each training image costs another pass.")
     ] = False,
+    balanced: Annotated[
+        bool,
+        typer.Option(
+            "--balanced", help="Every class weighs the same when heads are fitted, however many images it has."
+        ),
+    ] = False,
     metric: Annotated[
         str, typer.Option(help="What is optimised on validation: accuracy, mean-per-class or nll.")
     ] = "accuracy",
@@ -147,6 +153,7 @@ def run(
         folds=folds,
         shots=shots,
         flips=flips,
+        balanced=balanced,
         metric=metric,
         finalists=finalists,
         final_seeds=final_seeds,

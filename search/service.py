@@ -40,6 +40,7 @@ class RunOptions:
     validation_fraction: float = 0.2
     shots: int | None = None
     flips: bool = False
+    balanced: bool = False
     folds: int | None = None
     metric: str = ACCURACY.name
     finalists: int = 3
@@ -93,6 +94,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
         validation_fraction=options.validation_fraction,
         shots=options.shots,
         flips=options.flips,
+        balanced=options.balanced,
         folds=options.folds,
         metric=options.metric,
         cache_size=options.cache_size,
@@ -117,6 +119,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             # Studies without these keep the identity that they have.
             **({"shots": str(options.shots)} if options.shots else {}),
             **({"flips": "horizontal"} if options.flips else {}),
+            **({"classes weigh": "the same"} if options.balanced else {}),
             **({"metric": options.metric} if options.metric != ACCURACY.name else {}),
         },
     )

@@ -165,6 +165,24 @@ def test_with_flips_heads_are_fitted_on_mirror_images_too_which_cost_a_pass_each
         assert last(probe, setting).validation == last(again, setting).validation
 
 
+@pytest.mark.parametrize("flips", [False, True])
+def test_balanced_heads_serve_the_rare_classes(spec: ProbeSpec, flips: bool) -> None:
+    most_are_others = spec.dataset.labels.clip(max=3)
+    dataset = replace(spec.dataset, labels=most_are_others, classes=("0", "1", "2", "other"))
+    reached = []
+    for balanced in (False, True):
+        probe = replace(spec, dataset=dataset, flips=flips, balanced=balanced).build(1)
+        *_, final = probe.finalise(replace(LINEAR, head="ridge"), 1)
+        assert isinstance(final, Final)
+        assert final.validation_scores is not None
+        assert final.test_scores is not None
+        reached.append(
+            [scores.values["mean-per-class"].value for scores in (final.validation_scores, final.test_scores)]
+        )
+    for plain, fair in zip(*reached, strict=True):
+        assert fair > plain + 0.02
+
+
 @pytest.mark.parametrize(("shots", "folds"), [(None, None), (20, None), (None, 3), (20, 3)])
 def test_the_mirror_image_of_an_image_that_validates_or_tests_never_trains(
     spec: ProbeSpec, shots: int | None, folds: int | None

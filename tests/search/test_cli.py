@@ -135,8 +135,8 @@ def test_a_users_mistake_is_one_clear_line(tmp_path: Path, words: tuple[str, ...
         assert len(ran.stderr.splitlines()) == 1
 
 
-def test_folds_and_flips_belong_to_the_study_and_its_report_tells_of_them(tmp_path: Path) -> None:
-    ran = search(tmp_path, *DIGITS, "--trials", "2", "--folds", "3", "--flips")
+def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_them(tmp_path: Path) -> None:
+    ran = search(tmp_path, *DIGITS, "--trials", "2", "--folds", "3", "--flips", "--balanced")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     told = "1,437 train and validate in 3 folds, 360 test"
     assert f"({told})" in ran.stdout
@@ -144,10 +144,13 @@ def test_folds_and_flips_belong_to_the_study_and_its_report_tells_of_them(tmp_pa
         study = store.read_study(store.find_study("digits"))
     assert study.provenance["folds"] == "3"
     assert study.provenance["flips"] == "horizontal"
+    assert study.provenance["classes weigh"] == "the same"
     assert "validation fraction" not in study.provenance
     assert [trial.validation.total for trial in study.complete if trial.validation] == [1437, 1437]
     assert study.passes_made == 2 * 1437 + 360
-    assert told in (tmp_path / "reports" / f"{study.name}.html").read_text()
+    report = (tmp_path / "reports" / f"{study.name}.html").read_text()
+    assert told in report
+    assert "classes weigh" in report
 
 
 def test_a_metric_makes_a_study_of_its_own_that_is_told_by_it(home: Path) -> None:
@@ -164,6 +167,7 @@ def test_a_metric_makes_a_study_of_its_own_that_is_told_by_it(home: Path) -> Non
     with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
         study, trials = store.read_study(answer["study"]), store.trials(answer["study"])
     assert study.provenance["metric"] == "nll"
+    assert study.provenance.keys().isdisjoint({"folds", "flips", "classes weigh"})  # which were not asked for
     worths = {trial.number: trial.value for trial in trials}
     for trial in study.complete:
         assert trial.scores is not None
