@@ -129,6 +129,9 @@ class Head(Protocol):
     """`fit` and `refit` raise BackboneError for features that are not finite, DatasetError where the training labels
     are all one class, and ValueError for tensors of the wrong shape or type, labels outside [0, classes) and missing
     options. Neither reads nor moves torch's global random state; on a CPU the same arguments make the same classifier.
+
+    A class may lack training images, though the splits of `objectives.datasets.splits` leave none without: no head then
+    predicts it for images like those it was trained on; ridge, knn and prototype never do.
     """
 
     def fit(

@@ -217,6 +217,19 @@ def test_too_few_images_are_refused(tmp_path: Path, per_class: int, words: tuple
     assert not (tmp_path / "home").exists()
 
 
+def test_a_class_that_is_only_tested_is_refused(tmp_path: Path) -> None:
+    class_folders(tmp_path, 12)
+    images = [(image.relative_to(tmp_path), image.parent.name) for image in tmp_path.rglob("*.png")]
+    lines = [
+        f"{path},{name},{'train' if name == 'dark ones' and i % 3 else 'test'}" for i, (path, name) in enumerate(images)
+    ]
+    (tmp_path / "images.csv").write_text("\n".join(["path,label,split", *lines]))
+    ran = search(tmp_path / "home", "run", "--dataset", "csv", "--data-root", str(tmp_path / "images.csv"))
+    assert ran.returncode == 1
+    assert "class 'helle Bilder ü' has 0 images to carve the validation split from" in ran.stderr
+    assert not (tmp_path / "home").exists()
+
+
 def test_a_run_reads_what_was_fetched_into_its_home(tmp_path: Path) -> None:
     small_archives.cub(tmp_path / "datasets/cub")
     ran = search(tmp_path, "run", "--dataset", "cub")

@@ -25,6 +25,9 @@ OPTIONS: dict[str, Mapping[str, Value]] = {
     "attention": {"width": 32, "depth": 1, "learning_rate": 1e-2, "weight_decay": 1e-3},
 }
 
+CHOSEN = {"l2": 1.0, "factor": 1.0, "doubt": 0.1, "epochs": 1}
+"""What some head may have chosen: details for a refit of any."""
+
 DIGITS = {"ridge": 0.92, "prototype": 0.87, "attention": 0.94}
 """The share of digits that a head must get right where 0.95 is beyond it."""
 
@@ -134,7 +137,7 @@ class TestHead:
         assert abs(fit.validation.correct - other.validation.correct) <= 1
         logits = [found.classifier.logits(validation.features) for found in (fit, other)]
         assert (renamed[logits[0].argmax(dim=1)] == logits[1].argmax(dim=1)).float().mean() >= 0.98
-        if not epochs:  # a network's classes begin at different random weights
+        if not epochs:  # a network's classes begin at different random weights; see test_networks.py
             torch.testing.assert_close(logits[1][:, renamed], logits[0], rtol=1e-3, atol=1e-2)
 
     @pytest.mark.parametrize("count", [16, 120])  # of 12 features
@@ -201,6 +204,17 @@ class TestHead:
         _, fit = fitted(name, train, validation, 4)
         assert fit.validation == Accuracy(30, 30)
 
+    @pytest.mark.parametrize("balanced", [False, True])
+    def test_a_class_without_training_images_is_not_predicted(self, name: str, balanced: bool) -> None:
+        train, validation = blobs(3, 90, 1.0, seed=1), blobs(3, 600, 1.0, seed=2)
+        with_gaps = torch.tensor([0, 2, 3])  # of five
+        train, validation = (replace(data, labels=with_gaps[data.labels]) for data in (train, validation))
+        _, fit = fitted(name, replace(train, balanced=balanced), validation, 5)
+        logits = fit.classifier.logits(validation.features)
+        assert set(logits.argmax(dim=1).tolist()) == {0, 2, 3}
+        assert bool(logits.isfinite().all())  # such an image would be a surprise, and not an infinite one
+        assert logits.softmax(dim=1)[:, [1, 4]].mean() < 0.15  # of one of five that is guessed, 0.2
+
     def test_features_that_tell_nothing_give_the_commonest_class(self, name: str) -> None:
         train = Labelled(torch.full((60, 2, 1, 1), 3.3), (torch.arange(60) % 3).clamp(max=1))
         _, fit = fitted(name, train, train, 3)
@@ -220,13 +234,16 @@ class TestHead:
         {"training": train, "validation": validation}[split].features[17, 1, 0, 1] = value
         with pytest.raises(BackboneError, match=rf"1 of 12 of {split} image 17 are not, the first is {value}: "):
             fitted(name, train, validation, 3)
+        if split == "training":
+            with pytest.raises(BackboneError, match="training image 17 are not"):
+                head_named(name).refit(train, 3, OPTIONS[name], CHOSEN, 0)
 
     def test_one_class_is_refused(self, name: str) -> None:
         one = Labelled(torch.rand(9, 1, 1, 1), torch.full((9,), 2))
         with pytest.raises(DatasetError, match="at least two classes; all 9 are of class 2"):
             fitted(name, one, one, 3)
         with pytest.raises(DatasetError, match="at least two classes"):
-            head_named(name).refit(one, 3, OPTIONS[name], {"l2": 1.0, "epochs": 1}, 0)
+            head_named(name).refit(one, 3, OPTIONS[name], CHOSEN, 0)
 
     @pytest.mark.parametrize(
         ("features", "labels", "message"),
@@ -245,3 +262,6 @@ class TestHead:
     ) -> None:
         with pytest.raises(ValueError, match=message):
             fitted(name, Labelled(features, labels), blobs(3, 6, 0.1, seed=1), 3)
+        if "one shape" not in message:
+            with pytest.raises(ValueError, match=message):
+                head_named(name).refit(Labelled(features, labels), 3, OPTIONS[name], CHOSEN, 0)

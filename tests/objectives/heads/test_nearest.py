@@ -10,6 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch.nn.functional import normalize, one_hot
 
 from objectives.heads.calibrating import fitted_factor
+from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, Labelled, predicted
 from objectives.heads.knn import SHARPNESS, Knn, KnnClassifier, doubted, fitted_doubt
 from objectives.heads.prototype import Prototype
@@ -65,9 +66,10 @@ def test_prototypes_are_the_class_means() -> None:
     torch.testing.assert_close(fit.classifier.logits(validation.features), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_class_without_images_is_never_predicted() -> None:
+@pytest.mark.parametrize("name", ["knn", "prototype", "ridge"])
+def test_a_class_without_images_is_never_predicted(name: str) -> None:
     train = blobs(3, 30, 0.1, seed=1)
-    (fit,) = Prototype().fit(train, train, 5, {}, 0)
+    (fit,) = HEADS[name].fit(train, train, 5, {"neighbours": 5}, 0)
     assert isinstance(fit, Fit)
     everywhere = torch.randn(500, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     assert set(predicted(fit.classifier, everywhere).tolist()) == {0, 1, 2}

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, Labelled
 from objectives.heads.mlp import mlp
 from objectives.heads.networks import NetworkHead
+from objectives.heads.training import Recipe, epochs, seeded
 from objectives.results import Epoch
 from spaces.dimensions import Value
 
@@ -66,3 +68,21 @@ def test_a_last_step_of_a_single_image_is_trained_on_too(name: str) -> None:
     *epochs, fit = HEADS[name].fit(noise(129, 1), noise(40, 2), 2, OPTIONS, 0)
     assert isinstance(fit, Fit)
     assert len(epochs) == 30
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "attention"])
+def test_training_tells_classes_apart_by_their_first_weights_alone(name: str) -> None:
+    """Renamed classes that begin at the weights that were theirs make the same network, its last rows renamed."""
+    head, renamed = HEADS[name], torch.tensor([2, 0, 1])
+    assert isinstance(head, NetworkHead)
+    labels, data = torch.arange(60) % 3, noise(60, 1)
+    logits = []
+    for names in (torch.arange(3), renamed):
+        with seeded(0, 0, torch.device("cpu")):
+            network = head.build(4, 1, 3, OPTIONS)
+        *_, last = (part for part in network.modules() if isinstance(part, nn.Linear))
+        for parameter in last.parameters():
+            parameter.data[names] = parameter.detach().clone()
+        list(epochs(network, Labelled(data.features, names[labels]), Recipe(1e-2, 1e-3, epochs=5), 0))
+        logits.append(network(data.features)[:, names])
+    torch.testing.assert_close(logits[1], logits[0], rtol=1e-3, atol=1e-3)
