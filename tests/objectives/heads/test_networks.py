@@ -79,7 +79,7 @@ def test_training_tells_classes_apart_by_their_first_weights_alone(name: str) ->
     logits = []
     for names in (torch.arange(3), renamed):
         with seeded(0, 0, torch.device("cpu")):
-            network = head.build(4, 1, 3, OPTIONS)
+            network = head.build(data.layout, 3, OPTIONS)
         *_, last = (part for part in network.modules() if isinstance(part, nn.Linear))
         for parameter in last.parameters():
             parameter.data[names] = parameter.detach().clone()
