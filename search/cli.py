@@ -82,7 +82,10 @@ def run(
         str | None,
         typer.Option(help="How many pairs of block and timestep a setting may read together, e.g. 1-3. [default: 1]"),
     ] = None,
-    sampler: Annotated[str, typer.Option(help="tpe, greedy, random, grid, qmc or gp.")] = "tpe",
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="tpe, greedy, random, grid, qmc or gp. [default: tpe; greedy where taps may be several]"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampler, the noise, the split and the heads.")] = 0,
     validation_fraction: Annotated[
         float | None, typer.Option(min=0.05, max=0.5, help="Of the training images. [default: 0.2]")

@@ -35,7 +35,7 @@ class RunOptions:
     backbone: str = "bundled"
     space: str = "default"
     narrowing: Mapping[str, Sequence[Any] | None] = field(default_factory=dict)
-    sampler: str = "tpe"
+    sampler: str | None = None
     seed: int = 0
     validation_fraction: float = 0.2
     shots: int | None = None
@@ -71,10 +71,9 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     from search.progress import RunProgress
     from search.running import ray_session, run_study
     from search.studying import StudyDriver, beating
-    from search.suggesting import sampler_named
+    from search.suggesting import default_sampler, sampler_named
 
     check_names(options)
-    proposer = sampler_named(options.sampler, options.seed)
     dataset = load_dataset(
         options.dataset,
         options.data_root,
@@ -99,6 +98,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
         metric=options.metric,
         cache_size=options.cache_size,
     )
+    proposer = sampler_named(options.sampler or default_sampler(space), options.seed)
     planned = plan_of(spec, space, weights_digest, resources, options)
     splits, folds = spec.splits(options.seed), str(options.folds) if options.folds else None
     counts = spec.counts(splits)
@@ -163,10 +163,13 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
 def check_names(options: RunOptions) -> None:
     """Refuse at once what needs no loading to be refused."""
     from search.database.addresses import Address
+    from search.suggesting import sampler_named
 
     Address(options.storage or options.home.storage)
     if options.space not in PRESETS and not options.space.endswith(".toml"):
         raise UnknownNameError("space", options.space, [*PRESETS, "a .toml file"])
+    if options.sampler is not None:
+        sampler_named(options.sampler, options.seed)
     if options.metric not in OPTIMISED:
         raise UnknownNameError("metric", options.metric, OPTIMISED)
     for head in options.narrowing.get("heads") or ():

@@ -331,3 +331,8 @@ def sampler_named(name: str, seed: int) -> Proposer:
     if name not in SAMPLERS:
         raise UnknownNameError("sampler", name, SAMPLERS)
     return SAMPLERS[name](seed)
+
+
+def default_sampler(space: Space) -> str:
+    """Of a space of several taps forward selection: what they add is too little to be found among so many settings."""
+    return "greedy" if max(space.taps) > 1 else "tpe"

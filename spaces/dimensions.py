@@ -20,6 +20,7 @@ class Choice:
 # Learning rate and weight decay belong to each head's search: recipes move accuracy by tens of points.
 HEAD_OPTIONS: dict[str, tuple[Choice, ...]] = {
     "linear": (),
+    "linear-unit": (),
     "mlp": (
         Choice("width", (128, 512), head="mlp"),
         Choice("learning_rate", (3e-4, 1e-3, 3e-3), head="mlp"),

@@ -9,10 +9,12 @@ from objectives.heads.mlp import mlp
 from objectives.heads.networks import NetworkHead
 from objectives.heads.prototype import Prototype
 from objectives.heads.ridge import Ridge
+from objectives.heads.unit_length import UnitLength
 from spaces.errors import UnknownNameError
 
 HEADS: dict[str, Head] = {
     "linear": Linear(),
+    "linear-unit": UnitLength(Linear()),
     "mlp": NetworkHead(mlp),
     "ridge": Ridge(),
     "knn": Knn(),

@@ -22,7 +22,7 @@ from objectives.home import Home
 from objectives.results import Finalist, Study
 from search.database.store import Store
 
-SEVERAL = ["--taps", "1-3", "--sampler", "greedy"]
+SEVERAL = ["--taps", "1-3"]
 ROWS: dict[str, list[str]] = {
     **{name: ["--heads", name] for name in ("linear", "ridge", "knn", "prototype", "mlp", "cnn", "attention")},
     "linear, up to 3 taps": ["--heads", "linear", *SEVERAL],

@@ -105,7 +105,7 @@ def test_a_killed_run_is_continued_to_the_count_and_repeats_nothing(tmp_path: Pa
             "unknown dataset 'digitz'; did you mean 'digits'? known: aircraft, aircraft-family",
         ),
         (("run", "--dataset", "digits", "--backbone", "bundeld"), 2, "unknown backbone 'bundeld'"),
-        (("run", "--dataset", "digits", "--sampler", "tpee"), 2, "known: gp, grid, qmc, random, tpe"),
+        (("run", "--dataset", "digits", "--sampler", "tpee"), 2, "known: gp, greedy, grid, qmc, random, tpe"),
         (("run", "--dataset", "digits", "--heads", "mpl"), 2, "unknown head 'mpl'; did you mean 'mlp'"),
         (("run", "--dataset", "digits", "--metric", "top-5"), 2, "known: accuracy, mean-per-class, nll"),
         (("run", "--dataset", "digits", "--trials", "0"), 2, "greater than or equal to 1"),

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.database.facts import StudyFacts
 from search.database.store import Store
-from search.suggesting import SAMPLERS, Proposer, distributions, sampler_named, to_params, to_setting
+from search.suggesting import SAMPLERS, Proposer, default_sampler, distributions, sampler_named, to_params, to_setting
 from spaces import HEAD_OPTIONS, Setting, Space, Tap, UnknownNameError
 
 QUICK = [name for name in SAMPLERS if name != "gp"]  # which takes seconds, and gets a test of its own
@@ -200,6 +200,11 @@ def test_a_sampler_leaves_no_trace_in_the_database(
         study_id = store.optuna.get_study_id_from_name(study.study_name)
         assert store.optuna.get_study_system_attrs(study_id).keys() == {"study:metric_names"}
         assert study.get_trials() == before
+
+
+def test_several_taps_are_selected_forward_unless_told_otherwise(space: Space) -> None:
+    assert default_sampler(space) == "tpe"
+    assert default_sampler(space.narrow(taps=(1, 2))) == "greedy"
 
 
 def test_an_unknown_sampler_is_said() -> None:

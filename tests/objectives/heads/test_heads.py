@@ -17,6 +17,7 @@ from spaces.dimensions import Value
 
 OPTIONS: dict[str, Mapping[str, Value]] = {
     "linear": {},
+    "linear-unit": {},
     "mlp": {"width": 128, "learning_rate": 3e-3, "weight_decay": 1e-3},
     "ridge": {},
     "knn": {"neighbours": 5},
