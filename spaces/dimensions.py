@@ -38,7 +38,7 @@ HEAD_OPTIONS: dict[str, tuple[Choice, ...]] = {
     "attention": (
         Choice("width", (128, 256), head="attention"),
         Choice("depth", (1, 2), head="attention"),
-        Choice("learning_rate", (1e-3, 3e-3, 1e-2), head="attention"),
+        Choice("learning_rate", (3e-4, 1e-3, 3e-3), head="attention"),
         Choice("weight_decay", (1e-3, 1e-1), head="attention"),
     ),
 }

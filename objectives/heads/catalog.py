@@ -20,7 +20,7 @@ HEADS: dict[str, Head] = {
     "knn": Knn(),
     "prototype": Prototype(),
     "cnn": NetworkHead(cnn, mixed=True),
-    "attention": NetworkHead(attention, mixed=True),
+    "attention": NetworkHead(attention, mixed=True, blend=True),
 }
 
 

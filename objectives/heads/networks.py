@@ -14,6 +14,9 @@ from objectives.heads.training import Recipe, epochs, seeded
 from objectives.results import Epoch
 from spaces.dimensions import Value
 
+PATIENCE = 10
+"""Epochs without one that is at least as good as the best, after which a fit stops."""
+
 Build = Callable[[Layout, int, Mapping[str, Value]], nn.Module]
 """layout, classes, options → network: standardised maps, float32 (n, c, p, p) → logits, (n, classes).
 
@@ -56,24 +59,27 @@ class NetworkHead:
     """A network on standardised features, trained by AdamW.
 
     options: "learning_rate" > 0, "weight_decay" ≥ 0, and those of `build`. details: "epochs", the number of the best
-    one by the metric of the validation images; of equals the last, whose learning rate is the lowest. mixed: as in
-    `Recipe`.
+    one by the metric of the validation images; of equals the last, whose learning rate is the lowest. `fit` stops
+    `PATIENCE` epochs after it; `refit` stops at it, with the schedule as far gone. mixed, blend: as in `Recipe`.
     """
 
     build: Build
     mixed: bool = False
+    blend: bool = False
 
     def fit(
         self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
     ) -> Iterator[Epoch | Fit]:
         check(classes, train, validation)
         recipe, network = self._recipe(options), self._network(train, classes, options, seed)
-        best: tuple[float, Fit] | None = None
+        best: tuple[Epoch, Fit] | None = None
         for done in epochs(network, train, recipe, seed):
             epoch = reached(done, NetworkClassifier(network), validation)
             yield epoch
-            if best is None or epoch.worth >= best[0]:
-                best = epoch.worth, Fit(_kept(network), epoch.validation, {"epochs": done})
+            if best is None or epoch.worth >= best[0].worth:
+                best = epoch, Fit(_kept(network), epoch.validation, {"epochs": done})
+            elif done - best[0].number >= PATIENCE:
+                break
         if best is not None:  # a recipe has at least one epoch
             yield best[1]
 
@@ -108,7 +114,7 @@ class NetworkHead:
 
     def _recipe(self, options: Mapping[str, Value]) -> Recipe:
         rate, decay = number(options, "learning_rate", least=1e-12), number(options, "weight_decay", least=0)
-        return Recipe(rate, decay, mixed=self.mixed)
+        return Recipe(rate, decay, mixed=self.mixed, blend=self.blend)
 
     def _network(self, train: Labelled, classes: int, options: Mapping[str, Value], seed: int) -> nn.Module:
         with seeded(seed, 0, torch.device("cpu")):  # one initialisation, whatever the device

@@ -10,20 +10,30 @@ from torch.nn.functional import cross_entropy
 
 from objectives.heads.head import Labelled
 
+STEPS, LEAST = 40, 8
+"""An epoch of few images has so many steps, each of at least so many images: with 9 a fit ends before it has begun."""
+
+CLIP = 1.0
+"""The longest gradient of a step, as in Dosovitskiy et al. 2021, appendix B.1."""
+
 
 @dataclass(frozen=True)
 class Recipe:
     """AdamW (Loshchilov and Hutter 2019) with a tenth of the steps of warm-up and a cosine to zero over `epochs`.
 
-    weight_decay: of weight matrices only. batch: images a step; the last of an epoch may be smaller and is not dropped.
-    mixed: on a GPU, matrix products of training in bfloat16, whose range needs no scaling of the loss; weights and what
-    is asked of the network between epochs stay float32.
+    weight_decay: of weight matrices only. batch: the most images a step, of few images fewer (`STEPS`); the last of an
+    epoch may be smaller and is not dropped. blend: mixup (Zhang et al. 2018, section 2, alpha 1), each image with the
+    next of its step, by one share for all. mixed: on a GPU, matrix products of training in bfloat16, whose range
+    needs no scaling of the loss; weights and what is asked of the network between epochs stay float32.
+
+    Epoch k of `epochs` lies at one fraction of the schedule, however many images there are.
     """
 
     learning_rate: float
     weight_decay: float
     epochs: int = 30
     batch: int = 128
+    blend: bool = False
     mixed: bool = False
 
 
@@ -41,20 +51,32 @@ def epochs(network: nn.Module, train: Labelled, recipe: Recipe, seed: int) -> It
     ]
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
     images, weights = len(train), train.weights
-    steps = -(-images // recipe.batch) * recipe.epochs
+    batch = min(recipe.batch, max(images // STEPS, LEAST))
+    steps = -(-images // batch) * recipe.epochs
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=steps, pct_start=0.1, cycle_momentum=False
     )
     for epoch in range(1, recipe.epochs + 1):
         network.train()
         with seeded(seed, epoch, train.labels.device):
-            for rows in torch.split(torch.randperm(images).to(train.features.device), recipe.batch):
+            for rows in torch.split(torch.randperm(images).to(train.features.device), batch):
                 at = rows.to(train.labels.device)
+                labels, weighs = train.labels[at], None if weights is None else weights[at]
                 optimizer.zero_grad(set_to_none=True)
                 features = train.take(rows)
+                share = float(torch.rand(())) if recipe.blend else 0.0
+                if share:
+                    # Of features as they are: standardising them afterwards is the same, for it is affine.
+                    features = features.lerp(features.roll(1, 0), share)
                 with torch.autocast("cuda", torch.bfloat16, enabled=recipe.mixed and features.is_cuda):
-                    loss = _loss(network(features), train.labels[at], None if weights is None else weights[at])
+                    logits = network(features)
+                    loss = _loss(logits, labels, weighs)
+                    if share:
+                        loss = loss.lerp(
+                            _loss(logits, labels.roll(1), None if weighs is None else weighs.roll(1)), share
+                        )
                 torch.autograd.backward(loss)
+                nn.utils.clip_grad_norm_(network.parameters(), CLIP)
                 optimizer.step()
                 schedule.step()
         optimizer.zero_grad(set_to_none=True)

@@ -45,7 +45,7 @@ def test_it_matters_where_in_the_map_a_feature_lies(build: Build) -> None:
 
 
 def test_attention_knows_places_by_its_positions_alone() -> None:
-    network, features = attention(one(3, 4), 4, OPTIONS), maps(3, 4)
+    network, features = attention(one(3, 4), 4, OPTIONS).eval(), maps(3, 4)
     assert isinstance(network, Transformer)
     with torch.no_grad():
         network.positions.zero_()
@@ -84,6 +84,23 @@ def test_attention_serves_all_timesteps_with_the_same_blocks() -> None:
     once, twice = (attention(Layout(((5,),) * times, 2), 4, OPTIONS) for times in (1, 2))
     sizes = [sum(p.numel() for name, p in net.named_parameters() if name.startswith("blocks")) for net in (once, twice)]
     assert sizes[0] == sizes[1] > 0
+
+
+@pytest.mark.parametrize(("side", "kept"), [(1, 1), (2, 2), (3, 4), (4, 8)])
+def test_attention_trains_on_half_of_the_cells_and_answers_by_all(side: int, kept: int) -> None:
+    network, seen = attention(one(3, side), 4, OPTIONS), list[torch.Tensor]()
+    network.blocks.register_forward_pre_hook(lambda _, given: seen.append(given[0]))  # type: ignore[union-attr]
+    features = maps(3, side)
+    network(features), network(features), network.eval()(features)
+    first, second, answered = seen
+    assert first.shape == second.shape == (9, kept, 12)
+    assert answered.shape == (9, side * side, 12)
+    for tokens in (first, second):
+        of = (tokens[:, :, None] == answered[:, None]).all(dim=3)  # which cell each token is
+        assert bool((of.sum(dim=2) == 1).all())
+        assert bool((of.sum(dim=1) <= 1).all())
+    if side > 1:
+        assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("build", BUILDS)

@@ -7,7 +7,7 @@ from torch import nn
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, Labelled
 from objectives.heads.mlp import mlp
-from objectives.heads.networks import NetworkHead
+from objectives.heads.networks import PATIENCE, NetworkHead
 from objectives.heads.training import Recipe, epochs, seeded
 from objectives.results import Epoch
 from spaces.dimensions import Value
@@ -25,11 +25,24 @@ def test_an_epoch_is_reported_after_each_and_the_last_of_the_best_is_kept() -> N
     *reports, fit = MLP.fit(noise(60, 1), noise(40, 2), 2, OPTIONS, 0)
     epochs = [report for report in reports if isinstance(report, Epoch)]
     assert isinstance(fit, Fit)
-    assert [epoch.number for epoch in epochs] == list(range(1, 31))
+    assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
     best = max(epochs, key=lambda epoch: (epoch.validation.correct, epoch.number))
     assert fit.validation == best.validation
     assert fit.details == {"epochs": best.number}
-    assert best.number < 30  # of noise the last epoch is not the best, so keeping the last would show
+    assert best.number < len(epochs)  # of noise the last epoch is not the best, so keeping the last would show
+
+
+def test_a_fit_stops_when_it_has_been_no_better_for_ten_epochs_and_a_refit_at_the_best() -> None:
+    stopped = 0
+    for seed in range(4):
+        train = noise(60, seed)
+        *reports, fit = MLP.fit(train, noise(40, seed + 9), 2, OPTIONS, seed)
+        assert isinstance(fit, Fit)
+        assert len(reports) == min(fit.details["epochs"] + PATIENCE, 30)
+        stopped += len(reports) < 30
+        again = MLP.refit(train, 2, OPTIONS, fit.details, seed).state()
+        assert all(torch.equal(tensor, again[name]) for name, tensor in fit.classifier.state().items())
+    assert stopped
 
 
 def test_seeds_differ() -> None:
@@ -65,9 +78,9 @@ def test_refit_for_epochs_beyond_the_schedule_is_refused(epochs: int) -> None:
 
 @pytest.mark.parametrize("name", ["mlp", "cnn", "attention"])
 def test_a_last_step_of_a_single_image_is_trained_on_too(name: str) -> None:
-    *epochs, fit = HEADS[name].fit(noise(129, 1), noise(40, 2), 2, OPTIONS, 0)
+    *epochs, fit = HEADS[name].fit(noise(129, 1), noise(40, 2), 2, OPTIONS, 0)  # of 8 a step
     assert isinstance(fit, Fit)
-    assert len(epochs) == 30
+    assert len(epochs) == min(fit.details["epochs"] + PATIENCE, 30)
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn", "attention"])

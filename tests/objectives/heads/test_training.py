@@ -5,9 +5,10 @@ from itertools import chain
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from objectives.heads.head import Labelled
-from objectives.heads.training import Recipe, epochs, seeded
+from objectives.heads.training import CLIP, Recipe, epochs, seeded
 
 CPU = torch.device("cpu")
 
@@ -81,6 +82,65 @@ def test_mixed_precision_is_for_training_on_a_gpu_alone(device: str) -> None:
     float32, half = torch.float32, torch.bfloat16
     assert kinds[False] == {(True, float32), (False, float32)}
     assert kinds[True] == {(True, half if device == "cuda" else float32), (False, float32)}
+
+
+@pytest.mark.parametrize(("images", "batch"), [(21, 8), (400, 10), (1200, 30), (5119, 127), (6000, 128)])
+def test_few_images_are_trained_on_in_small_steps_that_make_forty_an_epoch(images: int, batch: int) -> None:
+    network = Watched()
+    for _ in epochs(network, numbered(images), Recipe(1e-3, 0.0, epochs=1), 3):
+        assert {len(step) for step in network.steps[:-1]} == {batch}
+        assert sum(map(len, network.steps)) == images
+        assert len(network.steps) >= 40 or batch == 8
+
+
+def test_an_epoch_lies_at_one_fraction_of_the_schedule_however_many_images_there_are() -> None:
+    rates = {}
+    for images in (80, 320, 6400):
+        steps: list[float] = []
+        hook = register_optimizer_step_pre_hook(lambda o, *_, to=steps: to.append(o.param_groups[0]["lr"]))
+        last = []
+        for _ in epochs(Watched(), numbered(images), Recipe(1e-2, 0.0, epochs=10), 3):
+            last.append(steps[-1])
+        hook.remove()
+        rates[images] = torch.tensor(last)
+    for other in (320, 6400):
+        torch.testing.assert_close(rates[80], rates[other], rtol=0, atol=1e-3)  # of up to 1e-2, as steps are discrete
+    assert rates[80].argmax() == 0
+    assert rates[80][-1] < 1e-6
+
+
+def test_a_gradient_is_cut_to_its_longest() -> None:
+    far = numbered(40)
+    far.features.mul_(1e6)
+    norms: list[float] = []
+
+    def measure(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        gradients = [p.grad.flatten() for group in optimizer.param_groups for p in group["params"]]
+        norms.append(float(torch.cat(gradients).norm()))
+
+    hook = register_optimizer_step_pre_hook(measure)
+    for data in (far, numbered(40)):
+        list(epochs(Watched(), data, Recipe(1e-2, 0.0, epochs=1), 3))
+    hook.remove()
+    assert max(norms) == pytest.approx(CLIP, rel=1e-4)
+    assert min(norms) < 0.9 * CLIP  # a shorter one stays as it is
+
+
+def test_the_labels_of_blended_images_are_blended_by_the_same_share() -> None:
+    network, slopes = Watched(), list[torch.Tensor]()
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    data = Labelled(torch.arange(16).view(-1, 1, 1, 1) % 2 / 1, torch.arange(16) % 2)  # a feature is its label
+    network.layer.weight.register_hook(slopes.append)  # type: ignore[no-untyped-call]
+    list(epochs(network, data, Recipe(1e-12, 0.0, epochs=9, blend=True), 3))
+    shares = set()
+    for step, slope in zip(network.steps, slopes, strict=True):
+        blended = torch.tensor(step) / 1000
+        # Both classes are believed by half; what a feature says of its image's label, it says of a blended one's.
+        assert slope[1].item() == pytest.approx(((0.5 - blended) * blended).mean().item(), abs=2e-3)
+        shares |= set(step) - {0, 1000}
+    assert len(shares) > 9
+    assert all(0 < share < 1000 for share in shares)
 
 
 def test_weight_decay_shrinks_weights_and_leaves_biases() -> None:
