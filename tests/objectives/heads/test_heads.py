@@ -153,7 +153,7 @@ class TestHead:
         torch.testing.assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-4)
 
     def test_weighing_classes_serves_the_rare_ones(self, name: str) -> None:
-        train = of_sizes((600, 60, 60, 60), 2.0, seed=1)
+        train = of_sizes((600, 30, 30, 30), 2.0, seed=1)
         validation = replace(blobs(4, 400, 2.0, seed=2), metric="mean-per-class")
         worth = []
         for balanced in (False, True):
