@@ -144,7 +144,7 @@ def test_linear_agrees_with_scikit_learn(count: int) -> None:
         assert agreed.float().mean() >= 0.995
 
 
-@pytest.mark.parametrize("batch", [4, 64])
+@pytest.mark.parametrize("batch", [1, 8])
 def test_a_network_that_is_told_nothing_believes_in_all_classes_alike_however_small_its_batches(batch: int) -> None:
     """A mean by the batch's own weights would give a single image the same weight whatever its class."""
     labels = torch.arange(64).remainder(4).clamp(max=1)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from objectives.heads.head import Labelled
-from objectives.heads.training import CLIP, Recipe, epochs, seeded
+from objectives.heads.training import Recipe, epochs, seeded
 
 CPU = torch.device("cpu")
 
@@ -107,23 +107,6 @@ def test_an_epoch_lies_at_one_fraction_of_the_schedule_however_many_images_there
         torch.testing.assert_close(rates[80], rates[other], rtol=0, atol=1e-3)  # of up to 1e-2, as steps are discrete
     assert rates[80].argmax() == 0
     assert rates[80][-1] < 1e-6
-
-
-def test_a_gradient_is_cut_to_its_longest() -> None:
-    far = numbered(40)
-    far.features.mul_(1e6)
-    norms: list[float] = []
-
-    def measure(optimizer: torch.optim.Optimizer, *_: object) -> None:
-        gradients = [p.grad.flatten() for group in optimizer.param_groups for p in group["params"]]
-        norms.append(float(torch.cat(gradients).norm()))
-
-    hook = register_optimizer_step_pre_hook(measure)
-    for data in (far, numbered(40)):
-        list(epochs(Watched(), data, Recipe(1e-2, 0.0, epochs=1), 3))
-    hook.remove()
-    assert max(norms) == pytest.approx(CLIP, rel=1e-4)
-    assert min(norms) < 0.9 * CLIP  # a shorter one stays as it is
 
 
 def test_the_labels_of_blended_images_are_blended_by_the_same_share() -> None:
