@@ -3,11 +3,11 @@
 The tensors are the classifier's `state()`. The file's metadata has one entry of ours, "classifier", a JSON object:
 
     format      1
-    head        a key of `HEADS`, which rebuilds the classifier
-    options     what the head was trained with
+    setting     as of `Setting.to_dict`: what it reads, and the head, a key of `HEADS`, that rebuilds it
     classes     their names, in the order of the logits
     groups      of the features it reads, [[c, ...], ...]: of each timestep each block's channels
-    side        of their maps
+    origin      what makes them of an image: the fields of `Origin`
+    worth       what is known of how good it is: to know, not to check
     digest      xxh3-128 of the tensors, 32 hex digits
     versions    of the libraries that made it: to know, not to check
 """
@@ -16,7 +16,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +28,57 @@ from xxhash import xxh3_128
 
 from objectives.heads.catalog import head_named
 from objectives.heads.head import Classifier, Layout
-from spaces.dimensions import Value
-from spaces.errors import ClassifierError
+from spaces import ClassifierError, InvalidSpaceError, Setting
 
 FORMAT = 1
 ENTRY = "classifier"
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What, beside the setting, makes the features of an image.
+
+    backbone: a name, folder or hub id that `load_backbone` knows. weights: its digest, as of `Backbone.digest`.
+    precision: of the passes. transform: of images to pixels. seed: of the noise. grids: block → side of the map that a
+    pass leaves of it in half precision, of each block that the setting reads.
+    """
+
+    backbone: str
+    weights: str
+    precision: str
+    transform: str
+    seed: int
+    grids: Mapping[int, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Origin":
+        """Raises TypeError, KeyError or ValueError for what JSON of `to_dict` does not give."""
+        grids = {int(block): int(side) for block, side in values["grids"].items()}
+        words = {name: str(values[name]) for name in ("backbone", "weights", "precision", "transform")}
+        return cls(**words, seed=int(values["seed"]), grids=grids)
+
+
+@dataclass(frozen=True)
 class Saved:
     """A classifier and what one must know to use it.
 
-    head, options: what trained it. classes: their names, one for each logit. layout: of the features it reads.
+    setting: what it reads, and what trained it. classes: their names, one for each logit. groups: as in `Layout`, of
+    the setting's features. worth: JSON-ready, of the study that found it: its name, metric, accuracies and more.
     """
 
     classifier: Classifier
-    head: str
-    options: Mapping[str, Value]
+    setting: Setting
     classes: tuple[str, ...]
-    layout: Layout
+    groups: tuple[tuple[int, ...], ...]
+    origin: Origin
+    worth: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.groups, self.setting.pool)
 
 
 def save(saved: Saved, path: Path) -> None:
@@ -54,11 +86,11 @@ def save(saved: Saved, path: Path) -> None:
     state = {name: tensor.cpu() for name, tensor in saved.classifier.state().items()}
     record = {
         "format": FORMAT,
-        "head": saved.head,
-        "options": dict(saved.options),
+        "setting": saved.setting.to_dict(),
         "classes": saved.classes,
-        "groups": saved.layout.groups,
-        "side": saved.layout.side,
+        "groups": saved.groups,
+        "origin": saved.origin.to_dict(),
+        "worth": dict(saved.worth),
         "digest": _digest(state),
         "versions": {
             "python": platform.python_version(),
@@ -87,22 +119,22 @@ def load(path: Path) -> Saved:
     if record.get("digest") != _digest(state):
         raise ClassifierError(f"{path} is damaged: its weights are not those that were saved; train or copy it again")
     try:
-        layout = Layout(tuple(tuple(group) for group in record["groups"]), record["side"])
-        saved = Saved(
-            head_named(record["head"]).restore(state, layout, len(record["classes"]), record["options"]),
-            record["head"],
-            record["options"],
-            tuple(record["classes"]),
-            layout,
-        )
-        answer = tuple(saved.classifier.logits(torch.zeros(2, *layout.shape)).shape)
-        if answer != (2, len(saved.classes)):
+        setting, classes = Setting.from_dict(record["setting"]), tuple(record["classes"])
+        groups = tuple(tuple(group) for group in record["groups"])
+        if [len(group) for group in groups] != [len(blocks) for blocks in setting.passes.values()]:
+            raise ValueError(f"its features are of blocks {groups}, which are not those of {setting}")
+        head, layout = head_named(setting.head), Layout(groups, setting.pool)
+        classifier = head.restore(state, layout, len(classes), dict(setting.options))
+        answer = tuple(classifier.logits(torch.zeros(2, *layout.shape)).shape)
+        if answer != (2, len(classes)):
             raise ValueError(f"it answers two images by logits of shape {answer}")
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        return Saved(
+            classifier, setting, classes, groups, Origin.from_dict(record["origin"]), dict(record.get("worth", {}))
+        )
+    except (AttributeError, InvalidSpaceError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ClassifierError(
-            f"{path} does not hold what head {record.get('head')!r} of this version is rebuilt from: {error}"
+            f"{path} does not hold what a classifier of this version is rebuilt from: {error!r}"
         ) from error
-    return saved
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

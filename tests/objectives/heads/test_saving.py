@@ -11,20 +11,26 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from objectives.heads.catalog import HEADS
-from objectives.heads.head import Labelled, Layout
-from objectives.heads.saving import ENTRY, Saved, load, save
-from spaces import ClassifierError, UnknownNameError
+from objectives.heads.head import Labelled
+from objectives.heads.saving import ENTRY, Origin, Saved, load, save
+from spaces import ClassifierError, Setting, Tap, UnknownNameError
 from tests.objectives.heads.test_heads import OPTIONS, blobs, fitted, of_sizes
 
 CLASSES = ("wren", "Zaunkönig", "")
-LAYOUT = Layout(((1,), (2,)), 2)
+GROUPS = ((1,), (2,))
+ORIGIN = Origin("bundled", "b" * 64, "float32", "squares", 7, {9: 8, 12: 4})
+WORTH = {"study": "birds-ü", "test_accuracy": 0.5, "test_interval": [0.4, 0.6]}
+
+
+def reading(head: str) -> Setting:
+    return Setting(20, 9, 2, head, 3, tuple(OPTIONS[head].items()), (Tap(12, 90),))
 
 
 def trained(name: str, balanced: bool = False) -> tuple[Saved, Labelled]:
     sets = of_sizes((60, 10, 20), 1.0, seed=1), blobs(3, 40, 1.0, seed=2)
-    train, validation = (replace(data, groups=LAYOUT.groups) for data in sets)
+    train, validation = (replace(data, groups=GROUPS) for data in sets)
     _, fit = fitted(name, replace(train, balanced=balanced), validation, 3)
-    return Saved(fit.classifier, name, OPTIONS[name], CLASSES, LAYOUT), validation
+    return Saved(fit.classifier, reading(name), CLASSES, GROUPS, ORIGIN, WORTH), validation
 
 
 def rewritten(path: Path, tensors: dict[str, torch.Tensor] | None = None, **changes: object) -> None:
@@ -44,7 +50,8 @@ class TestSaved:
         save(saved, path)
         assert list(tmp_path.iterdir()) == [path]
         again = load(path)
-        assert (again.head, again.options, again.classes, again.layout) == (name, OPTIONS[name], CLASSES, LAYOUT)
+        assert (again.setting, again.classes, again.groups) == (reading(name), CLASSES, GROUPS)
+        assert (again.origin, again.worth) == (ORIGIN, WORTH)
         features = validation.features
         assert torch.equal(again.classifier.logits(features), saved.classifier.logits(features))
         state = saved.classifier.state()
@@ -65,14 +72,18 @@ class TestSaved:
 
     def test_what_does_not_fit_its_head_is_refused(self, name: str, tmp_path: Path) -> None:
         path = tmp_path / "classifier.safetensors"
-        changes: list[dict[str, Any]] = [{"groups": [[5]]}, {"groups": 3}, {"side": 3}]
+        setting = reading(name).to_dict()
+        changes: list[dict[str, Any]] = [{"groups": [[5]]}, {"groups": [[1], [5]]}, {"groups": 3}, {"origin": {}}]
+        spoilt: list[dict[str, Any]] = [{"pool": 3}, {"pool": "2"}, {"further": []}]
+        changes += [{"setting": setting | change} for change in spoilt]
+        changes += [{"setting": None}, {"origin": ORIGIN.to_dict() | {"grids": [9]}}, {"worth": 3}]
         changes += [{"classes": CLASSES[:2]}, {"classes": [*CLASSES, "more"]}]
         for change in changes:
             save(trained(name)[0], path)
             if name == "knn" and len(change.get("classes", ())) == 4:
                 continue  # its training images may be of fewer classes than there are
             rewritten(path, **change)
-            with pytest.raises(ClassifierError, match=f"does not hold what head '{name}' of this version is rebuilt"):
+            with pytest.raises(ClassifierError, match="does not hold what a classifier of this version is rebuilt"):
                 load(path)
 
 
@@ -88,7 +99,7 @@ def test_what_is_no_saved_classifier_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(ClassifierError, match="has format 2, this version reads 1"):
         load(path)
     save(trained("linear")[0], path)
-    rewritten(path, head="liner")
+    rewritten(path, setting=reading("linear").to_dict() | {"head": "liner"})
     with pytest.raises(UnknownNameError, match="unknown head 'liner'; did you mean 'linear'"):
         load(path)
 
