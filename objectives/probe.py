@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from objectives.backbones.backbone import Backbone
-from objectives.backbones.catalog import load_backbone
+from objectives.backbones.catalog import load_backbone_here
 from objectives.datasets.catalog import Dataset
 from objectives.datasets.flips import Mirrored
 from objectives.datasets.splits import Split, few_shot, folds, split
@@ -21,9 +21,9 @@ from objectives.features.extraction import Clock, Extractor
 from objectives.features.scratch import large_empty
 from objectives.features.usage import CacheUsage
 from objectives.heads.catalog import head_named
-from objectives.heads.head import Fit, Labelled, believed
+from objectives.heads.head import Classifier, Fit, Labelled, Layout, believed
 from objectives.metrics import Beliefs
-from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Final, Report
+from objectives.results import ACCURACY, Accuracy, Epoch, Evaluation, Extracted, Final, Report
 from spaces import CacheError, Setting
 
 DAMAGED_READS = 3
@@ -35,6 +35,11 @@ CONFUSIONS_KEPT = 1000
 def gpu_count() -> int:
     """GPUs that torch can use on this machine."""
     return torch.cuda.device_count()
+
+
+def use_threads(count: int) -> None:
+    """Of the CPU, for everything that this process computes from now on."""
+    torch.set_num_threads(count)
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,8 @@ class ProbeSpec:
 
     def build(self, threads: int) -> "Probe":
         """On the GPU that this process sees, else on `threads` CPU threads."""
-        torch.set_num_threads(threads)
-        torch.backends.cudnn.allow_tf32 = False  # float32 means it; who wants speed says bfloat16
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return Probe(self, load_backbone(self.backbone, device, self.precision, self.cache))
+        use_threads(threads)
+        return Probe(self, load_backbone_here(self.backbone, self.precision, self.cache))
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,19 @@ class _Validated:
         # The lower median is a value that some fit did choose: a number of epochs stays whole.
         details = {name: median_low(fit.details[name] for fit, _ in fits) for name in fits[0][0].details}
         return cls(Beliefs.joined(beliefs for _, beliefs in fits), details)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A classifier as `Probe.finalise` fits and tests it. layout: of the features that it reads.
+
+    validation: of the seed's own validation images, before the fit on all of them; equal to the final's where the
+    classifier is.
+    """
+
+    classifier: Classifier
+    layout: Layout
+    validation: Accuracy
 
 
 @final
@@ -150,11 +166,7 @@ class Probe:
         features = yield from self._features(self._views, self._training, setting, clock)
         tested = yield from self._features(self._views[:1], self._tested, setting, clock)
         validated = yield from self._validate(features, setting, seed, clock)
-        head, classes = head_named(setting.head), len(self.spec.dataset.classes)
-        parts = self.splits(seed)[0]  # train + validation are the same images in every fold
-        everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])
-        train = self._trained_on(features, everything, setting)
-        classifier = head.refit(train, classes, dict(setting.options), validated.details, seed)
+        classifier, _ = self._refitted(features, setting, seed, validated)
         test = believed(classifier, self._labelled(tested, np.arange(len(tested)), self._tested, setting))
         yield Final(
             setting,
@@ -168,6 +180,17 @@ class Probe:
             test.scores(),
             validated.beliefs.confused(CONFUSIONS_KEPT),
         )
+
+    def extract(self, setting: Setting) -> Iterator[Extracted]:
+        """Make what is missing of the features that the setting's heads are fitted and validated on."""
+        yield from _filled(self._views, self._training, setting, Clock())
+
+    def train(self, setting: Setting, seed: int) -> Iterator[Report | Trained]:
+        """The classifier that `finalise` tests, as the last report; the test split is not touched."""
+        clock = Clock()
+        features = yield from self._features(self._views, self._training, setting, clock)
+        validated = yield from self._validate(features, setting, seed, clock)
+        yield Trained(*self._refitted(features, setting, seed, validated), validated.beliefs.accuracy)
 
     def splits(self, seed: int) -> tuple[Split, ...]:
         if seed not in self._splits:
@@ -197,10 +220,7 @@ class Probe:
         A damaged shard is made again on the way.
         """
         for _ in range(DAMAGED_READS):
-            for place, view in enumerate(views):
-                for report in view.fill(indices, list(setting.passes), setting.draws, clock):
-                    done, total = place * report.total + report.done, len(views) * report.total
-                    yield Extracted(done, total, report.made)
+            yield from _filled(views, indices, setting, clock)
             since = time.perf_counter()
             read = [view.read(indices, setting) for view in views]
             clock.add("read", since)
@@ -230,6 +250,16 @@ class Probe:
                     yield report
         clock.add("fit", since)
         return _Validated.of(fits)
+
+    def _refitted(
+        self, features: torch.Tensor, setting: Setting, seed: int, validated: _Validated
+    ) -> tuple[Classifier, Layout]:
+        """By what the fits on the seed's splits chose."""
+        parts = self.splits(seed)[0]  # train + validation are the same images in every fold
+        everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])
+        train = self._trained_on(features, everything, setting)
+        head, classes = head_named(setting.head), len(self.spec.dataset.classes)
+        return head.refit(train, classes, dict(setting.options), validated.details, seed), train.layout
 
     def _stacked(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
         shape = (sum(map(len, views)), *views[0].shape[1:])
@@ -265,6 +295,13 @@ class Probe:
     def _training_rows(self) -> np.ndarray:
         """Dataset index → row among the non-test images."""
         return np.cumsum(~self.spec.dataset.is_test) - 1
+
+
+def _filled(views: Sequence[Extractor], indices: np.ndarray, setting: Setting, clock: Clock) -> Iterator[Extracted]:
+    """Reports of all views together."""
+    for place, view in enumerate(views):
+        for report in view.fill(indices, list(setting.passes), setting.draws, clock):
+            yield Extracted(place * report.total + report.done, len(views) * report.total, report.made)
 
 
 def _passes(setting: Setting, images: int) -> int:

@@ -114,6 +114,12 @@ def load_backbone(
     return tapped(_read(name, folder, hollow=False), architecture, device, precision)
 
 
+def load_backbone_here(name: str, precision: str = "float32", cache: Path | None = None) -> TappedBackbone:
+    """On the GPU that this process sees, else on its CPU. Raises what `load_backbone` does."""
+    torch.backends.cudnn.allow_tf32 = False  # float32 means it; who wants speed says bfloat16
+    return load_backbone(name, "cuda" if torch.cuda.is_available() else "cpu", precision, cache)
+
+
 def describe_backbone(name: str, precision: str = "float32", cache: Path | None = None) -> tuple[Architecture, str]:
     """The architecture and the digest that `load_backbone` would give, without the time and memory of loading.
 
