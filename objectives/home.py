@@ -31,6 +31,10 @@ class Home:
         return self.folder / "reports"
 
     @property
+    def classifiers(self) -> Path:
+        return self.folder / "classifiers"
+
+    @property
     def storage(self) -> str:
         """URL of the study database where none is named."""
         return f"sqlite:///{self.folder / 'studies.db'}"

@@ -131,16 +131,23 @@ def square_pixels(images: ImageSource, indices: Sequence[int] | np.ndarray, side
     pixels = np.empty((len(indices), 3, side, side), np.uint8)
 
     def fill(row: int) -> None:
-        image = images.read(int(indices[row]))
-        width, height = image.size
-        shorter = min(width, height)
-        left, top = (width - shorter) / 2, (height - shorter) / 2
-        square = (left, top, left + shorter, top + shorter)
-        resized = image.resize((side, side), Image.Resampling.BICUBIC, box=square)
-        pixels[row] = np.asarray(resized).transpose(2, 0, 1)
+        pixels[row] = _square(images.read(int(indices[row])), side)
 
     _each(fill, range(len(indices)))
     return pixels
+
+
+def squares_or_errors(images: ImageSource, indices: range, side: int) -> list[tuple[str, np.ndarray] | DatasetError]:
+    """Of each chosen image its digest and its pixels, uint8 (3, side, side) as of `square_pixels`, or why it cannot be
+    read."""
+
+    def look(i: int) -> tuple[str, np.ndarray] | DatasetError:
+        try:
+            return images.digest(i), _square(images.read(i), side)
+        except DatasetError as error:
+            return error
+
+    return _each(look, indices)
 
 
 def sizes_or_errors(images: ImageSource) -> list[tuple[int, int] | DatasetError]:
@@ -154,6 +161,14 @@ def sizes_or_errors(images: ImageSource) -> list[tuple[int, int] | DatasetError]
             return error
 
     return _each(look, range(len(images)))
+
+
+def _square(image: Image.Image, side: int) -> np.ndarray:
+    width, height = image.size
+    shorter = min(width, height)
+    left, top = (width - shorter) / 2, (height - shorter) / 2
+    square = (left, top, left + shorter, top + shorter)
+    return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, box=square)).transpose(2, 0, 1)
 
 
 def _each(work: Callable[[int], T], items: range) -> list[T]:
