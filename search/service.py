@@ -4,9 +4,9 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from objectives.home import Home
 from objectives.results import ACCURACY, OPTIMISED
@@ -54,6 +54,28 @@ class RunOptions:
     cache_size: int | None = None
     command: str = ""
 
+    def kept(self) -> dict[str, Any]:
+        """JSON-ready, for the study database: all from which its features and fits follow, beside the study's space.
+
+        Folders are absolute, so that they are found from anywhere. What may hold a password is left out.
+        """
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in NOT_KEPT}
+        root, folder = self.data_root, folder_of(self.backbone)
+        if root is not None:
+            values["data_root"] = str(Path(root).absolute() if Path(root).exists() else root)
+        if folder is not None:
+            values["backbone"] = str(folder.absolute())
+        return values
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any], home: Home) -> Self:
+        """The inverse of `kept`, in a home folder. What a newer version kept besides is left out."""
+        known = {each.name for each in fields(cls)} - NOT_KEPT
+        return cls(home=home, **{name: value for name, value in kept.items() if name in known})
+
+
+NOT_KEPT = frozenset({"home", "storage", "ray_address", "command", "space", "narrowing"})
+
 
 def run_search(options: RunOptions, console: "Console") -> "Study":
     """Search until the study has `options.trials` finished trials, test the finalists, write the report.
@@ -62,10 +84,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     SIGTERM; then the same options go on where this run stopped.
     """
     from dashboards.sentences import of_images
-    from objectives.backbones.catalog import describe_backbone
-    from objectives.datasets.catalog import load_dataset
     from objectives.datasets.splits import fingerprint_of
-    from objectives.probe import ProbeSpec
     from search.database.facts import RunFacts, StudyFacts
     from search.database.store import Store
     from search.progress import RunProgress
@@ -74,30 +93,8 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     from search.suggesting import default_sampler, sampler_named
 
     check_names(options)
-    dataset = load_dataset(
-        options.dataset,
-        options.data_root,
-        fetched=options.home.datasets,
-        skip_unreadable=options.skip_unreadable,
-    )
-    resources = resources_of(options)
-    architecture, weights_digest = describe_backbone(options.backbone, options.precision, options.home.cache)
-    space = space_of(options, architecture)
-    spec = ProbeSpec(
-        dataset=dataset,
-        backbone=options.backbone,
-        precision=options.precision,
-        cache=options.home.cache,
-        grids=space.grids,
-        seed=options.seed,
-        validation_fraction=options.validation_fraction,
-        shots=options.shots,
-        flips=options.flips,
-        balanced=options.balanced,
-        folds=options.folds,
-        metric=options.metric,
-        cache_size=options.cache_size,
-    )
+    spec, space, weights_digest = spec_of(options)
+    dataset, resources = spec.dataset, resources_of(options)
     proposer = sampler_named(options.sampler or default_sampler(space), options.seed)
     planned = plan_of(spec, space, weights_digest, resources, options)
     splits, folds = spec.splits(options.seed), str(options.folds) if options.folds else None
@@ -105,7 +102,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     facts = StudyFacts(
         dataset=options.dataset,
         dataset_fingerprint=dataset.fingerprint,
-        backbone=Path(options.backbone).name if Path(options.backbone).is_dir() else options.backbone,
+        backbone=folder.name if (folder := folder_of(options.backbone)) else options.backbone,
         weights_digest=weights_digest,
         preset=preset_of(options),
         space=space,
@@ -133,7 +130,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
         console.print(f"study {name}: {len(space):,} settings, {resources.workers} workers", highlight=False)
         console.print(planned.words(resources.workers), highlight=False)
         command = store.address.masked(options.command)
-        run_id = store.begin_run(name, RunFacts(resources.workers, command, library_versions()))
+        run_id = store.begin_run(name, RunFacts(resources.workers, command, library_versions(), options=options.kept()))
         state: RunState = "failed"
         try:
             driver = StudyDriver(store, name, space, proposer, seed=options.seed, budget=options.trials, run_id=run_id)
@@ -175,6 +172,41 @@ def check_names(options: RunOptions) -> None:
     for head in options.narrowing.get("heads") or ():
         if head not in HEAD_OPTIONS:
             raise UnknownNameError("head", head, HEAD_OPTIONS)
+
+
+def spec_of(options: RunOptions, space: Space | None = None) -> tuple["ProbeSpec", Space, str]:
+    """What workers need, the space, which is that of the options if none is given, and the weights' digest.
+
+    Decodes and hashes every image; loads no weights. Raises SearchError where dataset, network or space cannot be had.
+    """
+    from objectives.backbones.catalog import describe_backbone
+    from objectives.datasets.catalog import load_dataset
+    from objectives.probe import ProbeSpec
+
+    dataset = load_dataset(
+        options.dataset,
+        options.data_root,
+        fetched=options.home.datasets,
+        skip_unreadable=options.skip_unreadable,
+    )
+    architecture, weights_digest = describe_backbone(options.backbone, options.precision, options.home.cache)
+    space = space_of(options, architecture) if space is None else space
+    spec = ProbeSpec(
+        dataset=dataset,
+        backbone=options.backbone,
+        precision=options.precision,
+        cache=options.home.cache,
+        grids=space.grids,
+        seed=options.seed,
+        validation_fraction=options.validation_fraction,
+        shots=options.shots,
+        flips=options.flips,
+        balanced=options.balanced,
+        folds=options.folds,
+        metric=options.metric,
+        cache_size=options.cache_size,
+    )
+    return spec, space, weights_digest
 
 
 def plan_of(
@@ -230,12 +262,34 @@ def resources_of(options: RunOptions) -> "Resources":
     from objectives.probe import gpu_count
     from search.running import Resources
 
-    cores, gpus = os.cpu_count() or 1, gpu_count()
-    each = options.gpus_per_trial
-    workers = options.workers or (int(gpus / each) if gpus and each else gpus or cores)
+    gpus, workers, each = gpu_count(), workers_of(options), options.gpus_per_trial
     if each is None:
         each = gpus / workers if gpus and not options.ray_address else 0.0
-    return Resources(max(workers, 1), max(cores // max(workers, 1), 1), each, options.ray_address)
+    return Resources(workers, threads_of(options), each, options.ray_address)
+
+
+def workers_of(options: RunOptions) -> int:
+    """Trials at a time, on this machine where nothing else was asked for."""
+    from objectives.probe import gpu_count
+
+    gpus, each = gpu_count(), options.gpus_per_trial
+    return max(options.workers or (int(gpus / each) if gpus and each else gpus or cores()), 1)
+
+
+def threads_of(options: RunOptions) -> int:
+    """CPU threads of each worker: the last bits of a fit depend on them."""
+    return max(cores() // workers_of(options), 1)
+
+
+def cores() -> int:
+    return os.cpu_count() or 1
+
+
+def folder_of(backbone: str) -> Path | None:
+    """The folder that a backbone is, where it goes by no name of its own."""
+    from objectives.backbones.catalog import BACKBONES
+
+    return Path(backbone) if backbone not in BACKBONES and Path(backbone).is_dir() else None
 
 
 def preset_of(options: RunOptions) -> str:

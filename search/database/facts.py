@@ -59,7 +59,10 @@ class StudyFacts:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A process at work on a study: this one, where nothing else is said. versions: library → version."""
+    """A process at work on a study: this one, where nothing else is said.
+
+    versions: library → version. options: JSON-ready, what it was told, as of `search.service.RunOptions.kept`.
+    """
 
     workers: int
     command: str
@@ -67,6 +70,15 @@ class RunFacts:
     host: str = field(default_factory=socket.gethostname)
     pid: int = field(default_factory=os.getpid)
     process_started: float = field(default_factory=lambda: psutil.Process().create_time())
+    options: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a study's features and fits are made by. options: of the last run that kept them, None where none did."""
+
+    space: Space
+    options: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)

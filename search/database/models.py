@@ -91,7 +91,8 @@ class StudyRow(Base):
 class RunRow(Base):
     """One process at work on a study. It is alive while it beats; `ended` and `state` are set when it ends in order.
 
-    process_started: of the pid, seconds since the epoch, since pids are used again.
+    process_started: of the pid, seconds since the epoch, since pids are used again. options: as of
+    `search.service.RunOptions.kept`; null before schema 0003.
     """
 
     __tablename__ = "search_runs"
@@ -108,6 +109,7 @@ class RunRow(Base):
     workers: Mapped[int]
     command: Mapped[str]
     versions: Mapped[dict[str, Any]]
+    options: Mapped[dict[str, Any] | None]
 
 
 class TrialRow(Base):

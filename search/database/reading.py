@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from objectives.results import ACCURACY, METRICS, Accuracy, Confusion, Final, Study, Trial
 from objectives.results import TrialState as State
-from search.database.facts import StudySummary, architecture_from_dict, scores_from_dict
+from search.database.facts import Recipe, StudySummary, architecture_from_dict, scores_from_dict
 from search.database.models import FinalRow, RunRow, StudyRow, TrialRow
 from search.database.runs import is_alive, now, running_seconds
 from search.suggesting import to_setting
+from spaces import Space
 
 STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "running",
@@ -40,6 +41,12 @@ def read_study(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -
         finals=tuple(_final(final) for final in finals),
         wall_seconds=running_seconds(runs),
     )
+
+
+def recipe(session: Session, row: StudyRow) -> Recipe:
+    runs = session.scalars(select(RunRow).where(RunRow.study_id == row.id).order_by(RunRow.id.desc()))
+    kept = (run.options for run in runs if run.options is not None)
+    return Recipe(Space.from_dict(architecture_from_dict(row.architecture), row.space), next(kept, None))
 
 
 def summary(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> StudySummary:

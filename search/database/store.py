@@ -19,6 +19,7 @@ from objectives.results import Final, Study
 from search.database import migrations, reading, runs
 from search.database.addresses import Address, own_transactions, tune_sqlite
 from search.database.facts import (
+    Recipe,
     RunFacts,
     RunState,
     StudyFacts,
@@ -154,6 +155,11 @@ class Store:
         with self.session() as session:
             return reading.read_study(session, self._row(session, name), self.trials(name))
 
+    def recipe(self, name: str) -> Recipe:
+        """What is needed to make a study's features and fits again. Raises StorageError where there is none."""
+        with self.session() as session:
+            return reading.recipe(session, self._row(session, name))
+
     def load(self, name: str) -> optuna.Study:
         """Optuna's study, one object a store: it remembers the finished trials, so that reading again is quick."""
         if name not in self._studies:
@@ -187,6 +193,7 @@ class Store:
                 workers=facts.workers,
                 command=facts.command,
                 versions=dict(facts.versions),
+                options=None if facts.options is None else dict(facts.options),
             )
             session.add(run)
             session.flush()

@@ -27,7 +27,7 @@ from sqlalchemy import event, inspect, text
 from objectives.results import Accuracy, Confusion, Final, Measured, Scores
 from search.database import migrations
 from search.database.addresses import Address, own_transactions
-from search.database.facts import RunFacts, StudyFacts, TrialFacts
+from search.database.facts import Recipe, RunFacts, StudyFacts, TrialFacts
 from search.database.models import Base, RunRow
 from search.database.runs import running_seconds
 from search.database.store import Store
@@ -164,6 +164,19 @@ def test_a_study_deleted_in_the_dashboard_starts_afresh(
     assert store.read_study(name).finals == ()
 
 
+def test_the_last_run_that_kept_its_options_tells_them(
+    store: Store, make_facts: Facts, run_facts: RunFacts, space: Space
+) -> None:
+    name, other = store.ensure_study(make_facts()), store.ensure_study(make_facts(dataset="cub"))
+    kept: dict[str, object] = {"data_root": "/a folder/ü", "seed": 3, "folds": None, "flips": True}
+    for options in ({"seed": 1}, kept, None):
+        store.begin_run(name, replace(run_facts, options=options))
+    assert store.recipe(name) == Recipe(space, kept)
+    assert store.recipe(other) == Recipe(space, None)
+    with pytest.raises(StorageError, match="there is no study 'nothing'"):
+        store.recipe("nothing")
+
+
 def test_finding_a_study(store: Store, make_facts: Facts, run_facts: RunFacts) -> None:
     with pytest.raises(StorageError, match="there are: none yet"):
         store.find_study()
@@ -287,7 +300,7 @@ def test_a_newer_schema_is_refused_and_left_alone(storage_url: str) -> None:
     with Store.open(storage_url) as store, store.optuna.engine.begin() as connection:
         connection.execute(text(f"UPDATE {migrations.VERSION_TABLE} SET version_num = '9999'"))
     with pytest.raises(
-        StorageError, match=r"newer version of this program: its schema is 9999, .* up to 0002"
+        StorageError, match=r"newer version of this program: its schema is 9999, .* up to 0003"
     ) as caught:
         Store.open(storage_url)
     assert "\n" not in str(caught.value)

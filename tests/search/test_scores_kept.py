@@ -13,8 +13,8 @@ from sqlalchemy import text
 from objectives.results import Accuracy, Confusion, Final, Measured, Scores
 from search.database import migrations
 from search.database.addresses import Address
-from search.database.facts import RunFacts, StudyFacts
-from search.database.models import StudyRow
+from search.database.facts import Recipe, RunFacts, StudyFacts
+from search.database.models import RunRow, StudyRow
 from search.database.store import Store, _optuna_storage, _study_row
 from search.suggesting import distributions, to_params
 from spaces import Space
@@ -34,7 +34,8 @@ def test_a_database_of_the_first_schema_is_upgraded_with_what_it_holds(
     costs = {"seconds": {"fit": 1.0}, "passes_made": 5, "passes_needed": 9}
     counts = {"validation_correct": 18, "validation_total": 20}
     study = {column.name: getattr(_study_row(facts, moment), column.name) for column in StudyRow.__table__.columns}
-    run = {**vars(run_facts), "study_id": 1, "started": moment, "heartbeat": moment, "state": "running"}
+    told = {name: value for name, value in vars(run_facts).items() if name != "options"}  # there were none
+    run = {**told, "study_id": 1, "started": moment, "heartbeat": moment, "state": "running"}
     trial = {"study_id": 1, "number": 0, "run_id": 1, "attempt": 1, "setting": setting.to_json(), "finished": 1.0}
     final = {"study_id": 1, "setting": setting.to_json(), "seed": 1, "test_correct": 40, "test_total": 50}
     with engine.begin() as connection:
@@ -59,6 +60,10 @@ def test_a_database_of_the_first_schema_is_upgraded_with_what_it_holds(
         )
         store.load(facts.name).add_trial(asked)
         assert store.ensure_study(facts) == facts.name
+        assert store.recipe(facts.name) == Recipe(space, None)
+        with store.session() as session:
+            session.get_one(RunRow, 1).options = {"seed": 3}
+        assert store.recipe(facts.name) == Recipe(space, {"seed": 3})
         found = store.read_study(facts.name)
         assert (found.trials[0].validation, found.trials[0].details) == (Accuracy(18, 20), {"l2": 0.1})
         assert found.trials[0].scores is None
