@@ -13,7 +13,7 @@ SearchError                the base; exit code 1
 
 import difflib
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class SearchError(Exception):
@@ -29,9 +29,14 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
+        self._parts = kind, name, names
         close = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         super().__init__(f"unknown {kind} {name!r}; {hint}known: {', '.join(names) or 'none'}")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, list[str]]]:
+        """So that a worker can send it: pickle would call the class with the message alone."""
+        return type(self), self._parts
 
 
 class InvalidSpaceError(UsageError):

@@ -1,0 +1,20 @@
+"""Errors cross from workers to whoever shows them."""
+
+import pickle
+
+import pytest
+
+from spaces import InvalidSpaceError, UnknownNameError
+from spaces.errors import SearchError
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UnknownNameError("head", "mpl", ("mlp", "linear")), InvalidSpaceError("pool 3 fits no map")],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_says_the_same_after_it_was_sent(error: SearchError) -> None:
+    sent = pickle.loads(pickle.dumps(error))
+    assert type(sent) is type(error)
+    assert str(sent) == str(error)
+    assert sent.exit_code == error.exit_code
