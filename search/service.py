@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -54,18 +54,22 @@ class RunOptions:
     cache_size: int | None = None
     command: str = ""
 
+    def absolute(self) -> Self:
+        """With folders that are found from anywhere: workers run elsewhere, and other commands are typed elsewhere."""
+        root, folder = self.data_root, folder_of(self.backbone)
+        return replace(
+            self,
+            data_root=Path(root).absolute() if root is not None and Path(root).exists() else root,
+            backbone=self.backbone if folder is None else str(folder.absolute()),
+        )
+
     def kept(self) -> dict[str, Any]:
         """JSON-ready, for the study database: all from which its features and fits follow, beside the study's space.
 
-        Folders are absolute, so that they are found from anywhere. What may hold a password is left out.
+        What may hold a password is left out.
         """
-        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in NOT_KEPT}
-        root, folder = self.data_root, folder_of(self.backbone)
-        if root is not None:
-            values["data_root"] = str(Path(root).absolute() if Path(root).exists() else root)
-        if folder is not None:
-            values["backbone"] = str(folder.absolute())
-        return values
+        values = {each.name: getattr(self.absolute(), each.name) for each in fields(self) if each.name not in NOT_KEPT}
+        return values | {"data_root": values["data_root"] and str(values["data_root"])}
 
     @classmethod
     def of(cls, kept: Mapping[str, Any], home: Home) -> Self:
@@ -93,6 +97,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     from search.suggesting import default_sampler, sampler_named
 
     check_names(options)
+    options = options.absolute()
     spec, space, weights_digest = spec_of(options)
     dataset, resources = spec.dataset, resources_of(options)
     proposer = sampler_named(options.sampler or default_sampler(space), options.seed)

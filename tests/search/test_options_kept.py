@@ -65,6 +65,8 @@ def test_places_are_found_from_anywhere_and_names_stay_names(
     for name in ("images", "net", "bundled"):  # a folder that goes by the name of a known network is not meant by it
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
-    kept = replace(TOLD, data_root=root, backbone=backbone).kept()
+    options = replace(TOLD, data_root=root, backbone=backbone)
+    kept = options.kept()
+    assert options.absolute().kept() == kept
     assert kept["data_root"] == (kept_root and kept_root.format(here=tmp_path))
     assert kept["backbone"] == kept_backbone.format(here=tmp_path)
