@@ -48,8 +48,8 @@ class ImageClassifier:
         network = load_backbone_here(name, origin.precision, cache)
         if network.digest != origin.weights:
             raise BackboneError(
-                f"{path} was trained on a network with digest {origin.weights[:12]}, and that of {name!r} is "
-                f"{network.digest[:12]}: give the one it was trained on"
+                f"{path} was trained on a network with digest {origin.weights[:12]!r}, and that of {name!r} is "
+                f"{network.digest[:12]!r}: give the one it was trained on"
             )
         return cls(saved, network)
 

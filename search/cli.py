@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.home import Home
-from search import backbones, cache, datasets
+from search import backbones, cache, classifiers, datasets
 from search.cache import bytes_of
-from search.terminal import HomeOption, print_table
+from search.terminal import DatasetOption, HomeOption, StorageOption, StudyOption, print_table
 from spaces import SearchError
 
 if TYPE_CHECKING:
@@ -28,20 +28,6 @@ app = typer.Typer(
 app.add_typer(backbones.app, name="backbones")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(cache.app, name="cache")
-
-StorageOption = Annotated[
-    str | None,
-    typer.Option(
-        "--storage", metavar="URL", help="Study database, SQLite or PostgreSQL. [default: sqlite in the home folder]"
-    ),
-]
-DatasetOption = Annotated[
-    str | None,
-    typer.Option("--dataset", metavar="NAME", help="The study of this dataset; the latest where it has several."),
-]
-StudyOption = Annotated[
-    str | None, typer.Option("--study", metavar="NAME", help="A study by its name; see `search status`.")
-]
 
 
 def _integers(text: str | None) -> list[int] | None:
@@ -246,6 +232,10 @@ def dashboard(
     with _store(home, storage) as store:
         typer.echo(f"Optuna Dashboard at http://{host}:{port}; Ctrl-C ends it")
         serve(store.optuna, host=host, port=port, open_browser=browser)
+
+
+app.command()(classifiers.export)
+app.command()(classifiers.classify)
 
 
 def _store(home: Path | None, storage: str | None) -> "Store":

@@ -1,7 +1,8 @@
 """What a person sees while a run goes: a live line on a terminal, plain lines elsewhere."""
 
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -154,14 +155,33 @@ class RunProgress:
 
 def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
     """The items, while a bar on a terminal, or a line now and then elsewhere, tells how many there were."""
+    with _counter(what) as tell:
+        for number, item in enumerate(items, 1):
+            tell(number, total)
+            yield item
+
+
+def extracting(reports: Iterable[Extracted]) -> None:
+    """Have everything extracted, while the same tells of the images of all passes."""
+    with _counter("passes") as tell:
+        for report in reports:
+            tell(report.done, report.total)
+
+
+@contextmanager
+def _counter(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Within, told (done, total), it draws on the terminal that errors go to; answers may go elsewhere meanwhile."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    printed = time.monotonic()
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        for number, item in enumerate(items, 1):
-            bar.advance(task)
-            if not console.is_terminal and time.monotonic() - printed > PLAIN_SECONDS:
+    printed, shown, beside = time.monotonic(), console.is_terminal, sys.stdout.isatty()
+    with Progress(*columns, console=console, disable=not shown, transient=True, redirect_stdout=beside) as bar:
+        task = bar.add_task(what, total=None)
+
+        def tell(done: int, total: int) -> None:
+            nonlocal printed
+            bar.update(task, completed=done, total=total)
+            if not shown and time.monotonic() - printed > PLAIN_SECONDS:
                 printed = time.monotonic()
-                console.print(f"{what}: {number:,}/{total:,}", highlight=False)
-            yield item
+                console.print(f"{what}: {done:,}/{total:,}", highlight=False)
+
+        yield tell

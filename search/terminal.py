@@ -1,4 +1,4 @@
-"""What the commands have in common: the option that says where everything lies, and how a table is printed."""
+"""What the commands have in common: where everything lies, which study is meant, how tables and names are printed."""
 
 import sys
 from pathlib import Path
@@ -16,6 +16,20 @@ HomeOption = Annotated[
     ),
 ]
 
+StorageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--storage", metavar="URL", help="Study database, SQLite or PostgreSQL. [default: sqlite in the home folder]"
+    ),
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option("--dataset", metavar="NAME", help="The study of this dataset; the latest where it has several."),
+]
+StudyOption = Annotated[
+    str | None, typer.Option("--study", metavar="NAME", help="A study by its name; see `search status`.")
+]
+
 PIPED_COLUMNS = 160
 
 
@@ -24,3 +38,8 @@ def print_table(table: "Table") -> None:
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS).print(table)
+
+
+def printable(text: str) -> str:
+    """A name from data, of which a terminal shows every character and obeys none: those that it would are escaped."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

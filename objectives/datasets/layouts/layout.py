@@ -1,5 +1,6 @@
 """A published layout: which files and folders it consists of, where they may lie, and where they can be had."""
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -71,6 +72,22 @@ def folders_in(folder: Path) -> list[Path]:
 
 def images_in(folder: Path) -> list[Path]:
     return [entry for entry in entries(folder) if entry.suffix.lower() in SUFFIXES and entry.is_file()]
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Those of the folder, then those of each folder in it and so on; links to folders are not followed.
+
+    Raises OSError where a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found: list[Path] = []
+    for place, folders, _ in os.walk(folder, onerror=refuse):
+        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural)
+        found += images_in(Path(place))
+    return found
 
 
 def entries(folder: Path) -> list[Path]:
