@@ -328,15 +328,18 @@ def _shortened(items: Sequence[object], at_most: int) -> str:
 
 
 def _commands(study: Study, answered: bool) -> list[str]:
-    """For a shell: the answer once more where there is one, and the search continued."""
+    """For a shell: the answer to be used and once more, where there is one, and the search continued."""
     trials = max(200, 2 * len(study.trials))
     words = shlex.split(study.provenance.get("command", "")) or ["search", "run", "--dataset", study.dataset]
     if "--trials" in words[:-1]:
         words[words.index("--trials") + 1] = str(trials)
     else:
         words += ["--trials", str(trials)]
-    again = [f"search best --dataset {shlex.quote(study.dataset)} --json  # prints this answer"] if answered else []
-    return [*again, f"{shlex.join(words)}  # searches on until there are {trials} trials"]
+    use = [
+        f"search export --study {shlex.quote(study.name)}  # saves its classifier, for `search classify`",
+        f"search best --dataset {shlex.quote(study.dataset)} --json  # prints this answer",
+    ]
+    return [*(use if answered else []), f"{shlex.join(words)}  # searches on until there are {trials} trials"]
 
 
 def _python(study: Study, found: Answer) -> str:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -158,7 +159,8 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
         study = store.read_study(name)
         report = publish(study, store, options.home)
     console.print(f"{reason}\n", highlight=False, markup=False)  # a trial's error may hold [brackets]
-    console.print("\n".join([*answer_lines(study), f"report      {report}"]), highlight=False, markup=False)
+    lines = [*answer_lines(study), f"report      {report}", f"use it      {export_command(name, options)}"]
+    console.print("\n".join(lines), highlight=False, markup=False)
     return study
 
 
@@ -260,6 +262,18 @@ def publish(study: "Study", store: "Store", home: Home) -> Path:
     report = write_report(study, home.reports / f"{study.name}.html")
     show(store.load(study.name), study, report)
     return report
+
+
+def export_command(study: str, options: RunOptions) -> str:
+    """What to type for the study's classifier; the password of a storage is masked."""
+    from search.database.addresses import Address
+
+    words = ["search", "export", "--study", study]
+    if options.home != Home.at(None):
+        words += ["--home", str(options.home.folder)]
+    if options.storage is not None:
+        words += ["--storage", str(Address(options.storage))]
+    return shlex.join(words)
 
 
 def resources_of(options: RunOptions) -> "Resources":

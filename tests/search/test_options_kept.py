@@ -1,13 +1,15 @@
 """What a study database keeps of a run's options: enough to fit again from anywhere, nothing that is secret."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from objectives.home import Home
-from search.service import NOT_KEPT, RunOptions
+from objectives.probe import ProbeSpec
+from search.service import NOT_KEPT, RunOptions, export_command, spec_of
 
 TOLD = RunOptions(
     dataset="folder",
@@ -36,6 +38,30 @@ def test_what_is_kept_is_json_without_a_password_and_comes_back() -> None:
     back = RunOptions.of(json.loads(text), TOLD.home)
     assert back == replace(TOLD, ray_address=None, storage=None, command="")
     assert not NOT_KEPT & TOLD.kept().keys()
+
+
+def test_workers_are_told_every_option_that_a_fit_depends_on(tmp_path: Path) -> None:
+    options = replace(TOLD, dataset="digits", home=Home(tmp_path), precision="bfloat16")
+    spec, _, _ = spec_of(options)
+    shared = {each.name for each in fields(ProbeSpec)} & {each.name for each in fields(RunOptions)} - {"dataset"}
+    assert {"balanced", "folds", "seed"} < shared
+    assert {name: getattr(spec, name) for name in shared} == {name: getattr(options, name) for name in shared}
+
+
+@pytest.mark.parametrize(
+    ("changes", "command"),
+    [
+        ({}, "search export --study birds --home /home"),
+        ({"home": Home.at(None)}, "search export --study birds"),
+        (
+            {"home": Home.at(None), "storage": "postgresql://me:hushhush@host/db"},
+            "search export --study birds --storage 'postgresql+psycopg://me:***@host/db'",
+        ),
+    ],
+    ids=["another home", "the default home", "a database"],
+)
+def test_a_run_ends_with_what_to_type_for_its_classifier(changes: dict[str, Any], command: str) -> None:
+    assert export_command("birds", replace(TOLD, **{"storage": None} | changes)) == command
 
 
 def test_what_other_versions_kept_is_no_obstacle() -> None:
