@@ -17,6 +17,9 @@ class Choice:
     taps: int = 1
 
 
+RECIPES = {"mlp": 2, "cnn": 2, "attention": 2}
+"""Raised where a head makes something else of the same options, so that its new scores begin a new study."""
+
 # Learning rate and weight decay belong to each head's search: recipes move accuracy by tens of points.
 HEAD_OPTIONS: dict[str, tuple[Choice, ...]] = {
     "linear": (),

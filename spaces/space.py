@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from spaces.blocks import Architecture
-from spaces.dimensions import HEAD_OPTIONS, Choice
+from spaces.dimensions import HEAD_OPTIONS, RECIPES, Choice
 from spaces.errors import InvalidSpaceError, UnknownNameError
 from spaces.setting import Setting, Tap
 
@@ -244,7 +244,8 @@ class Space:
         return "".join(f"{name} = {json.dumps(values)}\n" for name, values in chosen.items())
 
     def digest(self) -> str:
-        """Changes whenever the set of settings or the architecture's name does; 64 hex digits."""
+        """Changes whenever the set of settings, a head's recipe or the architecture's name does; 64 hex digits."""
         options = {head: [(c.name, c.values) for c in HEAD_OPTIONS[head]] for head in self.heads}
-        content = json.dumps([self.architecture.name, self.to_dict(), options])
+        recipes = {head: RECIPES[head] for head in self.heads if head in RECIPES}
+        content = json.dumps([self.architecture.name, self.to_dict(), options, *([recipes] if recipes else [])])
         return hashlib.sha256(content.encode()).hexdigest()
