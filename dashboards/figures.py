@@ -41,7 +41,7 @@ TEMPLATE = go.layout.Template(
 
 
 def block_by_timestep_figure(table: BlockByTimestep) -> go.Figure:
-    """A heatmap of each cell's best; untried cells are empty. The best cell is framed."""
+    """A heatmap of each cell's best; untried cells are empty. The cell of the setting to use is framed."""
     rows = [[table.cells.get((block.number, t)) for block in table.blocks] for t in table.timesteps]
     labels = ["no noise" if t is None else f"t {t}" for t in table.timesteps]
     metric = next((cell.best.metric for cell in table.cells.values()), ACCURACY)
@@ -61,7 +61,7 @@ def block_by_timestep_figure(table: BlockByTimestep) -> go.Figure:
             colorbar={
                 # The second, empty line keeps plotly from setting the title on the bar in a low figure.
                 "title": {
-                    "text": f"{with_unit(f'Best validation {metric.words}', metric)}<br> ",
+                    "text": f"{with_unit(f'Best {table.measured} {metric.words}', metric)}<br> ",
                     "side": "top",
                     "font": {"size": 13},
                 },
@@ -96,10 +96,10 @@ def block_by_timestep_figure(table: BlockByTimestep) -> go.Figure:
     return figure
 
 
-def groups_figure(title: str, groups: Sequence[Group]) -> go.Figure:
-    """The values of each group's trials as a box, with every trial where they are few; the best with its interval.
+def groups_figure(title: str, groups: Sequence[Group], measured: str = "validation") -> go.Figure:
+    """The values of each group as a box, with every one where they are few; the best with its interval.
 
-    title: names the axis of groups, such as "Pool size (side of the pooled grid)".
+    title: names the axis of groups, such as "Pool size (side of the pooled grid)". measured: as of a `BlockByTimestep`.
     """
     figure, metric = go.Figure(), groups[0].best.metric
     for group in groups:
@@ -138,7 +138,7 @@ def groups_figure(title: str, groups: Sequence[Group]) -> go.Figure:
         ],
         hovertemplate="%{text}<extra></extra>",
     )
-    figure.update_xaxes(title=_axis(metric))
+    figure.update_xaxes(title=_axis(metric, measured))
     figure.update_yaxes(title=title, type="category", showgrid=False)
     figure.update_layout(template=TEMPLATE, height=110 + 64 * len(groups))
     return figure
@@ -193,8 +193,8 @@ def time_figure(phases: Sequence[Phase]) -> go.Figure:
     return figure
 
 
-def _axis(metric: Metric) -> str:
-    return with_unit(f"Validation {metric.words}", metric)
+def _axis(metric: Metric, measured: str = "validation") -> str:
+    return with_unit(f"{measured.capitalize()} {metric.words}", metric)
 
 
 def _digits(metric: Metric) -> str:
@@ -213,13 +213,17 @@ def _parts(blocks: Sequence[Block]) -> list[tuple[str, int, int]]:
 
 def _cell_hover(cell: Cell) -> str:
     block = cell.block
-    trials = "1 trial" if cell.count == 1 else f"best of {cell.count:,} trials"
+    if cell.trial is None:
+        tried = f"best of {cell.count:,} settings" if cell.count > 1 else "the only setting"
+        tried += f", on {cell.best.images:,} images"
+    else:
+        tried = f"trial {cell.trial}, " + ("1 trial" if cell.count == 1 else f"best of {cell.count:,} trials")
     return (
         f"<b>{with_interval(cell.best)}</b><br>"
         f"block {block.number} ({block.part}, {block.channels} channels of {block.side} × {block.side})<br>"
         f"{'no noise' if cell.timestep is None else f't {cell.timestep}'}, pool {cell.setting.pool}, "
         f"{escape(head(cell.setting), quote=False)}<br>"
-        f"trial {cell.trial}, {trials}"
+        f"{tried}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from dashboards import screened
 from dashboards.scores import Confusions
 from dashboards.summaries import (
     FINALS_PHASE,
@@ -17,8 +18,8 @@ from dashboards.summaries import (
     Phase,
     TrialCounts,
 )
-from objectives.results import Metric
-from spaces import Setting
+from objectives.results import ACCURACY, Measured, Metric, Recommendation
+from spaces import Architecture, Setting
 
 PHASES = {
     "extract": "U-Net passes",
@@ -27,6 +28,8 @@ PHASES = {
     "fit": "fitting heads",
     FINALS_PHASE: "re-evaluating finalists",
 }
+NAMED = 3
+"""Settings that a sentence names before it counts the others."""
 
 
 def gmacs(value: float) -> str:
@@ -83,6 +86,27 @@ def head(setting: Setting) -> str:
     return ", ".join(words)
 
 
+def place(setting: Setting) -> str:
+    """Without the head, which screening does not choose: "block 16, t 44, pool 2"."""
+    return str(setting).removesuffix(f", {setting.head}")
+
+
+def points(difference: Measured, unit: str = "") -> str:
+    """Of shares, in points: "1.3 (−0.4 to 3.0)", with a minus that is one, and none before zero."""
+    value, low, high = (
+        f"{round(100 * share, 1) + 0.0:.1f}".replace("-", "−")
+        for share in (difference.value, difference.low, difference.high)
+    )
+    return f"{value}{unit} ({low} to {high})"
+
+
+def lost(loses: Measured) -> str:
+    """ "loses 1.3 points (−0.4 to 3.0)", or "gains"."""
+    if loses.value < 0:
+        return f"gains {points(Measured(-loses.value, -loses.high, -loses.low), ' points')}"
+    return f"loses {points(loses, ' points')}"
+
+
 def phase(name: str) -> str:
     return PHASES.get(name, name)
 
@@ -90,7 +114,7 @@ def phase(name: str) -> str:
 def of_finalists(rows: Sequence[FinalistRow]) -> str:
     best, *others = rows
     if not others:
-        return f"One setting was re-evaluated, over {_count(len(best.seeds), 'seed')}."
+        return f"One setting was re-evaluated, over {count(len(best.seeds), 'seed')}."
     tied = sum(row.tied for row in others)
     if not tied:
         told = "Validation tells the first from every other."
@@ -134,19 +158,19 @@ def of_blocks_and_timesteps(table: BlockByTimestep) -> str:
         return "No cell was tried."
     others = [cell for cell in table.cells.values() if cell is not best]
     if not others:
-        return f"The only cell tried, {_place(best)}, reaches {amount(best.best.value, best.best.metric)}."
+        return f"The only cell tried, {cell_place(best)}, reaches {amount(best.best.value, best.best.metric)}."
     tied = sum(cell.best.tied_with(best.best) for cell in others)
     worst = min(others, key=lambda cell: cell.best.worth)
     far = "lowest" if best.best.metric.rising else "highest"
     return (
-        f"Best at {_place(best)}: {with_interval(best.best)}; "
-        f"{tied if tied else 'none'} of the other {_count(len(others), 'cell')} tried {'is' if tied == 1 else 'are'} "
-        f"within its noise, and the {far}, {_place(worst)}, "
+        f"Best at {cell_place(best)}: {with_interval(best.best)}; "
+        f"{tied if tied else 'none'} of the other {count(len(others), 'cell')} tried {'is' if tied == 1 else 'are'} "
+        f"within its noise, and the {far}, {cell_place(worst)}, "
         f"reaches {amount(worst.best.value, worst.best.metric)}."
     )
 
 
-def _place(cell: Cell) -> str:
+def cell_place(cell: Cell) -> str:
     block = f"block {cell.block.number}"
     return block if cell.timestep is None else f"{block}, t {cell.timestep}"
 
@@ -185,7 +209,7 @@ def of_history(points: Sequence[HistoryPoint]) -> str:
     first = f"The best, {amount(last.best, last.metric)}, was found by trial {points[found].trial}"
     if not after:
         return f"{first}, the last complete one."
-    return f"{first}; {_count(after, 'complete trial')} after it found nothing better."
+    return f"{first}; {count(after, 'complete trial')} after it found nothing better."
 
 
 def of_scores(metric: Metric) -> str:
@@ -197,8 +221,8 @@ def of_scores(metric: Metric) -> str:
 
 def of_confusions(table: Confusions) -> str:
     first, *others = table.rows
-    where = f"on the validation images of {_count(table.seeds, 'seed')}. The test images were not looked at for this."
-    mistakes = _count(table.wrong, "mistake")
+    where = f"on the validation images of {count(table.seeds, 'seed')}. The test images were not looked at for this."
+    mistakes = count(table.wrong, "mistake")
     if others and others[0].images == first.images:
         return f"No pair of classes is the most frequent of the {mistakes} {where}"
     share = percent(first.images / table.wrong)
@@ -243,10 +267,55 @@ def of_trials(counts: TrialCounts) -> str:
         (counts.running, "running"),
     )
     words = [f"{number:,} {state}" for number, state in states if number]
-    return f"{_count(counts.total, 'trial')}: {', '.join(words)}" if words else "no trial yet"
+    return f"{count(counts.total, 'trial')}: {', '.join(words)}" if words else "no trial yet"
 
 
-def _count(number: int, noun: str) -> str:
+def of_recommendation(found: Recommendation, architecture: Architecture) -> list[str]:
+    """Lines for a terminal: the setting, how good it is, what it costs, what is as good and what would be cheaper."""
+    setting, accuracy, images = found.best.setting, found.best.accuracy, len(found.best.right)
+    low, high = map(ACCURACY.number, found.interval)
+    of = f"leave-one-out ridge on {images:,} images"
+    expected = [f"{ACCURACY.text(accuracy.value)}  (95 % interval {low} to {high}; {of})"]
+    passes = f"{found.passes:,} passes, each of an image at a timestep"
+    if not found.better_than_chance:
+        told = {
+            "setting": ["none: no setting is better than chance"],
+            "accuracy": expected,
+            "chance": [f"{ACCURACY.text(found.chance)}, the share of the most frequent class"],
+            "screening": [passes],
+        }
+    else:
+        if images < found.images:
+            expected.append(f"rather too low for heads fitted on all {found.images:,}")
+        whole = f"{100 * screened.share(setting, architecture):.0f} % of the whole network"
+        told = {
+            "setting": [place(setting)],
+            "accuracy": expected,
+            "cost": [f"{gmacs(screened.cost(setting, architecture))} GMAC an image, {whole}"],
+            "tied": [of_tied(found)],
+            "cheaper": [
+                f"{place(other.score.setting)}: {100 * other.cost:.0f} % of the cost, {lost(other.loses)}"
+                for other in found.cheaper[:NAMED]
+            ],
+            "screening": [passes],
+        }
+    return [f"{'' if row else name:<12}{line}" for name, lines in told.items() for row, line in enumerate(lines)]
+
+
+def of_tied(found: Recommendation) -> str:
+    """How sure a recommendation is."""
+    others, images = len(found.screened) - 1, len(found.best.right)
+    if not others:
+        return "It is the only setting that was screened."
+    if not found.tied:
+        return f"None of the {others:,} other settings is tied with it: {images:,} images tell them apart."
+    tied, named = len(found.tied), "; ".join(place(score.setting) for score in found.tied[:NAMED])
+    more = f"; and {tied - NAMED:,} more" if tied > NAMED else ""
+    are = "is" if tied == 1 else "are"
+    return f"{tied:,} of the {others:,} other settings {are} tied with it on {images:,} images: {named}{more}."
+
+
+def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

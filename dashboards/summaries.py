@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from math import hypot
 from typing import Self, TypeVar
 
@@ -143,12 +142,15 @@ def leaderboard(study: Study, top: int = 10) -> Leaderboard:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The best of the `count` complete trials at one block and timestep, over pooling, head and the rest."""
+    """The best of the `count` settings tried at one block and timestep, over pooling, head and the rest.
+
+    trial: the number of the one that tried it; None outside a study, where settings are not tried in trials.
+    """
 
     block: Block
     timestep: int | None
     count: int
-    trial: int
+    trial: int | None
     setting: Setting
     best: Estimate
 
@@ -158,17 +160,15 @@ class BlockByTimestep:
     """Of settings that read one tap. blocks: the whole block table, in execution order. timesteps: those tried, rising;
     an encoder's is None.
 
-    cells: by (block number, timestep); a pair that no complete trial had is missing, never zero.
+    cells: by (block number, timestep); a pair that was not tried is missing, never zero. best: the cell of the setting
+    to use, in a study that of the best trial; None where there is none. measured: how, as before "accuracy".
     """
 
     blocks: tuple[Block, ...]
     timesteps: tuple[int | None, ...]
     cells: Mapping[tuple[int, int | None], Cell]
-
-    @cached_property
-    def best(self) -> Cell | None:
-        """The cell of the best trial."""
-        return max(self.cells.values(), key=lambda c: (c.best.worth, -c.block.number, -c.trial), default=None)
+    best: Cell | None
+    measured: str = "validation"
 
 
 def block_by_timestep(study: Study) -> BlockByTimestep:
@@ -183,20 +183,20 @@ def block_by_timestep(study: Study) -> BlockByTimestep:
             trials[0].setting,
             _validation(trials[0], study.metric),
         )
-        for (number, timestep), trials in sorted(groups.items(), key=lambda group: _rising(group[0]))
+        for (number, timestep), trials in groups.items()
     }
-    timesteps = tuple(t for _, t in sorted({(0, timestep) for _, timestep in cells}, key=_rising))
-    return BlockByTimestep(study.architecture.blocks, timesteps, cells)
+    best = next(iter(cells.values()), None)  # trials come best first, and so do their groups
+    return BlockByTimestep(study.architecture.blocks, rising(timestep for _, timestep in cells), cells, best)
 
 
-def _rising(block_and_timestep: tuple[int, int | None]) -> tuple[int, int]:
-    block, timestep = block_and_timestep
-    return block, -1 if timestep is None else timestep
+def rising(timesteps: Iterable[int | None]) -> tuple[int | None, ...]:
+    """Each once; an encoder's None before all."""
+    return tuple(sorted(set(timesteps), key=lambda timestep: -1 if timestep is None else timestep))
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The complete trials that share one choice. values: of theirs on validation by the metric, best first."""
+    """What was tried of one choice: the complete trials of a study. values: of theirs by the metric, best first."""
 
     name: str
     setting: Setting

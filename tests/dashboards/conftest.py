@@ -3,7 +3,7 @@
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from objectives.results import Accuracy, Final, Study, Trial
+from objectives.results import Accuracy, Alternative, Final, Recommendation, Screened, Study, Trial
 from spaces import Architecture, Block, Setting
 from spaces.blocks import Part
 
 StudyMaker = Callable[..., Study]
+RecommendationMaker = Callable[..., Recommendation]
 TIMESTEPS = (5, 19, 44, 90, 160, 260, 400, 600)
 HEADS: dict[str, tuple[tuple[str, int | float], ...]] = {
     "linear": (),
@@ -57,13 +58,61 @@ def _study(trials: tuple[Trial, ...] = (), finals: tuple[Final, ...] = (), **cha
 def _quality(setting: Setting) -> float:
     """A plausible accuracy: a ridge of blocks past the bottleneck, a plateau of timesteps, pool 2, a better mlp."""
     block = 1 - ((setting.block - 16) / 22) ** 2
-    timestep = 1 - ((TIMESTEPS.index(setting.timestep) - 2.4) / 7) ** 2
+    timestep = 1.0 if setting.timestep is None else 1 - ((TIMESTEPS.index(setting.timestep) - 2.4) / 7) ** 2
     pool = {1: 0.82, 2: 1.0, 4: 0.97}[setting.pool]
     return 0.62 * block * timestep * pool * (1.04 if setting.head == "mlp" else 1.0)
 
 
 def _answers(chance: random.Random, total: int, probability: float) -> Accuracy:
     return Accuracy(sum(chance.random() < probability for _ in range(total)), total)
+
+
+def _score(setting: Setting, images: int, quality: float) -> Screened:
+    """Some images are hard for every setting; the first are the same of however many."""
+    hard, own = random.Random(0), random.Random(str(setting))
+    errors = [max(1.25 - quality + hard.gauss(0, 0.3) + own.gauss(0, 0.1), 0.0) for _ in range(images)]
+    return Screened(setting, tuple(error < 0.75 for error in errors), tuple(errors), 1.0, 0.1)
+
+
+def _recommendation(
+    timesteps: tuple[int | None, ...] = (5, 44, 90, 260),
+    blocks: Sequence[int] = range(6, 23),
+    pools: tuple[int, ...] = (1, 2, 4),
+    counts: tuple[int, int] = (150, 600),
+    quality: Callable[[Setting], float] = _quality,
+    chance: float = 0.02,
+) -> Recommendation:
+    """What screening comes to: all settings on the fewer images, those still in the race on the more."""
+    settings = [Setting(t, block, pool, "ridge") for t in timesteps for block in blocks for pool in pools]
+    all_of_them = {setting: _score(setting, counts[0], quality(setting)) for setting in settings}
+    least = min(all_of_them.values(), key=lambda score: score.error)
+
+    def near(scores: Iterable[Screened], best: Screened, errors: float) -> list[Screened]:
+        behind = [(score, *score.behind(best)) for score in scores]
+        return sorted((s for s, mean, error in behind if mean <= errors * error), key=lambda score: score.error)
+
+    race = [
+        _score(score.setting, counts[1], quality(score.setting)) for score in near(all_of_them.values(), least, 1.96)
+    ]
+    least = min(race, key=lambda score: score.error)
+    best = min(near(race, least, 1.0), key=lambda score: (score.setting.block, score.setting.pool))
+    cheaper = []
+    for most in (0.75, 0.5, 0.25):
+        affordable = [s for s in all_of_them.values() if s.setting.block <= most * best.setting.block]
+        if affordable:
+            found = min(affordable, key=lambda score: score.error)
+            on_both = found.loses(all_of_them[best.setting])
+            cheaper.append(Alternative(found, found.setting.block / best.setting.block, on_both))
+    return Recommendation(
+        best=best,
+        tied=tuple(score for score in near(race, least, 1.96) if score is not best),
+        cheaper=tuple(cheaper),
+        screened=tuple({**all_of_them, **{score.setting: score for score in race}}.values()),
+        images=2000,
+        passes=counts[0] * len(timesteps) + (counts[1] - counts[0]) * len({score.setting.timestep for score in race}),
+        chance=chance,
+        first=tuple(all_of_them.values()),
+    )
 
 
 def _realistic(count: int = 40, finalists: int = 3, seed: int = 0, **changes: Any) -> Study:
@@ -119,6 +168,12 @@ def realistic() -> StudyMaker:
     return _realistic
 
 
+@pytest.fixture(scope="session")
+def recommendation() -> RecommendationMaker:
+    """`recommendation(timesteps, blocks, pools, counts, quality, chance)`: what screening of these comes to."""
+    return _recommendation
+
+
 class Browser:
     """Headless Chromium that remembers what pages asked of the network and complained of."""
 
@@ -138,6 +193,17 @@ class Browser:
     def complaints(self) -> list[str]:
         """Warnings and errors of the console since the last call."""
         return [entry["message"] for entry in self._log("browser") if entry["level"] != "INFO"]
+
+    def sections(self) -> list[str]:
+        """Their ids."""
+        ids: list[str] = self.driver.execute_script("return [...document.querySelectorAll('section')].map((s) => s.id)")
+        return ids
+
+    def drawn(self) -> list[str]:
+        """Ids of the sections whose figure plotly has drawn."""
+        script = "return [...document.querySelectorAll('.figure:has(.main-svg)')].map((f) => f.parentElement.id)"
+        ids: list[str] = self.driver.execute_script(script)
+        return ids
 
     def _log(self, kind: str) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]

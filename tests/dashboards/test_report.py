@@ -30,17 +30,6 @@ def pages(tmp_path: Path, browser: Any) -> PageOpener:
     return opened
 
 
-def sections_of(browser: Any) -> list[str]:
-    return [element.get_attribute("id") for element in browser.driver.find_elements(By.TAG_NAME, "section")]
-
-
-def drawn_in(browser: Any) -> list[str]:
-    """Ids of the sections whose figure plotly has drawn."""
-    script = "return [...document.querySelectorAll('.figure:has(.main-svg)')].map((f) => f.parentElement.id)"
-    drawn: list[str] = browser.driver.execute_script(script)
-    return drawn
-
-
 def test_a_browser_draws_every_figure_and_asks_nothing_of_the_network(
     realistic: StudyMaker, tmp_path: Path, browser: Any
 ) -> None:
@@ -49,8 +38,8 @@ def test_a_browser_draws_every_figure_and_asks_nothing_of_the_network(
     assert browser.complaints() == []
     # Plotly paints a heatmap into an image that the page itself holds.
     assert [url for url in browser.requests() if not url.startswith("data:")] == [path.as_uri()]
-    assert sections_of(browser) == EVIDENCE
-    assert drawn_in(browser) == FIGURES
+    assert browser.sections() == EVIDENCE
+    assert browser.drawn() == FIGURES
     assert "birds" in browser.driver.title
     assert browser.driver.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
 
@@ -105,7 +94,7 @@ def test_an_answer_of_several_taps_names_and_reads_them_all(
     assert "13 + 16 + 13 44 + 44 + 90" in board
     assert "Best with 3 taps" in browser.driver.find_element(By.ID, "taps").text
     assert "Trials that read several taps are in no cell." in browser.driver.find_element(By.ID, "blocks").text
-    assert "taps" in drawn_in(browser)
+    assert "taps" in browser.drawn()
 
 
 def test_a_study_of_several_taps_alone_has_no_cells(
@@ -115,7 +104,7 @@ def test_a_study_of_several_taps_alone_has_no_cells(
     several = replace(alone, setting=alone.setting.reading(Tap(13, 90), Tap(16, 44)))
     browser = pages(study((several,)))
     assert browser.complaints() == []
-    assert "blocks" not in sections_of(browser)
+    assert "blocks" not in browser.sections()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +131,7 @@ def test_every_kind_of_study_makes_a_page(
     }[kind]
     browser = pages(made)
     assert browser.complaints() == []
-    assert (sections_of(browser), drawn_in(browser)) == shown
+    assert (browser.sections(), browser.drawn()) == shown
 
 
 def test_names_from_the_data_stay_text(realistic: StudyMaker, pages: PageOpener) -> None:
@@ -166,7 +155,7 @@ def test_names_from_the_data_stay_text(realistic: StudyMaker, pages: PageOpener)
     assert "<img src=x" in browser.driver.find_element(By.CSS_SELECTOR, "#heads .figure").text
     assert len(browser.driver.find_elements(By.TAG_NAME, "script")) == scripts
     assert browser.driver.find_elements(By.TAG_NAME, "img") == []
-    assert drawn_in(browser) == FIGURES
+    assert browser.drawn() == FIGURES
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

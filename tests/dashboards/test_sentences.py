@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from dashboards import sentences, summaries
+from dashboards import screened, screened_sentences, sentences, summaries
 from dashboards.summaries import TrialCounts
-from objectives.results import Accuracy, Final, Study, Trial
+from objectives.results import Accuracy, Alternative, Final, Recommendation, Screened, Study, Trial
 from spaces import Setting, Tap
 
 StudyMaker = Callable[..., Study]
@@ -136,3 +136,141 @@ def test_passes_and_trials() -> None:
     assert sentences.of_trials(TrialCounts(1, 0, 0, 0)) == "1 trial: 1 complete"
     assert sentences.of_trials(TrialCounts(1200, 3, 0, 1)) == "1,204 trials: 1,200 complete, 3 pruned, 1 running"
     assert sentences.of_trials(TrialCounts(0, 0, 0, 0)) == "no trial yet"
+
+
+def scored(block: int, right: int, images: int = 200, timestep: int | None = 44, pool: int = 2) -> Screened:
+    """Right on the first so many images."""
+    answers = tuple(place < right for place in range(images))
+    errors = tuple(0.02 if answer else 1.0 for answer in answers)
+    return Screened(Setting(timestep, block, pool, "ridge"), answers, errors, 1.0, 0.1)
+
+
+def recommended(
+    best: Screened,
+    tied: tuple[Screened, ...] = (),
+    cheaper: tuple[tuple[Screened, float], ...] = (),
+    others: int = 0,
+    images: int = 2000,
+    chance: float = 0.1,
+) -> Recommendation:
+    alternatives = tuple(Alternative(score, cost, score.loses(best)) for score, cost in cheaper)
+    dropped = tuple(scored(1 + place, 10) for place in range(others))
+    return Recommendation(best, tied, alternatives, (best, *tied, *dropped), images, 1450, chance)
+
+
+BEST = scored(16, 135)
+
+
+@pytest.mark.parametrize(
+    ("found", "lines"),
+    [
+        (
+            recommended(
+                BEST,
+                tuple(scored(block, 134) for block in (17, 18, 19, 20)),
+                ((scored(12, 134), 0.75), (scored(8, 100), 0.5), (scored(4, 137), 0.25), (scored(2, 9), 0.1)),
+                others=4,
+            ),
+            """\
+setting     block 16, t 44, pool 2
+accuracy    67.5 %  (95 % interval 57.8 to 75.9; leave-one-out ridge on 200 images)
+            rather too low for heads fitted on all 2,000
+cost        0.16 GMAC an image, 64 % of the whole network
+tied        4 of the 8 other settings are tied with it on 200 images: block 17, t 44, pool 2; block 18, t 44, pool 2; block 19, t 44, pool 2; and 1 more.
+cheaper     block 12, t 44, pool 2: 75 % of the cost, loses 0.5 points (−0.5 to 1.5)
+            block 8, t 44, pool 2: 50 % of the cost, loses 17.5 points (12.2 to 22.8)
+            block 4, t 44, pool 2: 25 % of the cost, gains 1.0 points (−0.4 to 2.4)
+screening   1,450 passes, each of an image at a timestep""",  # noqa: E501
+        ),
+        (
+            recommended(scored(16, 135, timestep=None), images=200),
+            """\
+setting     block 16, pool 2
+accuracy    67.5 %  (95 % interval 60.7 to 73.6; leave-one-out ridge on 200 images)
+cost        0.16 GMAC an image, 64 % of the whole network
+tied        It is the only setting that was screened.
+screening   1,450 passes, each of an image at a timestep""",
+        ),
+        (
+            recommended(scored(16, 24), tied=(scored(17, 23),), cheaper=((scored(4, 20), 0.25),)),
+            """\
+setting     none: no setting is better than chance
+accuracy    12.0 %  (95 % interval 7.8 to 18.1; leave-one-out ridge on 200 images)
+chance      10.0 %, the share of the most frequent class
+screening   1,450 passes, each of an image at a timestep""",
+        ),
+    ],
+    ids=["with all", "alone", "chance"],
+)
+def test_recommendation(study: StudyMaker, found: Recommendation, lines: str) -> None:
+    assert "\n".join(sentences.of_recommendation(found, study().architecture)) == lines
+
+
+@pytest.mark.parametrize(
+    ("tied", "others", "text"),
+    [
+        ((), 3, "None of the 3 other settings is tied with it: 200 images tell them apart."),
+        (
+            (scored(17, 134),),
+            1,
+            "1 of the 2 other settings is tied with it on 200 images: block 17, t 44, pool 2.",
+        ),
+    ],
+)
+def test_tied(tied: tuple[Screened, ...], others: int, text: str) -> None:
+    assert sentences.of_tied(recommended(BEST, tied, others=others)) == text
+
+
+@pytest.mark.parametrize(
+    ("scores", "text"),
+    [
+        (
+            (BEST, scored(20, 130), scored(8, 20)),
+            "The recommended block 16, t 44, framed, is the highest of 3 cells: 67.5 % (59.2–74.8); "
+            "the lowest, block 8, t 44, 10.0 % (6.0–16.2).",
+        ),
+        (
+            (BEST, scored(20, 140)),
+            "The recommended block 16, t 44, framed, reaches 67.5 % (59.7–74.4); "
+            "the highest of 2 cells, block 20, t 44, 70.0 % (62.3–76.7).",
+        ),
+        ((BEST,), "The only cell screened, block 16, t 44, reaches 67.5 % (60.7–73.6)."),
+    ],
+)
+def test_screened_cells(study: StudyMaker, scores: tuple[Screened, ...], text: str) -> None:
+    found = Recommendation(scores[0], (), (), scores, 2000, 100, 0.1)
+    table = screened.by_block_and_timestep(found, study().architecture)
+    assert plain(screened_sentences.of_cells(table)) == text
+
+
+def test_screened_pools() -> None:
+    found = Recommendation(BEST, (), (), (BEST, scored(16, 120, pool=4), scored(16, 60, pool=1)), 2000, 100, 0.1)
+    assert plain(screened_sentences.of_pools(found)) == (
+        "Pool 2 reaches the highest accuracy, 67.5 % (59.2–74.8); "
+        "on the same images the best of pool 4 loses 7.5 points (3.8 to 11.2): more than the noise."
+    )
+    alone = plain(screened_sentences.of_pools(recommended(BEST)))
+    assert alone == "Only pool 2 was screened: its best reaches 67.5 % (60.7–73.6)."
+
+
+@pytest.mark.parametrize(
+    ("rights", "text"),
+    [
+        ((134, 134, 90), "At 50.0 % of the recommended setting's cost, block 8, t 44, pool 2 loses 0.5 points"),
+        ((120, 110, 90), "At 75.0 % of the recommended setting's cost, block 12, t 44, pool 2 loses 7.5 points"),
+    ],
+)
+def test_cheaper_names_the_cheapest_that_holds_or_else_the_least_loss(rights: tuple[int, ...], text: str) -> None:
+    places = zip(rights, (12, 8, 4), (0.75, 0.5, 0.25), strict=True)
+    found = recommended(BEST, cheaper=tuple((scored(block, right), cost) for right, block, cost in places))
+    assert plain(screened_sentences.of_cheaper(found.cheaper)).startswith(text)
+
+
+def test_how_many_images_what_was_screened_on() -> None:
+    raced = Recommendation(scored(16, 270, 400), (), (), (scored(16, 270, 400), *[BEST] * 3), 2000, 100, 0.1)
+    assert (
+        screened_sentences.of_screened(raced) == "4 settings on 200 images, and 1 of them, still in the race, on 400."
+    )
+    assert (
+        screened_sentences.of_screened(recommended(BEST)) == "1 setting on 200 images, the least squared error first."
+    )
