@@ -11,7 +11,8 @@ import typer
 from objectives.home import Home
 from search import backbones, cache, classifiers, datasets
 from search.cache import bytes_of
-from search.terminal import DatasetOption, HomeOption, StorageOption, StudyOption, print_table
+from search.recommend import recommend
+from search.terminal import DatasetOption, HomeOption, StorageOption, StudyOption, integers, print_table
 from spaces import SearchError
 
 if TYPE_CHECKING:
@@ -28,20 +29,6 @@ app = typer.Typer(
 app.add_typer(backbones.app, name="backbones")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(cache.app, name="cache")
-
-
-def _integers(text: str | None) -> list[int] | None:
-    """`13,16-18` → [13, 16, 17, 18]."""
-    if text is None:
-        return None
-    values: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        try:
-            values += range(int(first), int(last) + 1) if dash else [int(first)]
-        except ValueError:
-            raise typer.BadParameter(f"expected numbers and ranges such as 4,13-16, got {text!r}") from None
-    return values
 
 
 @app.command()
@@ -122,12 +109,12 @@ def run(
     if folds is not None and validation_fraction is not None:
         raise typer.BadParameter("in folds every image validates, got --validation-fraction too; leave one of them out")
     narrowing = {
-        "blocks": _integers(blocks),
-        "timesteps": _integers(timesteps),
-        "pools": _integers(pools),
+        "blocks": integers(blocks),
+        "timesteps": integers(timesteps),
+        "pools": integers(pools),
         "heads": heads.split(",") if heads else None,
-        "draws": _integers(draws),
-        "taps": _integers(taps),
+        "draws": integers(draws),
+        "taps": integers(taps),
     }
     options = RunOptions(
         dataset=dataset,
@@ -234,6 +221,7 @@ def dashboard(
         serve(store.optuna, host=host, port=port, open_browser=browser)
 
 
+app.command()(recommend)
 app.command()(classifiers.export)
 app.command()(classifiers.classify)
 

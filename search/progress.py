@@ -168,6 +168,13 @@ def extracting(reports: Iterable[Extracted]) -> None:
             tell(report.done, report.total)
 
 
+def followed(items: Iterable[object], what: str, place: Callable[[], tuple[int, int]]) -> None:
+    """Have all items made, while the same tells the place, (done, total)."""
+    with _counter(what) as tell:
+        for _ in items:
+            tell(*place())
+
+
 @contextmanager
 def _counter(what: str) -> Iterator[Callable[[int, int], None]]:
     """Within, told (done, total), it draws on the terminal that errors go to; answers may go elsewhere meanwhile."""

@@ -43,3 +43,17 @@ def print_table(table: "Table") -> None:
 def printable(text: str) -> str:
     """A name from data, of which a terminal shows every character and obeys none: those that it would are escaped."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def integers(text: str | None) -> list[int] | None:
+    """`13,16-18` → [13, 16, 17, 18]."""
+    if text is None:
+        return None
+    values: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        try:
+            values += range(int(first), int(last) + 1) if dash else [int(first)]
+        except ValueError:
+            raise typer.BadParameter(f"expected numbers and ranges such as 4,13-16, got {text!r}") from None
+    return values
