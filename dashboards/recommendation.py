@@ -18,7 +18,7 @@ from dashboards.pages import (
     write,
 )
 from dashboards.sentences import percent, points
-from objectives.results import Recommendation, Screened
+from objectives.screened import Recommendation, Screened
 from spaces import Architecture
 
 CLASSES_SHOWN = 24

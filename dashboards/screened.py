@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from dashboards.summaries import BlockByTimestep, Cell, Estimate, Group, Key, rising
-from objectives.results import Recommendation, Screened
+from objectives.screened import Recommendation, Screened
 from spaces import Architecture, Setting
 
 MEASURED = "leave-one-out"

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dashboards import screened
 from dashboards.sentences import cell_place, count, lost, percent, place, with_interval
 from dashboards.summaries import BlockByTimestep
-from objectives.results import Alternative, Measured, Recommendation
+from objectives.results import Measured
+from objectives.screened import Alternative, Recommendation
 
 
 def of_expected(found: Recommendation) -> str:

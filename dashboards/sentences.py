@@ -18,7 +18,8 @@ from dashboards.summaries import (
     Phase,
     TrialCounts,
 )
-from objectives.results import ACCURACY, Measured, Metric, Recommendation
+from objectives.results import ACCURACY, Measured, Metric
+from objectives.screened import Recommendation
 from spaces import Architecture, Setting
 
 PHASES = {

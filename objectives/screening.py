@@ -21,7 +21,8 @@ from objectives.features.extraction import Clock, Extractor
 from objectives.heads.head import Labelled
 from objectives.heads.ridge import leave_one_out
 from objectives.probe import DAMAGED_READS, ProbeSpec
-from objectives.results import Extracted, Screened
+from objectives.results import Extracted
+from objectives.screened import Screened
 from spaces import CacheError, Setting
 
 LARGEST = 4000

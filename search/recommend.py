@@ -17,7 +17,7 @@ from spaces.errors import UsageError
 
 if TYPE_CHECKING:
     from objectives.probe import ProbeSpec
-    from objectives.results import Recommendation
+    from objectives.screened import Recommendation
     from spaces import Space
 
 SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}

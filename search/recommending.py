@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
-from objectives.results import Alternative, Extracted, Recommendation, Screened
+from objectives.results import Extracted
+from objectives.screened import Alternative, Recommendation, Screened
 from spaces import Setting, Space
 
 Screen = Callable[[Sequence[Setting], int], Iterator[Extracted | Screened]]

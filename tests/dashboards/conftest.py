@@ -11,7 +11,8 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from objectives.results import Accuracy, Alternative, Final, Recommendation, Screened, Study, Trial
+from objectives.results import Accuracy, Final, Study, Trial
+from objectives.screened import Alternative, Recommendation, Screened
 from spaces import Architecture, Block, Setting
 from spaces.blocks import Part
 

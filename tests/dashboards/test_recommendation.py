@@ -9,7 +9,8 @@ from selenium.webdriver.common.by import By
 
 from dashboards import screened
 from dashboards.recommendation import About, write_recommendation
-from objectives.results import Recommendation, Study
+from objectives.results import Study
+from objectives.screened import Recommendation
 from spaces import SearchError, Setting
 
 RecommendationMaker = Callable[..., Recommendation]

@@ -5,7 +5,8 @@ import pytest
 
 from dashboards import screened, screened_sentences, sentences, summaries
 from dashboards.summaries import TrialCounts
-from objectives.results import Accuracy, Alternative, Final, Recommendation, Screened, Study, Trial
+from objectives.results import Accuracy, Final, Study, Trial
+from objectives.screened import Alternative, Recommendation, Screened
 from spaces import Setting, Tap
 
 StudyMaker = Callable[..., Study]

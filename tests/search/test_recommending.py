@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from objectives.results import Extracted, Screened
+from objectives.results import Extracted
+from objectives.screened import Screened
 from search.recommending import FIRST_IMAGES, Recommender
 from spaces import PRESETS, Setting, Space
 from tests.spaces.test_space import ADM, SMALL
