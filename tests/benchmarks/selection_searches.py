@@ -1,0 +1,97 @@
+"""The searches that `selection.py` compares with screening, and the paper's own table for them to search in."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+from optuna.trial import FrozenTrial, create_trial
+
+from search.suggesting import distributions, sampler_named, to_params
+from spaces import PRESETS, Setting, Space
+from spaces.presets import _by_relative_depth, _by_sigma
+from tests.spaces.test_space import ADM
+
+TRIALS = 60
+ROUNDS, PAPER_ROUNDS = 20, 100
+"""Searches of each strategy, by task and in the paper's table."""
+
+PAPER_BEST = (19, 150, 4)
+"""Block, timestep and pool of the best CUB accuracy in arXiv 2307.08702."""
+
+PAPER_CUB = {
+    15: {1: (4.6, 5.1, 4.35, 4.37), 2: (10.62, 11.19, 11.9, 9.45),
+         4: (21.4, 24.64, 24.91, 17.99), 8: (22.04, 23.77, 24.64, 17.45)},
+    19: {1: (5.24, 7.88, 8.52, 6.71), 2: (17.01, 20.42, 21.82, 16.09),
+         4: (30.24, 34.91, 33.65, 22.76), 8: (26.6, 30.04, 30.22, 21.36)},
+    24: {1: (10.05, 12.07, 13.16, 10.65), 2: (17.47, 20.77, 21.71, 16.55),
+         4: (25.04, 27.59, 27.11, 19.3), 8: (20.56, 23.47, 22.98, 15.48)},
+}  # fmt: skip
+"""Accuracy on CUB in arXiv 2307.08702: block → pool → at each of `PAPER_TIMESTEPS`."""
+
+PAPER_TIMESTEPS = (50, 150, 300, 500)
+
+See = Callable[[Setting], float]
+Strategy = Callable[[Space, See, int], Iterator[Setting]]
+"""What it tries, in order, by the space, the scores it sees, and a seed."""
+
+
+def sampled(name: str) -> Strategy:
+    def tried(space: Space, see: See, seed: int) -> Iterator[Setting]:
+        proposer, trials, taken = sampler_named(name, seed), list[FrozenTrial](), set[Setting]()
+        while len(trials) < TRIALS and (setting := proposer.propose(trials, space, taken)):
+            yield setting
+            kinds = distributions(space, setting)
+            trial = create_trial(value=see(setting), params=to_params(setting), distributions=kinds)
+            trial.number = len(trials)
+            trials.append(trial)
+            taken.add(setting)
+
+    return tried
+
+
+def one_dimension_at_a_time(space: Space, see: See, seed: int) -> Iterator[Setting]:
+    """From a random setting every block, then every pool, then every timestep, again until nothing is better."""
+    best, before = space.sample(random.Random(seed)), None
+    while best != before:
+        before = best
+        axes: Mapping[str, Sequence[Any]] = {"block": space.blocks, "pool": space.pools, "timestep": space.timesteps}
+        for name, values in axes.items():
+            line = [setting for value in values if (setting := replace(best, **{name: value})) in space]
+            yield from line
+            best = max(line, key=see)
+
+
+STRATEGIES: Mapping[str, tuple[Strategy, int]] = {
+    "random": (sampled("random"), 1),
+    "TPE": (sampled("tpe"), 1),
+    "TPE, 3 folds": (sampled("tpe"), 3),
+    "GP": (sampled("gp"), 1),
+    "one dimension at a time": (one_dimension_at_a_time, 1),
+}
+"""And how many folds a trial fits and sees."""
+
+
+def papers_setting(space: Space) -> Setting:
+    """Carried to the network as `spaces.presets` does, and to the nearest timestep of the space."""
+    block, timestep, pool = PAPER_BEST
+    architecture = space.architecture
+    wanted = architecture.log_snr(_by_sigma(architecture, timestep))
+    nearest = min(space.timesteps, key=lambda t: abs(architecture.log_snr(t or 0) - wanted))
+    return Setting(nearest, _by_relative_depth(architecture, block), pool, "linear")
+
+
+def trials_to_the_papers_best() -> dict[str, float]:
+    """The median over `PAPER_ROUNDS` searches of the paper's 48 settings on CUB."""
+    wanted = PRESETS["paper"](ADM)
+    space = wanted.narrow(timesteps=PAPER_TIMESTEPS, blocks=list(PAPER_CUB), heads=["linear"])
+    best = max(value for pools in PAPER_CUB.values() for values in pools.values() for value in values)
+
+    def see(setting: Setting) -> float:
+        return PAPER_CUB[setting.block][setting.pool][PAPER_TIMESTEPS.index(setting.timestep or 0)]
+
+    def trials(name: str, seed: int) -> int:
+        return next(n for n, each in enumerate(STRATEGIES[name][0](space, see, seed), start=1) if see(each) == best)
+
+    return {name: median(trials(name, seed) for seed in range(PAPER_ROUNDS)) for name in ("random", "TPE")}

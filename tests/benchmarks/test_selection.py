@@ -1,0 +1,40 @@
+"""The bookkeeping of regret: what a search has spent and what it would answer, on truths small enough to do by hand."""
+
+import pytest
+
+from spaces import Setting
+from tests.benchmarks.selection import Judge, Step, Truth, by_passes, by_seconds, reached, seconds_to_mean, walk
+
+POOR, FAIR, GOOD = (Setting(timestep, 5, pool, "linear") for timestep, pool in ((10, 1), (10, 2), (50, 1)))
+TRUTH = Truth("made up", {POOR: (1, 2, 1, 2, 1), FAIR: (4, 5, 6, 5, 6), GOOD: (9, 8, 7, 8, 7)}, (10,) * 5)
+JUDGE = Judge(TRUTH, (0, 1))
+
+
+def test_regret_is_what_the_judges_folds_say() -> None:
+    assert [JUDGE.regret(setting) for setting in (POOR, FAIR, GOOD)] == [70, 40, 0]
+    assert JUDGE.others == [2, 3, 4]
+    assert JUDGE.start.regret == pytest.approx(110 / 3)
+
+
+def test_a_walk_pays_for_each_timestep_once_and_answers_by_what_it_saw() -> None:
+    seen = {POOR: 3.0, FAIR: 9.0, GOOD: 5.0}
+    steps = walk(iter([POOR, FAIR, POOR, GOOD]), seen.__getitem__, JUDGE, trial_seconds=2.0)
+    assert [step.passes for step in steps] == [0, 50, 50, 100]
+    assert [step.regret for step in steps[1:]] == [70, 40, 40]
+    assert steps[-1].seconds == pytest.approx(100 / 350 + 3 * 2)
+
+
+def test_a_walk_is_where_it_has_come_with_what_it_may_spend() -> None:
+    steps = [Step(0, 0.0, 9), Step(50, 1.0, 7), Step(50, 2.0, 3), Step(100, 4.0, 5)]
+    assert by_passes(steps, 99).regret == by_seconds(steps, 3.9).regret == 3
+    assert by_passes(steps, 49).regret == 9
+    assert by_seconds(steps, 1.5).regret == 7
+    assert reached(steps, 3) == steps[2]
+    assert reached(steps, 1) is None
+
+
+def test_a_mean_regret_is_reached_when_all_walks_together_have_it() -> None:
+    quick, slow = [Step(0, 0.0, 8), Step(9, 1.0, 0)], [Step(0, 0.0, 8), Step(9, 5.0, 2)]
+    assert seconds_to_mean([quick, slow], 4) == 1.0
+    assert seconds_to_mean([quick, slow], 1) == 5.0
+    assert seconds_to_mean([quick, slow], 0.5) is None
