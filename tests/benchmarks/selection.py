@@ -5,12 +5,12 @@ r"""What finding a good setting takes: screening, random, TPE, GP, the paper's s
 All is looked up in `truth/`: what every setting is worth (`selection_truth.py`), what screening answered on the same
 images (`selection_screens.py`). So it needs no images, and some minutes, most of them GP's; `--strategies` takes fewer.
 
-**Who judges.** Two of the five folds judge an answer, each pair of them in its turn; the searches see the other three
-and never an image of the judges. A trial sees one of the three, as a user's validation split, or is a fit on each, as
-with --folds 3; a search answers with the best that it has seen. Screening sees the images of all three, of which it
-takes few. Regret is what the answer loses on the judges' folds to the best setting there, in points of accuracy. That
-best is the luckiest of 456 and so biased upwards, for all strategies alike: even who knows every setting on the other
-folds has some regret, which the rows "exhaustive" show.
+**Who judges.** Two of the five folds judge an answer, each pair of them in its turn; the searches validate on the
+other three. A trial sees one of these, as a user's validation split, or is a fit on each, as with --folds 3; its heads
+train on all folds but the one, those of the judges included. A search answers with the best that it has seen.
+Screening has the images of the three folds alone, of which it takes few. Regret is what the answer loses on the judges'
+folds to the best setting there, in points of accuracy. That best is the luckiest of 456 and so biased upwards, for all
+strategies alike: even who knows every setting on the other folds has some regret, which the rows "exhaustive" show.
 
 **What it costs.** A timestep that a trial is the first to read takes a pass of every image; other trials none. Seconds
 are those passes at `PASSES_PER_SECOND` and the processor seconds of a trial with its features cached, measured on the
