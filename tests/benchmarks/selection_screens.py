@@ -27,7 +27,8 @@ import torch
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import folds
 from objectives.probe import ProbeSpec
-from objectives.results import Extracted, Screened
+from objectives.results import Extracted
+from objectives.screened import Screened
 from objectives.screening import Screener
 from search.recommending import Recommender
 from spaces import Setting, Space
