@@ -277,10 +277,11 @@ class GreedyProposer:
 
 
 def _grown(trials: Sequence[FrozenTrial], space: Space) -> Iterator[Setting]:
-    """Every complete setting with one tap more, best first, by the best results of that tap alone."""
+    """Every complete setting with one tap more, best first, by the best results of that tap among the fewest."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     ordered = [to_setting(trial.params) for trial in sorted(complete, key=lambda t: (-(t.value or 0), t.number))]
-    taps = list(dict.fromkeys(tap for setting in ordered if not setting.further for tap in setting.taps))
+    fewest = [setting for setting in ordered if len(setting.taps) == min(space.taps)]
+    taps = list(dict.fromkeys(tap for setting in fewest for tap in setting.taps))
     for setting in ordered:
         if len(setting.taps) < max(space.taps):
             yield from (setting.reading(*setting.taps, tap) for tap in taps if tap not in setting.taps)

@@ -174,6 +174,11 @@ def test_greedy_grows_the_best_by_what_did_best_alone(space: Space) -> None:
     assert not to_setting(trials[21].params).further
 
 
+def test_greedy_grows_from_the_fewest_taps_that_there_may_be(space: Space) -> None:
+    trials = search(sampler_named("greedy", 0), space.narrow(taps=(2, 3), heads=("linear",)), 24)
+    assert [len(to_setting(trial.params).taps) for trial in trials] == [2] * 20 + [3, 2, 3, 2]
+
+
 def test_a_tap_that_comes_again_is_one(space: Space) -> None:
     params = to_params(Setting(90, 5, 2, "linear", further=(Tap(8, 90),)))
     assert params["taps"] == 2
