@@ -33,7 +33,10 @@ def recommend(
         typer.Option(min=1, help="At most so many, of one image at one timestep. [default: a tenth of all there are]"),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Instead or as well: begin nothing that ends later, e.g. 5m.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Instead or as well: after the first timesteps begin nothing that ends later, e.g. 5m."
+        ),
     ] = None,
     backbone: Annotated[
         str, typer.Option(help="A name from `search backbones`, a local folder, or a hub id.")
@@ -95,6 +98,11 @@ def screened(spec: "ProbeSpec", space: "Space", passes: int | None, seconds: flo
 
     screener, usage = Screener(spec, spec.build(cores()).backbone), spec.usage()
     recommender = Recommender(space, screener.screen, screener.labels, passes, seconds)
+    if passes is not None and passes < recommender.least:
+        raise UsageError(
+            f"screening takes at least {recommender.least:,} passes here, its first timesteps of "
+            f"{recommender.first_images:,} images, got --passes {passes}; allow more, or narrow --timesteps"
+        )
     with usage.using(spec.views, [usage.folder / kind for kind in KINDS]):
         followed(recommender.run(), "passes", lambda: (recommender.spent, recommender.limit))
     return recommender.recommendation

@@ -77,7 +77,12 @@ class Recommender:
         everything = len(self.labels) * len(self._timesteps)
         if self.passes is not None or self.seconds is not None:
             return everything if self.passes is None else min(self.passes, everything)
-        return max(int(SHARE * everything), self.first_images * min(FIRST_TIMESTEPS, len(self._timesteps)))
+        return max(int(SHARE * everything), self.least)
+
+    @property
+    def least(self) -> int:
+        """Passes of the first timesteps, which are screened whatever the limit."""
+        return self.first_images * min(FIRST_TIMESTEPS, len(self._timesteps))
 
     def _left(self, began: float) -> int:
         """Passes that may still be made."""

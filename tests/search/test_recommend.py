@@ -108,6 +108,15 @@ def test_one_class_or_a_single_image_is_refused(
     assert ran.stderr.count("\n") == 1
 
 
+def test_too_few_passes_are_refused_before_any_is_made(
+    search: Search, net: Path, pictures: Pictures, tmp_path: Path
+) -> None:
+    ran = recommended(search, written(tmp_path / "x", *pictures), net, "--passes", "449")
+    assert ran.code == 2
+    assert "at least 450 passes" in ran.stderr
+    assert not list((tmp_path / "home").rglob("*.safetensors"))
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("5m", 300), ("90s", 90), ("90", 90), ("1.5h", 5400), (" 2 M ", 120), (None, None)]
 )
