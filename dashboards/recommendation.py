@@ -64,7 +64,7 @@ def render(found: Recommendation, about: About) -> str:
         screened=_screened(found, about),
         expected=screened.estimate(found, found.best),
         chance=percent(found.chance),
-        gmac=sentences.gmacs(screened.cost(setting, architecture)),
+        gmac=sentences.gmacs(architecture.pass_gmacs(setting)),
         share=percent(screened.share(setting, architecture)),
         cost=screened_sentences.of_screening_cost(found, about.timesteps),
         told=sure if found.better_than_chance else [screened_sentences.of_chance(found)],
@@ -112,7 +112,7 @@ def _cheaper(found: Recommendation, architecture: Architecture) -> Section:
             (
                 *placed(other.score.setting),
                 f"{100 * other.cost:.1f}",
-                sentences.gmacs(screened.cost(other.score.setting, architecture)),
+                sentences.gmacs(architecture.pass_gmacs(other.score.setting)),
                 points(other.loses),
                 f"{len(other.score.right):,}",
             )
@@ -167,7 +167,7 @@ def _settings(
                 *placed(score.setting),
                 estimated(screened.estimate(found, score)),
                 f"{score.error:.3f}",
-                sentences.gmacs(screened.cost(score.setting, architecture)),
+                sentences.gmacs(architecture.pass_gmacs(score.setting)),
                 cell(score),
             )
             for score in scores

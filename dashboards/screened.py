@@ -15,11 +15,6 @@ def estimate(found: Recommendation, score: Screened) -> Estimate:
     return Estimate(score.accuracy.value, *found.interval_of(score), score.accuracy.total)
 
 
-def cost(setting: Setting, architecture: Architecture) -> float:
-    """1e9 multiply-accumulates of the passes that an image's features take; of one tap, as all that is screened."""
-    return setting.draws * architecture.block(setting.block).cumulative_gmacs
-
-
 def share(setting: Setting, architecture: Architecture) -> float:
     """Of a whole pass, what one to its block takes."""
     return architecture.block(setting.block).cumulative_gmacs / architecture.blocks[-1].cumulative_gmacs

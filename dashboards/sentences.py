@@ -292,7 +292,7 @@ def of_recommendation(found: Recommendation, architecture: Architecture) -> list
         told = {
             "setting": [place(setting)],
             "accuracy": expected,
-            "cost": [f"{gmacs(screened.cost(setting, architecture))} GMAC an image, {whole}"],
+            "cost": [f"{gmacs(architecture.pass_gmacs(setting))} GMAC an image, {whole}"],
             "tied": [of_tied(found)],
             "cheaper": [
                 f"{place(other.score.setting)}: {100 * other.cost:.0f} % of the cost, {lost(other.loses)}"

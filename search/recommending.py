@@ -175,6 +175,5 @@ class Recommender:
     def _cost(self, score: Screened) -> tuple[float, int]:
         """GMAC of an image's passes, then the width of what the head reads."""
         setting, architecture = score.setting, self.space.architecture
-        passes = sum(architecture.block(max(blocks)).cumulative_gmacs for blocks in setting.passes.values())
         width = sum(architecture.block(tap.block).channels for tap in setting.taps) * setting.pool**2
-        return setting.draws * passes, width
+        return architecture.pass_gmacs(setting), width

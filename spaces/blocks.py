@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from spaces.setting import Setting
+
 Part = Literal["encoder", "bottleneck", "decoder", "layer"]
 
 
@@ -55,6 +57,10 @@ class Architecture:
 
     def block(self, number: int) -> Block:
         return self.blocks[number - 1]
+
+    def pass_gmacs(self, setting: Setting) -> float:
+        """1e9 multiply-accumulates of one image's passes: for each timestep and draw, one to the deepest block read."""
+        return setting.draws * sum(self.block(max(blocks)).cumulative_gmacs for blocks in setting.passes.values())
 
     @cached_property
     def bottleneck(self) -> int:

@@ -232,4 +232,4 @@ def test_several_draws_are_told(plain: Recommendation, about: About, tmp_path: P
     page = write_recommendation(found, about, tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<dt>Noise draws</dt><dd>4</dd>" in page
     assert "average 4 draws of noise" in page
-    assert screened.cost(drawn, about.architecture) == pytest.approx(4 * 0.16)
+    assert about.architecture.pass_gmacs(drawn) == pytest.approx(4 * 0.16)

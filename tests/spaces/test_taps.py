@@ -37,6 +37,22 @@ def test_a_timestep_is_a_pass_whatever_is_read_at_it() -> None:
     assert Setting(None, 3, 1, "linear", further=(Tap(2, None),)).passes == {None: (2, 3)}
 
 
+@pytest.mark.parametrize(
+    ("setting", "gmacs"),
+    [
+        (Setting(20, 16, 2, "linear"), 0.16),
+        (Setting(20, 16, 2, "linear", draws=4), 4 * 0.16),
+        (Setting(20, 16, 2, "linear", further=(Tap(9, 20),)), 0.16),
+        (SETTING, 0.16 + 0.13),
+        (replace(SETTING, draws=2), 2 * (0.16 + 0.13)),
+        (Setting(None, 3, 1, "linear", further=(Tap(2, None),)), 0.03),
+    ],
+    ids=str,
+)
+def test_a_pass_costs_what_its_deepest_block_takes(setting: Setting, gmacs: float) -> None:
+    assert SMALL.pass_gmacs(setting) == pytest.approx(gmacs)
+
+
 def test_it_is_told_as_people_read_it() -> None:
     assert str(SETTING) == "block 16 at t 20 + block 9 at t 90 + block 13 at t 90, pool 2, linear"
     assert str(Setting(None, 3, 1, "linear", further=(Tap(2, None),))) == "block 2 + block 3, pool 1, linear"
