@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 
 from spaces.blocks import Architecture
+from spaces.places import SIDE
 from spaces.space import Space
 
 PAPER_TIMESTEPS = (10, 30, 50, 90, 150, 300, 500)
@@ -16,7 +17,6 @@ PAPER_POOLS = (1, 2, 4, 8)
 PAPER_HEADS = ("linear", "mlp", "cnn", "attention")
 PAPER_BLOCK_COUNT = 37
 PAPER_BOTTLENECK = 19
-PAPER_IMAGE_SIDE = 256
 
 DEFAULT_TIMESTEP_COUNT = 8
 DEFAULT_LOG_SNR = (8.0, -2.0)
@@ -81,12 +81,12 @@ def _by_relative_depth(architecture: Architecture, paper_block: int) -> int:
 
 
 def _by_sigma(architecture: Architecture, paper_timestep: int) -> int:
-    """A side k times smaller averages k² noisy pixels into one, so the same view has sigma / k."""
-    scale = architecture.image_side / PAPER_IMAGE_SIDE
-    return architecture.timestep_at(_linear_schedule_sigma(paper_timestep) * scale)
+    """Where the same is seen: see `spaces.places`."""
+    scale = architecture.image_side / SIDE
+    return architecture.timestep_at(linear_schedule_sigma(paper_timestep) * scale)
 
 
-def _linear_schedule_sigma(timestep: int) -> float:
+def linear_schedule_sigma(timestep: int) -> float:
     """Sigma of the linear schedule beta = 1e-4 … 0.02 over 1,000 steps (Ho et al. 2020, section 4)."""
     alpha = 1.0
     for t in range(timestep + 1):

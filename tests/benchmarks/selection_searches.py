@@ -8,6 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, create_trial
 
+from objectives import paper
 from search.suggesting import distributions, sampler_named, to_params
 from spaces import PRESETS, Setting, Space
 from spaces.presets import _by_relative_depth, _by_sigma
@@ -19,18 +20,6 @@ ROUNDS, PAPER_ROUNDS = 20, 100
 
 PAPER_BEST = (19, 150, 4)
 """Block, timestep and pool of the best CUB accuracy in arXiv 2307.08702."""
-
-PAPER_CUB = {
-    15: {1: (4.6, 5.1, 4.35, 4.37), 2: (10.62, 11.19, 11.9, 9.45),
-         4: (21.4, 24.64, 24.91, 17.99), 8: (22.04, 23.77, 24.64, 17.45)},
-    19: {1: (5.24, 7.88, 8.52, 6.71), 2: (17.01, 20.42, 21.82, 16.09),
-         4: (30.24, 34.91, 33.65, 22.76), 8: (26.6, 30.04, 30.22, 21.36)},
-    24: {1: (10.05, 12.07, 13.16, 10.65), 2: (17.47, 20.77, 21.71, 16.55),
-         4: (25.04, 27.59, 27.11, 19.3), 8: (20.56, 23.47, 22.98, 15.48)},
-}  # fmt: skip
-"""Accuracy on CUB in arXiv 2307.08702: block → pool → at each of `PAPER_TIMESTEPS`."""
-
-PAPER_TIMESTEPS = (50, 150, 300, 500)
 
 See = Callable[[Setting], float]
 Strategy = Callable[[Space, See, int], Iterator[Setting]]
@@ -85,11 +74,12 @@ def papers_setting(space: Space) -> Setting:
 def trials_to_the_papers_best() -> dict[str, float]:
     """The median over `PAPER_ROUNDS` searches of the paper's 48 settings on CUB."""
     wanted = PRESETS["paper"](ADM)
-    space = wanted.narrow(timesteps=PAPER_TIMESTEPS, blocks=list(PAPER_CUB), heads=["linear"])
-    best = max(value for pools in PAPER_CUB.values() for values in pools.values() for value in values)
+    timesteps, blocks, _ = (sorted(set(values)) for values in zip(*paper.CUB, strict=True))
+    space = wanted.narrow(timesteps=timesteps, blocks=blocks, heads=["linear"])
+    best = max(paper.CUB.values())
 
     def see(setting: Setting) -> float:
-        return PAPER_CUB[setting.block][setting.pool][PAPER_TIMESTEPS.index(setting.timestep or 0)]
+        return paper.CUB[setting.timestep or 0, setting.block, setting.pool]
 
     def trials(name: str, seed: int) -> int:
         return next(n for n, each in enumerate(STRATEGIES[name][0](space, see, seed), start=1) if see(each) == best)
