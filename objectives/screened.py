@@ -62,15 +62,26 @@ class Alternative:
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """What a past task came to. task: in words. agreement: rank correlation of what it says with what was screened.
+    weight: its share, in [0, 1], of all that past tasks say."""
+
+    task: str
+    agreement: float
+    weight: float
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """What screening comes to.
 
-    best: the one to use: the cheapest to compute of those within a standard error of the least error. tied: the others
+    best: the one to use: the cheapest to compute of those that are as good as the least error. tied: the others
     that the images do not tell from the least error, which comes first. cheaper: settings that cost less than `best`,
     each the best for what it costs; the dearest first. screened: of every setting the score on the most images. images:
     that there were to screen. passes: of one image at one timestep, that all scores take. chance: the share of the most
     frequent class among the images screened, which is what guessing reaches. first: of every setting the score on the
-    fewest images, which are the same for all; empty where no score is on more.
+    fewest images, which are the same for all; empty where no score is on more. learnt: of past tasks, that which counts
+    most first.
     """
 
     best: Screened
@@ -81,6 +92,7 @@ class Recommendation:
     passes: int
     chance: float
     first: tuple[Screened, ...] = ()
+    learnt: tuple[Learnt, ...] = ()
 
     @property
     def comparable(self) -> tuple[Screened, ...]:

@@ -34,7 +34,7 @@ from spaces import Setting, Space
 from tests.benchmarks.selection_picture import Point, picture
 from tests.benchmarks.selection_screens import JUDGES
 from tests.benchmarks.selection_searches import ROUNDS, STRATEGIES, See, papers_setting, trials_to_the_papers_best
-from tests.benchmarks.selection_truth import FOLDS, space_of_truth
+from tests.benchmarks.selection_truth import FOLDS, Truth, space_of_truth
 
 PASSES_PER_SECOND = 350
 """The bundled network on one core: "again" in docs/benchmarks.md, Extraction."""
@@ -53,33 +53,6 @@ class Step:
 
 
 Walk = Sequence[Step]
-
-
-@dataclass(frozen=True)
-class Truth:
-    """right: of each setting, in each fold."""
-
-    task: str
-    right: Mapping[Setting, Sequence[int]]
-    sizes: Sequence[int]
-
-    @classmethod
-    def read(cls, file: Path) -> "Truth":
-        facts = json.loads(file.read_text())
-        table = facts["timestep, block, pool, right in each fold"]
-        right = {Setting(timestep, block, pool, "linear"): counts for timestep, block, pool, counts in table}
-        return cls(facts["task"], right, facts["fold sizes"])
-
-    def accuracy(self, setting: Setting, folds: Sequence[int]) -> float:
-        """Percent, over the images of these folds."""
-        return 100 * sum(self.right[setting][i] for i in folds) / sum(self.sizes[i] for i in folds)
-
-    def best(self, folds: Sequence[int]) -> Setting:
-        return max(self.right, key=lambda setting: self.accuracy(setting, folds))
-
-    @property
-    def timesteps(self) -> int:
-        return len({setting.timestep for setting in self.right})
 
 
 @dataclass(frozen=True)

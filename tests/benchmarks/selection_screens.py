@@ -6,23 +6,29 @@ Tasks, folders and folds are those of `selection_truth.py`. Each order screens t
 three of the five folds, so that the other two can judge an answer that never saw them. The ten orders go with the ten
 pairs of judges.
 
+They screen with the paper's findings alone to go by, and once more with past studies: of each other dataset in `--out`
+the accuracy of `PAST` settings, drawn at random, on one fold.
+
 Of every screening the file has what it would have answered after each of its steps, by the recommendation and by the
-least error alone; the passes and processor seconds spent until then, passes themselves apart; and the error of each
-setting on the first images. Beside them the processor seconds of a trial of the linear head with its features cached,
-the mean of `TIMED` settings. The network must run on one thread, as all seconds do.
+least error alone; the passes and processor seconds spent until then, passes themselves apart; and how it ranks all
+settings in the end, those that were not screened too, as rank correlations with the truth of the judges and of all
+folds. Beside them the processor seconds of a trial of the linear head with its features cached, the mean of `TIMED`
+settings. The network must run on one thread, as all seconds do.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import folds
@@ -30,12 +36,17 @@ from objectives.probe import ProbeSpec
 from objectives.results import Extracted
 from objectives.screened import Screened
 from objectives.screening import Screener
+from search.memory import PUBLISHED, Surface, surface_of
+from search.outlook import Outlook
 from search.recommending import Recommender
 from spaces import Setting, Space
-from tests.benchmarks.selection_truth import FOLDS, TASKS, space_of_truth
+from tests.benchmarks.selection_searches import See
+from tests.benchmarks.selection_truth import FOLDS, TASKS, Truth, space_of_truth
 
 JUDGES = tuple(combinations(range(FOLDS), 2))
 TIMED = 20
+PAST = 100
+PASTS = ("digits", "cub-50", "flowers-17")
 
 
 def cell(setting: Setting) -> list[int | None]:
@@ -53,29 +64,47 @@ def shuffled(dataset: Dataset, images: np.ndarray, seed: int) -> Dataset:
     )
 
 
-def screened(screener: Screener, space: Space, passes: int | None) -> dict[str, Any]:
+def screened(
+    screener: Screener, space: Space, passes: int | None, past: Sequence[Surface], truths: Mapping[str, See]
+) -> dict[str, Any]:
+    """truths: what to correlate all settings with."""
     answers: list[list[float | None]] = []
-    scores: dict[int | None, list[float]] = {}
     seconds = 0.0
 
     def watched(settings: Sequence[Setting], images: int) -> Iterator[Extracted | Screened]:
         nonlocal seconds
         since = time.process_time()
-        reports = list(screener.screen(settings, images))
+        yield from list(screener.screen(settings, images))
+        least = recommender.outlook.least
+        answer = recommender.recommendation.best
         seconds += time.process_time() - since
-        yield from reports
-        if images == recommender.first_images:
-            errors = [round(report.error, 4) for report in reports if isinstance(report, Screened)]
-            scores[settings[0].timestep] = errors
-        answer, least = recommender.recommendation.best, recommender._near(0.0)[0]
-        spent = [recommender.spent, round(seconds, 3)]
-        answers.append([*spent, *cell(answer.setting), *cell(least.setting)])
+        answers.append([recommender.spent, round(seconds, 3), *cell(answer.setting), *cell(least.setting)])
 
     labels = screener.spec.dataset.labels[screener.order].tolist()
-    recommender = Recommender(space, watched, labels, passes)
+    recommender = Recommender(space, watched, labels, passes, past=past)
     for _ in recommender.run():
         pass
-    return {"images": len(labels), "answers": answers, "scores": sorted(scores.items())}
+    outlook = recommender.outlook
+    ranks = {name: _rank(outlook, truth) for name, truth in truths.items()}
+    return {"images": len(labels), "answers": answers, "ranks": ranks}
+
+
+def _rank(outlook: Outlook, truth: See) -> float:
+    true = [truth(replace(setting, head="linear")) for setting in outlook.candidates]
+    return round(float(spearmanr(outlook.expected, true).statistic), 4)
+
+
+def past_studies(task: str, folder: Path, space: Space, seed: int) -> list[Surface]:
+    """Of each dataset but that of the task, the largest of its tasks."""
+    studies = []
+    for name in PASTS:
+        if TASKS[name].dataset != TASKS[task].dataset:
+            truth = Truth.read(folder / f"{name}.json")
+            some = np.random.default_rng(seed).permutation(len(truth.right))[:PAST]
+            settings = [[*truth.right][index] for index in some]
+            found = [(setting, truth.accuracy(setting, [0])) for setting in settings]
+            studies.append(surface_of(name, space.architecture, found, truth.classes, sum(truth.sizes)))
+    return studies
 
 
 def trial_seconds(spec: ProbeSpec, space: Space) -> float:
@@ -105,15 +134,22 @@ def main() -> None:
     parts = [fold.validation for fold in folds(dataset, FOLDS, seed=0)]
     everything = np.concatenate(parts)
     limit = Recommender(space, Screener(spec, backbone).screen, dataset.labels[everything].tolist()).limit
-    screened(Screener(spec, backbone), space, limit)  # untimed: makes the passes that most orders need
+    screened(Screener(spec, backbone), space, limit, PUBLISHED, {})  # untimed: makes the passes that most orders need
     screens = []
+    truth = Truth.read(given.out / f"{given.task}.json")
     for seed, judges in enumerate(JUDGES):
         seen = np.concatenate([part for number, part in enumerate(parts) if number not in judges])
         row: dict[str, Any] = {"judges": judges}
+        pasts = {"alone": PUBLISHED, "memory": [*PUBLISHED, *past_studies(given.task, given.out, space, seed)]}
+        truths = {
+            name: partial(truth.accuracy, folds=folds) for name, folds in (("judges", judges), ("all", range(FOLDS)))
+        }
         for name, images in (("held out", seen), ("whole", everything)):
             own = replace(spec, dataset=shuffled(dataset, images, seed))
-            screened(Screener(own, backbone), space, limit)  # the same once more, so that its passes are made
-            row[name] = screened(Screener(own, backbone), space, limit)
+            row[name] = {}
+            for memory, past in pasts.items():
+                screened(Screener(own, backbone), space, limit, past, {})  # the same once more, for its passes
+                row[name][memory] = screened(Screener(own, backbone), space, limit, past, truths)
         screens.append(row)
     facts = {"task": given.task, "images": len(everything), "trial seconds": round(trial_seconds(spec, space), 4)}
     path = given.out / f"{given.task}-screens.json"

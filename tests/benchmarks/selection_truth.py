@@ -13,9 +13,10 @@ Tasks are real images: `digits` and `digits-10-shots`; `cub-50` of CUB, and `cub
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -67,6 +68,34 @@ TASKS: Mapping[str, Task] = {
     "cub-10": Task("cub", classes=10),
     "flowers-17": Task("folder"),
 }
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What `main` kept. right: of each setting, in each fold."""
+
+    task: str
+    right: Mapping[Setting, Sequence[int]]
+    sizes: Sequence[int]
+    classes: int
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        facts = json.loads(file.read_text())
+        table = facts["timestep, block, pool, right in each fold"]
+        right = {Setting(timestep, block, pool, "linear"): counts for timestep, block, pool, counts in table}
+        return cls(facts["task"], right, facts["fold sizes"], facts["classes"])
+
+    def accuracy(self, setting: Setting, folds: Sequence[int]) -> float:
+        """Percent, over the images of these folds."""
+        return 100 * sum(self.right[setting][i] for i in folds) / sum(self.sizes[i] for i in folds)
+
+    def best(self, folds: Sequence[int]) -> Setting:
+        return max(self.right, key=lambda setting: self.accuracy(setting, folds))
+
+    @property
+    def timesteps(self) -> int:
+        return len({setting.timestep for setting in self.right})
 
 
 def space_of_truth(cache: Path) -> Space:

@@ -3,10 +3,11 @@
 import pytest
 
 from spaces import Setting
-from tests.benchmarks.selection import Judge, Step, Truth, by_passes, by_seconds, reached, seconds_to_mean, walk
+from tests.benchmarks.selection import Judge, Step, by_passes, by_seconds, reached, seconds_to_mean, walk
+from tests.benchmarks.selection_truth import Truth
 
 POOR, FAIR, GOOD = (Setting(timestep, 5, pool, "linear") for timestep, pool in ((10, 1), (10, 2), (50, 1)))
-TRUTH = Truth("made up", {POOR: (1, 2, 1, 2, 1), FAIR: (4, 5, 6, 5, 6), GOOD: (9, 8, 7, 8, 7)}, (10,) * 5)
+TRUTH = Truth("made up", {POOR: (1, 2, 1, 2, 1), FAIR: (4, 5, 6, 5, 6), GOOD: (9, 8, 7, 8, 7)}, (10,) * 5, 2)
 JUDGE = Judge(TRUTH, (0, 1))
 
 
