@@ -23,6 +23,7 @@ from spaces import Architecture
 
 CLASSES_SHOWN = 24
 SETTINGS_SHOWN = 20
+LEARNT_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def _sections(found: Recommendation, about: About) -> list[Section]:
         sections.append(_cheaper(found, about.architecture))
     if found.better_than_chance and found.tied:
         sections.append(_tied(found, about.architecture))
+    if found.learnt:
+        sections.append(_learnt(found))
     return [*sections, _leaderboard(found, about.architecture), _provenance(found, about)]
 
 
@@ -133,6 +136,18 @@ def _tied(found: Recommendation, architecture: Architecture) -> Section:
     )
     told = (screened_sentences.of_ties(len(table.rows), len(found.tied)),)
     return Section("tied", "What is tied with it", told, table=table)
+
+
+def _learnt(found: Recommendation) -> Section:
+    shown = found.learnt[:LEARNT_SHOWN]
+    table = Table(
+        f"Those that count most of {sentences.count(len(found.learnt), 'past task')}"
+        if len(shown) < len(found.learnt)
+        else "What it went by beside what was screened",
+        ("Past task", "Rank agreement", "Weight %"),
+        tuple((each.task, f"{each.agreement:.2f}", f"{100 * each.weight:.0f}") for each in shown),
+    )
+    return Section("learnt", "What past tasks say", (screened_sentences.of_learnt(shown),), table=table)
 
 
 def _leaderboard(found: Recommendation, architecture: Architecture) -> Section:

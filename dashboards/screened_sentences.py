@@ -7,7 +7,7 @@ from dashboards import screened
 from dashboards.sentences import cell_place, count, lost, percent, place, with_interval
 from dashboards.summaries import BlockByTimestep
 from objectives.results import Measured
-from objectives.screened import Alternative, Recommendation
+from objectives.screened import Alternative, Learnt, Recommendation
 
 
 def of_expected(found: Recommendation) -> str:
@@ -75,7 +75,7 @@ def of_ties(shown: int, tied: int) -> str:
     first = f"The first {shown:,} of {tied:,}. " if shown < tied else ""
     return (
         f"{first}The images do not tell their squared error, which has less chance in it than the accuracy, from the "
-        "least. The recommended setting is the cheapest to compute of those within one standard error of it."
+        "least. The recommended setting is the cheapest to compute of those within half a standard error of it."
     )
 
 
@@ -94,6 +94,18 @@ def of_screened(found: Recommendation) -> str:
     if fewest == most:
         return f"{settings} on {most:,} images, the least squared error first."
     return f"{settings} on {fewest:,} images, and {images[most]:,} of them, still in the race, on {most:,}."
+
+
+def of_learnt(learnt: Sequence[Learnt]) -> str:
+    """The past tasks that counted most."""
+    first = learnt[0]
+    if first.agreement <= 0:
+        return "No past task ranks these settings as this one does: what was screened here counts alone."
+    among = f"of {len(learnt):,} past tasks" if len(learnt) > 1 else "the only past task"
+    return (
+        f"{first.task} counts most {among}: its ranks of what was screened agree by {first.agreement:.2f} (1 is the "
+        "same order, 0 none). What past tasks say is weighed by this, and counts for less the more is screened."
+    )
 
 
 def _verdict(loses: Measured) -> str:

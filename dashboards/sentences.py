@@ -299,6 +299,10 @@ def of_recommendation(found: Recommendation, architecture: Architecture) -> list
                 for other in found.cheaper[:NAMED]
             ],
             "screening": [passes],
+            "past tasks": [
+                f"{each.task}: {100 * each.weight:.0f} % of what counts, rank agreement {each.agreement:.2f}"
+                for each in found.learnt[:NAMED]
+            ],
         }
     return [f"{'' if row else name:<12}{line}" for name, lines in told.items() for row, line in enumerate(lines)]
 

@@ -5,13 +5,15 @@ import re
 import shlex
 import sys
 import time
+from contextlib import nullcontext
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from objectives.home import Home
 from search.service import RunOptions, check_names, cores, spec_of
-from search.terminal import HomeOption, integers
+from search.terminal import HomeOption, StorageOption, integers
 from spaces import Setting
 from spaces.errors import UsageError
 
@@ -48,8 +50,12 @@ def recommend(
     seed: Annotated[int, typer.Option(min=0, help="Of the noise and of which images are screened.")] = 0,
     precision: Annotated[str, typer.Option(help="Of the passes: float32, bfloat16 or float16.")] = "float32",
     skip_unreadable: Annotated[bool, typer.Option(help="Leave out files that are no readable image.")] = False,
+    memory: Annotated[
+        bool, typer.Option(help="Learn from past studies and screenings, and keep this one for the next.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
     home: HomeOption = None,
+    storage: StorageOption = None,
 ) -> None:
     """Screen settings by a few passes in closed form: which to use, how good it will be, what would be cheaper."""
     options = RunOptions(
@@ -62,13 +68,18 @@ def recommend(
         precision=precision,
         skip_unreadable=skip_unreadable,
         home=Home.at(home),
+        storage=storage,
         command=shlex.join(["search", *sys.argv[1:]]),
     )
+    from search.database.store import Store
+    from search.screening import screened
+
     seconds = seconds_of(budget)
     check_names(options)
     since = time.monotonic()
-    spec, narrowed, _ = spec_of(options.absolute())
-    found = screened(spec, narrowed, passes, seconds)
+    spec, narrowed, weights_digest = spec_of(options.absolute())
+    with Store.open(options.storage or options.home.storage) if memory else nullcontext() as store:
+        found = screened(spec, narrowed, weights_digest, store, cores(), passes, seconds)
     took = time.monotonic() - since
     page = write_page(found, spec, narrowed, took, options)
     if as_json:
@@ -87,25 +98,6 @@ def seconds_of(text: str | None) -> float | None:
     if found is None or float(found[1]) <= 0:
         raise UsageError(f"a time is a number and s, m or h, such as 90s or 5m, got {text!r}")
     return float(found[1]) * SECONDS[found[2]]
-
-
-def screened(spec: "ProbeSpec", space: "Space", passes: int | None, seconds: float | None) -> "Recommendation":
-    """On the GPU that this process sees, else on all cores, while progress is told."""
-    from objectives.features.usage import KINDS
-    from objectives.screening import Screener
-    from search.progress import followed
-    from search.recommending import Recommender
-
-    screener, usage = Screener(spec, spec.build(cores()).backbone), spec.usage()
-    recommender = Recommender(space, screener.screen, screener.labels, passes, seconds)
-    if passes is not None and passes < recommender.least:
-        raise UsageError(
-            f"screening takes at least {recommender.least:,} passes here, its first timesteps of "
-            f"{recommender.first_images:,} images, got --passes {passes}; allow more, or narrow --timesteps"
-        )
-    with usage.using(spec.views, [usage.folder / kind for kind in KINDS]):
-        followed(recommender.run(), "passes", lambda: (recommender.spent, recommender.limit))
-    return recommender.recommendation
 
 
 def write_page(found: "Recommendation", spec: "ProbeSpec", space: "Space", took: float, options: RunOptions) -> Any:
@@ -149,6 +141,7 @@ def answer_of(found: "Recommendation") -> dict[str, Any]:
         "interval": list(found.interval),
         "images": found.best.accuracy.total,
         "passes": found.passes,
+        "learnt": [asdict(learnt) for learnt in found.learnt],
         "tied": [_place(score.setting) for score in found.tied],
         "cheaper": [
             {

@@ -59,6 +59,7 @@ class Base(DeclarativeBase):
         Setting: SettingText(),
         dict[str, Any]: JSON(none_as_null=True),
         list[str]: JSON(),
+        list[Any]: JSON(),
         list[list[int]]: JSON(none_as_null=True),
         str: String(),
         float: Double(),
@@ -158,3 +159,23 @@ class FinalRow(Base):
     validation_scores: Mapped[dict[str, Any] | None]
     test_scores: Mapped[dict[str, Any] | None]
     confused: Mapped[list[list[int]] | None]
+
+
+class ScreeningRow(Base):
+    """See `search.database.past.Screening`. errors: [setting, error] of each. best: settings."""
+
+    __tablename__ = "search_screenings"
+    __table_args__ = (UniqueConstraint("dataset_fingerprint", "weights_digest", "seed"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created: Mapped[datetime]
+    dataset: Mapped[str]
+    dataset_fingerprint: Mapped[str]
+    backbone: Mapped[str]
+    weights_digest: Mapped[str]
+    architecture: Mapped[dict[str, Any]]
+    seed: Mapped[int]
+    classes: Mapped[int]
+    images: Mapped[int]
+    errors: Mapped[list[Any]]
+    best: Mapped[list[Any]]

@@ -247,7 +247,7 @@ class Store:
                 "finished": runs.running_seconds(all_runs),
                 "scores": scores_to_dict(facts.scores),
             }
-            _upsert(session, TrialRow, values, ("study_id", "number"))
+            upsert(session, TrialRow, values, ("study_id", "number"))
 
     def record_final(self, study: str, final: Final) -> None:
         """Keep a finalist's result under one seed; the last call of a (setting, seed) counts."""
@@ -267,7 +267,7 @@ class Store:
                 "test_scores": scores_to_dict(final.test_scores),
                 "confused": [[pair.true, pair.predicted, pair.count] for pair in final.confused],
             }
-            _upsert(session, FinalRow, values, ("study_id", "setting", "seed"))
+            upsert(session, FinalRow, values, ("study_id", "setting", "seed"))
 
     def _row(self, session: Session, study: str) -> StudyRow:
         row = session.scalar(select(StudyRow).where(StudyRow.name == study))
@@ -331,7 +331,7 @@ def _forget(session: Session, study: StudyRow) -> None:
     session.flush()
 
 
-def _upsert(session: Session, model: type[Base], values: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+def upsert(session: Session, model: type[Base], values: Mapping[str, Any], keys: tuple[str, ...]) -> None:
     """INSERT … ON CONFLICT DO UPDATE, of which each database has its own."""
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     rest = {name: value for name, value in values.items() if name not in keys}

@@ -300,7 +300,7 @@ def test_a_newer_schema_is_refused_and_left_alone(storage_url: str) -> None:
     with Store.open(storage_url) as store, store.optuna.engine.begin() as connection:
         connection.execute(text(f"UPDATE {migrations.VERSION_TABLE} SET version_num = '9999'"))
     with pytest.raises(
-        StorageError, match=r"newer version of this program: its schema is 9999, .* up to 0003"
+        StorageError, match=r"newer version of this program: its schema is 9999, .* up to 0004"
     ) as caught:
         Store.open(storage_url)
     assert "\n" not in str(caught.value)

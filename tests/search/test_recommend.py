@@ -111,9 +111,9 @@ def test_one_class_or_a_single_image_is_refused(
 def test_too_few_passes_are_refused_before_any_is_made(
     search: Search, net: Path, pictures: Pictures, tmp_path: Path
 ) -> None:
-    ran = recommended(search, written(tmp_path / "x", *pictures), net, "--passes", "449")
+    ran = recommended(search, written(tmp_path / "x", *pictures), net, "--passes", "599")
     assert ran.code == 2
-    assert "at least 450 passes" in ran.stderr
+    assert "at least 600 passes" in ran.stderr
     assert not list((tmp_path / "home").rglob("*.safetensors"))
 
 
