@@ -176,6 +176,10 @@ GMACS = "gmacs"
 """Of an evaluation's details: the setting's cost, 1e9 multiply-accumulates to classify an image, passes and head."""
 
 
+NO_DIFFERENCE = 0.01
+"""Of costs, as a share. Beside the passes most heads are next to nothing, and nobody would give accuracy for that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Final:
     """A finalist re-evaluated under another seed (validation split, head initialisation), then refitted and tested.
@@ -338,12 +342,14 @@ class Study:
     @cached_property
     def front(self) -> tuple[Trial, ...]:
         """The complete trials that are better by the metric than all that cost no more: the cheapest first, so the best
-        last. Trials whose cost was not kept have no part in it."""
+        last. Of costs that differ by less than `NO_DIFFERENCE` only the best, and none whose cost was not kept."""
         front: list[Trial] = []
         priced = [trial for trial in self.complete if trial.gmacs is not None]
-        for trial in sorted(priced, key=lambda trial: trial.gmacs or 0.0):  # of equal costs the best comes first
+        for trial in sorted(priced, key=lambda trial: trial.details[GMACS]):  # of equal costs the best comes first
             worth = self._worth(trial.measured(self.metric))
             if not front or worth > self._worth(front[-1].measured(self.metric)):
+                if front and trial.details[GMACS] < (1 + NO_DIFFERENCE) * front[-1].details[GMACS]:
+                    front.pop()
                 front.append(trial)
         return tuple(front)
 

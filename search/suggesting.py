@@ -282,7 +282,8 @@ class GreedyProposer:
 
 
 def _grown(trials: Sequence[FrozenTrial], space: Space) -> Iterator[Setting]:
-    """Every complete setting with one tap more, best first whatever it costs, by the best results of that tap among the fewest."""
+    """Every complete setting with one tap more, best first, by the best results of that tap among the fewest; whatever
+    either costs."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     ordered = [to_setting(trial.params) for trial in sorted(complete, key=lambda t: (-t.values[0], t.number))]
     fewest = [setting for setting in ordered if len(setting.taps) == min(space.taps)]

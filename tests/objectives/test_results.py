@@ -33,6 +33,8 @@ def study(*trials: Trial, **provenance: str) -> Study:
         ((trial(0, 80, 2.0), trial(1, 79, 3.0)), [0]),
         ((trial(0, 80, 2.0), trial(1, 80, 1.0)), [1]),
         ((trial(0, 80, 2.0), trial(1, 81, 2.0)), [1]),
+        ((trial(0, 80, 2.0), trial(1, 81, 2.019), trial(2, 79, 1.99)), [1]),
+        ((trial(0, 80, 2.0), trial(1, 81, 2.021)), [0, 1]),
         ((trial(0, 80, 2.0), trial(1, 99, 1.0, "pruned"), trial(2, 99, None)), [0]),
     ],
     ids=[
@@ -43,6 +45,8 @@ def study(*trials: Trial, **provenance: str) -> Study:
         "worse for more",
         "as good for less",
         "better for as much",
+        "better for next to nothing",
+        "better for a little more",
         "pruned and unknown",
     ],
 )
