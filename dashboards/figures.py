@@ -12,8 +12,9 @@ from math import ceil
 
 import plotly.graph_objects as go
 
-from dashboards.sentences import amount, duration, head, percent, phase, with_interval, with_unit
-from dashboards.summaries import BlockByTimestep, Cell, Group, HistoryPoint, Phase
+from dashboards.sentences import amount, duration, gmacs, head, percent, phase, with_interval, with_unit
+from dashboards.summaries import BlockByTimestep, Cell, Estimate, Group, HistoryPoint, Phase
+from dashboards.tradeoff import CostPoint, TradeOff
 from objectives.results import ACCURACY, Metric
 from spaces import Block, Setting
 
@@ -171,6 +172,58 @@ def history_figure(points: Sequence[HistoryPoint]) -> go.Figure:
     return figure
 
 
+def trade_off_figure(table: TradeOff) -> go.Figure:
+    """Each trial by its cost. Steps say what is the best for a cost; finalists have their test too."""
+    figure, metric = go.Figure(), table.best.validation.metric
+    costs = [point.gmacs for point in (*table.front, *table.others)]
+    figure.add_scatter(
+        x=[*(point.gmacs for point in table.front), max(costs)],
+        y=[metric.scale * point.validation.value for point in (*table.front, table.best)],
+        mode="lines",
+        line={"color": VERMILION, "width": 2, "shape": "hv"},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    for name, points, marker in (
+        ("other trial", table.others, {"color": BLUE, "size": 6, "opacity": 0.35}),
+        ("best for its cost", table.front, {"color": VERMILION, "size": 8}),
+    ):
+        figure.add_scatter(
+            name=name,
+            x=[point.gmacs for point in points],
+            y=[metric.scale * point.validation.value for point in points],
+            mode="markers",
+            marker=marker,
+            text=[_cost_hover(point, f"trial {point.trial}", point.validation) for point in points],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    tested = [(point, point.test) for point in (*table.front, *table.others) if point.test]
+    if tested:
+        figure.add_scatter(
+            name="on test images",
+            x=[point.gmacs for point, _ in tested],
+            y=[metric.scale * test.value for _, test in tested],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [metric.scale * (test.high - test.value) for _, test in tested],
+                "arrayminus": [metric.scale * (test.value - test.low) for _, test in tested],
+                "color": INK,
+                "thickness": 1.5,
+            },
+            mode="markers",
+            marker={"symbol": "diamond-open", "size": 10, "color": INK},
+            text=[_cost_hover(point, "on test images", test) for point, test in tested],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    ticks = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 3, 5)]
+    figure.update_xaxes(title="GMAC an image, passes and head", type="log")
+    figure.update_xaxes(tickvals=ticks, ticktext=[gmacs(tick) for tick in ticks])
+    figure.update_yaxes(title=_axis(metric))
+    figure.update_layout(template=TEMPLATE, height=380, showlegend=True)
+    return figure
+
+
 def time_figure(phases: Sequence[Phase]) -> go.Figure:
     """One bar a phase, the longest on top."""
     names = [escape(phase(row.name), quote=False) for row in phases]
@@ -225,6 +278,10 @@ def _cell_hover(cell: Cell) -> str:
         f"{escape(head(cell.setting), quote=False)}<br>"
         f"{tried}"
     )
+
+
+def _cost_hover(point: CostPoint, measured: str, estimate: Estimate) -> str:
+    return f"<b>{with_interval(estimate)}</b> {measured}<br>{gmacs(point.gmacs)} GMAC<br>{_setting(point.setting)}"
 
 
 def _setting(setting: Setting) -> str:

@@ -12,7 +12,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from dashboards import figures, scores, sentences, summaries
+from dashboards import figures, scores, sentences, summaries, tradeoff
 from objectives.results import Study
 from spaces import SearchError
 
@@ -79,6 +79,8 @@ class _SilentHandler(WSGIRequestHandler):
 def _figures(study: Study) -> dict[str, tuple[str, Any]]:
     """By an id that stays the same from run to run: the title and the figure. Empty tables have none."""
     drawn: dict[str, tuple[str, Any]] = {}
+    if costs := tradeoff.trade_off(study):
+        drawn["search-cost"] = (f"{sentences.title(study.metric)} against cost", figures.trade_off_figure(costs))
     if study.complete:
         pools, heads = summaries.by_pooling(study), summaries.by_head(study)
         cells, measured = summaries.block_by_timestep(study), sentences.title(study.metric)
@@ -106,6 +108,8 @@ def _note(study: Study, report_path: Path | None) -> str:
     ]
     if not study.metric.rising:
         lines.append(f"A trial's value in the other charts is the {study.metric.worth_words}: more is better.")
+    if study.by_cost:
+        lines.append("A trial's second value is its cost, GMAC an image: less is better.")
     best = summaries.answer(study)
     if best is None:
         lines.append("No trial is complete yet.")

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from dashboards import figures, scores, sentences, summaries
+from dashboards import figures, scores, sentences, summaries, tradeoff
 from dashboards.pages import (
     PLACE_COLUMNS,
     Section,
@@ -38,6 +38,7 @@ def write_report(study: Study, path: Path) -> Path:
 def render(study: Study) -> str:
     """The page as HTML. Every name that comes from the data is escaped."""
     found = summaries.answer(study)
+    cost = tradeoff.gmacs_of(study, found.setting) if found else None
     # Top-1 accuracy is told beside any other metric: it is what most people ask for.
     accuracy = next((row for row in scores.scores(study) if row.metric == ACCURACY), None)
     return rendered(
@@ -47,6 +48,7 @@ def render(study: Study) -> str:
         answer=found,
         metric=study.metric.words,
         accuracy=None if study.metric == ACCURACY else accuracy,
+        gmac=sentences.gmacs(cost) if cost else None,
         confidence=sentences.of_answer(found, len(study.complete)) if found else None,
         trials=sentences.of_trials(summaries.trial_counts(study)),
         commands=_commands(study, found is not None),
@@ -56,6 +58,8 @@ def render(study: Study) -> str:
 
 def _sections(study: Study) -> list[Section]:
     sections = [_finalists(study)] if study.finals else []
+    if study.front:
+        sections.append(_trade_off(study))
     if len(scores.scores(study)) > 1:
         sections.append(_scores(study))
     if scores.confusions(study):
@@ -89,6 +93,33 @@ def _finalists(study: Study) -> Section:
         chosen=0,
     )
     return Section("finalists", "Finalists", (sentences.of_finalists(rows),), table=table)
+
+
+def _trade_off(study: Study) -> Section:
+    table, metric, found = tradeoff.trade_off(study), study.metric, summaries.answer(study)
+    assert table is not None
+    numbers = [point.trial for point in table.front]
+    rows = Table(
+        f"{title(metric)} of the best for their cost, the cheapest first (95 % interval). "
+        "Validation: one seed. Test: means over seeds, of finalists alone",
+        ("GMAC", column("Validation", metric), column("Test", metric), *SETTING_COLUMNS, "Trial"),
+        tuple(
+            (
+                sentences.gmacs(point.gmacs),
+                estimated(point.validation),
+                estimated(point.test) if point.test else "",
+                *_setting(point.setting),
+                str(point.trial),
+            )
+            for point in table.front
+        ),
+        chosen=numbers.index(found.trial) if found and found.trial in numbers else None,
+    )
+    told = (
+        sentences.of_trade_off(table),
+        "Cost is 1e9 multiply-accumulates to classify an image: passes, each to the deepest block read, and the head.",
+    )
+    return Section("cost", f"{title(metric)} against cost", told, figures.trade_off_figure(table), rows)
 
 
 def _scores(study: Study) -> Section:

@@ -18,6 +18,7 @@ from dashboards.summaries import (
     Phase,
     TrialCounts,
 )
+from dashboards.tradeoff import TradeOff
 from objectives.results import ACCURACY, Measured, Metric
 from objectives.screened import Recommendation
 from spaces import Architecture, Setting
@@ -211,6 +212,21 @@ def of_history(points: Sequence[HistoryPoint]) -> str:
     if not after:
         return f"{first}, the last complete one."
     return f"{first}; {count(after, 'complete trial')} after it found nothing better."
+
+
+def of_trade_off(table: TradeOff) -> str:
+    """What the best trial costs, and what as good would cost less."""
+    best, tied, first = table.best, table.tied, table.front[0]
+    reached = with_interval(best.validation)
+    told = f"The best trial, {best.setting}, reaches {reached} for {gmacs(best.gmacs)} GMAC an image"
+    if tied is not best:
+        return (
+            f"{told}; validation cannot tell it from {tied.setting}, which takes {percent(tied.gmacs / best.gmacs)} of "
+            f"that and reaches {with_interval(tied.validation)}."
+        )
+    if first is best:
+        return f"{told}, and none that was tried is cheaper."
+    return f"{told}; every cheaper setting is behind by more than the noise."
 
 
 def of_scores(metric: Metric) -> str:

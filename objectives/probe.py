@@ -21,9 +21,10 @@ from objectives.features.extraction import Clock, Extractor
 from objectives.features.scratch import large_empty
 from objectives.features.usage import CacheUsage
 from objectives.heads.catalog import head_named
+from objectives.heads.cost import head_gmacs
 from objectives.heads.head import Classifier, Fit, Labelled, Layout, believed
 from objectives.metrics import Beliefs
-from objectives.results import ACCURACY, Accuracy, Epoch, Evaluation, Extracted, Final, Report
+from objectives.results import ACCURACY, GMACS, Accuracy, Epoch, Evaluation, Extracted, Final, Report
 from spaces import CacheError, Setting
 
 DAMAGED_READS = 3
@@ -105,16 +106,18 @@ class ProbeSpec:
 
 @dataclass(frozen=True)
 class _Validated:
-    """What the fits on all splits say together: validated images add up. details: what `Head.refit` takes."""
+    """What the fits on all splits say together: validated images add up. details: what `Head.refit` takes. gmacs: of
+    the head alone, for an image."""
 
     beliefs: Beliefs
     details: Mapping[str, float]
+    gmacs: float
 
     @classmethod
-    def of(cls, fits: Sequence[tuple[Fit, Beliefs]]) -> "_Validated":
+    def of(cls, fits: Sequence[tuple[Fit, Beliefs]], gmacs: float) -> "_Validated":
         # The lower median is a value that some fit did choose: a number of epochs stays whole.
         details = {name: median_low(fit.details[name] for fit, _ in fits) for name in fits[0][0].details}
-        return cls(Beliefs.joined(beliefs for _, beliefs in fits), details)
+        return cls(Beliefs.joined(beliefs for _, beliefs in fits), details, gmacs)
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ class Probe:
             clock.seconds,
             clock.passes,
             needed,
-            validated.details,
+            {**validated.details, GMACS: self.backbone.architecture.pass_gmacs(setting) + validated.gmacs},
             beliefs.worth(self.spec.metric),
             beliefs.scores(),
         )
@@ -248,8 +251,9 @@ class Probe:
                     # Of the first fold alone: the pruner compares an epoch with that epoch of other trials, so all must
                     # be of one fold; and a trial that it stops there is spared its other folds.
                     yield report
+        gmacs = head_gmacs(fits[-1][0].classifier, validation.take(slice(1)))
         clock.add("fit", since)
-        return _Validated.of(fits)
+        return _Validated.of(fits, gmacs)
 
     def _refitted(
         self, features: torch.Tensor, setting: Setting, seed: int, validated: _Validated

@@ -152,7 +152,8 @@ class Evaluation:
     validation: of the validation split; in folds of all of them together, so that each image counts once.
     seconds: by phase: "extract" (own passes), "wait" (another process's passes), "read", "fit".
     passes_made: U-Net passes over one image each that this call made. passes_needed: how many it would have made
-    with no cache. details: facts of the fit, such as the chosen "l2" or the "epochs" trained. score: as of an Epoch.
+    with no cache. details: facts of the fit, such as the chosen "l2" or the "epochs" trained, and of one that was not
+    stopped early `GMACS`. score: as of an Epoch.
     scores: by all metrics, of the same images; None for a trial that was stopped early.
     """
 
@@ -170,6 +171,13 @@ class Evaluation:
 
 
 Report = Extracted | Epoch | Evaluation
+
+GMACS = "gmacs"
+"""Of an evaluation's details: the setting's cost, 1e9 multiply-accumulates to classify an image, passes and head."""
+
+
+NO_DIFFERENCE = 0.01
+"""Of costs, as a share. Beside the passes most heads are next to nothing, and nobody would give accuracy for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +225,11 @@ class Trial:
     details: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[tuple[int, float], ...] = ()
     scores: Scores | None = None
+
+    @property
+    def gmacs(self) -> float | None:
+        """Its cost, as `GMACS` says; None where it was not kept."""
+        return self.details.get(GMACS)
 
     def measured(self, metric: Metric) -> Measured | None:
         """On validation; None where it was not kept."""
@@ -320,6 +333,25 @@ class Study:
         finalists = [Finalist(setting, tuple(finals)) for setting, finals in by_setting.items()]
         metric = self.metric
         return tuple(sorted(finalists, key=lambda f: (-self._worth(f.measured("validation", metric)), f.setting.block)))
+
+    @property
+    def by_cost(self) -> bool:
+        """Whether the search was for the best of every cost, and not for the best alone."""
+        return "objectives" in self.provenance
+
+    @cached_property
+    def front(self) -> tuple[Trial, ...]:
+        """The complete trials that are better by the metric than all that cost no more: the cheapest first, so the best
+        last. Of costs that differ by less than `NO_DIFFERENCE` only the best, and none whose cost was not kept."""
+        front: list[Trial] = []
+        priced = [trial for trial in self.complete if trial.gmacs is not None]
+        for trial in sorted(priced, key=lambda trial: trial.details[GMACS]):  # of equal costs the best comes first
+            worth = self._worth(trial.measured(self.metric))
+            if not front or worth > self._worth(front[-1].measured(self.metric)):
+                if front and trial.details[GMACS] < (1 + NO_DIFFERENCE) * front[-1].details[GMACS]:
+                    front.pop()
+                front.append(trial)
+        return tuple(front)
 
     @property
     def passes_made(self) -> int:

@@ -12,7 +12,15 @@ from objectives.home import Home
 from search import backbones, cache, classifiers, datasets
 from search.cache import bytes_of
 from search.recommend import recommend
-from search.terminal import DatasetOption, HomeOption, StorageOption, StudyOption, integers, print_table
+from search.terminal import (
+    DatasetOption,
+    HomeOption,
+    StorageOption,
+    StudyOption,
+    integers,
+    objectives_named,
+    print_table,
+)
 from spaces import SearchError
 
 if TYPE_CHECKING:
@@ -79,8 +87,13 @@ def run(
         ),
     ] = False,
     metric: Annotated[
-        str, typer.Option(help="What is optimised on validation: accuracy, mean-per-class or nll.")
-    ] = "accuracy",
+        str | None,
+        typer.Option(help="What is optimised on validation: accuracy, mean-per-class or nll. [default: accuracy]"),
+    ] = None,
+    objectives: Annotated[
+        str | None,
+        typer.Option(help="Instead of --metric, e.g. accuracy,cost: the best for each cost, in GMAC an image."),
+    ] = None,
     finalists: Annotated[int, typer.Option(min=1, help="Settings that are re-evaluated and tested at the end.")] = 3,
     final_seeds: Annotated[int, typer.Option(min=1, help="Seeds for each of them.")] = 5,
     workers: Annotated[
@@ -108,6 +121,7 @@ def run(
 
     if folds is not None and validation_fraction is not None:
         raise typer.BadParameter("in folds every image validates, got --validation-fraction too; leave one of them out")
+    optimised, cost = objectives_named(objectives, metric)
     narrowing = {
         "blocks": integers(blocks),
         "timesteps": integers(timesteps),
@@ -130,7 +144,8 @@ def run(
         shots=shots,
         flips=flips,
         balanced=balanced,
-        metric=metric,
+        metric=optimised,
+        cost=cost,
         finalists=finalists,
         final_seeds=final_seeds,
         workers=workers,

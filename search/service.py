@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from objectives.home import Home
 from objectives.results import ACCURACY, OPTIMISED
-from search.answers import answer_lines
+from search.answers import answer_lines, spread
 from spaces import HEAD_OPTIONS, PRESETS, Architecture, Setting, Space, UnknownNameError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class RunOptions:
     balanced: bool = False
     folds: int | None = None
     metric: str = ACCURACY.name
+    cost: bool = False
     finalists: int = 3
     final_seeds: int = 5
     workers: int | None = None
@@ -124,6 +125,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             **({"flips": "horizontal"} if options.flips else {}),
             **({"classes weigh": "the same"} if options.balanced else {}),
             **({"metric": options.metric} if options.metric != ACCURACY.name else {}),
+            **({"objectives": f"{options.metric}, cost"} if options.cost else {}),
         },
     )
     console.print(
@@ -236,7 +238,8 @@ def plan_of(
 
 @dataclass(frozen=True)
 class Finals:
-    """The finalists of a study: the best of its complete trials on validation, under seeds other than the search's."""
+    """The finalists of a study: the best of its complete trials on validation, or where the cost counts too so many of
+    those that are the best for theirs, under seeds other than the search's."""
 
     store: "Store"
     study: str
@@ -245,10 +248,11 @@ class Finals:
     def wanted(self) -> list[tuple[Setting, int]]:
         """(setting, seed) of those that have not been re-evaluated yet."""
         study, options = self.store.read_study(self.study), self.options
-        best = [trial.setting for trial in study.complete[: options.finalists]]
+        finalists = spread(study.front, options.finalists) if study.by_cost else study.complete[: options.finalists]
         seeds = range(options.seed + 1, options.seed + 1 + options.final_seeds)
         done = {(final.setting, final.seed) for final in study.finals}
-        return [(setting, seed) for setting in best for seed in seeds if (setting, seed) not in done]
+        wanted = [(trial.setting, seed) for trial in finalists for seed in seeds]
+        return [pair for pair in wanted if pair not in done]
 
     def keep(self, final: "Final") -> None:
         self.store.record_final(self.study, final)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any, final
 
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.pruners import BasePruner, MedianPruner
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from objectives.results import METRICS, Evaluation, Scores
+from objectives.results import GMACS, METRICS, Evaluation, Scores
 from search.database.facts import TrialFacts
 from search.database.store import Store
 from search.suggesting import Proposer, distributions, to_params, to_setting
@@ -98,8 +98,9 @@ class StudyDriver:
         self.seed = seed
         self.budget = budget
         self.run_id = run_id
-        self.pruner = pruner or default_pruner()
         self.study = store.load(study)
+        self._by_cost = len(self.study.directions) > 1
+        self.pruner = NopPruner() if self._by_cost else pruner or default_pruner()  # Optuna prunes by one value alone
         self._study_id = store.optuna.get_study_id_from_name(study)
         self._space_digest = space.digest()
         self._live: dict[int, _Live] = {}
@@ -173,9 +174,11 @@ class StudyDriver:
         live = self._live.get(number)
         if live is None:
             return
-        facts, value = live.facts, live.reported if state == TrialState.PRUNED else None
+        facts, values = live.facts, None
+        if state == TrialState.PRUNED and live.reported is not None:
+            values = [live.reported]
         if evaluation:
-            value = evaluation.worth
+            values = [evaluation.worth, *([evaluation.details[GMACS]] if self._by_cost else [])]
             facts = replace(
                 facts,
                 validation=evaluation.validation,
@@ -187,7 +190,7 @@ class StudyDriver:
             )
         if self._annotate(live.trial_id, {**_readable(evaluation), **(attributes or {})}):
             self.store.record_trial(self.name, facts)
-            self._tell(live.trial_id, state, value)
+            self._tell(live.trial_id, state, values)
         del self._live[number]
 
     def _annotate(self, trial_id: int, attributes: Mapping[str, Any]) -> bool:
@@ -200,10 +203,10 @@ class StudyDriver:
                 return False
         return True
 
-    def _tell(self, trial_id: int, state: TrialState, value: float | None = None) -> None:
+    def _tell(self, trial_id: int, state: TrialState, values: list[float] | None = None) -> None:
         """As `Study.tell`, which reads the whole trial twice for it; one that has ended already stays as it is."""
         with self.store.address.errors(), suppress(UpdateFinishedTrialError):
-            self.store.optuna.set_trial_state_values(trial_id, state, None if value is None else [value])
+            self.store.optuna.set_trial_state_values(trial_id, state, values)
 
     def _reconciled(self) -> list[FrozenTrial]:
         """The study's trials, after those whose run is no more were told as failed."""

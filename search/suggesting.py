@@ -24,6 +24,9 @@ from spaces import Choice, Setting, Space, Tap, UnknownNameError
 
 Params = dict[str, Any]
 
+DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
+"""Of a trial's values: its worth by the metric and, where that is an objective too, its cost."""
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it tells each study and trial that it makes
 
 
@@ -152,18 +155,19 @@ class _Mirror:
 
     filled: every trial has every parameter, those of other heads and of further taps at their first value, as GP and
     QMC want it. Else the options of a head, and each further tap, are a group of their own, sampled after the head and
-    the number of taps and learnt from the trials that have them alone.
+    the number of taps and learnt from the trials that have them alone. objectives: how many values a trial has.
     """
 
     space: Space
     filled: bool
+    objectives: int
     storage: InMemoryStorage = field(default_factory=InMemoryStorage)
     mirrored: dict[int, int] = field(default_factory=dict)
     running: set[int] = field(default_factory=set)
     NAME: ClassVar[str] = "mirror"
 
     def __post_init__(self) -> None:
-        self.study_id = self.storage.create_new_study([StudyDirection.MAXIMIZE], self.NAME)
+        self.study_id = self.storage.create_new_study(DIRECTIONS[: self.objectives], self.NAME)
         # Suggestions are made for this trial, which waits for ever: no sampler takes it for one of the study's.
         self.blank_id = self.storage.create_new_trial(self.study_id, create_trial(state=TrialState.WAITING))
         self.fixed = {_param(choice): choice.values[0] for choice in self.space.dimensions}
@@ -238,8 +242,9 @@ class SamplerProposer:
     _mirror: _Mirror | None = field(default=None, init=False)
 
     def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
-        if self._mirror is None or self._mirror.space != space:
-            self._mirror = _Mirror(space, self.filled)
+        objectives = max((len(trial.values) for trial in trials if trial.values), default=1)
+        if self._mirror is None or (self._mirror.space, self._mirror.objectives) != (space, objectives):
+            self._mirror = _Mirror(space, self.filled, objectives)
         self._mirror.update(trials)
         generator = _generator(self.seed, trials)
         for attempt in range(self.attempts(len(trials))):
@@ -277,9 +282,10 @@ class GreedyProposer:
 
 
 def _grown(trials: Sequence[FrozenTrial], space: Space) -> Iterator[Setting]:
-    """Every complete setting with one tap more, best first, by the best results of that tap among the fewest."""
+    """Every complete setting with one tap more, best first, by the best results of that tap among the fewest; whatever
+    either costs."""
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    ordered = [to_setting(trial.params) for trial in sorted(complete, key=lambda t: (-(t.value or 0), t.number))]
+    ordered = [to_setting(trial.params) for trial in sorted(complete, key=lambda t: (-t.values[0], t.number))]
     fewest = [setting for setting in ordered if len(setting.taps) == min(space.taps)]
     taps = list(dict.fromkeys(tap for setting in fewest for tap in setting.taps))
     for setting in ordered:

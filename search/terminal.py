@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from objectives.results import ACCURACY, OPTIMISED
+from spaces.errors import UnknownNameError, UsageError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -32,6 +35,9 @@ StudyOption = Annotated[
 
 PIPED_COLUMNS = 160
 
+COST = "cost"
+"""What may be minimised beside the metric."""
+
 
 def print_table(table: "Table") -> None:
     """As wide as the terminal; where there is none, wide enough to keep a row on its line."""
@@ -43,6 +49,25 @@ def print_table(table: "Table") -> None:
 def printable(text: str) -> str:
     """A name from data, of which a terminal shows every character and obeys none: those that it would are escaped."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
+def objectives_named(objectives: str | None, metric: str | None) -> tuple[str, bool]:
+    """`accuracy,cost` → ("accuracy", True): the metric, and whether the cost is an objective too.
+
+    metric: as given beside, or in place of, the objectives. Raises UnknownNameError and UsageError.
+    """
+    if objectives is None:
+        return metric or ACCURACY.name, False
+    first, *others = names = [name.strip() for name in objectives.split(",")]
+    for name in names:
+        if name not in (*OPTIMISED, COST):
+            raise UnknownNameError("objective", name, (*OPTIMISED, COST))
+    if first == COST or others not in ([], [COST]):
+        known = " or ".join(OPTIMISED)
+        raise UsageError(f"--objectives takes one metric, {known}, and after it cost if wanted; got {objectives!r}")
+    if metric not in (None, first):
+        raise UsageError(f"--metric {metric} and --objectives {objectives} name two metrics; leave --metric out")
+    return first, others == [COST]
 
 
 def integers(text: str | None) -> list[int] | None:

@@ -44,6 +44,11 @@ class StudyFacts:
         return METRICS[self.protocol.get("metric", ACCURACY.name)]
 
     @property
+    def by_cost(self) -> bool:
+        """Whether the search minimises the cost too."""
+        return "objectives" in self.protocol
+
+    @property
     def identity(self) -> str:
         """Equal for studies whose trials may stand side by side; 64 hex digits."""
         parts = [self.dataset, self.dataset_fingerprint, self.backbone, self.weights_digest, self.space.digest()]

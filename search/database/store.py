@@ -29,6 +29,7 @@ from search.database.facts import (
     scores_to_dict,
 )
 from search.database.models import Base, FinalRow, RunRow, StudyRow, TrialRow
+from search.suggesting import DIRECTIONS
 from spaces import StorageError
 
 
@@ -110,13 +111,14 @@ class Store:
                     )
                 if row is None:
                     session.add(_study_row(facts, runs.now(session)))
+            names = [f"validation {facts.metric.worth_words}", *(["GMAC an image"] if facts.by_cost else [])]
             study = optuna.create_study(
-                storage=self.optuna, study_name=facts.name, direction="maximize", load_if_exists=True
+                storage=self.optuna, study_name=facts.name, directions=DIRECTIONS[: len(names)], load_if_exists=True
             )
             if not there:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, since Optuna 3.2
-                    study.set_metric_names([f"validation {facts.metric.worth_words}"])
+                    study.set_metric_names(names)
         return facts.name
 
     def studies(self) -> list[StudySummary]:

@@ -11,7 +11,7 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from objectives.results import Accuracy, Final, Study, Trial
+from objectives.results import GMACS, Accuracy, Final, Study, Trial
 from objectives.screened import Alternative, Recommendation, Screened
 from spaces import Architecture, Block, Setting
 from spaces.blocks import Part
@@ -139,7 +139,10 @@ def _realistic(count: int = 40, finalists: int = 3, seed: int = 0, **changes: An
             reason = "accuracy 0.21 after epoch 4 is under the median"
             trials.append(Trial(number, "pruned", setting, None, reason, 4.0 * number, seconds, made, needed))
         else:
-            trials.append(Trial(number, "complete", setting, accuracy, None, 4.0 * number, seconds, made, needed))
+            costs = {GMACS: make_architecture().pass_gmacs(setting) + 1e-6 * setting.pool**2}
+            trials.append(
+                Trial(number, "complete", setting, accuracy, None, 4.0 * number, seconds, made, needed, costs)
+            )
     best = _study(tuple(trials)).complete[:finalists]
     finals = tuple(
         Final(

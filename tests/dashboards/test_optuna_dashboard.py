@@ -80,7 +80,7 @@ def test_a_browser_shows_the_study_its_note_and_our_figures(
         browser.open(f"{address}/dashboard")
         wait.until(lambda driver: "birds-unet32" in driver.find_element(By.TAG_NAME, "body").text)
         browser.open(f"{address}/dashboard/studies/1")
-        figures = ("search-blocks", "search-pooling", "search-heads", "search-time")
+        figures = ("search-cost", "search-blocks", "search-pooling", "search-heads", "search-time")
         drawn = "return [...document.querySelectorAll('[id^=user-defined-plot]:has(.main-svg)')].map((card) => card.id)"
         expected = {f"user-defined-plot:{name}" for name in figures}
         wait.until(lambda driver: set(driver.execute_script(drawn)) == expected)
@@ -105,7 +105,19 @@ def test_publishing_again_keeps_what_people_wrote(
     assert own.split() == ["mine,", "from", "before", "and", "mine,", "from", "after"]
     attributes = optuna_study._storage.get_study_system_attrs(optuna_study._study_id)
     ids = {key.split(":")[2] for key in attributes if key.startswith("dashboard:plot_data:")}
-    assert ids == {"search-blocks", "search-pooling", "search-heads", "search-time"}
+    assert ids == {"search-cost", "search-blocks", "search-pooling", "search-heads", "search-time"}
+
+
+def test_a_study_by_cost_is_shown_too(url: str, realistic: StudyMaker) -> None:
+    study = realistic(provenance={"objectives": "accuracy, cost"})
+    storage = optuna.storages.RDBStorage(url)
+    both = optuna.create_study(storage=storage, directions=["maximize", "minimize"])
+    publish(both, study, None)
+    assert "second value is its cost" in get_note(both)
+    attributes = storage.get_study_system_attrs(both._study_id)
+    assert any(key.startswith("dashboard:plot_data:search-cost:") for key in attributes)
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def test_a_note_holds_names_as_code(optuna_study: optuna.Study, study: StudyMaker) -> None:

@@ -16,7 +16,8 @@ from spaces import SearchError, Setting, Tap
 StudyMaker = Callable[..., Study]
 PageOpener = Callable[[Study], Any]
 FIGURES = ["blocks", "pooling", "heads", "history", "time"]
-EVIDENCE = ["answer", "finalists", "leaderboard", *FIGURES, "failures", "provenance"]
+EVIDENCE = ["answer", "finalists", "cost", "leaderboard", *FIGURES, "failures", "provenance"]
+DRAWN = ["cost", *FIGURES]
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_a_browser_draws_every_figure_and_asks_nothing_of_the_network(
     # Plotly paints a heatmap into an image that the page itself holds.
     assert [url for url in browser.requests() if not url.startswith("data:")] == [path.as_uri()]
     assert browser.sections() == EVIDENCE
-    assert browser.drawn() == FIGURES
+    assert browser.drawn() == DRAWN
     assert "birds" in browser.driver.title
     assert browser.driver.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
 
@@ -112,8 +113,9 @@ def test_a_study_of_several_taps_alone_has_no_cells(
     [
         ("no trial", (["answer", "provenance"], [])),
         ("one failed", (["answer", "time", "failures", "provenance"], ["time"])),
-        ("one complete", (["answer", "leaderboard", *FIGURES, "provenance"], FIGURES)),
-        ("no finals", ([name for name in EVIDENCE if name != "finalists"], FIGURES)),
+        ("one complete", (["answer", "cost", "leaderboard", *FIGURES, "provenance"], DRAWN)),
+        ("costs unknown", (["answer", "leaderboard", *FIGURES, "provenance"], FIGURES)),
+        ("no finals", ([name for name in EVIDENCE if name != "finalists"], DRAWN)),
         ("only finals", (["answer", "finalists", "time", "provenance"], ["time"])),
     ],
 )
@@ -126,6 +128,7 @@ def test_every_kind_of_study_makes_a_page(
         "no trial": study(),
         "one failed": study((failed,)),
         "one complete": study(run.complete[:1]),
+        "costs unknown": study(tuple(replace(trial, details={}) for trial in run.complete)),
         "no finals": study(run.trials),
         "only finals": study((), run.finals),
     }[kind]
@@ -139,7 +142,12 @@ def test_names_from_the_data_stay_text(realistic: StudyMaker, pages: PageOpener)
     plain = realistic()
     scripts = len(pages(plain).driver.find_elements(By.TAG_NAME, "script"))
     broken = Trial(90, "failed", Setting(44, 16, 2, "<img src=x onerror=alert(2)>"), reason=evil)
-    worked = replace(plain.complete[-1], number=91, setting=Setting(44, 16, 2, "<img src=x onerror=alert(3)>"))
+    worked = replace(
+        plain.complete[0],
+        number=91,
+        setting=Setting(44, 16, 2, "<img src=x onerror=alert(3)>"),
+        validation=Accuracy(299, 300),
+    )
     names: dict[str, Any] = {
         "dataset": evil,
         "name": evil,
@@ -153,9 +161,10 @@ def test_names_from_the_data_stay_text(realistic: StudyMaker, pages: PageOpener)
     assert evil in browser.driver.find_element(By.ID, "failures").text
     assert browser.driver.find_element(By.ID, "provenance").text.count(evil) == 7
     assert "<img src=x" in browser.driver.find_element(By.CSS_SELECTOR, "#heads .figure").text
+    assert "<img src=x" in browser.driver.find_element(By.ID, "cost").text
     assert len(browser.driver.find_elements(By.TAG_NAME, "script")) == scripts
     assert browser.driver.find_elements(By.TAG_NAME, "img") == []
-    assert browser.drawn() == FIGURES
+    assert browser.drawn() == DRAWN
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -188,7 +197,7 @@ def test_the_page_never_scrolls_sideways(realistic: StudyMaker, tmp_path: Path, 
 def test_tables_have_captions_and_scoped_headers(realistic: StudyMaker, tmp_path: Path) -> None:
     page = write_report(realistic(), tmp_path / "r.html").read_text(encoding="utf-8")
     body = page[: page.index("plotly.js v")]
-    assert body.count("<table>") == body.count("<caption>") == 7
+    assert body.count("<table>") == body.count("<caption>") == 8
     headers = re.findall(r"<th\b[^>]*>", body)
     assert len(headers) > 50
     assert all('scope="col"' in header or 'scope="row"' in header for header in headers)

@@ -13,7 +13,7 @@ from objectives.features.usage import CacheUsage
 from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.head import Fit, Labelled
 from objectives.probe import Probe, ProbeSpec
-from objectives.results import METRICS, OPTIMISED, Accuracy, Epoch, Evaluation, Extracted, Final
+from objectives.results import GMACS, METRICS, OPTIMISED, Accuracy, Epoch, Evaluation, Extracted, Final
 from spaces import HEAD_OPTIONS, CacheError, Setting, Tap
 
 LINEAR = Setting(20, 9, 2, "linear")
@@ -41,6 +41,20 @@ def test_a_setting_is_extracted_fitted_and_scored_on_validation(spec: ProbeSpec)
     assert evaluation.passes_made == evaluation.passes_needed == 500
     assert evaluation.details["l2"] > 0
     assert {"extract", "read", "fit"} <= evaluation.seconds.keys()
+
+
+def test_a_setting_costs_its_passes_and_its_head(spec: ProbeSpec) -> None:
+    probe = spec.build(1)
+    architecture = probe.backbone.architecture
+    features = 4 * architecture.block(9).channels
+    for setting, head in ((LINEAR, features * 10), (MLP, features * 128 + 128 * 10)):
+        once = architecture.block(9).cumulative_gmacs
+        assert last(probe, setting).details[GMACS] == pytest.approx(once + head / 1e9)
+    times = LINEAR.reading(Tap(9, 20), Tap(12, 300))
+    features += 4 * architecture.block(12).channels
+    twice = architecture.block(9).cumulative_gmacs + architecture.block(12).cumulative_gmacs
+    for folded in (spec, replace(spec, folds=2), replace(spec, flips=True)):
+        assert last(folded.build(1), times).details[GMACS] == pytest.approx(twice + features * 10 / 1e9)
 
 
 def test_block_pool_and_head_cost_no_pass_once_the_timestep_is_there(spec: ProbeSpec) -> None:

@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from objectives.results import Accuracy, Evaluation, Final, Measured, Scores, Study, Trial
-from search.answers import answer_lines, answer_of
+from search.answers import answer_lines, answer_of, spread
 from search.database.facts import StudyFacts, scores_from_dict, scores_to_dict
 from search.progress import RunProgress
 from spaces import SearchError, Setting, Space
@@ -67,6 +68,63 @@ def test_another_metric_is_named_and_the_accuracy_told_too(make_study: MakeStudy
         "validation  negative log-likelihood 0.312  (95 % interval 0.200 to 0.500)",
         "            accuracy 90.0 %  (95 % interval 69.9 to 97.2)",
     ]
+
+
+def priced(number: int, correct: int, gmacs: float) -> Trial:
+    setting = Setting(10, 3, 1, "linear", draws=number + 1)
+    return Trial(number, "complete", setting, Accuracy(correct, 20), details={"gmacs": gmacs})
+
+
+def test_a_study_by_cost_is_told_by_a_table_of_its_front(make_study: MakeStudy) -> None:
+    trials = (priced(0, 18, 12.5), priced(1, 10, 0.125), priced(2, 16, 1.0), priced(3, 15, 3.0))
+    final = Final(trials[2].setting, 1, Accuracy(15, 20), Accuracy(40, 50), 1.0, 0, 0)
+    plain = make_study(None, (final,), *trials)
+    study = replace(plain, provenance={"objectives": "accuracy, cost"})
+    told = answer_lines(study)
+    assert told[4:9] == [
+        "cost        1 GMAC an image, passes and head",
+        "front       GMAC   validation             test                   setting",
+        "            0.125  50.0 % (29.9 to 70.1)                         block 3, t 10, 2 draws, pool 1, linear",
+        "            1      80.0 % (58.4 to 91.9)  80.0 % (67.0 to 88.8)  block 3, t 10, 3 draws, pool 1, linear",
+        "            12.5   90.0 % (69.9 to 97.2)                         block 3, t 10, pool 1, linear",
+    ]
+    assert answer_lines(plain) == told[:5] + told[9:]
+    answer = answer_of(plain)
+    assert answer["gmacs"] == 1.0
+    assert [row["gmacs"] for row in answer["front"]] == [0.125, 1.0, 12.5]
+    assert answer["front"][1]["test"]["value"] == 0.8
+    assert answer["front"][2] == {
+        "setting": trials[0].setting.to_dict(),
+        "gmacs": 12.5,
+        "validation": {"value": 0.9, "interval": list(Accuracy(18, 20).interval())},
+        "test": None,
+    }
+
+
+def test_of_a_long_front_a_few_are_told(make_study: MakeStudy) -> None:
+    study = make_study(None, (), *(priced(number, number + 1, 2.0**number) for number in range(12)))
+    lines = answer_lines(replace(study, provenance={"objectives": "accuracy, cost"}))
+    assert len(study.front) == 12
+    assert sum("draw" in line or "linear" in line for line in lines[5:]) == 8
+    assert "            and 4 between these; all are in the report" in lines
+
+
+@pytest.mark.parametrize(
+    ("costs", "count", "chosen"),
+    [
+        ([1.0], 3, [0]),
+        ([1.0, 2.0], 1, [1]),
+        ([1.0, 2.0, 3.0], 2, [2, 0]),
+        ([1.0, 1.1, 10.0, 90.0, 100.0], 3, [4, 0, 2]),
+        ([1.0, 50.0, 100.0], 9, [2, 0, 1]),
+        ([], 3, []),
+    ],
+)
+def test_finalists_are_spread_over_the_cost(
+    make_study: MakeStudy, costs: list[float], count: int, chosen: list[int]
+) -> None:
+    study = make_study(None, (), *(priced(number, number + 1, cost) for number, cost in enumerate(costs)))
+    assert [trial.number for trial in spread(study.front, count)] == chosen
 
 
 def test_before_its_finals_a_study_has_no_test_scores(make_study: MakeStudy) -> None:

@@ -108,6 +108,11 @@ def test_a_killed_run_is_continued_to_the_count_and_repeats_nothing(tmp_path: Pa
         (("run", "--dataset", "digits", "--sampler", "tpee"), 2, "known: gp, greedy, grid, qmc, random, tpe"),
         (("run", "--dataset", "digits", "--heads", "mpl"), 2, "unknown head 'mpl'; did you mean 'mlp'"),
         (("run", "--dataset", "digits", "--metric", "top-5"), 2, "known: accuracy, mean-per-class, nll"),
+        (
+            ("run", "--dataset", "digits", "--objectives", "cost"),
+            2,
+            "takes one metric, accuracy or mean-per-class or nll",
+        ),
         (("run", "--dataset", "digits", "--trials", "0"), 2, "greater than or equal to 1"),
         (("run", "--dataset", "digits", "--folds", "1"), 2, "greater than or equal to 2"),
         (("run", "--dataset", "digits", "--folds", "3", "--validation-fraction", "0.2"), 2, "leave one of them out"),
@@ -153,9 +158,9 @@ def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_the
     assert "classes weigh" in report
 
 
-def test_a_metric_makes_a_study_of_its_own_that_is_told_by_it(home: Path) -> None:
+def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(home: Path) -> None:
     by_accuracy = best(home)
-    ran = search(home, *DIGITS, "--trials", "3", "--metric", "nll")
+    ran = search(home, *DIGITS, "--trials", "4", "--objectives", "nll,cost")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "validation  negative log-likelihood 0." in ran.stdout
     answer = best(home)  # of the study that ran last
@@ -167,14 +172,20 @@ def test_a_metric_makes_a_study_of_its_own_that_is_told_by_it(home: Path) -> Non
     with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
         study, trials = store.read_study(answer["study"]), store.trials(answer["study"])
     assert study.provenance["metric"] == "nll"
+    assert study.provenance["objectives"] == "nll, cost"
     assert study.provenance.keys().isdisjoint({"folds", "flips", "classes weigh"})  # which were not asked for
-    worths = {trial.number: trial.value for trial in trials}
+    values = {trial.number: trial.values for trial in trials}
     for trial in study.complete:
         assert trial.scores is not None
-        assert worths[trial.number] == pytest.approx(-trial.scores.values["nll"].value)
+        assert values[trial.number] == pytest.approx([-trial.scores.values["nll"].value, trial.gmacs])
+    assert {final.setting for final in study.finals} == {study.front[0].setting, study.front[-1].setting}
+    assert "front       GMAC" in ran.stdout
+    assert [row["gmacs"] for row in answer["front"]] == [trial.gmacs for trial in study.front]
+    assert by_accuracy["front"]  # told of any study
     page = (home / "reports" / f"{study.name}.html").read_text()
     assert "Test negative log-likelihood" in page
     assert "What it confuses" in page
+    assert "Negative log-likelihood against cost" in page
 
 
 def class_folders(root: Path, per_class: int) -> None:

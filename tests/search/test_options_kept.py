@@ -22,6 +22,7 @@ TOLD = RunOptions(
     flips=True,
     balanced=True,
     metric="nll",
+    cost=True,
     workers=2,
     precision="bfloat16",
     skip_unreadable=True,
@@ -66,9 +67,9 @@ def test_a_run_ends_with_what_to_type_for_its_classifier(changes: dict[str, Any]
 
 def test_what_other_versions_kept_is_no_obstacle() -> None:
     kept = TOLD.kept()
-    del kept["flips"]
+    del kept["flips"], kept["cost"]
     back = RunOptions.of({**kept, "sharpness": 3, "storage": "sqlite:///x.db"}, TOLD.home)
-    assert (back.seed, back.flips, back.storage) == (3, False, None)
+    assert (back.seed, back.flips, back.cost, back.storage) == (3, False, False, None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""What follows from a study's trials alone."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from objectives.results import GMACS, Accuracy, Measured, Scores, Study, Trial
+from spaces import Architecture, Block, Setting
+
+NET = Architecture("net", 8, (Block(1, "b1", "encoder", 4, 8, 1.0, 1.0),), (0.9, 0.5))
+
+
+def trial(number: int, correct: int, gmacs: float | None, state: str = "complete") -> Trial:
+    """Whose negative log-likelihood falls as its accuracy rises."""
+    scores = Scores(100, {"nll": Measured(1 - correct / 100, 0.0, 1.0)})
+    details = {} if gmacs is None else {GMACS: gmacs}
+    setting = Setting(0, 1, 1, "linear", draws=number + 1)
+    return Trial(number, state, setting, Accuracy(correct, 100), details=details, scores=scores)  # type: ignore[arg-type]
+
+
+def study(*trials: Trial, **provenance: str) -> Study:
+    counts = {"train": 80, "validation": 20, "test": 50}
+    return Study("s", "d", "net", NET, "default", 9, ("a", "b"), counts, provenance, trials, (), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("trials", "front"),
+    [
+        ((), []),
+        ((trial(0, 80, 2.0),), [0]),
+        ((trial(0, 80, None),), []),
+        ((trial(0, 80, 2.0), trial(1, 90, 4.0), trial(2, 70, 1.0)), [2, 0, 1]),
+        ((trial(0, 80, 2.0), trial(1, 79, 3.0)), [0]),
+        ((trial(0, 80, 2.0), trial(1, 80, 1.0)), [1]),
+        ((trial(0, 80, 2.0), trial(1, 81, 2.0)), [1]),
+        ((trial(0, 80, 2.0), trial(1, 81, 2.019), trial(2, 79, 1.99)), [1]),
+        ((trial(0, 80, 2.0), trial(1, 81, 2.021)), [0, 1]),
+        ((trial(0, 80, 2.0), trial(1, 99, 1.0, "pruned"), trial(2, 99, None)), [0]),
+    ],
+    ids=[
+        "no trial",
+        "one",
+        "of unknown cost",
+        "better for more",
+        "worse for more",
+        "as good for less",
+        "better for as much",
+        "better for next to nothing",
+        "better for a little more",
+        "pruned and unknown",
+    ],
+)
+@pytest.mark.parametrize("provenance", [{}, {"metric": "nll"}], ids=["accuracy", "nll"])
+def test_the_front_is_what_nothing_beats_for_its_cost(
+    trials: tuple[Trial, ...], front: list[int], provenance: Mapping[str, str]
+) -> None:
+    assert [each.number for each in study(*trials, **provenance).front] == front
+
+
+def test_a_study_that_is_told_no_objectives_is_not_by_cost() -> None:
+    assert not study().by_cost
+    assert study(objectives="accuracy, cost").by_cost
