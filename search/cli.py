@@ -81,6 +81,10 @@ def run(
     metric: Annotated[
         str, typer.Option(help="What is optimised on validation: accuracy, mean-per-class or nll.")
     ] = "accuracy",
+    ladder: Annotated[
+        bool,
+        typer.Option("--ladder", help="Try a setting on 1/4 and 1/2 of the images first; stop it there if behind."),
+    ] = False,
     finalists: Annotated[int, typer.Option(min=1, help="Settings that are re-evaluated and tested at the end.")] = 3,
     final_seeds: Annotated[int, typer.Option(min=1, help="Seeds for each of them.")] = 5,
     workers: Annotated[
@@ -131,6 +135,7 @@ def run(
         flips=flips,
         balanced=balanced,
         metric=metric,
+        ladder=ladder,
         finalists=finalists,
         final_seeds=final_seeds,
         workers=workers,

@@ -44,6 +44,7 @@ class RunOptions:
     balanced: bool = False
     folds: int | None = None
     metric: str = ACCURACY.name
+    ladder: bool = False
     finalists: int = 3
     final_seeds: int = 5
     workers: int | None = None
@@ -212,6 +213,7 @@ def spec_of(options: RunOptions, space: Space | None = None) -> tuple["ProbeSpec
         folds=options.folds,
         metric=options.metric,
         cache_size=options.cache_size,
+        ladder=options.ladder,
     )
     return spec, space, weights_digest
 
