@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median_low
-from typing import final
+from typing import TypeVar, final
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import load_backbone_here
 from objectives.datasets.catalog import Dataset
 from objectives.datasets.flips import Mirrored
-from objectives.datasets.splits import Split, few_shot, folds, split
+from objectives.datasets.splits import Split, few_shot, folds, rung, split
 from objectives.features.cache import SCRATCH
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.scratch import large_empty
@@ -24,8 +24,13 @@ from objectives.heads.catalog import head_named
 from objectives.heads.cost import head_gmacs
 from objectives.heads.head import Classifier, Fit, Labelled, Layout, believed
 from objectives.metrics import Beliefs
-from objectives.results import ACCURACY, GMACS, Accuracy, Epoch, Evaluation, Extracted, Final, Report
+from objectives.results import ACCURACY, GMACS, Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
 from spaces import CacheError, Setting
+
+T = TypeVar("T")
+
+LADDER = (0.25, 0.5)
+"""Of the images, on the rungs below all of them."""
 
 DAMAGED_READS = 3
 
@@ -53,7 +58,7 @@ class ProbeSpec:
     on; None for all. flips: fit heads on the training images and on their mirror images. balanced: every class weighs
     the same when heads are fitted, however many images it has. folds: so many splits in place of one by the validation
     fraction, so that every image outside the test split validates once; None for one. metric: name of what is chosen
-    by; one of `objectives.results.OPTIMISED`.
+    by; one of `objectives.results.OPTIMISED`. ladder: score a setting on parts of the images before all, `LADDER`.
     """
 
     dataset: Dataset
@@ -69,6 +74,7 @@ class ProbeSpec:
     folds: int | None = None
     metric: str = ACCURACY.name
     cache_size: int | None = None
+    ladder: bool = False
 
     @property
     def views(self) -> tuple[Dataset, ...]:
@@ -144,21 +150,20 @@ class Probe:
 
     def __call__(self, setting: Setting) -> Iterator[Report]:
         """Extract what is missing; on each split, fit on its training and score on its validation images. The last
-        report is an Evaluation. The test split is not touched."""
+        report is an Evaluation. The test split is not touched.
+
+        On a ladder the same on a part of the images first, each time ending in a Rung, whose passes serve the next; but
+        where no pass is to be saved, at once on all. Of the same features the Evaluation is the same, with a ladder or
+        without; passes in other batches may round a feature otherwise, as they do where studies share images.
+        """
         clock = Clock()
-        features = yield from self._features(self._views, self._training, setting, clock)
-        validated = yield from self._validate(features, setting, self.spec.seed, clock)
-        needed = _passes(setting, len(features))
-        beliefs = validated.beliefs
-        yield Evaluation(
-            beliefs.accuracy,
-            clock.seconds,
-            clock.passes,
-            needed,
-            {**validated.details, GMACS: self.backbone.architecture.pass_gmacs(setting) + validated.gmacs},
-            beliefs.worth(self.spec.metric),
-            beliefs.scores(),
-        )
+        climbed = self._rungs if self.spec.ladder and self._lacks(setting) else []
+        for number, splits in enumerate(climbed, start=1):
+            images = _images(splits)
+            # Epochs are compared with those of other trials, which are of all images.
+            evaluation = yield from _without_epochs(self._evaluated(images, splits, setting, clock))
+            yield Rung(number, len(images), evaluation)
+        yield (yield from self._evaluated(self._training, self.splits(self.spec.seed), setting, clock))
 
     def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
         """Score a finalist on another seed's splits, refit on train + validation, and read the test split.
@@ -168,7 +173,7 @@ class Probe:
         clock, started = Clock(), time.perf_counter()
         features = yield from self._features(self._views, self._training, setting, clock)
         tested = yield from self._features(self._views[:1], self._tested, setting, clock)
-        validated = yield from self._validate(features, setting, seed, clock)
+        validated = yield from self._validate(features, self._training, self.splits(seed), setting, seed, clock)
         classifier, _ = self._refitted(features, setting, seed, validated)
         test = believed(classifier, self._labelled(tested, np.arange(len(tested)), self._tested, setting))
         yield Final(
@@ -192,7 +197,7 @@ class Probe:
         """The classifier that `finalise` tests, as the last report; the test split is not touched."""
         clock = Clock()
         features = yield from self._features(self._views, self._training, setting, clock)
-        validated = yield from self._validate(features, setting, seed, clock)
+        validated = yield from self._validate(features, self._training, self.splits(seed), setting, seed, clock)
         yield Trained(*self._refitted(features, setting, seed, validated), validated.beliefs.accuracy)
 
     def splits(self, seed: int) -> tuple[Split, ...]:
@@ -214,6 +219,11 @@ class Probe:
     def _tested(self) -> np.ndarray:
         return np.flatnonzero(self.spec.dataset.is_test)
 
+    @cached_property
+    def _rungs(self) -> list[tuple[Split, ...]]:
+        whole = self.splits(self.spec.seed)
+        return [rung(self.spec.dataset, whole, fraction, self.spec.seed) for fraction in LADDER]
+
     def _features(
         self, views: Sequence[Extractor], indices: np.ndarray, setting: Setting, clock: Clock
     ) -> Generator[Extracted, None, torch.Tensor]:
@@ -234,15 +244,44 @@ class Probe:
             f"cached features in {self.spec.cache} were damaged {DAMAGED_READS} times in a row; check the disk"
         )
 
+    def _lacks(self, setting: Setting) -> bool:
+        """Whether a pass is to be made for it."""
+        timesteps = list(setting.passes)
+        return any(view.lacks(self._training, timesteps, setting.draws) for view in self._views)
+
+    def _evaluated(
+        self, images: np.ndarray, splits: Sequence[Split], setting: Setting, clock: Clock
+    ) -> Generator[Extracted | Epoch, None, Evaluation]:
+        """images: all that the splits use, ascending; there may be more."""
+        features = yield from self._features(self._views, images, setting, clock)
+        validated = yield from self._validate(features, images, splits, setting, self.spec.seed, clock)
+        beliefs = validated.beliefs
+        return Evaluation(
+            beliefs.accuracy,
+            dict(clock.seconds),
+            clock.passes,
+            _passes(setting, len(features)),
+            {**validated.details, GMACS: self.backbone.architecture.pass_gmacs(setting) + validated.gmacs},
+            beliefs.worth(self.spec.metric),
+            beliefs.scores(),
+        )
+
     def _validate(
-        self, features: torch.Tensor, setting: Setting, seed: int, clock: Clock
+        self,
+        features: torch.Tensor,
+        images: np.ndarray,
+        splits: Sequence[Split],
+        setting: Setting,
+        seed: int,
+        clock: Clock,
     ) -> Generator[Epoch, None, _Validated]:
-        """A fit on each split of the seed."""
+        """A fit on each split. images: of which the features are, ascending indices into the dataset."""
         fits: list[tuple[Fit, Beliefs]] = []
         since = time.perf_counter()
-        for parts in self.splits(seed):
-            train = self._trained_on(features, parts.train, setting)
-            validation = self._labelled(features, self._training_rows[parts.validation], parts.validation, setting)
+        for parts in splits:
+            train = self._trained_on(features, images, parts.train, setting)
+            rows = np.searchsorted(images, parts.validation)
+            validation = self._labelled(features, rows, parts.validation, setting)
             head, classes = head_named(setting.head), len(self.spec.dataset.classes)
             for report in head.fit(train, validation, classes, dict(setting.options), seed):
                 if isinstance(report, Fit):
@@ -261,7 +300,7 @@ class Probe:
         """By what the fits on the seed's splits chose."""
         parts = self.splits(seed)[0]  # train + validation are the same images in every fold
         everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])
-        train = self._trained_on(features, everything, setting)
+        train = self._trained_on(features, self._training, everything, setting)
         head, classes = head_named(setting.head), len(self.spec.dataset.classes)
         return head.refit(train, classes, dict(setting.options), validated.details, seed), train.layout
 
@@ -276,10 +315,12 @@ class Probe:
             return features.to(device)
         return features
 
-    def _trained_on(self, features: torch.Tensor, indices: np.ndarray, setting: Setting) -> Labelled:
-        """These images of the dataset in every view."""
-        starts = range(0, len(features), len(self._training))
-        rows = np.concatenate([start + self._training_rows[indices] for start in starts])
+    def _trained_on(
+        self, features: torch.Tensor, images: np.ndarray, indices: np.ndarray, setting: Setting
+    ) -> Labelled:
+        """These images of the dataset, which are among those that the features are of, in every view."""
+        starts = range(0, len(features), len(images))
+        rows = np.concatenate([start + np.searchsorted(images, indices) for start in starts])
         train = self._labelled(features, rows, np.tile(indices, len(starts)), setting)
         return replace(train, balanced=self.spec.balanced)
 
@@ -295,17 +336,27 @@ class Probe:
     def _scratch(self) -> Path:
         return self.spec.cache / SCRATCH
 
-    @cached_property
-    def _training_rows(self) -> np.ndarray:
-        """Dataset index → row among the non-test images."""
-        return np.cumsum(~self.spec.dataset.is_test) - 1
-
 
 def _filled(views: Sequence[Extractor], indices: np.ndarray, setting: Setting, clock: Clock) -> Iterator[Extracted]:
     """Reports of all views together."""
     for place, view in enumerate(views):
         for report in view.fill(indices, list(setting.passes), setting.draws, clock):
             yield Extracted(place * report.total + report.done, len(views) * report.total, report.made)
+
+
+def _images(splits: Sequence[Split]) -> np.ndarray:
+    """That train or validate, ascending."""
+    return np.unique(np.concatenate([np.concatenate([parts.train, parts.validation]) for parts in splits]))
+
+
+def _without_epochs(reports: Generator[Extracted | Epoch, None, T]) -> Generator[Extracted, None, T]:
+    while True:
+        try:
+            report = next(reports)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        if isinstance(report, Extracted):
+            yield report
 
 
 def _passes(setting: Setting, images: int) -> int:

@@ -147,14 +147,14 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The last report of a setting.
+    """The last report of a setting, or part of a Rung.
 
     validation: of the validation split; in folds of all of them together, so that each image counts once.
     seconds: by phase: "extract" (own passes), "wait" (another process's passes), "read", "fit".
     passes_made: U-Net passes over one image each that this call made. passes_needed: how many it would have made
     with no cache. details: facts of the fit, such as the chosen "l2" or the "epochs" trained, and of one that was not
-    stopped early `GMACS`. score: as of an Epoch.
-    scores: by all metrics, of the same images; None for a trial that was stopped early.
+    stopped after an epoch `GMACS`. score: as of an Epoch.
+    scores: by all metrics, of the same images; None for a trial that was stopped after an epoch.
     """
 
     validation: Accuracy
@@ -170,7 +170,20 @@ class Evaluation:
         return self.validation.value if self.score is None else self.score
 
 
-Report = Extracted | Epoch | Evaluation
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """On a ladder: what a setting is worth on some of the images, and what it has cost so far.
+
+    number: 1-based, from the bottom; the Evaluation of all images, which ends the ladder, is no Rung. images: from
+    which the features of the rung are made, as many at each rung of that number of a study.
+    """
+
+    number: int
+    images: int
+    evaluation: Evaluation
+
+
+Report = Extracted | Epoch | Rung | Evaluation
 
 GMACS = "gmacs"
 """Of an evaluation's details: the setting's cost, 1e9 multiply-accumulates to classify an image, passes and head."""

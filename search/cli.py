@@ -94,6 +94,10 @@ def run(
         str | None,
         typer.Option(help="Instead of --metric, e.g. accuracy,cost: the best for each cost, in GMAC an image."),
     ] = None,
+    ladder: Annotated[
+        bool,
+        typer.Option("--ladder", help="Try a setting on 1/4 and 1/2 of the images first; stop it there if behind."),
+    ] = False,
     finalists: Annotated[int, typer.Option(min=1, help="Settings that are re-evaluated and tested at the end.")] = 3,
     final_seeds: Annotated[int, typer.Option(min=1, help="Seeds for each of them.")] = 5,
     workers: Annotated[
@@ -122,6 +126,8 @@ def run(
     if folds is not None and validation_fraction is not None:
         raise typer.BadParameter("in folds every image validates, got --validation-fraction too; leave one of them out")
     optimised, cost = objectives_named(objectives, metric)
+    if cost and ladder:
+        raise typer.BadParameter("a ladder stops trials by accuracy alone, got --objectives with cost too; leave one out")
     narrowing = {
         "blocks": integers(blocks),
         "timesteps": integers(timesteps),
@@ -146,6 +152,7 @@ def run(
         balanced=balanced,
         metric=optimised,
         cost=cost,
+        ladder=ladder,
         finalists=finalists,
         final_seeds=final_seeds,
         workers=workers,

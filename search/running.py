@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,7 +33,8 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from objectives.results import Epoch, Evaluation, Extracted, Final
+from objectives.results import Epoch, Evaluation, Extracted, Final, Rung
+from search.spent import Spent
 from search.studying import Asked, Finished, StudyDriver, Wait
 from spaces import SearchError, Setting
 
@@ -176,7 +177,8 @@ def _trial(config: dict[str, Any], spec: BuildsProbes, threads: int) -> None:
     try:
         probe = _probe_of(spec, threads)
         for report in probe(setting) if seed is None else probe.finalise(setting, seed):
-            tune.report({"report": report})
+            resource = {"images": report.images} if isinstance(report, Rung) else {}
+            tune.report({"report": report, **resource})
     except SearchError as error:
         tune.report({"cause": error})
     except Exception as error:  # whatever went wrong is the trial's result
@@ -193,25 +195,6 @@ class _FinalAsked:
     seed: int
 
 
-@dataclass
-class _Passes:
-    """What a trial has cost so far, for one that is stopped before it can tell."""
-
-    made: int = 0
-    needed: int = 0
-    started: float = field(default_factory=time.monotonic)
-    extracted: float = field(default_factory=time.monotonic)
-
-    def add(self, report: Extracted) -> None:
-        self.made += report.made
-        self.needed = report.total
-        self.extracted = time.monotonic()
-
-    def evaluation(self, epoch: Epoch) -> Evaluation:
-        seconds = {"extract": self.extracted - self.started, "fit": time.monotonic() - self.extracted}
-        return Evaluation(epoch.validation, seconds, self.made, self.needed, {"epochs": epoch.number}, epoch.score)
-
-
 class _Conductor:
     """Passes messages between Tune and the driver. Nothing here raises into Tune, which would end the run unexplained:
     an error is kept, the run stops, and `conclude` raises it."""
@@ -221,7 +204,7 @@ class _Conductor:
         self.finals = finals
         self.listener = listener
         self.live: dict[str, Asked | _FinalAsked] = {}
-        self.passes: dict[str, _Passes] = {}
+        self.spent: dict[str, Spent] = {}
         self.finished: str | None = None
         self.error: BaseException | None = None
         self.last_event = time.monotonic()
@@ -247,7 +230,7 @@ class _Conductor:
                 answer = self._queue.pop(0)
         if isinstance(answer, (Asked, _FinalAsked)):
             self.live[trial_id] = answer
-            self.passes[trial_id] = _Passes()
+            self.spent[trial_id] = Spent()
         elif isinstance(answer, Wait):
             self._wait_until = time.monotonic() + WAIT_SECONDS
         return answer
@@ -265,12 +248,18 @@ class _Conductor:
             return True
         report = result.get("report")
         if isinstance(report, Extracted):
-            self.passes[trial_id].add(report)
+            self.spent[trial_id].extract(report)
             self.listener.extracted(report)
         elif isinstance(report, Epoch) and isinstance(asked, Asked):
             if self.driver.report(asked.number, report.number, report.worth):
-                so_far = self.passes[trial_id].evaluation(report)
-                self._end(trial_id, asked, "pruned", so_far, f"pruned after epoch {report.number}")
+                so_far = self.spent[trial_id].evaluation(report)
+                self._end(trial_id, asked, "pruned", so_far, f"pruned: behind other trials at epoch {report.number}")
+                return True
+        elif isinstance(report, Rung) and isinstance(asked, Asked):
+            self.spent[trial_id].climb(report)
+            if self.driver.climb(asked.number, result["images"], report.evaluation.worth):
+                reason = f"pruned: behind other trials on the same {report.images:,} images"
+                self._end(trial_id, asked, "pruned", report.evaluation, reason)
                 return True
         elif isinstance(report, Evaluation) and isinstance(asked, Asked):
             self._end(trial_id, asked, "complete", report)
@@ -298,16 +287,16 @@ class _Conductor:
             self.error = self.error or SearchError(f"the final of {asked.setting}, seed {asked.seed} failed: {reason}")
 
     def _end(
-        self, trial_id: str, asked: Asked, state: str, evaluation: Evaluation | None = None, reason: str | None = None
+        self, trial_id: str, asked: Asked, state: str, evaluation: Evaluation | None = None, reason: str = ""
     ) -> None:
         del self.live[trial_id]
         if evaluation is None:
             self.driver.fail(asked.number, reason or "no reason given")
         elif state == "pruned":
-            self.driver.prune(asked.number, evaluation)
+            self.driver.prune(asked.number, evaluation, reason)
         else:
             self.driver.complete(asked.number, evaluation)
-        self.listener.trial_ended(asked.setting, state, evaluation, reason)
+        self.listener.trial_ended(asked.setting, state, evaluation, reason or None)
 
     @contextmanager
     def _keeping_errors(self) -> Iterator[None]:

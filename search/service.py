@@ -45,6 +45,7 @@ class RunOptions:
     folds: int | None = None
     metric: str = ACCURACY.name
     cost: bool = False
+    ladder: bool = False
     finalists: int = 3
     final_seeds: int = 5
     workers: int | None = None
@@ -214,6 +215,7 @@ def spec_of(options: RunOptions, space: Space | None = None) -> tuple["ProbeSpec
         folds=options.folds,
         metric=options.metric,
         cache_size=options.cache_size,
+        ladder=options.ladder,
     )
     return spec, space, weights_digest
 

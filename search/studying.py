@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from objectives.results import GMACS, METRICS, Evaluation, Scores
 from search.database.facts import TrialFacts
 from search.database.store import Store
+from search.halving import Halving
 from search.suggesting import Proposer, distributions, to_params, to_setting
 from spaces import Setting, Space, StorageError
 
@@ -90,6 +91,7 @@ class StudyDriver:
         budget: int,
         run_id: int,
         pruner: BasePruner | None = None,
+        halving: Halving | None = None,
     ) -> None:
         self.store = store
         self.name = study
@@ -98,6 +100,7 @@ class StudyDriver:
         self.seed = seed
         self.budget = budget
         self.run_id = run_id
+        self.halving = halving or Halving()
         self.study = store.load(study)
         self._by_cost = len(self.study.directions) > 1
         self.pruner = NopPruner() if self._by_cost else pruner or default_pruner()  # Optuna prunes by one value alone
@@ -146,14 +149,32 @@ class StudyDriver:
             live.reported = value
             return self.pruner.prune(self.study, storage.get_trial(live.trial_id))
 
+    def climb(self, number: int, images: int, worth: float) -> bool:
+        """Keep the worth on a rung of so many images; True where the trial is not worth more of them.
+
+        In an attribute, not as an intermediate value: those are epochs, on all images. A trial that is stopped before
+        it has any is to TPE the last of all.
+        """
+        live, name = self._live.get(number), f"worth on {images} images"
+        if live is None or not self._annotate(live.trial_id, {name: worth}):
+            return True
+        others = [
+            trial.user_attrs[name]
+            for trial in self.store.trials(self.name)
+            if trial.number != number and trial.state != TrialState.FAIL and name in trial.user_attrs
+        ]
+        return self.halving.stops(worth, others)
+
     def complete(self, number: int, evaluation: Evaluation) -> None:
         self._failures = 0
         self._end(number, TrialState.COMPLETE, evaluation)
 
-    def prune(self, number: int, evaluation: Evaluation | None = None) -> None:
-        """The trial was stopped early; it counts as finished."""
+    def prune(
+        self, number: int, evaluation: Evaluation | None = None, reason: str = "pruned: behind other trials"
+    ) -> None:
+        """The trial was stopped early, after an epoch or on a rung; it counts as finished."""
         self._failures = 0
-        self._end(number, TrialState.PRUNED, evaluation, {REASON: "pruned: behind other trials at the same epoch"})
+        self._end(number, TrialState.PRUNED, evaluation, {REASON: reason})
 
     def fail(self, number: int, reason: str) -> None:
         """The trial failed by itself; its setting is not tried again."""

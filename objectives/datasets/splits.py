@@ -98,6 +98,46 @@ def folds(dataset: Dataset, k: int, seed: int) -> tuple[Split, ...]:
     return tuple(Split(rest[kept], rest[held], test) for kept, held in each)
 
 
+def rung(dataset: Dataset, splits: Sequence[Split], fraction: float, seed: int) -> tuple[Split, ...]:
+    """The splits with a fraction of the images that they train and validate on, stratified by class and seeded.
+
+    fraction: in (0, 1]. With one seed, the images of a smaller fraction are among those of a larger one, and train and
+    validate where they do there. Each class keeps a training image in each split, and each split a validation image.
+    """
+    share = _shares(dataset.labels, splits, seed)
+
+    def part(indices: np.ndarray, at_least_one_of: np.ndarray) -> np.ndarray:
+        order = indices[np.argsort(share[indices])]
+        kept = share[order] < fraction
+        kept[np.unique(at_least_one_of[order], return_index=True)[1]] = True
+        return np.sort(order[kept])
+
+    anyone = np.zeros_like(dataset.labels)
+    return tuple(
+        replace(parts, train=part(parts.train, dataset.labels), validation=part(parts.validation, anyone))
+        for parts in splits
+    )
+
+
+def _shares(labels: np.ndarray, splits: Sequence[Split], seed: int) -> np.ndarray:
+    """Of each image, float64 (N,) in [0, 1): it is in the fractions that are larger. Infinite where no split uses it.
+
+    The images of a class that validate in the same split, or in none, lie evenly. They begin at multiples of the golden
+    ratio, lest all groups be rounded to whole images the same way and a fraction hold too many or too few.
+    """
+    generator = np.random.default_rng(seed)
+    validates = np.full(len(labels), len(splits))
+    for place, parts in enumerate(splits):
+        validates[parts.validation] = place
+    used = np.unique(np.concatenate([np.concatenate([parts.train, parts.validation]) for parts in splits]))
+    shares, start = np.full(len(labels), np.inf), generator.random()
+    for group in np.unique(np.stack([validates[used], labels[used]]), axis=1).T:
+        mine = used[(validates[used] == group[0]) & (labels[used] == group[1])]
+        shares[generator.permutation(mine)] = (np.arange(len(mine)) + start) / len(mine)
+        start = (start + (5**0.5 - 1) / 2) % 1
+    return shares
+
+
 def _apart(dataset: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The images outside the test split and those in it. Raises UsageError, DatasetError as `split` does."""
     _check_seed(seed)

@@ -141,6 +141,10 @@ class Extractor:
                 there = total - _images(pending)
                 yield Extracted(there, total, 0)
 
+    def lacks(self, indices: np.ndarray, timesteps: Sequence[int | None], draws: int) -> bool:
+        """Whether `fill` would have a pass to make, or to wait for."""
+        return bool(self._missing(indices, [key for timestep in timesteps for key in self.passes(timestep, draws)]))
+
     def _say_whose(self, key: Pass) -> None:
         about = About(self.backbone.architecture.name, self.backbone.digest, self.seed)
         folder = self._cache.at(key).folder.parent

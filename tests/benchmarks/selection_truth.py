@@ -115,7 +115,8 @@ def truths(probe: Probe, dataset: Dataset, settings: Iterator[Setting]) -> Itera
         counts = []
         for fold in parts:
             train, validation = (
-                probe._labelled(features, probe._training_rows[at], at, setting) for at in (fold.train, fold.validation)
+                probe._labelled(features, np.searchsorted(images, at), at, setting)
+                for at in (fold.train, fold.validation)
             )
             *_, fit = HEADS["linear"].fit(train, validation, len(dataset.classes), {}, seed=0)
             assert isinstance(fit, Fit)

@@ -13,7 +13,7 @@ from objectives.features.usage import CacheUsage
 from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.head import Fit, Labelled
 from objectives.probe import Probe, ProbeSpec
-from objectives.results import GMACS, METRICS, OPTIMISED, Accuracy, Epoch, Evaluation, Extracted, Final
+from objectives.results import GMACS, METRICS, OPTIMISED, Accuracy, Epoch, Evaluation, Extracted, Final, Rung
 from spaces import HEAD_OPTIONS, CacheError, Setting, Tap
 
 LINEAR = Setting(20, 9, 2, "linear")
@@ -321,3 +321,53 @@ def test_a_cache_that_cannot_be_written_is_an_error_in_words(spec: ProbeSpec, tm
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CacheError, match="cannot write to"):
         list(replace(spec, cache=tmp_path / "file").build(1)(LINEAR))
+
+
+@pytest.mark.parametrize(
+    ("setting", "folds", "flips"), [(LINEAR, 2, True), (MLP, None, False)], ids=["linear, folds, flips", "mlp"]
+)
+def test_a_ladder_scores_a_part_of_the_images_first_and_comes_to_the_same(
+    spec: ProbeSpec, tmp_path: Path, setting: Setting, folds: int | None, flips: bool
+) -> None:
+    plain = replace(spec, folds=folds, flips=flips)
+    reports = list(replace(plain, ladder=True, cache=tmp_path / "ladder").build(1)(setting))
+    at_once = list(plain.build(1)(setting))
+    places = [place for place, report in enumerate(reports) if isinstance(report, Rung)]
+    quarter, half = (report for report in reports if isinstance(report, Rung))
+    assert (quarter.number, half.number) == (1, 2)
+    for rung, share in ((quarter, 0.25), (half, 0.5)):
+        assert abs(rung.images - 500 * share) < 15
+        assert rung.evaluation.passes_made == rung.evaluation.passes_needed == rung.images * (1 + flips)
+        assert rung.evaluation.worth > 0.4
+    # Heads that train in epochs tell of them on all images alone.
+    assert {type(report) for report in reports[: places[1]]} == {Extracted, Rung}
+    assert [each for each in reports if isinstance(each, Epoch)] == [
+        each for each in at_once if isinstance(each, Epoch)
+    ]
+    climbed, straight = reports[-1], at_once[-1]
+    assert isinstance(climbed, Evaluation)
+    assert isinstance(straight, Evaluation)
+    assert replace(climbed, seconds={}) == replace(straight, seconds={})  # to the last bit
+    assert climbed.passes_made == 500 * (1 + flips)
+
+
+def test_a_rung_below_has_paid_for_the_next_trial_on_its_timestep(spec: ProbeSpec) -> None:
+    probe = replace(spec, ladder=True).build(1)
+    stopped = next(report for report in probe(LINEAR) if isinstance(report, Rung))
+    *reports, evaluation = probe(replace(LINEAR, block=12))
+    assert isinstance(evaluation, Evaluation)
+    assert evaluation.passes_made == 500 - stopped.images
+    assert next(report.evaluation.passes_made for report in reports if isinstance(report, Rung)) == 0
+
+
+def test_where_no_pass_is_to_be_saved_no_trial_is_stopped_on_a_part_of_the_images(spec: ProbeSpec) -> None:
+    probe = replace(spec, ladder=True).build(1)
+    assert last(spec.build(1), LINEAR).passes_made == 500
+    for setting, rungs in ((LINEAR, 0), (replace(LINEAR, block=12), 0), (replace(LINEAR, timestep=300), 2)):
+        assert len([report for report in probe(setting) if isinstance(report, Rung)]) == rungs
+
+
+def test_finals_know_no_ladder_nor_does_one_shot_hinder_one(spec: ProbeSpec) -> None:
+    probe = replace(spec, shots=1, ladder=True).build(1)
+    assert len([report for report in probe(LINEAR) if isinstance(report, Rung)]) == 2
+    assert {type(report) for report in probe.finalise(LINEAR, 1)} == {Extracted, Final}

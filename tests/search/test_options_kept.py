@@ -23,6 +23,7 @@ TOLD = RunOptions(
     balanced=True,
     metric="nll",
     cost=True,
+    ladder=True,
     workers=2,
     precision="bfloat16",
     skip_unreadable=True,
@@ -45,7 +46,7 @@ def test_workers_are_told_every_option_that_a_fit_depends_on(tmp_path: Path) -> 
     options = replace(TOLD, dataset="digits", home=Home(tmp_path), precision="bfloat16")
     spec, _, _ = spec_of(options)
     shared = {each.name for each in fields(ProbeSpec)} & {each.name for each in fields(RunOptions)} - {"dataset"}
-    assert {"balanced", "folds", "seed"} < shared
+    assert {"balanced", "folds", "ladder", "seed"} < shared
     assert {name: getattr(spec, name) for name in shared} == {name: getattr(options, name) for name in shared}
 
 

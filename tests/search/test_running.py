@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report
+from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
 from search.database.facts import RunFacts, StudyFacts
 from search.database.store import Store
 from search.running import Resources, ray_session, run_study
@@ -32,6 +32,7 @@ class Hill:
     """Best at block 5, t 3, pool 2; mlp loses. `trouble`: the block at which something happens."""
 
     trouble: str = ""
+    ladder: bool = False
 
     def build(self, threads: int) -> "Hill":
         return self
@@ -47,6 +48,8 @@ class Hill:
         if self.trouble == "slow":
             time.sleep(0.5)
         accuracy = self.accuracy(setting)
+        if self.ladder:
+            yield Rung(1, 4, Evaluation(accuracy, {"fit": 0.0005}, 4, 8))
         if setting.head == "mlp":
             yield from (Epoch(number, accuracy) for number in range(1, 8))
         yield Evaluation(accuracy, {"fit": 0.001}, 10, 20, {"l2": 0.1})
@@ -151,6 +154,18 @@ def test_heads_that_train_in_epochs_are_pruned_when_behind(store: Store) -> None
     assert heard.states.count("pruned") == len(pruned) > 0
     assert {trial.setting.head for trial in pruned} == {"mlp"}
     assert all(len(trial.curve) < 7 for trial in pruned)
+
+
+def test_a_trial_that_is_behind_on_a_ladder_earns_no_more_images(store: Store) -> None:
+    name, _, heard = search(store, 16, Hill(ladder=True), sampler="random")
+    study = store.read_study(name)
+    pruned = [trial for trial in study.trials if trial.state == "pruned" and not trial.curve]
+    assert study.finished == heard.states.count("pruned") + heard.states.count("complete") == 16
+    assert 4 <= len(pruned) <= 14
+    assert {trial.reason for trial in pruned} == {"pruned: behind other trials on the same 4 images"}
+    assert {(trial.passes_made, trial.passes_needed, trial.seconds["fit"]) for trial in pruned} == {(4, 8, 0.0005)}
+    best = Hill().accuracy(study.complete[0].setting).value
+    assert all(Hill().accuracy(trial.setting).value < best for trial in pruned)
 
 
 def test_finals_follow_the_trials_and_are_kept(store: Store) -> None:

@@ -225,6 +225,51 @@ def test_a_hopeless_trial_is_pruned(make_driver: MakeDriver) -> None:
     assert [driver.report(good.number, epoch, 0.75) for epoch in (1, 2, 3)] == [False, False, False]
 
 
+def test_a_trial_that_is_behind_on_a_rung_is_not_worth_more_images(make_driver: MakeDriver) -> None:
+    driver = make_driver(budget=100)
+    first, second, third = (asked(driver) for _ in range(3))
+    assert not driver.climb(first.number, 100, 0.5)
+    assert not driver.climb(first.number, 200, 0.9)
+    assert driver.climb(second.number, 100, 0.4)
+    assert not driver.climb(third.number, 100, 0.6)
+    assert driver.climb(third.number, 200, 0.8)  # a rung is compared with itself alone
+    assert driver.climb(99, 100, 1.0)  # no trial of this run
+
+
+def test_what_a_trial_is_worth_on_a_rung_is_no_epoch_and_is_kept_with_its_cost(
+    store: Store, study: str, make_driver: MakeDriver
+) -> None:
+    driver = make_driver(budget=100)
+    for level in (0.5, 0.6, 0.7, 0.8, 0.9):
+        trial = asked(driver)
+        driver.climb(trial.number, 3, level + 10)  # as many images as epochs
+        assert not any(driver.report(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
+        driver.complete(trial.number, EVALUATION)
+    stopped, good = asked(driver), asked(driver)
+    assert driver.climb(stopped.number, 3, 0.1)
+    driver.prune(stopped.number, EVALUATION, "pruned: behind other trials on the same 3 images")
+    driver.climb(good.number, 3, 0.0)
+    assert not any(driver.report(good.number, epoch, 0.75) for epoch in (1, 2, 3, 4))
+    kept = store.read_study(study)
+    assert (kept.trials[stopped.number].state, kept.finished) == ("pruned", 6)
+    assert kept.trials[stopped.number].reason == "pruned: behind other trials on the same 3 images"
+    assert (kept.trials[stopped.number].passes_made, kept.trials[stopped.number].seconds) == (7, EVALUATION.seconds)
+    assert kept.trials[stopped.number].curve == ()
+    assert [epoch for epoch, _ in kept.trials[0].curve] == [1, 2, 3, 4]
+    assert store.load(study).trials[stopped.number].user_attrs["worth on 3 images"] == 0.1
+
+
+def test_an_interrupted_trial_does_not_count_twice_on_its_rung(make_driver: MakeDriver) -> None:
+    driver = make_driver(budget=100)
+    for _ in range(6):
+        driver.climb(asked(driver).number, 100, 0.9)
+    driver.abandon()
+    again = make_driver(budget=100)
+    trial = asked(again)
+    assert trial.attempt == 2
+    assert not again.climb(trial.number, 100, 0.1)
+
+
 def test_the_pruner_can_be_chosen(store: Store, study: str, space: Space, run_facts: RunFacts) -> None:
     driver = StudyDriver(
         store,

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
 from objectives.datasets.layouts import read_digits
-from objectives.datasets.splits import Split, carve_test, few_shot, fingerprint_of, folds, split
+from objectives.datasets.splits import Split, carve_test, few_shot, fingerprint_of, folds, rung, split
 from spaces.errors import DatasetError, UsageError
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -198,3 +199,39 @@ def test_folds_that_cannot_be(
 ) -> None:
     with pytest.raises(error, match=message):
         folds(dataset(rest, test), k, seed)
+
+
+@given(st.data(), SEEDS, st.sampled_from([None, 2, 5]), st.sampled_from([None, 1, 3]))
+@settings(deadline=None, max_examples=60)
+def test_a_rung_is_a_stratified_part_of_each_split_and_of_every_higher_rung(
+    data: st.DataObject, seed: int, k: int | None, shots: int | None
+) -> None:
+    counts = data.draw(st.lists(st.integers(10, 40), min_size=2, max_size=6))
+    images = dataset(counts, [1] * len(counts))
+    whole: tuple[Split, ...] = folds(images, k, seed) if k else (split(images, seed),)
+    if shots:
+        whole = tuple(few_shot(images, parts, shots, seed) for parts in whole)
+    rungs = [rung(images, whole, fraction, seed) for fraction in (0.01, 0.25, 0.5, 1.0)]
+    assert fingerprint_of(rungs[-1]) == fingerprint_of(whole)
+    for lower, higher in pairwise(rungs):
+        for low, high in zip(lower, higher, strict=True):
+            for part, larger in ((low.train, high.train), (low.validation, high.validation)):
+                assert (np.diff(part) > 0).all()
+                assert set(part) <= set(larger)
+            assert set(images.labels[low.train]) == set(range(len(counts)))
+            assert len(low.validation) > 0
+            assert low.test.tolist() == high.test.tolist()
+    if k is None:
+        for parts, of in ((rungs[1][0].train, whole[0].train), (rungs[1][0].validation, whole[0].validation)):
+            kept, there = (np.bincount(images.labels[each], minlength=len(counts)) for each in (parts, of))
+            assert (np.abs(kept - there / 4) <= 1).all()
+
+
+@pytest.mark.parametrize("k", [None, 5])
+def test_a_rung_has_its_fraction_of_the_images_though_classes_be_small(k: int | None) -> None:
+    """Six images of each of fifty classes validate: a quarter is one of them or two."""
+    images = dataset([30] * 50, [1] * 50)
+    whole = folds(images, k, 0) if k else (split(images, 0),)
+    for parts, of in zip(rung(images, whole, 0.25, 0), whole, strict=True):
+        assert abs(len(parts.train) - len(of.train) / 4) <= 10
+        assert abs(len(parts.validation) - len(of.validation) / 4) <= 3
