@@ -75,7 +75,7 @@ def of_ties(shown: int, tied: int) -> str:
     first = f"The first {shown:,} of {tied:,}. " if shown < tied else ""
     return (
         f"{first}The images do not tell their squared error, which has less chance in it than the accuracy, from the "
-        "least. The recommended setting is the cheapest to compute of those within half a standard error of it."
+        "least. The recommended setting is the cheapest to compute of those within a quarter of a standard error of it."
     )
 
 

@@ -127,7 +127,9 @@ def run(
         raise typer.BadParameter("in folds every image validates, got --validation-fraction too; leave one of them out")
     optimised, cost = objectives_named(objectives, metric)
     if cost and ladder:
-        raise typer.BadParameter("a ladder stops trials by accuracy alone, got --objectives with cost too; leave one out")
+        raise typer.BadParameter(
+            "a ladder stops trials by accuracy alone, got --objectives with cost too; leave one out"
+        )
     narrowing = {
         "blocks": integers(blocks),
         "timesteps": integers(timesteps),

@@ -31,9 +31,9 @@ SHARE = 0.1
 WORTHWHILE = 0.1
 """Of the standard error of the least error: what a further timestep must be expected to better it by."""
 
-AS_GOOD = 0.5
-"""Standard errors within which a cheaper setting is taken for as good. One, the classic rule, lost 0.3 to 1.3 points of
-accuracy; so many lose 0 to 0.7 (docs/benchmarks.md)."""
+AS_GOOD = 0.25
+"""Standard errors within which a cheaper setting is taken for as good. One, the classic rule, cost up to two points of
+accuracy (docs/benchmarks.md, Selection)."""
 
 TIED = 1.96
 """Standard errors within which two settings are not told apart."""

@@ -6,7 +6,7 @@ where values come from.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, final
 
@@ -27,14 +27,17 @@ ROUNDS = 20
 TRUST = 0.6
 """How much of the past is expected to hold: standard deviations of the new task for one of the mean of past ones."""
 
+JITTER = 1e-6
+"""Added to the variance of noise, for numbers' sake."""
+
 # Natural logarithms of what is fitted, as the mean and standard deviation of a normal prior, in standard deviations of
 # the values and in the units of the coordinates.
-AMPLITUDE, LENGTH, PAST, LEVEL, NUGGET = (
+AMPLITUDE, LENGTH, PAST, LEVEL, OWN = (
     (np.log(0.7), 0.5),
     (np.log(0.5), 0.5),
     (np.log(0.5), 0.5),
     (np.log(1.0), 0.3),
-    (np.log(0.03), 0.7),
+    (np.log(0.1), 0.7),
 )
 
 
@@ -42,7 +45,7 @@ AMPLITUDE, LENGTH, PAST, LEVEL, NUGGET = (
 @dataclass(frozen=True)
 class Surrogate:
     """Before any value is known: a smooth function of the coordinates, plus a multiple of each past surface, which is
-    expected to be positive, but need not be.
+    expected to be positive, but need not be, plus what is each candidate's own.
 
     coordinates: (m, k) of all candidates, each column scaled so that values half a unit apart are alike. past: (m, j),
     what each past task would say, standardised, more is better; j may be 0. weights: (j,), of how much each counts at
@@ -80,7 +83,7 @@ class Surrogate:
         if len(at) > MOST_FITTED:
             some = np.random.default_rng(0).permutation(len(at))[:MOST_FITTED]
             at, values, noise = at[some], values[some], noise[some]
-        means, deviations = np.array([AMPLITUDE, PAST, LEVEL, NUGGET, *[LENGTH] * self.coordinates.shape[1]]).T
+        means, deviations = np.array([AMPLITUDE, PAST, LEVEL, OWN, *[LENGTH] * self.coordinates.shape[1]]).T
         rows, past = self.coordinates[at], self.past[at] * np.sqrt(self.weights)
         squares = [np.subtract.outer(column, column) ** 2 for column in rows.T]
         products = past @ past.T
@@ -89,7 +92,7 @@ class Surrogate:
             scaled = [square / np.exp(2 * log) for square, log in zip(squares, logs[4:], strict=True)]
             smooth, falling = _smooth(np.sqrt(5 * np.sum(scaled, axis=0)), logs)
             by_past = np.exp(2 * logs[1]) * products
-            kernel = smooth + by_past + np.exp(2 * logs[2]) + np.diag(noise + np.exp(2 * logs[3]))
+            kernel = smooth + by_past + np.exp(2 * logs[2]) + np.diag(noise + JITTER + np.exp(2 * logs[3]))
             try:
                 factor = cho_factor(kernel, lower=True)
             except np.linalg.LinAlgError:
@@ -103,7 +106,8 @@ class Surrogate:
             parts = [2 * each for each in whole] + [falling * each for each in scaled]
             return float(cost), np.array([(slope * part).sum() for part in parts]) + away / deviations
 
-        found: Array = minimize(loss, means, jac=True, method="L-BFGS-B", options={"maxiter": ROUNDS}).x
+        bounds = list(zip(means - 4 * deviations, means + 4 * deviations, strict=True))
+        found: Array = minimize(loss, means, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ROUNDS}).x
         return found
 
 
@@ -137,7 +141,7 @@ class Posterior:
     @cached_property
     def deviation(self) -> Array:
         """(m,), of each by itself."""
-        own = np.exp(2 * self.logs[0]) + np.exp(2 * self.logs[2])
+        own = np.exp(2 * self.logs[[0, 2, 3]]).sum()
         past = np.exp(2 * self.logs[1]) * (self.surrogate.past**2 @ self.surrogate.weights)
         deviation: Array = self.scale * np.sqrt(np.maximum(own + past - (self._explained**2).sum(axis=0), 0))
         return deviation
@@ -156,6 +160,18 @@ class Posterior:
         variance = np.diag(covariance)[:-1] + covariance[-1, -1] - 2 * covariance[-1, :-1]
         return self.mean[best] - self.mean[np.asarray(of)], np.sqrt(np.maximum(variance, 0))
 
+    def believing(self, at: Sequence[int]) -> "Posterior":
+        """As if these candidates, too, had been tried and were worth what is expected of them (the kriging believer of
+        Ginsbourger et al. 2010)."""
+        more = np.asarray(at)
+        standard = (self.mean[more] - self.level) / self.scale - self.surrogate.expected[more]
+        return replace(
+            self,
+            at=np.concatenate([self.at, more]),
+            standard=np.concatenate([self.standard, standard]),
+            noise=np.concatenate([self.noise, np.zeros(len(more))]),
+        )
+
     def draws(self, of: Sequence[int], count: int, seed: int) -> Array:
         """(count, n): what these candidates may be worth together."""
         covariance = self.covariance(of) / self.scale**2
@@ -167,7 +183,7 @@ class Posterior:
     @cached_property
     def _factor(self) -> Array:
         kernel = self._kernel(self.at, self.at)
-        factor: Array = cho_factor(kernel + np.diag(self.noise + np.exp(2 * self.logs[3])), lower=True)[0]
+        factor: Array = cho_factor(kernel + np.diag(self.noise + JITTER), lower=True)[0]
         return factor
 
     @cached_property
@@ -181,9 +197,11 @@ class Posterior:
         return solved
 
     def _kernel(self, rows: np.ndarray[Any, Any], columns: np.ndarray[Any, Any]) -> Array:
-        """A smooth part; how much of each past surface holds; the level of all."""
+        """A smooth part; how much of each past surface holds; the level of all; what is each one's own."""
         scaled = self.surrogate.coordinates / np.exp(self.logs[4:])
         smooth, _ = _smooth(np.sqrt(5) * cdist(scaled[rows], scaled[columns]), self.logs)
         past = self.surrogate.past * np.sqrt(self.surrogate.weights)
-        kernel: Array = smooth + np.exp(2 * self.logs[1]) * (past[rows] @ past[columns].T) + np.exp(2 * self.logs[2])
+        by_past = np.exp(2 * self.logs[1]) * (past[rows] @ past[columns].T)
+        own = np.exp(2 * self.logs[3]) * np.equal.outer(rows, columns)
+        kernel: Array = smooth + by_past + np.exp(2 * self.logs[2]) + own
         return kernel

@@ -10,7 +10,8 @@ They screen with the paper's findings alone to go by, and once more with past st
 the accuracy of `PAST` settings, drawn at random, on one fold.
 
 Of every screening the file has what it would have answered after each of its steps, by the recommendation and by the
-least error alone; the passes and processor seconds spent until then, passes themselves apart; and how it ranks all
+least error alone; the passes and processor seconds spent until then, passes themselves apart; the error of each
+setting on the first images; and how it ranks all
 settings in the end, those that were not screened too, as rank correlations with the truth of the judges and of all
 folds. Beside them the processor seconds of a trial of the linear head with its features cached, the mean of `TIMED`
 settings. The network must run on one thread, as all seconds do.
@@ -86,7 +87,8 @@ def screened(
         pass
     outlook = recommender.outlook
     ranks = {name: _rank(outlook, truth) for name, truth in truths.items()}
-    return {"images": len(labels), "answers": answers, "ranks": ranks}
+    scores = [[*cell(each.setting), round(each.error, 4)] for each in recommender.recommendation.comparable]
+    return {"images": len(labels), "answers": answers, "ranks": ranks, "scores": scores}
 
 
 def _rank(outlook: Outlook, truth: See) -> float:

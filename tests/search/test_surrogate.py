@@ -9,7 +9,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from search import surrogate
-from search.surrogate import Surrogate
+from search.surrogate import JITTER, Surrogate
 
 RANDOM = np.random.default_rng(0)
 PLACES = RANDOM.uniform(0, 2, (40, 2))
@@ -22,17 +22,19 @@ def some(count: int) -> list[int]:
 
 
 def test_it_is_the_posterior_of_scikit_learn_for_the_same_kernel() -> None:
+    """What is a candidate's own tells nothing of others: for them it is noise."""
     at = some(15)
+    rest = [index for index in range(40) if index not in at]
     found = Surrogate.without_past(PLACES).posterior(at, HILL[at], NOISE[at])
-    amplitude, _, level, nugget, *lengths = np.exp(found.logs)
+    amplitude, _, level, own, *lengths = np.exp(found.logs)
     kernel = ConstantKernel(amplitude**2) * Matern(np.array(lengths), nu=2.5) + ConstantKernel(level**2)
-    noise = NOISE[at] / found.scale**2 + nugget**2
-    other = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None)
+    other = GaussianProcessRegressor(kernel, alpha=NOISE[at] / found.scale**2 + JITTER + own**2, optimizer=None)
     other.fit(PLACES[at], (HILL[at] - found.level) / found.scale)
-    mean, covariance = other.predict(PLACES, return_cov=True)
-    assert found.mean == pytest.approx(found.level + found.scale * mean, abs=1e-6)
-    assert found.covariance(range(40)) == pytest.approx(found.scale**2 * covariance, abs=1e-6)
-    assert found.deviation == pytest.approx(found.scale * np.sqrt(np.diag(covariance)), abs=1e-4)
+    mean, covariance = other.predict(PLACES[rest], return_cov=True)
+    covariance = found.scale**2 * (covariance + own**2 * np.eye(len(rest)))
+    assert found.mean[rest] == pytest.approx(found.level + found.scale * mean, abs=1e-6)
+    assert found.covariance(rest) == pytest.approx(covariance, abs=1e-6)
+    assert found.deviation[rest] == pytest.approx(np.sqrt(np.diag(covariance)), abs=1e-4)
 
 
 def test_what_it_fits_by_is_the_slope_of_what_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
