@@ -7,8 +7,8 @@ was screened on the new one.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -123,3 +123,17 @@ PUBLISHED = (
     _published("CUB", paper.CUB, 200, 5_994),
 )
 """What there is to go by with an empty database."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What there is to go by before the first trial.
+
+    past: surfaces. classes, images: of the task, of training. start: settings to try first. cached: as in `CostModel`.
+    """
+
+    classes: int = 10
+    images: int = 1000
+    past: tuple[Surface, ...] = PUBLISHED
+    start: tuple[Setting, ...] = ()
+    cached: Mapping[int | None, float] = field(default_factory=dict)

@@ -19,7 +19,8 @@ from objectives.results import GMACS, METRICS, Evaluation, Scores
 from search.database.facts import TrialFacts
 from search.database.store import Store
 from search.halving import Halving
-from search.suggesting import Proposer, distributions, to_params, to_setting
+from search.parameters import distributions, to_params, to_setting
+from search.suggesting import Proposer
 from spaces import Setting, Space, StorageError
 
 HEARTBEAT_SECONDS = 10.0

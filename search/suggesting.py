@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Protocol, final
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, final
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -20,9 +20,11 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from spaces import Choice, Setting, Space, Tap, UnknownNameError
+from search.parameters import Params, param, to_setting
+from spaces import Choice, Setting, Space, UnknownNameError
 
-Params = dict[str, Any]
+if TYPE_CHECKING:
+    from search.memory import Known
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 """Of a trial's values: its worth by the metric and, where that is an objective too, its cost."""
@@ -38,38 +40,6 @@ class Proposer(Protocol):
         taken: a set; settings that must not come again.
         """
         ...
-
-
-def to_params(setting: Setting) -> Params:
-    """A setting as Optuna stores and its dashboard shows it; a head's options carry its name, as in `mlp.width`, and
-    further taps their place, as in `block 2`."""
-    core: Params = {name: getattr(setting, name) for name in ("timestep", "block", "pool", "draws", "head")}
-    if setting.further:
-        core["taps"] = len(setting.taps)
-        for place, tap in enumerate(setting.further, start=2):
-            core |= {f"block {place}": tap.block, f"timestep {place}": tap.timestep}
-    return core | {f"{setting.head}.{name}": value for name, value in setting.options}
-
-
-def to_setting(params: Mapping[str, Any]) -> Setting:
-    """The inverse of `to_params`; options of other heads are ignored, and so is a tap that comes again."""
-    head = params["head"]
-    options = [(name.split(".", 1)[1], value) for name, value in params.items() if name.startswith(f"{head}.")]
-    places = range(2, params.get("taps", 1) + 1)
-    first = Tap(params["block"], params["timestep"])
-    taps = {first: None} | {Tap(params[f"block {place}"], params[f"timestep {place}"]): None for place in places}
-    setting = Setting(first.timestep, first.block, params["pool"], head, params["draws"], tuple(options))
-    return setting.reading(*taps)
-
-
-def distributions(space: Space, setting: Setting) -> dict[str, BaseDistribution]:
-    """Of every parameter that the setting has: the space's own values, one of which may be the only one."""
-    choices = {_param(choice): CategoricalDistribution(choice.values) for choice in space.dimensions}
-    return {name: choices[name] for name in to_params(setting)}
-
-
-def _param(choice: Choice) -> str:
-    return f"{choice.head}.{choice.name}" if choice.head else choice.name
 
 
 def _random_untaken(space: Space, taken: Collection[Setting], generator: random.Random) -> Setting | None:
@@ -170,7 +140,7 @@ class _Mirror:
         self.study_id = self.storage.create_new_study(DIRECTIONS[: self.objectives], self.NAME)
         # Suggestions are made for this trial, which waits for ever: no sampler takes it for one of the study's.
         self.blank_id = self.storage.create_new_trial(self.study_id, create_trial(state=TrialState.WAITING))
-        self.fixed = {_param(choice): choice.values[0] for choice in self.space.dimensions}
+        self.fixed = {param(choice): choice.values[0] for choice in self.space.dimensions}
         self.axes: dict[str, _Axis] = {}
         self.shared: dict[str, _Axis] = {}
         self.own: dict[str | int, dict[str, _Axis]] = {}
@@ -178,7 +148,7 @@ class _Mirror:
             if len(choice.values) > 1:
                 owner = choice.head or (choice.taps if choice.taps > 1 else None)
                 group = self.shared if owner is None or self.filled else self.own.setdefault(owner, {})
-                group[_param(choice)] = self.axes[_param(choice)] = _Axis.of(choice, self.space)
+                group[param(choice)] = self.axes[param(choice)] = _Axis.of(choice, self.space)
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
         for trial in trials:
@@ -293,7 +263,20 @@ def _grown(trials: Sequence[FrozenTrial], space: Space) -> Iterator[Setting]:
             yield from (setting.reading(*setting.taps, tap) for tap in taps if tap not in setting.taps)
 
 
-def _tpe(seed: int) -> Proposer:
+@final
+@dataclass(frozen=True)
+class StartingProposer:
+    """First these settings, as far as the space has them, then another's proposals."""
+
+    start: tuple[Setting, ...]
+    then: Proposer
+
+    def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
+        left = (setting for setting in self.start if setting in space and setting not in taken)
+        return next(left, None) or self.then.propose(trials, space, taken)
+
+
+def _tpe(seed: int, known: "Known | None" = None) -> Proposer:
     """Multivariate TPE (Bergstra et al. 2011; Falkner et al. 2018).
 
     It tries the best of 24 candidates, which on a finite space was a repeat for half of 150 trials, and remained one
@@ -308,7 +291,7 @@ def _tpe(seed: int) -> Proposer:
     )
 
 
-def _qmc(seed: int) -> Proposer:
+def _qmc(seed: int, known: "Known | None") -> Proposer:
     """A scrambled Sobol sequence; after a restart it is walked from its start, past all that has been tried."""
     return SamplerProposer(
         seed,
@@ -318,26 +301,36 @@ def _qmc(seed: int) -> Proposer:
     )
 
 
-def _gp(seed: int) -> Proposer:
+def _gp(seed: int, known: "Known | None") -> Proposer:
     """A Gaussian process with expected improvement: seconds a proposal, and loads torch at the first."""
     return SamplerProposer(seed, lambda fresh, attempt: GPSampler(seed=fresh), attempts=lambda trials: 2, filled=True)
 
 
-SAMPLERS: dict[str, Callable[[int], Proposer]] = {
+def _cost_aware(seed: int, known: "Known | None") -> Proposer:
+    from search.cost_aware import CostAwareProposer
+    from search.memory import Known
+
+    return CostAwareProposer(seed, known or Known())
+
+
+SAMPLERS: dict[str, Callable[[int, "Known | None"], Proposer]] = {
     "tpe": _tpe,
-    "greedy": lambda seed: GreedyProposer(_tpe(seed)),
-    "random": RandomProposer,
-    "grid": GridProposer,
+    "greedy": lambda seed, known: GreedyProposer(_tpe(seed)),
+    "cost-aware": _cost_aware,
+    "random": lambda seed, known: RandomProposer(seed),
+    "grid": lambda seed, known: GridProposer(seed),
     "qmc": _qmc,
     "gp": _gp,
 }
 
 
-def sampler_named(name: str, seed: int) -> Proposer:
-    """The proposer of that name. Raises UnknownNameError, which lists those there are."""
+def sampler_named(name: str, seed: int, known: "Known | None" = None) -> Proposer:
+    """The proposer of that name, which begins with what is known to be good. Raises UnknownNameError, which lists those
+    there are."""
     if name not in SAMPLERS:
         raise UnknownNameError("sampler", name, SAMPLERS)
-    return SAMPLERS[name](seed)
+    proposer = SAMPLERS[name](seed, known)
+    return StartingProposer(known.start, proposer) if known and known.start else proposer
 
 
 def default_sampler(space: Space) -> str:

@@ -14,7 +14,7 @@ from search.database.facts import architecture_from_dict, architecture_to_dict
 from search.database.models import ScreeningRow, StudyRow
 from search.database.store import Store, upsert
 from search.memory import Surface, surface_of
-from search.suggesting import to_setting
+from search.parameters import to_setting
 from spaces import Architecture, Setting
 
 FEWEST = 8

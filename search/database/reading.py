@@ -11,7 +11,7 @@ from objectives.results import TrialState as State
 from search.database.facts import Recipe, StudySummary, architecture_from_dict, scores_from_dict
 from search.database.models import FinalRow, RunRow, StudyRow, TrialRow
 from search.database.runs import is_alive, now, running_seconds
-from search.suggesting import to_setting
+from search.parameters import to_setting
 from spaces import Space
 
 STATES: dict[TrialState, State] = {

@@ -9,7 +9,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, create_trial
 
 from objectives import paper
-from search.suggesting import distributions, sampler_named, to_params
+from search.parameters import distributions, to_params
+from search.suggesting import sampler_named
 from spaces import PRESETS, Setting, Space
 from spaces.presets import _by_relative_depth, _by_sigma
 from tests.spaces.test_space import ADM

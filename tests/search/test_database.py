@@ -31,7 +31,7 @@ from search.database.facts import Recipe, RunFacts, StudyFacts, TrialFacts
 from search.database.models import Base, RunRow
 from search.database.runs import running_seconds
 from search.database.store import Store
-from search.suggesting import distributions, to_params
+from search.parameters import distributions, to_params
 from spaces import Setting, Space, StorageError
 
 Facts = Callable[..., StudyFacts]

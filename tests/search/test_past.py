@@ -9,7 +9,7 @@ from optuna.trial import TrialState, create_trial
 from search.database.facts import StudyFacts
 from search.database.past import FEWEST, Screening, keep_screening, kept_screening, past_of
 from search.database.store import Store
-from search.suggesting import distributions, to_params
+from search.parameters import distributions, to_params
 from spaces import Setting, Space
 
 SETTINGS = tuple(Setting(90, block, pool, "ridge") for block in (3, 4, 8, 10) for pool in (1, 2, 4))

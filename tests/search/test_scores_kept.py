@@ -16,7 +16,7 @@ from search.database.addresses import Address
 from search.database.facts import Recipe, RunFacts, StudyFacts
 from search.database.models import RunRow, StudyRow
 from search.database.store import Store, _optuna_storage, _study_row
-from search.suggesting import distributions, to_params
+from search.parameters import distributions, to_params
 from spaces import Space
 
 Facts = Callable[..., StudyFacts]

@@ -12,7 +12,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.database.facts import StudyFacts
 from search.database.store import Store
-from search.suggesting import SAMPLERS, Proposer, default_sampler, distributions, sampler_named, to_params, to_setting
+from search.parameters import distributions, to_params, to_setting
+from search.suggesting import SAMPLERS, Proposer, default_sampler, sampler_named
 from spaces import HEAD_OPTIONS, Setting, Space, Tap, UnknownNameError
 
 QUICK = [name for name in SAMPLERS if name != "gp"]  # which takes seconds, and gets a test of its own
@@ -214,7 +215,8 @@ def test_several_taps_are_selected_forward_unless_told_otherwise(space: Space) -
 
 def test_an_unknown_sampler_is_said() -> None:
     with pytest.raises(
-        UnknownNameError, match=r"unknown sampler 'tpr'; did you mean 'tpe'\? known: gp, greedy, grid, qmc, random, tpe"
+        UnknownNameError,
+        match=r"unknown sampler 'tpr'; did you mean 'tpe'\? known: cost-aware, gp, greedy, grid, qmc, random, tpe",
     ):
         sampler_named("tpr", 0)
 

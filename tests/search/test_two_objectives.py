@@ -9,8 +9,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from objectives.results import GMACS, Accuracy, Evaluation, Study
 from search.database.facts import RunFacts, StudyFacts
 from search.database.store import Store
+from search.parameters import distributions, to_params, to_setting
 from search.studying import Asked, StudyDriver
-from search.suggesting import SAMPLERS, distributions, sampler_named, to_params, to_setting
+from search.suggesting import SAMPLERS, sampler_named
 from spaces import Setting, Space
 from tests.search.test_suggesting import worth
 
