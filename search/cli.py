@@ -65,8 +65,14 @@ def run(
     ] = None,
     sampler: Annotated[
         str | None,
-        typer.Option(help="tpe, greedy, random, grid, qmc or gp. [default: tpe; greedy where taps may be several]"),
+        typer.Option(
+            help="cost-aware, tpe, greedy, random, grid, qmc or gp. [default: cost-aware; greedy for several taps; tpe "
+            "for several objectives]"
+        ),
     ] = None,
+    warm_start: Annotated[
+        bool, typer.Option(help="Screen a new study's settings first, and learn from past studies.")
+    ] = True,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampler, the noise, the split and the heads.")] = 0,
     validation_fraction: Annotated[
         float | None, typer.Option(min=0.05, max=0.5, help="Of the training images. [default: 0.2]")
@@ -146,6 +152,7 @@ def run(
         space=space,
         narrowing=narrowing,
         sampler=sampler,
+        warm_start=warm_start,
         seed=seed,
         validation_fraction=0.2 if validation_fraction is None else validation_fraction,
         folds=folds,

@@ -55,6 +55,7 @@ class RunOptions:
     ray_address: str | None = None
     storage: str | None = None
     cache_size: int | None = None
+    warm_start: bool = True
     command: str = ""
 
     def absolute(self) -> Self:
@@ -96,6 +97,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     from search.database.store import Store
     from search.progress import RunProgress
     from search.running import ray_session, run_study
+    from search.starting import known_of, screen_first
     from search.studying import StudyDriver, beating
     from search.suggesting import default_sampler, sampler_named
 
@@ -103,7 +105,6 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     options = options.absolute()
     spec, space, weights_digest = spec_of(options)
     dataset, resources = spec.dataset, resources_of(options)
-    proposer = sampler_named(options.sampler or default_sampler(space), options.seed)
     planned = plan_of(spec, space, weights_digest, resources, options)
     splits, folds = spec.splits(options.seed), str(options.folds) if options.folds else None
     counts = spec.counts(splits)
@@ -142,6 +143,14 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
         run_id = store.begin_run(name, RunFacts(resources.workers, command, library_versions(), options=options.kept()))
         state: RunState = "failed"
         try:
+            before = store.read_study(name)
+            if not before.trials and screens_first(options, space):
+                console.print("screening the settings first (--no-warm-start does not)", highlight=False)
+                with beating(store, run_id):
+                    screen_first(store, spec, space, weights_digest, cores())
+                planned = plan_of(spec, space, weights_digest, resources, options)
+            known = known_of(store, name, spec, space, weights_digest, planned) if options.warm_start else None
+            proposer = sampler_named(options.sampler or default_sampler(space, options.cost), options.seed, known)
             driver = StudyDriver(store, name, space, proposer, seed=options.seed, budget=options.trials, run_id=run_id)
             driver.reconcile()
             before = store.read_study(name)
@@ -165,6 +174,14 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     lines = [*answer_lines(study), f"report      {report}", f"use it      {export_command(name, options)}"]
     console.print("\n".join(lines), highlight=False, markup=False)
     return study
+
+
+def screens_first(options: RunOptions, space: Space) -> bool:
+    """Whether a new study should. A cluster's network and cache are not this machine's."""
+    from search.starting import WORTH_SCREENING
+
+    enough = options.trials >= WORTH_SCREENING and len(space) > options.trials
+    return options.warm_start and options.ray_address is None and 1 in space.taps and enough
 
 
 def check_names(options: RunOptions) -> None:

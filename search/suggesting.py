@@ -333,6 +333,11 @@ def sampler_named(name: str, seed: int, known: "Known | None" = None) -> Propose
     return StartingProposer(known.start, proposer) if known and known.start else proposer
 
 
-def default_sampler(space: Space) -> str:
-    """Of a space of several taps forward selection: what they add is too little to be found among so many settings."""
-    return "greedy" if max(space.taps) > 1 else "tpe"
+def default_sampler(space: Space, by_cost: bool = False) -> str:
+    """Of a space of several taps forward selection: what they add is too little to be found among so many settings.
+
+    by_cost: what a setting costs at inference is an objective too, which TPE minds; the cost-aware sampler is for one.
+    """
+    if max(space.taps) > 1:
+        return "greedy"
+    return "tpe" if by_cost else "cost-aware"

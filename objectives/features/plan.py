@@ -64,7 +64,8 @@ class Plan:
     """folders: of all shards that the search may read. passes: at most, of which `cached` are there. bytes: of all of
     them; new_bytes: of what is not there.
 
-    seconds: about, for one worker; None where nothing tells the speed.
+    seconds: about, for one worker; None where nothing tells the speed. cached_draws: timestep → of each training image
+    how many noise draws are there, on average.
     """
 
     space: Space
@@ -75,6 +76,7 @@ class Plan:
     bytes: int
     new_bytes: int
     seconds: float | None
+    cached_draws: Mapping[int | None, float]
 
     def words(self, workers: int) -> str:
         """One line for people."""
@@ -111,7 +113,12 @@ def plan(demand: Demand, space: Space, source: str, usage: CacheUsage, otherwise
     if speed is not None:
         seconds = made * space.architecture.block(max(space.blocks)).cumulative_gmacs / speed
     folders = (*(usage.folder / kind for kind in (LATENTS, PIXELS)), *cache.folders())
-    return Plan(space, demand, folders, passes, passes - made, total, math.ceil(total * made / max(passes, 1)), seconds)
+    new_bytes = math.ceil(total * made / max(passes, 1))
+    cached_draws = {
+        timestep: max(space.draws) - lacking_training / max(len(demand.training), 1)
+        for timestep, (lacking_training, _) in zip(space.timesteps, missing, strict=True)
+    }
+    return Plan(space, demand, folders, passes, passes - made, total, new_bytes, seconds, cached_draws)
 
 
 def gmacs_per_second(cache: FeatureCache, source: str, space: Space) -> float | None:

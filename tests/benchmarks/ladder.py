@@ -36,7 +36,7 @@ from search.progress import counted
 from search.studying import Asked, StudyDriver
 from search.suggesting import sampler_named
 from spaces import Setting, Space
-from tests.benchmarks.selection import PASSES_PER_SECOND
+from tests.benchmarks.selection_searches import PASSES_PER_SECOND
 from tests.benchmarks.selection_truth import FOLDS, TASKS, Truth, space_of_truth
 
 TABLES = Path(__file__).with_name("truth")

@@ -30,14 +30,28 @@ from typing import Any
 from scipy.stats import spearmanr
 
 from objectives.results import Accuracy
+from search.memory import PUBLISHED, Known, surface_of
 from spaces import Setting, Space
 from tests.benchmarks.selection_picture import Point, picture
 from tests.benchmarks.selection_screens import JUDGES
-from tests.benchmarks.selection_searches import ROUNDS, STRATEGIES, See, papers_setting, trials_to_the_papers_best
+from tests.benchmarks.selection_searches import (
+    PASSES_PER_SECOND,
+    ROUNDS,
+    STRATEGIES,
+    See,
+    Work,
+    papers_setting,
+    sampled,
+    trials_to_the_papers_best,
+)
 from tests.benchmarks.selection_truth import FOLDS, Truth, space_of_truth
 
-PASSES_PER_SECOND = 350
-"""The bundled network on one core: "again" in docs/benchmarks.md, Extraction."""
+AFTER_SCREENING = (
+    ("screening, then cost-aware", "cost-aware", 1),
+    ("screening, then cost-aware, 3 folds", "cost-aware", 3),
+    ("screening, then TPE", "tpe", 1),
+)
+"""Name, sampler, and how many folds a trial sees."""
 
 GOOD = 1.0
 """Points of regret."""
@@ -77,17 +91,20 @@ class Judge:
         return Step(0, 0.0, fmean(map(self.regret, self.truth.right)))
 
 
-def walk(tried: Iterator[Setting], see: See, judge: Judge, trial_seconds: float) -> Walk:
-    """A trial a step. What was tried before costs nothing."""
-    steps, seen, timesteps = [judge.start], dict[Setting, float](), set[int | None]()
+def walk(tried: Iterator[Setting], see: See, judge: Judge, work: Work, before: Sequence[Step] = ()) -> Walk:
+    """A trial a step. What was tried before costs nothing. before: the steps of a screening that the search starts
+    from; its passes are not made again."""
+    steps, seen, timesteps = list(before) or [judge.start], dict[Setting, float](), set[int | None]()
+    began, cached = steps[-1], work.known.cached if before and work.known else {}
     for setting in tried:
         if setting in seen:
             continue
         seen[setting] = see(setting)
         timesteps.add(setting.timestep)
-        passes = len(timesteps) * sum(judge.truth.sizes)
-        seconds = passes / PASSES_PER_SECOND + len(seen) * trial_seconds
-        steps.append(Step(passes, seconds, judge.regret(max(seen, key=lambda each: seen[each]))))
+        passes = round(sum(1 - cached.get(timestep, 0.0) for timestep in timesteps) * work.images)
+        seconds = passes / PASSES_PER_SECOND + len(seen) * work.fit_seconds
+        regret = judge.regret(max(seen, key=lambda each: seen[each]))
+        steps.append(Step(began.passes + passes, began.seconds + seconds, regret))
     return steps
 
 
@@ -136,31 +153,48 @@ def linear(cell: Sequence[int]) -> Setting:
     return Setting(timestep, block, pool, "linear")
 
 
-def screening(row: Mapping[str, Any], judge: Judge, columns: slice) -> Walk:
-    answers = row["held out"]["answers"]
+def screening(screened: Mapping[str, Any], judge: Judge, columns: slice = slice(2, 5)) -> Walk:
     answered = (
         Step(answer[0], answer[0] / PASSES_PER_SECOND + answer[1], judge.regret(linear(answer[columns])))
-        for answer in answers
+        for answer in screened["answers"]
     )
     return [judge.start, *answered]
 
 
+def known_from(screened: Mapping[str, Any], truth: Truth, space: Space) -> Known:
+    """What a screening leaves to a search that starts from it: its errors, its answer, and its passes."""
+    found = [(linear(cell), -error) for *cell, error in screened["scores"]]
+    images = screened["images"]
+    surface = surface_of("screened", space.architecture, found, truth.classes, images)
+    cached = dict.fromkeys((setting.timestep for setting, _ in found), screened["answers"][0][0] / sum(truth.sizes))
+    answer = linear(screened["answers"][-1][2:5])
+    return Known(truth.classes, images, (*PUBLISHED, surface), (answer,), cached)
+
+
 def walks_of(truth: Truth, screens: Mapping[str, Any], space: Space, names: Sequence[str]) -> dict[str, list[Walk]]:
     judges = [Judge(truth, folds) for folds in JUDGES]
-    seconds = screens["trial seconds"]
-    rows = screens["screens"]
+    images, seconds = sum(truth.sizes), screens["trial seconds"]
+    rows = [row["held out"] for row in screens["screens"]]
     walks: dict[str, list[Walk]] = {
-        "screening": [screening(row, judge, slice(2, 5)) for row, judge in zip(rows, judges, strict=True)],
-        "screening, least error": [screening(r, judge, slice(5, 8)) for r, judge in zip(rows, judges, strict=True)],
+        "screening": [screening(row["alone"], judge) for row, judge in zip(rows, judges, strict=True)],
+        "screening, memory": [screening(row["memory"], judge) for row, judge in zip(rows, judges, strict=True)],
         "the paper's setting": [[Step(0, 0.0, judge.regret(papers_setting(space)))] for judge in judges],
     }
     for name in names:
         strategy, folds = STRATEGIES[name]
         walks[name] = []
+        work = Work(images, folds * seconds)
         for seed in range(ROUNDS):
             judge, turn = judges[seed % len(judges)], seed // len(judges)
             see = accuracies(truth, (judge.others * 2)[turn : turn + folds])
-            walks[name].append(walk(strategy(space, see, seed), see, judge, folds * seconds))
+            walks[name].append(walk(strategy(space, see, seed, work), see, judge, work))
+    for name, sampler, folds in AFTER_SCREENING:
+        walks[name] = []
+        for seed, (row, judge) in enumerate(zip(rows, judges, strict=True)):
+            work = Work(images, folds * seconds, known_from(row["alone"], truth, space))
+            see = accuracies(truth, judge.others[:folds])
+            before = screening(row["alone"], judge)
+            walks[name].append(walk(sampled(sampler)(space, see, seed, work), see, judge, work, before))
     passes = truth.timesteps * sum(truth.sizes)
     for name, folds in (("exhaustive, 1 fold", 1), ("exhaustive, 3 folds", 3)):
         spent = passes / PASSES_PER_SECOND + len(truth.right) * folds * seconds
@@ -198,37 +232,26 @@ def summary(walks: Mapping[str, Sequence[Walk]]) -> Iterator[dict[str, Any]]:
         }
 
 
-def ranks(truth: Truth, screens: Mapping[str, Any], space: Space) -> dict[str, float]:
-    """Mean rank correlations, over the settings that were screened on the first images."""
-    found: dict[str, list[float]] = {"with the judges": [], "halves": [], "with all folds": []}
-    places = [(block, pool) for block in space.blocks for pool in space.pools_at(block)]
+def ranks(truth: Truth, screens: Mapping[str, Any]) -> dict[str, float]:
+    """Mean rank correlations over all settings, those that were not screened too; "halves" is that of linear heads on
+    the searches' folds with those on the judges'."""
+    found: dict[str, list[float]] = {"halves": []}
     for row in screens["screens"]:
         judge = Judge(truth, row["judges"])
-        for name in ("held out", "whole"):
-            scored = {
-                Setting(timestep, *place, "linear"): -error
-                for timestep, errors in row[name]["scores"]
-                for place, error in zip(places, errors, strict=True)
-            }
-
-            def agreement(worth: See, folds: Sequence[int], scored: Mapping[Setting, float] = scored) -> float:
-                mine, theirs = zip(*((worth(each), truth.accuracy(each, folds)) for each in scored), strict=True)
-                return float(spearmanr(mine, theirs).statistic)
-
-            if name == "whole":
-                found["with all folds"].append(agreement(scored.__getitem__, range(FOLDS)))
-            else:
-                found["with the judges"].append(agreement(scored.__getitem__, judge.folds))
-                found["halves"].append(agreement(accuracies(truth, judge.others), judge.folds))
+        parts = ([truth.accuracy(each, folds) for each in truth.right] for folds in (judge.others, judge.folds))
+        found["halves"].append(float(spearmanr(*parts).statistic))
+        for memory, screened in row["held out"].items():
+            found.setdefault(f"{memory}, with the judges", []).append(screened["ranks"]["judges"])
+            found.setdefault(f"{memory}, whole, with all folds", []).append(row["whole"][memory]["ranks"]["all"])
     return {name: fmean(values) for name, values in found.items()}
 
 
-def aims(truth: Truth, screens: Mapping[str, Any]) -> dict[str, float]:
+def aims(truth: Truth, screens: Mapping[str, Any], memory: str) -> dict[str, float]:
     """Of screenings of the whole task, by all five folds."""
     every, images = range(FOLDS), sum(truth.sizes)
     best = truth.accuracy(truth.best(every), every)
     low = 100 * Accuracy(sum(truth.right[truth.best(every)]), images).interval()[0]
-    ends = [row["whole"]["answers"][-1] for row in screens["screens"]]
+    ends = [row["whole"][memory]["answers"][-1] for row in screens["screens"]]
     answers = [truth.accuracy(linear(end[2:5]), every) for end in ends]
     return {
         "best": best,
@@ -241,7 +264,8 @@ def aims(truth: Truth, screens: Mapping[str, Any]) -> dict[str, float]:
 
 
 def table(task: str, found: Mapping[str, Any]) -> Iterator[str]:
-    yield f"**{task}**: " + ", ".join(f"{name} {value:.3f}" for name, value in (found["ranks"] | found["aims"]).items())
+    for name in ("ranks", "alone", "memory"):
+        yield f"**{task}**, {name}: " + ", ".join(f"{key} {value:.3f}" for key, value in found[name].items())
     yield ""
     yield "| | regret | at the end | after | passes to 1 point | seconds to it | seconds to screening's regret |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
@@ -271,8 +295,9 @@ def main() -> None:
         walks[task] = walks_of(truth, screens, space, given.strategies)
         results[task] = {
             "strategies": list(summary(walks[task])),
-            "ranks": ranks(truth, screens, space),
-            "aims": aims(truth, screens),
+            "ranks": ranks(truth, screens),
+            "alone": aims(truth, screens, "alone"),
+            "memory": aims(truth, screens, "memory"),
         }
         print("\n".join(table(task, results[task])), flush=True)
     paper = trials_to_the_papers_best()

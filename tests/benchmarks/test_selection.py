@@ -4,6 +4,7 @@ import pytest
 
 from spaces import Setting
 from tests.benchmarks.selection import Judge, Step, by_passes, by_seconds, reached, seconds_to_mean, walk
+from tests.benchmarks.selection_searches import Work
 from tests.benchmarks.selection_truth import Truth
 
 POOR, FAIR, GOOD = (Setting(timestep, 5, pool, "linear") for timestep, pool in ((10, 1), (10, 2), (50, 1)))
@@ -19,7 +20,7 @@ def test_regret_is_what_the_judges_folds_say() -> None:
 
 def test_a_walk_pays_for_each_timestep_once_and_answers_by_what_it_saw() -> None:
     seen = {POOR: 3.0, FAIR: 9.0, GOOD: 5.0}
-    steps = walk(iter([POOR, FAIR, POOR, GOOD]), seen.__getitem__, JUDGE, trial_seconds=2.0)
+    steps = walk(iter([POOR, FAIR, POOR, GOOD]), seen.__getitem__, JUDGE, Work(50, 2.0))
     assert [step.passes for step in steps] == [0, 50, 50, 100]
     assert [step.regret for step in steps[1:]] == [70, 40, 40]
     assert steps[-1].seconds == pytest.approx(100 / 350 + 3 * 2)
