@@ -1,4 +1,4 @@
-"""The command as its user types it, in processes of its own, on real digits and the bundled U-Net."""
+"""The command as its user types it, on real digits and the bundled U-Net; what runs trials in processes of its own."""
 
 import json
 import os
@@ -15,12 +15,13 @@ from PIL import Image
 
 from search.database.store import Store
 from tests.objectives.datasets import small_archives
+from tests.search.commands import Search
 
 QUICK = ("--heads", "linear", "--blocks", "9-13", "--timesteps", "20", "--final-seeds", "2", "--finalists", "2")
 DIGITS = ("run", "--dataset", "digits", *QUICK)
 
 
-def search(home: Path, *words: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def typed(home: Path, *words: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "search.cli", *words]
     environment = {**os.environ, "SEARCH_HOME": str(home)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout, check=False)
@@ -30,7 +31,7 @@ def search(home: Path, *words: str, timeout: float = 240) -> subprocess.Complete
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home in which `search run` has made eight trials on digits."""
     folder = tmp_path_factory.mktemp("home")
-    ran = search(folder, *DIGITS, "--trials", "8")
+    ran = typed(folder, *DIGITS, "--trials", "8")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "the study has 8 finished trials" in ran.stdout
     assert "Traceback" not in ran.stderr
@@ -38,7 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def best(home: Path) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(search(home, "best", "--dataset", "digits", "--json").stdout)
+    answer: dict[str, Any] = json.loads(typed(home, "best", "--dataset", "digits", "--json").stdout)
     return answer
 
 
@@ -53,24 +54,26 @@ def test_a_run_leaves_an_answer_a_report_and_a_study(home: Path) -> None:
     assert answer["passes_saved"] > 0
     reports = list((home / "reports").glob("*.html"))
     assert [report.stem for report in reports] == [answer["study"]]
-    listed = search(home, "status").stdout
+    listed = typed(home, "status").stdout
     assert str(answer["study"]) in listed
 
 
 def test_the_same_command_has_nothing_left_to_do_and_a_larger_one_goes_on(home: Path) -> None:
     before = best(home)
-    again = search(home, *DIGITS, "--trials", "8")
+    again = typed(home, *DIGITS, "--trials", "8")
     assert again.returncode == 0
     assert best(home) == before
-    more = search(home, *DIGITS, "--trials", "10")
+    more = typed(home, *DIGITS, "--trials", "10")
     assert more.returncode == 0
     assert best(home)["trials"] == 10
     assert best(home)["study"] == before["study"]
 
 
-def test_a_report_can_be_written_anywhere(home: Path, tmp_path: Path) -> None:
-    written = search(home, "report", "--dataset", "digits", "--out", str(tmp_path / "deep" / "mine.html"))
-    assert written.returncode == 0
+def test_a_report_can_be_written_anywhere(search: Search, home: Path, tmp_path: Path) -> None:
+    written = search(
+        "report", "--home", str(home), "--dataset", "digits", "--out", str(tmp_path / "deep" / "mine.html")
+    )
+    assert written.code == 0
     assert "digits" in (tmp_path / "deep" / "mine.html").read_text()
 
 
@@ -81,19 +84,31 @@ def complete_trials(home: Path) -> int:
 
 def test_a_killed_run_is_continued_to_the_count_and_repeats_nothing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "search.cli", *DIGITS, "--trials", "14", "--home", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as run:
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True) as run,
+    ):
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and run.poll() is None and complete_trials(tmp_path) < 2:
             time.sleep(0.1)
         os.killpg(run.pid, signal.SIGKILL)
     assert 2 <= complete_trials(tmp_path) < 14
-    ran = search(tmp_path, *DIGITS, "--trials", "14")
+    assert "screening the settings first" in (tmp_path / "log").read_text()
+    ran = typed(tmp_path, *DIGITS, "--trials", "14")
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "screening" not in ran.stdout  # which the first run did
     with Store.open(f"sqlite:///{tmp_path / 'studies.db'}") as store:
         study = store.read_study(store.find_study("digits"))
     finished = [trial.setting for trial in study.trials if trial.state in ("complete", "pruned")]
     assert len(finished) == len(set(finished)) == 14
     assert study.count("running") == 0
+
+
+def test_a_mistake_ends_a_process_as_it_should(tmp_path: Path) -> None:
+    ran = typed(tmp_path, "run", "--dataset", "digitz")
+    assert ran.returncode == 2
+    assert "did you mean 'digits'?" in ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -105,7 +120,11 @@ def test_a_killed_run_is_continued_to_the_count_and_repeats_nothing(tmp_path: Pa
             "unknown dataset 'digitz'; did you mean 'digits'? known: aircraft, aircraft-family",
         ),
         (("run", "--dataset", "digits", "--backbone", "bundeld"), 2, "unknown backbone 'bundeld'"),
-        (("run", "--dataset", "digits", "--sampler", "tpee"), 2, "known: gp, greedy, grid, qmc, random, tpe"),
+        (
+            ("run", "--dataset", "digits", "--sampler", "tpee"),
+            2,
+            "known: cost-aware, gp, greedy, grid, qmc, random, tpe",
+        ),
         (("run", "--dataset", "digits", "--heads", "mpl"), 2, "unknown head 'mpl'; did you mean 'mlp'"),
         (("run", "--dataset", "digits", "--metric", "top-5"), 2, "known: accuracy, mean-per-class, nll"),
         (
@@ -129,19 +148,21 @@ def test_a_killed_run_is_continued_to_the_count_and_repeats_nothing(tmp_path: Pa
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_a_users_mistake_is_one_clear_line(tmp_path: Path, words: tuple[str, ...], code: int, message: str) -> None:
-    ran = search(tmp_path, *words)
-    assert ran.returncode == code
+def test_a_users_mistake_is_one_clear_line(
+    search: Search, tmp_path: Path, words: tuple[str, ...], code: int, message: str
+) -> None:
+    ran = search(*words)
+    assert ran.code == code
     assert message in ran.stderr
     assert "Traceback" not in ran.stderr
     assert "hushhush" not in ran.stdout + ran.stderr
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "home" / "cache").exists()
     if code == 1:
         assert len(ran.stderr.splitlines()) == 1
 
 
 def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_them(tmp_path: Path) -> None:
-    ran = search(tmp_path, *DIGITS, "--trials", "2", "--folds", "3", "--flips", "--balanced")
+    ran = typed(tmp_path, *DIGITS, "--trials", "2", "--folds", "3", "--flips", "--balanced")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     told = "1,437 train and validate in 3 folds, 360 test"
     assert f"({told})" in ran.stdout
@@ -160,7 +181,7 @@ def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_the
 
 def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(home: Path) -> None:
     by_accuracy = best(home)
-    ran = search(home, *DIGITS, "--trials", "4", "--objectives", "nll,cost")
+    ran = typed(home, *DIGITS, "--trials", "4", "--objectives", "nll,cost")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "validation  negative log-likelihood 0." in ran.stdout
     answer = best(home)  # of the study that ran last
@@ -197,16 +218,16 @@ def class_folders(root: Path, per_class: int) -> None:
             Image.fromarray(pixels).save(root / name / f"image {i}.png")
 
 
-def test_a_broken_image_stops_the_run_before_it_starts_and_may_be_skipped(tmp_path: Path) -> None:
+def test_a_broken_image_stops_the_run_before_it_starts_and_may_be_skipped(search: Search, tmp_path: Path) -> None:
     class_folders(tmp_path / "images", 12)
     broken = tmp_path / "images" / "dark ones" / "image 3.png"
     broken.write_bytes(broken.read_bytes()[:200])
     command = ("run", "--dataset", "folder", "--data-root", str(tmp_path / "images"), *QUICK, "--trials", "3")
-    refused = search(tmp_path / "home", *command)
-    assert refused.returncode == 1
+    refused = search(*command)
+    assert refused.code == 1
     assert "image 3.png" in refused.stderr
     assert not (tmp_path / "home").exists()
-    ran = search(tmp_path / "home", *command, "--skip-unreadable")
+    ran = typed(tmp_path / "home", *command, "--skip-unreadable")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "1 unreadable" in ran.stdout
 
@@ -219,32 +240,34 @@ def test_a_broken_image_stops_the_run_before_it_starts_and_may_be_skipped(tmp_pa
     ],
     ids=["one split", "folds"],
 )
-def test_too_few_images_are_refused(tmp_path: Path, per_class: int, words: tuple[str, ...], message: str) -> None:
+def test_too_few_images_are_refused(
+    search: Search, tmp_path: Path, per_class: int, words: tuple[str, ...], message: str
+) -> None:
     class_folders(tmp_path / "images", per_class)
-    ran = search(tmp_path / "home", "run", "--dataset", "folder", "--data-root", str(tmp_path / "images"), *words)
-    assert ran.returncode == 1
+    ran = search("run", "--dataset", "folder", "--data-root", str(tmp_path / "images"), *words)
+    assert ran.code == 1
     assert message in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
     assert not (tmp_path / "home").exists()
 
 
-def test_a_class_that_is_only_tested_is_refused(tmp_path: Path) -> None:
+def test_a_class_that_is_only_tested_is_refused(search: Search, tmp_path: Path) -> None:
     class_folders(tmp_path, 12)
     images = [(image.relative_to(tmp_path), image.parent.name) for image in tmp_path.rglob("*.png")]
     lines = [
         f"{path},{name},{'train' if name == 'dark ones' and i % 3 else 'test'}" for i, (path, name) in enumerate(images)
     ]
     (tmp_path / "images.csv").write_text("\n".join(["path,label,split", *lines]))
-    ran = search(tmp_path / "home", "run", "--dataset", "csv", "--data-root", str(tmp_path / "images.csv"))
-    assert ran.returncode == 1
+    ran = search("run", "--dataset", "csv", "--data-root", str(tmp_path / "images.csv"))
+    assert ran.code == 1
     assert "class 'helle Bilder ü' has 0 images to carve the validation split from" in ran.stderr
     assert not (tmp_path / "home").exists()
 
 
-def test_a_run_reads_what_was_fetched_into_its_home(tmp_path: Path) -> None:
-    small_archives.cub(tmp_path / "datasets/cub")
-    ran = search(tmp_path, "run", "--dataset", "cub")
-    assert ran.returncode == 1
+def test_a_run_reads_what_was_fetched_into_its_home(search: Search, tmp_path: Path) -> None:
+    small_archives.cub(tmp_path / "home/datasets/cub")
+    ran = search("run", "--dataset", "cub")
+    assert ran.code == 1
     assert "of 9 images for the validation split" in ran.stderr  # found and read: it is too small, no more
 
 
