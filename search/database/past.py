@@ -44,7 +44,7 @@ class Screening:
     @property
     def surface(self) -> Surface:
         found = [(setting, -error) for setting, error in self.errors]
-        task = f"{self.dataset} with {self.backbone}, screened"
+        task = f"{self.dataset} of {self.classes:,} classes with {self.backbone}, screened"
         return surface_of(task, self.architecture, found, self.classes, self.images)
 
 
@@ -113,7 +113,7 @@ def study_surface(row: StudyRow, trials: Sequence[FrozenTrial]) -> Surface | Non
     if len(by_place) < FEWEST:
         return None
     worths = [(place, fmean(found)) for place, found in by_place.items()]
-    task = f"{row.dataset} with {row.backbone}, {len(complete):,} trials"
+    task = f"{row.dataset} of {len(row.classes):,} classes with {row.backbone}, {len(complete):,} trials"
     images = row.counts["train"]
     return surface_of(task, architecture_from_dict(row.architecture), worths, len(row.classes), images)
 

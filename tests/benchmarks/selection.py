@@ -212,6 +212,7 @@ def accuracies(truth: Truth, folds: Sequence[int]) -> See:
 def summary(walks: Mapping[str, Sequence[Walk]]) -> Iterator[dict[str, Any]]:
     ends = [steps[-1] for steps in walks["screening"]]
     budget, goal = fmean(end.passes for end in ends), fmean(end.regret for end in ends)
+    tpe = fmean(steps[-1].regret for steps in walks["TPE"]) if "TPE" in walks else None
     for name, mine in walks.items():
         regrets = [by_passes(steps, budget).regret for steps in mine]
         first = [reached(steps, GOOD) for steps in mine]
@@ -229,6 +230,7 @@ def summary(walks: Mapping[str, Sequence[Walk]]) -> Iterator[dict[str, Any]]:
             "passes to 1 point": None if passes == float("inf") else passes,
             "seconds to 1 point": None if seconds == float("inf") else seconds,
             "seconds to screening's regret": seconds_to_mean(mine, goal),
+            "seconds to TPE's regret": None if tpe is None else seconds_to_mean(mine, tpe),
         }
 
 
@@ -267,15 +269,15 @@ def table(task: str, found: Mapping[str, Any]) -> Iterator[str]:
     for name in ("ranks", "alone", "memory"):
         yield f"**{task}**, {name}: " + ", ".join(f"{key} {value:.3f}" for key, value in found[name].items())
     yield ""
-    yield "| | regret | at the end | after | passes to 1 point | seconds to it | seconds to screening's regret |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    yield "| | regret | at the end | after | passes to 1 point | seconds to it | to screening's regret | to TPE's |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     for row in found["strategies"]:
         regret = f"{row['regret']:.1f} ± {row['deviation']:.1f}" if row["begun"] else "no trial yet"
         passes = "not reached" if row["passes to 1 point"] is None else f"{row['passes to 1 point']:,.0f}"
-        times = [row["seconds to 1 point"], row["seconds to screening's regret"]]
-        first, same = ("not reached" if seconds is None else f"{seconds:.1f}" for seconds in times)
+        times = [row[f"seconds to {what}"] for what in ("1 point", "screening's regret", "TPE's regret")]
+        told = " | ".join("not reached" if seconds is None else f"{seconds:.1f}" for seconds in times)
         end = f"{row['regret at the end']:.1f} | {row['seconds in all']:.1f} s"
-        yield f"| {row['strategy']} | {regret} | {end} | {passes} | {first} | {same} |"
+        yield f"| {row['strategy']} | {regret} | {end} | {passes} | {told} |"
     yield ""
 
 

@@ -12,6 +12,8 @@ from dashboards.figures import BLUE, INK, ORANGE, TEMPLATE, VERMILION
 
 LINES = {
     "screening": (BLUE, "solid", 3),
+    "screening, memory": (BLUE, "dash", 2),
+    "cost-aware": ("#56B4E9", "solid", 2.5),
     "TPE": (VERMILION, "solid", 2),
     "TPE, 3 folds": (VERMILION, "dot", 2),
     "GP": ("#CC79A7", "dash", 2),

@@ -16,7 +16,7 @@ from spaces import SearchError, Setting
 RecommendationMaker = Callable[..., Recommendation]
 PageOpener = Callable[[Recommendation, About], Any]
 FIGURES = ["blocks", "pooling"]
-EVIDENCE = ["answer", *FIGURES, "cheaper", "tied", "screened", "provenance"]
+EVIDENCE = ["answer", *FIGURES, "cheaper", "tied", "learnt", "screened", "provenance"]
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +138,7 @@ def test_where_nothing_is_better_than_chance_no_setting_is_named(
     assert not found.better_than_chance
     browser = pages(found, about)
     assert browser.complaints() == []
-    assert browser.sections() == ["answer", *FIGURES, "screened", "provenance"]
+    assert browser.sections() == ["answer", *FIGURES, "learnt", "screened", "provenance"]
     assert browser.drawn() == FIGURES
     text = text_of(browser, "answer")
     assert text.startswith("No setting is better than chance")
@@ -172,7 +172,7 @@ def test_an_encoder_has_no_timestep(recommendation: RecommendationMaker, about: 
 def test_a_single_setting_makes_a_page(recommendation: RecommendationMaker, about: About, pages: PageOpener) -> None:
     browser = pages(recommendation((44,), (16,), (2,), (2000, 2000)), about)
     assert browser.complaints() == []
-    assert browser.sections() == ["answer", *FIGURES, "screened", "provenance"]
+    assert browser.sections() == ["answer", *FIGURES, "learnt", "screened", "provenance"]
     assert browser.drawn() == FIGURES
     text = text_of(browser, "answer")
     assert "It is the only setting that was screened." in text

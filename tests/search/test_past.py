@@ -34,7 +34,7 @@ def test_it_teaches_other_tasks_but_not_the_same_images_again(store: Store, scre
     keep_screening(store, screening)
     assert past_of(store, "b" * 64, "w" * 64) == []
     (surface,) = past_of(store, "c" * 64, "w" * 64)
-    assert surface.task == "birds with small, screened"
+    assert surface.task == "birds of 7 classes with small, screened"
     assert surface.worth == tuple(-error for _, error in screening.errors)
     assert (surface.classes, surface.images) == (7, 300)
 
@@ -57,7 +57,7 @@ def test_a_study_teaches_what_its_places_are_worth_whatever_the_head(
         told(store, name, space, replace(setting, head="linear"), 0.5 + setting.pool / 100)
         told(store, name, space, replace(setting, head="mlp", options=mlp.options), 0.9 + setting.pool / 100)
     (surface,) = past_of(store, "c" * 64, "w" * 64)
-    assert surface.task == "digits with bundled, 17 trials"
+    assert surface.task == "digits of 2 classes with bundled, 17 trials"
     assert (surface.classes, surface.images) == (2, 80)
     assert max(surface.worth) < 0.1  # a better head says nothing of a place
     by_grid = {place.grid for place, worth in zip(surface.places, surface.worth, strict=True) if worth > 0.005}
