@@ -149,7 +149,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
                 with beating(store, run_id):
                     screen_first(store, spec, space, weights_digest, cores())
                 planned = plan_of(spec, space, weights_digest, resources, options)
-            known = known_of(store, name, spec, space, weights_digest, planned) if options.warm_start else None
+            known = known_of(store, name, spec, space, weights_digest, planned, options.warm_start)
             proposer = sampler_named(options.sampler or default_sampler(space, options.cost), options.seed, known)
             driver = StudyDriver(store, name, space, proposer, seed=options.seed, budget=options.trials, run_id=run_id)
             driver.reconcile()

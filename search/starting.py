@@ -27,14 +27,19 @@ def screen_first(store: Store, spec: "ProbeSpec", space: Space, weights_digest: 
         screened(spec, space, weights_digest, store, threads)
 
 
-def known_of(store: Store, study: str, spec: "ProbeSpec", space: Space, weights_digest: str, plan: "Plan") -> Known:
-    """All but what the study itself has found. plan: of the search, as the cache is now."""
-    fingerprint = spec.dataset.fingerprint
+def known_of(
+    store: Store, study: str, spec: "ProbeSpec", space: Space, weights_digest: str, plan: "Plan", warm: bool
+) -> Known:
+    """All but what the study itself has found. plan: of the search, as the cache is now. warm: by past tasks and a
+    screening too, not by the paper's findings alone."""
+    fingerprint, classes, images = spec.dataset.fingerprint, len(spec.dataset.classes), len(plan.demand.training)
+    if not warm:
+        return Known(classes, images, cached=plan.cached_draws)
     screening = kept_screening(store, fingerprint, weights_digest, spec.seed)
     past = [*PUBLISHED, *past_of(store, fingerprint, weights_digest, besides=study)]
     return Known(
-        classes=len(spec.dataset.classes),
-        images=len(plan.demand.training),
+        classes=classes,
+        images=images,
         past=(*past, screening.surface) if screening else tuple(past),
         start=start_settings(screening.best[:PLACES], space) if screening else (),
         cached=plan.cached_draws,

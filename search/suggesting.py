@@ -1,7 +1,8 @@
 """Which setting next: Optuna's samplers, random and grid, behind one question. The only file with Optuna samplers.
 
 A proposal depends on nothing but the seed, the trials so far and what is taken, so that a study killed and started
-again goes on exactly as it would have, and never repeats itself.
+again goes on exactly as it would have, and never repeats itself. The cost-aware sampler goes by what trials took as
+well, and by what is known and cached when a run begins.
 """
 
 import math

@@ -209,7 +209,8 @@ def test_a_sampler_leaves_no_trace_in_the_database(
 
 
 def test_several_taps_are_selected_forward_unless_told_otherwise(space: Space) -> None:
-    assert default_sampler(space) == "tpe"
+    assert default_sampler(space) == "cost-aware"
+    assert default_sampler(space, by_cost=True) == "tpe"
     assert default_sampler(space.narrow(taps=(1, 2))) == "greedy"
 
 
