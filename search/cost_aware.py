@@ -20,7 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import norm
 
-from search.costs import CostModel, Spent, spent_on
+from search.costs import CostModel, TrialCost, cost_of
 from search.memory import Array, Known, Surface, agreement, array_of, reweighted, weights
 from search.parameters import CORE, all_distributions, to_params, to_setting
 from search.surrogate import Surrogate
@@ -40,7 +40,7 @@ HEADS_APART, OPTION_RANGE = 0.28, 0.4
 """In coordinates in which settings half a unit apart are alike: how far apart are two heads, and an option's values."""
 
 NOISE = 0.02
-"""Of a trial's worth, in standard deviations of all: what the fit's own nugget does not know of yet."""
+"""Of a trial's worth, in standard deviations of all. Little, since trials validate on the same images."""
 
 
 @final
@@ -59,7 +59,7 @@ class CostAwareProposer:
         tried = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         if len(tried) < STARTUP:
             return around.first(free, generator)
-        model = around.costs(trials, self.known)
+        model = around.costs(trials)
         seconds = np.array([model.seconds(around.settings[index]) for index in free])
         best = int(free[np.argmax(around.improvement(trials, free) / seconds)])
         return around.settings[best]
@@ -89,18 +89,18 @@ class _Field:
         alike = [each for each in left if (each.passes.keys(), each.draws) == (best.passes.keys(), best.draws)]
         return generator.choice(alike)
 
-    def costs(self, trials: Sequence[FrozenTrial], known: Known) -> CostModel:
-        cached = dict(known.cached)
-        spent: list[Spent] = []
+    def costs(self, trials: Sequence[FrozenTrial]) -> CostModel:
+        cached = dict(self.known.cached)
+        spent: list[TrialCost] = []
         for trial in trials:
             if trial.state == TrialState.FAIL:
                 continue
             setting = to_setting(trial.params)
             for timestep in setting.passes:
                 cached[timestep] = max(cached.get(timestep, 0.0), setting.draws)
-            if trial.state.is_finished() and (found := spent_on(trial)) is not None:
+            if trial.state.is_finished() and (found := cost_of(trial)) is not None:
                 spent.append(found)
-        return CostModel(self.space, known.images, cached, tuple(spent))
+        return CostModel(self.space, self.known.images, cached, tuple(spent))
 
     def improvement(self, trials: Sequence[FrozenTrial], free: np.ndarray[Any, Any]) -> Array:
         """Expected of each of these, over the best that was tried. Trials that run come out as expected."""

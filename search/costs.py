@@ -30,7 +30,7 @@ LEVEL_DEVIATION, EXPONENT, EXPONENT_DEVIATION, FIT_DEVIATION = 2.0, 0.7, 0.3, 0.
 
 
 @dataclass(frozen=True)
-class Spent:
+class TrialCost:
     """passes: of one image, made; extracting: seconds that they took. fitting: seconds of reading and fitting."""
 
     setting: Setting
@@ -39,17 +39,17 @@ class Spent:
     fitting: float
 
 
-def spent_on(trial: FrozenTrial) -> Spent | None:
+def cost_of(trial: FrozenTrial) -> TrialCost | None:
     """As a trial of a search tells it in its attributes; of any other all that it took, as its fit."""
     setting = to_setting(trial.params)
     seconds: Mapping[str, float] | None = trial.user_attrs.get("seconds")
     if seconds is not None:
         passes: Mapping[str, int] = trial.user_attrs.get("passes", {})
         fitting = seconds.get("fit", 0.0) + seconds.get("read", 0.0)
-        return Spent(setting, passes.get("made", 0), seconds.get("extract", 0.0), fitting)
+        return TrialCost(setting, passes.get("made", 0), seconds.get("extract", 0.0), fitting)
     if trial.duration is None:
         return None
-    return Spent(setting, 0, 0.0, trial.duration.total_seconds())
+    return TrialCost(setting, 0, 0.0, trial.duration.total_seconds())
 
 
 @final
@@ -61,7 +61,7 @@ class CostModel:
     space: Space
     images: int
     cached: Mapping[int | None, float] = field(default_factory=dict)
-    spent: Sequence[Spent] = ()
+    spent: Sequence[TrialCost] = ()
 
     def seconds(self, setting: Setting) -> float:
         """Of a trial of it, now."""
@@ -100,7 +100,7 @@ class CostModel:
         found[""] = exponent
         return found
 
-    def _row(self, spent: Spent, heads: Sequence[str]) -> np.ndarray[Any, Any]:
+    def _row(self, spent: TrialCost, heads: Sequence[str]) -> np.ndarray[Any, Any]:
         return np.array([self._width(spent.setting), *(float(head == spent.setting.head) for head in heads)])
 
     def _width(self, setting: Setting) -> float:

@@ -22,8 +22,9 @@ Screen = Callable[[Sequence[Setting], int], Iterator[Extracted | Screened]]
 """Settings that read one timestep, on the first so many images: as `objectives.screening.Screener.screen`."""
 
 FIRST_IMAGES, FIRST_OF_CLASS = 300, 8
-FIRST_TIMESTEPS = 2
 """With fewer images a class their ranks are others than those of heads that are fitted on all (docs/benchmarks.md)."""
+
+FIRST_TIMESTEPS = 2
 
 SHARE = 0.1
 """Of the passes that all timesteps over all images would take, where no other limit is given."""

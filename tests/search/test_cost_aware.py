@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.cost_aware import STARTUP, CostAwareProposer, CostAwareSampler
-from search.costs import FIXED_SECONDS, CostModel, Spent, spent_on
+from search.costs import FIXED_SECONDS, CostModel, TrialCost, cost_of
 from search.memory import Known, surface_of
 from search.parameters import distributions, suggested, to_params, to_setting
 from spaces import Setting, Space, Tap
@@ -31,11 +31,11 @@ def trial(space: Space, setting: Setting, **changes: object) -> FrozenTrial:
 def test_a_trial_says_what_it_cost_or_else_how_long_it_took(space: Space) -> None:
     seconds = {"extract": 8.0, "wait": 1.0, "read": 0.1, "fit": 0.4}
     told = trial(space, PLACE, user_attrs={"seconds": seconds, "passes": {"made": 100, "needed": 200}})
-    assert spent_on(told) == Spent(PLACE, 100, 8.0, 0.5)
+    assert cost_of(told) == TrialCost(PLACE, 100, 8.0, 0.5)
     start = datetime(2026, 1, 1)
     timed = trial(space, PLACE, datetime_start=start, datetime_complete=start + timedelta(seconds=3))
-    assert spent_on(timed) == Spent(PLACE, 0, 0.0, 3.0)
-    assert spent_on(trial(space, PLACE, state=TrialState.RUNNING, datetime_complete=None)) is None
+    assert cost_of(timed) == TrialCost(PLACE, 0, 0.0, 3.0)
+    assert cost_of(trial(space, PLACE, state=TrialState.RUNNING, datetime_complete=None)) is None
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_seconds_are_learnt_from_what_trials_took(space: Space) -> None:
 
     mlp = next(each for each in space.settings() if each.head == "mlp")
     settings = [replace(PLACE, pool=pool) for pool in (1, 2, 4)] + [replace(mlp, pool=pool) for pool in (1, 2)]
-    spent = tuple(Spent(each, 100, 5.0, fit(each)) for each in settings)
+    spent = tuple(TrialCost(each, 100, 5.0, fit(each)) for each in settings)
     model = CostModel(space, 200, {90: 1.0}, spent)
     assert model.pass_seconds == pytest.approx(0.05)
     for setting in (*settings, replace(mlp, pool=4)):
