@@ -1,6 +1,6 @@
 """What a classifier's beliefs about images are worth, by every metric of `objectives.results`."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Self
@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from objectives.results import ACCURACY, METRICS, Accuracy, Confusion, Measured, Scores
+from objectives.results import ACCURACY, METRICS, Accuracy, Answers, Confusion, Measured, Scores
 
 BINS = 15
 """Of equal width, of the confidence, for the calibration error (Guo et al. 2017)."""
@@ -18,6 +18,9 @@ LOGITS_AT_ONCE = 2**22
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 DRAWS_AT_ONCE = 2**21
+
+EXAMPLES = 3
+"""Of each pair of classes that is mixed up."""
 
 MOST_LOSS = 100.0
 """Nats for one image: less belief in the truth than exp(-100) is none, and an infinite mean would order nothing."""
@@ -108,12 +111,26 @@ class Beliefs:
             values["top-5"] = _proportion(self._among_first(5))
         return Scores(len(self), {name: values[name] for name in METRICS if name in values})
 
-    def confused(self, at_most: int) -> tuple[Confusion, ...]:
-        """The pairs of classes that are mixed up most often; of equals the earlier classes first."""
-        wrong = ~self.right
-        pairs = Counter(zip(self.labels[wrong].tolist(), self.predicted[wrong].tolist(), strict=True))
-        ordered = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
-        return tuple(Confusion(*classes, count) for classes, count in ordered[:at_most])
+    @property
+    def answers(self) -> Answers:
+        return Answers.from_bytes(len(self), np.packbits(self.right, bitorder="little").tobytes())
+
+    def confused(self, at_most: int, images: np.ndarray | None = None) -> tuple[Confusion, ...]:
+        """The pairs of classes that are mixed up most often; of equals the earlier classes first.
+
+        images: int64 (n,), what the examples are called; else by their number.
+        """
+        wrong = np.flatnonzero(~self.right)
+        surest = wrong[np.argsort(-self.confidence[wrong], kind="stable")]
+        pairs: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        for at in surest.tolist():
+            pairs[int(self.labels[at]), int(self.predicted[at])].append(at)
+        ordered = sorted(pairs.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+        names = np.arange(len(self)) if images is None else images
+        return tuple(
+            Confusion(*classes, len(found), tuple(names[found[:EXAMPLES]].tolist()))
+            for classes, found in ordered[:at_most]
+        )
 
     def _among_first(self, count: int) -> Accuracy:
         return Accuracy(int((self.rank < count).sum()), len(self))

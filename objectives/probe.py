@@ -38,6 +38,11 @@ CONFUSIONS_KEPT = 1000
 """Of a final: all there are, but of very many classes."""
 
 
+def validated_images(splits: Sequence[Split]) -> np.ndarray:
+    """Indices into the dataset, int64 (n,), in the order of the answers of whatever these splits validate."""
+    return np.concatenate([parts.validation for parts in splits])
+
+
 def gpu_count() -> int:
     """GPUs that torch can use on this machine."""
     return torch.cuda.device_count()
@@ -186,7 +191,8 @@ class Probe:
             _passes(setting, len(features) + len(tested)),
             validated.beliefs.scores(),
             test.scores(),
-            validated.beliefs.confused(CONFUSIONS_KEPT),
+            validated.beliefs.confused(CONFUSIONS_KEPT, validated_images(self.splits(seed))),
+            test.answers,
         )
 
     def extract(self, setting: Setting) -> Iterator[Extracted]:
@@ -264,6 +270,7 @@ class Probe:
             {**validated.details, GMACS: self.backbone.architecture.pass_gmacs(setting) + validated.gmacs},
             beliefs.worth(self.spec.metric),
             beliefs.scores(),
+            beliefs.answers,
         )
 
     def _validate(

@@ -1,11 +1,11 @@
 """The plain results that every room above speaks in. No torch here: importing this module costs nothing."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import NormalDist, fmean
-from typing import Literal
+from typing import Literal, Self
 
 from spaces import Architecture, Setting
 
@@ -95,6 +95,26 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class Answers:
+    """Which of `total` images a classifier had right, a bit each: the first image is the lowest bit of `right`."""
+
+    total: int
+    right: int
+
+    @property
+    def accuracy(self) -> Accuracy:
+        return Accuracy(self.right.bit_count(), self.total)
+
+    def to_bytes(self) -> bytes:
+        """Little-endian, as many as it takes."""
+        return self.right.to_bytes((self.total + 7) // 8, "little")
+
+    @classmethod
+    def from_bytes(cls, total: int, kept: bytes) -> Self:
+        return cls(total, int.from_bytes(kept, "little"))
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """A number and its 95 % interval, low ≤ value ≤ high."""
 
@@ -113,11 +133,31 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """`count` images of class `true` were taken for class `predicted`; both index the dataset's classes."""
+    """`count` images of class `true` were taken for class `predicted`; both index the dataset's classes.
+
+    examples: indices of some of these images, the mistakes that the classifier was surest of first; in a final
+    they are the dataset's.
+    """
 
     true: int
     predicted: int
     count: int
+    examples: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A small picture of an image outside the test split.
+
+    image: its index into the dataset. position: its place among the answers of the study's trials, None where it is not
+    among their validation images. label: indexes the classes. name: of its file. jpeg: square, as networks see it.
+    """
+
+    image: int
+    position: int | None
+    label: int
+    name: str
+    jpeg: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +194,8 @@ class Evaluation:
     passes_made: U-Net passes over one image each that this call made. passes_needed: how many it would have made
     with no cache. details: facts of the fit, such as the chosen "l2" or the "epochs" trained, and of one that was not
     stopped after an epoch `GMACS`. score: as of an Epoch.
-    scores: by all metrics, of the same images; None for a trial that was stopped after an epoch.
+    scores, answers: by all metrics, and image by image, of the same images; None for a trial that was stopped after an
+    epoch.
     """
 
     validation: Accuracy
@@ -164,6 +205,7 @@ class Evaluation:
     details: Mapping[str, float] = field(default_factory=dict)
     score: float | None = None
     scores: Scores | None = None
+    answers: Answers | None = None
 
     @property
     def worth(self) -> float:
@@ -200,6 +242,7 @@ class Final:
     validation: on that seed's own validation split, or its own folds. test: after refitting on train + validation.
     validation_scores, test_scores: of the same images by all metrics; None in a study that did not keep them.
     confused: on validation, most frequent first, and if there are very many the most frequent alone.
+    test_answers: of the dataset's test images in their order; None in a study that did not keep them.
     """
 
     setting: Setting
@@ -212,6 +255,7 @@ class Final:
     validation_scores: Scores | None = None
     test_scores: Scores | None = None
     confused: tuple[Confusion, ...] = ()
+    test_answers: Answers | None = None
 
     def scores(self, part: Part) -> Scores | None:
         return self.validation_scores if part == "validation" else self.test_scores
@@ -223,7 +267,8 @@ class Trial:
 
     reason: why it failed or was pruned, one line. finished: seconds of running time of the study when it
     ended; time between runs does not count. curve: (epoch, worth on validation) of epoch heads, in folds of the first.
-    scores: of the validation images by all metrics; None where they were not kept.
+    scores, answers: of the validation images by all metrics, and image by image, in an order that is the same for all
+    trials of a study; None where they were not kept.
     """
 
     number: int
@@ -238,6 +283,7 @@ class Trial:
     details: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[tuple[int, float], ...] = ()
     scores: Scores | None = None
+    answers: Answers | None = None
 
     @property
     def gmacs(self) -> float | None:
@@ -278,10 +324,13 @@ class Finalist:
     def confused(self) -> tuple[Confusion, ...]:
         """On validation, all seeds together, most frequent first."""
         counts: Counter[tuple[int, int]] = Counter()
+        examples: defaultdict[tuple[int, int], dict[int, None]] = defaultdict(dict)
         for final in self.finals:
-            counts.update({(pair.true, pair.predicted): pair.count for pair in final.confused})
+            for pair in final.confused:
+                counts[pair.true, pair.predicted] += pair.count
+                examples[pair.true, pair.predicted] |= dict.fromkeys(pair.examples)
         ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-        return tuple(Confusion(*classes, count) for classes, count in ordered)
+        return tuple(Confusion(*classes, count, tuple(examples[classes])) for classes, count in ordered)
 
     @property
     def validation(self) -> float:
@@ -310,7 +359,7 @@ class Study:
     dataset: its catalog name. classes: their names. counts: images by "train", "validation", "test"; in folds the same
     images train and validate.
     provenance: label → text, ready to print: seeds, fingerprints, library versions, the command that made it.
-    wall_seconds: of all runs together.
+    wall_seconds: of all runs together. pictures: of some images, for whoever looks at its report.
     """
 
     name: str
@@ -325,6 +374,7 @@ class Study:
     trials: tuple[Trial, ...]
     finals: tuple[Final, ...]
     wall_seconds: float
+    pictures: tuple[Picture, ...] = ()
 
     @property
     def metric(self) -> Metric:

@@ -95,6 +95,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     from objectives.datasets.splits import fingerprint_of
     from search.database.facts import RunFacts, StudyFacts
     from search.database.store import Store
+    from search.pictures import keep_pictures
     from search.progress import RunProgress
     from search.running import ray_session, run_study
     from search.starting import known_of, screen_first
@@ -161,6 +162,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
                 in_use = spec.usage().using(spec.views, planned.folders)
                 with in_use, beating(store, run_id), ray_session(resources), progress.showing():
                     reason = run_study(driver, spec, finals, resources, progress)
+                keep_pictures(store, name, spec)
             state = "finished"
         except KeyboardInterrupt:
             state = "interrupted"

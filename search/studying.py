@@ -209,6 +209,7 @@ class StudyDriver:
                 passes_needed=evaluation.passes_needed,
                 details=evaluation.details,
                 scores=evaluation.scores,
+                answers=evaluation.answers if state == TrialState.COMPLETE else None,  # a rung's are of other images
             )
         if self._annotate(live.trial_id, {**_readable(evaluation), **(attributes or {})}):
             self.store.record_trial(self.name, facts)

@@ -59,8 +59,7 @@ class Base(DeclarativeBase):
         Setting: SettingText(),
         dict[str, Any]: JSON(none_as_null=True),
         list[str]: JSON(),
-        list[Any]: JSON(),
-        list[list[int]]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
         str: String(),
         float: Double(),
     }
@@ -116,7 +115,8 @@ class RunRow(Base):
 class TrialRow(Base):
     """What a trial cost and counted. finished: see `objectives.results.Trial`.
 
-    scores: as `scores_to_dict` has them; null where they were not kept, as before schema 0002.
+    scores: as `scores_to_dict` has them; null where they were not kept, as before schema 0002. answers: as the bytes of
+    `objectives.results.Answers`; null before schema 0005.
     """
 
     __tablename__ = "search_trials"
@@ -134,12 +134,14 @@ class TrialRow(Base):
     details: Mapped[dict[str, Any]]
     finished: Mapped[float]
     scores: Mapped[dict[str, Any] | None]
+    answers: Mapped[bytes | None]
 
 
 class FinalRow(Base):
     """A finalist under one seed; see `objectives.results.Final`.
 
-    validation_scores, test_scores: as of a trial. confused: [true, predicted, count] of each pair.
+    validation_scores, test_scores, test_answers: as of a trial. confused: [true, predicted, count, examples] of each
+    pair; without examples before schema 0005.
     """
 
     __tablename__ = "search_finals"
@@ -158,7 +160,21 @@ class FinalRow(Base):
     passes_needed: Mapped[int]
     validation_scores: Mapped[dict[str, Any] | None]
     test_scores: Mapped[dict[str, Any] | None]
-    confused: Mapped[list[list[int]] | None]
+    confused: Mapped[list[Any] | None]
+    test_answers: Mapped[bytes | None]
+
+
+class PictureRow(Base):
+    """See `objectives.results.Picture`."""
+
+    __tablename__ = "search_pictures"
+
+    study_id: Mapped[int] = mapped_column(ForeignKey("search_studies.id"), primary_key=True)
+    image: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    position: Mapped[int | None]
+    label: Mapped[int]
+    name: Mapped[str]
+    jpeg: Mapped[bytes]
 
 
 class ScreeningRow(Base):

@@ -6,10 +6,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from objectives.results import ACCURACY, METRICS, Accuracy, Confusion, Final, Study, Trial
+from objectives.results import ACCURACY, METRICS, Accuracy, Answers, Confusion, Final, Picture, Study, Trial
 from objectives.results import TrialState as State
 from search.database.facts import Recipe, StudySummary, architecture_from_dict, scores_from_dict
-from search.database.models import FinalRow, RunRow, StudyRow, TrialRow
+from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow
 from search.database.runs import is_alive, now, running_seconds
 from search.parameters import to_setting
 from spaces import Space
@@ -40,6 +40,12 @@ def read_study(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -
         trials=tuple(_trial(trial, rows.get(trial.number)) for trial in trials if trial.state in STATES),
         finals=tuple(_final(final) for final in finals),
         wall_seconds=running_seconds(runs),
+        pictures=tuple(
+            Picture(each.image, each.position, each.label, each.name, each.jpeg)
+            for each in session.scalars(
+                select(PictureRow).where(PictureRow.study_id == row.id).order_by(PictureRow.image)
+            )
+        ),
     )
 
 
@@ -105,6 +111,7 @@ def _trial(trial: FrozenTrial, row: TrialRow | None) -> Trial:
         details=row.details,
         curve=curve,
         scores=scores_from_dict(row.scores),
+        answers=_answers(row.answers, row.validation_total),
     )
 
 
@@ -119,5 +126,14 @@ def _final(row: FinalRow) -> Final:
         passes_needed=row.passes_needed,
         validation_scores=scores_from_dict(row.validation_scores),
         test_scores=scores_from_dict(row.test_scores),
-        confused=tuple(Confusion(*pair) for pair in row.confused or ()),
+        confused=tuple(_confusion(*pair) for pair in row.confused or ()),
+        test_answers=_answers(row.test_answers, row.test_total),
     )
+
+
+def _confusion(true: int, predicted: int, count: int, examples: Sequence[int] = ()) -> Confusion:
+    return Confusion(true, predicted, count, tuple(examples))
+
+
+def _answers(kept: bytes | None, total: int | None) -> Answers | None:
+    return None if kept is None or total is None else Answers.from_bytes(total, kept)

@@ -1,8 +1,9 @@
 """The study database: Optuna's tables and the project's own behind one URL."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self, final
 
@@ -15,7 +16,7 @@ from sqlalchemy import NullPool, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from objectives.results import Final, Study
+from objectives.results import Final, Picture, Study
 from search.database import migrations, reading, runs
 from search.database.addresses import Address, own_transactions, tune_sqlite
 from search.database.facts import (
@@ -28,7 +29,7 @@ from search.database.facts import (
     architecture_to_dict,
     scores_to_dict,
 )
-from search.database.models import Base, FinalRow, RunRow, StudyRow, TrialRow
+from search.database.models import Base, FinalRow, PictureRow, RunRow, StudyRow, TrialRow
 from search.suggesting import DIRECTIONS
 from spaces import StorageError
 
@@ -248,6 +249,7 @@ class Store:
                 "details": dict(facts.details),
                 "finished": runs.running_seconds(all_runs),
                 "scores": scores_to_dict(facts.scores),
+                "answers": facts.answers.to_bytes() if facts.answers else None,
             }
             upsert(session, TrialRow, values, ("study_id", "number"))
 
@@ -267,9 +269,17 @@ class Store:
                 "passes_needed": final.passes_needed,
                 "validation_scores": scores_to_dict(final.validation_scores),
                 "test_scores": scores_to_dict(final.test_scores),
-                "confused": [[pair.true, pair.predicted, pair.count] for pair in final.confused],
+                "confused": [[p.true, p.predicted, p.count, list(p.examples)] for p in final.confused],
+                "test_answers": final.test_answers.to_bytes() if final.test_answers else None,
             }
             upsert(session, FinalRow, values, ("study_id", "setting", "seed"))
+
+    def keep_pictures(self, study: str, pictures: Sequence[Picture]) -> None:
+        """In place of those that there were."""
+        with self.session() as session:
+            study_id = self._row(session, study).id
+            session.execute(delete(PictureRow).where(PictureRow.study_id == study_id))
+            session.add_all(PictureRow(study_id=study_id, **asdict(picture)) for picture in pictures)
 
     def _row(self, session: Session, study: str) -> StudyRow:
         row = session.scalar(select(StudyRow).where(StudyRow.name == study))
@@ -327,7 +337,7 @@ def _study_row(facts: StudyFacts, created: Any) -> StudyRow:
 
 
 def _forget(session: Session, study: StudyRow) -> None:
-    for table in (TrialRow, FinalRow, RunRow):
+    for table in (TrialRow, FinalRow, PictureRow, RunRow):
         session.execute(delete(table).where(table.study_id == study.id))
     session.delete(study)
     session.flush()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, log_loss, top_k_accuracy_score
 
 from objectives.metrics import MOST_LOSS, Beliefs
-from objectives.results import METRICS, Accuracy, Confusion
+from objectives.results import METRICS, Accuracy, Answers, Confusion
 
 
 def drawn(n: int, classes: int, seed: int = 0, present: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,8 +58,9 @@ def test_by_hand() -> None:
     assert beliefs.worth("nll") == -beliefs.value("nll")
     # Each answer is in a bin of its own.
     assert beliefs.value("ece") == pytest.approx((0.3 + 0.5 + 0.2 + 0.6) / 4)
-    assert beliefs.confused(9) == (Confusion(0, 1, 1), Confusion(1, 0, 1))
-    assert beliefs.confused(1) == (Confusion(0, 1, 1),)
+    assert beliefs.confused(9) == (Confusion(0, 1, 1, (3,)), Confusion(1, 0, 1, (1,)))
+    assert beliefs.confused(1, np.array([70, 71, 72, 73])) == (Confusion(0, 1, 1, (73,)),)
+    assert beliefs.answers == Answers(4, 0b0101)
     assert "top-5" not in beliefs.scores().values
 
 
@@ -96,7 +97,14 @@ def test_the_most_confused_come_first() -> None:
     predicted = [1, 1, 1, 2, 2, 0, 0]
     labels = torch.tensor([0, 0, 1, 0, 0, 2, 0])
     beliefs = Beliefs.of(torch.eye(3)[predicted], labels)
-    assert beliefs.confused(3) == (Confusion(0, 1, 2), Confusion(0, 2, 2), Confusion(2, 0, 1))
+    assert beliefs.confused(3) == (Confusion(0, 1, 2, (0, 1)), Confusion(0, 2, 2, (3, 4)), Confusion(2, 0, 1, (5,)))
+
+
+def test_examples_of_a_confusion_are_the_surest_mistakes() -> None:
+    sure = [0.6, 0.9, 0.7, 0.95, 0.8]
+    logits = logits_of(*((1 - each, each) for each in sure))
+    (found,) = Beliefs.of(logits, torch.zeros(5, dtype=torch.int64)).confused(9, np.arange(100, 105))
+    assert found == Confusion(0, 1, 5, (103, 101, 104))
 
 
 def test_intervals_narrow_with_the_images_and_are_repeatable() -> None:
@@ -142,6 +150,9 @@ def test_laws(case: tuple[torch.Tensor, torch.Tensor], chance: Random) -> None:
     for name, value in values.items():
         assert shuffled.value(name) == pytest.approx(value, abs=1e-5), name
         assert relabelled.value(name) == pytest.approx(value, abs=1e-5), name
+
+    assert beliefs.answers.accuracy == beliefs.accuracy
+    assert [bool(beliefs.answers.right >> at & 1) for at in range(len(labels))] == beliefs.right.tolist()
 
     for name in ("accuracy", "top-5", "mean-per-class", "ece"):
         assert 0 <= values[name] <= 1

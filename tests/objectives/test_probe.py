@@ -237,6 +237,13 @@ def test_in_folds_every_image_outside_the_test_split_validates_once(spec: ProbeS
         assert scores is not None
         assert (scores.total, scores.values["accuracy"].value) == (accuracy.total, accuracy.value)
     assert sum(pair.count for pair in final.confused) == 500 - final.validation.correct
+    for pair in final.confused:
+        assert {int(spec.dataset.labels[image]) for image in pair.examples} == {pair.true}
+        assert not spec.dataset.is_test[list(pair.examples)].any()
+    assert final.test_answers is not None
+    assert final.test_answers.accuracy == final.test
+    assert evaluation.answers is not None
+    assert evaluation.answers.accuracy == evaluation.validation
 
 
 @pytest.mark.parametrize("setting", [LINEAR, MLP], ids=["linear", "mlp"])

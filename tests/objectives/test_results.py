@@ -1,10 +1,13 @@
 """What follows from a study's trials alone."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from objectives.results import GMACS, Accuracy, Measured, Scores, Study, Trial
+from objectives.results import GMACS, Accuracy, Answers, Confusion, Final, Measured, Scores, Study, Trial
 from spaces import Architecture, Block, Setting
 
 NET = Architecture("net", 8, (Block(1, "b1", "encoder", 4, 8, 1.0, 1.0),), (0.9, 0.5))
@@ -60,3 +63,21 @@ def test_the_front_is_what_nothing_beats_for_its_cost(
 def test_a_study_that_is_told_no_objectives_is_not_by_cost() -> None:
     assert not study().by_cost
     assert study(objectives="accuracy, cost").by_cost
+
+
+@given(st.lists(st.booleans(), min_size=1))
+def test_answers_come_back_from_their_bytes(right: list[bool]) -> None:
+    answers = Answers(len(right), sum(each << at for at, each in enumerate(right)))
+    assert answers.accuracy == Accuracy(sum(right), len(right))
+    assert Answers.from_bytes(len(right), answers.to_bytes()) == answers
+    assert len(answers.to_bytes()) == -(-len(right) // 8)
+
+
+def test_a_finalist_has_the_confusions_of_all_seeds_and_each_example_once() -> None:
+    setting, half = Setting(0, 1, 1, "linear"), Accuracy(5, 10)
+    confused = ((Confusion(0, 1, 3, (7, 4)), Confusion(1, 0, 2, (9,))), (Confusion(1, 0, 2, (9, 8)),))
+    finals = tuple(
+        Final(setting, seed, half, half, 1.0, 0, 0, confused=pairs) for seed, pairs in enumerate(confused, start=1)
+    )
+    found = replace(study(), finals=finals).finalists[0].confused
+    assert found == (Confusion(1, 0, 4, (9, 8)), Confusion(0, 1, 3, (7, 4)))

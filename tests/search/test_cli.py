@@ -206,6 +206,10 @@ def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(home: P
     page = (home / "reports" / f"{study.name}.html").read_text()
     assert "Test negative log-likelihood" in page
     assert "What it confuses" in page
+    assert study.pictures
+    for trial in study.complete:
+        assert trial.answers is not None
+        assert trial.answers.accuracy == trial.validation
     assert "Negative log-likelihood against cost" in page
 
 

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import event, inspect, text
 
-from objectives.results import Accuracy, Confusion, Final, Measured, Scores
+from objectives.results import Accuracy, Answers, Confusion, Final, Measured, Picture, Scores
 from search.database import migrations
 from search.database.addresses import Address, own_transactions
 from search.database.facts import Recipe, RunFacts, StudyFacts, TrialFacts
@@ -58,17 +58,22 @@ def test_a_study_comes_back_as_it_was_put(store: Store, make_facts: Facts, run_f
     pruned = add_trial(store, name, space, settings[1], TrialState.PRUNED, intermediate_values=curve)
     failed = add_trial(store, name, space, settings[2], TrialState.FAIL, user_attrs={"reason": "out of memory"})
     add_trial(store, name, space, settings[3], TrialState.RUNNING)
+    seconds, answers = {"extract": 1.5, "fit": 0.25}, Answers(20, 2**20 - 4)
     facts = TrialFacts(
-        complete, run, 1, settings[0], Accuracy(18, 20), {"extract": 1.5, "fit": 0.25}, 100, 160, {"l2": 0.01}, SCORES
+        complete, run, 1, settings[0], Accuracy(18, 20), seconds, 100, 160, {"l2": 0.01}, SCORES, answers
     )
     store.record_trial(name, facts)
     store.record_trial(name, TrialFacts(pruned, run, 1, settings[1]))
     store.record_trial(name, TrialFacts(failed, run, 1, settings[2]))
     test_scores = Scores(50, {"accuracy": Measured(0.8, 0.67, 0.89)})
-    confused = (Confusion(1, 0, 2), Confusion(0, 1, 1))
-    final = Final(settings[0], 3, Accuracy(17, 20), Accuracy(40, 50), 2.5, 50, 150, SCORES, test_scores, confused)
-    store.record_final(name, replace(final, seconds=9.0, test_scores=None, confused=()))
+    confused = (Confusion(1, 0, 2, (5, 17)), Confusion(0, 1, 1))
+    counts = Accuracy(17, 20), Accuracy(40, 50)
+    final = Final(settings[0], 3, *counts, 2.5, 50, 150, SCORES, test_scores, confused, Answers(50, 2**40 - 1))
+    store.record_final(name, replace(final, seconds=9.0, test_scores=None, confused=(), test_answers=None))
     store.record_final(name, final)
+    pictures = (Picture(5, None, 0, "<b>.jpg", b"jpeg"), Picture(17, 3, 1, "image 17", b"\x00\xff"))
+    store.keep_pictures(name, [replace(pictures[0], image=4)])
+    store.keep_pictures(name, pictures)
     store.end_run(run, "finished")
 
     study = store.read_study(name)
@@ -89,8 +94,9 @@ def test_a_study_comes_back_as_it_was_put(store: Store, make_facts: Facts, run_f
         {"l2": 0.01},
     )
     assert (first.passes_made, first.passes_needed) == (100, 160)
-    assert first.scores == SCORES
-    assert study.trials[1].scores is None
+    assert (first.scores, first.answers) == (SCORES, answers)
+    assert (study.trials[1].scores, study.trials[1].answers) == (None, None)
+    assert study.pictures == pictures
     assert first.finished is not None
     assert 0 <= first.finished <= study.wall_seconds < 60
     assert study.trials[1].curve == ((1, 0.5), (2, 0.75))
@@ -158,10 +164,11 @@ def test_a_study_deleted_in_the_dashboard_starts_afresh(
     setting = next(space.settings())
     store.record_final(name, Final(setting, 0, Accuracy(1, 2), Accuracy(1, 2), 1.0, 0, 0))
     store.record_trial(name, TrialFacts(0, run, 1, setting))
+    store.keep_pictures(name, [Picture(0, None, 0, "a.jpg", b"jpeg")])
     optuna.delete_study(study_name=name, storage=store.optuna)
     assert store.studies() == []
     assert store.ensure_study(make_facts()) == name
-    assert store.read_study(name).finals == ()
+    assert store.read_study(name).finals == store.read_study(name).pictures == ()
 
 
 def test_the_last_run_that_kept_its_options_tells_them(
