@@ -1,0 +1,226 @@
+"""The evidence of a study, section by section: a sentence that says what to see, a figure, and the numbers."""
+
+from dashboards import figures, scores, sentences, summaries, tradeoff
+from dashboards.pages import PLACE_COLUMNS, Section, Table, column, estimated, group_table, placed, shortened
+from dashboards.sentences import duration, head, title, with_interval
+from dashboards.summaries import Estimate
+from objectives.results import Study
+from spaces import Setting
+
+CLASSES_SHOWN = 24
+TRIALS_SHOWN = 20
+SETTING_COLUMNS = (*PLACE_COLUMNS, "Head")
+
+
+def sections(study: Study) -> list[Section]:
+    """In the order in which a person asks; what a study cannot tell yet is left out."""
+    sections = [_finalists(study)] if study.finals else []
+    if study.front:
+        sections.append(_trade_off(study))
+    if len(scores.scores(study)) > 1:
+        sections.append(_scores(study))
+    if scores.confusions(study):
+        sections.append(_confusions(study))
+    if study.complete:
+        sections += [_leaderboard(study), *_blocks_and_timesteps(study), *_groups(study), _history(study)]
+    if summaries.time_by_phase(study):
+        sections.append(_time(study))
+    if summaries.failures(study):
+        sections.append(_failures(study))
+    return [*sections, _provenance(study)]
+
+
+def _finalists(study: Study) -> Section:
+    rows, metric = summaries.finalists(study), study.metric
+    table = Table(
+        f"{title(metric)}: means over seeds (95 % interval). Test: refitted on train and validation images. "
+        "Tied: with the first",
+        ("Rank", column("Validation", metric), column("Test", metric), *SETTING_COLUMNS, "Seeds", "Tied"),
+        tuple(
+            (
+                str(rank),
+                estimated(row.validation),
+                estimated(row.test),
+                *_setting(row.setting),
+                str(len(row.seeds)),
+                "chosen" if rank == 1 else "yes" if row.tied else "no",
+            )
+            for rank, row in enumerate(rows, start=1)
+        ),
+        chosen=0,
+    )
+    return Section("finalists", "Finalists", (sentences.of_finalists(rows),), table=table)
+
+
+def _trade_off(study: Study) -> Section:
+    table, metric, found = tradeoff.trade_off(study), study.metric, summaries.answer(study)
+    assert table is not None
+    numbers = [point.trial for point in table.front]
+    rows = Table(
+        f"{title(metric)} of the best for their cost, the cheapest first (95 % interval). "
+        "Validation: one seed. Test: means over seeds, of finalists alone",
+        ("GMAC", column("Validation", metric), column("Test", metric), *SETTING_COLUMNS, "Trial"),
+        tuple(
+            (
+                sentences.gmacs(point.gmacs),
+                estimated(point.validation),
+                estimated(point.test) if point.test else "",
+                *_setting(point.setting),
+                str(point.trial),
+            )
+            for point in table.front
+        ),
+        chosen=numbers.index(found.trial) if found and found.trial in numbers else None,
+    )
+    told = (
+        sentences.of_trade_off(table),
+        "Cost is 1e9 multiply-accumulates to classify an image: passes, each to the deepest block read, and the head.",
+    )
+    return Section("cost", f"{title(metric)} against cost", told, figures.trade_off_figure(table), rows)
+
+
+def _scores(study: Study) -> Section:
+    rows, final = scores.scores(study), bool(study.finalists)
+    of = "means over seeds" if final else "one seed"
+    table = Table(
+        f"The answer by every metric, {of} (95 % interval)",
+        ("Metric", "Validation", *(["Test"] if final else [])),
+        tuple(
+            (
+                title(row.metric),
+                *(_or_none(each) for each in ((row.validation, row.test) if final else (row.validation,))),
+            )
+            for row in rows
+        ),
+        chosen=next((place for place, row in enumerate(rows) if row.metric == study.metric), None),
+    )
+    return Section("scores", "The answer by other metrics", (sentences.of_scores(study.metric),), table=table)
+
+
+def _or_none(estimate: Estimate | None) -> str:
+    return with_interval(estimate) if estimate else "not kept"
+
+
+def _confusions(study: Study) -> Section:
+    found = scores.confusions(study)
+    assert found is not None
+    table = Table(
+        "The answer's most frequent mistakes on validation images, all seeds together",
+        ("True class", "Taken for", "Images"),
+        tuple((row.true, row.predicted, f"{row.images:,}") for row in found.rows),
+    )
+    return Section("confusions", "What it confuses", (sentences.of_confusions(found),), table=table)
+
+
+def _leaderboard(study: Study) -> Section:
+    board = summaries.leaderboard(study)
+    found = summaries.answer(study)
+    numbers = [row.trial for row in board.rows]
+    table = Table(
+        f"Best trials by validation {study.metric.words} (95 % interval), one seed each",
+        ("Rank", column("Validation", study.metric), *SETTING_COLUMNS, "Trial", "Seconds", "Passes made"),
+        tuple(
+            (
+                str(row.rank),
+                estimated(row.validation),
+                *_setting(row.setting),
+                str(row.trial),
+                f"{row.seconds:.1f}",
+                f"{row.passes_made:,}",
+            )
+            for row in board.rows
+        ),
+        chosen=numbers.index(found.trial) if found and found.trial in numbers else None,
+    )
+    return Section("leaderboard", "Leaderboard", (sentences.of_leaderboard(board),), table=table)
+
+
+def _blocks_and_timesteps(study: Study) -> list[Section]:
+    table = summaries.block_by_timestep(study)
+    if not table.cells:
+        return []
+    told = "Each cell is its best trial; an empty cell was not tried."
+    if len(summaries.by_taps(study)) > 1:
+        told += " Trials that read several taps are in no cell."
+    return [
+        Section(
+            "blocks",
+            f"{title(study.metric)} by block and timestep",
+            (sentences.of_blocks_and_timesteps(table), told),
+            figures.block_by_timestep_figure(table),
+        )
+    ]
+
+
+def _groups(study: Study) -> list[Section]:
+    pools, heads, metric = summaries.by_pooling(study), summaries.by_head(study), study.metric
+    measured, taps = f"Validation {metric.words} (95 % interval)", summaries.by_taps(study)
+    several = Section(
+        "taps",
+        f"{title(metric)} by number of taps",
+        (sentences.of_taps(taps), "A tap is a block at a timestep; each timestep costs a pass of its own."),
+        figures.groups_figure("Taps", taps),
+        group_table(f"{measured} by number of taps", "Taps", taps, "Complete trials"),
+    )
+    return [
+        *([several] if len(taps) > 1 else []),
+        Section(
+            "pooling",
+            f"{title(metric)} by pooling",
+            (sentences.of_groups("Pool", pools),),
+            figures.groups_figure("Pool size", pools),
+            group_table(f"{measured} by pool size, the side of the pooled grid", "Pool", pools, "Complete trials"),
+        ),
+        Section(
+            "heads",
+            f"{title(metric)} by head",
+            (sentences.of_groups("Head", heads),),
+            figures.groups_figure("Head", heads),
+            group_table(f"{measured} by head", "Head", heads, "Complete trials"),
+        ),
+    ]
+
+
+def _history(study: Study) -> Section:
+    points = summaries.history(study)
+    return Section("history", "History", (sentences.of_history(points),), figures.history_figure(points))
+
+
+def _time(study: Study) -> Section:
+    phases, passes = summaries.time_by_phase(study), summaries.passes(study)
+    table = Table(
+        "Seconds of work by phase, summed over trials and workers",
+        ("Phase", "Seconds", "Share %"),
+        tuple((sentences.phase(row.name), f"{row.seconds:,.1f}", f"{100 * row.share:.1f}") for row in phases),
+    )
+    told = (sentences.of_time(phases), sentences.of_passes(passes))
+    return Section("time", "Time and passes", told, figures.time_figure(phases), table)
+
+
+def _failures(study: Study) -> Section:
+    rows = summaries.failures(study)
+    table = Table(
+        "Failed trials by reason",
+        ("Reason", "Count", "Trials"),
+        tuple((row.reason, f"{len(row.trials):,}", shortened(row.trials, TRIALS_SHOWN)) for row in rows),
+    )
+    return Section("failures", "Failures", (sentences.of_trials(summaries.trial_counts(study)) + ".",), table=table)
+
+
+def _provenance(study: Study) -> Section:
+    facts = {
+        "Study": study.name,
+        "Dataset": study.dataset,
+        "Images": sentences.of_images(study.counts, study.folds),
+        "Classes": f"{len(study.classes):,}: {shortened(study.classes, CLASSES_SHOWN)}",
+        "Backbone": f"{study.backbone}, {len(study.architecture.blocks)} blocks",
+        "Space": f"{study.preset}, {study.space_size:,} settings",
+        "Running time": duration(study.wall_seconds),
+        **study.provenance,
+    }
+    table = Table("What is needed to repeat this study", ("Fact", "Value"), tuple(facts.items()))
+    return Section("provenance", "Provenance", (), table=table)
+
+
+def _setting(setting: Setting) -> tuple[str, ...]:
+    return *placed(setting), head(setting)
