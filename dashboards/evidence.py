@@ -1,10 +1,13 @@
 """The evidence of a study, section by section: a sentence that says what to see, a figure, and the numbers."""
 
-from dashboards import figures, scores, sentences, summaries, tradeoff
+from collections.abc import Sequence
+
+from dashboards import choices, figures, scores, sentences, study_sentences, summaries, tradeoff
+from dashboards.choices import Importance, Interaction
 from dashboards.pages import PLACE_COLUMNS, Section, Table, column, estimated, group_table, placed, shortened
-from dashboards.sentences import duration, head, title, with_interval
+from dashboards.sentences import choice_value, duration, head, title, with_interval, with_unit
 from dashboards.summaries import Estimate
-from objectives.results import Study
+from objectives.results import Metric, Study
 from spaces import Setting
 
 CLASSES_SHOWN = 24
@@ -12,22 +15,28 @@ TRIALS_SHOWN = 20
 SETTING_COLUMNS = (*PLACE_COLUMNS, "Head")
 
 
-def sections(study: Study) -> list[Section]:
+def sections(study: Study, importances: Sequence[Importance] = ()) -> list[Section]:
     """In the order in which a person asks; what a study cannot tell yet is left out."""
-    sections = [_finalists(study)] if study.finals else []
+    found = [_finalists(study)] if study.finals else []
     if study.front:
-        sections.append(_trade_off(study))
+        found.append(_trade_off(study))
     if len(scores.scores(study)) > 1:
-        sections.append(_scores(study))
+        found.append(_scores(study))
     if scores.confusions(study):
-        sections.append(_confusions(study))
+        found.append(_confusions(study))
     if study.complete:
-        sections += [_leaderboard(study), *_blocks_and_timesteps(study), *_groups(study), _history(study)]
+        found += [_leaderboard(study), *_blocks_and_timesteps(study), *_groups(study)]
+    if importances:
+        found.append(_importances(importances))
+    if table := choices.interaction(study, importances):
+        found.append(_interaction(table, study.metric))
+    if study.complete:
+        found.append(_history(study))
     if summaries.time_by_phase(study):
-        sections.append(_time(study))
+        found.append(_time(study))
     if summaries.failures(study):
-        sections.append(_failures(study))
-    return [*sections, _provenance(study)]
+        found.append(_failures(study))
+    return [*found, _provenance(study)]
 
 
 def _finalists(study: Study) -> Section:
@@ -181,9 +190,47 @@ def _groups(study: Study) -> list[Section]:
     ]
 
 
+def _importances(importances: Sequence[Importance]) -> Section:
+    names = list(importances[0].shares)
+    table = Table(
+        "Importance of each choice among the settings that were tried",
+        ("Choice", *(f"{name} %" for name in names)),
+        tuple(
+            (each.choice.capitalize(), *(f"{100 * each.shares[name]:.1f}" for name in names)) for each in importances
+        ),
+    )
+    told = (
+        study_sentences.of_importances(importances),
+        "fANOVA: the share of the variance over the whole space that a choice explains by itself. PED-ANOVA: how much "
+        "it matters for being among the best.",
+    )
+    return Section("importances", "What matters", told, figures.importance_figure(importances), table)
+
+
+def _interaction(found: Interaction, metric: Metric) -> Section:
+    table = Table(
+        f"Best validation {with_unit(metric.words, metric)} of each pair that was tried",
+        (found.row.capitalize(), *(f"{found.column} {choice_value(each)}" for each in found.columns)),
+        tuple(
+            (
+                choice_value(row),
+                *(estimated(found.cells[row, c].best) if (row, c) in found.cells else "" for c in found.columns),
+            )
+            for row in found.rows
+        ),
+    )
+    return Section(
+        "interaction",
+        f"{found.row.capitalize()} and {found.column} together",
+        (study_sentences.of_interaction(found, metric), "Each cell is its best trial; an empty cell was not tried."),
+        figures.interaction_figure(found, metric),
+        table,
+    )
+
+
 def _history(study: Study) -> Section:
-    points = summaries.history(study)
-    return Section("history", "History", (sentences.of_history(points),), figures.history_figure(points))
+    points, by_time = summaries.history(study), summaries.history_by_time(study)
+    return Section("history", "History", (sentences.of_history(points),), figures.history_figure(points, by_time))
 
 
 def _time(study: Study) -> Section:
