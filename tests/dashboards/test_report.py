@@ -15,9 +15,9 @@ from spaces import SearchError, Setting, Tap
 
 StudyMaker = Callable[..., Study]
 PageOpener = Callable[[Study], Any]
-FIGURES = ["blocks", "pooling", "heads", "history", "time"]
-EVIDENCE = ["answer", "finalists", "cost", "leaderboard", *FIGURES, "failures", "provenance"]
-DRAWN = ["cost", *FIGURES]
+DRAWN = ["blocks", "pooling", "heads", "cost", "history", "time"]
+FIGURES = [name for name in DRAWN if name != "cost"]
+EVIDENCE = ["answer", "finalists", *DRAWN, "leaderboard", "failures", "provenance"]
 
 
 @pytest.fixture
@@ -113,8 +113,8 @@ def test_a_study_of_several_taps_alone_has_no_cells(
     [
         ("no trial", (["answer", "provenance"], [])),
         ("one failed", (["answer", "time", "failures", "provenance"], ["time"])),
-        ("one complete", (["answer", "cost", "leaderboard", *FIGURES, "provenance"], DRAWN)),
-        ("costs unknown", (["answer", "leaderboard", *FIGURES, "provenance"], FIGURES)),
+        ("one complete", (["answer", *DRAWN, "leaderboard", "provenance"], DRAWN)),
+        ("costs unknown", (["answer", *FIGURES, "leaderboard", "provenance"], FIGURES)),
         ("no finals", ([name for name in EVIDENCE if name != "finalists"], DRAWN)),
         ("only finals", (["answer", "finalists", "time", "provenance"], ["time"])),
     ],
@@ -197,7 +197,7 @@ def test_the_page_never_scrolls_sideways(realistic: StudyMaker, tmp_path: Path, 
 def test_tables_have_captions_and_scoped_headers(realistic: StudyMaker, tmp_path: Path) -> None:
     page = write_report(realistic(), tmp_path / "r.html").read_text(encoding="utf-8")
     body = page[: page.index("plotly.js v")]
-    assert body.count("<table>") == body.count("<caption>") == 8
+    assert body.count("<table>") == body.count("<caption>") == 10
     headers = re.findall(r"<th\b[^>]*>", body)
     assert len(headers) > 50
     assert all('scope="col"' in header or 'scope="row"' in header for header in headers)
