@@ -114,7 +114,8 @@ def test_figures_draw_the_tables(crossed: Study) -> None:
     assert [[None if z is None else round(z) for z in row] for row in heat.z] == [[50, 80], [70, 60], [None, 65]]
     assert "best of 2 trials" in heat.customdata[0][1]
     one, other = importance_figure(importances("pool", "block")).data
-    assert (one.name, list(one.y), list(one.x)) == ("fANOVA", ["Pool", "Block"], pytest.approx([200 / 3, 100 / 3]))
+    assert (one.name, list(one.y)) == ("fANOVA", ["Pool", "Block"])
+    assert list(one.x) == pytest.approx([200 / 3, 100 / 3])
     assert other.name == "PED-ANOVA"
 
 
