@@ -74,7 +74,31 @@ def test_a_report_can_be_written_anywhere(search: Search, home: Path, tmp_path: 
         "report", "--home", str(home), "--dataset", "digits", "--out", str(tmp_path / "deep" / "mine.html")
     )
     assert written.code == 0
-    assert "digits" in (tmp_path / "deep" / "mine.html").read_text()
+    page = (tmp_path / "deep" / "mine.html").read_text()
+    assert "digits" in page
+    assert "data:image/jpeg" in page  # of what it confuses
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix", "beginning"),
+    [
+        ("md", "md", "# digits: which features of bundled"),
+        ("latex", "tex", "% Needs \\usepackage{booktabs}"),
+        ("json", "json", '{\n  "study": {'),
+        ("csv", "csv", "number,state,block,timestep,pool,draws,head"),
+        ("html", "html", "<!doctype html>"),
+    ],
+)
+def test_a_report_has_other_formats(search: Search, home: Path, form: str, suffix: str, beginning: str) -> None:
+    name = best(home)["study"]
+    written = search("report", "--home", str(home), "--format", form, "--no-images")
+    assert written.code == 0
+    path = home / "reports" / f"{name}.{suffix}"
+    assert written.stdout.strip() == str(path)
+    text = path.read_text()
+    assert text.startswith(beginning)
+    assert "data:image/jpeg" not in text
+    assert search("report", "--home", str(home), "--format", form, "--no-images", "--out", "-").stdout == text
 
 
 def complete_trials(home: Path) -> int:
@@ -144,6 +168,7 @@ def test_a_mistake_ends_a_process_as_it_should(tmp_path: Path) -> None:
         (("run", "--dataset", "digits", "--space", "wide"), 2, "known: a .toml file, default, paper"),
         (("best", "--dataset", "digits"), 1, "no study of dataset 'digits'"),
         (("report", "--study", "mine"), 1, "no study of name 'mine'"),
+        (("report", "--format", "pdf"), 2, "unknown format 'pdf'; known: csv, html, json, latex, md"),
         (("run",), 2, "--dataset"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
