@@ -71,8 +71,8 @@ def paired(first: Sequence[Answers], second: Sequence[Answers]) -> Paired:
 def _times_right(answers: Sequence[Answers]) -> np.ndarray:
     """How many had each image right, int64 (images,)."""
     bits = [np.unpackbits(np.frombuffer(each.to_bytes(), np.uint8), bitorder="little") for each in answers]
-    counted: np.ndarray = np.sum(bits, axis=0, dtype=np.int64)[: answers[0].total]
-    return counted
+    counts: np.ndarray = np.stack(bits).sum(axis=0, dtype=np.int64)
+    return counts[: answers[0].total]
 
 
 def _interval(differences: np.ndarray) -> tuple[float, float]:

@@ -17,9 +17,9 @@ def answers(right: np.ndarray) -> Answers:
     return Answers(len(right), sum(1 << int(image) for image in np.flatnonzero(right)))
 
 
-def of_counts(both: int, first_only: int, second_only: int, neither: int) -> tuple[Answers, Answers]:
+def of_counts(both: int, first_only: int, second_only: int, neither: int) -> list[Answers]:
     counts = [both, first_only, second_only, neither]
-    return tuple(answers(np.repeat(right, counts)) for right in ([1, 1, 0, 0], [1, 0, 1, 0]))  # type: ignore[return-value]
+    return [answers(np.repeat(right, counts)) for right in ([1, 1, 0, 0], [1, 0, 1, 0])]
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def of_counts(both: int, first_only: int, second_only: int, neither: int) -> tup
 def test_with_one_seed_each_it_is_mcnemars_exact_test(counts: tuple[int, int, int, int]) -> None:
     first, second = of_counts(*counts)
     found = paired([first], [second])
-    assert (found.both, found.first_only, found.second_only, found.neither) == counts
+    assert [found.both, found.first_only, found.second_only, found.neither] == list(counts)
     discordant = counts[1] + counts[2]
     known = binomtest(counts[1], discordant).pvalue if discordant else 1.0
     assert found.p == pytest.approx(known, rel=1e-9, abs=1e-12)
