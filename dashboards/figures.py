@@ -9,10 +9,24 @@ from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 from math import ceil
+from typing import Any
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-from dashboards.sentences import amount, duration, gmacs, head, percent, phase, with_interval, with_unit
+from dashboards.choices import Importance, Interaction, Pair
+from dashboards.sentences import (
+    amount,
+    choice_value,
+    duration,
+    gmacs,
+    head,
+    percent,
+    phase,
+    time_unit,
+    with_interval,
+    with_unit,
+)
 from dashboards.summaries import BlockByTimestep, Cell, Estimate, Group, HistoryPoint, Phase
 from dashboards.tradeoff import CostPoint, TradeOff
 from objectives.results import ACCURACY, Metric
@@ -53,26 +67,7 @@ def block_by_timestep_figure(table: BlockByTimestep) -> go.Figure:
             z=[[metric.scale * cell.best.value if cell else None for cell in row] for row in rows],
             text=[[_cell_hover(cell) if cell else "" for cell in row] for row in rows],
             hovertemplate="%{text}<extra></extra>",
-            hoverongaps=False,
-            showscale=len(table.cells) > 1,
-            colorscale="Cividis",
-            reversescale=not metric.rising,
-            xgap=1,
-            ygap=1,
-            colorbar={
-                # The second, empty line keeps plotly from setting the title on the bar in a low figure.
-                "title": {
-                    "text": f"{with_unit(f'Best {table.measured} {metric.words}', metric)}<br> ",
-                    "side": "top",
-                    "font": {"size": 13},
-                },
-                "orientation": "h",
-                "yref": "container",
-                "y": 0,
-                "yanchor": "bottom",
-                "thickness": 10,
-                "outlinewidth": 0,
-            },
+            **_heat(metric, len(table.cells), with_unit(f"Best {table.measured} {metric.words}", metric)),
         )
     )
     for part, left, right in _parts(table.blocks):
@@ -145,30 +140,92 @@ def groups_figure(title: str, groups: Sequence[Group], measured: str = "validati
     return figure
 
 
-def history_figure(points: Sequence[HistoryPoint]) -> go.Figure:
-    """Each complete trial as a dot, and the best so far as steps."""
-    trials = [point.trial for point in points]
-    figure, metric = go.Figure(), points[0].metric
+def history_figure(points: Sequence[HistoryPoint], by_time: Sequence[HistoryPoint] = ()) -> go.Figure:
+    """The best so far as steps: on the left by trials, each complete one a dot, on the right by the running time."""
+    metric, timed = points[0].metric, bool(by_time)
+    figure = make_subplots(cols=1 + timed, shared_yaxes=True, horizontal_spacing=0.04)
     figure.add_scatter(
         name="complete trial",
-        x=trials,
+        x=[point.trial for point in points],
         y=[metric.scale * point.value for point in points],
         mode="markers",
         marker={"color": BLUE, "size": 6, "opacity": 0.7},
         text=[_setting(point.setting) for point in points],
         hovertemplate=f"trial %{{x}}: %{{y:{_digits(metric)}}} {metric.unit}<br>%{{text}}<extra></extra>",
     )
-    figure.add_scatter(
-        name="best so far",
-        x=trials,
-        y=[metric.scale * point.best for point in points],
-        mode="lines" if len(points) > 1 else "markers",
-        line={"color": VERMILION, "width": 2, "shape": "hv"},
-        hoverinfo="skip",
-    )
-    figure.update_xaxes(title="Trial number", rangemode="tozero")
-    figure.update_yaxes(title=_axis(metric))
+    steps = {
+        "name": "best so far",
+        "mode": "lines" if len(points) > 1 else "markers",
+        "line": {"color": VERMILION, "width": 2, "shape": "hv"},
+    }
+    best = [metric.scale * point.best for point in points]
+    figure.add_scatter(x=[point.trial for point in points], y=best, hoverinfo="skip", **steps)
+    figure.update_xaxes(title="Trial number", rangemode="tozero", col=1)
+    figure.update_yaxes(title=_axis(metric), col=1)
+    if timed:
+        ends = [point.finished or 0.0 for point in by_time]
+        unit, seconds = time_unit(ends[-1])
+        figure.add_scatter(
+            x=[end / seconds for end in ends],
+            y=[metric.scale * point.best for point in by_time],
+            text=[duration(end) for end in ends],
+            hovertemplate=f"%{{y:{_digits(metric)}}} {metric.unit} after %{{text}}<extra></extra>",
+            showlegend=False,
+            row=1,
+            col=2,
+            **steps,
+        )
+        figure.update_xaxes(title=f"Running time ({unit})", rangemode="tozero", col=2)
     figure.update_layout(template=TEMPLATE, height=340, showlegend=True)
+    return figure
+
+
+def importance_figure(importances: Sequence[Importance]) -> go.Figure:
+    """A bar for each choice and evaluator, the most important choice on top."""
+    figure = go.Figure()
+    for name, colour in zip(importances[0].shares, (BLUE, ORANGE), strict=True):
+        shares = [each.shares[name] for each in importances]
+        figure.add_bar(
+            name=name,
+            x=[100 * share for share in shares],
+            y=[each.choice.capitalize() for each in importances],
+            orientation="h",
+            marker={"color": colour},
+            text=[percent(share) for share in shares],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate=f"%{{y}}: %{{text}} by {name}<extra></extra>",
+        )
+    figure.update_xaxes(title="Importance (%)", range=[0, 108])
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    figure.update_layout(template=TEMPLATE, height=120 + 56 * len(importances), showlegend=True, bargap=0.25)
+    figure.update_layout(legend={"traceorder": "normal"})
+    return figure
+
+
+def interaction_figure(table: Interaction, metric: Metric) -> go.Figure:
+    """A heatmap of each pair's best; untried pairs are empty. The pair of the best trial is framed."""
+    pairs = [[table.cells.get((row, column)) for column in table.columns] for row in table.rows]
+    figure = go.Figure(
+        go.Heatmap(
+            x=[choice_value(value) for value in table.columns],
+            y=[choice_value(value) for value in table.rows],
+            z=[[metric.scale * pair.best.value if pair else None for pair in row] for row in pairs],
+            text=[[metric.number(pair.best.value) if pair else "" for pair in row] for row in pairs],
+            texttemplate="%{text}",
+            customdata=[[_pair_hover(pair) if pair else "" for pair in row] for row in pairs],
+            hovertemplate="%{customdata}<extra></extra>",
+            **_heat(metric, len(table.cells), with_unit(f"Best validation {metric.words}", metric)),
+        )
+    )
+    y, x = table.rows.index(table.best[0]), table.columns.index(table.best[1])
+    figure.add_shape(
+        type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line={"color": VERMILION, "width": 2.5}
+    )
+    figure.update_xaxes(title=table.column.capitalize(), type="category", showgrid=False)
+    figure.update_yaxes(title=table.row.capitalize(), type="category", showgrid=False)
+    height = 200 + min(30 * max(len(table.rows), 2), 520)
+    figure.update_layout(template=TEMPLATE, height=height, margin={"b": 96}, plot_bgcolor=UNTRIED)
     return figure
 
 
@@ -246,6 +303,28 @@ def time_figure(phases: Sequence[Phase]) -> go.Figure:
     return figure
 
 
+def _heat(metric: Metric, cells: int, title: str) -> dict[str, Any]:
+    """How a heatmap of the metric looks."""
+    return {
+        "hoverongaps": False,
+        "showscale": cells > 1,
+        "colorscale": "Cividis",
+        "reversescale": not metric.rising,
+        "xgap": 1,
+        "ygap": 1,
+        "colorbar": {
+            # The second, empty line keeps plotly from setting the title on the bar in a low figure.
+            "title": {"text": f"{title}<br> ", "side": "top", "font": {"size": 13}},
+            "orientation": "h",
+            "yref": "container",
+            "y": 0,
+            "yanchor": "bottom",
+            "thickness": 10,
+            "outlinewidth": 0,
+        },
+    }
+
+
 def _axis(metric: Metric, measured: str = "validation") -> str:
     return with_unit(f"{measured.capitalize()} {metric.words}", metric)
 
@@ -278,6 +357,11 @@ def _cell_hover(cell: Cell) -> str:
         f"{escape(head(cell.setting), quote=False)}<br>"
         f"{tried}"
     )
+
+
+def _pair_hover(pair: Pair) -> str:
+    tried = "1 trial" if pair.count == 1 else f"best of {pair.count:,} trials"
+    return f"<b>{with_interval(pair.best)}</b><br>{_setting(pair.setting)}<br>trial {pair.trial}, {tried}"
 
 
 def _cost_hover(point: CostPoint, measured: str, estimate: Estimate) -> str:

@@ -80,6 +80,16 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,}\N{NO-BREAK SPACE}h {whole % 3600 // 60:02d}\N{NO-BREAK SPACE}min"
 
 
+def time_unit(longest: float) -> tuple[str, float]:
+    """For an axis up to so many seconds: the unit, and its seconds."""
+    return ("s", 1.0) if longest < 300 else ("min", 60.0) if longest < 18000 else ("h", 3600.0)
+
+
+def choice_value(value: int | str | None) -> str:
+    """Of a block, timestep, pool, head or number of draws."""
+    return "none" if value is None else str(value)
+
+
 def head(setting: Setting) -> str:
     """The head with its options and, where several are averaged, the noise draws: "mlp, width 128"."""
     words = [setting.head] + [f"{name.replace('_', ' ')} {value}" for name, value in setting.options]
@@ -208,7 +218,9 @@ def of_history(points: Sequence[HistoryPoint]) -> str:
     last = points[-1]
     found = next(index for index, point in enumerate(points) if point.best == last.best)
     after = len(points) - 1 - found
-    first = f"The best, {amount(last.best, last.metric)}, was found by trial {points[found].trial}"
+    when = points[found].finished
+    after_time = "" if when is None else f" after {duration(when)}"
+    first = f"The best, {amount(last.best, last.metric)}, was found by trial {points[found].trial}{after_time}"
     if not after:
         return f"{first}, the last complete one."
     return f"{first}; {count(after, 'complete trial')} after it found nothing better."

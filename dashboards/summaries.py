@@ -229,22 +229,36 @@ def by_taps(study: Study) -> tuple[Group, ...]:
 
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
-    """One complete trial's value on validation, and the best of all complete trials up to it."""
+    """One complete trial's value on validation, and the best of all complete trials up to it.
+
+    finished: as of a `Trial`.
+    """
 
     trial: int
     setting: Setting
     value: float
     best: float
     metric: Metric = ACCURACY
+    finished: float | None = None
 
 
 def history(study: Study) -> tuple[HistoryPoint, ...]:
     """The complete trials in the order of their numbers."""
+    return _history(study, sorted(study.complete, key=lambda trial: trial.number))
+
+
+def history_by_time(study: Study) -> tuple[HistoryPoint, ...]:
+    """Those of which it is known when they ended, in that order."""
+    timed = [trial for trial in study.complete if trial.finished is not None]
+    return _history(study, sorted(timed, key=lambda trial: trial.finished or 0.0))
+
+
+def _history(study: Study, trials: Iterable[Trial]) -> tuple[HistoryPoint, ...]:
     points: list[HistoryPoint] = []
-    for trial in sorted(study.complete, key=lambda trial: trial.number):
+    for trial in trials:
         value = _validation(trial, study.metric).value
         best = max([value, *(point.best for point in points[-1:])], key=study.metric.worth)
-        points.append(HistoryPoint(trial.number, trial.setting, value, best, study.metric))
+        points.append(HistoryPoint(trial.number, trial.setting, value, best, study.metric, trial.finished))
     return tuple(points)
 
 

@@ -12,6 +12,7 @@ from objectives.home import Home
 from search import backbones, cache, classifiers, datasets
 from search.cache import bytes_of
 from search.recommend import recommend
+from search.reporting import report
 from search.terminal import (
     DatasetOption,
     HomeOption,
@@ -216,22 +217,6 @@ def status(home: HomeOption = None, storage: StorageOption = None) -> None:
 
 
 @app.command()
-def report(
-    dataset: DatasetOption = None,
-    study: StudyOption = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="[default: reports/ in the home folder]")] = None,
-    home: HomeOption = None,
-    storage: StorageOption = None,
-) -> None:
-    """Write a study's report: one HTML file that needs no network."""
-    from dashboards.report import write_report
-
-    with _store(home, storage) as store:
-        found = store.read_study(store.find_study(dataset, study))
-    typer.echo(str(write_report(found, out or Home.at(home).reports / f"{found.name}.html")))
-
-
-@app.command()
 def dashboard(
     host: Annotated[str, typer.Option(help="Who may connect: 127.0.0.1 is this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
@@ -252,6 +237,7 @@ def dashboard(
         serve(store.optuna, host=host, port=port, open_browser=browser)
 
 
+app.command()(report)
 app.command()(recommend)
 app.command()(classifiers.export)
 app.command()(classifiers.classify)
