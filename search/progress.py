@@ -46,12 +46,19 @@ class Pace:
     at_once: int = 0
     ends: list[float] = field(default_factory=list)
 
-    def left(self, more: int, now: float) -> float | None:
-        """Seconds until so many more have ended, by the last that did; None before as many have as run at once."""
-        if more <= 0 or not self.ends or len(self.ends) < self.at_once:
+    @property
+    def each(self) -> float | None:
+        """Seconds from one end to the next, of the last few; None before as many have ended as run at once."""
+        if not self.ends or len(self.ends) < self.at_once:
             return None
         since = self.ends[-PACE_ENDS - 1] if len(self.ends) > PACE_ENDS else self.began
-        each = (self.ends[-1] - since) / len(self.ends[-PACE_ENDS:])
+        return (self.ends[-1] - since) / len(self.ends[-PACE_ENDS:])
+
+    def left(self, more: int, now: float) -> float | None:
+        """Seconds until so many more have ended; None where nobody can say."""
+        each = self.each
+        if more <= 0 or each is None:
+            return None
         return max(more * each - (now - self.ends[-1]), (more - 1) * each)
 
 
@@ -238,7 +245,8 @@ class RunProgress:
     def _drawn(self) -> Group:
         now = time.monotonic()
         bars = Table.grid(padding=(0, 1))
-        bars.add_row(*_bar("trials", self._finished, self.trials, self._pace, now - self._began))
+        until = self._pace.ends[-1] if self._pace.ends and self._finished >= self.trials else now
+        bars.add_row(*_bar("trials", self._finished, self.trials, self._pace, until - self._began))
         if self._expected:
             bars.add_row(*_bar("finals", self._tested, self._expected, self._finals, now - self._finals.began))
         counts = Text(self._counts(), no_wrap=True, overflow="ellipsis")
@@ -295,7 +303,7 @@ def _bar(what: str, done: int, total: int, pace: Pace, elapsed: float) -> tuple[
 
 def about(seconds: float | None) -> str:
     """ "about 3 min 05 s left"; empty where nobody can say."""
-    return "" if seconds is None else f"about {duration(max(seconds, 1.0))} left".replace("\N{NO-BREAK SPACE}", " ")
+    return "" if seconds is None else f"about {duration(max(round(seconds), 1))} left".replace("\N{NO-BREAK SPACE}", " ")
 
 
 def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
