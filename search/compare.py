@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
@@ -16,6 +17,8 @@ from spaces.errors import UsageError
 if TYPE_CHECKING:
     from dashboards.paired import Paired
     from objectives.results import Answers, Finalist, Study
+
+LINE = 80
 
 LIKELY = 0.05
 """What chance does as often as this is no difference."""
@@ -100,7 +103,7 @@ class Comparison:
                 "setting": best.setting.to_dict(),
                 "test_accuracy": best.test,
                 "test_interval": list(best.test_interval),
-                "seeds": [final.seed for final in best.finals],
+                "seeds": sorted(final.seed for final in best.finals),
                 "gmacs": _gmacs(study, best),
             }
             for study, best in self._bests
@@ -112,9 +115,10 @@ class Comparison:
         """For people: a table of the two, and what the test says."""
         from rich.box import SIMPLE_HEAD
         from rich.markup import escape
-        from rich.table import Table
+        from rich.table import Column, Table
 
-        table = Table("", "first", "second", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+        columns = "", Column("first", overflow="fold"), Column("second", overflow="fold")
+        table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0))
         for name, *cells in zip(
             ("study", "backbone", "setting", "test", "seeds", "GMAC"), *self._columns(), strict=True
         ):
@@ -150,15 +154,15 @@ class Comparison:
         lines = [
             f"difference  {points[0]} points, first - second  (95 % interval {points[1]} to {points[2]})",
             f"p           {found.p:.2g}, {test} on {found.images:,} test images",
-            f"right       {both} by both, {first} by the first only, {second} by the second only, {neither} by neither",
+            f"right       {both} both, {first} the first only, {second} the second only, {neither} neither",
         ]
         if seeds != {1}:
             lines.append("            (images, averaged over pairs of seeds)")
         if self.differing:
-            lines.append(f"note        their protocols differ too: {', '.join(self.differing)}")
+            lines += wrap(f"note        their protocols differ too: {', '.join(self.differing)}", LINE)
         if any(study.metric != ACCURACY for study in self.studies):
             lines.append("note        what was chosen by another metric is compared by its accuracy")
-        return [*lines, "", self.sentence]
+        return [*lines, "", *wrap(self.sentence, LINE)]
 
     @property
     def _bests(self) -> "list[tuple[Study, Finalist]]":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,11 +19,8 @@ from dashboards.sentences import duration
 from dashboards.summaries import trial_estimate
 from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Final, Metric, Rung, Study, Trial
 from search.answers import told
+from search.asked import Asked, FinalAsked
 from spaces import Setting
-
-if TYPE_CHECKING:
-    from search.running import FinalAsked
-    from search.studying import Asked
 
 T = TypeVar("T")
 
@@ -101,7 +98,7 @@ class RunProgress:
     best: tuple[Trial, ...] = ()
     metric: Metric = ACCURACY
     _began: float = field(default_factory=time.monotonic)
-    _jobs: dict["Asked | FinalAsked", Job] = field(default_factory=dict)
+    _jobs: dict[Asked | FinalAsked, Job] = field(default_factory=dict)
     _pace: Pace = field(default_factory=Pace)
     _finals: Pace = field(default_factory=Pace)
     _expected: int = 0
@@ -138,24 +135,25 @@ class RunProgress:
                 yield
             finally:
                 self._jobs.clear()
+                self._recent.clear()
                 self._live = False
 
     # What happens: a `search.running.Listener`.
 
-    def trial_started(self, asked: "Asked") -> None:
+    def trial_started(self, asked: Asked) -> None:
         self._start(asked, str(asked.number), self._pace)
 
-    def final_started(self, asked: "FinalAsked") -> None:
+    def final_started(self, asked: FinalAsked) -> None:
         self._start(asked, f"seed {asked.seed}", self._finals)
 
-    def reported(self, asked: "Asked | FinalAsked", report: Extracted | Epoch | Rung) -> None:
+    def reported(self, asked: Asked | FinalAsked, report: Extracted | Epoch | Rung) -> None:
         self._jobs[asked].hear(report)
         if isinstance(report, Extracted):
             self.passes_made += report.made
             self._recent.append((time.monotonic(), report.made))
         self._tell_now_and_then()
 
-    def trial_ended(self, asked: "Asked", state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+    def trial_ended(self, asked: Asked, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
         del self._jobs[asked]
         setattr(self, state, getattr(self, state) + 1)
         if state == "complete" and evaluation is not None:
@@ -175,7 +173,7 @@ class RunProgress:
             if count:
                 self.say(f"re-evaluating and testing the finalists: {count} fits")
 
-    def final_ended(self, asked: "FinalAsked", final: Final) -> None:
+    def final_ended(self, asked: FinalAsked, final: Final) -> None:
         del self._jobs[asked]
         self._finals.ends.append(time.monotonic())
         if self._is_time_to_tell():
@@ -183,7 +181,7 @@ class RunProgress:
             of = f"{self._tested}/{self._expected}"
             self.say(f"final {of}: {final.setting}, validation {self._validated(final)}{left and f'; {left}'}")
 
-    def _start(self, asked: "Asked | FinalAsked", name: str, pace: Pace) -> None:
+    def _start(self, asked: Asked | FinalAsked, name: str, pace: Pace) -> None:
         now, taken = time.monotonic(), {job.slot for job in self._jobs.values()}
         if not pace.at_once:
             pace.began = now
@@ -244,6 +242,8 @@ class RunProgress:
 
     def _drawn(self) -> Group:
         now = time.monotonic()
+        if not self._live and not self._pace.at_once and not self._finals.at_once:
+            return Group()  # a run that came to nothing leaves nothing but its error
         bars = Table.grid(padding=(0, 1))
         until = self._pace.ends[-1] if self._pace.ends and self._finished >= self.trials else now
         bars.add_row(*_bar("trials", self._finished, self.trials, self._pace, until - self._began))
@@ -270,9 +270,11 @@ class RunProgress:
 
     def _work_rows(self, now: float, room: int) -> list[Row]:
         """A title, and a row for each worker that has ever had work, so that rows keep their places."""
-        slots = max(self._pace.at_once, self._finals.at_once) if self._live else 0
-        if not slots:
+        slots = max(self._pace.at_once, self._finals.at_once)
+        if not self._live:
             return []
+        if not slots:
+            return [WORK_TITLE, ("", "starting the workers", "", "")]
         jobs = {job.slot: job for job in list(self._jobs.values())}
         rows = [jobs[slot].row(now) if slot in jobs else ("", "", "", "") for slot in range(slots)]
         if len(rows) >= room > 1:
@@ -303,7 +305,9 @@ def _bar(what: str, done: int, total: int, pace: Pace, elapsed: float) -> tuple[
 
 def about(seconds: float | None) -> str:
     """ "about 3 min 05 s left"; empty where nobody can say."""
-    return "" if seconds is None else f"about {duration(max(round(seconds), 1))} left".replace("\N{NO-BREAK SPACE}", " ")
+    return (
+        "" if seconds is None else f"about {duration(max(round(seconds), 1))} left".replace("\N{NO-BREAK SPACE}", " ")
+    )
 
 
 def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:

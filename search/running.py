@@ -34,8 +34,9 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from objectives.results import Epoch, Evaluation, Extracted, Final, Rung
+from search.asked import Asked, FinalAsked
 from search.spent import Spent
-from search.studying import Asked, Finished, StudyDriver, Wait
+from search.studying import Finished, StudyDriver, Wait
 from spaces import SearchError, Setting
 
 STALL_SECONDS = 600
@@ -56,14 +57,6 @@ class Finals(Protocol):
     def wanted(self) -> Sequence[tuple[Setting, int]]: ...
 
     def keep(self, final: Final) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class FinalAsked:
-    """A finalist to re-evaluate under a seed."""
-
-    setting: Setting
-    seed: int
 
 
 class Listener(Protocol):

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -141,7 +141,11 @@ class StudyState:
             lines.append(f"            and {len(failed) - FAILURES_SHOWN} before; --json gives all")
         if last is not None:
             lines.append(f"command     {last.command}")
-        lines.append(f"report      {self.report or 'not written yet: a run that ends well writes it'}")
+        if self.report is None:
+            lines.append("report      not written yet: a run that ends well writes it")
+        else:
+            written = datetime.fromtimestamp(self.report.stat().st_mtime, UTC)
+            lines.append(f"report      {self.report}, of {_moment(written)}")
         return [*lines, f"storage     {self.storage}"]
 
     def _best_lines(self) -> list[str]:

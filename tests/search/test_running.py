@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
+from search.asked import Asked, FinalAsked
 from search.database.facts import RunFacts, StudyFacts
 from search.database.store import Store
-from search.running import FinalAsked, Resources, ray_session, run_study
-from search.studying import MAX_FAILURES, Asked, StudyDriver
+from search.running import Resources, ray_session, run_study
+from search.studying import MAX_FAILURES, StudyDriver
 from search.suggesting import sampler_named
 from spaces import Architecture, Block, CacheError, SearchError, Setting, Space
 
