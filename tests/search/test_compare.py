@@ -48,7 +48,7 @@ def test_the_better_of_two_is_named(search: Search, study: Callable[..., str]) -
     assert [line.split() for line in lines[:3:2]] == [["first", "second"], ["study", "one", "two"]]
     assert "90.0 % (78.6 to 95.7)" in ran.stdout
     assert "60.0 % (46.2 to 72.4)" in ran.stdout
-    assert "difference  +30.0 points, first - second  (95 % interval +15.2 to +42.5)" in lines
+    assert "difference  +30.0 points, first - second  (95 % interval +15.4 to +42.3)" in lines
     assert "p           6.1e-05, exact paired test on 50 test images" in lines
     assert "right       30.0 both, 15.0 the first only, 0.0 the second only, 5.0 neither" in lines
     assert " ".join(lines).endswith(

@@ -1,13 +1,7 @@
 """What a run shows: on a real pseudo-terminal, and in plain lines where there is none."""
 
 import io
-import os
-import pty
 import re
-import subprocess
-import sys
-import termios
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,6 +12,7 @@ from objectives.results import Accuracy, Evaluation, Extracted
 from search.asked import Asked
 from search.progress import Pace, RunProgress, about
 from spaces import Setting
+from tests.search.terminals import Shown, like, on_a_terminal
 
 SETTING = Setting(10, 3, 1, "linear")
 
@@ -47,74 +42,19 @@ def test_what_is_left_is_said_in_words_or_not_at_all(seconds: float | None, said
     assert about(seconds) == said
 
 
-@dataclass(frozen=True)
-class Shown:
-    """What a terminal showed. states: all lines so far, each time before some are drawn anew. redrawn: the most lines
-    at once. lines: those that stay, with the scrollback."""
-
-    states: list[list[str]]
-    redrawn: int
-    lines: list[str]
-
-    @classmethod
-    def of(cls, sent: str) -> "Shown":
-        """Understands what rich sends: lines, which are erased before the cursor goes up, and colours."""
-        lines, row = [""], 0
-        states: list[list[str]] = []
-        erased: list[int] = [0]
-        for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\n]|[^\x1b\r\n]+", sent):
-            if part == "\x1b[2K":
-                if not erased[-1]:
-                    states.append(list(lines))
-                lines[row] = ""
-                erased[-1] += 1
-            elif part == "\x1b[1A":
-                row -= 1
-            elif part == "\n":
-                row += 1
-                lines += [""] * (row + 1 - len(lines))
-            elif part[0] not in "\r\x1b":
-                lines[row] += part
-                erased += [0] if erased[-1] else []
-        return cls(states, max(erased), [line.rstrip() for line in lines if line.strip()])
-
-
-def on_a_terminal(columns: int, height: int, *words: str, term: str = "xterm-256color") -> Shown:
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (height, columns))
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+def shown_by(columns: int, height: int, *words: str, **environment: str) -> Shown:
     program = Path(__file__).with_name("terminal_process.py")
-    command = [sys.executable, str(program), *words]
-    environment |= {"TERM": term, "PYTHONPATH": str(program.parents[2])}
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as run:
-        os.close(theirs)
-        sent = b""
-        try:
-            while read := os.read(ours, 65536):
-                sent += read
-        except OSError:  # so Linux says that nobody writes any more
-            pass
-        os.close(ours)
-    assert run.returncode == 0, sent.decode()
-    return Shown.of(sent.decode())
+    return on_a_terminal(
+        [str(program), *words], columns, height, {"PYTHONPATH": str(program.parents[2]), **environment}
+    )
 
 
 FAILED = "failed: block 24, t 30, pool 2, linear: ValueError: [nothing] is " + "very " * 20 + "good"
-BEST = [
-    " trial  best by validation accuracy              value (95 % interval)",
-    "     2  block 26, t 30, pool 2, linear           72.0 % (62.5 to 79.9)",
-    "     1  block 20, t 150, 4 draws, pool 4, mlp…   71.0 % (61.5 to 79.0)",
-]
-
-
-def like(lines: list[str]) -> list[str]:
-    """Without bars and clocks, which differ from run to run, and without how wide columns are."""
-    return [re.sub(r"\s+", " ", re.sub(r"[━╸╺]+|\d:\d\d:\d\d", "", line)).strip() for line in lines]
 
 
 @pytest.mark.parametrize(("columns", "height"), [(80, 24), (120, 40), (80, 8), (60, 5)])
 def test_a_terminal_shows_what_is_at_work_and_keeps_where_the_run_came_to(columns: int, height: int) -> None:
-    shown = on_a_terminal(columns, height, "3", "well")
+    shown = shown_by(columns, height, "3", "well")
     assert shown.redrawn <= height - 1
     drawn = [line for state in shown.states for line in state if line != FAILED]
     assert max(cell_len(line) for line in drawn) <= columns
@@ -135,7 +75,7 @@ def test_a_terminal_shows_what_is_at_work_and_keeps_where_the_run_came_to(column
 
 
 def test_many_workers_leave_room_for_the_best() -> None:
-    shown = on_a_terminal(80, 12, "40", "well")
+    shown = shown_by(80, 12, "40", "well")
     said = [" | ".join(like(state)) for state in shown.states]
     assert shown.redrawn <= 11
     assert any(re.search(r"and 3\d more \| trial best by", state) for state in said)
@@ -149,14 +89,14 @@ def test_many_workers_leave_room_for_the_best() -> None:
     ],
 )
 def test_a_run_that_ends_early_leaves_its_last_state_and_why(end: str, kept: list[str]) -> None:
-    lines = on_a_terminal(80, 24, "3", end).lines
+    lines = shown_by(80, 24, "3", end).lines
     assert len(lines) == len(kept)
     for line, begins in zip(like(lines), kept, strict=True):
         assert line.startswith(begins)
 
 
 def test_a_terminal_that_cannot_go_back_gets_plain_lines() -> None:
-    shown = on_a_terminal(80, 24, "3", "well", term="dumb")
+    shown = shown_by(80, 24, "3", "well", TERM="dumb")
     assert shown.redrawn == 0
     assert any(line.startswith("trial 4/5: 2 complete, 2 pruned, 1 failed; 600 passes made") for line in shown.lines)
     assert "re-evaluating and testing the finalists: 2 fits" in shown.lines
