@@ -61,7 +61,8 @@ def answer_lines(study: Study) -> list[str]:
     if answer["scores"]["test"]:
         lines += _lines("test", study.metric, answer["scores"]["test"], f"; {seeds}")
     else:
-        lines.append("test        not read yet: the run has not come to its finalists")
+        lines.append("test        not read yet: the run has not come to its finalists, and the best of")
+        lines.append("            many trials looks better on validation than it is")
     if answer["gmacs"] is not None:
         lines.append(f"cost        {gmacs(answer['gmacs'])} GMAC an image, passes and head")
     if study.by_cost:

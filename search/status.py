@@ -159,7 +159,7 @@ class StudyState:
         lines = [f"best        {best.setting}", f"            validation {metric} {told(best.validation)}"]
         if best.test is not None:
             return [*lines, f"            test {metric} {told(best.test)}; mean of {len(best.seeds)} seeds"]
-        return [*lines, "            the best of many is told too well; the run's finals will put that right"]
+        return [*lines, "            the best of many trials looks better than it is; the finals will tell"]
 
     def _work_lines(self, run: "RunSummary") -> list[str]:
         from search.progress import about

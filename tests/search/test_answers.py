@@ -133,6 +133,7 @@ def test_before_its_finals_a_study_has_no_test_scores(make_study: MakeStudy) -> 
     answer = answer_of(study)
     assert (answer["test_accuracy"], answer["test_interval"], answer["scores"]["test"]) == (None, None, {})
     assert "not read yet" in answer_lines(study)[4]
+    assert "looks better on validation than it is" in answer_lines(study)[5]
     with pytest.raises(SearchError, match="no complete trial yet"):
         answer_of(make_study("nll"))
 

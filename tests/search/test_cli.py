@@ -79,7 +79,7 @@ def test_a_terminal_shows_the_run_and_ctrl_c_leaves_it_tidy(home: Path) -> None:
     said = [" | ".join(like(state)) for state in shown.states]
     assert any(re.search(r"trial at work for \| \d+ block .* \| trial best by validation accuracy", it) for it in said)
     assert any(re.search(r"trials 1\d/60 about .* left", state) for state in said)
-    *_, interrupted = kept = like(shown.lines[-8:])
+    *_, interrupted = kept = like(shown.lines[-9:])
     assert interrupted == "interrupted: every finished trial is kept; type the same command again to go on"
     assert re.fullmatch(r"trials 1\d/60( about .* left)?", kept[0])
     assert [line.split()[0] for line in kept[2:3]] == ["trial"]
@@ -197,7 +197,7 @@ def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_the
     assert "classes weigh" in report
 
 
-def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(home: Path) -> None:
+def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(search: Search, home: Path) -> None:
     by_accuracy = best(home)
     ran = typed(home, *DIGITS, "--trials", "4", "--objectives", "nll,cost")
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -229,6 +229,9 @@ def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(home: P
         assert trial.answers is not None
         assert trial.answers.accuracy == trial.validation
     assert "Negative log-likelihood against cost" in page
+    compared = search("compare", by_accuracy["study"], answer["study"], "--home", str(home))
+    assert "exact paired test on 360 test images" in compared.stdout
+    assert "their protocols differ too: metric, objectives" in compared.stdout
 
 
 def class_folders(root: Path, per_class: int) -> None:

@@ -67,7 +67,7 @@ def test_a_study_at_work_is_told_in_detail(store: Store, make_facts: Facts, spac
         "trials      4 complete, 0 pruned, 5 failed, 2 running",
         f"best        {best}",
         "            validation accuracy 70.0 % (48.1 to 85.5)",
-        "            the best of many is told too well; the run's finals will put that right",
+        "            the best of many trials looks better than it is; the finals will tell",
         "passes      40 made, 120 saved by the cache",
         f"at work     since {started:%Y-%m-%d %H:%M} on {gethostname()}, process {os.getpid()}, 2 workers",
         "            4 of 12 trials, 3 a minute, about 2 min 40 s left",
