@@ -11,6 +11,7 @@ import typer
 from objectives.home import Home
 from search import backbones, cache, classifiers, datasets
 from search.cache import bytes_of
+from search.cka import cka
 from search.compare import compare
 from search.recommend import recommend
 from search.reporting import report
@@ -223,6 +224,7 @@ app.command()(status)
 app.command()(compare)
 app.command()(report)
 app.command()(recommend)
+app.command()(cka)
 app.command()(classifiers.export)
 app.command()(classifiers.classify)
 
