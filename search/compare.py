@@ -124,7 +124,7 @@ class Comparison:
         ):
             table.add_row(name, *(escape(printable(cell)) for cell in cells))
         print_table(table)
-        typer.echo("\n".join(self._lines()))
+        typer.echo("\n".join(["", *self._lines()]))
 
     def _columns(self) -> list[tuple[str, ...]]:
         from dashboards.sentences import gmacs
