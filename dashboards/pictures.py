@@ -14,10 +14,8 @@ SCALE = 2
 
 
 def write_pictures(figures: Mapping[str, go.Figure], folder: Path, stem: str) -> list[Path]:
-    """STEM-NAME.png of each, which is whole or not there at all. Raises SearchError where there is no browser, or where
+    """STEM-NAME.png of each, which is whole or not there at all. Raises SearchError where no browser starts, and where
     they cannot be written."""
-    from choreographer.errors import ChromeNotFoundError
-
     paths = [folder / f"{stem}-{name}.png" for name in figures]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -26,10 +24,10 @@ def write_pictures(figures: Mapping[str, go.Figure], folder: Path, stem: str) ->
             plotly.io.write_images([*figures.values()], drawn, width=WIDTH, scale=SCALE)
             for part, path in zip(drawn, paths, strict=True):
                 part.replace(path)
-    except ChromeNotFoundError:
-        raise SearchError(
-            "PNG files are drawn by Chrome or Chromium, and this machine has neither; install one, or open the page"
-        ) from None
     except OSError as error:
         raise SearchError(f"the pictures cannot be written to {folder}: {error.strerror or error}") from None
+    except RuntimeError:  # what kaleido raises where there is none, and where one does not start
+        raise SearchError(
+            "PNG files are drawn by Chrome or Chromium, and none was found that starts; install one, or open the page"
+        ) from None
     return paths

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from dashboards import similarity_sentences as says
-from dashboards.figures import INK, TEMPLATE, UNTRIED
+from dashboards.figures import TEMPLATE, UNTRIED
 from dashboards.pages import Section, Table, rendered, shortened, write
 from dashboards.similarity_sentences import labels, number
 from objectives.similar import Agreement, Representation, Similarity
@@ -84,7 +84,7 @@ def figures(found: Comparison) -> dict[str, go.Figure]:
         if section.figure is not None:
             title = {"text": escape(section.title, quote=False), "x": 0, "xref": "paper", "font": {"size": 15}}
             drawn[section.id] = section.figure.update_layout(
-                title=title, paper_bgcolor="#ffffff", font={"color": "#1d2125"}, margin={"t": 64, "l": 16, "r": 24}
+                title=title, paper_bgcolor="#ffffff", font={"color": "#1d2125"}, margin={"t": 56, "l": 16, "r": 24}
             )
     return drawn
 
@@ -141,7 +141,18 @@ def heatmap(
         ]
         for row, across, along in zip(rows, values, errors, strict=True)
     ]
-    bar: dict[str, Any] = {"title": {"text": "CKA", "side": "top"}, "thickness": 12, "outlinewidth": 0, "len": 0.9}
+    bar: dict[str, Any] = {
+        "title": {"text": "CKA<br> ", "side": "top"},  # a second, empty line keeps the title off the bar
+        "orientation": "h",
+        "yref": "container",
+        "y": 0,
+        "yanchor": "bottom",
+        "x": 0,
+        "xanchor": "left",
+        "len": 0.5,
+        "thickness": 10,
+        "outlinewidth": 0,
+    }
     figure = go.Figure(
         go.Heatmap(
             x=list(columns),
@@ -158,13 +169,12 @@ def heatmap(
             colorbar=bar,
         )
     )
-    figure.update_xaxes(title=axes[0], type="category", showgrid=False, constrain="domain")
+    figure.update_xaxes(title=axes[0], type="category", showgrid=False, constrain="domain", constraintoward="left")
     figure.update_yaxes(title=axes[1], type="category", showgrid=False)
-    square = 0.5 < len(rows) / len(columns) < 2
-    figure.update_layout(template=TEMPLATE, plot_bgcolor=UNTRIED, height=560 if square else 160 + 34 * len(rows))
-    if square:
+    figure.update_layout(template=TEMPLATE, plot_bgcolor=UNTRIED, height=200 + 34 * len(rows), margin={"b": 96})
+    if 0.5 < len(rows) / len(columns) < 2:
         figure.update_yaxes(scaleanchor="x", constrain="domain")
-    figure.update_layout(font={"color": INK})
+        figure.update_layout(height=620)
     return figure
 
 
