@@ -61,7 +61,8 @@ def answer_lines(study: Study) -> list[str]:
     if answer["scores"]["test"]:
         lines += _lines("test", study.metric, answer["scores"]["test"], f"; {seeds}")
     else:
-        lines.append("test        not read yet: the run has not come to its finalists")
+        lines.append("test        not read yet: the run has not come to its finalists, and the best of")
+        lines.append("            many trials looks better on validation than it is")
     if answer["gmacs"] is not None:
         lines.append(f"cost        {gmacs(answer['gmacs'])} GMAC an image, passes and head")
     if study.by_cost:
@@ -91,19 +92,19 @@ def _front_lines(study: Study) -> list[str]:
     table, shown = trade_off(study), {trial.number for trial in spread(study.front, SHOWN)}
     points = table.front if table else ()
     rows = [("GMAC", "validation", "test", "setting")] + [
-        (gmacs(point.gmacs), _told(point.validation), _told(point.test), str(point.setting))
+        (gmacs(point.gmacs), told(point.validation), told(point.test), str(point.setting))
         for point in points
         if point.trial in shown
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    told = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if len(points) > len(shown):
-        told.append(f"and {len(points) - len(shown)} between these; all are in the report")
-    return [f"{'' if place else 'front':<12}{line}" for place, line in enumerate(told)]
+        lines.append(f"and {len(points) - len(shown)} between these; all are in the report")
+    return [f"{'' if place else 'front':<12}{line}" for place, line in enumerate(lines)]
 
 
-def _told(estimate: Estimate | None) -> str:
-    """In a table whose title says the rest."""
+def told(estimate: Estimate | None) -> str:
+    """ "67.5 % (63.2 to 71.6)", in a table whose title says the rest."""
     if estimate is None:
         return ""
     low, high = map(estimate.metric.number, (estimate.low, estimate.high))

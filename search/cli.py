@@ -12,8 +12,10 @@ from objectives.home import Home
 from search import backbones, cache, classifiers, datasets
 from search.cache import bytes_of
 from search.cka import cka
+from search.compare import compare
 from search.recommend import recommend
 from search.reporting import report
+from search.status import status
 from search.terminal import (
     DatasetOption,
     HomeOption,
@@ -21,7 +23,6 @@ from search.terminal import (
     StudyOption,
     integers,
     objectives_named,
-    print_table,
 )
 from spaces import SearchError
 
@@ -199,25 +200,6 @@ def best(
 
 
 @app.command()
-def status(home: HomeOption = None, storage: StorageOption = None) -> None:
-    """List the studies: how far each is, its best so far, and whether a run is at work on it."""
-    from rich.table import Column, Table
-
-    with _store(home, storage) as store:
-        rows = store.studies()
-    if not rows:
-        typer.echo("no studies yet; `search run --dataset digits --trials 40` makes one")
-        return
-    table = Table(Column("study", no_wrap=True), "dataset", "done", "pruned", "failed", "running", "best", "last run")
-    for row in rows:
-        best_value = "" if row.best is None else row.metric.told(row.metric.worth(row.best))
-        counts = (row.complete, row.pruned, row.failed, row.running)
-        when = "at work now" if row.at_work else f"{row.last_run:%Y-%m-%d %H:%M}" if row.last_run else "never"
-        table.add_row(row.name, row.dataset, *map(str, counts), best_value, when)
-    print_table(table)
-
-
-@app.command()
 def dashboard(
     host: Annotated[str, typer.Option(help="Who may connect: 127.0.0.1 is this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
@@ -238,6 +220,8 @@ def dashboard(
         serve(store.optuna, host=host, port=port, open_browser=browser)
 
 
+app.command()(status)
+app.command()(compare)
 app.command()(report)
 app.command()(recommend)
 app.command()(cka)

@@ -34,8 +34,9 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from objectives.results import Epoch, Evaluation, Extracted, Final, Rung
+from search.asked import Asked, FinalAsked
 from search.spent import Spent
-from search.studying import Asked, Finished, StudyDriver, Wait
+from search.studying import Finished, StudyDriver, Wait
 from spaces import SearchError, Setting
 
 STALL_SECONDS = 600
@@ -59,15 +60,19 @@ class Finals(Protocol):
 
 
 class Listener(Protocol):
-    """Whoever shows what happens."""
+    """Whoever shows what happens. What was started is reported of until it has ended, unless the run ends before."""
 
-    def extracted(self, report: Extracted) -> None: ...
+    def trial_started(self, asked: Asked) -> None: ...
 
-    def trial_ended(self, setting: Setting, state: str, evaluation: Evaluation | None, reason: str | None) -> None: ...
+    def final_started(self, asked: FinalAsked) -> None: ...
+
+    def reported(self, asked: Asked | FinalAsked, report: Extracted | Epoch | Rung) -> None: ...
+
+    def trial_ended(self, asked: Asked, state: str, evaluation: Evaluation | None, reason: str | None) -> None: ...
 
     def expect_finals(self, count: int) -> None: ...
 
-    def final_ended(self, final: Final) -> None: ...
+    def final_ended(self, asked: FinalAsked, final: Final) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +194,6 @@ def _trial(config: dict[str, Any], spec: BuildsProbes, threads: int) -> None:
 # In the driver -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _FinalAsked:
-    setting: Setting
-    seed: int
-
-
 class _Conductor:
     """Passes messages between Tune and the driver. Nothing here raises into Tune, which would end the run unexplained:
     an error is kept, the run stops, and `conclude` raises it."""
@@ -203,32 +202,35 @@ class _Conductor:
         self.driver = driver
         self.finals = finals
         self.listener = listener
-        self.live: dict[str, Asked | _FinalAsked] = {}
+        self.live: dict[str, Asked | FinalAsked] = {}
         self.spent: dict[str, Spent] = {}
         self.finished: str | None = None
         self.error: BaseException | None = None
         self.last_event = time.monotonic()
-        self._queue: list[_FinalAsked] = []
+        self._queue: list[FinalAsked] = []
         self._wait_until = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles whatever it is given, for a restore that is never made: nothing is kept there."""
         return {}
 
-    def ask(self, trial_id: str) -> Asked | _FinalAsked | Wait | Finished:
+    def ask(self, trial_id: str) -> Asked | FinalAsked | Wait | Finished:
         if time.monotonic() < self._wait_until and not self.error:
             return Wait()
-        answer: Asked | _FinalAsked | Wait | Finished = Finished("stopped")
+        answer: Asked | FinalAsked | Wait | Finished = Finished("stopped")
         with self._keeping_errors():
             if self.finished is None and self.error is None:
                 answer = self.driver.ask()
+            if isinstance(answer, Asked):
+                self.listener.trial_started(answer)
             if isinstance(answer, Finished) and self.finished is None and self.error is None:
                 self.finished = answer.reason
-                self._queue = [_FinalAsked(setting, seed) for setting, seed in self.finals.wanted()]
+                self._queue = [FinalAsked(setting, seed) for setting, seed in self.finals.wanted()]
                 self.listener.expect_finals(len(self._queue))
             if self.finished is not None and self._queue and self.error is None:
                 answer = self._queue.pop(0)
-        if isinstance(answer, (Asked, _FinalAsked)):
+                self.listener.final_started(answer)
+        if isinstance(answer, (Asked, FinalAsked)):
             self.live[trial_id] = answer
             self.spent[trial_id] = Spent()
         elif isinstance(answer, Wait):
@@ -247,9 +249,10 @@ class _Conductor:
         if asked is None:
             return True
         report = result.get("report")
+        if isinstance(report, (Extracted, Epoch, Rung)):
+            self.listener.reported(asked, report)
         if isinstance(report, Extracted):
             self.spent[trial_id].extract(report)
-            self.listener.extracted(report)
         elif isinstance(report, Epoch) and isinstance(asked, Asked):
             if self.driver.report(asked.number, report.number, report.worth):
                 so_far = self.spent[trial_id].evaluation(report)
@@ -263,10 +266,10 @@ class _Conductor:
                 return True
         elif isinstance(report, Evaluation) and isinstance(asked, Asked):
             self._end(trial_id, asked, "complete", report)
-        elif isinstance(report, Final):
+        elif isinstance(report, Final) and isinstance(asked, FinalAsked):
             del self.live[trial_id]
             self.finals.keep(report)
-            self.listener.final_ended(report)
+            self.listener.final_ended(asked, report)
         elif "cause" in result:  # it would fail every other trial too: the run ends, and the next asks this one again
             self.error = self.error or result["cause"]
         elif "error" in result:
@@ -280,7 +283,7 @@ class _Conductor:
             with self._keeping_errors():
                 self._fail(trial_id, asked, reason)
 
-    def _fail(self, trial_id: str, asked: Asked | _FinalAsked, reason: str) -> None:
+    def _fail(self, trial_id: str, asked: Asked | FinalAsked, reason: str) -> None:
         if isinstance(asked, Asked):
             self._end(trial_id, asked, "failed", reason=reason)
         else:
@@ -296,7 +299,7 @@ class _Conductor:
             self.driver.prune(asked.number, evaluation, reason)
         else:
             self.driver.complete(asked.number, evaluation)
-        self.listener.trial_ended(asked.setting, state, evaluation, reason or None)
+        self.listener.trial_ended(asked, state, evaluation, reason or None)
 
     @contextmanager
     def _keeping_errors(self) -> Iterator[None]:
@@ -347,8 +350,8 @@ class _StudySearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         answer = self._conductor.ask(trial_id)
-        if isinstance(answer, (Asked, _FinalAsked)):
-            seed = answer.seed if isinstance(answer, _FinalAsked) else None
+        if isinstance(answer, (Asked, FinalAsked)):
+            seed = answer.seed if isinstance(answer, FinalAsked) else None
             return {"setting": answer.setting.to_dict(), "seed": seed}
         finished: str = Searcher.FINISHED
         return None if isinstance(answer, Wait) else finished

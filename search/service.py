@@ -160,7 +160,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             if before.finished < options.trials or finals.wanted():
                 progress = RunProgress.of(console, options.trials, before)
                 in_use = spec.usage().using(spec.views, planned.folders)
-                with in_use, beating(store, run_id), ray_session(resources), progress.showing():
+                with in_use, beating(store, run_id), progress.showing(), ray_session(resources):
                     reason = run_study(driver, spec, finals, resources, progress)
                 keep_pictures(store, name, spec)
             state = "finished"

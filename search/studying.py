@@ -16,6 +16,7 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, METRICS, Evaluation, Scores
+from search.asked import Asked
 from search.database.facts import TrialFacts
 from search.database.store import Store
 from search.halving import Halving
@@ -32,15 +33,6 @@ MAX_REASON = 500
 # process that ran it, which the setting may have been the cause of.
 RUN, ATTEMPT, REASON, INTERRUPTED = "run", "attempt", "reason", "interrupted"
 STOPPED, LOST = "stopped", "lost"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A trial to run: its number in the study and its setting; attempt 1 unless it was interrupted before."""
-
-    number: int
-    setting: Setting
-    attempt: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,25 @@ class TrialFacts:
 
 
 @dataclass(frozen=True)
+class RunSummary:
+    """A process that works or worked on a study. ended: None where it has not, or was killed. alive: it works now.
+
+    options: as of RunFacts. ends: when its finished trials ended, in seconds as of `objectives.results.Trial.finished`.
+    """
+
+    host: str
+    pid: int
+    started: datetime
+    ended: datetime | None
+    state: str
+    alive: bool
+    workers: int
+    command: str
+    options: Mapping[str, Any] | None
+    ends: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class StudySummary:
     """One line of a list of studies. best: worth on validation by the metric. at_work: a run is alive.
 

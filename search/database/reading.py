@@ -1,5 +1,6 @@
 """Studies as plain results: Optuna's trials joined with our rows."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
@@ -8,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from objectives.results import ACCURACY, METRICS, Accuracy, Answers, Confusion, Final, Picture, Study, Trial
 from objectives.results import TrialState as State
-from search.database.facts import Recipe, StudySummary, architecture_from_dict, scores_from_dict
+from search.database.facts import Recipe, RunSummary, StudySummary, architecture_from_dict, scores_from_dict
 from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow
 from search.database.runs import is_alive, now, running_seconds
 from search.parameters import to_setting
@@ -76,6 +77,30 @@ def summary(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> S
         dataset_fingerprint=row.dataset_fingerprint,
         weights_digest=row.weights_digest,
         seed=int(row.protocol.get("seed", 0)),
+    )
+
+
+def run_summaries(session: Session, row: StudyRow) -> tuple[RunSummary, ...]:
+    """In the order in which they began."""
+    ends: dict[int, list[float]] = defaultdict(list)
+    counted = TrialRow.study_id == row.id, TrialRow.validation_correct.is_not(None)
+    for trial in session.scalars(select(TrialRow).where(*counted).order_by(TrialRow.finished)):
+        ends[trial.run_id].append(trial.finished)
+    moment = now(session)
+    return tuple(
+        RunSummary(
+            host=run.host,
+            pid=run.pid,
+            started=run.started,
+            ended=run.ended,
+            state=run.state,
+            alive=is_alive(run, moment),
+            workers=run.workers,
+            command=run.command,
+            options=run.options,
+            ends=tuple(ends[run.id]),
+        )
+        for run in session.scalars(select(RunRow).where(RunRow.study_id == row.id).order_by(RunRow.id))
     )
 
 

@@ -23,6 +23,7 @@ from search.database.facts import (
     Recipe,
     RunFacts,
     RunState,
+    RunSummary,
     StudyFacts,
     StudySummary,
     TrialFacts,
@@ -211,6 +212,11 @@ class Store:
             run = session.get_one(RunRow, run_id)
             run.ended = run.heartbeat = runs.now(session)
             run.state = state
+
+    def read_runs(self, study: str) -> tuple[RunSummary, ...]:
+        """Of a study, the one that began last is last."""
+        with self.session() as session:
+            return reading.run_summaries(session, self._row(session, study))
 
     def is_alive(self, run_id: int) -> bool:
         """Whether the run may still tell its trials; a killed one is seen at once on its own machine, else in 60 s."""

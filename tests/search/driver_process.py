@@ -8,9 +8,10 @@ import sys
 import time
 
 from objectives.results import Accuracy, Evaluation
+from search.asked import Asked
 from search.database.facts import RunFacts
 from search.database.store import Store
-from search.studying import Asked, Finished, StudyDriver, beating
+from search.studying import Finished, StudyDriver, beating
 from search.suggesting import sampler_named
 from spaces import Setting, Space
 

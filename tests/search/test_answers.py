@@ -9,6 +9,7 @@ from rich.console import Console
 
 from objectives.results import Accuracy, Evaluation, Final, Measured, Scores, Study, Trial
 from search.answers import answer_lines, answer_of, spread
+from search.asked import Asked
 from search.database.facts import StudyFacts, scores_from_dict, scores_to_dict
 from search.progress import RunProgress
 from spaces import SearchError, Setting, Space
@@ -132,21 +133,22 @@ def test_before_its_finals_a_study_has_no_test_scores(make_study: MakeStudy) -> 
     answer = answer_of(study)
     assert (answer["test_accuracy"], answer["test_interval"], answer["scores"]["test"]) == (None, None, {})
     assert "not read yet" in answer_lines(study)[4]
+    assert "looks better on validation than it is" in answer_lines(study)[5]
     with pytest.raises(SearchError, match="no complete trial yet"):
         answer_of(make_study("nll"))
 
 
 @pytest.mark.parametrize(
-    ("metric", "worth", "told"),
-    [(None, 0.95, "best 95.0 % at"), ("nll", -0.25, "best negative log-likelihood 0.250 at")],
+    ("metric", "told"), [(None, "best 95.0 % at"), ("nll", "best negative log-likelihood 0.250 at")]
 )
-def test_the_progress_line_names_the_metric(make_study: MakeStudy, metric: str | None, worth: float, told: str) -> None:
+def test_the_progress_line_names_the_metric(make_study: MakeStudy, metric: str | None, told: str) -> None:
     said = io.StringIO()
     progress = RunProgress.of(Console(file=said, width=200), 9, make_study(metric, (), trial()))
-    better = Evaluation(Accuracy(19, 20), {}, 0, 0, score=worth, scores=SCORES)
-    worse = Evaluation(Accuracy(1, 20), {}, 0, 0, score=worth - 1, scores=SCORES)
-    for evaluation in (better, worse):
-        progress.trial_ended(SETTING, "complete", evaluation, None)
+    better = Evaluation(Accuracy(19, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": Measured(0.25, 0.2, 0.5)}))
+    worse = Evaluation(Accuracy(1, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": Measured(0.5, 0.2, 0.9)}))
+    for number, evaluation in enumerate((better, worse), 1):
+        progress.trial_started(asked := Asked(number, SETTING, 1))
+        progress.trial_ended(asked, "complete", evaluation, None)
     progress.expect_finals(0)
     assert told in said.getvalue().splitlines()[-1]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from PIL import Image
 from search.database.store import Store
 from tests.objectives.datasets import small_archives
 from tests.search.commands import Search
+from tests.search.terminals import like, on_a_terminal
 
 QUICK = ("--heads", "linear", "--blocks", "9-13", "--timesteps", "20", "--final-seeds", "2", "--finalists", "2")
 DIGITS = ("run", "--dataset", "digits", *QUICK)
@@ -67,6 +69,22 @@ def test_the_same_command_has_nothing_left_to_do_and_a_larger_one_goes_on(home: 
     assert more.returncode == 0
     assert best(home)["trials"] == 10
     assert best(home)["study"] == before["study"]
+
+
+def test_a_terminal_shows_the_run_and_ctrl_c_leaves_it_tidy(home: Path) -> None:
+    words = ["-m", "search.cli", *DIGITS, "--trials", "60"]
+    shown = on_a_terminal(words, 80, 24, {"SEARCH_HOME": str(home)}, ctrl_c_at=r"\D1[2-9]/60")
+    assert shown.code == 130
+    assert 4 < shown.redrawn < 24
+    said = [" | ".join(like(state)) for state in shown.states]
+    assert any(re.search(r"trial at work for \| \d+ block .* \| trial best by validation accuracy", it) for it in said)
+    assert any(re.search(r"trials 1\d/60 about .* left", state) for state in said)
+    *_, interrupted = kept = like(shown.lines[-9:])
+    assert interrupted == "interrupted: every finished trial is kept; type the same command again to go on"
+    assert re.fullmatch(r"trials 1\d/60( about .* left)?", kept[0])
+    assert [line.split()[0] for line in kept[2:3]] == ["trial"]
+    assert not any("Traceback" in line for line in shown.lines)
+    assert "interrupted: the run was stopped" in typed(home, "status", "--dataset", "digits").stdout
 
 
 def test_a_report_can_be_written_anywhere(search: Search, home: Path, tmp_path: Path) -> None:
@@ -204,7 +222,7 @@ def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_the
     assert "classes weigh" in report
 
 
-def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(home: Path) -> None:
+def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(search: Search, home: Path) -> None:
     by_accuracy = best(home)
     ran = typed(home, *DIGITS, "--trials", "4", "--objectives", "nll,cost")
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -236,6 +254,9 @@ def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(home: P
         assert trial.answers is not None
         assert trial.answers.accuracy == trial.validation
     assert "Negative log-likelihood against cost" in page
+    compared = search("compare", by_accuracy["study"], answer["study"], "--home", str(home))
+    assert "exact paired test on 360 test images" in compared.stdout
+    assert "their protocols differ too: metric, objectives" in compared.stdout
 
 
 def class_folders(root: Path, per_class: int) -> None:

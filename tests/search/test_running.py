@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
+from search.asked import Asked, FinalAsked
 from search.database.facts import RunFacts, StudyFacts
 from search.database.store import Store
 from search.running import Resources, ray_session, run_study
@@ -74,17 +75,30 @@ class Heard:
     expected: int = -1
     finals: list[Final] = field(default_factory=list)
 
-    def extracted(self, report: Extracted) -> None:
-        self.extracted_images += report.made
+    at_work: list[Asked | FinalAsked] = field(default_factory=list)
 
-    def trial_ended(self, setting: Setting, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+    def trial_started(self, asked: Asked) -> None:
+        self.at_work.append(asked)
+
+    def final_started(self, asked: FinalAsked) -> None:
+        self.at_work.append(asked)
+
+    def reported(self, asked: Asked | FinalAsked, report: Extracted | Epoch | Rung) -> None:
+        assert asked in self.at_work
+        if isinstance(report, Extracted):
+            self.extracted_images += report.made
+
+    def trial_ended(self, asked: Asked, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+        self.at_work.remove(asked)
         self.states.append(state)
         self.reasons.append(reason or "")
 
     def expect_finals(self, count: int) -> None:
         self.expected = count
 
-    def final_ended(self, final: Final) -> None:
+    def final_ended(self, asked: FinalAsked, final: Final) -> None:
+        assert (asked.setting, asked.seed) == (final.setting, final.seed)
+        self.at_work.remove(asked)
         self.finals.append(final)
 
 
@@ -140,6 +154,7 @@ def test_a_study_runs_to_its_budget_goes_on_from_there_and_repeats_nothing(store
     assert "30 finished trials" in reason
     assert study.finished == len(study.trials) == len(heard.states) == 30
     assert heard.extracted_images == 10 * (30 + 2)
+    assert heard.at_work == []
     name, _, heard = search(store, 40)
     study = store.read_study(name)
     assert len(heard.states) == 10
@@ -213,7 +228,7 @@ def test_a_cause_that_would_fail_every_trial_ends_the_run_and_loses_none(store: 
 class Clumsy(Heard):
     """A listener with a fault of its own."""
 
-    def trial_ended(self, setting: Setting, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+    def trial_ended(self, asked: Asked, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
         raise RuntimeError("the terminal went away")
 
 

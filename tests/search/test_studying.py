@@ -16,10 +16,11 @@ from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from objectives.results import Accuracy, Evaluation, Measured, Scores
+from search.asked import Asked
 from search.database.facts import RunFacts, StudyFacts
 from search.database.models import RunRow
 from search.database.store import Store
-from search.studying import MAX_ATTEMPTS, Asked, Finished, StudyDriver, Wait, beating
+from search.studying import MAX_ATTEMPTS, Finished, StudyDriver, Wait, beating
 from search.suggesting import sampler_named
 from spaces import Setting, Space, StorageError
 

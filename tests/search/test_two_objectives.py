@@ -7,10 +7,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, Accuracy, Evaluation, Study
+from search.asked import Asked
 from search.database.facts import RunFacts, StudyFacts
 from search.database.store import Store
 from search.parameters import distributions, to_params, to_setting
-from search.studying import Asked, StudyDriver
+from search.studying import StudyDriver
 from search.suggesting import SAMPLERS, sampler_named
 from spaces import Setting, Space
 from tests.search.test_suggesting import worth

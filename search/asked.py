@@ -1,0 +1,22 @@
+"""What a worker is asked for."""
+
+from dataclasses import dataclass
+
+from spaces import Setting
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A trial to run: its number in the study and its setting; attempt 1 unless it was interrupted before."""
+
+    number: int
+    setting: Setting
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinalAsked:
+    """A finalist to re-evaluate under a seed."""
+
+    setting: Setting
+    seed: int
