@@ -21,6 +21,7 @@ PLACE_COLUMNS = ("Block", "Timestep", "Pool")
 # Columns of words; all others hold numbers and are set flush right.
 WORDS = frozenset(
     {"Metric", "True class", "Taken for", "Head", "Phase", "Reason", "Part", "Tied", "Seeds", "Trials", "Fact", "Value"}
+    | {"Dataset", "Backbone", "Study", "Past task", "Best setting of"}
 )
 
 
