@@ -106,22 +106,20 @@ def _told(found: Comparison) -> tuple[str, ...]:
 
 
 def _side_by_side(networks: Sequence[Network]) -> Section:
+    several = len(networks) > 1
     rows = [(network.name, row(task)) for network in networks for task in network.matrix.tasks]
     table = Table(
-        "Accuracy of each dataset's best setting (95 % interval): means over seeds where it was re-evaluated, else one "
-        "seed and no test",
-        ("Dataset", "Backbone", *PLACE_COLUMNS, "Head", "Validation %", "Test %", "GMAC", "Classes", "Images"),
+        "Accuracy (95 % interval): means over seeds where it was re-evaluated, else one seed and no test",
+        ("Dataset", *(["Backbone"] if several else []), *PLACE_COLUMNS, "Head", "Validation %", "Test %", "GMAC"),
         tuple(
             (
                 each.task.label,
-                name,
+                *([name] if several else []),
                 *placed(each.setting),
                 head(each.setting),
                 estimated(each.validation) if each.validation else "",
                 estimated(each.test) if each.test else "not tested",
                 sentences.gmacs(each.gmacs) if each.gmacs is not None else "",
-                f"{len(each.task.study.classes):,}",
-                f"{each.images:,}",
             )
             for name, each in rows
         ),
@@ -172,17 +170,18 @@ def _blocks(network: Network, id: str) -> list[Section]:
 def _studies(networks: Sequence[Network]) -> Section:
     rows = [(network.name, row(task)) for network in networks for task in network.matrix.tasks]
     table = Table(
-        "The study that stands for each dataset with each network: the one that ran last",
-        ("Dataset", "Backbone", "Study", "Trials finished", "Settings in its space", "Other studies", "Dataset print"),
+        "The study that stands for each dataset with each network, the one that ran last. Images: test apart",
+        ("Dataset", "Backbone", "Study", "Classes", "Images", "Trials finished", "Settings in space", "Other studies"),
         tuple(
             (
                 each.task.label,
                 name,
                 each.task.study.name,
+                f"{len(each.task.study.classes):,}",
+                f"{each.images:,}",
                 f"{each.trials:,}",
                 f"{each.task.study.space_size:,}",
                 str(each.task.others),
-                each.task.study.provenance.get("dataset fingerprint", "")[:12],
             )
             for name, each in rows
         ),

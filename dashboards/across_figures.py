@@ -69,7 +69,7 @@ def regret_figure(table: Matrix) -> go.Figure:
 
 
 def blocks_figure(strips: Sequence[tuple[Task, Sequence[AtBlock]]]) -> go.Figure:
-    """A strip a dataset: what the best trial at each block loses to the best of all; that one is framed."""
+    """A strip a dataset: what the best trial at each block loses to the best of all. The setting to use is framed."""
     numbers = range(1, len(strips[0][0].study.architecture.blocks) + 1)
     rows, figure = [*range(len(strips))], go.Figure()
     found = [{at.block: at for at in strip} for _, strip in strips]
@@ -86,11 +86,10 @@ def blocks_figure(strips: Sequence[tuple[Task, Sequence[AtBlock]]]) -> go.Figure
         ygap=6,
         colorbar={"title": {"text": "Points behind", "side": "right"}, "thickness": 10, "outlinewidth": 0},
     )
-    for place, strip in enumerate(found):
-        for block, at in strip.items():
-            if at.loses == 0:
-                corners = {"x0": block - 0.5, "x1": block + 0.5, "y0": place - 0.42, "y1": place + 0.42}
-                figure.add_shape(type="rect", **corners, line={"color": VERMILION, "width": 2.5})
+    for place, (task, _) in enumerate(strips):
+        for tap in task.best.setting.taps:
+            corners = {"x0": tap.block - 0.5, "x1": tap.block + 0.5, "y0": place - 0.42, "y1": place + 0.42}
+            figure.add_shape(type="rect", **corners, line={"color": VERMILION, "width": 2.5})
     tried = [block for strip in found for block in strip]
     figure.update_xaxes(title="Block, in execution order", showgrid=False)
     figure.update_xaxes(tickmode="linear", tick0=min(tried), dtick=ceil(len(set(tried)) / 16))

@@ -14,14 +14,11 @@ TERMS = (
 
 
 def of_rows(rows: Sequence[Row]) -> tuple[str, ...]:
-    settings = {row.setting for row in rows}
-    places = {(row.setting.taps, row.setting.pool) for row in rows}
     told = []
     if len(rows) > 1:
-        alike = (
-            f"{count(len(places), 'different place')} of block, timestep and pool" if len(places) > 1 else "one place"
-        )
-        told.append(f"{len(rows)} best settings, {len(settings)} of them different, read {alike}.")
+        places = len({(row.setting.taps, row.setting.pool) for row in rows})
+        alike = "no two at the same place" if places == len(rows) else f"at {count(places, 'different place')}"
+        told.append(f"{len(rows)} best settings, {alike} of block, timestep and pool.")
     others = [row for row in rows if row.task.others]
     if others:
         named = ", ".join(f"{row.task.label} ({row.task.others} more)" for row in others)
@@ -105,9 +102,14 @@ def number_and_interval(difference: Measured) -> tuple[str, str]:
 
 
 def of_blocks(strips: Sequence[tuple[Task, Sequence[AtBlock]]]) -> tuple[str, ...]:
-    """Where the optima lie, and how far the same blocks fall behind elsewhere."""
-    best = {task.label: min(strip, key=lambda at: at.loses) for task, strip in strips}
-    named = ", ".join(f"block {at.block} on {label}" for label, at in best.items())
-    numbers = {at.block for at in best.values()}
-    first = f"The best is {named}." if len(numbers) > 1 else f"All are best at block {next(iter(numbers))}."
-    return first, "Each cell is the best trial at that block, whatever else it chose; an empty one was not tried."
+    """Where the settings to use lie, and what a cell is."""
+    named = ", ".join(f"{_blocks(task)} on {task.label}" for task, _ in strips)
+    return (
+        f"The setting to use, framed, reads {named}.",
+        "Each cell is the best trial at that block, whatever else it chose; an empty one was not tried.",
+    )
+
+
+def _blocks(task: Task) -> str:
+    numbers = [str(tap.block) for tap in task.best.setting.taps]
+    return f"block{'s' if len(numbers) > 1 else ''} {' and '.join(numbers)}"

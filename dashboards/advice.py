@@ -71,7 +71,7 @@ def of_advice(advice: Advice) -> tuple[str, ...]:
     tasks = "the only past task makes" if len(standings) == 1 else f"{count(len(standings), 'past task')} together make"
     told = (
         f"Of {advice.places:,} places {tasks} most of {place(advice.setting)}, for a dataset of about "
-        f"{advice.classes:,} classes and {advice.images:,} training images."
+        f"{advice.classes:,} classes and {advice.images:,} training images, as is typical of those searched."
     )
     why = f"What counts most, {best.task} ({percent(best.weight)}), puts it above {percent(best.above)} of the others"
     if len(standings) > 1:
@@ -86,5 +86,5 @@ def of_advice(advice: Advice) -> tuple[str, ...]:
 def _more(standings: Sequence[Standing]) -> str:
     places = {each.own for each in standings}
     differ = f"The tasks have {len(places)} different best places: " if len(places) > 1 else ""
-    more = "a few passes over the images themselves say more than the past, and the command below makes them."
+    more = "a few passes over the images themselves say more than the past, and search recommend makes them."
     return differ + (more if differ else more[0].upper() + more[1:])
