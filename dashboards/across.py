@@ -81,6 +81,7 @@ def render(found: Comparison) -> str:
         told=_told(found),
         commands=commands,
         points=across_sentences.number_and_interval,
+        verdict=across_sentences.verdict,
     )
 
 
@@ -96,13 +97,12 @@ def sections(found: Comparison) -> list[Section]:
     return [*listed, _studies(found.networks)]
 
 
-def _told(found: Comparison) -> tuple[str, ...]:
-    """What is above all to be seen."""
+def _told(found: Comparison) -> list[str]:
+    """What keeps the numbers above from saying all."""
     if not found.compared:
         alone = "No two of the datasets share a network" if found.datasets > 1 else "There is one dataset so far"
-        return (f"{alone}, so nothing can be said of what a setting loses on another; search a second one with it.",)
-    first = found.compared[0].matrix
-    return tuple(sentence for sentence in across_sentences.of_matrix(first) if sentence != across_sentences.TERMS)
+        return [f"{alone}, so nothing can be said of what a setting loses on another; search a second one with it."]
+    return [sentence for network in found.compared for sentence in across_sentences.of_missing(network.matrix)]
 
 
 def _side_by_side(networks: Sequence[Network]) -> Section:

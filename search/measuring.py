@@ -2,7 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,13 +47,15 @@ def lacks_of(matrices: Iterable[Matrix]) -> list[Lack]:
     return found
 
 
-def measure_all(store: Store, lacks: Iterable[Lack], home: Home, command: str) -> int:
+def measure_all(store: Store, lacks: Sequence[Lack], home: Home, command: str) -> int:
     """Make the trials, one after the other in this process; returns how many could not be made, each told on stderr.
 
     What stops one dataset's trials, such as images that are gone, does not stop another's. Raises KeyboardInterrupt
     after Ctrl-C; what was measured is kept, and the same command goes on.
     """
     failed = 0
+    if not lacks:
+        _say("no trial is missing that can be made")
     for lack in lacks:
         label, left = printable(lack.task.label), len(lack.settings)
         try:
