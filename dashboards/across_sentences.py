@@ -17,7 +17,8 @@ def of_rows(rows: Sequence[Row]) -> tuple[str, ...]:
     told = []
     if len(rows) > 1:
         places = len({(row.setting.taps, row.setting.pool) for row in rows})
-        alike = "no two at the same place" if places == len(rows) else f"at {count(places, 'different place')}"
+        alike = "all at one place" if places == 1 else f"at {places} different places"
+        alike = "no two at the same place" if places == len(rows) else alike
         told.append(f"{len(rows)} best settings, {alike} of block, timestep and pool.")
     others = [row for row in rows if row.task.others]
     if others:
