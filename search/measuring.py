@@ -2,7 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from dashboards.regret import MEASURABLE, Matrix, Task
 from objectives.home import Home
-from objectives.results import ACCURACY, Epoch, Evaluation, Extracted
+from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Report
 from search.database.facts import RunFacts
 from search.database.store import Store
 from search.exporting import check_same, options_of
@@ -23,7 +23,7 @@ from search.terminal import printable
 from spaces import SearchError, Setting
 
 if TYPE_CHECKING:
-    from objectives.probe import Probe, ProbeSpec
+    from objectives.probe import ProbeSpec
     from search.database.facts import RunState
 
 
@@ -84,7 +84,7 @@ def _measured(store: Store, lack: Lack, home: Home, command: str) -> Iterator[st
             probe = spec.build(cores())
             for number, setting in enumerate(lack.settings, 1):
                 _say(f"{label}, {number} of {len(lack.settings)}: {setting}")
-                yield _trial(driver, probe, setting)
+                yield measured_trial(driver, probe, setting)
         keep_pictures(store, study.name, spec)
         publish(store.read_study(study.name), store, home)
         state = "finished"
@@ -104,11 +104,14 @@ def _in_use(spec: "ProbeSpec") -> Any:
     return usage.using(spec.views, [usage.folder / kind for kind in KINDS])
 
 
-def _trial(driver: StudyDriver, probe: "Probe", setting: Setting) -> str | None:
-    """Raises the SearchError of a cause that would fail all others too."""
+def measured_trial(driver: StudyDriver, probe: Callable[[Setting], Iterator[Report]], setting: Setting) -> str | None:
+    """Have it complete and return None, or say why it is not and return that.
+
+    Raises the SearchError of a cause that would fail all others too; then the trial is still the driver's.
+    """
     asked = driver.ask_for(setting)
     if asked is None:
-        return _said("another run is at work on it, or lost its process with it too often")
+        return _said("its trial failed before, was lost too often, or runs now")
     place, ended = (0, 1), list[Evaluation]()
 
     def reports() -> Iterator[object]:
