@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from dashboards.regret import Matrix, Task
 from objectives.datasets.catalog import load_dataset
-from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, Study
 from objectives.home import Home
+from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, Study
 from search.comparing import networks_of
 from search.database.facts import RunFacts, StudyFacts
 from search.database.models import RunRow
@@ -127,7 +127,7 @@ def test_what_is_missing_is_measured_kept_and_not_measured_again(made: Path, sea
         assert trial.validation is not None
         assert cell.loses is not None
         assert cell.loses.value == pytest.approx(task.best.validation.value - trial.validation.value)
-        assert task.study.provenance["command"].== "search run"  # goes on with it, as before
+        assert task.study.provenance["command"] == "search run"  # goes on with it, as before
     page = (home / "reports" / "all.html").read_text()
     assert "missing" not in page[page.index('id="answer"') : page.index('id="settings"')]
     assert "digits (folder)" in page
