@@ -1,12 +1,14 @@
-"""One self-contained HTML page across datasets: their best settings side by side, what each loses on the others, and
-where to look first on a new one."""
+"""The report across datasets: their best settings side by side, what each loses on the others, and where to look first
+on a new one; as one self-contained page or in other formats."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dashboards import across_figures, across_sentences, sentences
+from dashboards.across_numbers import across_csv, across_json
 from dashboards.advice import Advice, advice_section
+from dashboards.documents import Document, latex, markdown
 from dashboards.pages import PLACE_COLUMNS, Section, Table, estimated, placed, rendered, write
 from dashboards.regret import MEASURABLE, Matrix, Regret, Together, by_block, row
 from dashboards.sentences import head, points
@@ -58,31 +60,70 @@ class Comparison:
         return any(cell.missing in MEASURABLE for network in self.compared for cell in network.matrix.missing)
 
 
-def write_comparison(found: Comparison, path: Path) -> Path:
-    """Write the page and return `path`; it is whole or not there at all, and needs no network to be viewed.
+def write_comparison(found: Comparison, path: Path, form: str = "html") -> Path:
+    """Write the report and return `path`; it is whole or not there at all, and as a page needs no network to be viewed.
 
-    Raises SearchError where it cannot be written.
+    form: one of `FORMATS`. Raises SearchError where it cannot be written.
     """
-    return write(render(found), path)
+    return write(FORMATS[form](found), path)
 
 
 def render(found: Comparison) -> str:
     """The page as HTML. Every name that comes from the data is escaped."""
-    advice = next((network.advice for network in found.networks if network.advice), None)
-    commands = [*([found.command] if found.lacking else []), *([advice.command] if advice else [])]
     return rendered(
         "across.html",
         sections(found),
-        found=found,
-        networks=sentences.count(len(found.networks), "network"),
-        datasets=sentences.count(found.datasets, "dataset"),
+        title=_title(found),
         largest=found.largest,
         together=found.together,
         told=_told(found),
-        commands=commands,
+        commands=_commands(found),
         points=across_sentences.number_and_interval,
         verdict=across_sentences.verdict,
     )
+
+
+def document(found: Comparison) -> Document:
+    """The same as text."""
+    facts = []
+    if found.largest is not None and found.largest.loses is not None:
+        facts.append(("Largest loss", f"{across_sentences.of_regret(found.largest)}."))
+    if found.together is not None:
+        mean = points(found.together.mean, " points")
+        facts.append(("One setting for all", f"the best of {found.together.of} loses {mean} on average"))
+    return Document(
+        title=f"Across datasets: {_title(found)}",
+        lead="What is best on each, and what it loses on the others. Losses are of validation accuracy. Intervals are 95 %.",
+        facts=tuple(facts),
+        told=tuple(_told(found)),
+        python="",
+        shell="\n".join(_commands(found)),
+        sections=tuple(sections(found)),
+    )
+
+
+FORMATS: dict[str, Callable[[Comparison], str]] = {
+    "html": render,
+    "md": lambda found: markdown(document(found)),
+    "json": lambda found: across_json(_named(found)),
+    "csv": lambda found: across_csv(_named(found)),
+    "latex": lambda found: latex(document(found)),
+}
+"""As those of a study's report."""
+
+
+def _named(found: Comparison) -> list[tuple[str, Matrix, Advice | None]]:
+    return [(network.name, network.matrix, network.advice) for network in found.networks]
+
+
+def _title(found: Comparison) -> str:
+    return f"{sentences.count(found.datasets, 'dataset')}, {sentences.count(len(found.networks), 'network')}"
+
+
+def _commands(found: Comparison) -> list[str]:
+    """For a shell: what makes the missing trials, and what a new dataset would begin with."""
+    advice = next((network.advice for network in found.networks if network.advice), None)
+    return [*([found.command] if found.lacking else []), *([advice.command] if advice else [])]
 
 
 def sections(found: Comparison) -> list[Section]:

@@ -1,39 +1,51 @@
 """The evidence of a study, section by section: a sentence that says what to see, a figure, and the numbers."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from dashboards import choices, figures, scores, sentences, study_sentences, summaries, tradeoff
 from dashboards.choices import Importance, Interaction
-from dashboards.pages import PLACE_COLUMNS, Section, Table, column, estimated, group_table, placed, shortened
+from dashboards.contested import Contested, contested
+from dashboards.pages import PLACE_COLUMNS, Section, Shelf, Table, column, estimated, group_table, placed, shortened
+from dashboards.published import Published, published
+from dashboards.scores import ConfusionRow
 from dashboards.sentences import choice_value, duration, head, title, with_interval, with_unit
-from dashboards.summaries import Estimate
+from dashboards.summaries import BlockByTimestep, Estimate
+from objectives import paper
 from objectives.results import Metric, Study
 from spaces import Setting
 
 CLASSES_SHOWN = 24
 TRIALS_SHOWN = 20
+CONFUSIONS_PICTURED, MISTAKES_PICTURED = 5, 5
 SETTING_COLUMNS = (*PLACE_COLUMNS, "Head")
 
 
 def sections(study: Study, importances: Sequence[Importance] = ()) -> list[Section]:
     """In the order in which a person asks; what a study cannot tell yet is left out."""
     found = [_finalists(study)] if study.finals else []
-    if study.front:
-        found.append(_trade_off(study))
-    if len(scores.scores(study)) > 1:
-        found.append(_scores(study))
-    if scores.confusions(study):
-        found.append(_confusions(study))
+    if others := published(study):
+        found.append(_published(others))
     if study.complete:
-        found += [_leaderboard(study), *_blocks_and_timesteps(study), *_groups(study)]
+        found += [*_blocks_and_timesteps(study), *_groups(study)]
     if importances:
         found.append(_importances(importances))
-    if table := choices.interaction(study, importances):
-        found.append(_interaction(table, study.metric))
+    if pairs := choices.interaction(study, importances):
+        found.append(_interaction(pairs, study.metric))
+    if study.front:
+        found.append(_trade_off(study))
     if study.complete:
         found.append(_history(study))
     if summaries.time_by_phase(study):
         found.append(_time(study))
+    if len(scores.scores(study)) > 1:
+        found.append(_scores(study))
+    if scores.confusions(study):
+        found.append(_confusions(study))
+    if images := contested(study):
+        found.append(_contested(study, images))
+    if study.complete:
+        found.append(_leaderboard(study))
     if summaries.failures(study):
         found.append(_failures(study))
     return [*found, _provenance(study)]
@@ -118,7 +130,65 @@ def _confusions(study: Study) -> Section:
         ("True class", "Taken for", "Images"),
         tuple((row.true, row.predicted, f"{row.images:,}") for row in found.rows),
     )
-    return Section("confusions", "What it confuses", (sentences.of_confusions(found),), table=table)
+    shelves = [_shelf(row) for row in found.rows[:CONFUSIONS_PICTURED] if row.mistaken]
+    return Section(
+        "confusions", "What it confuses", (sentences.of_confusions(found),), table=table, shelves=(*shelves,)
+    )
+
+
+def _shelf(row: ConfusionRow) -> Shelf:
+    pictures = [(picture, "") for picture in row.mistaken[:MISTAKES_PICTURED]]
+    if row.typical:
+        pictures.append((row.typical, f"for comparison, a ‘{row.predicted}’"))
+    return Shelf(f"‘{row.true}’ taken for ‘{row.predicted}’: {sentences.count(row.images, 'image')}", (*pictures,))
+
+
+def _contested(study: Study, found: Contested) -> Section:
+    pictured = {picture.position: picture for picture in study.pictures if picture.position is not None}
+    shelves, rows = [], []
+    for what, images in (
+        ("Right with good settings, wrong with bad ones", found.gained),
+        ("Wrong with good settings, right with bad ones", found.lost),
+    ):
+        shown = [(pictured[image.position], image) for image in images if image.position in pictured]
+        if shown:
+            shelves.append(Shelf(what, tuple((p, study_sentences.of_image(p, image, study)) for p, image in shown)))
+            rows += [
+                (p.name, study.classes[p.label], f"{100 * image.good:.0f}", f"{100 * image.bad:.0f}")
+                for p, image in shown
+            ]
+    table = Table(
+        f"How many of the best {found.settings:,} and of the worst {found.settings:,} trials have an image right",
+        ("Image", "Class", "Good %", "Bad %"),
+        tuple(rows),
+    )
+    told = (study_sentences.of_contested(found),)
+    return Section("contested", "What a good setting changes", told, table=table if rows else None, shelves=(*shelves,))
+
+
+def _published(found: Published) -> Section:
+    rows = [
+        (f"{each.head} ({each.source})", f"{100 * each.accuracy:.1f}", *_ours(each.ours, each.tested))
+        for each in found.heads
+    ]
+    rows += [
+        (
+            f"linear at block {each.block}, t {each.timestep}, pool {each.pool} ({paper.SOURCE})",
+            f"{100 * each.accuracy:.1f}",
+            *_ours(each.ours, tested=False),
+        )
+        for each in found.cells
+    ]
+    table = Table(
+        "Published: on the test split, where it was chosen too. Ours: on what its column says (95 % interval)",
+        ("Part", "Published %", "Ours %", "Of ours"),
+        tuple(rows),
+    )
+    return Section("published", "Beside what was published", study_sentences.of_published(found), table=table)
+
+
+def _ours(estimate: Estimate | None, tested: bool) -> tuple[str, str]:
+    return ("", "not tried") if estimate is None else (estimated(estimate), "test" if tested else "validation")
 
 
 def _leaderboard(study: Study) -> Section:
@@ -157,8 +227,28 @@ def _blocks_and_timesteps(study: Study) -> list[Section]:
             f"{title(study.metric)} by block and timestep",
             (sentences.of_blocks_and_timesteps(table), told),
             figures.block_by_timestep_figure(table),
+            _cells(table, study.metric),
         )
     ]
+
+
+def _cells(found: BlockByTimestep, metric: Metric) -> Table:
+    """Of the blocks that were tried: a table of all would be as wide as the network is deep."""
+    blocks = sorted({block for block, _ in found.cells})
+    return Table(
+        f"Best validation {with_unit(metric.words, metric)} at each timestep (rows) and block (columns)",
+        ("Timestep", *map(str, blocks)),
+        tuple(
+            (
+                choice_value(timestep),
+                *(
+                    metric.number(cell.best.value) if (cell := found.cells.get((block, timestep))) else ""
+                    for block in blocks
+                ),
+            )
+            for timestep in found.timesteps
+        ),
+    )
 
 
 def _groups(study: Study) -> list[Section]:
@@ -229,8 +319,23 @@ def _interaction(found: Interaction, metric: Metric) -> Section:
 
 
 def _history(study: Study) -> Section:
-    points, by_time = summaries.history(study), summaries.history_by_time(study)
-    return Section("history", "History", (sentences.of_history(points),), figures.history_figure(points, by_time))
+    points, by_time, metric = summaries.history(study), summaries.history_by_time(study), study.metric
+    steps = [points[0], *(new for old, new in pairwise(points) if new.best != old.best)]
+    table = Table(
+        f"Each time a trial was the best so far, by validation {metric.words}",
+        ("Trial", column("Best", metric), "Seconds", *SETTING_COLUMNS),
+        tuple(
+            (
+                str(point.trial),
+                metric.number(point.best),
+                "" if point.finished is None else f"{point.finished:,.0f}",
+                *_setting(point.setting),
+            )
+            for point in steps
+        ),
+    )
+    figure = figures.history_figure(points, by_time)
+    return Section("history", "History", (sentences.of_history(points),), figure, table)
 
 
 def _time(study: Study) -> Section:

@@ -140,7 +140,7 @@ def groups_figure(title: str, groups: Sequence[Group], measured: str = "validati
     return figure
 
 
-def history_figure(points: Sequence[HistoryPoint], by_time: Sequence[HistoryPoint]) -> go.Figure:
+def history_figure(points: Sequence[HistoryPoint], by_time: Sequence[HistoryPoint] = ()) -> go.Figure:
     """The best so far as steps: on the left by trials, each complete one a dot, on the right by the running time."""
     metric, timed = points[0].metric, bool(by_time)
     figure = make_subplots(cols=1 + timed, shared_yaxes=True, horizontal_spacing=0.04)

@@ -1,6 +1,7 @@
 """What every page has: one skeleton with tables and figures in it, and a file that is whole or not there at all."""
 
 import json
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +10,22 @@ from typing import Any
 
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from dashboards.sentences import amount, duration, interval
 from dashboards.summaries import Estimate, Group
-from objectives.results import Metric
+from objectives.results import Metric, Picture
 from spaces import Architecture, SearchError, Setting
 
 PLACE_COLUMNS = ("Block", "Timestep", "Pool")
 # Columns of words; all others hold numbers and are set flush right.
 WORDS = frozenset(
-    {"Metric", "True class", "Taken for", "Head", "Phase", "Reason", "Part", "Tied", "Seeds", "Trials", "Fact", "Value"}
-    | {"Dataset", "Backbone", "Study", "Past task", "Best setting of"}
+    {
+        *("Metric", "True class", "Taken for", "Image", "Class", "Head", "Phase", "Reason", "Part", "Tied", "Seeds"),
+        *("Trials", "Fact", "Value", "Choice", "Source", "Of ours", "Dataset", "Backbone", "Study", "Past task"),
+        "Best setting of",
+    }
 )
 
 
@@ -36,14 +40,23 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Shelf:
+    """Pictures beside each other, each with the words below it."""
+
+    title: str
+    pictures: tuple[tuple[Picture, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """A piece of evidence. `table` stands open where there is no figure, else folded under it."""
+    """A piece of evidence. `table` stands open where there is neither figure nor picture, else folded under them."""
 
     id: str
     title: str
     sentences: tuple[str, ...]
     figure: go.Figure | None = None
     table: Table | None = None
+    shelves: tuple[Shelf, ...] = ()
 
     @property
     def drawing(self) -> dict[str, Any] | None:
@@ -61,6 +74,8 @@ def rendered(template: str, sections: Sequence[Section], **facts: Any) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(words=WORDS, amount=amount, interval=interval, duration=duration)
+    environment.filters["base64"] = lambda content: b64encode(content).decode()
+    environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
     plotly_js = Markup(get_plotlyjs())  # plotly's own bundle: the one text that is not escaped
     return environment.get_template(template).render(sections=sections, plotly_js=plotly_js, **facts)
 

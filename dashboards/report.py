@@ -1,23 +1,29 @@
-"""One self-contained HTML page about a study: the answer, how to use it, and the evidence."""
+"""A study's report: the answer, how to use it, and the evidence, as one self-contained page or in other formats."""
 
 import shlex
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dashboards import scores, sentences, summaries, tradeoff
+from dashboards.choices import Importance
+from dashboards.documents import Document, latex, markdown
 from dashboards.evidence import sections
+from dashboards.numbers import study_csv, study_json
 from dashboards.pages import python, rendered, write
+from dashboards.sentences import with_interval
 from objectives.results import ACCURACY, Study
 
 
-def write_report(study: Study, path: Path) -> Path:
-    """Write the page and return `path`; it is whole or not there at all, and needs no network to be viewed.
+def write_report(study: Study, path: Path, importances: Sequence[Importance] = (), form: str = "html") -> Path:
+    """Write the report and return `path`; it is whole or not there at all, and as a page needs no network to be viewed.
 
-    Raises SearchError where it cannot be written.
+    importances: of the study's choices, as of `search.importances`. form: one of `FORMATS`. Raises SearchError where it
+    cannot be written.
     """
-    return write(render(study), path)
+    return write(FORMATS[form](study, importances), path)
 
 
-def render(study: Study) -> str:
+def render(study: Study, importances: Sequence[Importance] = ()) -> str:
     """The page as HTML. Every name that comes from the data is escaped."""
     found = summaries.answer(study)
     cost = tradeoff.gmacs_of(study, found.setting) if found else None
@@ -25,7 +31,7 @@ def render(study: Study) -> str:
     accuracy = next((row for row in scores.scores(study) if row.metric == ACCURACY), None)
     return rendered(
         "report.html",
-        sections(study),
+        sections(study, importances),
         study=study,
         answer=found,
         metric=study.metric.words,
@@ -35,6 +41,43 @@ def render(study: Study) -> str:
         trials=sentences.of_trials(summaries.trial_counts(study)),
         commands=_commands(study, found is not None),
         python=python(found.setting, study.architecture, study.backbone) if found else None,
+    )
+
+
+FORMATS: dict[str, Callable[[Study, Sequence[Importance]], str]] = {
+    "html": render,
+    "md": lambda study, importances: markdown(document(study, importances)),
+    "json": study_json,
+    "csv": lambda study, _: study_csv(study),
+    "latex": lambda study, importances: latex(document(study, importances)),
+}
+SUFFIXES = {"latex": "tex"}
+"""Of files; of all others their format's name."""
+
+
+def document(study: Study, importances: Sequence[Importance] = ()) -> Document:
+    """The same as text."""
+    found, metric = summaries.answer(study), study.metric
+    facts: list[tuple[str, str]] = []
+    if found is not None:
+        facts.append(("Setting", str(found.setting)))
+        if found.test is not None:
+            seeds = f"mean of seeds {', '.join(map(str, found.seeds))}; {found.test.images:,} images"
+            facts.append((f"Test {metric.words}", f"{with_interval(found.test)}, {seeds}"))
+        images = f"{found.validation.images:,} images"
+        facts.append((f"Validation {metric.words}", f"{with_interval(found.validation)}, {images}"))
+        if (cost := tradeoff.gmacs_of(study, found.setting)) is not None:
+            facts.append(("Cost", f"{sentences.gmacs(cost)} GMAC an image, its passes and the head"))
+    told = sentences.of_answer(found, len(study.complete)) if found else "No trial is complete yet."
+    trials = sentences.of_trials(summaries.trial_counts(study))
+    return Document(
+        title=f"{study.dataset}: which features of {study.backbone} classify these images best",
+        lead=f"{trials[0].upper()}{trials[1:]}, in {sentences.duration(study.wall_seconds)}. Intervals are 95 %.",
+        facts=tuple(facts),
+        told=(told,),
+        python=python(found.setting, study.architecture, study.backbone) if found else "",
+        shell="\n".join(_commands(study, found is not None)),
+        sections=tuple(sections(study, importances)),
     )
 
 

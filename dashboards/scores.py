@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dashboards.summaries import Estimate, finalist_estimate, trial_estimate
-from objectives.results import METRICS, Metric, Study
+from objectives.results import METRICS, Metric, Picture, Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,16 @@ def scores(study: Study) -> tuple[ScoreRow, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ConfusionRow:
-    """Names of two classes, and how many images of the first, of all seeds together, were taken for the second."""
+    """Names of two classes, and how many images of the first, of all seeds together, were taken for the second.
+
+    mistaken: pictures of such images. typical: of an image that is of the second; None where none was kept.
+    """
 
     true: str
     predicted: str
     images: int
+    mistaken: tuple[Picture, ...] = ()
+    typical: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +63,17 @@ def confusions(study: Study, top: int = 10) -> Confusions | None:
     wrong = [final.validation.total - final.validation.correct for final in best.finals]
     if not any(wrong) or any(count and not final.confused for count, final in zip(wrong, best.finals, strict=True)):
         return None
-    named = (ConfusionRow(study.classes[p.true], study.classes[p.predicted], p.count) for p in best.confused[:top])
-    return Confusions(tuple(named), sum(wrong), len(wrong))
+    pictured = {picture.image: picture for picture in study.pictures}
+    mistakes = {image for pair in best.confused for image in pair.examples}
+    of_class = {picture.label: picture for picture in study.pictures[::-1] if picture.image not in mistakes}
+    rows = (
+        ConfusionRow(
+            study.classes[pair.true],
+            study.classes[pair.predicted],
+            pair.count,
+            tuple(pictured[image] for image in pair.examples if image in pictured),
+            of_class.get(pair.predicted),
+        )
+        for pair in best.confused[:top]
+    )
+    return Confusions(tuple(rows), sum(wrong), len(wrong))

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from dashboards.choices import Importance, Interaction
+from dashboards.contested import Contested, ContestedImage
+from dashboards.published import Published
 from dashboards.sentences import NAMED, choice_value, count, percent, with_interval
-from objectives.results import Metric
+from objectives.results import Metric, Picture, Study
 
 
 def of_importances(importances: Sequence[Importance]) -> str:
@@ -40,5 +42,43 @@ def of_interaction(table: Interaction, metric: Metric) -> str:
     )
 
 
+def _whole(share: float) -> str:
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+
+
 def _leader(importances: Sequence[Importance], evaluator: str) -> Importance:
     return max(importances, key=lambda each: each.shares[evaluator])
+
+
+def of_contested(table: Contested) -> str:
+    """What a good setting changes, and what none does."""
+    always, never = percent(table.always / table.images), percent(table.never / table.images)
+    return (
+        f"Of {count(table.images, 'validation image')}, {always} are right with each of the best "
+        f"{count(table.settings, 'trial')}, and {never} with no trial at all: no setting that was tried helps these. "
+        f"Below are images that the best {table.settings:,} and the worst {table.settings:,} answer otherwise, with "
+        "the share of each that has them right."
+    )
+
+
+def of_image(picture: Picture, image: ContestedImage, study: Study) -> str:
+    """Below its picture."""
+    return f"{study.classes[picture.label]}: {_whole(image.good)} of the good, {_whole(image.bad)} of the bad"
+
+
+def of_published(table: Published) -> tuple[str, ...]:
+    """How far ours is from it, and whether settings rank alike."""
+    told = []
+    head = next((each for each in table.heads if each.ours and each.tested), None)
+    if head is not None and head.ours is not None:
+        told.append(
+            f"{head.head.capitalize()} heads were published with {percent(head.accuracy)} ({head.source}); ours come "
+            f"to {with_interval(head.ours)} on test images."
+        )
+    both = sum(each.ours is not None for each in table.cells)
+    if (alike := table.rank_correlation) is not None:
+        told.append(f"The rank correlation of the {both} places that both tried is {alike:.2f}.")
+    if not told:
+        told.append("Nothing that was published has been tried here yet.")
+    told.append("Published settings were chosen on the test split, ours on validation images.")
+    return tuple(told)

@@ -12,6 +12,7 @@ from objectives.home import Home
 from search import backbones, cache, classifiers, datasets
 from search.cache import bytes_of
 from search.recommend import recommend
+from search.reporting import report
 from search.terminal import (
     DatasetOption,
     HomeOption,
@@ -216,39 +217,6 @@ def status(home: HomeOption = None, storage: StorageOption = None) -> None:
 
 
 @app.command()
-def report(
-    dataset: DatasetOption = None,
-    study: StudyOption = None,
-    all_datasets: Annotated[
-        bool, typer.Option("--all", help="Across datasets: what each one's best setting loses on the others.")
-    ] = False,
-    measure: Annotated[
-        bool, typer.Option("--measure", help="With --all: first make the trials that are missing for it.")
-    ] = False,
-    backbone: Annotated[str | None, typer.Option(metavar="NAME", help="With --all: only studies of this one.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="[default: reports/ in the home folder]")] = None,
-    home: HomeOption = None,
-    storage: StorageOption = None,
-) -> None:
-    """Write a study's report: one HTML file that needs no network."""
-    if all_datasets:
-        from search.comparing import report_all
-
-        if dataset or study:
-            raise typer.BadParameter("--all is of all datasets; leave --dataset and --study out")
-        command = shlex.join(["search", *sys.argv[1:]])
-        typer.echo(str(report_all(Home.at(home), storage, backbone, measure, out, command)))
-        return
-    if measure or backbone:
-        raise typer.BadParameter("--measure and --backbone are of a report across datasets: add --all")
-    from dashboards.report import write_report
-
-    with _store(home, storage) as store:
-        found = store.read_study(store.find_study(dataset, study))
-    typer.echo(str(write_report(found, out or Home.at(home).reports / f"{found.name}.html")))
-
-
-@app.command()
 def dashboard(
     host: Annotated[str, typer.Option(help="Who may connect: 127.0.0.1 is this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
@@ -269,6 +237,7 @@ def dashboard(
         serve(store.optuna, host=host, port=port, open_browser=browser)
 
 
+app.command()(report)
 app.command()(recommend)
 app.command()(classifiers.export)
 app.command()(classifiers.classify)

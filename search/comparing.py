@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
-from dashboards.across import Comparison, Network, write_comparison
+from dashboards.across import Comparison, Network
 from dashboards.regret import Task, matrix
 from objectives.datasets.catalog import DATASETS
 from objectives.home import Home
@@ -27,31 +27,25 @@ Options = Mapping[str, Any] | None
 """What a study's last run was told, where that was kept."""
 
 
-def report_all(
-    home: Home, storage: str | None, backbone: str | None, measure: bool, out: Path | None, command: str
-) -> Path:
-    """Write the page, after the missing trials were made if asked for, and return where it lies.
+def compared(
+    home: Home, storage: str | None, backbone: str | None, measure: bool, command: str
+) -> tuple[Comparison, int]:
+    """Of all studies, after the missing trials were made if asked for, and how many of those could not be made.
 
-    backbone: of whose studies alone. command: that was typed. Raises SearchError where nothing is complete yet, and
-    after the page is written where a trial could not be made.
+    backbone: of whose studies alone. command: that was typed. Raises SearchError where nothing is complete yet.
     """
-    words = [*(["--home", str(home.folder)] if home != Home.at(None) else [])]
+    words = ["--home", str(home.folder)] if home != Home.at(None) else []
     words += ["--storage", str(Address(storage))] if storage is not None else []  # which masks its password
+    failed = 0
     with Store.open(storage or home.storage) as store:
         networks = networks_of(store, backbone, words)
-        failed, trials = 0, 0
         if measure:
             lacks = lacks_of(network.matrix for network in networks)
-            trials = sum(len(lack.settings) for lack in lacks)
             failed = measure_all(store, lacks, home, store.address.masked(command))
             networks = networks_of(store, backbone, words)
     more = shlex.join(["search", "report", "--all", "--measure", *words])
     datasets = {task.label for network in networks for task in network.matrix.tasks}
-    found = Comparison(tuple(networks), len(datasets), f"{more}  # makes the trials that are missing above")
-    path = write_comparison(found, out or home.reports / "all.html")
-    if failed:
-        raise SearchError(f"{failed} of {trials} trials could not be made, as told above; the rest is in {path}")
-    return path
+    return Comparison(tuple(networks), len(datasets), f"{more}  # makes the trials that are missing"), failed
 
 
 def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> list[Network]:

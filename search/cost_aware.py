@@ -42,6 +42,9 @@ HEADS_APART, OPTION_RANGE = 0.28, 0.4
 NOISE = 0.02
 """Of a trial's worth, in standard deviations of all. Little, since trials validate on the same images."""
 
+GUESSED = 0.5
+"""The same of one that was stopped, whose worth is guessed."""
+
 
 @final
 @dataclass
@@ -98,21 +101,26 @@ class _Field:
             setting = to_setting(trial.params)
             for timestep in setting.passes:
                 cached[timestep] = max(cached.get(timestep, 0.0), setting.draws)
-            if trial.state.is_finished() and (found := cost_of(trial)) is not None:
+            # One that was stopped took less than what a trial takes that may turn out the best.
+            if trial.state == TrialState.COMPLETE and (found := cost_of(trial)) is not None:
                 spent.append(found)
         return CostModel(self.space, self.known.images, cached, tuple(spent))
 
     def improvement(self, trials: Sequence[FrozenTrial], free: np.ndarray[Any, Any]) -> Array:
         """Expected of each of these, over the best that was tried. Trials that run come out as expected."""
         index = self._index
-        complete = [t for t in trials if t.state == TrialState.COMPLETE and to_setting(t.params) in index]
-        running = [index[s] for t in trials if t.state == TrialState.RUNNING and (s := to_setting(t.params)) in index]
-        at = [index[to_setting(trial.params)] for trial in complete]
-        values = np.array([trial.values[0] for trial in complete])
+        known = [(trial, index[s]) for trial in trials if (s := to_setting(trial.params)) in index]
+        complete = [(trial, place) for trial, place in known if trial.state == TrialState.COMPLETE]
+        pruned = [(trial, place) for trial, place in known if trial.state == TrialState.PRUNED]
+        running = [place for trial, place in known if trial.state == TrialState.RUNNING]
+        at = [place for _, place in complete]
+        worths = np.array([trial.values[0] for trial, _ in complete])
         first = self._weights
-        counted = reweighted(first, agreement(self._past[at], values)) if len(at) >= AGREE_FROM else first
-        noise = np.full(len(at), (NOISE * values.std()) ** 2)
-        posterior = Surrogate(self._coordinates, self._past, counted).posterior(at, values, noise)
+        counted = reweighted(first, agreement(self._past[at], worths)) if len(at) >= AGREE_FROM else first
+        values = np.array([*worths, *(_guessed(trial, complete) for trial, _ in pruned)])
+        noise = np.array([NOISE] * len(complete) + [GUESSED] * len(pruned)) * worths.std()
+        tried = [*at, *(place for _, place in pruned)]
+        posterior = Surrogate(self._coordinates, self._past, counted).posterior(tried, values, noise**2)
         if running:
             posterior = posterior.believing(running)
         best = posterior.mean[at].max()
@@ -162,6 +170,13 @@ class _Field:
         return OPTION_RANGE * np.array(
             [0.5 if value is None else choice.values.index(value) / last for value in chosen]
         )
+
+
+def _guessed(pruned: FrozenTrial, complete: Sequence[tuple[FrozenTrial, int]]) -> float:
+    """What a stopped trial would have come to: it was behind half of the others when it was stopped, so the lower
+    quartile of those of its head."""
+    alike = [trial.values[0] for trial, _ in complete if trial.params["head"] == pruned.params["head"]]
+    return float(np.quantile(alike or [trial.values[0] for trial, _ in complete], 0.25))
 
 
 @final

@@ -22,14 +22,15 @@ GOOD = 5
 
 def importances(study: Study) -> tuple[Importance, ...]:
     """Of the choices that complete trials of one tap have varied, the most important by the mean of two evaluators
-    first. Empty where there are too few trials.
+    first. Empty where there are too few trials, or all are worth the same.
 
     fANOVA (Hutter et al. 2014): the share of the variance over the whole space that a choice explains by itself.
     PED-ANOVA (Watanabe et al. 2023): how much it matters for being among the best tenth, or the best five trials. The
     two answer different questions, and samplers try good settings more often than others: they seldom agree.
     """
     trials, tried = alone(study), varied(study)
-    if len(trials) < FEWEST or not tried:
+    worths = [study.metric.worth(found.value) for trial in trials if (found := trial.measured(study.metric))]
+    if len(trials) < FEWEST or not tried or len(set(worths)) == 1:
         return ()
     # Numbers by their rank: timesteps and pools are spread unevenly, and what matters of them is their order.
     ranks = {choice: {value: rank for rank, value in enumerate(values)} for choice, values in tried.items()}
@@ -37,7 +38,6 @@ def importances(study: Study) -> tuple[Importance, ...]:
         choice: CategoricalDistribution(range(len(values))) if choice == "head" else IntDistribution(0, len(values) - 1)
         for choice, values in tried.items()
     }
-    worths = [study.metric.worth(found.value) for trial in trials if (found := trial.measured(study.metric))]
     copied = optuna.create_study(directions=DIRECTIONS[:1])
     copied.add_trials(
         create_trial(
@@ -50,6 +50,7 @@ def importances(study: Study) -> tuple[Importance, ...]:
     quantile = min(max(0.1, GOOD / len(trials)), 0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.simplefilter("ignore", UserWarning)  # that of many equal trials PED-ANOVA finds all choices alike
         evaluators: Mapping[str, BaseImportanceEvaluator] = {
             "fANOVA": FanovaImportanceEvaluator(seed=0),
             "PED-ANOVA": PedAnovaImportanceEvaluator(target_quantile=quantile),

@@ -282,9 +282,9 @@ class Finals:
 def publish(study: "Study", store: "Store", home: Home) -> Path:
     """Write the report, and show the same figures in Optuna Dashboard."""
     from dashboards.optuna_dashboard import publish as show
-    from dashboards.report import write_report
+    from search.reporting import written
 
-    report = write_report(study, home.reports / f"{study.name}.html")
+    report = written(study, home.reports / f"{study.name}.html")
     show(store.load(study.name), study, report)
     return report
 

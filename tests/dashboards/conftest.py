@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
 
 from dashboards.regret import Task
 from objectives.results import GMACS, Accuracy, Final, Study, Trial
@@ -200,8 +201,11 @@ class Browser:
         self.driver = driver
 
     def open(self, url: str) -> None:
+        """Until a page of ours has drawn all of its figures."""
         self.requests(), self.complaints()  # forget those of the page before
         self.driver.get(url)
+        ready = "return !document.querySelector('main .figure') || document.documentElement.dataset.drawn === 'all'"
+        WebDriverWait(self.driver, 30).until(lambda driver: driver.execute_script(ready))
 
     def requests(self) -> list[str]:
         """Addresses asked for since the last call, but for those of the browser's own first page (`chrome://`)."""

@@ -1,7 +1,10 @@
 """The page across datasets, in a real browser."""
 
+import csv
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
 from dashboards import across_sentences
-from dashboards.across import Comparison, Network, render, write_comparison
+from dashboards.across import FORMATS, Comparison, Network, render, write_comparison
 from dashboards.advice import Advice, Standing, of_advice
 from dashboards.regret import Task, matrix, row
 from objectives.results import Answers, Trial
@@ -213,3 +216,29 @@ def test_what_stands_for_a_dataset_is_said(tasks: dict[str, Task]) -> None:
     last = "Of datasets with several studies the one that ran last is shown: birds (2 more)."
     assert one == (last,)
     assert both == ("2 best settings, all at one place of block, timestep and pool.", last)
+
+
+def test_programs_get_every_cell_as_numbers(comparison: Comparison) -> None:
+    (network,) = json.loads(FORMATS["json"](comparison))
+    cells = {(cell["of"], cell["on"]): cell for cell in network["regret"]}
+    assert cells["digits", "birds"]["loses"]["value"] == 0.3
+    assert cells["cars", "digits"]["missing"] == "stopped early"
+    assert cells["cars", "digits"]["loses"] is None
+    assert cells["cars", "birds"]["setting"] == BEST["cars"].to_dict()
+    assert [each["dataset"] for each in network["datasets"]] == ["birds", "cars", "digits"]
+    assert network["datasets"][0]["validation"]["value"] == 0.75
+    assert network["new"]["standings"][0]["weight"] == 0.75
+    rows = {
+        (row["best setting of"], row["used on"]): row for row in csv.DictReader(StringIO(FORMATS["csv"](comparison)))
+    }
+    assert len(rows) == 9
+    assert float(rows["digits", "birds"]["loses"]) == 0.3
+    assert (rows["digits", "cars"]["loses"], rows["digits", "cars"]["missing"]) == ("", "not tried")
+
+
+@pytest.mark.parametrize(("form", "cell"), [("md", "| cars | 2.0 ("), ("latex", "cars & 2.0 (")])
+def test_text_has_the_same_tables(comparison: Comparison, form: str, cell: str) -> None:
+    text = FORMATS[form](comparison)
+    assert cell in text.replace("\\", "")
+    assert "One setting for all" in text
+    assert "stopped early" in text

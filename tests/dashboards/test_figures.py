@@ -62,6 +62,10 @@ def test_history_and_time_draw_their_tables(run: Study) -> None:
     dots, steps = figures.history_figure(points).data
     assert list(dots.x) == list(steps.x) == [point.trial for point in points]
     assert list(steps.y) == [100 * point.best for point in points]
+    by_time = summaries.history_by_time(run)
+    *_, timed = figures.history_figure(points, by_time).data
+    assert list(timed.x) == [point.finished for point in by_time]
+    assert list(timed.y) == [100 * point.best for point in by_time]
     bars = figures.time_figure(phases).data[0]
     assert list(bars.x) == [phase.seconds for phase in phases]
     assert bars.y[0] == "U-Net passes"

@@ -1,23 +1,30 @@
+import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from dashboards import summaries
+from dashboards.choices import Importance
 from dashboards.report import render, write_report
-from objectives.results import Accuracy, Study, Trial
+from dashboards.sentences import with_interval
+from objectives.results import Accuracy, Answers, Confusion, Picture, Study, Trial
 from spaces import SearchError, Setting, Tap
 
 StudyMaker = Callable[..., Study]
 PageOpener = Callable[[Study], Any]
-FIGURES = ["blocks", "pooling", "heads", "history", "time"]
-EVIDENCE = ["answer", "finalists", "cost", "leaderboard", *FIGURES, "failures", "provenance"]
-DRAWN = ["cost", *FIGURES]
+DRAWN = ["blocks", "pooling", "heads", "cost", "history", "time"]
+FIGURES = [name for name in DRAWN if name != "cost"]
+EVIDENCE = ["answer", "finalists", *DRAWN, "leaderboard", "failures", "provenance"]
 
 
 @pytest.fixture
@@ -113,8 +120,8 @@ def test_a_study_of_several_taps_alone_has_no_cells(
     [
         ("no trial", (["answer", "provenance"], [])),
         ("one failed", (["answer", "time", "failures", "provenance"], ["time"])),
-        ("one complete", (["answer", "cost", "leaderboard", *FIGURES, "provenance"], DRAWN)),
-        ("costs unknown", (["answer", "leaderboard", *FIGURES, "provenance"], FIGURES)),
+        ("one complete", (["answer", *DRAWN, "leaderboard", "provenance"], DRAWN)),
+        ("costs unknown", (["answer", *FIGURES, "leaderboard", "provenance"], FIGURES)),
         ("no finals", ([name for name in EVIDENCE if name != "finalists"], DRAWN)),
         ("only finals", (["answer", "finalists", "time", "provenance"], ["time"])),
     ],
@@ -135,6 +142,100 @@ def test_every_kind_of_study_makes_a_page(
     browser = pages(made)
     assert browser.complaints() == []
     assert (browser.sections(), browser.drawn()) == shown
+
+
+@pytest.fixture
+def pictured(realistic: StudyMaker) -> Study:
+    """With pictures of mistakes and of images that good settings answer otherwise than bad ones."""
+    file = BytesIO()
+    Image.new("RGB", (112, 112), "#806040").save(file, "JPEG")
+    run, chance = realistic(), random.Random(0)
+    best = {trial.number for trial in run.complete[: len(run.complete) // 2]}
+    trials = tuple(
+        replace(trial, answers=Answers(300, (chance.getrandbits(300) | 7) if trial.number in best else 8))
+        if trial.state == "complete"
+        else trial
+        for trial in run.trials
+    )
+    confused = (Confusion(3, 4, 9, (40, 41)), Confusion(5, 6, 1, (44,)))
+    finals = tuple(replace(final, confused=confused) for final in run.finals)
+    images = ((40, None, 3), (41, None, 3), (44, 2, 5), (90, None, 4), (91, 0, 8), (92, 1, 9), (93, 3, 7))
+    pictures = tuple(Picture(i, at, label, f"image {i}.jpg", file.getvalue()) for i, at, label in images)
+    return replace(run, trials=trials, finals=finals, pictures=pictures)
+
+
+def test_mistakes_and_what_a_good_setting_changes_are_shown_in_pictures(pictured: Study, pages: PageOpener) -> None:
+    browser = pages(pictured)
+    assert browser.complaints() == []
+
+    def shown(section: str) -> dict[str, list[tuple[str, str]]]:
+        script = """return [...document.querySelectorAll(`#${arguments[0]} .shelf`)].map((shelf) => [
+            shelf.previousElementSibling.textContent,
+            [...shelf.querySelectorAll('figure')].filter((f) => f.querySelector('img').naturalWidth === 112)
+                .map((f) => [f.querySelector('img').alt, f.textContent])])"""
+        found = browser.driver.execute_script(script, section)
+        return {title: [(alt, text.replace("\N{NO-BREAK SPACE}", " ")) for alt, text in rows] for title, rows in found}
+
+    assert shown("confusions") == {
+        "‘species 3’ taken for ‘species 4’: 27 images": [
+            ("image 40.jpg", ""),
+            ("image 41.jpg", ""),
+            ("image 90.jpg", "for comparison, a ‘species 4’"),
+        ],
+        "‘species 5’ taken for ‘species 6’: 3 images": [("image 44.jpg", "")],
+    }
+    changed = shown("contested")
+    right = changed["Right with good settings, wrong with bad ones"]
+    assert sorted(right) == [
+        ("image 44.jpg", "species 5: 100 % of the good, 0 % of the bad"),
+        ("image 91.jpg", "species 8: 100 % of the good, 0 % of the bad"),
+        ("image 92.jpg", "species 9: 100 % of the good, 0 % of the bad"),
+    ]
+    (wrong,) = changed["Wrong with good settings, right with bad ones"]
+    assert wrong[0] == "image 93.jpg"
+    assert wrong[1].endswith("of the good, 100 % of the bad")
+
+
+def test_names_of_pictures_and_classes_stay_text(pictured: Study, pages: PageOpener) -> None:
+    evil = """"><script>alert(1)</script>"""
+    pictures = tuple(replace(picture, name=evil) for picture in pictured.pictures)
+    browser = pages(replace(pictured, pictures=pictures, classes=(evil,) * 50))
+    assert browser.complaints() == []
+    assert {each.get_attribute("alt") for each in browser.driver.find_elements(By.TAG_NAME, "img")} == {evil}
+    assert evil in browser.driver.find_element(By.CSS_SELECTOR, "#confusions h3").text
+
+
+@pytest.mark.parametrize("section", ["blocks", "interaction"])
+def test_a_cell_tells_its_uncertainty_on_hover(
+    realistic: StudyMaker, tmp_path: Path, browser: Any, section: str
+) -> None:
+    study = realistic()
+    importances = (
+        Importance("pool", {"fANOVA": 0.6, "PED-ANOVA": 0.7}),
+        Importance("head", {"fANOVA": 0.4, "PED-ANOVA": 0.3}),
+    )
+    browser.open(write_report(study, tmp_path / "r.html", importances).as_uri())
+    frame = browser.driver.find_element(By.CSS_SELECTOR, f"#{section} .shapelayer path[style*='rgb(213, 94, 0)']")
+    browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", frame)
+    ActionChains(browser.driver).move_to_element(frame).perform()
+    hover = (By.CSS_SELECTOR, f"#{section} .hoverlayer .hovertext")
+    text = WebDriverWait(browser.driver, 10).until(lambda driver: driver.find_element(*hover).text)
+    best = summaries.leaderboard(study).rows[0]
+    assert with_interval(best.validation).replace("\N{NO-BREAK SPACE}", " ") in text
+    assert f"trial {best.trial}" in text
+    assert browser.complaints() == []
+
+
+def test_a_page_that_is_printed_before_it_is_drawn_has_every_figure(
+    realistic: StudyMaker, tmp_path: Path, browser: Any
+) -> None:
+    """The first figure is drawn after the page has been shown."""
+    page = render(realistic()).replace("requestAnimationFrame(() => setTimeout(drawOn));", "")
+    (tmp_path / "r.html").write_text(page)
+    browser.driver.get((tmp_path / "r.html").as_uri())
+    assert browser.drawn() == []
+    browser.driver.execute_cdp_cmd("Page.printToPDF", {})
+    assert browser.drawn() == DRAWN
 
 
 def test_names_from_the_data_stay_text(realistic: StudyMaker, pages: PageOpener) -> None:
@@ -197,7 +298,7 @@ def test_the_page_never_scrolls_sideways(realistic: StudyMaker, tmp_path: Path, 
 def test_tables_have_captions_and_scoped_headers(realistic: StudyMaker, tmp_path: Path) -> None:
     page = write_report(realistic(), tmp_path / "r.html").read_text(encoding="utf-8")
     body = page[: page.index("plotly.js v")]
-    assert body.count("<table>") == body.count("<caption>") == 8
+    assert body.count("<table>") == body.count("<caption>") == 10
     headers = re.findall(r"<th\b[^>]*>", body)
     assert len(headers) > 50
     assert all('scope="col"' in header or 'scope="row"' in header for header in headers)
