@@ -93,7 +93,7 @@ def document(found: Comparison) -> Document:
         facts.append(("One setting for all", f"the best of {found.together.of} loses {mean} on average"))
     return Document(
         title=f"Across datasets: {_title(found)}",
-        lead="What is best on each, and what it loses on the others. Losses are of validation accuracy. Intervals are 95 %.",
+        lead="What is best on each, and what it loses on the others, of validation accuracy. Intervals are 95 %.",
         facts=tuple(facts),
         told=tuple(_told(found)),
         python="",

@@ -2,7 +2,7 @@
 a dataset stands there."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def searched(folder: Path, dataset: str) -> None:
     options = RunOptions(
         "folder", Home(folder / "home"), folder / dataset, backbone=str(folder / "net"), command="search run"
     )
-    narrowing = {"heads": ["linear"], "timesteps": [91], "pools": [1]}
+    narrowing: dict[str, Sequence[Any]] = {"heads": ["linear"], "timesteps": [91], "pools": [1]}
     spec, space, weights_digest = spec_of(replace(options, narrowing=narrowing))
     facts = StudyFacts(
         dataset="folder",
