@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 from math import ceil
+from textwrap import wrap
 
 import plotly.graph_objects as go
 
@@ -15,7 +16,8 @@ WITH_INTERVALS = 6
 """Datasets up to which a cell has room for its interval."""
 
 LONGEST = 24
-"""Letters of a name beside an axis."""
+NARROWEST = 10
+"""Letters of a name beside an axis, and of its line below one."""
 
 
 def regret_figure(table: Matrix) -> go.Figure:
@@ -61,9 +63,19 @@ def regret_figure(table: Matrix) -> go.Figure:
             xgap=2,
             ygap=2,
         )
-    ticks = {"tickvals": places, "ticktext": [_tick(label) for label in table.labels], "showgrid": False}
-    figure.update_xaxes(title="Used on", **ticks)
-    figure.update_yaxes(title="Best setting of", autorange="reversed", **ticks)
+    names = [_tick(label) for label in table.labels]
+    # A standoff puts a title beyond the longest name.
+    figure.update_xaxes(
+        title={"text": "Used on", "standoff": 10},
+        tickvals=places,
+        ticktext=[_wrapped(n) for n in table.labels],
+        tickangle=0,
+    )
+    figure.update_yaxes(
+        title={"text": "Best setting of", "standoff": 10}, tickvals=places, ticktext=names, autorange="reversed"
+    )
+    figure.update_xaxes(showgrid=False)
+    figure.update_yaxes(showgrid=False)
     figure.update_layout(template=TEMPLATE, height=130 + 64 * max(len(places), 2))
     return figure
 
@@ -130,7 +142,16 @@ def _block_hover(at: AtBlock) -> str:
 
 def _tick(label: str) -> str:
     """Of a long name its beginning; the hover has all of it."""
-    return _text(label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…")
+    return _text(_shortened(label))
+
+
+def _wrapped(label: str) -> str:
+    """The same on several lines, for names beside each other."""
+    return "<br>".join(_text(line) for line in wrap(_shortened(label), NARROWEST))
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
 
 
 def _text(name: str) -> str:

@@ -16,10 +16,11 @@ TERMS = (
 def of_rows(rows: Sequence[Row]) -> tuple[str, ...]:
     told = []
     if len(rows) > 1:
-        places = len({(row.setting.taps, row.setting.pool) for row in rows})
+        places = len({(row.task.study.backbone, row.setting.taps, row.setting.pool) for row in rows})
         alike = "all at one place" if places == 1 else f"at {places} different places"
         alike = "no two at the same place" if places == len(rows) else alike
-        told.append(f"{len(rows)} best settings, {alike} of block, timestep and pool.")
+        several = " of one network" if len({row.task.study.backbone for row in rows}) > 1 else ""
+        told.append(f"{len(rows)} best settings, {alike} of block, timestep and pool{several}.")
     others = [row for row in rows if row.task.others]
     if others:
         named = ", ".join(f"{row.task.label} ({row.task.others} more)" for row in others)

@@ -119,11 +119,11 @@ def measured_trial(driver: StudyDriver, probe: Callable[[Setting], Iterator[Repo
         for report in probe(setting):
             if isinstance(report, Extracted):
                 place = report.done, report.total
+                yield report  # of a fit there is nothing to show
             elif isinstance(report, Epoch):
                 driver.report(asked.number, report.number, report.worth)  # for its curve: nothing stops it
             elif isinstance(report, Evaluation):
                 ended.append(report)
-            yield report
 
     try:
         followed(reports(), "passes", lambda: place)

@@ -134,6 +134,9 @@ def test_what_is_missing_is_measured_kept_and_not_measured_again(made: Path, sea
 
     ran = search("report", "--all", "--measure", "--home", str(home))
     assert (ran.code, ran.stderr.strip()) == (0, "no trial is missing that can be made")
+    told = search("report", "--all", "--format", "csv", "--out", "-", "--home", str(home)).stdout.splitlines()
+    assert told[0].startswith("network,best setting of,used on,setting,loses,")
+    assert [line.split(",")[:3] for line in told[1:]] == [["net", *cell] for cell in table.cells]
     assert [each.finished for each in studies(home)] == [each.finished + 1 for each in before]
     with Store.open(f"sqlite:///{home / 'studies.db'}") as store, store.session() as session:
         assert {run.state for run in session.scalars(select(RunRow))} == {"finished"}
