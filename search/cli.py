@@ -11,6 +11,7 @@ import typer
 from objectives.home import Home
 from search import backbones, cache, classifiers, datasets
 from search.cache import bytes_of
+from search.cka import cka
 from search.recommend import recommend
 from search.reporting import report
 from search.terminal import (
@@ -239,6 +240,7 @@ def dashboard(
 
 app.command()(report)
 app.command()(recommend)
+app.command()(cka)
 app.command()(classifiers.export)
 app.command()(classifiers.classify)
 

@@ -257,6 +257,16 @@ class Extractor:
                 return None
         return features
 
+    def read_draw(
+        self, indices: np.ndarray, block: int, timestep: int | None, draw: int, pool: int
+    ) -> torch.Tensor | None:
+        """A block at one noise draw, float32 (n, c, pool, pool); None where some are missing."""
+        shape = (len(indices), self.backbone.architecture.block(block).channels, pool, pool)
+        features = large_empty(shape, self.usage.folder / SCRATCH)
+        one = self.passes(timestep, draw + 1)[draw:]
+        found = self._cache.read_into(features, one, self._inputs.keys[indices], block)
+        return features if found else None
+
 
 def _images(pending: Sequence[_Work]) -> int:
     return sum(len(work.indices) for work in pending)

@@ -1,0 +1,117 @@
+"""Unbiased linear CKA by minibatches (Nguyen, Raghu and Kornblith 2021, arXiv 2010.15327, section 3.1).
+
+Linear CKA compares what two representations make of the same images: whether images that are alike in one are alike in
+the other, whatever rotates or scales the features (Kornblith et al. 2019). The usual estimate is near 1 for any two
+representations of more features than images; this one, of HSIC without bias (Song et al. 2012), is 0 on average for
+two that share nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+FEWEST = 4
+"""Images of a minibatch, of fewer the estimate does not exist."""
+
+BATCH = 256
+"""Images of a minibatch, about."""
+
+
+def parts_of(images: int, batch: int) -> list[slice]:
+    """Minibatches of about so many images, none smaller than another by more than one image, and none left out.
+
+    Raises ValueError where one would have fewer than `FEWEST` images.
+    """
+    count = max(-(-images // batch), 1)
+    bounds = [images * part // count for part in range(count + 1)]
+    parts = [slice(start, stop) for start, stop in pairwise(bounds)]
+    smallest = min(part.stop - part.start for part in parts)
+    if smallest < FEWEST:
+        raise ValueError(f"a minibatch has at least {FEWEST} images, got {images} images in minibatches of {batch}")
+    return parts
+
+
+def u_centred(features: torch.Tensor) -> torch.Tensor:
+    """The U-centred Gram matrix of n images, (n, n) (Székely and Rizzo 2014, equation 2.2): zero on its diagonal, and
+    every row and column sums to zero.
+
+    features: float (n, …). Then HSIC_1 of two representations (Nguyen et al. 2021, equation 3) is the sum of the
+    product of their matrices, element by element, over n (n − 3).
+    """
+    rows = features.flatten(1)
+    rows = rows - rows.mean(dim=0)  # it changes nothing, but keeps float32 from adding and taking away large numbers
+    n, gram = len(rows), rows @ rows.T
+    gram.fill_diagonal_(0)
+    sums = gram.sum(dim=0)
+    gram -= sums[:, None] / (n - 2)
+    gram -= sums[None, :] / (n - 2)
+    gram += sums.sum() / ((n - 1) * (n - 2))
+    return gram.fill_diagonal_(0)
+
+
+@dataclass(frozen=True)
+class Cka:
+    """hsic: float64 (batches, m, m), HSIC_1 of each pair of m representations in each minibatch."""
+
+    hsic: np.ndarray
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """(m, m) (Nguyen et al. 2021, equation 2); NaN where a representation tells no image from another."""
+        return _ratio(self.hsic.mean(axis=0))
+
+    @cached_property
+    def errors(self) -> np.ndarray:
+        """(m, m), by leaving out each minibatch in turn (the jackknife); NaN of a single one. They are of these images:
+        minibatches are disjoint, so that chance in one says nothing of another."""
+        count = len(self.hsic)
+        if count < 2:
+            return np.full(self.hsic.shape[1:], np.nan)
+        total = self.hsic.sum(axis=0)
+        without = np.stack([_ratio((total - each) / (count - 1)) for each in self.hsic])
+        spread: np.ndarray = (without - without.mean(axis=0)) ** 2
+        return np.asarray(np.sqrt((count - 1) / count * spread.sum(axis=0)))
+
+
+def cka(representations: Iterable[torch.Tensor], batch: int = BATCH) -> Cka:
+    """representations: m of them one at a time, each float (n, …) of the same n images in the same order, as chance has
+    it; what is kept of each is (batches, batch, batch). batch: images of a minibatch; n or more for the estimate of all
+    images at once.
+
+    Raises ValueError for representations of different numbers of images, and as `parts_of`.
+    """
+    parts: list[slice] = []
+    kept: list[list[torch.Tensor]] = []
+    images = 0
+    for features in representations:
+        if not kept:
+            images, parts = len(features), parts_of(len(features), batch)
+            kept = [[] for _ in parts]
+        if len(features) != images:
+            raise ValueError(f"representations are of the same images, got {images} and {len(features)}")
+        for part, matrices in zip(parts, kept, strict=True):
+            matrices.append(u_centred(features[part]))
+    return Cka(np.stack([_hsic(matrices) for matrices in kept]))
+
+
+def _hsic(matrices: list[torch.Tensor]) -> np.ndarray:
+    """(m, m) of one minibatch."""
+    n = len(matrices[0])
+    count = len(matrices)
+    products = torch.zeros(count, count, dtype=torch.float64)
+    # Some rows at a time: of all images at once the matrices together are larger than what a copy has room for.
+    step = max(2**24 // n, 1)
+    for start in range(0, n, step):
+        rows = torch.stack([matrix[start : start + step].flatten() for matrix in matrices])
+        products += (rows @ rows.T).double()
+    return np.asarray(products.numpy() / (n * (n - 3)))
+
+
+def _ratio(hsic: np.ndarray) -> np.ndarray:
+    own = np.diagonal(hsic)
+    scale = np.sqrt(np.where(own > 0, own, np.nan))
+    return np.asarray(hsic / np.outer(scale, scale))

@@ -1,0 +1,59 @@
+"""`search cka` on real images, with the bundled network and a small encoder."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.objectives.backbones.small_encoders import vit
+from tests.search.commands import Search
+
+QUICK = ("--dataset", "digits", "--images", "60", "--batch", "30", "--blocks", "12,13,14", "--timesteps", "5,400")
+
+
+def test_a_network_is_compared_with_itself_with_its_noise_and_with_another(search: Search, tmp_path: Path) -> None:
+    vit(tmp_path / "vit")
+    ran = search("cka", *QUICK, "--timestep", "5", "--against", str(tmp_path / "vit"), "--no-png", "--json")
+    assert ran.code == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert [row["block"] for row in found["blocks"]["rows"]] == [12, 13, 14]
+    values = found["blocks"]["values"]
+    assert [values[place][place] for place in range(3)] == pytest.approx([1, 1, 1])
+    assert values[0][1] == values[1][0] > 0.5
+    assert [row["timestep"] for row in found["timesteps"]["rows"]] == [5, 400]
+    little, much = zip(*found["agreement"]["values"], strict=True)
+    assert min(little) > max(much)  # of more noise two draws agree less
+    (other,) = found["others"].values()
+    assert {column["timestep"] for column in other["columns"]} == {None}
+    assert (found["blocks"]["images"], found["blocks"]["batches"]) == (60, 2)
+    page = Path(found["report"]).read_text()
+    assert "Two noise draws of the same images" in page
+    assert found["pictures"] == []
+
+    again = search("cka", *QUICK, "--timestep", "5", "--no-draws", "--no-png", "--out", str(tmp_path / "mine.html"))
+    assert again.code == 0, again.stderr
+    assert "Blocks with each other at t 5\n  Neighbouring blocks come to" in again.stdout
+    assert "Two noise draws" not in (tmp_path / "mine.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--block", "20"), "--block 20 is not among the compared ones: 12, 13, 14"),
+        (("--blocks", "12,99"), "block 99 does not exist for backbone"),
+        (("--timestep", "1000"), "--timestep 1000 does not exist for backbone .*; valid: 0 to 999"),
+        (("--backbone", "no-such"), "unknown backbone 'no-such'"),
+        (("--against", "bundled"), "--against names other backbones, got 'bundled'"),
+        (("--images", "7", "--batch", "4"), "a minibatch has at least 4 images, got 7 images in minibatches of 4"),
+        (("--images", "3"), "greater than or equal to 4"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line_and_leaves_nothing(
+    search: Search, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    ran = search("cka", *QUICK, *words)
+    assert ran.code in (1, 2)
+    assert re.search(message, ran.stderr), ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not (tmp_path / "home" / "reports").exists()
