@@ -53,9 +53,9 @@ def sections(study: Study, importances: Sequence[Importance] = ()) -> list[Secti
 
 def _finalists(study: Study) -> Section:
     rows, metric = summaries.finalists(study), study.metric
+    refitted = "train images" if "shots" in study.provenance else "train and validation images"
     table = Table(
-        f"{title(metric)}: means over seeds (95 % interval). Test: refitted on train and validation images. "
-        "Tied: with the first",
+        f"{title(metric)}: means over seeds (95 % interval). Test: refitted on {refitted}. Tied: with the first",
         ("Rank", column("Validation", metric), column("Test", metric), *SETTING_COLUMNS, "Seeds", "Tied"),
         tuple(
             (
