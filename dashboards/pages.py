@@ -23,7 +23,8 @@ PLACE_COLUMNS = ("Block", "Timestep", "Pool")
 WORDS = frozenset(
     {
         *("Metric", "True class", "Taken for", "Image", "Class", "Head", "Phase", "Reason", "Part", "Tied", "Seeds"),
-        *("Trials", "Fact", "Value", "Choice", "Source", "Of ours"),
+        *("Trials", "Fact", "Value", "Choice", "Source", "Of ours", "Dataset", "Backbone", "Study", "Past task"),
+        "Best setting of",
     }
 )
 

@@ -43,7 +43,7 @@ class Outlook:
     @cached_property
     def expected(self) -> Array:
         """(m,) of the candidates, more is better. It has no scale before anything is screened, and is of the past."""
-        return self._posterior.mean if self.levels else self._past @ self._first_weights
+        return self._posterior.mean if self.levels else self.carried @ self.first_weights
 
     def error(self, setting: Setting) -> float:
         """Expected on the fewest images."""
@@ -97,7 +97,7 @@ class Outlook:
     def _posterior(self) -> Posterior:
         at, values, noise = self._observed
         coordinates = array_of([middle(self.space.architecture, each) for each in self.candidates]) / 2
-        return Surrogate(coordinates, self._past, self._weights).posterior(at, values, noise)
+        return Surrogate(coordinates, self.carried, self._weights).posterior(at, values, noise)
 
     @cached_property
     def _observed(self) -> tuple[list[int], Array, Array]:
@@ -126,34 +126,35 @@ class Outlook:
         return {setting: index for index, setting in enumerate(self.candidates)}
 
     @cached_property
-    def _past(self) -> Array:
-        """(m, j)"""
+    def carried(self) -> Array:
+        """(m, j): what each past task says of each candidate, as `Surface.at` does."""
         places = [middle(self.space.architecture, each) for each in self.candidates]
         return np.array([surface.at(places) for surface in self.past]).reshape(len(self.past), len(places)).T
 
     @cached_property
-    def _first_weights(self) -> Array:
+    def first_weights(self) -> Array:
+        """(j,) of the past tasks before anything is screened, summing to 1."""
         return weights(self.past, self.classes, self.images)
 
     @cached_property
     def _agreements(self) -> Array:
         at, values, _ = self._observed
-        return agreement(self._past[at], values)
+        return agreement(self.carried[at], values)
 
     @cached_property
     def _weights(self) -> Array:
-        return reweighted(self._first_weights, self._agreements)
+        return reweighted(self.first_weights, self._agreements)
 
 
-def outlook_of(space: Space, past: Sequence[Surface], labels: Sequence[int], levels: Levels) -> Outlook:
-    """Of all one-tap settings of a space. labels: of the images that there are to screen."""
+def outlook_of(space: Space, past: Sequence[Surface], classes: int, images: int, levels: Levels) -> Outlook:
+    """Of all one-tap settings of a space. classes, images: of the new task, of those that there are to screen."""
     noised = space.architecture.noised
     return Outlook(
         candidates=tuple(setting for timestep in space.timesteps for setting in at_timestep(space, timestep)),
         space=space,
         past=tuple(surface for surface in past if surface.noised == noised),
-        classes=len(set(labels)),
-        images=len(labels),
+        classes=classes,
+        images=images,
         levels=levels,
     )
 

@@ -159,7 +159,7 @@ class Recommender:
     def outlook(self) -> Outlook:
         """As of now."""
         if self._outlook is None:
-            self._outlook = outlook_of(self.space, self.past, self.labels, self._levels)
+            self._outlook = outlook_of(self.space, self.past, len(set(self.labels)), len(self.labels), self._levels)
         return self._outlook
 
     @property

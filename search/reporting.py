@@ -1,5 +1,6 @@
 """The command `search report`, and how a study's report is made wherever one is wanted."""
 
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import typer
 
 from objectives.home import Home
 from search.terminal import DatasetOption, HomeOption, StorageOption, StudyOption
-from spaces.errors import UnknownNameError
+from spaces.errors import SearchError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from objectives.results import Study
@@ -20,6 +21,13 @@ STDOUT = Path("-")
 def report(
     dataset: DatasetOption = None,
     study: StudyOption = None,
+    across: Annotated[
+        bool, typer.Option("--all", help="Across datasets: what each one's best setting loses on the others.")
+    ] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="With --all: first make the trials that are missing for it.")
+    ] = False,
+    backbone: Annotated[str | None, typer.Option(metavar="NAME", help="With --all: only studies of this one.")] = None,
     form: Annotated[
         str,
         typer.Option(
@@ -41,6 +49,13 @@ def report(
 
     if form not in FORMATS:
         raise UnknownNameError("format", form, FORMATS)
+    if across:
+        if dataset or study:
+            raise UsageError("--all is of all datasets; leave --dataset and --study out")
+        report_all(Home.at(home), storage, backbone, measure, out, form)
+        return
+    if measure or backbone:
+        raise UsageError("--measure and --backbone are of a report across datasets; add --all")
     with Store.open(storage or Home.at(home).storage) as store:
         found = store.read_study(store.find_study(dataset, study))
     if not images:
@@ -52,6 +67,27 @@ def report(
     else:
         path = out or Home.at(home).reports / f"{found.name}.{SUFFIXES.get(form, form)}"
         typer.echo(str(written(found, path, form)))
+
+
+def report_all(
+    home: Home, storage: str | None, backbone: str | None, measure: bool, out: Path | None, form: str
+) -> None:
+    """Across datasets, from studies of one backbone alone where it is named.
+
+    measure: make the missing trials first. Raises SearchError after the report where one could not be made.
+    """
+    from dashboards.across import FORMATS, write_comparison
+    from dashboards.report import SUFFIXES
+    from search.comparing import compared
+
+    found, failed = compared(home, storage, backbone, measure, shlex.join(["search", *sys.argv[1:]]))
+    if out == STDOUT:
+        sys.stdout.write(FORMATS[form](found))
+    else:
+        path = out or home.reports / f"all.{SUFFIXES.get(form, form)}"
+        typer.echo(str(write_comparison(found, path, form)))
+    if failed:
+        raise SearchError(f"{failed} missing {'trial' if failed == 1 else 'trials'} could not be made, as told above")
 
 
 def written(study: "Study", path: Path, form: str = "html") -> Path:

@@ -22,7 +22,7 @@ from search.database.store import Store
 from search.halving import Halving
 from search.parameters import distributions, to_params, to_setting
 from search.suggesting import Proposer
-from spaces import Setting, Space, StorageError
+from spaces import InvalidSpaceError, Setting, Space, StorageError
 
 HEARTBEAT_SECONDS = 10.0
 MAX_ATTEMPTS = 3
@@ -122,6 +122,18 @@ class StudyDriver:
             if setting is None:
                 return Wait() if running else Finished(f"all {len(self.space)} settings of the space have been tried")
             return Asked(self._create(setting, attempt), setting, attempt)
+
+    def ask_for(self, setting: Setting) -> Asked | None:
+        """A trial of this very setting, whatever the budget; None where `attempt_of` says so.
+
+        One that was stopped early gets another. Raises InvalidSpaceError for a setting outside the space.
+        """
+        outside = self.space.why_not(setting)
+        if outside is not None:
+            raise InvalidSpaceError(outside)
+        with self.store.exclusive(self.name):
+            attempt = attempt_of(setting, self._reconciled())
+            return None if attempt is None else Asked(self._create(setting, attempt), setting, attempt)
 
     def reconcile(self) -> None:
         """Tell the RUNNING trials of runs that are no more as failed, so that their settings are asked again."""
@@ -270,6 +282,16 @@ class StudyDriver:
             number = self.store.optuna.get_trial_number_from_id(trial_id)
         self._live[number] = _Live(trial_id, TrialFacts(number, self.run_id, attempt, setting))
         return number
+
+
+def attempt_of(setting: Setting, trials: Sequence[FrozenTrial]) -> int | None:
+    """Which attempt another trial of the setting would be, 1-based; None where one is complete, runs or failed by
+    itself, or was lost too often."""
+    mine = [trial for trial in trials if to_setting(trial.params) == setting and trial.state != TrialState.PRUNED]
+    ways = [trial.user_attrs.get(INTERRUPTED) for trial in mine]
+    if None in ways or ways.count(LOST) >= MAX_ATTEMPTS:
+        return None
+    return len(ways) + 1
 
 
 def _readable(evaluation: Evaluation | None) -> dict[str, Any]:

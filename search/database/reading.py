@@ -112,7 +112,9 @@ def _provenance(row: StudyRow, runs: Sequence[RunRow]) -> dict[str, str]:
         **row.protocol,
     }
     if runs:
-        facts["command"] = runs[-1].command
+        # A run that kept no options was not of the search, unless none did.
+        searches = [run for run in runs if run.options is not None] or runs
+        facts["command"] = searches[-1].command
         facts["versions"] = ", ".join(f"{library} {version}" for library, version in runs[-1].versions.items())
     return facts
 

@@ -12,9 +12,10 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
+from dashboards.regret import Task
 from objectives.results import GMACS, Accuracy, Final, Study, Trial
 from objectives.screened import Alternative, Learnt, Recommendation, Screened
-from spaces import Architecture, Block, Setting
+from spaces import Architecture, Block, Setting, Space
 from spaces.blocks import Part
 
 StudyMaker = Callable[..., Study]
@@ -178,6 +179,19 @@ def realistic() -> StudyMaker:
 def recommendation() -> RecommendationMaker:
     """`recommendation(timesteps, blocks, pools, counts, quality, chance)`: what screening of these comes to."""
     return _recommendation
+
+
+@pytest.fixture(scope="session")
+def make_task() -> Callable[..., Task]:
+    """`make_task(label, *trials, **facts)`: a dataset with just these trials, in the default space of its network."""
+
+    def made(label: str, *trials: Trial, **facts: Any) -> Task:
+        study = _study(trials, **({"dataset": label} | facts))
+        return Task(
+            label, study, Space(study.architecture, TIMESTEPS, tuple(range(6, 23)), (1, 2, 4), ("linear", "mlp"))
+        )
+
+    return made
 
 
 class Browser:

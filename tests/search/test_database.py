@@ -168,7 +168,8 @@ def test_a_study_deleted_in_the_dashboard_starts_afresh(
     optuna.delete_study(study_name=name, storage=store.optuna)
     assert store.studies() == []
     assert store.ensure_study(make_facts()) == name
-    assert store.read_study(name).finals == store.read_study(name).pictures == ()
+    assert store.read_study(name).finals == ()
+    assert store.read_study(name).pictures == ()
 
 
 def test_the_last_run_that_kept_its_options_tells_them(

@@ -22,7 +22,7 @@ from search.database.models import RunRow
 from search.database.store import Store
 from search.studying import MAX_ATTEMPTS, Finished, StudyDriver, Wait, beating
 from search.suggesting import sampler_named
-from spaces import Setting, Space, StorageError
+from spaces import InvalidSpaceError, Setting, Space, StorageError
 
 EVALUATION = Evaluation(
     Accuracy(18, 20), {"extract": 1.23456, "fit": 0.5}, passes_made=7, passes_needed=10, details={"l2": 0.01}
@@ -405,3 +405,44 @@ def test_killing_and_starting_again(storage_url: str, store: Store, study: str, 
     lost = [trial.setting for trial in trials if trial.state == "failed"]
     assert 1 <= len(lost) <= 2
     assert set(lost) <= {trial.setting for trial in trials if trial.state == "complete"}
+
+
+def test_a_trial_that_is_asked_for_comes_whatever_the_budget_and_once(
+    store: Store, study: str, space: Space, make_driver: MakeDriver
+) -> None:
+    driver, wanted = make_driver(budget=0), next(space.settings())
+    assert isinstance(driver.ask(), Finished)
+    first = driver.ask_for(wanted)
+    assert first == Asked(0, wanted, 1)
+    assert driver.ask_for(wanted) is None  # it runs
+    driver.prune(first.number)
+    second = driver.ask_for(wanted)
+    assert second == Asked(1, wanted, 1)
+    driver.complete(second.number, EVALUATION)
+    assert driver.ask_for(wanted) is None
+    assert [trial.state for trial in store.read_study(study).trials] == ["pruned", "complete"]
+
+
+def test_one_that_was_interrupted_is_asked_for_again_and_one_that_failed_is_not(
+    store: Store, study: str, space: Space, make_driver: MakeDriver
+) -> None:
+    wanted, other, *_ = space.settings()
+    before = make_driver()
+    assert before.ask_for(wanted) == Asked(0, wanted, 1)
+    for attempt in range(2, MAX_ATTEMPTS + 1):
+        silence(store, before)
+        before = make_driver(host="elsewhere")
+        assert before.ask_for(wanted) == Asked(attempt - 1, wanted, attempt)
+    silence(store, before)
+    driver = make_driver()
+    assert driver.ask_for(wanted) is None  # lost too often
+    failing = driver.ask_for(other)
+    assert failing is not None
+    driver.fail(failing.number, "out of memory")
+    assert driver.ask_for(other) is None
+
+
+def test_one_outside_the_space_cannot_be_asked_for(store: Store, study: str, make_driver: MakeDriver) -> None:
+    with pytest.raises(InvalidSpaceError, match="timestep 11 is not in the space; valid: 10, 90, 300"):
+        make_driver().ask_for(Setting(11, 3, 1, "linear"))
+    assert store.trials(study) == []
