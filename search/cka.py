@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dashboards.similarity import Comparison
-    from objectives.comparing import Network
+    from objectives.representations import Network
     from objectives.similar import Representation
 
 TIMESTEPS = 5
@@ -116,8 +116,8 @@ def compared(
 ) -> "Comparison":
     """Raises SearchError where dataset, networks, blocks or timesteps cannot be had, before a pass is made."""
     from dashboards.similarity import Comparison
-    from objectives.comparing import agreement, chosen_images, similarity
     from objectives.features.usage import KINDS
+    from objectives.representations import agreement, chosen_images, similarity
     from objectives.similar import Representation
 
     since = time.monotonic()
@@ -165,7 +165,7 @@ def compared(
 
 def networks_of(options: RunOptions, others: Sequence[str], pool: int) -> tuple[dict[str, "Network"], dict[str, Space]]:
     """By name, and the space of each: of the others the default one."""
-    from objectives.comparing import Network
+    from objectives.representations import Network
 
     networks, spaces = {}, {}
     for name in (options.backbone, *others):

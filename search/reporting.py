@@ -78,7 +78,7 @@ def report_all(
     """
     from dashboards.across import FORMATS, write_comparison
     from dashboards.report import SUFFIXES
-    from search.comparing import compared
+    from search.across import compared
 
     found, failed = compared(home, storage, backbone, measure, shlex.join(["search", *sys.argv[1:]]))
     if out == STDOUT:

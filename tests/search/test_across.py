@@ -14,7 +14,7 @@ from dashboards.regret import Matrix, Task
 from objectives.datasets.catalog import load_dataset
 from objectives.home import Home
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, Study
-from search.comparing import networks_of
+from search.across import networks_of
 from search.database.facts import RunFacts, StudyFacts
 from search.database.models import RunRow
 from search.database.store import Store
