@@ -17,7 +17,7 @@ from objectives.results import Extracted
 from objectives.screening import stratified
 from objectives.similar import Agreement, Representation, Similarity
 from objectives.similarity import BATCH, Cka, cka, parts_of
-from spaces import CacheError
+from spaces import BackboneError, CacheError
 
 
 @final
@@ -46,13 +46,19 @@ class Network:
             before += len(images) * count * len(timesteps)
 
     def features(self, images: np.ndarray, representation: Representation) -> torch.Tensor:
-        """float32 (n, channels, pool, pool). Raises CacheError where they cannot be read back."""
+        """float32 (n, channels, pool, pool). Raises CacheError where they cannot be read back, and BackboneError where
+        they are not finite."""
         for _ in range(DAMAGED_READS):
             for _ in self.fill(images, [representation]):
                 pass
             found = self._view.read_draw(
                 images, representation.block, representation.timestep, representation.draw, self._pool(representation)
             )
+            if found is not None and not bool(torch.stack(torch.aminmax(found)).isfinite().all()):
+                raise BackboneError(
+                    f"features must be finite, but some of block {representation.block} of {representation.backbone} "
+                    "are not: leave that block out, or run the network in float32"
+                )
             if found is not None:
                 return found
         raise CacheError(f"cached features in {self.spec.cache} were damaged {DAMAGED_READS} times; check the disk")

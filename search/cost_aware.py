@@ -173,10 +173,15 @@ class _Field:
 
 
 def _guessed(pruned: FrozenTrial, complete: Sequence[tuple[FrozenTrial, int]]) -> float:
-    """What a stopped trial would have come to: it was behind half of the others when it was stopped, so the lower
-    quartile of those of its head."""
-    alike = [trial.values[0] for trial, _ in complete if trial.params["head"] == pruned.params["head"]]
-    return float(np.quantile(alike or [trial.values[0] for trial, _ in complete], 0.25))
+    """What a stopped trial would have come to: as far behind the median of its head as it was when it was stopped;
+    where that is not known, the lower quartile, since it was behind half of them."""
+    alike = [trial for trial, _ in complete if trial.params["head"] == pruned.params["head"]]
+    step = max(pruned.intermediate_values, default=None)
+    passed = [trial for trial in alike if step in trial.intermediate_values]
+    if step is not None and passed:
+        behind = pruned.intermediate_values[step] - np.median([trial.intermediate_values[step] for trial in passed])
+        return float(np.median([trial.values[0] for trial in passed]) + behind)
+    return float(np.quantile([trial.values[0] for trial in alike or [trial for trial, _ in complete]], 0.25))
 
 
 @final
