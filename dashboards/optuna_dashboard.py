@@ -1,48 +1,24 @@
 """What Optuna Dashboard shows of a study: the trials it reads itself, our note and our figures beside them.
 
-It is handed a storage or a study; it opens none.
+It is handed a study; it opens no storage.
 """
 
-import errno
-import socket
-import webbrowser
-from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from socketserver import ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from dashboards import figures, scores, sentences, summaries, tradeoff
+from dashboards.serving import report_link
 from objectives.results import Study
-from spaces import SearchError
 
 # Whoever reads the dashboard may write too: what stands below this line is theirs and is kept.
 OWN_NOTES = "*Notes below this line are yours; what is above is written anew after each run.*"
+UNTOLD = frozenset(
+    {"dataset fingerprint", "weights digest", "space digest", "split fingerprint", "command", "versions"}
+)
+"""Of a study's provenance, in a note that people read."""
+
 CARD_HEIGHT = 450  # pixels; Optuna Dashboard cuts a taller figure off
-
-
-def serve(storage: Any, host: str = "127.0.0.1", port: int = 8080, open_browser: bool = False) -> None:
-    """Serve Optuna Dashboard on an Optuna storage until interrupted.
-
-    It asks nobody for a password and can delete studies, hence the loopback address unless told otherwise. Raises
-    SearchError where it cannot listen, e.g. on a port in use.
-    """
-    from optuna_dashboard import wsgi
-
-    try:
-        server_class = _Server6 if ":" in host else _Server
-        server = make_server(host, port, wsgi(storage), server_class=server_class, handler_class=_SilentHandler)
-    except (OSError, OverflowError) as error:
-        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        reason = "the port is in use" if in_use else getattr(error, "strerror", None) or error
-        raise SearchError(
-            f"cannot listen on {host} port {port}: {reason}; name another with --host or --port"
-        ) from None
-    with server:
-        if open_browser:
-            webbrowser.open(f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/")
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
 
 
 def publish(optuna_study: Any, study: Study, report_path: Path | None) -> None:
@@ -58,22 +34,6 @@ def publish(optuna_study: Any, study: Study, report_path: Path | None) -> None:
         figure.update_layout(title={"text": title, "x": 0, "xref": "paper"}, margin={"t": 84, "l": 24, "r": 24})
         figure.update_layout(height=min(figure.layout.height + 56, CARD_HEIGHT))
         save_plotly_graph_object(optuna_study, figure, graph_object_id=name)
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    """A browser keeps connections waiting; with one thread they would block each other."""
-
-    daemon_threads = True
-    allow_reuse_port = False
-
-
-class _Server6(_Server):
-    address_family = socket.AF_INET6
-
-
-class _SilentHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 def _figures(study: Study) -> dict[str, tuple[str, Any]]:
@@ -106,6 +66,8 @@ def _note(study: Study, report_path: Path | None) -> str:
         "The test split is read once, for the finalists, "
         "after refitting on train and validation images. Intervals are 95\N{NO-BREAK SPACE}%.",
     ]
+    if protocol := _protocol(study):
+        lines.append(f"Protocol: {protocol}.")
     if not study.metric.rising:
         lines.append(f"A trial's value in the other charts is the {study.metric.worth_words}: more is better.")
     if study.by_cost:
@@ -126,10 +88,18 @@ def _note(study: Study, report_path: Path | None) -> str:
                 told.append(f"- {part} {row.metric.words} {sentences.with_interval(kept)}")
         lines.append("\n".join(told))
         lines.append(sentences.of_answer(best, len(study.complete)))
+    lines.append(f"[Open the report]({report_link(study.name)}), where `search dashboard` serves it.")
     if report_path is not None:
         # A browser follows no link from http to file, so the address is there to be copied.
-        lines.append(f"Report: {_code(report_path.absolute().as_uri())}")
+        lines[-1] += f" The file, once a run has ended: {_code(report_path.absolute().as_uri())}"
+    lines.append(f"Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.")
     return "\n\n".join(lines)
+
+
+def _protocol(study: Study) -> str:
+    """All that two trials must share to be comparable, but for the digests."""
+    facts = {name: value for name, value in study.provenance.items() if name not in UNTOLD}
+    return ", ".join(f"{_code(name)} {_code(value)}" for name, value in facts.items())
 
 
 def _code(text: object) -> str:

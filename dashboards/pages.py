@@ -18,6 +18,9 @@ from dashboards.summaries import Estimate, Group
 from objectives.results import Metric, Picture
 from spaces import Architecture, SearchError, Setting
 
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+"""Of a page, which asks nothing of any network; see Content Security Policy."""
+
 PLACE_COLUMNS = ("Block", "Timestep", "Pool")
 # Columns of words; all others hold numbers and are set flush right.
 WORDS = frozenset(
@@ -73,7 +76,7 @@ def rendered(template: str, sections: Sequence[Section], **facts: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(words=WORDS, amount=amount, interval=interval, duration=duration)
+    environment.globals.update(words=WORDS, policy=POLICY, amount=amount, interval=interval, duration=duration)
     environment.filters["base64"] = lambda content: b64encode(content).decode()
     environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
     plotly_js = Markup(get_plotlyjs())  # plotly's own bundle: the one text that is not escaped

@@ -201,23 +201,28 @@ def best(
 
 @app.command()
 def dashboard(
+    dataset: DatasetOption = None,
+    study: StudyOption = None,
     host: Annotated[str, typer.Option(help="Who may connect: 127.0.0.1 is this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
     browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Open Optuna Dashboard on the study database."""
-    from dashboards.optuna_dashboard import serve
+    """Open Optuna Dashboard on the study database, at the list of studies or at the one that is named."""
+    from dashboards.serving import LOOPBACK, serve
+    from search.reporting import page_of
 
-    if host not in ("127.0.0.1", "::1", "localhost"):
+    if host not in LOOPBACK:
         typer.echo(
             f"warning: {host} lets others connect, and Optuna Dashboard has no password; they can delete studies",
             err=True,
         )
     with _store(home, storage) as store:
+        named = store.find_study(dataset, study) if dataset or study else None
+        study_id = None if named is None else store.optuna.get_study_id_from_name(named)
         typer.echo(f"Optuna Dashboard at http://{host}:{port}; Ctrl-C ends it")
-        serve(store.optuna, host=host, port=port, open_browser=browser)
+        serve(store.optuna, host, port, browser, lambda name: page_of(store, name), study_id)
 
 
 app.command()(status)

@@ -14,6 +14,7 @@ from spaces.errors import SearchError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from objectives.results import Study
+    from search.database.store import Store
 
 STDOUT = Path("-")
 
@@ -96,3 +97,14 @@ def written(study: "Study", path: Path, form: str = "html") -> Path:
     from search.importances import importances
 
     return write_report(study, path, importances(study), form)
+
+
+def page_of(store: "Store", study: str) -> str | None:
+    """A study's report as it is now; None where there is no such study."""
+    from dashboards.report import render
+    from search.importances import importances
+
+    if study not in {each.name for each in store.studies()}:
+        return None
+    found = store.read_study(study)
+    return render(found, importances(found))

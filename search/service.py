@@ -97,6 +97,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     from search.database.store import Store
     from search.pictures import keep_pictures
     from search.progress import RunProgress
+    from search.refreshing import refreshing
     from search.running import ray_session, run_study
     from search.starting import known_of, screen_first
     from search.studying import StudyDriver, beating
@@ -160,7 +161,8 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             if before.finished < options.trials or finals.wanted():
                 progress = RunProgress.of(console, options.trials, before)
                 in_use = spec.usage().using(spec.views, planned.folders)
-                with in_use, beating(store, run_id), progress.showing(), ray_session(resources):
+                shown = refreshing(store, name, options.home.reports / f"{name}.html")
+                with in_use, beating(store, run_id), shown, progress.showing(), ray_session(resources):
                     reason = run_study(driver, spec, finals, resources, progress)
                 keep_pictures(store, name, spec)
             state = "finished"
@@ -281,11 +283,11 @@ class Finals:
 
 def publish(study: "Study", store: "Store", home: Home) -> Path:
     """Write the report, and show the same figures in Optuna Dashboard."""
-    from dashboards.optuna_dashboard import publish as show
+    from search.refreshing import show
     from search.reporting import written
 
     report = written(study, home.reports / f"{study.name}.html")
-    show(store.load(study.name), study, report)
+    show(store, study.name, report)
     return report
 
 

@@ -15,8 +15,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from objectives.results import GMACS, METRICS, Evaluation, Scores
+from objectives.results import GMACS, Evaluation
 from search.asked import Asked
+from search.attributes import facts_of, results_of
 from search.database.facts import TrialFacts
 from search.database.store import Store
 from search.halving import Halving
@@ -215,7 +216,7 @@ class StudyDriver:
                 scores=evaluation.scores,
                 answers=evaluation.answers if state == TrialState.COMPLETE else None,  # a rung's are of other images
             )
-        if self._annotate(live.trial_id, {**_readable(evaluation), **(attributes or {})}):
+        if self._annotate(live.trial_id, {**results_of(evaluation), **(attributes or {})}):
             self.store.record_trial(self.name, facts)
             self._tell(live.trial_id, state, values)
         del self._live[number]
@@ -275,7 +276,13 @@ class StudyDriver:
             state=TrialState.RUNNING,
             params=to_params(setting),
             distributions=distributions(self.space, setting),
-            user_attrs={RUN: self.run_id, ATTEMPT: attempt, "seed": self.seed, "space digest": self._space_digest},
+            user_attrs={
+                **facts_of(setting, self.space.architecture),
+                "seed": self.seed,
+                RUN: self.run_id,
+                ATTEMPT: attempt,
+                "space digest": self._space_digest,
+            },
         )
         with self.store.address.errors():
             trial_id = self.store.optuna.create_new_trial(self._study_id, template)
@@ -292,25 +299,6 @@ def attempt_of(setting: Setting, trials: Sequence[FrozenTrial]) -> int | None:
     if None in ways or ways.count(LOST) >= MAX_ATTEMPTS:
         return None
     return len(ways) + 1
-
-
-def _readable(evaluation: Evaluation | None) -> dict[str, Any]:
-    """For whoever opens a trial in Optuna Dashboard."""
-    if evaluation is None:
-        return {}
-    return {
-        "validation": f"{evaluation.validation.correct} of {evaluation.validation.total} images",
-        "seconds": {phase: round(seconds, 3) for phase, seconds in evaluation.seconds.items()},
-        "passes": {"made": evaluation.passes_made, "needed": evaluation.passes_needed},
-        **evaluation.details,
-        **_told(evaluation.scores),
-    }
-
-
-def _told(scores: Scores | None) -> dict[str, str]:
-    return (
-        {METRICS[name].words: METRICS[name].text(each.value) for name, each in scores.values.items()} if scores else {}
-    )
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from optuna_dashboard import get_note
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from dashboards.optuna_dashboard import OWN_NOTES, publish, serve
+from dashboards.optuna_dashboard import OWN_NOTES, publish
+from dashboards.serving import serve
 from objectives.results import Study
 from spaces import SearchError
 
@@ -22,7 +23,7 @@ StudyMaker = Callable[..., Study]
 SERVE = """
 import sys
 import optuna
-from dashboards.optuna_dashboard import serve
+from dashboards.serving import serve
 serve(optuna.storages.RDBStorage(sys.argv[1]), port=int(sys.argv[2]))
 """
 ROOT = Path(__file__).parents[2]

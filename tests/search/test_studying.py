@@ -71,7 +71,7 @@ def test_a_trial_is_kept_as_it_was_told(store: Store, study: str, space: Space, 
 
     complete, pruned, failed = (store.load(study).trials[number] for number in (1, 0, 2))
     assert (complete.state, complete.value) == (TrialState.COMPLETE, 0.9)
-    assert complete.user_attrs["validation"] == "18 of 20 images"
+    assert complete.user_attrs["validation"] == "90.0 % (69.9 to 97.2), 18 of 20 images"
     assert complete.user_attrs["seconds"] == {"extract": 1.235, "fit": 0.5}
     assert complete.user_attrs["passes"] == {"made": 7, "needed": 10}
     assert complete.user_attrs["l2"] == 0.01

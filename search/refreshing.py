@@ -1,0 +1,62 @@
+"""A study's note and figures in Optuna Dashboard, written anew while a run works on it."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from search.database.store import Store
+
+SHORTEST = 15.0
+"""Seconds between two."""
+
+SPARING = 20
+"""At least so many times what the last one took lies between two: some hundredths of a run's time at most."""
+
+
+@contextmanager
+def refreshing(store: Store, study: str, report: Path, every: float = SHORTEST) -> Iterator[None]:
+    """From a thread of its own, whenever trials have ended since; once more where the block raises. report: where the
+    study's report will lie. What goes wrong is logged, and the run goes on."""
+    stop, shown = threading.Event(), -1
+
+    def refresh() -> None:
+        nonlocal shown
+        try:
+            ended = sum(trial.state.is_finished() for trial in store.trials(study))
+            if ended != shown:
+                show(store, study, report)
+                shown = ended
+        except Exception as error:
+            logging.getLogger(__name__).warning("Optuna Dashboard was not refreshed: %s", error)
+
+    def work() -> None:
+        wait = every
+        while not stop.wait(wait):
+            since = time.monotonic()
+            refresh()
+            wait = max(every, SPARING * (time.monotonic() - since))
+
+    thread = threading.Thread(target=work, name=f"dashboard of {study}", daemon=True)
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        thread.join()
+        refresh()
+        raise
+    finally:
+        stop.set()
+        thread.join()
+
+
+def show(store: Store, study: str, report: Path) -> None:
+    """The note and figures of the study as it is now. Raises StorageError where the database cannot be used."""
+    from dashboards.optuna_dashboard import publish
+
+    found = store.read_study(study)
+    with store.address.errors():
+        publish(store.load(study), found, report)
