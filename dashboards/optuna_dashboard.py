@@ -3,6 +3,7 @@
 It is handed a study; it opens no storage.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,8 +25,9 @@ NOTE_VERSION = "dashboard:note_ver"
 UNTOLD = frozenset({"command", "versions"})
 """Of a study's provenance: not of its protocol, but of its last run."""
 
+DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")  # whose beginning tells it from others
 CARD_HEIGHT = 450  # pixels of a card in Optuna Dashboard, which cuts a taller figure off
-LINE_CHARACTERS = 92  # of a figure's sentence, in a card of half a window
+LINE_CHARACTERS = 84  # of a figure's sentence, in a card of half a window
 
 
 @final
@@ -59,10 +61,9 @@ def _card(title: str, sentence: str, figure: Any) -> Any:
     small = [f"<span style='font-size:12px'>{line}</span>" for line in lines]
     top = 52 + 17 * len(lines) + (22 if figure.layout.showlegend else 0)
     figure.update_layout(
-        title={"text": "<br>".join([f"<b>{title}</b>", *small]), "x": 0, "xref": "paper", "font": {"size": 15}},
-        title_y=1,
+        title={"text": "<br>".join([f"<b>{title}</b>", *small]), "font": {"size": 15}, "x": 0, "y": 1},
         title_yanchor="top",
-        title_pad={"t": 14},
+        title_pad={"t": 14, "l": 24},
         height=CARD_HEIGHT,
         margin={"t": top, "l": 24, "r": 24},
     )
@@ -110,7 +111,7 @@ def _note(study: Study, report_path: Path | None) -> str:
         f"**Protocol:** {_protocol(study)}",
         f"**State:** {sentences.of_trials(summaries.trial_counts(study))}, as of {written} UTC",
     )
-    lines = [f"## {_code(study.dataset)} by {_code(study.backbone)}", *_best(study)]
+    lines = [f"## {_code(study.dataset)}", *_best(study)]
     lines.append(f"[Open the report]({report_link(study.name)}), which `search dashboard` serves.")
     if report_path is not None:
         # A browser follows no link from http to file, so the address is there to be copied.
@@ -158,7 +159,8 @@ def _reading(study: Study) -> str:
 def _protocol(study: Study) -> str:
     """How settings are chosen, and all else that two trials must share to be comparable."""
     chosen = f"chosen {sentences.of_choice(study.folds)}, by {study.metric.words}"
-    facts = [f"{_code(name)} {_code(value)}" for name, value in study.provenance.items() if name not in UNTOLD]
+    told = {name: DIGEST.sub(r"\1…", value) for name, value in study.provenance.items() if name not in UNTOLD}
+    facts = [f"{_code(name)} {_code(value)}" for name, value in told.items()]
     return "; ".join([chosen, ", ".join(facts)] if facts else [chosen])
 
 
