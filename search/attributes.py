@@ -7,9 +7,11 @@ the first few, so that these come before what programs read. Numbers stand apart
 from collections.abc import Mapping
 from typing import Any
 
-from dashboards.sentences import duration, gmacs, phase, with_unit
+from dashboards.sentences import duration, gmacs, with_unit
 from objectives.results import ACCURACY, METRICS, Evaluation, Scores
 from spaces import Architecture, Setting
+
+PHASES = {"extract": "passes", "wait": "waiting for passes of others", "read": "reading", "fit": "fitting"}
 
 
 def facts_of(setting: Setting, architecture: Architecture) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def results_of(evaluation: Evaluation | None) -> dict[str, Any]:
     return {
         "Accuracy": f"{share}, {right.correct:,} of {right.total:,} validation images",
         "Passes": f"{made:,} made of {needed:,} needed",
-        "Time": ", ".join(f"{phase(name)} {duration(seconds)}" for name, seconds in taken) or "not measured",
+        "Time": ", ".join(f"{PHASES.get(name, name)} {duration(seconds)}" for name, seconds in taken),
         "seconds": {phase: round(seconds, 3) for phase, seconds in evaluation.seconds.items()},
         "passes": {"made": made, "needed": needed},
         **evaluation.details,

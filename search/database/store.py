@@ -198,24 +198,23 @@ class Store:
     @contextmanager
     def annotating(self, name: str, but: Container[str] = ()) -> Iterator[optuna.Study]:
         """A study in memory, of this one's system attributes alone: those that are changed in it are written at the
-        end, all at once, and none where the block raises.
+        end, all at once, and none where the block raises. One holder at a time.
 
         Optuna itself writes them one by one. In them Optuna Dashboard keeps notes and figures, each in many, and who
         reads meanwhile would find half of one. but: those that stay as they are, where they are there.
         """
         study_id, storage = self.optuna_id(name), InMemoryStorage()
         in_memory = storage.create_new_study(DIRECTIONS[:1], name)
-        with self.address.errors():
+        with self.address.errors(), self.address.lock(self.optuna.engine, f"search notes {name}"):
             there = self.optuna.get_study_system_attrs(study_id)
-        for key, value in there.items():
-            storage.set_study_system_attr(in_memory, key, value)
-        yield optuna.load_study(study_name=name, storage=storage)
-        attributes = storage.get_study_system_attrs(in_memory)
-        with self.session() as session:
-            for key, value in sorted(attributes.items()):  # in one order: no two writers wait for each other
-                if key not in there or (there[key] != value and key not in but):
-                    values = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
-                    upsert(session, StudySystemAttributeModel, values, ("study_id", "key"))
+            for key, value in there.items():
+                storage.set_study_system_attr(in_memory, key, value)
+            yield optuna.load_study(study_name=name, storage=storage)
+            with self.session() as session:
+                for key, value in storage.get_study_system_attrs(in_memory).items():
+                    if key not in there or (there[key] != value and key not in but):
+                        values = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
+                        upsert(session, StudySystemAttributeModel, values, ("study_id", "key"))
 
     # Runs
 
