@@ -1,15 +1,15 @@
 """The web server: Optuna Dashboard on a storage that it is handed, and beside it the reports of its studies."""
 
 import errno
+import re
 import socket
-import webbrowser
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from socketserver import ThreadingMixIn
 from typing import Any, final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from dashboards.pages import POLICY
@@ -17,9 +17,13 @@ from spaces import SearchError
 
 REPORTS = "/reports/"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
+"""A Host header that names it. Any port: behind an SSH tunnel the browser's is not the server's."""
+
 HEADERS = (
     ("Content-Type", "text/html; charset=utf-8"),
-    ("Content-Security-Policy", POLICY),
+    # In a sandbox, whatever might come to run in a page is of no origin, so that the dashboard does not listen to it.
+    ("Content-Security-Policy", f"{POLICY}; frame-ancestors 'none'; sandbox allow-scripts allow-downloads"),
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
 )
@@ -37,13 +41,12 @@ def serve(
     storage: Any,
     host: str = "127.0.0.1",
     port: int = 8080,
-    open_browser: bool = False,
     reports: Reports = lambda _: None,
-    study_id: int | None = None,
+    listening: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve Optuna Dashboard on an Optuna storage until interrupted.
 
-    reports: of its studies. study_id: Optuna's, of the study at which the browser opens, None for the list.
+    reports: of its studies. listening: is told the address, `http://HOST:PORT`, as soon as a browser finds it there.
 
     It asks nobody for a password and can delete studies, hence the loopback address unless told otherwise; there it
     answers to names of this machine alone, so that no web page can reach it under a name of its own. Raises SearchError
@@ -61,12 +64,9 @@ def serve(
         raise SearchError(
             f"cannot listen on {host} port {port}: {reason}; name another with --host or --port"
         ) from None
-    with server:
-        if open_browser:
-            at = "" if study_id is None else f"dashboard/studies/{study_id}"
-            webbrowser.open(f"http://[{host}]:{port}/{at}" if ":" in host else f"http://{host}:{port}/{at}")
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+    with server, suppress(KeyboardInterrupt):
+        listening(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        server.serve_forever()
 
 
 @final
@@ -79,32 +79,48 @@ class Application:
     only_this_machine: bool
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        host, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
-        if self.only_this_machine and urlsplit(f"//{host}").hostname not in LOOPBACK:
-            return _page(start_response, "403 Forbidden", f"This server is for this machine alone, not for {host}.")
-        if origin is not None and urlsplit(origin).netloc != host:
-            return _page(start_response, "403 Forbidden", f"A page of {origin} may not use this server.")
+        if refused := self._refused(environ):
+            return _page(environ, start_response, "403 Forbidden", refused)
         path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")  # as WSGI has it
         if not path.startswith(REPORTS):
             return self.dashboard(environ, start_response)
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            return _page(start_response, "405 Method Not Allowed", "A report can be read, and nothing else.")
-        return self._report(path.removeprefix(REPORTS), start_response)
+            refused = "A report can be read, and nothing else."
+            return _page(environ, start_response, "405 Method Not Allowed", refused, ("Allow", "GET, HEAD"))
+        return self._report(path.removeprefix(REPORTS), environ, start_response)
 
-    def _report(self, study: str, start_response: Any) -> Iterable[bytes]:
+    def _refused(self, environ: dict[str, Any]) -> str | None:
+        """Why, in words."""
+        host, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
+        if self.only_this_machine and not THIS_MACHINE.fullmatch(host):
+            return f"This server is for its own machine alone, as localhost, and not for {host or 'no name'}."
+        if origin is not None and origin.partition("://")[2] != host:
+            return f"A page of {origin} may not use this server."
+        return None
+
+    def _report(self, study: str, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         try:
             report = self.reports(study)
         except SearchError as error:
-            return _page(start_response, "503 Service Unavailable", str(error))
+            return _page(environ, start_response, "503 Service Unavailable", str(error))
         if report is None:
-            return _page(start_response, "404 Not Found", f"There is no study {study!r} in this database.")
-        start_response("200 OK", [*HEADERS])
-        return [report.encode()]
+            return _page(environ, start_response, "404 Not Found", f"There is no study {study!r} in this database.")
+        return _answer(environ, start_response, "200 OK", report)
 
 
-def _page(start_response: Any, status: str, words: str) -> Iterable[bytes]:
-    start_response(status, [*HEADERS])
-    return [f"<!doctype html><meta charset=utf-8><title>{status}</title><p>{escape(words)}\n".encode()]
+def _page(
+    environ: dict[str, Any], start_response: Any, status: str, words: str, *headers: tuple[str, str]
+) -> Iterable[bytes]:
+    page = f"<!doctype html><meta charset=utf-8><title>{status}</title><p>{escape(words)}\n"
+    return _answer(environ, start_response, status, page, *headers)
+
+
+def _answer(
+    environ: dict[str, Any], start_response: Any, status: str, page: str, *headers: tuple[str, str]
+) -> Iterable[bytes]:
+    content = page.encode(errors="replace")
+    start_response(status, [*HEADERS, *headers, ("Content-Length", str(len(content)))])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [content]
 
 
 class _Server(ThreadingMixIn, WSGIServer):

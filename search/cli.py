@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -220,9 +221,14 @@ def dashboard(
         )
     with _store(home, storage) as store:
         named = store.find_study(dataset, study) if dataset or study else None
-        study_id = None if named is None else store.optuna.get_study_id_from_name(named)
-        typer.echo(f"Optuna Dashboard at http://{host}:{port}; Ctrl-C ends it")
-        serve(store.optuna, host, port, browser, lambda name: page_of(store, name), study_id)
+        path = "" if named is None else f"/dashboard/studies/{store.optuna_id(named)}"
+
+        def listening(address: str) -> None:
+            typer.echo(f"Optuna Dashboard at {address}{path}; Ctrl-C ends it")
+            if browser:
+                webbrowser.open(address + path)
+
+        serve(store.optuna, host, port, lambda name: page_of(store, name), listening)
 
 
 app.command()(status)

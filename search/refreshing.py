@@ -18,22 +18,24 @@ SPARING = 20
 
 @contextmanager
 def refreshing(store: Store, study: str, report: Path, every: float = SHORTEST) -> Iterator[None]:
-    """From a thread of its own, whenever trials have ended since; once more where the block raises. report: where the
-    study's report will lie. What goes wrong is logged, and the run goes on."""
+    """From a thread of its own, at once and whenever trials have ended since; a last time where the block raises.
+
+    report: where the study's report will lie. every: seconds at least. What goes wrong is logged, and the run goes on.
+    """
     stop, shown = threading.Event(), -1
 
-    def refresh() -> None:
+    def refresh(last: bool = False) -> None:
         nonlocal shown
         try:
             ended = sum(trial.state.is_finished() for trial in store.trials(study))
-            if ended != shown:
-                show(store, study, report)
+            if last or ended != shown:
+                show(store, study, report, last=last)
                 shown = ended
         except Exception as error:
             logging.getLogger(__name__).warning("Optuna Dashboard was not refreshed: %s", error)
 
     def work() -> None:
-        wait = every
+        wait = 0.0
         while not stop.wait(wait):
             since = time.monotonic()
             refresh()
@@ -46,17 +48,20 @@ def refreshing(store: Store, study: str, report: Path, every: float = SHORTEST) 
     except BaseException:
         stop.set()
         thread.join()
-        refresh()
+        refresh(last=True)
         raise
     finally:
         stop.set()
         thread.join()
 
 
-def show(store: Store, study: str, report: Path) -> None:
-    """The note and figures of the study as it is now. Raises StorageError where the database cannot be used."""
-    from dashboards.optuna_dashboard import publish
+def show(store: Store, study: str, report: Path, last: bool = True) -> None:
+    """The note and figures of the study as it is now. Raises StorageError where the database cannot be used.
 
-    found = store.read_study(study)
-    with store.address.errors():
-        publish(store.load(study), found, report)
+    last: of a run. Until then the note keeps its version, so that whoever edits theirs meanwhile can save it.
+    """
+    from dashboards.optuna_dashboard import NOTE_VERSION, Shown
+
+    shown = Shown.of(store.read_study(study), report)  # which takes longest, before the note of others is read
+    with store.annotating(study, but=() if last else (NOTE_VERSION,)) as optuna_study:
+        shown.save(optuna_study)

@@ -104,7 +104,7 @@ def page_of(store: "Store", study: str) -> str | None:
     from dashboards.report import render
     from search.importances import importances
 
-    if study not in {each.name for each in store.studies()}:
+    if study not in store.names():
         return None
-    found = store.read_study(study)
+    found = type(store)(store.address, store.optuna).read_study(study)  # remembers no former study of that name
     return render(found, importances(found))

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, Evaluation
 from search.asked import Asked
-from search.attributes import facts_of, results_of
+from search.attributes import ended, facts_of, results_of
 from search.database.facts import TrialFacts
 from search.database.store import Store
 from search.halving import Halving
@@ -32,7 +32,7 @@ MAX_REASON = 500
 
 # User attributes of a trial. `interrupted` says that it did not fail by itself: STOPPED in good order, or LOST with the
 # process that ran it, which the setting may have been the cause of.
-RUN, ATTEMPT, REASON, INTERRUPTED = "run", "attempt", "reason", "interrupted"
+RUN, ATTEMPT, INTERRUPTED = "run", "attempt", "interrupted"
 STOPPED, LOST = "stopped", "lost"
 
 
@@ -180,18 +180,18 @@ class StudyDriver:
     ) -> None:
         """The trial was stopped early, after an epoch or on a rung; it counts as finished."""
         self._failures = 0
-        self._end(number, TrialState.PRUNED, evaluation, {REASON: reason})
+        self._end(number, TrialState.PRUNED, evaluation, ended(reason))
 
     def fail(self, number: int, reason: str) -> None:
         """The trial failed by itself; its setting is not tried again."""
         self._failures += 1
         self._last_failure = " ".join(reason.split())[:MAX_REASON] or "no reason given"
-        self._end(number, TrialState.FAIL, None, {REASON: self._last_failure})
+        self._end(number, TrialState.FAIL, None, ended(self._last_failure, failed=True))
 
     def abandon(self) -> None:
         """Give up the trials of this run that still run; whoever goes on with the study asks their settings first."""
         for number in list(self._live):
-            attributes = {REASON: "interrupted: the run was stopped", INTERRUPTED: STOPPED}
+            attributes = {**ended("interrupted: the run was stopped"), INTERRUPTED: STOPPED}
             self._end(number, TrialState.FAIL, None, attributes)
 
     def _end(
@@ -243,7 +243,7 @@ class StudyDriver:
         live = self.store.live_runs(self.name) if foreign else frozenset()
         lost = [trial for trial in foreign if trial.user_attrs.get(RUN) not in live]
         for trial in lost:
-            attributes = {REASON: "interrupted: the process that ran it is gone", INTERRUPTED: LOST}
+            attributes = {**ended("interrupted: the process that ran it is gone"), INTERRUPTED: LOST}
             with self.store.address.errors():
                 trial_id = self.store.optuna.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
             if self._annotate(trial_id, attributes):

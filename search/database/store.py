@@ -1,7 +1,8 @@
 """The study database: Optuna's tables and the project's own behind one URL."""
 
+import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import TracebackType
@@ -10,7 +11,8 @@ from typing import Any, Self, final
 import optuna
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import RDBStorage
+from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.storages._rdb.models import StudySystemAttributeModel
 from optuna.trial import FrozenTrial
 from sqlalchemy import NullPool, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -131,6 +133,12 @@ class Store:
             summaries = [reading.summary(session, row, self.trials(row.name)) for row in rows]
         return sorted(summaries, key=lambda each: each.last_run or each.created, reverse=True)
 
+    def names(self) -> frozenset[str]:
+        """Of all studies."""
+        with self.session() as session:
+            ours = frozenset(session.scalars(select(StudyRow.name)))
+            return ours & frozenset(optuna.get_all_study_names(self.optuna))
+
     def find_study(self, dataset: str | None = None, name: str | None = None) -> str:
         """Name of the study that ran last, of this dataset and of this name where they are given.
 
@@ -178,6 +186,35 @@ class Store:
         """Optuna's trials of a study, in order of their numbers. Not copies: leave them as they are."""
         with self.address.errors():
             return self.load(name).get_trials(deepcopy=False)
+
+    def optuna_id(self, name: str) -> int:
+        """By which Optuna, and its dashboard, know a study. Raises StorageError where there is none of that name."""
+        with self.address.errors():
+            try:
+                return self.optuna.get_study_id_from_name(name)
+            except KeyError:
+                raise StorageError(f"there is no study {name!r} in {self.address}") from None
+
+    @contextmanager
+    def annotating(self, name: str, but: Container[str] = ()) -> Iterator[optuna.Study]:
+        """A study in memory, of this one's system attributes alone: those that are changed in it are written at the
+        end, all at once, and none where the block raises. One holder at a time.
+
+        Optuna itself writes them one by one. In them Optuna Dashboard keeps notes and figures, each in many, and who
+        reads meanwhile would find half of one. but: those that stay as they are, where they are there.
+        """
+        study_id, storage = self.optuna_id(name), InMemoryStorage()
+        in_memory = storage.create_new_study(DIRECTIONS[:1], name)
+        with self.address.errors(), self.address.lock(self.optuna.engine, f"search notes {name}"):
+            there = self.optuna.get_study_system_attrs(study_id)
+            for key, value in there.items():
+                storage.set_study_system_attr(in_memory, key, value)
+            yield optuna.load_study(study_name=name, storage=storage)
+            with self.session() as session:
+                for key, value in storage.get_study_system_attrs(in_memory).items():
+                    if key not in there or (there[key] != value and key not in but):
+                        values = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
+                        upsert(session, StudySystemAttributeModel, values, ("study_id", "key"))
 
     # Runs
 

@@ -14,7 +14,7 @@ from optuna_dashboard import get_note
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from dashboards.optuna_dashboard import OWN_NOTES, publish
+from dashboards.optuna_dashboard import CARD_HEIGHT, FORMER_OWN_NOTES, OWN_NOTES, Shown
 from dashboards.serving import serve
 from objectives.results import Study
 from spaces import SearchError
@@ -75,7 +75,7 @@ def test_a_browser_shows_the_study_its_note_and_our_figures(
     url: str, optuna_study: optuna.Study, realistic: StudyMaker, tmp_path: Path, browser: Any
 ) -> None:
     study = realistic()
-    publish(optuna_study, study, tmp_path / "birds.html")
+    Shown.of(study, tmp_path / "birds.html").save(optuna_study)
     with served(url) as (address, _):
         wait = WebDriverWait(browser.driver, 30)
         browser.open(f"{address}/dashboard")
@@ -95,11 +95,11 @@ def test_publishing_again_keeps_what_people_wrote(
     from optuna_dashboard import save_note
 
     save_note(optuna_study, "mine, from before")
-    publish(optuna_study, study(), None)
+    Shown.of(study(), None).save(optuna_study)
     assert "No trial is complete yet." in get_note(optuna_study)
-    save_note(optuna_study, get_note(optuna_study) + "and mine, from after\n")
-    publish(optuna_study, realistic(), None)
-    publish(optuna_study, realistic(), None)
+    save_note(optuna_study, get_note(optuna_study).replace(OWN_NOTES, FORMER_OWN_NOTES) + "and mine, from after\n")
+    Shown.of(realistic(), None).save(optuna_study)
+    Shown.of(realistic(), None).save(optuna_study)
     ours, _, own = get_note(optuna_study).partition(OWN_NOTES)
     assert "**Best so far:** `block " in ours
     assert "No trial is complete yet." not in ours
@@ -113,7 +113,7 @@ def test_a_study_by_cost_is_shown_too(url: str, realistic: StudyMaker) -> None:
     study = realistic(provenance={"objectives": "accuracy, cost"})
     storage = optuna.storages.RDBStorage(url)
     both = optuna.create_study(storage=storage, directions=["maximize", "minimize"])
-    publish(both, study, None)
+    Shown.of(study, None).save(both)
     assert "second value is its cost" in get_note(both)
     attributes = storage.get_study_system_attrs(both._study_id)
     assert any(key.startswith("dashboard:plot_data:search-cost:") for key in attributes)
@@ -122,10 +122,40 @@ def test_a_study_by_cost_is_shown_too(url: str, realistic: StudyMaker) -> None:
 
 
 def test_a_note_holds_names_as_code(optuna_study: optuna.Study, study: StudyMaker) -> None:
-    publish(optuna_study, study(dataset="a`b\n# <b>c"), Path("/reports/r.html"))
+    Shown.of(study(dataset="a`b\n# <b>c"), Path("/reports/r.html")).save(optuna_study)
     note = get_note(optuna_study)
     assert note.startswith("## `a'b # <b>c`\n")
     assert "`file:///reports/r.html`" in note
+
+
+def test_a_note_says_what_the_study_is(realistic: StudyMaker) -> None:
+    protocol = {
+        "split fingerprint": "0123456789ab" + 52 * "c",
+        "seed": "7",
+        "folds": "5",
+        "command": "search run",
+    }
+    note = Shown.of(realistic(provenance=protocol), None).note
+    for told in (
+        "**Dataset:** `birds`, 50 classes; 300 validate in 5 folds, 1,200 train in each, 1,389 test images",
+        "**Backbone:** `unet32`, 25 blocks on images of 32 × 32 pixels",
+        "**Space:** `default`, 2,592 settings",
+        "by cross-validation in 5 folds, by accuracy; `split fingerprint` `0123456789ab…`, `seed` `7`",
+        "**State:** 40 trials: ",
+        "[Open the report](/reports/birds%2Funet32%2Fdefault)",
+        "its validation accuracy, a share of 1: more is better",
+    ):
+        assert told in note
+    assert "search run" not in note
+
+
+def test_every_figure_says_what_to_see_and_fits_its_card(realistic: StudyMaker) -> None:
+    for figure in Shown.of(realistic(), None).figures.values():
+        title, *lines = figure.layout.title.text.split("<br>")
+        assert title.startswith("<b>")
+        assert lines[-1].endswith(".</span>")
+        assert figure.layout.height == CARD_HEIGHT
+        assert figure.layout.margin.t >= 52 + 17 * len(lines)
 
 
 @pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])

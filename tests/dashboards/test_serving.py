@@ -43,11 +43,13 @@ def test_names_of_this_machine_are_let_through(host: str) -> None:
     assert asked("/api/studies", host=host) == ("200 OK", {}, "dashboard /api/studies")
 
 
-@pytest.mark.parametrize("host", ["evil.example:8080", "127.0.0.1.evil.example", "", "10.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["evil.example:8080", "127.0.0.1.evil.example", "", "10.0.0.1", "[::1", "localhost:80@evil.example"]
+)
 def test_other_names_are_refused_where_only_this_machine_may_ask(host: str) -> None:
     status, _, page = asked("/api/studies", host=host)
     assert status == "403 Forbidden"
-    assert "for this machine alone" in page
+    assert "for its own machine alone" in page
     assert asked("/api/studies", only_this_machine=False, host=host)[0] == "200 OK"
 
 
@@ -65,7 +67,9 @@ def test_a_report_is_where_its_link_says(study: str, page: str) -> None:
     status, headers, body = asked(wsgi(report_link(study)))
     assert (status, body) == ("200 OK", page)
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "sandbox allow-scripts" in headers["Content-Security-Policy"]  # of no origin, so the dashboard is deaf to it
     assert headers["Cache-Control"] == "no-store"
+    assert asked(wsgi(report_link(study)), method="HEAD") == (status, headers, "")
 
 
 @pytest.mark.parametrize(

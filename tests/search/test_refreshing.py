@@ -5,15 +5,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from optuna_dashboard import get_note
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from objectives.results import GMACS, Accuracy, Evaluation
@@ -58,10 +61,12 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+def attributes(store: Store, study: str) -> dict[str, Any]:
+    return store.optuna.get_study_system_attrs(store.optuna_id(study))
+
+
 def figures(store: Store, study: str) -> set[str]:
-    found = store.load(study)
-    attributes = store.optuna.get_study_system_attrs(found._study_id)
-    return {key.split(":")[2] for key in attributes if key.startswith("dashboard:plot_data:")}
+    return {key.split(":")[2] for key in attributes(store, study) if key.startswith("dashboard:plot_data:")}
 
 
 def test_it_follows_what_ends_and_stands_still_where_nothing_does(store: Store, study: str, tell: Tell) -> None:
@@ -89,15 +94,56 @@ def test_a_run_that_breaks_off_leaves_what_it_came_to(store: Store, study: str, 
 
 
 def test_what_goes_wrong_is_logged_and_the_run_goes_on(
-    store: Store, study: str, tell: Tell, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: Store, study: str, tell: Tell, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object) -> None:
-        raise ValueError("no such figure")
-
-    monkeypatch.setattr("dashboards.optuna_dashboard.publish", broken)
-    with caplog.at_level(logging.WARNING), refreshing(store, study, Path("/r.html"), every=0.05):
-        until(lambda: "Optuna Dashboard was not refreshed: no such figure" in caplog.text)
+    with caplog.at_level(logging.WARNING), refreshing(store, "gone", Path("/r.html"), every=0.05):
+        until(lambda: "Optuna Dashboard was not refreshed: there is no study 'gone' in" in caplog.text)
         tell(18)
+
+
+def test_who_reads_while_it_is_written_never_finds_half_of_it(store: Store, study: str) -> None:
+    """As a browser does, which can make nothing of half a figure's JSON. Two runs may write at once."""
+    parts = [f"dashboard:plot_data:long:{number}" for number in range(40)]
+    stop = threading.Event()
+
+    def write(text: str) -> None:
+        while not stop.is_set():
+            with store.annotating(study) as optuna_study:
+                save_graph(optuna_study, text)
+
+    def save_graph(optuna_study: optuna.Study, text: str) -> None:
+        for part in parts:
+            optuna_study._storage.set_study_system_attr(optuna_study._study_id, part, text)
+
+    writers = [threading.Thread(target=write, args=(text,)) for text in ("a", "b")]
+    for writer in writers:
+        writer.start()
+    try:
+        with Store.open(store.address.url.render_as_string(hide_password=False)) as reader:
+            until(lambda: parts[0] in attributes(reader, study))
+            seen = [frozenset(map(attributes(reader, study).get, parts)) for _ in range(20)]
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert set(seen) <= {frozenset("a"), frozenset("b")}
+
+
+def test_nothing_is_written_where_it_breaks_off_and_what_shall_stay_stays(store: Store, study: str) -> None:
+    def annotate(value: int, *but: str, fails: bool = False) -> None:
+        with store.annotating(study, but) as optuna_study:
+            for key in ("first", "second"):
+                optuna_study._storage.set_study_system_attr(optuna_study._study_id, key, value)
+                if fails:
+                    raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        annotate(1, fails=True)
+    assert attributes(store, study).keys().isdisjoint({"first", "second"})
+    annotate(1, "first")  # is there from now on
+    annotate(2, "first")
+    found = attributes(store, study)
+    assert (found["first"], found["second"]) == (1, 2)
 
 
 @contextmanager
@@ -122,10 +168,22 @@ def served(url: str, *words: str) -> Iterator[str]:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
         assert (process.returncode, err) == (0, "")
-        assert out == f"Optuna Dashboard at http://127.0.0.1:{port}; Ctrl-C ends it\n"
+        assert out == f"Optuna Dashboard at http://127.0.0.1:{port}/dashboard/studies/1; Ctrl-C ends it\n"
     finally:
         process.kill()
         process.communicate()
+
+
+def edit_note(driver: Any, text: str, meanwhile: Callable[[], None]) -> None:
+    """Add to the study's note as a person does, while the run goes on."""
+    wait = WebDriverWait(driver, 30)
+    driver.find_element(By.CSS_SELECTOR, "[data-testid=EditIcon]").click()
+    field = wait.until(lambda driver: driver.find_element(By.CSS_SELECTOR, "textarea:not([aria-hidden])"))
+    field.send_keys(Keys.CONTROL, Keys.END)
+    field.send_keys(text)
+    meanwhile()
+    time.sleep(0.5)
+    driver.find_element(By.XPATH, "//button[contains(., 'Save')]").click()
 
 
 def test_a_browser_shows_a_study_while_trials_come(
@@ -144,7 +202,8 @@ def test_a_browser_shows_a_study_while_trials_come(
 
         browser.open(f"{address}/dashboard/studies/1/trials?numbers=0")
         wait.until(lambda _: "the <b>GPU</b> is out of memory" in text())
-        assert "reads block" in text()
+        assert "Ended failed: the <b>GPU</b> is out of memory" in text()
+        assert "Block " in text()
         tell(12)
         until(lambda: "search-heads" in figures(store, study))
         browser.open(f"{address}/dashboard/studies/1")
@@ -154,9 +213,15 @@ def test_a_browser_shows_a_study_while_trials_come(
         until(lambda: "90.0\N{NO-BREAK SPACE}%" in get_note(store.load(study)))
         browser.open(f"{address}/dashboard/studies/1/note")
         wait.until(lambda _: "90.0 %" in text())
+        edit_note(browser.driver, "Mine, from meanwhile.", lambda: tell(19))
+        until(lambda: "95.0" in (note := get_note(store.load(study))) and "Mine, from meanwhile." in note)
+        browser.open(f"{address}/dashboard/studies/1/note")
+        wait.until(lambda _: "95.0 %" in text())
         assert browser.complaints() == []
         browser.driver.find_element(By.LINK_TEXT, "Open the report").click()
         wait.until(lambda driver: driver.current_url == f"{address}/reports/{study}")
         wait.until(lambda driver: driver.execute_script("return document.documentElement.dataset.drawn") == "all")
-        assert "90.0 %" in text()
+        assert "95.0 %" in text()
         assert browser.complaints() == []
+        browser.open(f"{address}/reports/none%3Cb%3E")
+        assert text() == "There is no study 'none<b>' in this database."

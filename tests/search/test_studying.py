@@ -71,7 +71,7 @@ def test_a_trial_is_kept_as_it_was_told(store: Store, study: str, space: Space, 
 
     complete, pruned, failed = (store.load(study).trials[number] for number in (1, 0, 2))
     assert (complete.state, complete.value) == (TrialState.COMPLETE, 0.9)
-    assert complete.user_attrs["validation"] == "90.0 % (69.9 to 97.2), 18 of 20 images"
+    assert complete.user_attrs["Accuracy"] == "90.0 % (69.9–97.2), 18 of 20 validation images"
     assert complete.user_attrs["seconds"] == {"extract": 1.235, "fit": 0.5}
     assert complete.user_attrs["passes"] == {"made": 7, "needed": 10}
     assert complete.user_attrs["l2"] == 0.01
@@ -103,7 +103,7 @@ def test_what_a_metric_says_is_what_optuna_maximises_and_prunes_by(
     driver.prune(second.number, replace(EVALUATION, score=-1.5))
     complete, pruned = store.load(study).trials
     assert (complete.value, pruned.value) == (-0.25, -1.5)
-    assert complete.user_attrs["negative log-likelihood"] == "0.250"
+    assert complete.user_attrs["negative log-likelihood"] == 0.25
     found = store.read_study(study)
     assert [trial.number for trial in found.complete] == [first.number]
     assert found.complete[0].scores == Scores(20, nll)
