@@ -21,7 +21,9 @@ def write_pictures(figures: Mapping[str, go.Figure], folder: Path, stem: str) ->
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".png-") as made:
             drawn = [Path(made) / path.name for path in paths]
-            plotly.io.write_images([*figures.values()], drawn, width=WIDTH, scale=SCALE)
+            widths = [figure.layout.width or WIDTH for figure in figures.values()]
+            heights = [figure.layout.height for figure in figures.values()]
+            plotly.io.write_images([*figures.values()], drawn, width=widths, height=heights, scale=SCALE)
             for part, path in zip(drawn, paths, strict=True):
                 part.replace(path)
     except OSError as error:

@@ -83,9 +83,12 @@ def figures(found: Comparison) -> dict[str, go.Figure]:
     for section in sections(found):
         if section.figure is not None:
             title = {"text": escape(section.title, quote=False), "x": 0, "xref": "paper", "font": {"size": 15}}
-            drawn[section.id] = section.figure.update_layout(
+            figure = section.figure.update_layout(
                 title=title, paper_bgcolor="#ffffff", font={"color": "#1d2125"}, margin={"t": 56, "l": 16, "r": 24}
             )
+            if figure.layout.yaxis.scaleanchor:  # a square, which on a wider picture would stand in a corner
+                figure.update_layout(width=figure.layout.height - 50)
+            drawn[section.id] = figure
     return drawn
 
 
@@ -171,7 +174,7 @@ def heatmap(
     )
     figure.update_xaxes(title=axes[0], type="category", showgrid=False, constrain="domain", constraintoward="left")
     figure.update_yaxes(title=axes[1], type="category", showgrid=False)
-    figure.update_layout(template=TEMPLATE, plot_bgcolor=UNTRIED, height=200 + 34 * len(rows), margin={"b": 96})
+    figure.update_layout(template=TEMPLATE, plot_bgcolor=UNTRIED, height=216 + 34 * len(rows), margin={"b": 112})
     if 0.5 < len(rows) / len(columns) < 2:
         figure.update_yaxes(scaleanchor="x", constrain="domain")
         figure.update_layout(height=620)

@@ -119,10 +119,10 @@ def test_maps_are_pictures_too(found: Comparison, tmp_path: Path, browser: Any) 
     paths = write_pictures(drawn, tmp_path / "new", "birds")
     assert [path.name for path in paths] == ["birds-blocks.png", "birds-agreement.png"]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["birds-agreement.png", "birds-blocks.png"]
-    for path in paths:
+    for path, figure in zip(paths, drawn.values(), strict=True):
         with Image.open(BytesIO(path.read_bytes())) as picture:
             assert picture.format == "PNG"
-            assert picture.width == 1440
+            assert picture.size == (2 * figure.layout.width, 2 * figure.layout.height)
             assert picture.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
 
 
