@@ -1,7 +1,8 @@
 """What a trial tells in its attributes to whoever opens it in Optuna Dashboard.
 
-Names in capitals are words for people; SQLite gives attributes in the order of their names, and Optuna Dashboard shows
-the first few, so that these come before what programs read. Numbers stand apart: Optuna Dashboard sorts and draws them.
+Names in capitals are words for people. SQLite gives attributes in the order of their names, so that these come before
+what programs read, and Optuna Dashboard shows the first six before one has to scroll; PostgreSQL gives them as they
+were written. Numbers stand apart: Optuna Dashboard sorts and draws them.
 """
 
 from collections.abc import Mapping
