@@ -74,6 +74,13 @@ def figures(store: Store, study: str) -> set[str]:
     return {key.split(":")[2] for key in attributes(store, study) if key.startswith("dashboard:plot_data:")}
 
 
+@pytest.fixture
+def unsparing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first refresh loads plotly, and 20 times that would be waited for."""
+    monkeypatch.setattr("search.refreshing.SPARING", 0)
+
+
+@pytest.mark.usefixtures("unsparing")
 def test_it_follows_what_ends_and_stands_still_where_nothing_does(
     store: Store, study: str, run: int, tell: Tell
 ) -> None:
@@ -87,6 +94,17 @@ def test_it_follows_what_ends_and_stands_still_where_nothing_does(
         assert get_note(store.load(study)) == note
     tell(18)
     assert "90.0" not in get_note(store.load(study))  # nobody is at work any more
+
+
+def test_a_refresh_that_takes_long_is_not_made_often(
+    store: Store, study: str, run: int, tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.refreshing.SPARING", 10_000)  # so that the real one takes long, by comparison
+    with refreshing(store, study, run, Path("/reports/r.html"), every=0.05):
+        until(lambda: "No trial is complete yet." in get_note(store.load(study)))
+        tell(12)
+        time.sleep(0.5)
+        assert "No trial is complete yet." in get_note(store.load(study))
 
 
 def test_a_run_that_breaks_off_leaves_what_it_came_to(store: Store, study: str, run: int, tell: Tell) -> None:
@@ -250,6 +268,7 @@ def edit_note(driver: Any, text: str, meanwhile: Callable[[], None]) -> None:
     driver.find_element(By.XPATH, "//button[contains(., 'Save')]").click()
 
 
+@pytest.mark.usefixtures("unsparing")
 def test_a_browser_shows_a_study_while_trials_come(
     storage_url: str, store: Store, study: str, run: int, tell: Tell, browser: Any
 ) -> None:
@@ -264,6 +283,10 @@ def test_a_browser_shows_a_study_while_trials_come(
             found: str = browser.driver.find_element(By.TAG_NAME, "body").text
             return found.replace("\N{NO-BREAK SPACE}", " ")
 
+        def come_to(correct: int, best: str) -> None:
+            tell(correct)
+            until(lambda: f"{best}\N{NO-BREAK SPACE}%" in get_note(store.load(study)))
+
         browser.open(f"{address}/dashboard/studies/1/trials?numbers=0")
         wait.until(lambda _: "the <b>GPU</b> is out of memory" in text())
         assert "Ended failed: the <b>GPU</b> is out of memory" in text()
@@ -273,12 +296,13 @@ def test_a_browser_shows_a_study_while_trials_come(
         browser.open(f"{address}/dashboard/studies/1")
         drawn = "return [...document.querySelectorAll('[id^=user-defined-plot]:has(.main-svg)')].map((card) => card.id)"
         wait.until(lambda driver: "user-defined-plot:search-blocks" in driver.execute_script(drawn))
-        tell(18)
-        until(lambda: "90.0\N{NO-BREAK SPACE}%" in get_note(store.load(study)))
+        come_to(16, "80.0")
         browser.open(f"{address}/dashboard/studies/1/note")
-        wait.until(lambda _: "90.0 %" in text())
-        edit_note(browser.driver, "Mine, from meanwhile.", lambda: tell(19))
-        until(lambda: "95.0" in (note := get_note(store.load(study))) and "Mine, from meanwhile." in note)
+        wait.until(lambda _: "80.0 %" in text())
+        edit_note(browser.driver, "Mine, from meanwhile.", lambda: come_to(18, "90.0"))
+        until(lambda: "Mine, from meanwhile." in get_note(store.load(study)))
+        come_to(19, "95.0")  # what was saved with it is of before, and lasts until the next trial
+        assert "Mine, from meanwhile." in get_note(store.load(study))
         browser.open(f"{address}/dashboard/studies/1/note")
         wait.until(lambda _: "95.0 %" in text())
         assert browser.complaints() == []
