@@ -39,11 +39,13 @@ class Shown:
     figures: Mapping[str, Any]
 
     @classmethod
-    def of(cls, study: Study, report_path: Path | None) -> Self:
-        """report_path: where the report's file lies once a run has ended. History has no figure of ours: Optuna
-        Dashboard draws that itself."""
+    def of(cls, study: Study, report_path: Path | None, at_work: int = 0) -> Self:
+        """report_path: where the report's file lies once a run has ended. at_work: how many runs work on the study.
+
+        History has no figure of ours: Optuna Dashboard draws that itself.
+        """
         drawn = {name: _card(*figure) for name, figure in _figures(study).items()}
-        return cls(_note(study, report_path), drawn)
+        return cls(_note(study, report_path, at_work), drawn)
 
     def save(self, optuna_study: Any) -> None:
         """In place of what an earlier call saved in it. What people wrote below our note is kept."""
@@ -99,9 +101,10 @@ def _figures(study: Study) -> dict[str, tuple[str, str, Any]]:
     return drawn
 
 
-def _note(study: Study, report_path: Path | None) -> str:
+def _note(study: Study, report_path: Path | None, at_work: int) -> str:
     """Markdown. Names from the data stand in code spans, where nothing is interpreted."""
     written = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    runs = sentences.count(at_work, "run") if at_work else "no run"
     facts = (
         f"**Dataset:** {_code(study.dataset)}, {len(study.classes):,} classes; "
         f"{sentences.of_images(study.counts, study.folds)} images",
@@ -109,7 +112,7 @@ def _note(study: Study, report_path: Path | None) -> str:
         f"{study.architecture.image_side} × {study.architecture.image_side} pixels",
         f"**Space:** {_code(study.preset)}, {study.space_size:,} settings",
         f"**Protocol:** {_protocol(study)}",
-        f"**State:** {sentences.of_trials(summaries.trial_counts(study))}, as of {written} UTC",
+        f"**State:** {sentences.of_trials(summaries.trial_counts(study))}; {runs} at work as of {written} UTC",
     )
     lines = [f"## {_code(study.dataset)}", *_best(study)]
     lines.append(f"[Open the report]({report_link(study.name)}), which `search dashboard` serves.")

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+import threading
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -225,8 +226,8 @@ def dashboard(
 
         def listening(address: str) -> None:
             typer.echo(f"Optuna Dashboard at {address}{path}; Ctrl-C ends it")
-            if browser:
-                webbrowser.open(address + path)
+            if browser:  # in a thread, since a text browser keeps its caller waiting, and must be answered meanwhile
+                threading.Thread(target=webbrowser.open, args=(address + path,), daemon=True).start()
 
         serve(store.optuna, host, port, lambda name: page_of(store, name), listening)
 

@@ -17,10 +17,11 @@ SPARING = 20
 
 
 @contextmanager
-def refreshing(store: Store, study: str, report: Path, every: float = SHORTEST) -> Iterator[None]:
+def refreshing(store: Store, study: str, run: int, report: Path, every: float = SHORTEST) -> Iterator[None]:
     """From a thread of its own, at once and whenever trials have ended since; a last time where the block raises.
 
-    report: where the study's report will lie. every: seconds at least. What goes wrong is logged, and the run goes on.
+    run: its id. report: where the study's report will lie. every: seconds at least. What goes wrong is logged, and the
+    run goes on.
     """
     stop, shown = threading.Event(), -1
 
@@ -29,7 +30,7 @@ def refreshing(store: Store, study: str, report: Path, every: float = SHORTEST) 
         try:
             ended = sum(trial.state.is_finished() for trial in store.trials(study))
             if last or ended != shown:
-                show(store, study, report, last=last)
+                show(store, study, report, last=last, run=run)
                 shown = ended
         except Exception as error:
             logging.getLogger(__name__).warning("Optuna Dashboard was not refreshed: %s", error)
@@ -55,13 +56,17 @@ def refreshing(store: Store, study: str, report: Path, every: float = SHORTEST) 
         thread.join()
 
 
-def show(store: Store, study: str, report: Path, last: bool = True) -> None:
+def show(store: Store, study: str, report: Path, last: bool = True, run: int | None = None) -> None:
     """The note and figures of the study as it is now. Raises StorageError where the database cannot be used.
 
     last: of a run. Until then the note keeps its version, so that whoever edits theirs meanwhile can save it.
+    run: the id of the one that shows it; at its last it is no more among those at work, though the database may not
+    know yet that it ended.
     """
     from dashboards.optuna_dashboard import NOTE_VERSION, Shown
 
-    shown = Shown.of(store.read_study(study), report)  # which takes longest, before the note of others is read
+    kept = store.read_study(study)
+    at_work = store.live_runs(study) - ({run} if last else set())
+    shown = Shown.of(kept, report, len(at_work))  # which takes longest, before the note of others is read
     with store.annotating(study, but=() if last else (NOTE_VERSION,)) as optuna_study:
         shown.save(optuna_study)

@@ -161,7 +161,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             if before.finished < options.trials or finals.wanted():
                 progress = RunProgress.of(console, options.trials, before)
                 in_use = spec.usage().using(spec.views, planned.folders)
-                shown = refreshing(store, name, options.home.reports / f"{name}.html")
+                shown = refreshing(store, name, run_id, options.home.reports / f"{name}.html")
                 with in_use, beating(store, run_id), shown, progress.showing(), ray_session(resources):
                     reason = run_study(driver, spec, finals, resources, progress)
                 keep_pictures(store, name, spec)

@@ -1,3 +1,4 @@
+import re
 import signal
 import socket
 import subprocess
@@ -135,7 +136,7 @@ def test_a_note_says_what_the_study_is(realistic: StudyMaker) -> None:
         "folds": "5",
         "command": "search run",
     }
-    note = Shown.of(realistic(provenance=protocol), None).note
+    note = Shown.of(realistic(provenance=protocol), None, at_work=2).note
     for told in (
         "**Dataset:** `birds`, 50 classes; 300 validate in 5 folds, 1,200 train in each, 1,389 test images",
         "**Backbone:** `unet32`, 25 blocks on images of 32 × 32 pixels",
@@ -146,6 +147,7 @@ def test_a_note_says_what_the_study_is(realistic: StudyMaker) -> None:
         "its validation accuracy, a share of 1: more is better",
     ):
         assert told in note
+    assert re.search(r"\*\*State:\*\* .*; 2 runs at work as of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", note, re.MULTILINE)
     assert "search run" not in note
 
 
