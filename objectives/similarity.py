@@ -24,15 +24,13 @@ BATCH = 256
 def parts_of(images: int, batch: int) -> list[slice]:
     """Minibatches of about so many images, none smaller than another by more than one image, and none left out.
 
-    Raises ValueError where one would have fewer than `FEWEST` images.
+    Raises ValueError for fewer than `FEWEST` images.
     """
-    count = max(-(-images // batch), 1)
+    if images < FEWEST:
+        raise ValueError(f"a comparison takes at least {FEWEST} images, got {images}")
+    count = min(-(-images // batch), images // FEWEST)
     bounds = [images * part // count for part in range(count + 1)]
-    parts = [slice(start, stop) for start, stop in pairwise(bounds)]
-    smallest = min(part.stop - part.start for part in parts)
-    if smallest < FEWEST:
-        raise ValueError(f"a minibatch has at least {FEWEST} images, got {images} images in minibatches of {batch}")
-    return parts
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 def u_centred(features: torch.Tensor) -> torch.Tensor:

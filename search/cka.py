@@ -16,7 +16,7 @@ import typer
 from objectives.home import Home
 from search.service import RunOptions, check_names, cores, spec_of
 from search.terminal import HomeOption, integers
-from spaces import SearchError, Space
+from spaces import DatasetError, SearchError, Space
 from spaces.errors import UsageError
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ def compared(
     from objectives.features.usage import KINDS
     from objectives.representations import agreement, chosen_images, similarity
     from objectives.similar import Representation
+    from objectives.similarity import FEWEST
 
     since = time.monotonic()
     check_names(options)
@@ -128,7 +129,11 @@ def compared(
     steps = steps_of(space, options.narrowing["timesteps"] is not None)
     at, on = chosen(space, steps, timestep, block)
     some = chosen_images(network.spec, count)
-    parts_checked(len(some), batch)
+    if len(some) < FEWEST:
+        raise DatasetError(
+            f"a comparison takes at least {FEWEST} images outside the test split, and {options.dataset} has "
+            f"{len(some)}; add images"
+        )
     mine = [Representation(name, each, at) for each in space.blocks]
     theirs = {
         other: [Representation(other, each, middle_of(spaces[other])) for each in spaces[other].blocks]
@@ -213,16 +218,6 @@ def chosen(
 
 def middle_of(space: Space) -> int | None:
     return space.timesteps[len(space.timesteps) // 2]
-
-
-def parts_checked(images: int, batch: int) -> None:
-    """Raises UsageError where minibatches would be too small."""
-    from objectives.similarity import parts_of
-
-    try:
-        parts_of(images, batch)
-    except ValueError as error:
-        raise UsageError(f"{error}; give more --images or another --batch") from None
 
 
 def pools_with(pool: int) -> list[int]:
