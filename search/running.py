@@ -140,7 +140,7 @@ def run_study(driver: StudyDriver, spec: BuildsProbes, finals: Finals, resources
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=_StudySearcher(conductor),
-            scheduler=_StudyScheduler(conductor),
+            scheduler=_StudyScheduler(conductor, resources.workers),
             num_samples=-1,
             max_concurrent_trials=resources.workers,
             reuse_actors=True,
@@ -367,9 +367,20 @@ class _StudySearcher(Searcher):  # type: ignore[misc]
 
 
 class _StudyScheduler(FIFOScheduler):  # type: ignore[misc]
-    def __init__(self, conductor: _Conductor) -> None:
+    def __init__(self, conductor: _Conductor, workers: int) -> None:
         super().__init__()
         self._conductor = conductor
+        self._workers_to_keep = workers
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Tune keeps one idle actor and ends the others, with the network and the images that they have loaded. All
+        ask for the same, so that all can be kept: the finals follow trials on every worker. (No public option does.)
+        """
+        if self._workers_to_keep:
+            tune_controller._tune_controller._actor_cache.increase_max(
+                trial.placement_group_factory, by=self._workers_to_keep
+            )
+            self._workers_to_keep = 0
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         stop = self._conductor.hear(trial.trial_id, result)

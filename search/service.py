@@ -91,6 +91,8 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     Everything is checked before anything is written. Raises SearchError in words, and KeyboardInterrupt after Ctrl-C or
     SIGTERM; then the same options go on where this run stopped.
     """
+    check_names(options)
+
     from dashboards.sentences import of_images
     from objectives.datasets.splits import fingerprint_of
     from search.database.facts import RunFacts, StudyFacts
@@ -103,7 +105,6 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     from search.studying import StudyDriver, beating
     from search.suggesting import default_sampler, sampler_named
 
-    check_names(options)
     options = options.absolute()
     spec, space, weights_digest = spec_of(options)
     dataset, resources = spec.dataset, resources_of(options)
@@ -190,9 +191,12 @@ def screens_first(options: RunOptions, space: Space) -> bool:
 
 def check_names(options: RunOptions) -> None:
     """Refuse at once what needs no loading to be refused."""
+    from objectives.datasets.catalog import DATASETS
     from search.database.addresses import Address
     from search.suggesting import sampler_named
 
+    if options.dataset not in DATASETS:
+        raise UnknownNameError("dataset", options.dataset, DATASETS)
     Address(options.storage or options.home.storage)
     if options.space not in PRESETS and not options.space.endswith(".toml"):
         raise UnknownNameError("space", options.space, [*PRESETS, "a .toml file"])

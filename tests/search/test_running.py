@@ -30,12 +30,16 @@ SPACE = Space(ARCHITECTURE, (0, 3, 6), tuple(range(1, 9)), (1, 2), ("linear", "m
 
 @dataclass(frozen=True)
 class Hill:
-    """Best at block 5, t 3, pool 2; mlp loses. `trouble`: the block at which something happens."""
+    """Best at block 5, t 3, pool 2; mlp loses. trouble: what happens, at block 2 where it is of one setting.
+    built: where each process that builds it leaves a file."""
 
     trouble: str = ""
     ladder: bool = False
+    built: Path | None = None
 
     def build(self, threads: int) -> "Hill":
+        if self.built is not None:
+            (self.built / str(os.getpid())).touch()
         return self
 
     def __call__(self, setting: Setting) -> Iterator[Report]:
@@ -133,16 +137,17 @@ def search(
     seed: int = 0,
     sampler: str = "tpe",
     heard: Heard | None = None,
+    workers: int = 2,
 ) -> tuple[str, str, Heard]:
     """One run to `trials` finished ones: the study's name, why it ended, what was heard."""
     facts = StudyFacts("made-up", "f" * 64, "hill", "w" * 64, "default", SPACE, ("a", "b"), {"train": 8}, {"seed": "0"})
     name = store.ensure_study(facts)
-    run_id = store.begin_run(name, RunFacts(2, "search run", {}))
+    run_id = store.begin_run(name, RunFacts(workers, "search run", {}))
     driver = StudyDriver(store, name, SPACE, sampler_named(sampler, seed), seed=seed, budget=trials, run_id=run_id)
     driver.reconcile()
     heard = heard or Heard()
     try:
-        reason = run_study(driver, spec or Hill(), TwoFinals(store, name), Resources(workers=2), heard)
+        reason = run_study(driver, spec or Hill(), TwoFinals(store, name), Resources(workers), heard)
     finally:
         store.end_run(run_id, "finished")
     return name, reason, heard
@@ -172,7 +177,7 @@ def test_heads_that_train_in_epochs_are_pruned_when_behind(store: Store) -> None
 
 
 def test_a_trial_that_is_behind_on_a_ladder_earns_no_more_images(store: Store) -> None:
-    name, _, heard = search(store, 16, Hill(ladder=True), sampler="random")
+    name, _, heard = search(store, 16, Hill(ladder=True), sampler="random", workers=1)
     study = store.read_study(name)
     pruned = [trial for trial in study.trials if trial.state == "pruned" and not trial.curve]
     assert study.finished == heard.states.count("pruned") + heard.states.count("complete") == 16
@@ -183,14 +188,16 @@ def test_a_trial_that_is_behind_on_a_ladder_earns_no_more_images(store: Store) -
     assert all(Hill().accuracy(trial.setting).value < best for trial in pruned)
 
 
-def test_finals_follow_the_trials_and_are_kept(store: Store) -> None:
-    name, _, heard = search(store, 6)
+def test_finals_follow_the_trials_on_the_same_workers_and_are_kept(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "built").mkdir()
+    name, _, heard = search(store, 6, Hill(built=tmp_path / "built"))
+    assert len(list((tmp_path / "built").iterdir())) == 2
     assert heard.expected == len(heard.finals) == 2
     assert sorted(final.seed for final in store.read_study(name).finals) == [1, 2]
 
 
 def test_a_failing_setting_is_kept_with_its_reason_and_costs_nothing_else(store: Store) -> None:
-    name, _, heard = search(store, 30, Hill("error"), sampler="random")
+    name, _, heard = search(store, 30, Hill("error"), sampler="random", workers=1)
     study = store.read_study(name)
     failed = [trial for trial in study.trials if trial.state == "failed"]
     assert len(failed) == heard.states.count("failed") > 0
@@ -219,7 +226,7 @@ def test_a_worker_that_dies_fails_its_trial_and_the_search_goes_on(store: Store)
 def test_a_cause_that_would_fail_every_trial_ends_the_run_and_loses_none(store: Store) -> None:
     with pytest.raises(CacheError, match="the disk of /cache is full"):
         search(store, 10, Hill("disk"))
-    name, _, _ = search(store, 10)
+    name, _, _ = search(store, 10, workers=1)
     study = store.read_study(name)
     assert study.finished == 10
     assert study.count("running") == 0
