@@ -24,7 +24,8 @@ from tests.objectives.backbones.small_unets import plain
 from tests.search.commands import Ran, Search
 
 WORDS = "--heads linear,mlp --blocks 9,14 --timesteps 20,300 --taps 2 --draws 2 --sampler random --seed 4"
-RUN = f"run --dataset folder --data-root digits --backbone net {WORDS} --trials 3 --finalists 1 --final-seeds 2"
+FEW = "--trials 3 --finalists 1 --final-seeds 2 --workers 1"
+RUN = f"run --dataset folder --data-root digits --backbone net {WORDS} {FEW}"
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +38,24 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place.mkdir(parents=True, exist_ok=True)
         digits.images.read(i).save(place / f"{i}.png")
     plain(folder / "net")
-    command = [sys.executable, "-m", "search.cli", *shlex.split(RUN), "--home", "home"]
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    ran = typed(folder, *shlex.split(RUN), "--home", "home")
     assert f"search export --study {study_of(folder).name} --home {folder}/home" in ran.stdout
     return folder
 
 
+def typed(folder: Path, *words: str) -> Ran:
+    """In a process of its own, which has `folder` as its working directory."""
+    command = [sys.executable, "-m", "search.cli", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
 @pytest.fixture
 def place(made: Path, tmp_path: Path) -> Path:
-    """A copy whose study still names the first's folders."""
-    shutil.copytree(made / "home", tmp_path / "home")
+    """A copy whose study still names the first's folders, and of which nothing was exported."""
+    shutil.copytree(made / "home", tmp_path / "home", ignore=shutil.ignore_patterns("classifiers"))
     return tmp_path
 
 
@@ -71,22 +78,20 @@ def record_of(path: Path) -> dict[str, Any]:
 def exported(ran: Ran) -> Path:
     assert ran.code == 0, ran.stderr
     path, use = ran.stdout.splitlines()
-    assert use == f"use it as `search classify {path} IMAGE_OR_FOLDER`"
+    assert use.startswith(f"use it as `search classify {path} ")
     return Path(path)
 
 
-@pytest.fixture
-def classifier(made: Path, place: Path, search: Search) -> Path:
-    return exported(search("export", "--dataset", "folder"))
+@pytest.fixture(scope="module")
+def classifier(made: Path) -> Path:
+    return exported(typed(made, "export", "--dataset", "folder", "--home", "home"))
 
 
-def test_the_exported_classifier_is_right_of_what_its_final_was(
-    made: Path, place: Path, classifier: Path, search: Search
-) -> None:
-    study = study_of(place)
+def test_the_exported_classifier_is_right_of_what_its_final_was(made: Path, classifier: Path, search: Search) -> None:
+    study = study_of(made)
     best = study.finalists[0]
     final = next(each for each in best.finals if each.seed == 5)
-    assert classifier == place / "home" / "classifiers" / f"{study.name}.safetensors"
+    assert classifier == made / "home" / "classifiers" / f"{study.name}.safetensors"
     assert list(classifier.parent.iterdir()) == [classifier]
     record = record_of(classifier)
     assert record["setting"] == best.setting.to_dict()

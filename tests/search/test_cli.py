@@ -31,13 +31,38 @@ def typed(home: Path, *words: str, timeout: float = 240) -> subprocess.Completed
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home in which `search run` has made eight trials on digits."""
+    """A home in which `search run` has made eight trials on digits, though it was killed after the second."""
     folder = tmp_path_factory.mktemp("home")
+    command = [sys.executable, "-m", "search.cli", *DIGITS, "--trials", "8", "--home", str(folder)]
+    with (
+        (folder / "killed.log").open("w") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True) as run,
+    ):
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and run.poll() is None and complete_trials(folder) < 2:
+            time.sleep(0.1)
+        os.killpg(run.pid, signal.SIGKILL)
+    assert 2 <= complete_trials(folder) < 8
+    assert "screening the settings first" in (folder / "killed.log").read_text()
     ran = typed(folder, *DIGITS, "--trials", "8")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "the study has 8 finished trials" in ran.stdout
+    assert "screening" not in ran.stdout  # which the first run did
     assert "Traceback" not in ran.stderr
     return folder
+
+
+def complete_trials(home: Path) -> int:
+    with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
+        return sum(study.complete for study in store.studies())
+
+
+def test_a_killed_run_is_continued_to_the_count_and_repeats_nothing(home: Path) -> None:
+    with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
+        study = store.read_study(store.find_study("digits"))
+    finished = [trial.setting for trial in study.trials if trial.state in ("complete", "pruned")]
+    assert len(finished) == len(set(finished)) == 8
+    assert study.count("running") == 0
 
 
 def best(home: Path) -> dict[str, Any]:
@@ -60,13 +85,13 @@ def test_a_run_leaves_an_answer_a_report_and_a_study(home: Path) -> None:
     assert str(answer["study"]) in listed
 
 
-def test_the_same_command_has_nothing_left_to_do_and_a_larger_one_goes_on(home: Path) -> None:
+def test_the_same_command_has_nothing_left_to_do_and_a_larger_one_goes_on(search: Search, home: Path) -> None:
     before = best(home)
-    again = typed(home, *DIGITS, "--trials", "8")
-    assert again.returncode == 0
+    again = search(*DIGITS, "--trials", "8", "--home", str(home))
+    assert again.code == 0, again.stderr
     assert best(home) == before
-    more = typed(home, *DIGITS, "--trials", "10")
-    assert more.returncode == 0
+    more = search(*DIGITS, "--trials", "10", "--home", str(home))
+    assert more.code == 0, more.stderr
     assert best(home)["trials"] == 10
     assert best(home)["study"] == before["study"]
 
@@ -117,33 +142,6 @@ def test_a_report_has_other_formats(search: Search, home: Path, form: str, suffi
     assert text.startswith(beginning)
     assert "data:image/jpeg" not in text
     assert search("report", "--home", str(home), "--format", form, "--no-images", "--out", "-").stdout == text
-
-
-def complete_trials(home: Path) -> int:
-    with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
-        return sum(study.complete for study in store.studies())
-
-
-def test_a_killed_run_is_continued_to_the_count_and_repeats_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "search.cli", *DIGITS, "--trials", "14", "--home", str(tmp_path)]
-    with (
-        (tmp_path / "log").open("w") as log,
-        subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True) as run,
-    ):
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and run.poll() is None and complete_trials(tmp_path) < 2:
-            time.sleep(0.1)
-        os.killpg(run.pid, signal.SIGKILL)
-    assert 2 <= complete_trials(tmp_path) < 14
-    assert "screening the settings first" in (tmp_path / "log").read_text()
-    ran = typed(tmp_path, *DIGITS, "--trials", "14")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "screening" not in ran.stdout  # which the first run did
-    with Store.open(f"sqlite:///{tmp_path / 'studies.db'}") as store:
-        study = store.read_study(store.find_study("digits"))
-    finished = [trial.setting for trial in study.trials if trial.state in ("complete", "pruned")]
-    assert len(finished) == len(set(finished)) == 14
-    assert study.count("running") == 0
 
 
 def test_a_mistake_ends_a_process_as_it_should(tmp_path: Path) -> None:
@@ -204,9 +202,12 @@ def test_a_users_mistake_is_one_clear_line(
         assert len(ran.stderr.splitlines()) == 1
 
 
-def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_them(tmp_path: Path) -> None:
-    ran = typed(tmp_path, *DIGITS, "--trials", "2", "--folds", "3", "--flips", "--balanced")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_them(
+    search: Search, tmp_path: Path
+) -> None:
+    asked = ("--folds", "3", "--flips", "--balanced")
+    ran = search(*DIGITS, "--trials", "2", *asked, "--workers", "1", "--home", str(tmp_path))
+    assert ran.code == 0, ran.stderr
     told = "1,437 train and validate in 3 folds, 360 test"
     assert f"({told})" in ran.stdout
     with Store.open(f"sqlite:///{tmp_path / 'studies.db'}") as store:
@@ -224,8 +225,8 @@ def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_the
 
 def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(search: Search, home: Path) -> None:
     by_accuracy = best(home)
-    ran = typed(home, *DIGITS, "--trials", "4", "--objectives", "nll,cost")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    ran = search(*DIGITS, "--trials", "4", "--objectives", "nll,cost", "--workers", "1", "--home", str(home))
+    assert ran.code == 0, ran.stderr
     assert "validation  negative log-likelihood 0." in ran.stdout
     answer = best(home)  # of the study that ran last
     assert answer["study"] != by_accuracy["study"]
@@ -277,8 +278,8 @@ def test_a_broken_image_stops_the_run_before_it_starts_and_may_be_skipped(search
     assert refused.code == 1
     assert "image 3.png" in refused.stderr
     assert not (tmp_path / "home").exists()
-    ran = typed(tmp_path / "home", *command, "--skip-unreadable")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    ran = search(*command, "--skip-unreadable", "--workers", "1")
+    assert ran.code == 0, ran.stderr
     assert "1 unreadable" in ran.stdout
 
 
