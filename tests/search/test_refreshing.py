@@ -28,6 +28,7 @@ from search.studying import StudyDriver
 from search.suggesting import sampler_named
 from spaces import Space
 from tests.dashboards.conftest import browser as browser  # noqa: PLC0414 - a fixture
+from tests.dashboards.conftest import chromium as chromium  # noqa: PLC0414
 from tests.search.commands import Search
 
 Tell = Callable[[int], None]

@@ -84,10 +84,10 @@ def test_parameters_are_what_a_person_would_name_them(space: Space) -> None:
 @pytest.mark.parametrize(
     "narrowed",
     [
-        {"blocks": (4, 8), "pools": (2, 4)},
+        {"blocks": (4, 8), "pools": (2,), "timesteps": (10,)},
         {"heads": ("linear",)},
         {"heads": ("mlp",), "timesteps": (90,), "blocks": (8,)},
-        {"heads": ("linear",), "taps": (1, 2, 3)},
+        {"heads": ("linear",), "pools": (2,), "taps": (1, 2, 3)},
         {"heads": ("linear",), "pools": (2,), "taps": (2, 4)},
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def reading(head: str) -> Setting:
     return Setting(20, 9, 2, head, 3, tuple(OPTIONS[head].items()), (Tap(12, 90),))
 
 
+@cache
 def trained(name: str, balanced: bool = False) -> tuple[Saved, Labelled]:
     sets = of_sizes((60, 10, 20), 1.0, seed=1), blobs(3, 40, 1.0, seed=2)
     train, validation = (replace(data, groups=GROUPS) for data in sets)
