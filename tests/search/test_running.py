@@ -31,19 +31,24 @@ SPACE = Space(ARCHITECTURE, (0, 3, 6), tuple(range(1, 9)), (1, 2), ("linear", "m
 @dataclass(frozen=True)
 class Hill:
     """Best at block 5, t 3, pool 2; mlp loses. trouble: what happens, at block 2 where it is of one setting.
-    built: where each process that builds it leaves a file."""
+    processes: where each that makes trials, and each that makes finals, leaves a file and waits for another such."""
 
     trouble: str = ""
     ladder: bool = False
-    built: Path | None = None
+    processes: Path | None = None
 
     def build(self, threads: int) -> "Hill":
-        if self.built is not None:
-            (self.built / str(os.getpid())).touch()
         return self
+
+    def meet(self, what: str) -> None:
+        if self.processes is not None:
+            (self.processes / f"{what} {os.getpid()}").touch()
+            while len(list(self.processes.glob(f"{what} *"))) < 2:
+                time.sleep(0.1)
 
     def __call__(self, setting: Setting) -> Iterator[Report]:
         yield Extracted(10, 10, 10)
+        self.meet("trials")
         if setting.block == 2 and self.trouble == "error":
             raise ValueError("block 2 is no good\nsecond line")
         if setting.block == 2 and self.trouble == "death":
@@ -64,6 +69,7 @@ class Hill:
         return Accuracy(score - (30 if setting.head == "mlp" else 0), 100)
 
     def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
+        self.meet("finals")
         yield Extracted(10, 10, 10)
         yield Epoch(1, Accuracy(1, 2))
         yield Final(setting, seed, self.accuracy(setting), self.accuracy(setting), 0.1, 10, 20)
@@ -189,9 +195,11 @@ def test_a_trial_that_is_behind_on_a_ladder_earns_no_more_images(store: Store) -
 
 
 def test_finals_follow_the_trials_on_the_same_workers_and_are_kept(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "built").mkdir()
-    name, _, heard = search(store, 6, Hill(built=tmp_path / "built"))
-    assert len(list((tmp_path / "built").iterdir())) == 2
+    processes = tmp_path / "processes"
+    processes.mkdir()
+    name, _, heard = search(store, 6, Hill(processes=processes))
+    made = {what: {path.name.split()[1] for path in processes.glob(f"{what} *")} for what in ("trials", "finals")}
+    assert made["finals"] == made["trials"]
     assert heard.expected == len(heard.finals) == 2
     assert sorted(final.seed for final in store.read_study(name).finals) == [1, 2]
 
