@@ -24,7 +24,7 @@ from tests.objectives.backbones.small_unets import plain
 from tests.search.commands import Ran, Search
 
 WORDS = "--heads linear,mlp --blocks 9,14 --timesteps 20,300 --taps 2 --draws 2 --sampler random --seed 4"
-FEW = "--trials 3 --finalists 1 --final-seeds 2 --workers 1"
+FEW = "--trials 3 --finalists 1 --final-seeds 2"
 RUN = f"run --dataset folder --data-root digits --backbone net {WORDS} {FEW}"
 
 

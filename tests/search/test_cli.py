@@ -98,7 +98,7 @@ def test_the_same_command_has_nothing_left_to_do_and_a_larger_one_goes_on(search
 
 def test_a_terminal_shows_the_run_and_ctrl_c_leaves_it_tidy(home: Path) -> None:
     words = ["-m", "search.cli", *DIGITS, "--trials", "60"]
-    shown = on_a_terminal(words, 80, 24, {"SEARCH_HOME": str(home)}, ctrl_c_at=r"\D1[3-9]/60")
+    shown = on_a_terminal(words, 80, 24, {"SEARCH_HOME": str(home)}, ctrl_c_at=r"\D1[4-9]/60")
     assert shown.code == 130
     assert 4 < shown.redrawn < 24
     said = [" | ".join(like(state)) for state in shown.states]
@@ -206,7 +206,7 @@ def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_the
     search: Search, tmp_path: Path
 ) -> None:
     asked = ("--folds", "3", "--flips", "--balanced")
-    ran = search(*DIGITS, "--trials", "2", *asked, "--workers", "1", "--home", str(tmp_path))
+    ran = search(*DIGITS, "--trials", "2", *asked, "--home", str(tmp_path))
     assert ran.code == 0, ran.stderr
     told = "1,437 train and validate in 3 folds, 360 test"
     assert f"({told})" in ran.stdout
@@ -225,7 +225,7 @@ def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_the
 
 def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(search: Search, home: Path) -> None:
     by_accuracy = best(home)
-    ran = search(*DIGITS, "--trials", "4", "--objectives", "nll,cost", "--workers", "1", "--home", str(home))
+    ran = search(*DIGITS, "--trials", "4", "--objectives", "nll,cost", "--home", str(home))
     assert ran.code == 0, ran.stderr
     assert "validation  negative log-likelihood 0." in ran.stdout
     answer = best(home)  # of the study that ran last
@@ -278,7 +278,7 @@ def test_a_broken_image_stops_the_run_before_it_starts_and_may_be_skipped(search
     assert refused.code == 1
     assert "image 3.png" in refused.stderr
     assert not (tmp_path / "home").exists()
-    ran = search(*command, "--skip-unreadable", "--workers", "1")
+    ran = search(*command, "--skip-unreadable")
     assert ran.code == 0, ran.stderr
     assert "1 unreadable" in ran.stdout
 
