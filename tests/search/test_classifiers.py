@@ -47,7 +47,7 @@ def typed(folder: Path, *words: str) -> Ran:
     """In a process of its own, which has `folder` as its working directory."""
     command = [sys.executable, "-m", "search.cli", *words]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return Ran(ran.returncode, ran.stdout, ran.stderr)
 

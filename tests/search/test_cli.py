@@ -23,7 +23,7 @@ QUICK = ("--heads", "linear", "--blocks", "8-13", "--timesteps", "20", "--final-
 DIGITS = ("run", "--dataset", "digits", *QUICK)
 
 
-def typed(home: Path, *words: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def typed(home: Path, *words: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "search.cli", *words]
     environment = {**os.environ, "SEARCH_HOME": str(home)}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout, check=False)
@@ -38,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "killed.log").open("w") as log,
         subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True) as run,
     ):
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while time.monotonic() < deadline and run.poll() is None and complete_trials(folder) < 2:
             time.sleep(0.1)
         os.killpg(run.pid, signal.SIGKILL)
