@@ -78,7 +78,7 @@ def record_of(path: Path) -> dict[str, Any]:
 def exported(ran: Ran) -> Path:
     assert ran.code == 0, ran.stderr
     path, use = ran.stdout.splitlines()
-    assert use.startswith(f"use it as `search classify {path} ")
+    assert use.replace(" --home home", "") == f"use it as `search classify {path} IMAGE_OR_FOLDER`"
     return Path(path)
 
 

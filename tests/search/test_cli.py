@@ -238,6 +238,7 @@ def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(search:
         study, trials = store.read_study(answer["study"]), store.trials(answer["study"])
     assert study.provenance["metric"] == "nll"
     assert study.provenance["objectives"] == "nll, cost"
+    assert study.passes_made == 0  # the killed run, its continuation and the screening have made them all
     assert study.provenance.keys().isdisjoint({"folds", "flips", "classes weigh"})  # which were not asked for
     values = {trial.number: trial.values for trial in trials}
     for trial in study.complete:
