@@ -12,8 +12,10 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any, Self, final
 
-from dashboards import figures, scores, sentences, summaries, tradeoff
-from dashboards.serving import report_link
+from dashboards import formatting as sentences
+from dashboards.server import report_link
+from dashboards.study import figures, scores, tradeoff
+from dashboards.study import tables as summaries
 from objectives.results import Study
 
 # Whoever reads the dashboard may write too: what stands below this line is theirs and is kept.

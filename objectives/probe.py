@@ -18,13 +18,13 @@ from objectives.datasets.flips import Mirrored
 from objectives.datasets.splits import Split, few_shot, folds, rung, split
 from objectives.features.cache import SCRATCH
 from objectives.features.extraction import Clock, Extractor
-from objectives.features.scratch import large_empty
-from objectives.features.usage import CacheUsage
+from objectives.features.mapped_tensors import large_empty
+from objectives.features.quota import CacheUsage
 from objectives.heads.catalog import head_named
 from objectives.heads.cost import head_gmacs
 from objectives.heads.head import Classifier, Fit, Labelled, Layout, believed
-from objectives.metrics import Beliefs
 from objectives.results import ACCURACY, GMACS, Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
+from objectives.scoring import Beliefs
 from spaces import CacheError, Setting
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """Screening: what every block and pooling of a pass is worth, in closed form, from a few images and without a split.
 
 A ridge classifier is fitted to all images but one, for each of them in turn, at the price of one decomposition
-(`objectives.heads.ridge`). Settings are compared by the squared error of what those classifiers make of the images that
+(`objectives.heads.linear_models.ridge`). Settings are compared by the squared error of what those classifiers make of the images that
 they have not seen: it has less chance in it than the number that they get right, and ranks settings better for it
 (docs/benchmarks.md, Selection).
 """
@@ -19,10 +19,10 @@ from torch.nn.functional import one_hot
 from objectives.backbones.backbone import Backbone
 from objectives.features.extraction import Clock, Extractor
 from objectives.heads.head import Labelled
-from objectives.heads.ridge import leave_one_out
+from objectives.heads.linear_models.ridge import leave_one_out
 from objectives.probe import DAMAGED_READS, ProbeSpec
 from objectives.results import Extracted
-from objectives.screened import Screened
+from objectives.results.screening import Screened
 from spaces import CacheError, Setting
 
 LARGEST = 4000

@@ -20,12 +20,12 @@ from objectives.features.batches import Batches
 from objectives.features.cache import SCRATCH, Feature, FeatureCache, Pass
 from objectives.features.inputs import POLL_SECONDS, Inputs
 from objectives.features.inventory import About
+from objectives.features.mapped_tensors import large_empty
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
-from objectives.features.scratch import large_empty
+from objectives.features.quota import CacheUsage
 from objectives.features.shard_folder import Claim
 from objectives.features.shards import Column, explaining_full_disk
-from objectives.features.usage import CacheUsage
 from objectives.results import Extracted
 from spaces import Architecture, Setting
 

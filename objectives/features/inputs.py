@@ -13,9 +13,9 @@ from objectives.backbones.backbone import Backbone
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import TRANSFORM, square_pixels
 from objectives.features.batches import Batches
+from objectives.features.quota import CacheUsage
 from objectives.features.shard_folder import ShardFolder
 from objectives.features.shards import Column, image_keys
-from objectives.features.usage import CacheUsage
 
 POLL_SECONDS = 0.05
 PIXELS, LATENTS = "pixels", "latents"

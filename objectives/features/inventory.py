@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 
+from objectives.features.quota import CacheUsage, KnownDataset
 from objectives.features.shard_folder import ShardFolder
 from objectives.features.shards import SUFFIX, Shard
-from objectives.features.usage import CacheUsage, KnownDataset
 
 ABOUT = "about.json"
 

@@ -15,8 +15,8 @@ from rich.filesize import decimal
 from objectives.datasets.dataset import Dataset
 from objectives.features.cache import FeatureCache, Pass, deepest_block, image_bytes
 from objectives.features.inputs import LATENTS, PIXELS
+from objectives.features.quota import CacheUsage
 from objectives.features.shards import KEY_BYTES, image_keys
-from objectives.features.usage import CacheUsage
 from spaces import CacheError, Space
 
 

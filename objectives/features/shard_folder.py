@@ -23,7 +23,7 @@ import torch
 from filelock import SoftFileLease, Timeout
 from xxhash import xxh3_128
 
-from objectives.features.memberships import Memberships
+from objectives.features.image_index import Memberships
 from objectives.features.shards import KEY_BYTES, SUFFIX, Shard, explaining_full_disk, read_each
 
 LEASE_SECONDS = 30.0

@@ -1,14 +1,14 @@
 """The heads that can be trained on frozen features; their options are `spaces.HEAD_OPTIONS`."""
 
-from objectives.heads.attention import attention
-from objectives.heads.cnn import cnn
 from objectives.heads.head import Head
-from objectives.heads.knn import Knn
-from objectives.heads.linear import Linear
-from objectives.heads.mlp import mlp
-from objectives.heads.networks import NetworkHead
-from objectives.heads.prototype import Prototype
-from objectives.heads.ridge import Ridge
+from objectives.heads.linear_models.linear import Linear
+from objectives.heads.linear_models.ridge import Ridge
+from objectives.heads.neighbours.knn import Knn
+from objectives.heads.neighbours.prototype import Prototype
+from objectives.heads.networks.attention import attention
+from objectives.heads.networks.cnn import cnn
+from objectives.heads.networks.mlp import mlp
+from objectives.heads.networks.network import NetworkHead
 from objectives.heads.unit_length import UnitLength
 from spaces.errors import UnknownNameError
 

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import torch
 
-from objectives.metrics import Beliefs
 from objectives.results import ACCURACY, Accuracy, Epoch
+from objectives.scoring import Beliefs
 from spaces.dimensions import Value
 from spaces.errors import BackboneError, DatasetError
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from objectives.features.scratch import large_empty
+from objectives.features.mapped_tensors import large_empty
 from objectives.heads.head import SLAB_BYTES, Labelled
 
 

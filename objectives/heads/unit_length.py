@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from objectives.features.scratch import large_empty
+from objectives.features.mapped_tensors import large_empty
 from objectives.heads.head import Classifier, Fit, Head, Labelled, Layout, check
 from objectives.results import Epoch
 from spaces.dimensions import Value

@@ -92,7 +92,7 @@ class RunRow(Base):
     """One process at work on a study. It is alive while it beats; `ended` and `state` are set when it ends in order.
 
     process_started: of the pid, seconds since the epoch, since pids are used again. options: as of
-    `search.service.RunOptions.kept`; null before schema 0003.
+    `search.run.RunOptions.kept`; null before schema 0003.
     """
 
     __tablename__ = "search_runs"
@@ -178,7 +178,7 @@ class PictureRow(Base):
 
 
 class ScreeningRow(Base):
-    """See `search.database.past.Screening`. errors: [setting, error] of each. best: settings."""
+    """See `search.database.past_tasks.Screening`. errors: [setting, error] of each. best: settings."""
 
     __tablename__ = "search_screenings"
     __table_args__ = (UniqueConstraint("dataset_fingerprint", "weights_digest", "seed"),)

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from objectives.results import ACCURACY, METRICS, Accuracy, Answers, Confusion, Final, Picture, Study, Trial
 from objectives.results import TrialState as State
-from search.database.facts import Recipe, RunSummary, StudySummary, architecture_from_dict, scores_from_dict
+from search.database.leases import is_alive, now, running_seconds
 from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow
-from search.database.runs import is_alive, now, running_seconds
-from search.parameters import to_setting
+from search.database.records import Recipe, RunSummary, StudySummary, architecture_from_dict, scores_from_dict
+from search.samplers.parameters import to_setting
 from spaces import Space
 
 STATES: dict[TrialState, State] = {

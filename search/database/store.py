@@ -19,9 +19,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from objectives.results import Final, Picture, Study
-from search.database import migrations, reading, runs
-from search.database.addresses import Address, own_transactions, tune_sqlite
-from search.database.facts import (
+from search.database import leases as runs
+from search.database import migrations, reading
+from search.database.models import Base, FinalRow, PictureRow, RunRow, StudyRow, TrialRow
+from search.database.records import (
     Recipe,
     RunFacts,
     RunState,
@@ -32,8 +33,8 @@ from search.database.facts import (
     architecture_to_dict,
     scores_to_dict,
 )
-from search.database.models import Base, FinalRow, PictureRow, RunRow, StudyRow, TrialRow
-from search.suggesting import DIRECTIONS
+from search.database.url import Address, own_transactions, tune_sqlite
+from search.samplers.catalog import DIRECTIONS
 from spaces import StorageError
 
 

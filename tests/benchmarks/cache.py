@@ -42,9 +42,9 @@ from safetensors.torch import save_file
 from objectives.datasets.dataset import Dataset
 from objectives.features import shard_folder
 from objectives.features.extraction import SHARD_IMAGES, Clock, Extractor
-from objectives.features.memberships import Memberships
+from objectives.features.image_index import Memberships
+from objectives.features.quota import CacheUsage
 from objectives.features.shards import Column, ShardWriter, image_keys
-from objectives.features.usage import CacheUsage
 from spaces import Architecture, Block, Setting
 
 SIDE = 8

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from objectives.similarity import BATCH, cka
+from objectives.cka.estimator import BATCH, cka
 
 WIDTHS = (1024, 2048, 4096, 8192, 16384)
 SHARED = 64

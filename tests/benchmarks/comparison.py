@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashboards.sentences import head
+from dashboards.formatting import head
 from objectives.home import Home
 from objectives.results import Finalist, Study
 from search.database.store import Store
@@ -82,7 +82,7 @@ class Row:
 
 def searched(name: str, words: list[str], command: list[str], home: Path) -> Row:
     """The study of a row. Its name is told by the run; a run that has nothing left to do tells it too."""
-    run = [sys.executable, "-m", "search.cli", "run", *command, *words, "--home", str(home)]
+    run = [sys.executable, "-m", "search", "run", *command, *words, "--home", str(home)]
     done = subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True, env=os.environ)
     study = next(line.split()[1].rstrip(":") for line in done.stdout.splitlines() if line.startswith("study "))
     with Store.open(Home.at(home).storage) as store:

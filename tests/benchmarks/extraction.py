@@ -36,7 +36,7 @@ from objectives.features.batches import Batches
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.noise import add_noise
 from objectives.features.pooling import pool
-from objectives.features.usage import CacheUsage
+from objectives.features.quota import CacheUsage
 
 TIMESTEP = 90
 

@@ -29,13 +29,13 @@ from objectives.datasets.splits import Split, rung
 from objectives.features.extraction import Clock
 from objectives.probe import LADDER, Probe, ProbeSpec, _images
 from objectives.results import Evaluation, Extracted
-from search.asked import Asked
-from search.database.facts import RunFacts, StudyFacts
+from search.database.records import RunFacts, StudyFacts
 from search.database.store import Store
-from search.halving import Halving
-from search.progress import counted
-from search.studying import StudyDriver
-from search.suggesting import sampler_named
+from search.display.live_table import counted
+from search.samplers.catalog import sampler_named
+from search.scheduling.driver import StudyDriver
+from search.scheduling.halving import Halving
+from search.scheduling.requests import Asked
 from spaces import Setting, Space
 from tests.benchmarks.selection_searches import PASSES_PER_SECOND
 from tests.benchmarks.selection_truth import FOLDS, TASKS, Truth, space_of_truth

@@ -33,9 +33,9 @@ from sklearn.linear_model import LogisticRegression as Peer
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 from torch.nn.functional import cross_entropy
 
-from objectives.heads.eigenbasis import Basis, eigenbasis
 from objectives.heads.head import Labelled
-from objectives.heads.logistic import LogisticRegression, Solution
+from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
+from objectives.heads.linear_models.logistic import LogisticRegression, Solution
 from objectives.heads.standardising import Standardised, Standardiser
 
 

@@ -30,7 +30,7 @@ from typing import Any
 from scipy.stats import spearmanr
 
 from objectives.results import Accuracy
-from search.memory import PUBLISHED, Known, surface_of
+from search.surrogates.past_tasks import PUBLISHED, Known, surface_of
 from spaces import Setting, Space
 from tests.benchmarks.selection_picture import Point, picture
 from tests.benchmarks.selection_screens import JUDGES

@@ -35,11 +35,11 @@ from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import folds
 from objectives.probe import ProbeSpec
 from objectives.results import Extracted
-from objectives.screened import Screened
+from objectives.results.screening import Screened
 from objectives.screening import Screener
-from search.memory import PUBLISHED, Surface, surface_of
-from search.outlook import Outlook
-from search.recommending import Recommender
+from search.recommendation.recommender import Recommender
+from search.surrogates.past_tasks import PUBLISHED, Surface, surface_of
+from search.surrogates.screening_posterior import Outlook
 from spaces import Setting, Space
 from tests.benchmarks.selection_searches import See
 from tests.benchmarks.selection_truth import FOLDS, TASKS, Truth, space_of_truth

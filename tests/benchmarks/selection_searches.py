@@ -8,10 +8,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, create_trial
 
-from objectives import paper
-from search.memory import Known
-from search.parameters import distributions, to_params
-from search.suggesting import sampler_named
+from objectives import published_results as paper
+from search.samplers.catalog import sampler_named
+from search.samplers.parameters import distributions, to_params
+from search.surrogates.past_tasks import Known
 from spaces import PRESETS, Setting, Space
 from spaces.presets import _by_relative_depth, _by_sigma
 from tests.spaces.test_space import ADM

@@ -154,7 +154,7 @@ def this_service(arguments: argparse.Namespace, trials: int) -> dict[str, Any]:
     """`search run` in a process and a home of its own."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as home:
-        common = [sys.executable, "-m", "search.cli"]
+        common = [sys.executable, "-m", "search"]
         root = ["--data-root", str(arguments.data_root)] if arguments.data_root else []
         command = [*common, "run", "--dataset", arguments.dataset, *root, "--trials", str(trials)]
         subprocess.run([*command, "--heads", "linear", "--seed", str(arguments.seed), "--home", home], check=True)

@@ -12,9 +12,9 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
-from dashboards.regret import Task
+from dashboards.cross_dataset.tables import Task
 from objectives.results import GMACS, Accuracy, Final, Study, Trial
-from objectives.screened import Alternative, Learnt, Recommendation, Screened
+from objectives.results.screening import Alternative, Learnt, Recommendation, Screened
 from spaces import Architecture, Block, Setting, Space
 from spaces.blocks import Part
 

@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from dashboards.optuna_dashboard import CARD_HEIGHT, FORMER_OWN_NOTES, OWN_NOTES, Shown
-from dashboards.serving import serve
+from dashboards.server import serve
 from objectives.results import Study
 from spaces import SearchError
 
@@ -24,7 +24,7 @@ StudyMaker = Callable[..., Study]
 SERVE = """
 import sys
 import optuna
-from dashboards.serving import serve
+from dashboards.server import serve
 serve(optuna.storages.RDBStorage(sys.argv[1]), port=int(sys.argv[2]))
 """
 ROOT = Path(__file__).parents[2]

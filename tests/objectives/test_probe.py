@@ -7,9 +7,9 @@ import torch
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
-from objectives.features import scratch
+from objectives.features import mapped_tensors as scratch
 from objectives.features.extraction import Extractor
-from objectives.features.usage import CacheUsage
+from objectives.features.quota import CacheUsage
 from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.head import Fit, Labelled
 from objectives.probe import Probe, ProbeSpec

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from objectives.datasets.dataset import Dataset
 from objectives.probe import ProbeSpec
 from objectives.results import Extracted
-from objectives.screened import Screened
+from objectives.results.screening import Screened
 from objectives.screening import LARGEST, Screener, screen, stratified
 from spaces import BackboneError, DatasetError, Setting
 from tests.objectives.heads.test_heads import digits

@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from search.cli import main
-from search.database.facts import RunFacts, StudyFacts
+from search.cli.main import main
+from search.database.records import RunFacts, StudyFacts
 from search.database.store import Store
 from spaces import Architecture, Block, Space
 from tests.search.commands import Ran, Search

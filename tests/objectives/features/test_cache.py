@@ -16,7 +16,7 @@ from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
 from objectives.features.cache import FeatureCache, Pass, column_for, image_bytes
 from objectives.features.extraction import SHARD_IMAGES, Clock, Extractor, shard_images
-from objectives.features.usage import CacheUsage
+from objectives.features.quota import CacheUsage
 from spaces import Architecture, Block, Setting
 
 GRIDS = {3: 4, 9: 2, 12: 4}

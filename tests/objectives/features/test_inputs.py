@@ -12,7 +12,7 @@ from objectives.datasets.images import FileImages
 from objectives.features.batches import Batches
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.inputs import Inputs
-from objectives.features.usage import CacheUsage
+from objectives.features.quota import CacheUsage
 from spaces import Setting
 from tests.objectives.backbones import small_latents
 

@@ -9,7 +9,7 @@ from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
 from objectives.features.extraction import Clock, Extractor, source_of
 from objectives.features.plan import Demand, Plan, check_room, plan
-from objectives.features.usage import CacheUsage
+from objectives.features.quota import CacheUsage
 from spaces import CacheError, Space
 
 MANY = 10**6

@@ -9,14 +9,14 @@ from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from objectives.heads.catalog import HEADS
-from objectives.heads.eigenbasis import eigenbasis
 from objectives.heads.head import Fit, Labelled, believed, predicted
-from objectives.heads.knn import SHARPNESS, Knn, KnnClassifier
-from objectives.heads.linear import Linear
-from objectives.heads.logistic import LogisticRegression, Solution
-from objectives.heads.ridge import LeastSquares
+from objectives.heads.linear_models.eigenbasis import eigenbasis
+from objectives.heads.linear_models.linear import Linear
+from objectives.heads.linear_models.logistic import LogisticRegression, Solution
+from objectives.heads.linear_models.ridge import LeastSquares
+from objectives.heads.neighbours.knn import SHARPNESS, Knn, KnnClassifier
+from objectives.heads.networks.training import Recipe, epochs
 from objectives.heads.standardising import Standardised, Standardiser
-from objectives.heads.training import Recipe, epochs
 from tests.objectives.heads.test_heads import OPTIONS, blobs, digits, of_sizes
 
 SIZES = (6, 12, 4)
@@ -161,7 +161,7 @@ def test_a_network_that_is_told_nothing_believes_in_all_classes_alike_however_sm
 
 
 def test_a_network_trains_in_whole_batches_as_on_repeated_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("objectives.heads.training.STEPS", 1)
+    monkeypatch.setattr("objectives.heads.networks.training.STEPS", 1)
     trained = []
     for data in both_ways(drawn(5)):
         network = nn.Sequential(nn.Flatten(), nn.Linear(5, 3)).double()

@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from objectives.features.cache import FeatureCache, Pass
-from objectives.features.scratch import large_empty
+from objectives.features.mapped_tensors import large_empty
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, Labelled, accuracy
 from spaces.dimensions import Value

@@ -1,0 +1,80 @@
+"""A backbone's blocks, drawn: how large their maps are, and what it costs to reach them."""
+
+from html import escape
+from math import log10
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from dashboards.formatting import gmacs
+from dashboards.study.figures import BLUE, INK, ORANGE, TEMPLATE, VERMILION
+from spaces import Architecture, Block
+
+COLOURS = {"encoder": BLUE, "bottleneck": VERMILION, "decoder": ORANGE, "layer": BLUE}
+GREEN = "#009E73"
+
+
+def blocks_figure(architecture: Architecture) -> go.Figure:
+    """Above, each block's map side as a bar that carries its channels; below, the cost from the input to its end."""
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.62, 0.38], vertical_spacing=0.08)
+    for part, colour in COLOURS.items():
+        blocks = [block for block in architecture.blocks if block.part == part]
+        if blocks:
+            figure.add_bar(
+                x=[block.number for block in blocks],
+                y=[block.side for block in blocks],
+                name=part,
+                marker={"color": colour},
+                text=[str(block.channels) for block in blocks],
+                textangle=-90,
+                textposition="outside",
+                textfont={"size": 10},
+                constraintext="none",
+                cliponaxis=False,
+                hovertext=[_hover(block, architecture) for block in blocks],
+                hovertemplate="%{hovertext}<extra></extra>",
+                row=1,
+                col=1,
+            )
+    numbers = [block.number for block in architecture.blocks]
+    figure.add_scatter(
+        x=numbers,
+        y=[block.cumulative_gmacs for block in architecture.blocks],
+        mode="lines+markers",
+        line={"color": GREEN, "width": 2},
+        marker={"size": 5, "color": GREEN},
+        fill="tozeroy",
+        fillcolor="rgba(0,158,115,0.12)",
+        hovertext=[_hover(block, architecture) for block in architecture.blocks],
+        hovertemplate="%{hovertext}<extra></extra>",
+        showlegend=False,
+        row=2,
+        col=1,
+    )
+    sides = sorted({block.side for block in architecture.blocks})
+    room = [log10(sides[0]) - 0.15, log10(sides[-1]) + 0.35]  # below for the lowest bars, above for the numbers
+    figure.update_yaxes(title="Side of the map<br>(channels on the bar)", type="log", range=room, row=1, col=1)
+    figure.update_yaxes(tickvals=sides, ticktext=[str(side) for side in sides], row=1, col=1)
+    figure.update_yaxes(title="GMAC an image,<br>from the input", rangemode="tozero", row=2, col=1)
+    figure.update_xaxes(title="Block, in execution order", row=2, col=1, tickmode="linear", tick0=1, dtick=2)
+    title = (
+        f"{architecture.name}: {len(numbers)} blocks, {gmacs(architecture.blocks[-1].cumulative_gmacs)} GMAC an image"
+    )
+    figure.update_layout(
+        template=TEMPLATE,
+        height=520,
+        showlegend=len({block.part for block in architecture.blocks}) > 1,
+        title={"text": escape(title, quote=False), "x": 0, "font": {"color": INK, "size": 15}},
+        margin={"t": 76},
+        bargap=0.15,
+    )
+    return figure
+
+
+def _hover(block: Block, architecture: Architecture) -> str:
+    share = block.cumulative_gmacs / architecture.blocks[-1].cumulative_gmacs
+    return (
+        f"<b>block {block.number}</b> ({block.part})<br>{block.channels} channels of {block.side} × {block.side}<br>"
+        f"{gmacs(block.gmacs)} GMAC, {gmacs(block.cumulative_gmacs)} from the input ({100 * share:.1f} % of all)<br>"
+        f"{escape(block.name, quote=False)}"
+    )

@@ -1,0 +1,1 @@
+"""How a report becomes a file: an HTML page, Markdown, LaTeX or PNG."""

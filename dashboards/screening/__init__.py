@@ -1,0 +1,1 @@
+"""The report of a screening: the recommended setting and the evidence for it."""

@@ -1,0 +1,142 @@
+"""A saved classifier at work: an image gets the pixels, noise, passes and rounding that it got in the search."""
+
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, final
+
+import numpy as np
+import torch
+
+from objectives.backbones.backbone import Backbone
+from objectives.backbones.catalog import load_backbone_here
+from objectives.classifier_file import Saved, load
+from objectives.datasets.images import TRANSFORM, FileImages, ImageSource, squares_or_errors
+from objectives.features.batches import Batches
+from objectives.features.noise import noise_for
+from objectives.features.pooling import pool
+from spaces import BackboneError, ClassifierError, DatasetError, SearchError
+
+
+@final
+@dataclass(frozen=True)
+class ImageClassifier:
+    """saved: what its file holds. backbone: the network whose features it was trained on."""
+
+    saved: Saved
+    backbone: Backbone
+
+    @classmethod
+    def load(cls, path: Path, backbone: str | None = None, cache: Path | None = None) -> Self:
+        """On the GPU that this process sees, else on its CPU.
+
+        backbone: a name, folder or hub id that has the network, where it is not where it was when the classifier was
+        trained. cache: of the program, below which published checkpoints are kept. Raises ClassifierError for a file
+        that is absent, damaged or not for this version, BackboneError where the network cannot be had or is another.
+        """
+        saved = load(path)
+        origin = saved.origin
+        if origin.transform != TRANSFORM:
+            raise ClassifierError(
+                f"{path} was trained on images made square by {origin.transform!r}, this version does {TRANSFORM!r}: "
+                "use the version that made it"
+            )
+        name = origin.backbone if backbone is None else backbone
+        if backbone is None and Path(name).is_absolute() and not Path(name).is_dir():
+            raise BackboneError(f"{path} needs the network of folder {name!r}, which is gone; tell where it is now")
+        network = load_backbone_here(name, origin.precision, cache)
+        if network.digest != origin.weights:
+            raise BackboneError(
+                f"{path} was trained on a network with digest {origin.weights[:12]!r}, and that of {name!r} is "
+                f"{network.digest[:12]!r}: give the one it was trained on"
+            )
+        return cls(saved, network)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names, in the order of the columns of what `classify` gives."""
+        return self.saved.classes
+
+    def classify(self, images: ImageSource | Sequence[Path]) -> np.ndarray:
+        """What it believes of each image, float32 (n, classes), each row of sum 1.
+
+        Raises DatasetError for an image that cannot be read, BackboneError for one whose features are not finite.
+        """
+        beliefs = np.empty((len(images), len(self.classes)), np.float32)
+        for row, answer in zip(beliefs, self.answers(images), strict=True):
+            if isinstance(answer, SearchError):
+                raise answer
+            row[:] = answer
+        return beliefs
+
+    def answers(self, images: ImageSource | Sequence[Path]) -> Iterator[np.ndarray | SearchError]:
+        """Of each image, in order, its row of `classify`, or what that would raise of it.
+
+        No more than two batches of images are held; while one is passed the next is decoded. What an image gets does
+        not depend on the others but for the last bits, in which a device may differ between sizes of a batch.
+        """
+        source = FileImages(Path(), tuple(map(str, images))) if isinstance(images, Sequence) else images
+        batches = Batches.fitting(self.backbone.architecture, self.backbone.device)
+        step, side = batches.size, self.backbone.architecture.image_side
+        chunks = [range(start, min(start + step, len(source))) for start in range(0, len(source), step)]
+        with ThreadPoolExecutor(1) as before:
+            ahead = [before.submit(squares_or_errors, source, chunk, side) for chunk in chunks[:1]]
+            for place, chunk in enumerate(chunks, 1):
+                looked = ahead.pop().result()
+                ahead = [before.submit(squares_or_errors, source, after, side) for after in chunks[place : place + 1]]
+                squares = [each for each in looked if not isinstance(each, DatasetError)]
+                believed = self._believed(squares, batches)
+                for i, each in zip(chunk, looked, strict=True):
+                    yield each if isinstance(each, DatasetError) else _finite(next(believed), source.name(i))
+
+    def features(self, digests: Sequence[str], pixels: np.ndarray, batches: Batches) -> torch.Tensor:
+        """The setting's features, float32 (n, c, pool, pool) on the CPU: those that the search read from its cache.
+
+        digests: of the images. pixels: uint8 (n, 3, side, side).
+        """
+        setting = self.saved.setting
+
+        def made(rows: slice) -> torch.Tensor:
+            inputs, parts = self.backbone.encode(torch.from_numpy(pixels[rows])), []
+            for timestep, blocks in setting.passes.items():
+                first, *others = (
+                    self._passed(inputs, digests[rows], timestep, draw, blocks) for draw in range(setting.draws)
+                )
+                for other in others:
+                    first += other
+                parts.append(first / setting.draws)
+            return torch.cat(parts, dim=1)
+
+        return torch.cat(list(batches.run(len(pixels), made)))
+
+    def _passed(
+        self, inputs: torch.Tensor, digests: Sequence[str], timestep: int | None, draw: int, blocks: Collection[int]
+    ) -> torch.Tensor:
+        """Of one pass the blocks beside each other, rounded as the cache keeps them before they are pooled further."""
+        origin, size = self.saved.origin, self.saved.setting.pool
+        noise = None
+        if timestep is not None:
+            noise = noise_for(digests, origin.seed, timestep, draw, tuple(inputs.shape[1:])).to(self.backbone.device)
+        maps = self.backbone.taps(inputs, noise, timestep, blocks)
+        kept = (_rounded(pool(maps[block].float(), origin.grids[block])).cpu() for block in blocks)
+        return torch.cat([pool(each, size) for each in kept], dim=1)
+
+    def _believed(self, squares: Sequence[tuple[str, np.ndarray]], batches: Batches) -> Iterator[np.ndarray]:
+        if squares:
+            digests, pixels = zip(*squares, strict=True)
+            features = self.features(digests, np.stack(pixels), batches)
+            yield from self.saved.classifier.logits(features).softmax(dim=1).numpy()
+
+
+def _rounded(maps: torch.Tensor) -> torch.Tensor:
+    """To half precision, but for images that exceed it."""
+    halves = maps.half()
+    fits = halves.isfinite().flatten(1).all(dim=1)
+    return torch.where(fits[:, None, None, None], halves.float(), maps)
+
+
+def _finite(beliefs: np.ndarray, name: str) -> np.ndarray | SearchError:
+    if np.isfinite(beliefs).all():
+        return beliefs
+    return BackboneError(f"{name} has features that are not finite, of which the classifier can say nothing")

@@ -1,0 +1,1 @@
+"""Heads that are linear in the features: logistic regression and ridge regression."""

@@ -1,0 +1,106 @@
+"""The linear head: multinomial logistic regression on standardised features, its L2 strength chosen on validation."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from objectives.heads.head import Classifier, Fit, Labelled, Layout, accuracy, check
+from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
+from objectives.heads.linear_models.logistic import LogisticRegression, Solution
+from objectives.heads.standardising import Standardised, Standardiser
+from objectives.results import Epoch
+from objectives.scoring import Beliefs
+from spaces.dimensions import Value
+
+# Times the features' total variance (the number of them that vary, once standardised), because that is what the best
+# strength grows with: for 100 to 3,000 features of U-Net blocks that tell birds apart poorly it was 3e-5 to 1e-3 of it,
+# for random convolutions that tell digits apart well 1e-5 to 3e-7. Strong to weak.
+PATH = tuple(10 ** (-2.5 - half / 2) for half in range(9))
+
+
+@dataclass(frozen=True)
+class LinearClassifier:
+    """weight: (classes, d), of standardised features. bias: (classes,)."""
+
+    standardise: Standardiser
+    weight: torch.Tensor
+    bias: torch.Tensor
+
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.addmm(self.bias, self.standardise(features.flatten(1)), self.weight.T)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        tensors = {
+            "mean": self.standardise.mean,
+            "scale": self.standardise.scale,
+            "weight": self.weight,
+            "bias": self.bias,
+        }
+        return {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+
+    @classmethod
+    def of(cls, state: Mapping[str, torch.Tensor]) -> "LinearClassifier":
+        """The one that had this state."""
+        return cls(Standardiser(state["mean"], state["scale"]), state["weight"], state["bias"])
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Fits every strength of a path to convergence and keeps the best by the metric of the validation images; ties go
+    to the lower validation cross-entropy, then to the stronger. Nothing in it is random: the seed is not used.
+
+    details: "l2", the coefficient of ‖W‖²/2 beside the mean cross-entropy; "converged", 1 or 0: of the chosen strength.
+    """
+
+    def fit(
+        self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
+    ) -> Iterator[Epoch | Fit]:
+        check(classes, train, validation)
+        standardise, basis = _prepared(train)
+        validated = basis.project(Standardised(validation, standardise))
+        variance = max(float(basis.spectrum.sum()), 1.0)
+
+        def worth(solution: Solution) -> tuple[float, float]:
+            logits = torch.addmm(solution.bias, validated, solution.weights.T)
+            best = Beliefs.of(logits, validation.labels).worth(validation.metric)
+            return best, -float(cross_entropy(logits, validation.labels))
+
+        regression = LogisticRegression(basis, train.labels, classes)
+        path = regression.path([factor * variance for factor in PATH])
+        best = regression.refine(max(path, key=worth))  # the first of equals, so the stronger
+        classifier = _classifier(standardise, basis, best)
+        details = {"l2": best.l2, "converged": float(best.converged)}
+        yield Fit(classifier, accuracy(classifier, validation), details)
+
+    def refit(
+        self,
+        train: Labelled,
+        classes: int,
+        options: Mapping[str, Value],
+        details: Mapping[str, float],
+        seed: int,
+    ) -> Classifier:
+        check(classes, train)
+        standardise, basis = _prepared(train)
+        solution = LogisticRegression(basis, train.labels, classes).solve(details["l2"])
+        return _classifier(standardise, basis, solution)
+
+    def restore(
+        self,
+        state: Mapping[str, torch.Tensor],
+        layout: Layout,
+        classes: int,
+        options: Mapping[str, Value],
+    ) -> Classifier:
+        return LinearClassifier.of(state)
+
+
+def _prepared(train: Labelled) -> tuple[Standardiser, Basis]:
+    standardise = Standardiser.of(train)
+    return standardise, eigenbasis(Standardised(train, standardise))
+
+
+def _classifier(standardise: Standardiser, basis: Basis, solution: Solution) -> LinearClassifier:
+    return LinearClassifier(standardise, basis.lift(solution.weights), solution.bias)

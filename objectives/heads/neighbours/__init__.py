@@ -1,0 +1,1 @@
+"""Heads that compare an image with training images or with class means."""

@@ -1,0 +1,1 @@
+"""Heads that are small neural networks, trained in epochs."""

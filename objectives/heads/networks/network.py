@@ -1,0 +1,126 @@
+"""Heads that are small networks: a function from shapes and options to a module, trained in epochs, the best kept."""
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from objectives.heads.head import Classifier, Fit, Labelled, Layout, check, reached
+from objectives.heads.networks.training import Recipe, epochs, seeded
+from objectives.heads.options import number
+from objectives.heads.standardising import Standardiser
+from objectives.results import Epoch
+from spaces.dimensions import Value
+
+PATIENCE = 10
+"""Epochs without one that is at least as good as the best, after which a fit stops."""
+
+Build = Callable[[Layout, int, Mapping[str, Value]], nn.Module]
+"""layout, classes, options → network: standardised maps, float32 (n, c, p, p) → logits, (n, classes).
+
+Its random initialisation is drawn from torch's global state. Raises ValueError for options that are missing or no use.
+"""
+
+
+@dataclass(frozen=True)
+class NetworkClassifier:
+    """network: features, float32 (n, c, p, p) → logits (n, classes); in evaluation mode."""
+
+    network: nn.Module
+
+    @torch.no_grad()
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(features)
+        return logits
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+
+
+class Standardise(nn.Module):
+    """Standardises each feature of maps by the training images; kept with the weights."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, standardiser: Standardiser) -> None:
+        super().__init__()
+        self.register_buffer("mean", standardiser.mean)
+        self.register_buffer("scale", standardiser.scale)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return Standardiser(self.mean, self.scale)(features.flatten(1)).view_as(features)
+
+
+@dataclass(frozen=True)
+class NetworkHead:
+    """A network on standardised features, trained by AdamW.
+
+    options: "learning_rate" > 0, "weight_decay" ≥ 0, and those of `build`. details: "epochs", the number of the best
+    one by the metric of the validation images; of equals the last, whose learning rate is the lowest. `fit` stops
+    `PATIENCE` epochs after it; `refit` stops at it, with the schedule as far gone. mixed, blend: as in `Recipe`.
+    """
+
+    build: Build
+    mixed: bool = False
+    blend: bool = False
+
+    def fit(
+        self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
+    ) -> Iterator[Epoch | Fit]:
+        check(classes, train, validation)
+        recipe, network = self._recipe(options), self._network(train, classes, options, seed)
+        best: tuple[Epoch, Fit] | None = None
+        for done in epochs(network, train, recipe, seed):
+            epoch = reached(done, NetworkClassifier(network), validation)
+            yield epoch
+            if best is None or epoch.worth >= best[0].worth:
+                best = epoch, Fit(_kept(network), epoch.validation, {"epochs": done})
+            elif done - best[0].number >= PATIENCE:
+                break
+        if best is not None:  # a recipe has at least one epoch
+            yield best[1]
+
+    def refit(
+        self,
+        train: Labelled,
+        classes: int,
+        options: Mapping[str, Value],
+        details: Mapping[str, float],
+        seed: int,
+    ) -> Classifier:
+        check(classes, train)
+        recipe, network = self._recipe(options), self._network(train, classes, options, seed)
+        if not 1 <= details["epochs"] <= recipe.epochs:
+            raise ValueError(f"epochs to refit for must lie in 1–{recipe.epochs}, not {details['epochs']}")
+        for epoch in epochs(network, train, recipe, seed):
+            if epoch == details["epochs"]:
+                break
+        return _kept(network)
+
+    def restore(
+        self,
+        state: Mapping[str, torch.Tensor],
+        layout: Layout,
+        classes: int,
+        options: Mapping[str, Value],
+    ) -> Classifier:
+        blank = Labelled(torch.zeros(1, *layout.shape), torch.zeros(1, dtype=torch.int64), groups=layout.groups)
+        network = self._network(blank, classes, options, seed=0)  # whose every number is then replaced
+        network.load_state_dict(dict(state))
+        return _kept(network)
+
+    def _recipe(self, options: Mapping[str, Value]) -> Recipe:
+        rate, decay = number(options, "learning_rate", least=1e-12), number(options, "weight_decay", least=0)
+        return Recipe(rate, decay, mixed=self.mixed, blend=self.blend)
+
+    def _network(self, train: Labelled, classes: int, options: Mapping[str, Value], seed: int) -> nn.Module:
+        with seeded(seed, 0, torch.device("cpu")):  # one initialisation, whatever the device
+            body = self.build(train.layout, classes, options)
+        return nn.Sequential(Standardise(Standardiser.of(train)), body).to(train.labels.device)
+
+
+def _kept(network: nn.Module) -> NetworkClassifier:
+    return NetworkClassifier(deepcopy(network).eval().requires_grad_(False))

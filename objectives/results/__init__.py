@@ -1,0 +1,40 @@
+"""The plain results that every room above speaks in. Importing them loads neither torch nor numpy."""
+
+from objectives.results.metrics import (
+    ACCURACY,
+    METRICS,
+    OPTIMISED,
+    Accuracy,
+    Answers,
+    Measured,
+    Metric,
+    Part,
+    Scores,
+)
+from objectives.results.reports import GMACS, Confusion, Epoch, Evaluation, Extracted, Final, Report, Rung
+from objectives.results.study import Finalist, Picture, Study, Trial, TrialState
+
+__all__ = [
+    "ACCURACY",
+    "GMACS",
+    "METRICS",
+    "OPTIMISED",
+    "Accuracy",
+    "Answers",
+    "Confusion",
+    "Epoch",
+    "Evaluation",
+    "Extracted",
+    "Final",
+    "Finalist",
+    "Measured",
+    "Metric",
+    "Part",
+    "Picture",
+    "Report",
+    "Rung",
+    "Scores",
+    "Study",
+    "Trial",
+    "TrialState",
+]

@@ -1,0 +1,112 @@
+"""The commands `search export` and `search classify`: a study's answer as a file, and that file at work on images."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from objectives.home import Home
+from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOption, printable
+from spaces.errors import DatasetError, SearchError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def export(
+    dataset: DatasetOption = None,
+    study: StudyOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="[default: classifiers/ in the home folder]")
+    ] = None,
+    data_root: Annotated[
+        str | None,
+        typer.Option("--data-root", metavar="PATH", help="Where the images lie now. [default: where the run had them]"),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", metavar="NAME", help="Where its network is now. [default: where the run had it]"),
+    ] = None,
+    home: HomeOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Fit a study's answer on train and validation images, and save the classifier in one file to be used."""
+    from search.database.store import Store
+    from search.export import export as export_study
+
+    place = Home.at(home)
+    with Store.open(storage or place.storage) as store:
+        name = store.find_study(dataset, study)
+        found, recipe = store.read_study(name), store.recipe(name)
+    path = export_study(found, recipe, place, lambda line: typer.echo(line, err=True), out, data_root, backbone)
+    words = ["search", "classify", str(path), *(["--home", str(home)] if home else [])]
+    typer.echo(f"{path}\nuse it as `{shlex.join(words)} IMAGE_OR_FOLDER`")
+
+
+def classify(
+    file: Annotated[Path, typer.Argument(help="What `search export` wrote.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Of a folder, all images in it and below it.")
+    ],
+    top: Annotated[int, typer.Option("--top", min=1, help="Name so many classes, the likeliest first.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object an image, each on a line.")] = False,
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", metavar="NAME", help="Where its network is now. [default: where the run had it]"),
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Classify images by a file of `search export`: a line an image, its class and how likely that is.
+
+    What cannot be read is named and left out; then the exit code is 1.
+    """
+    from objectives.classifier import ImageClassifier
+    from search.display.live_table import counted
+
+    paths = files_of(images)
+    classifier, left_out = ImageClassifier.load(file, backbone, Home.at(home).cache), 0
+    answers = counted(classifier.answers(paths), len(paths), "images")
+    for path, answer in zip(paths, answers, strict=True):
+        if isinstance(answer, SearchError):
+            left_out += 1
+            typer.echo(f"left out: {printable(str(answer))}", err=True)
+        if as_json:
+            typer.echo(json.dumps(_entry(path, answer, classifier.classes, top)))
+        elif not isinstance(answer, SearchError):
+            likeliest = (f"{printable(name)}\t{belief:.4f}" for name, belief in _top(answer, classifier.classes, top))
+            typer.echo("\t".join([printable(str(path)), *likeliest]))
+    if left_out:
+        raise SearchError(f"{left_out:,} of {len(paths):,} images were left out; each is named above")
+
+
+def files_of(places: Sequence[Path]) -> list[Path]:
+    """The files among them, and the images of the folders. Raises DatasetError for a folder that has none."""
+    from objectives.datasets.layouts.layout import SUFFIXES, images_below
+
+    found: list[Path] = []
+    for place in places:
+        try:
+            files = images_below(place) if place.is_dir() else [place]
+        except OSError as error:
+            named = printable(str(error.filename))
+            raise DatasetError(f"{named} cannot be read: {error.strerror}; leave it out, or have it opened") from None
+        if not files:
+            raise DatasetError(f"no image ({', '.join(sorted(SUFFIXES))}) lies in {printable(str(place))} or below it")
+        found += files
+    return found
+
+
+def _entry(path: Path, answer: "np.ndarray | SearchError", classes: Sequence[str], top: int) -> dict[str, Any]:
+    if isinstance(answer, SearchError):
+        return {"image": str(path), "error": str(answer)}
+    likeliest = [{"class": name, "probability": belief} for name, belief in _top(answer, classes, top)]
+    return {"image": str(path), "classes": likeliest}
+
+
+def _top(beliefs: "np.ndarray", classes: Sequence[str], count: int) -> list[tuple[str, float]]:
+    """The likeliest classes, of equals the first, with their probabilities in [0, 1]."""
+    order = (-beliefs).argsort(kind="stable")[:count]
+    return [(classes[label], float(beliefs[label])) for label in order.tolist()]

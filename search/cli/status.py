@@ -1,0 +1,217 @@
+"""The command `search status`: all studies in a list, or one in detail while a run is at work on it, and after."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+
+from objectives.home import Home
+from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOption, print_table, printable
+
+if TYPE_CHECKING:
+    from objectives.results import Study
+    from search.database.records import RunSummary, StudySummary
+    from search.database.store import Store
+
+FAILURES_SHOWN = 3
+
+
+def status(
+    dataset: DatasetOption = None,
+    study: StudyOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs.")] = False,
+    home: HomeOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """List the studies and whether a run is at work on each; with --study or --dataset tell of one in detail."""
+    from search.database.store import Store
+
+    with Store.open(storage or Home.at(home).storage) as store:
+        if dataset is None and study is None:
+            _list(store.studies(), as_json)
+            return
+        state = StudyState.of(store, store.find_study(dataset, study), Home.at(home).reports)
+    typer.echo(json.dumps(state.to_dict(), indent=2) if as_json else "\n".join(map(printable, state.lines())))
+
+
+def _list(rows: "list[StudySummary]", as_json: bool) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    if as_json:
+        typer.echo(json.dumps([_summary(row) for row in rows], indent=2))
+        return
+    if not rows:
+        typer.echo("no studies yet; `search run --dataset digits --trials 40` makes one")
+        return
+    numbers = (Column(name, justify="right") for name in ("done", "pruned", "failed", "best"))
+    study = Column("study", overflow="fold")
+    table = Table(study, *numbers, "last run", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for row in rows:
+        best = "" if row.best is None else row.metric.told(row.metric.worth(row.best))
+        counts = (row.complete, row.pruned, row.failed)
+        when = "at work now" if row.at_work else _day(row.last_run) if row.last_run else "never"
+        table.add_row(escape(printable(row.name)), *map(str, counts), best, when)
+    print_table(table)
+    typer.echo("`search status --study NAME` tells more of one")
+
+
+def _summary(row: "StudySummary") -> dict[str, Any]:
+    return {
+        "study": row.name,
+        "dataset": row.dataset,
+        "backbone": row.backbone,
+        "settings": row.space_size,
+        "trials": {state: getattr(row, state) for state in ("complete", "pruned", "failed", "running")},
+        "metric": row.metric.name,
+        "best": None if row.best is None else row.metric.worth(row.best),
+        "last_run": row.last_run and row.last_run.isoformat(),
+        "at_work": row.at_work,
+    }
+
+
+@dataclass(frozen=True)
+class StudyState:
+    """How far a study is. runs: the one that began last is last. report: None where it has not been written.
+
+    storage: without its password.
+    """
+
+    study: "Study"
+    runs: "tuple[RunSummary, ...]"
+    report: Path | None
+    storage: str
+
+    @classmethod
+    def of(cls, store: "Store", name: str, reports: Path) -> Self:
+        report = reports / f"{name}.html"
+        return cls(
+            store.read_study(name), store.read_runs(name), report if report.is_file() else None, str(store.address)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready. best: as of `search best --json`, None where no trial is complete."""
+        from search.reports.answer import answer_of
+
+        study = self.study
+        return {
+            "study": study.name,
+            "dataset": study.dataset,
+            "backbone": study.backbone,
+            "settings": study.space_size,
+            "trials": {state: study.count(state) for state in ("complete", "pruned", "failed", "running")},
+            "best": answer_of(study) if study.complete or study.finals else None,
+            "passes": study.passes_made,
+            "passes_saved": study.passes_needed - study.passes_made,
+            "runs": [self._run(run) for run in self.runs],
+            "failures": [
+                {"trial": trial.number, "setting": trial.setting.to_dict(), "reason": trial.reason}
+                for trial in study.trials
+                if trial.state == "failed"
+            ],
+            "report": str(self.report) if self.report else None,
+            "storage": self.storage,
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        from dashboards.formatting import of_images
+
+        study = self.study
+        last = self.runs[-1] if self.runs else None
+        lines = [
+            f"study       {study.name}",
+            f"dataset     {study.dataset}: {of_images(study.counts, study.folds)}",
+            f"backbone    {study.backbone}, {study.space_size:,} settings",
+            "trials      " + ", ".join(f"{study.count(s)} {s}" for s in ("complete", "pruned", "failed", "running")),
+            *self._best_lines(),
+            f"passes      {study.passes_made:,} made, {study.passes_needed - study.passes_made:,} saved by the cache",
+            *(line for run in self.runs if run.alive for line in self._work_lines(run)),
+        ]
+        if last is not None and not last.alive:
+            lines.append(f"last run    {_moment(last.started)} on {last.host}: {_ended(last)}")
+        failed = sorted((t for t in study.trials if t.state == "failed"), key=lambda trial: -trial.number)
+        for trial in failed[:FAILURES_SHOWN]:
+            lines += [f"failed      trial {trial.number}: {trial.setting}", f"            {trial.reason}"]
+        if len(failed) > FAILURES_SHOWN:
+            lines.append(f"            and {len(failed) - FAILURES_SHOWN} before; --json gives all")
+        if last is not None:
+            lines.append(f"command     {last.command}")
+        if self.report is None:
+            lines.append("report      not written yet: a run that ends well writes it")
+        else:
+            written = datetime.fromtimestamp(self.report.stat().st_mtime, UTC)
+            lines.append(f"report      {self.report}, of {_moment(written)}")
+        return [*lines, f"storage     {self.storage}"]
+
+    def _best_lines(self) -> list[str]:
+        from dashboards.study.tables import answer
+        from search.reports.answer import told
+
+        best = answer(self.study)
+        if best is None:
+            return ["best        no trial is complete yet"]
+        metric = self.study.metric.words
+        lines = [f"best        {best.setting}", f"            validation {metric} {told(best.validation)}"]
+        if best.test is not None:
+            return [*lines, f"            test {metric} {told(best.test)}; mean of {len(best.seeds)} seeds"]
+        return [*lines, "            the best of many trials looks better than it is; the finals will tell"]
+
+    def _work_lines(self, run: "RunSummary") -> list[str]:
+        from search.display.live_table import about
+
+        workers = f"{run.workers} worker{'' if run.workers == 1 else 's'}"
+        lines = [f"at work     since {_moment(run.started)} on {run.host}, process {run.pid}, {workers}"]
+        goal, pace, left = self._pace(run)
+        facts = [f"{self.study.finished} of {goal} trials" if goal else f"{self.study.finished} trials"]
+        facts += [f"{pace:.3g} a minute"] if pace else []
+        facts += [about(left)] if left is not None else []
+        if goal and self.study.finished >= goal:
+            facts.append(f"{len(self.study.finals)} finals made, which follow the trials")
+        lines.append(f"            {', '.join(facts)}")
+        running = [trial for trial in self.study.trials if trial.state == "running"]
+        return lines + [f"            trial {trial.number}: {trial.setting}" for trial in running]
+
+    def _pace(self, run: "RunSummary") -> tuple[int | None, float | None, float | None]:
+        """Trials that it goes on to, trials a minute, and seconds left; None where that is not known."""
+        from search.display.live_table import Pace
+
+        goal: int | None = (run.options or {}).get("trials")
+        pace = Pace(run.ends[0], run.workers, list(run.ends[1:])) if run.ends else Pace()
+        left = pace.left(goal - self.study.finished, self.study.wall_seconds) if goal else None
+        return goal, 60 / pace.each if pace.each else None, left
+
+    def _run(self, run: "RunSummary") -> dict[str, Any]:
+        goal, pace, left = self._pace(run) if run.alive else (None, None, None)
+        return {
+            "started": run.started.isoformat(),
+            "ended": run.ended and run.ended.isoformat(),
+            "state": _ended(run) if not run.alive else "at work",
+            "host": run.host,
+            "pid": run.pid,
+            "workers": run.workers,
+            "command": run.command,
+            "goal": goal,
+            "trials_a_minute": pace,
+            "seconds_left": left,
+        }
+
+
+def _ended(run: "RunSummary") -> str:
+    """How a run that is not at work came to an end."""
+    return run.state if run.ended else "killed"
+
+
+def _moment(moment: datetime) -> str:
+    """By the clock on the wall here."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+
+
+def _day(moment: datetime) -> str:
+    """In twelve columns: of this year with the time, else with the year."""
+    here = moment.astimezone()
+    return f"{here:%d %b %H:%M}" if here.year == datetime.now().astimezone().year else f"{here:%d %b %Y}"

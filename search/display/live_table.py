@@ -1,0 +1,351 @@
+"""What a person sees while a run goes: a live table on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypeVar
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress_bar import ProgressBar
+from rich.table import Column, Table
+from rich.text import Text
+
+from dashboards.formatting import duration
+from dashboards.study.tables import trial_estimate
+from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Final, Metric, Rung, Study, Trial
+from search.reports.answer import told
+from search.scheduling.requests import Asked, FinalAsked
+from spaces import Setting
+
+T = TypeVar("T")
+
+PLAIN_SECONDS = 10.0
+RATE_SECONDS = 20.0
+PACE_ENDS = 20
+BEST_SHOWN = 5
+WIDEST = 110
+"""Columns of the live table; further apart, rows are hard to follow."""
+
+Row = tuple[str, str, str, str]
+WORK_TITLE: Row = ("trial", "at work", "", "for")
+
+
+@dataclass
+class Pace:
+    """How fast things end of which `at_once` are worked on at a time. began, ends: seconds of one clock, rising."""
+
+    began: float = 0.0
+    at_once: int = 0
+    ends: list[float] = field(default_factory=list)
+
+    @property
+    def each(self) -> float | None:
+        """Seconds from one end to the next, of the last few; None before as many have ended as run at once."""
+        if not self.ends or len(self.ends) < self.at_once:
+            return None
+        since = self.ends[-PACE_ENDS - 1] if len(self.ends) > PACE_ENDS else self.began
+        return (self.ends[-1] - since) / len(self.ends[-PACE_ENDS:])
+
+    def left(self, more: int, now: float) -> float | None:
+        """Seconds until so many more have ended; None where nobody can say."""
+        each = self.each
+        if more <= 0 or each is None:
+            return None
+        return max(more * each - (now - self.ends[-1]), (more - 1) * each)
+
+
+@dataclass
+class Job:
+    """What a worker is at. name: the trial's number, or the final's seed. slot: its row."""
+
+    name: str
+    setting: Setting
+    slot: int
+    since: float
+    phase: str = "starting"
+
+    def hear(self, report: Extracted | Epoch | Rung) -> None:
+        if isinstance(report, Epoch):
+            self.phase = f"epoch {report.number}"
+        elif isinstance(report, Extracted) and report.done < report.total:
+            self.phase = f"passes {report.done:,}/{report.total:,}"
+        else:
+            self.phase = "fitting"
+
+    def row(self, now: float) -> Row:
+        return self.name, str(self.setting), self.phase, str(timedelta(seconds=int(now - self.since)))
+
+
+@dataclass
+class RunProgress:
+    """Counts, rate, estimate, what is at work and the best so far; draws or tells them as it is told of events.
+
+    trials: the budget. complete, pruned: where the study stands; failed, passes_made: of this run. best: the best few
+    trials, best first.
+    """
+
+    console: Console
+    trials: int
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    passes_made: int = 0
+    best: tuple[Trial, ...] = ()
+    metric: Metric = ACCURACY
+    _began: float = field(default_factory=time.monotonic)
+    _jobs: dict[Asked | FinalAsked, Job] = field(default_factory=dict)
+    _pace: Pace = field(default_factory=Pace)
+    _finals: Pace = field(default_factory=Pace)
+    _expected: int = 0
+    _recent: list[tuple[float, int]] = field(default_factory=list)
+    _live: bool = False
+    _printed: float = 0.0
+
+    @classmethod
+    def of(cls, console: Console, trials: int, study: Study) -> "RunProgress":
+        """From where the study stands; failures of former runs are not counted."""
+        return cls(
+            console,
+            trials,
+            complete=study.count("complete"),
+            pruned=study.count("pruned"),
+            best=study.complete[:BEST_SHOWN],
+            metric=study.metric,
+        )
+
+    def say(self, text: str) -> None:
+        """A line of its own, above what is drawn."""
+        self.console.print(text, highlight=False, markup=False)
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Draw while the block runs. What stays on the screen says where the run came to, not what was at work."""
+        self._began = time.monotonic()
+        if not self.console.is_terminal or self.console.is_dumb_terminal:
+            yield
+            return
+        self._live = True
+        with Live(get_renderable=self._drawn, console=self.console, refresh_per_second=4):
+            try:
+                yield
+            finally:
+                self._jobs.clear()
+                self._recent.clear()
+                self._live = False
+
+    # What happens: a `search.scheduling.ray_tune.Listener`.
+
+    def trial_started(self, asked: Asked) -> None:
+        self._start(asked, str(asked.number), self._pace)
+
+    def final_started(self, asked: FinalAsked) -> None:
+        self._start(asked, f"seed {asked.seed}", self._finals)
+
+    def reported(self, asked: Asked | FinalAsked, report: Extracted | Epoch | Rung) -> None:
+        self._jobs[asked].hear(report)
+        if isinstance(report, Extracted):
+            self.passes_made += report.made
+            self._recent.append((time.monotonic(), report.made))
+        self._tell_now_and_then()
+
+    def trial_ended(self, asked: Asked, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+        del self._jobs[asked]
+        setattr(self, state, getattr(self, state) + 1)
+        if state == "complete" and evaluation is not None:
+            trial = Trial(asked.number, "complete", asked.setting, evaluation.validation, scores=evaluation.scores)
+            self.best = tuple(sorted((*self.best, trial), key=self._worst_last)[:BEST_SHOWN])
+        if state == "failed":
+            self.say(f"failed: {asked.setting}: {reason}")
+        else:
+            self._pace.ends.append(time.monotonic())
+        self._tell_now_and_then()
+
+    def expect_finals(self, count: int) -> None:
+        """The trials are done, and `count` re-evaluations of finalists follow."""
+        self._expected = count
+        if not self._live:
+            self.say(self._told())
+            if count:
+                self.say(f"re-evaluating and testing the finalists: {count} fits")
+
+    def final_ended(self, asked: FinalAsked, final: Final) -> None:
+        del self._jobs[asked]
+        self._finals.ends.append(time.monotonic())
+        if self._is_time_to_tell():
+            left = about(self._finals.left(self._expected - self._tested, time.monotonic()))
+            of = f"{self._tested}/{self._expected}"
+            self.say(f"final {of}: {final.setting}, validation {self._validated(final)}{left and f'; {left}'}")
+
+    def _start(self, asked: Asked | FinalAsked, name: str, pace: Pace) -> None:
+        now, taken = time.monotonic(), {job.slot for job in self._jobs.values()}
+        if not pace.at_once:
+            pace.began = now
+        slot = next(number for number in range(len(taken) + 1) if number not in taken)
+        self._jobs[asked] = Job(name, asked.setting, slot, now)
+        pace.at_once = max(pace.at_once, len(self._jobs))
+
+    @property
+    def _finished(self) -> int:
+        return self.complete + self.pruned
+
+    @property
+    def _tested(self) -> int:
+        return len(self._finals.ends)
+
+    def _worst_last(self, trial: Trial) -> tuple[float, int, int]:
+        """Ties as in `Study.complete`."""
+        measured = trial.measured(self.metric)
+        return -self.metric.worth(measured.value) if measured else 0.0, trial.setting.block, trial.number
+
+    def _validated(self, final: Final) -> str:
+        measured = final.validation_scores.values.get(self.metric.name) if final.validation_scores else None
+        return self.metric.told(measured.value) if measured else ACCURACY.told(final.validation.value)
+
+    def _rate(self) -> float:
+        """Passes a second over the last while, all workers together."""
+        now = time.monotonic()
+        self._recent = [(at, made) for at, made in self._recent if now - at < RATE_SECONDS]
+        if len(self._recent) < 2:
+            return 0.0
+        return sum(made for _, made in self._recent[1:]) / max(self._recent[-1][0] - self._recent[0][0], 1e-3)
+
+    def _counts(self) -> str:
+        rate = f", {self._rate():,.0f} a second" if self._rate() >= 1 else ""
+        passes = f"; {self.passes_made:,} passes made{rate}" if self.passes_made else ""
+        return f"{self.complete} complete, {self.pruned} pruned, {self.failed} failed{passes}"
+
+    # Plain lines.
+
+    def _tell_now_and_then(self) -> None:
+        if self._is_time_to_tell():
+            self.say(self._told())
+
+    def _is_time_to_tell(self) -> bool:
+        if self._live or time.monotonic() - self._printed < PLAIN_SECONDS:
+            return False
+        self._printed = time.monotonic()
+        return True
+
+    def _told(self) -> str:
+        facts = [f"trial {self._finished}/{self.trials}: {self._counts()}"]
+        if self.best and (measured := self.best[0].measured(self.metric)):
+            facts.append(f"best {self.metric.told(measured.value)} at {self.best[0].setting}")
+        facts.append(about(self._pace.left(self.trials - self._finished, time.monotonic())))
+        return "; ".join(filter(None, facts))
+
+    # The live table, no wider and no higher than the terminal.
+
+    def _drawn(self) -> Group:
+        now = time.monotonic()
+        if not self._live and not self._pace.at_once and not self._finals.at_once:
+            return Group()  # a run that came to nothing leaves nothing but its error
+        bars = Table.grid(padding=(0, 1))
+        until = self._pace.ends[-1] if self._pace.ends and self._finished >= self.trials else now
+        bars.add_row(*_bar("trials", self._finished, self.trials, self._pace, until - self._began))
+        if self._expected:
+            bars.add_row(*_bar("finals", self._tested, self._expected, self._finals, now - self._finals.began))
+        counts = Text(self._counts(), no_wrap=True, overflow="ellipsis")
+        room = self.console.height - bars.row_count - 2  # the cursor has a line too
+        best = self._best_rows()
+        work = self._work_rows(now, room - min(len(best), 2))
+        rows = [*work, *best][: max(room, 0)]
+        table = Table(
+            Column(justify="right", no_wrap=True, min_width=6),
+            Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            Column(no_wrap=True, min_width=22),
+            Column(justify="right", no_wrap=True, min_width=7),
+            box=None,
+            show_header=False,
+            pad_edge=False,
+            width=min(self.console.width, WIDEST),
+        )
+        for row in rows:
+            table.add_row(*row, style="dim" if row in (WORK_TITLE, self._best_title) else "")
+        return Group(bars, counts, table) if rows else Group(bars, counts)
+
+    def _work_rows(self, now: float, room: int) -> list[Row]:
+        """A title, and a row for each worker that has ever had work, so that rows keep their places."""
+        slots = max(self._pace.at_once, self._finals.at_once)
+        if not self._live:
+            return []
+        if not slots:
+            return [WORK_TITLE, ("", "starting the workers", "", "")]
+        jobs = {job.slot: job for job in list(self._jobs.values())}
+        rows = [jobs[slot].row(now) if slot in jobs else ("", "", "", "") for slot in range(slots)]
+        if len(rows) >= room > 1:
+            rows[room - 2 :] = [("", f"and {len(rows) - room + 2} more", "", "")]
+        return [WORK_TITLE, *rows]
+
+    def _best_rows(self) -> list[Row]:
+        """A title and the best few, with their intervals."""
+        rows = [
+            (str(trial.number), str(trial.setting), told(trial_estimate(trial, self.metric)), "") for trial in self.best
+        ]
+        return [self._best_title, *rows] if rows else []
+
+    @property
+    def _best_title(self) -> Row:
+        return "trial", f"best by validation {self.metric.words}", "value (95 % interval)", ""
+
+
+def _bar(what: str, done: int, total: int, pace: Pace, elapsed: float) -> tuple[RenderableType, ...]:
+    return (
+        what,
+        ProgressBar(total=total, completed=done, width=24),
+        Text(f"{done}/{total}", "progress.download"),
+        Text(str(timedelta(seconds=int(elapsed))), "progress.elapsed"),
+        Text(about(pace.left(total - done, time.monotonic())), "progress.remaining"),
+    )
+
+
+def about(seconds: float | None) -> str:
+    """ "about 3 min 05 s left"; empty where nobody can say."""
+    return (
+        "" if seconds is None else f"about {duration(max(round(seconds), 1))} left".replace("\N{NO-BREAK SPACE}", " ")
+    )
+
+
+def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """The items, while a bar on a terminal, or a line now and then elsewhere, tells how many there were."""
+    with _counter(what) as tell:
+        for number, item in enumerate(items, 1):
+            tell(number, total)
+            yield item
+
+
+def extracting(reports: Iterable[Extracted]) -> None:
+    """Have everything extracted, while the same tells of the images of all passes."""
+    with _counter("passes") as tell:
+        for report in reports:
+            tell(report.done, report.total)
+
+
+def followed(items: Iterable[object], what: str, place: Callable[[], tuple[int, int]]) -> None:
+    """Have all items made, while the same tells the place, (done, total)."""
+    with _counter(what) as tell:
+        for _ in items:
+            tell(*place())
+
+
+@contextmanager
+def _counter(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Within, told (done, total), it draws on the terminal that errors go to; answers may go elsewhere meanwhile."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    printed, shown, beside = time.monotonic(), console.is_terminal, sys.stdout.isatty()
+    with Progress(*columns, console=console, disable=not shown, transient=True, redirect_stdout=beside) as bar:
+        task = bar.add_task(what, total=None)
+
+        def tell(done: int, total: int) -> None:
+            nonlocal printed
+            bar.update(task, completed=done, total=total)
+            if not shown and time.monotonic() - printed > PLAIN_SECONDS:
+                printed = time.monotonic()
+                console.print(f"{what}: {done:,}/{total:,}", highlight=False)
+
+        yield tell

@@ -1,0 +1,1 @@
+"""Recommends a setting for a new dataset from a few forward passes."""

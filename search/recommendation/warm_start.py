@@ -1,0 +1,59 @@
+"""What a search starts from: past tasks, a screening of its own images, and what the cache holds."""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING
+
+from search.database.past_tasks import kept_screening, past_of
+from search.database.store import Store
+from search.recommendation.screen import screened
+from search.surrogates.past_tasks import PUBLISHED, Known
+from spaces import HEAD_OPTIONS, Setting, Space
+
+if TYPE_CHECKING:
+    from objectives.features.plan import Plan
+    from objectives.probe import ProbeSpec
+
+WORTH_SCREENING = 10
+"""Trials: for fewer, the passes of a screening are better spent on them."""
+
+PLACES = 3
+"""Of a screening, with every head of the space."""
+
+
+def screen_first(store: Store, spec: "ProbeSpec", space: Space, weights_digest: str, threads: int) -> None:
+    """Unless the database has a screening of these images with this network and seed already."""
+    if kept_screening(store, spec.dataset.fingerprint, weights_digest, spec.seed) is None:
+        screened(spec, space, weights_digest, store, threads)
+
+
+def known_of(
+    store: Store, study: str, spec: "ProbeSpec", space: Space, weights_digest: str, plan: "Plan", warm: bool
+) -> Known:
+    """All but what the study itself has found. plan: of the search, as the cache is now. warm: by past tasks and a
+    screening too, not by the paper's findings alone."""
+    fingerprint, classes, images = spec.dataset.fingerprint, len(spec.dataset.classes), len(plan.demand.training)
+    if not warm:
+        return Known(classes, images, cached=plan.cached_draws)
+    screening = kept_screening(store, fingerprint, weights_digest, spec.seed)
+    past = [*PUBLISHED, *past_of(store, fingerprint, weights_digest, besides=study)]
+    return Known(
+        classes=classes,
+        images=images,
+        past=(*past, screening.surface) if screening else tuple(past),
+        start=start_settings(screening.best[:PLACES], space) if screening else (),
+        cached=plan.cached_draws,
+    )
+
+
+def start_settings(places: Sequence[Setting], space: Space) -> tuple[Setting, ...]:
+    """Each place with every head of the space, whose options are the middle of what there is to choose from."""
+    middles = {
+        head: tuple((choice.name, choice.values[len(choice.values) // 2]) for choice in HEAD_OPTIONS[head])
+        for head in space.heads
+    }
+    settings = (
+        Setting(place.timestep, place.block, place.pool, head, place.draws, middles[head])
+        for place, head in product(places, space.heads)
+    )
+    return tuple(setting for setting in settings if setting in space)

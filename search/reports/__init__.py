@@ -1,0 +1,1 @@
+"""Collects what a report needs from the study database, and writes the report."""

@@ -1,0 +1,138 @@
+"""A study's answer in words and as JSON: the setting to use, how good it is, what it cost."""
+
+from collections.abc import Mapping, Sequence
+from math import log
+from typing import Any
+
+from dashboards.formatting import gmacs
+from dashboards.study.tables import Estimate
+from dashboards.study.tradeoff import CostPoint, gmacs_of, trade_off
+from objectives.results import ACCURACY, GMACS, METRICS, Finalist, Measured, Metric, Study, Trial
+from spaces import SearchError, Setting
+
+SHOWN = 8
+"""Of a front, on a terminal."""
+
+
+def answer_of(study: Study) -> dict[str, Any]:
+    """JSON-ready. The test fields are None until a run has re-evaluated its finalists.
+
+    metric: what the setting was chosen by. accuracy: top-1. scores: part → metric → value and 95 % interval, of all
+    that were kept. gmacs: 1e9 multiply-accumulates to classify an image. front: what is best for its cost, the cheapest
+    first, where costs were kept; its validation is of one seed. Raises SearchError where no trial is complete yet.
+    """
+    if study.finalists:
+        found: Finalist = study.finalists[0]
+        setting: Setting = found.setting
+        validation = {name: found.measured("validation", metric) for name, metric in METRICS.items()}
+        test = {name: found.measured("test", metric) for name, metric in METRICS.items()}
+        seeds = [final.seed for final in found.finals]
+    elif study.complete:
+        best = study.complete[0]
+        setting = best.setting
+        validation = {name: best.measured(metric) for name, metric in METRICS.items()}
+        test, seeds = {}, []
+    else:
+        raise SearchError(f"study {study.name} has no complete trial yet; `search run` makes some")
+    return {
+        "study": study.name,
+        "dataset": study.dataset,
+        "backbone": study.backbone,
+        "setting": setting.to_dict(),
+        "metric": study.metric.name,
+        **_accuracy("validation", validation),
+        **_accuracy("test", test),
+        "scores": {"validation": _scores(validation), "test": _scores(test)},
+        "gmacs": gmacs_of(study, setting),
+        "front": [_priced(point) for point in table.front] if (table := trade_off(study)) else [],
+        "seeds": seeds,
+        "trials": study.finished,
+        "passes": study.passes_made,
+        "passes_saved": study.passes_needed - study.passes_made,
+    }
+
+
+def answer_lines(study: Study) -> list[str]:
+    """The same for people."""
+    answer = answer_of(study)
+    seeds = f"mean of {len(answer['seeds'])} seeds"
+    lines = [f"study       {study.name}", f"setting     {Setting.from_dict(answer['setting'])}"]
+    lines += _lines("validation", study.metric, answer["scores"]["validation"])
+    if answer["scores"]["test"]:
+        lines += _lines("test", study.metric, answer["scores"]["test"], f"; {seeds}")
+    else:
+        lines.append("test        not read yet: the run has not come to its finalists, and the best of")
+        lines.append("            many trials looks better on validation than it is")
+    if answer["gmacs"] is not None:
+        lines.append(f"cost        {gmacs(answer['gmacs'])} GMAC an image, passes and head")
+    if study.by_cost:
+        lines += _front_lines(study)
+    made, saved = answer["passes"], answer["passes_saved"]
+    share = saved / (made + saved) if made + saved else 0.0
+    lines.append(f"passes      {made:,} made, {saved:,} saved by the cache ({100 * share:.1f} % of the work)")
+    return lines
+
+
+def spread(front: Sequence[Trial], count: int) -> list[Trial]:
+    """So many of `Study.front`, the best and the cheapest first, then each time the one whose cost is furthest, as a
+    ratio, from those that there are."""
+    chosen, left = list(front[-1:]), list(front[:-1])
+    while left and len(chosen) < count:
+        chosen.append(max(left, key=lambda trial: min(_apart(trial, other) for other in chosen)))
+        left.remove(chosen[-1])
+    return chosen
+
+
+def _apart(trial: Trial, other: Trial) -> float:
+    return abs(log(trial.details[GMACS] / other.details[GMACS]))
+
+
+def _front_lines(study: Study) -> list[str]:
+    """A table of what is best for its cost, the cheapest first; of many those that `spread` chooses."""
+    table, shown = trade_off(study), {trial.number for trial in spread(study.front, SHOWN)}
+    points = table.front if table else ()
+    rows = [("GMAC", "validation", "test", "setting")] + [
+        (gmacs(point.gmacs), told(point.validation), told(point.test), str(point.setting))
+        for point in points
+        if point.trial in shown
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if len(points) > len(shown):
+        lines.append(f"and {len(points) - len(shown)} between these; all are in the report")
+    return [f"{'' if place else 'front':<12}{line}" for place, line in enumerate(lines)]
+
+
+def told(estimate: Estimate | None) -> str:
+    """ "67.5 % (63.2 to 71.6)", in a table whose title says the rest."""
+    if estimate is None:
+        return ""
+    low, high = map(estimate.metric.number, (estimate.low, estimate.high))
+    return f"{estimate.metric.text(estimate.value)} ({low} to {high})"
+
+
+def _priced(point: CostPoint) -> dict[str, Any]:
+    parts = {"validation": point.validation, "test": point.test}
+    measured = {part: each and {"value": each.value, "interval": [each.low, each.high]} for part, each in parts.items()}
+    return {"setting": point.setting.to_dict(), "gmacs": point.gmacs, **measured}
+
+
+def _accuracy(part: str, measured: Mapping[str, Measured | None]) -> dict[str, Any]:
+    found = measured.get(ACCURACY.name)
+    interval = [found.low, found.high] if found else None
+    return {f"{part}_accuracy": found.value if found else None, f"{part}_interval": interval}
+
+
+def _scores(measured: Mapping[str, Measured | None]) -> dict[str, Any]:
+    return {name: {"value": m.value, "interval": [m.low, m.high]} for name, m in measured.items() if m is not None}
+
+
+def _lines(part: str, chosen: Metric, scores: Mapping[str, Any], of: str = "") -> list[str]:
+    """What the setting was chosen by and, where that is another, the accuracy."""
+    lines = []
+    for place, metric in enumerate([chosen] if chosen == ACCURACY else [chosen, ACCURACY]):
+        score = scores[metric.name]
+        low, high = map(metric.number, score["interval"])
+        name = metric.told(score["value"]) if place == 0 else f"accuracy {metric.text(score['value'])}"
+        lines.append(f"{'' if place else part:<12}{name}  (95 % interval {low} to {high}{of})")
+    return lines

@@ -1,0 +1,1 @@
+"""Runs trials: which one next, where, and when to stop it."""

@@ -1,0 +1,1 @@
+"""Models that predict the score and the cost of settings that were not tried."""

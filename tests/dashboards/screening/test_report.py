@@ -1,0 +1,235 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from selenium.webdriver.common.by import By
+
+from dashboards.screening import tables as screened
+from dashboards.screening.report import About, write_recommendation
+from objectives.results import Study
+from objectives.results.screening import Recommendation
+from spaces import SearchError, Setting
+
+RecommendationMaker = Callable[..., Recommendation]
+PageOpener = Callable[[Recommendation, About], Any]
+FIGURES = ["blocks", "pooling"]
+EVIDENCE = ["answer", *FIGURES, "cheaper", "tied", "learnt", "screened", "provenance"]
+
+
+@pytest.fixture(scope="session")
+def about(study: Callable[..., Study]) -> About:
+    made = study()
+    command = "search run --dataset birds --backbone unet32"
+    return About(
+        "birds",
+        "unet32",
+        made.architecture,
+        8,
+        made.classes,
+        41.3,
+        command,
+        {"Seed": "0", "Command": "search recommend"},
+    )
+
+
+@pytest.fixture(scope="session")
+def plain(recommendation: RecommendationMaker) -> Recommendation:
+    return recommendation()
+
+
+@pytest.fixture
+def pages(tmp_path: Path, browser: Any) -> PageOpener:
+    """Writes a recommendation's page, opens it and hands back the browser."""
+
+    def opened(found: Recommendation, about: About) -> Any:
+        browser.open(write_recommendation(found, about, tmp_path / "reports" / "r.html").as_uri())
+        return browser
+
+    return opened
+
+
+def text_of(browser: Any, section: str) -> str:
+    text: str = browser.driver.find_element(By.ID, section).text
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def rows_of(browser: Any, section: str) -> list[list[str]]:
+    rows = browser.driver.find_elements(By.CSS_SELECTOR, f"#{section} tbody tr")
+    return [[cell.text for cell in row.find_elements(By.CSS_SELECTOR, "th, td")] for row in rows]
+
+
+def test_a_browser_draws_every_figure_and_asks_nothing_of_the_network(
+    plain: Recommendation, about: About, tmp_path: Path, browser: Any
+) -> None:
+    path = write_recommendation(plain, about, tmp_path / "birds.html")
+    assert list(tmp_path.iterdir()) == [path]
+    browser.open(path.as_uri())
+    assert browser.complaints() == []
+    # Plotly paints a heatmap into an image that the page itself holds.
+    assert [url for url in browser.requests() if not url.startswith("data:")] == [path.as_uri()]
+    assert browser.sections() == EVIDENCE
+    assert browser.drawn() == FIGURES
+    assert browser.driver.title == "birds – recommendation"
+
+
+def test_the_answer_is_the_setting_with_its_accuracy_its_cost_and_its_use(
+    plain: Recommendation, about: About, pages: PageOpener
+) -> None:
+    browser = pages(plain, about)
+    setting, (low, high) = plain.best.setting, plain.interval
+    listed = [each.text for each in browser.driver.find_elements(By.CSS_SELECTOR, "#answer .setting dd")]
+    assert listed == [str(setting.block), str(setting.timestep), str(setting.pool)]
+    text = text_of(browser, "answer")
+    assert f"{100 * plain.best.accuracy.value:.1f} %\n95 % interval {100 * low:.1f}–{100 * high:.1f}" in text
+    assert "leave-one-out ridge on 600 images" in text
+    assert "For heads that are fitted on all 2,000 the number is rather too low." in text
+    share = 100 * plain.passes / (8 * 2000)
+    assert f"{plain.passes:,}\nin 41 s\n{share:.1f} % of the 16,000 that 8 timesteps of 2,000 images would take" in text
+    assert f"{len(plain.tied)} of the {len(plain.screened) - 1} other settings are tied with it" in text
+    assert browser.driver.find_element(By.ID, "commands").text == about.command
+
+    lines = browser.driver.find_element(By.ID, "python").text.replace(repr(about.backbone), "'bundled'")
+    names: dict[str, Any] = {"pixels": torch.zeros(2, 3, 32, 32, dtype=torch.uint8)}
+    exec(lines, names)
+    assert f"timestep={setting.timestep}, blocks=[{setting.block}]" in lines
+    channels = names["backbone"].architecture.block(setting.block).channels
+    assert names["features"].shape == (2, channels * setting.pool**2)
+
+
+def test_the_evidence_is_what_was_screened(plain: Recommendation, about: About, pages: PageOpener) -> None:
+    browser = pages(plain, about)
+    cheaper = plain.cheaper[0]
+    row = rows_of(browser, "cheaper")[0]
+    assert row[:4] == [*map(str, (cheaper.score.setting.block, cheaper.score.setting.timestep)), row[2], row[3]]
+    assert row[3] == f"{100 * cheaper.cost:.1f}"
+    assert row[5].startswith(f"{100 * cheaper.loses.value:.1f} (")
+    tied = rows_of(browser, "tied")
+    assert [each[:2] for each in tied] == [[str(s.setting.block), str(s.setting.timestep)] for s in plain.tied]
+    board = rows_of(browser, "screened")
+    assert len(board) == 20
+    assert [each[-1] for each in board] == sorted((each[-1] for each in board), reverse=True)
+    chosen = browser.driver.find_element(By.CSS_SELECTOR, "#screened .chosen").text
+    assert chosen.startswith(f"{plain.best.setting.block} {plain.best.setting.timestep} {plain.best.setting.pool} ")
+    assert "Best leave-one-out accuracy (%)" in text_of(browser, "blocks")
+    assert "Leave-one-out accuracy (%)" in text_of(browser, "pooling")
+    page = browser.driver.find_element(By.TAG_NAME, "main").text.lower()
+    assert "validation" not in page
+    assert "trial" not in page
+
+
+def test_the_frame_is_round_the_recommended_cell(plain: Recommendation, about: About) -> None:
+    table = screened.by_block_and_timestep(plain, about.architecture)
+    assert table.best is not None
+    assert (table.best.block.number, table.best.timestep) == (plain.best.setting.block, plain.best.setting.timestep)
+    assert table.timesteps == (5, 44, 90, 260)
+    assert all(cell.count == 3 for cell in table.cells.values())
+    inside = [score for score in plain.screened if (score.setting.block, score.setting.timestep) == (10, 90)]
+    assert table.cells[10, 90].best.value == max(score.accuracy.value for score in inside)
+    assert screened.estimate(plain, plain.best).low == plain.interval[0]
+
+
+def test_where_nothing_is_better_than_chance_no_setting_is_named(
+    recommendation: RecommendationMaker, about: About, pages: PageOpener
+) -> None:
+    found = recommendation(quality=lambda setting: 0.12, chance=0.1)
+    assert not found.better_than_chance
+    browser = pages(found, about)
+    assert browser.complaints() == []
+    assert browser.sections() == ["answer", *FIGURES, "learnt", "screened", "provenance"]
+    assert browser.drawn() == FIGURES
+    text = text_of(browser, "answer")
+    assert text.startswith("No setting is better than chance")
+    low, high = found.interval
+    assert f"{100 * found.best.accuracy.value:.1f} %\n95 % interval {100 * low:.1f}–{100 * high:.1f}" in text
+    assert "Chance\n10.0 %" in text
+    assert "Block" not in text
+    assert "import torch" not in text
+    assert browser.driver.find_elements(By.CLASS_NAME, "chosen") == []
+    frames = "return document.querySelectorAll('#blocks .shapelayer path[style*=\"stroke: rgb(213, 94, 0)\"]').length"
+    assert browser.driver.execute_script(frames) == 0
+    browser = pages(recommendation(), about)
+    assert browser.driver.execute_script(frames) == 1
+
+
+def test_an_encoder_has_no_timestep(recommendation: RecommendationMaker, about: About, pages: PageOpener) -> None:
+    blocks = tuple(replace(block, part="layer") for block in about.architecture.blocks)
+    encoder = replace(about.architecture, blocks=blocks, alphas_cumprod=())
+    browser = pages(recommendation(timesteps=(None,)), replace(about, architecture=encoder, timesteps=1))
+    assert browser.complaints() == []
+    assert browser.drawn() == FIGURES
+    text = text_of(browser, "answer")
+    assert "Timestep" not in text
+    assert "30.0 % of the 2,000 that all images would take" in text
+    assert "timestep=None" in browser.driver.find_element(By.ID, "python").text
+    assert "timestep" not in browser.driver.find_element(By.CLASS_NAME, "lead").text
+    assert "no noise" in text_of(browser, "blocks")
+    assert {row[1] for row in rows_of(browser, "screened")} == {"none"}
+
+
+def test_a_single_setting_makes_a_page(recommendation: RecommendationMaker, about: About, pages: PageOpener) -> None:
+    browser = pages(recommendation((44,), (16,), (2,), (2000, 2000)), about)
+    assert browser.complaints() == []
+    assert browser.sections() == ["answer", *FIGURES, "learnt", "screened", "provenance"]
+    assert browser.drawn() == FIGURES
+    text = text_of(browser, "answer")
+    assert "It is the only setting that was screened." in text
+    assert "too low" not in text  # all images were screened
+    assert "1 setting at 1 of 8 timesteps" in text_of(browser, "provenance")
+
+
+def test_names_from_the_data_stay_text(plain: Recommendation, about: About, pages: PageOpener) -> None:
+    evil = """<script>alert(1)</script> "'"""
+    scripts = len(pages(plain, about).driver.find_elements(By.TAG_NAME, "script"))
+    names: dict[str, Any] = {"dataset": evil, "backbone": evil, "command": evil, "classes": (evil, "</style>")}
+    browser = pages(plain, replace(about, facts={evil: evil}, **names))
+    assert browser.complaints() == []  # an alert that is open would fail the next command
+    assert browser.driver.find_element(By.TAG_NAME, "h1").text == evil
+    assert browser.driver.find_element(By.ID, "commands").text == evil
+    assert browser.driver.find_element(By.ID, "provenance").text.count(evil) == 5
+    assert len(browser.driver.find_elements(By.TAG_NAME, "script")) == scripts
+    assert browser.drawn() == FIGURES
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_never_scrolls_sideways(plain: Recommendation, about: About, pages: PageOpener, width: int) -> None:
+    browser = pages(plain, about)
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        browser.driver.refresh()
+        root = "document.documentElement"
+        assert browser.driver.execute_script(f"return {root}.scrollWidth <= {root}.clientWidth")
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_of_many_ties_the_table_says_how_many_it_shows(
+    recommendation: RecommendationMaker, about: About, pages: PageOpener
+) -> None:
+    found = recommendation(quality=lambda setting: 0.6, chance=0.1)
+    assert len(found.tied) > 20
+    browser = pages(found, about)
+    assert f"The first 20 of {len(found.tied)}." in text_of(browser, "tied")
+    assert len(rows_of(browser, "tied")) == 20
+
+
+def test_a_place_that_cannot_be_written_is_one_line_and_leaves_nothing(
+    plain: Recommendation, about: About, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SearchError, match=r"^the report cannot be written to .*r\.html: .*$"):
+        write_recommendation(plain, about, tmp_path / "file" / "r.html")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_several_draws_are_told(plain: Recommendation, about: About, tmp_path: Path) -> None:
+    drawn = Setting(44, 16, 2, "ridge", draws=4)
+    best = replace(plain.best, setting=drawn)
+    found = replace(plain, best=best, screened=(best,), tied=(), cheaper=())
+    page = write_recommendation(found, about, tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<dt>Noise draws</dt><dd>4</dd>" in page
+    assert "average 4 draws of noise" in page
+    assert about.architecture.pass_gmacs(drawn) == pytest.approx(4 * 0.16)

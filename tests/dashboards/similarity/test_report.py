@@ -1,0 +1,142 @@
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from choreographer.browsers.chromium import Chromium
+from PIL import Image
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from dashboards.page.png import write_pictures
+from dashboards.similarity import sentences as says
+from dashboards.similarity.report import Comparison, figures, heatmap, render, write_comparison
+from objectives.results import Study
+from objectives.results.similarity import Agreement, Representation, Similarity
+from spaces import SearchError
+
+StudyMaker = Callable[..., Study]
+EVIL = "<script>alert(1)</script>"
+
+
+def alike(rows: list[Representation], columns: list[Representation]) -> Similarity:
+    """The less the farther apart their blocks and timesteps are."""
+
+    def value(row: Representation, column: Representation) -> float:
+        apart = abs((row.timestep or 0) - (column.timestep or 0))
+        return 1 - 0.03 * abs(row.block - column.block) - apart / 1000
+
+    values = tuple(tuple(value(row, column) for column in columns) for row in rows)
+    return Similarity(tuple(rows), tuple(columns), values, tuple((0.01,) * len(columns) for _ in rows), 1000, 4)
+
+
+@pytest.fixture
+def found(study: StudyMaker) -> Comparison:
+    blocks = [Representation("unet32", block, 90) for block in range(6, 23)]
+    steps = [Representation("unet32", 13, timestep) for timestep in (5, 90, 400)]
+    layers = [Representation(EVIL, block, None) for block in range(1, 13)]
+    draws = Agreement(
+        "unet32", (12, 13, 14), (5, 400), ((0.99, 0.5), (0.98, 0.4), (0.97, None)), ((0.0, 0.1),) * 3, 1000, 4
+    )
+    return Comparison(
+        "birds", "unet32", study().architecture, 4, 61.0, alike(blocks, blocks), alike(steps, steps), draws,
+        {EVIL: alike(blocks, layers)}, {EVIL: EVIL},
+    )  # fmt: skip
+
+
+def test_a_browser_draws_every_map_tells_on_hover_and_asks_nothing_of_the_network(
+    found: Comparison, tmp_path: Path, browser: Any
+) -> None:
+    path = write_comparison(found, tmp_path / "deeper" / "cka.html")
+    browser.open(path.as_uri())
+    assert browser.complaints() == []
+    assert [url for url in browser.requests() if not url.startswith("data:")] == [path.as_uri()]
+    assert browser.drawn() == ["blocks", "timesteps", "other-0", "agreement"]
+    assert browser.driver.find_element(By.CSS_SELECTOR, "#other-0 h2").text.endswith(EVIL)
+    assert browser.driver.find_element(By.ID, "provenance").text.count(EVIL) == 3
+    plot = browser.driver.find_element(By.CSS_SELECTOR, "#agreement .nsewdrag")
+    browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
+    width, height = plot.size["width"], plot.size["height"]
+    ActionChains(browser.driver).move_to_element_with_offset(plot, -int(width / 3), int(height / 4)).perform()
+    hover = (By.CSS_SELECTOR, "#agreement .hoverlayer .hovertext")
+    text = WebDriverWait(browser.driver, 10).until(lambda driver: driver.find_element(*hover).text)
+    assert "0.99 ± 0.00" in text
+    assert "t 5" in text
+
+
+def test_what_the_maps_show_is_told(found: Comparison) -> None:
+    assert says.of_blocks(found.blocks, found.architecture) == (
+        "Neighbouring blocks come to 0.97 on average; the least alike, blocks 6 and 22, to 0.52. Across the "
+        "bottleneck, block 13, the most alike are blocks 12 and 14: 0.94."
+    )
+    assert found.timesteps is not None
+    assert says.of_timesteps(found.timesteps) == (
+        "Neighbouring timesteps come to 0.80 on average; t 5 and t 400 to 0.60."
+    )
+    assert found.agreement is not None
+    assert says.of_agreement(found.agreement).startswith(
+        "Two draws agree most at block 12, t 5: 0.99; least at block 13, t 400: 0.40."
+    )
+    (other,) = found.others.values()
+    told = says.of_other(other)
+    assert "The most alike are block 6 of unet32 and block 6 of" in told
+    assert "block 6 is nearest to block 6 (0.91) and block 22 is nearest to block 12 (0.61)" in told
+
+
+def test_what_cannot_be_compared_is_told_too(found: Comparison) -> None:
+    one = found.blocks.rows[:1]
+    none = Similarity(one, one, ((None,),), ((None,),), 10, 1)
+    assert says.of_blocks(none, found.architecture) == "Only one block was asked for."
+    assert says.of_timesteps(none) == "Only one timestep can be compared."
+    assert says.of_other(none) == "Nothing can be compared."
+    page = render(replace(found, blocks=none, timesteps=None, agreement=None, others={}))
+    assert "in one batch" in says.of_all(10, 1)
+    assert "none" in page
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [(0.861, 0.012, "0.86 ± 0.01"), (-0.032, None, "−0.03"), (-0.001, None, "0.00"), (None, None, "none")],
+)
+def test_numbers_are_told_with_their_error(value: float | None, error: float | None, text: str) -> None:
+    assert says.number(value, error) == text
+
+
+def test_a_map_has_one_scale_and_leaves_out_what_is_not_there() -> None:
+    figure = heatmap(["1", "2"], ["1"], [[0.5, None]], [[0.1, None]], ("Block of <b>", "Block of a & b"))
+    heat = figure.data[0]
+    assert (heat.zmin, heat.zmax, heat.z[0][1]) == (0, 1, None)
+    assert figure.layout.xaxis.title.text == "Block of &lt;b&gt;"
+    assert "a &amp; b: 1" in heat.text[0][0]
+
+
+def test_maps_are_pictures_too(found: Comparison, tmp_path: Path, browser: Any) -> None:
+    """Needs a browser, as the fixture says."""
+    drawn = {name: figure for name, figure in figures(found).items() if name in ("blocks", "agreement")}
+    paths = write_pictures(drawn, tmp_path / "new", "birds")
+    assert [path.name for path in paths] == ["birds-blocks.png", "birds-agreement.png"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["birds-agreement.png", "birds-blocks.png"]
+    for path, figure in zip(paths, drawn.values(), strict=True):
+        with Image.open(BytesIO(path.read_bytes())) as picture:
+            assert picture.format == "PNG"
+            assert picture.size == (2 * figure.layout.width, 2 * figure.layout.height)
+            assert picture.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("found_at", [None, "/bin/false"], ids=["none", "one that ends at once"])
+def test_a_machine_without_a_browser_is_told_what_would_do(
+    found: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found_at: str | None
+) -> None:
+    monkeypatch.setattr(Chromium, "find_browser", lambda **_: found_at)
+    with pytest.raises(SearchError, match="drawn by Chrome or Chromium, and none was found that starts; install one"):
+        write_pictures(figures(found), tmp_path, "birds")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(found: Comparison, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SearchError, match=r"^the pictures cannot be written to .*file: .*$"):
+        write_pictures(figures(found), tmp_path / "file", "birds")

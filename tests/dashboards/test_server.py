@@ -1,0 +1,88 @@
+"""What the server lets through to Optuna Dashboard, and the reports beside it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from dashboards.server import Application, report_link
+from spaces import StorageError
+
+Answer = tuple[str, dict[str, str], str]
+
+
+def dashboard(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", [])
+    return [f"dashboard {environ['PATH_INFO']}".encode()]
+
+
+def reports(study: str) -> str | None:
+    if study == "broken":
+        raise StorageError("the study database sqlite:///x cannot be used: it is locked")
+    return {"birds": "<h1>birds</h1>", "ä /<b>": "<h1>odd</h1>"}.get(study)
+
+
+def asked(path: str, only_this_machine: bool = True, method: str = "GET", **headers: str) -> Answer:
+    told: list[Any] = []
+    environ = {"PATH_INFO": path, "REQUEST_METHOD": method, "HTTP_HOST": "127.0.0.1:8080"}
+    environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    body = Application(dashboard, reports, only_this_machine)(environ, lambda *answer: told.append(answer))
+    ((status, pairs),) = told
+    return status, dict(pairs), b"".join(body).decode()
+
+
+def wsgi(path: str) -> str:
+    """As a server decodes it."""
+    from urllib.parse import unquote_to_bytes
+
+    return unquote_to_bytes(path).decode("latin-1")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost:9000", "[::1]:8080", "localhost"])
+def test_names_of_this_machine_are_let_through(host: str) -> None:
+    assert asked("/api/studies", host=host) == ("200 OK", {}, "dashboard /api/studies")
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example:8080", "127.0.0.1.evil.example", "", "10.0.0.1", "[::1", "localhost:80@evil.example"]
+)
+def test_other_names_are_refused_where_only_this_machine_may_ask(host: str) -> None:
+    status, _, page = asked("/api/studies", host=host)
+    assert status == "403 Forbidden"
+    assert "for its own machine alone" in page
+    assert asked("/api/studies", only_this_machine=False, host=host)[0] == "200 OK"
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [("http://127.0.0.1:8080", "200 OK"), ("http://evil.example", "403 Forbidden"), ("null", "403 Forbidden")],
+)
+@pytest.mark.parametrize("only_this_machine", [True, False])
+def test_pages_of_others_may_not_use_it(origin: str, status: str, only_this_machine: bool) -> None:
+    assert asked("/api/studies/1", only_this_machine, method="DELETE", origin=origin)[0] == status
+
+
+@pytest.mark.parametrize(("study", "page"), [("birds", "<h1>birds</h1>"), ("ä /<b>", "<h1>odd</h1>")])
+def test_a_report_is_where_its_link_says(study: str, page: str) -> None:
+    status, headers, body = asked(wsgi(report_link(study)))
+    assert (status, body) == ("200 OK", page)
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "sandbox allow-scripts" in headers["Content-Security-Policy"]  # of no origin, so the dashboard is deaf to it
+    assert headers["Cache-Control"] == "no-store"
+    assert asked(wsgi(report_link(study)), method="HEAD") == (status, headers, "")
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status", "words"),
+    [
+        ("/reports/<script>", "GET", "404 Not Found", "no study &#x27;&lt;script&gt;&#x27; in this database"),
+        ("/reports/../etc/passwd", "GET", "404 Not Found", "no study"),
+        ("/reports/birds", "POST", "405 Method Not Allowed", "can be read, and nothing else"),
+        ("/reports/broken", "GET", "503 Service Unavailable", "cannot be used: it is locked"),
+    ],
+)
+def test_what_is_no_report_is_said_in_words(path: str, method: str, status: str, words: str) -> None:
+    found, headers, page = asked(path, method=method)
+    assert found == status
+    assert words in page
+    assert headers["Content-Type"] == "text/html; charset=utf-8"

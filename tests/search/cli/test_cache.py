@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from objectives.backbones.catalog import load_backbone
+from objectives.datasets.catalog import load_dataset
+from objectives.datasets.dataset import Dataset
+from objectives.features.extraction import Clock, Extractor
+from objectives.features.quota import CacheUsage
+from search.cli.cache import bytes_of
+from spaces.errors import UsageError
+from tests.search.commands import Search
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_dataset("digits", None)
+
+
+@pytest.fixture
+def filled(tmp_path: Path, digits: Dataset) -> Path:
+    """The test's home, with 300 images at two timesteps of the bundled network in its cache."""
+    usage = CacheUsage(tmp_path / "home" / "cache")
+    usage.remember(digits)
+    list(Extractor(load_backbone("bundled"), digits, usage, {9: 2}, 0).fill(np.arange(300), [5, 44], 1, Clock()))
+    return usage.folder
+
+
+def shards(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*-*/*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("200GB", 200 * 10**9), ("1.5 TiB", int(1.5 * 2**40)), ("300m", 300 * 10**6), ("12", 12), (None, None)],
+)
+def test_sizes(text: str | None, size: int | None) -> None:
+    assert bytes_of(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "lots", "1..5GB", "-3GB", "0GB", "3XB"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(UsageError, match="a size is a number and a unit such as 200GB"):
+        bytes_of(text)
+
+
+def test_an_empty_cache_says_what_fills_it(search: Search, tmp_path: Path) -> None:
+    ran = search("cache")
+    assert ran.code == 0
+    assert "is empty; `search run` fills it" in ran.stdout
+    assert not (tmp_path / "home").exists()
+
+
+def test_what_is_there_is_told(search: Search, filled: Path) -> None:
+    ran = search("cache")
+    assert ran.code == 0, ran.stderr
+    assert "features of bundled, seed 0" in ran.stdout
+    held: dict[str, Any] = json.loads(search("cache", "--json").stdout)
+    (features,) = held["holds"]
+    assert (features["dataset"], features["timesteps"], features["passes"]) == ("digits", [5, 44], 600)
+    assert features["bytes"] == sum(path.stat().st_size for path in shards(filled))
+    assert features["studies"] == []
+
+
+def test_damage_is_found_removed_and_told(search: Search, filled: Path) -> None:
+    count = len(shards(filled))
+    assert search("cache", "verify").stdout == f"{count} shards, 0 damaged\n"
+    victim = shards(filled)[0]
+    victim.write_bytes(victim.read_bytes()[:-1])
+    assert search("cache", "verify").stdout == f"{count} shards, 1 damaged and removed\n"
+    assert search("cache", "verify").stdout == f"{count - 1} shards, 0 damaged\n"
+
+
+def test_pruning_removes_no_more_than_asked(search: Search, filled: Path) -> None:
+    before = shards(filled)
+    assert "would go" in search("cache", "prune", "--to", "0", "--dry-run").stdout
+    assert shards(filled) == before
+    largest = max(path.stat().st_size for path in before)
+    taken = CacheUsage(filled).taken()
+    assert "1 shards" in search("cache", "prune", "--to", str(taken - 1)).stdout
+    assert taken - largest <= CacheUsage(filled).taken() < taken
+    assert search("cache", "prune", "--dataset", "digits").code == 0
+    assert shards(filled) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("prune",), 2, "tell what to remove: --to SIZE, --dataset NAME, or both"),
+        (("prune", "--to", "much"), 2, "a size is a number and a unit"),
+        (("prune", "--dataset", "digit"), 2, "unknown dataset in the cache 'digit'; did you mean 'digits'?"),
+    ],
+)
+def test_mistakes_are_said_in_a_line_and_remove_nothing(
+    search: Search, filled: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    before = shards(filled)
+    ran = search("cache", *words)
+    assert ran.code == code
+    assert said in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert shards(filled) == before
+
+
+def test_what_a_run_reads_is_not_pruned(search: Search, filled: Path, digits: Dataset) -> None:
+    usage = CacheUsage(filled)
+    with usage.using([digits], [filled / "features"]):
+        assert "in use" in search("cache").stdout
+        assert "0 shards" in search("cache", "prune", "--to", "0").stdout
+    assert shards(filled)

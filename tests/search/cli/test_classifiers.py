@@ -1,0 +1,287 @@
+"""`search export` and `search classify`, on a real study of digits that lie in files and a tiny U-Net in a folder."""
+
+import json
+import os
+import pty
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from sqlalchemy import text
+
+from objectives.datasets.catalog import load_dataset
+from objectives.results import Study
+from search.cli.options import printable
+from search.database.store import Store
+from tests.objectives.backbones.small_unets import plain
+from tests.search.commands import Ran, Search
+
+WORDS = "--heads linear,mlp --blocks 9,14 --timesteps 20,300 --taps 2 --draws 2 --sampler random --seed 4"
+FEW = "--trials 3 --finalists 1 --final-seeds 2"
+RUN = f"run --dataset folder --data-root digits --backbone net {WORDS} {FEW}"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with digits/train, digits/test, net, and home, in which a run told all by relative paths."""
+    folder = tmp_path_factory.mktemp("made")
+    digits = load_dataset("digits", None)
+    for i in range(400):
+        place = folder / "digits" / ("test" if i >= 300 else "train") / f"digit {digits.labels[i]}"
+        place.mkdir(parents=True, exist_ok=True)
+        digits.images.read(i).save(place / f"{i}.png")
+    plain(folder / "net")
+    ran = typed(folder, *shlex.split(RUN), "--home", "home")
+    assert f"search export --study {study_of(folder).name} --home {folder}/home" in ran.stdout
+    return folder
+
+
+def typed(folder: Path, *words: str) -> Ran:
+    """In a process of its own, which has `folder` as its working directory."""
+    command = [sys.executable, "-m", "search", *words]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+@pytest.fixture
+def place(made: Path, tmp_path: Path) -> Path:
+    """A copy whose study still names the first's folders, and of which nothing was exported."""
+    shutil.copytree(made / "home", tmp_path / "home", ignore=shutil.ignore_patterns("classifiers"))
+    return tmp_path
+
+
+def changed(place: Path, statement: str) -> None:
+    with Store.open(f"sqlite:///{place}/home/studies.db") as store, store.optuna.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def study_of(place: Path) -> Study:
+    with Store.open(f"sqlite:///{place}/home/studies.db") as store:
+        return store.read_study(store.find_study())
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="pt") as file:
+        record: dict[str, Any] = json.loads(file.metadata()["classifier"])
+    return record
+
+
+def exported(ran: Ran) -> Path:
+    assert ran.code == 0, ran.stderr
+    path, use = ran.stdout.splitlines()
+    assert use.replace(" --home home", "") == f"use it as `search classify {path} IMAGE_OR_FOLDER`"
+    return Path(path)
+
+
+@pytest.fixture(scope="module")
+def classifier(made: Path) -> Path:
+    return exported(typed(made, "export", "--dataset", "folder", "--home", "home"))
+
+
+def test_the_exported_classifier_is_right_of_what_its_final_was(made: Path, classifier: Path, search: Search) -> None:
+    study = study_of(made)
+    best = study.finalists[0]
+    final = next(each for each in best.finals if each.seed == 5)
+    assert classifier == made / "home" / "classifiers" / f"{study.name}.safetensors"
+    assert list(classifier.parent.iterdir()) == [classifier]
+    record = record_of(classifier)
+    assert record["setting"] == best.setting.to_dict()
+    assert len(best.setting.taps) == best.setting.draws == 2
+    assert record["worth"]["fitted"] == {
+        "seed": 5,
+        "validation": [final.validation.correct, final.validation.total],
+        "test": [final.test.correct, 100],
+    }
+    assert record["worth"]["test_accuracy"] == best.test
+    assert record["worth"]["test_interval"] == list(best.test_interval)
+    assert record["origin"]["backbone"] == str(made / "net")
+
+    ran = search("classify", str(classifier), str(made / "digits" / "test"), "--json")
+    assert ran.code == 0, ran.stderr
+    entries = [json.loads(line) for line in ran.stdout.splitlines()]
+    told = [(Path(entry["image"]).parent.name, entry["classes"][0]["class"]) for entry in entries]
+    assert len(told) == 100
+    assert sum(true == answer for true, answer in told) == final.test.correct > 30
+
+
+def test_a_line_an_image_whatever_its_name_and_what_cannot_be_read_is_named(
+    made: Path, classifier: Path, search: Search, tmp_path: Path
+) -> None:
+    one, another = sorted((made / "digits" / "test").rglob("*.png"))[:2]
+    folder = tmp_path / "new"
+    folder.mkdir()
+    shutil.copy(one, folder / "1.png")
+    shutil.copy(another, folder / "2 \x1b[31mred\n.png")
+    (folder / "3\x07.jpg").write_bytes(b"no image")
+    (folder / "notes.txt").write_text("not asked for")
+    ran = search("classify", str(classifier), str(folder), str(tmp_path / "gone.png"), "--top", "20")
+    assert ran.code == 1
+    assert "\x1b" not in ran.stdout + ran.stderr
+    assert "\x07" not in ran.stdout + ran.stderr
+    first, second = (line.split("\t") for line in ran.stdout.splitlines())
+    assert first[0] == f"{folder}/1.png"
+    assert second[0] == f"{folder}/2 \\x1b[31mred\\n.png"
+    assert sorted(first[1::2]) == [f"digit {i}" for i in range(10)]
+    probabilities = [float(each) for each in first[2::2]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1, abs=1e-3)
+    unread, gone, last = ran.stderr.splitlines()
+    assert unread == f"left out: {folder}/3\\x07.jpg is not an image that Pillow can read"
+    assert "gone.png cannot be read: No such file or directory" in gone
+    assert last == "error: 2 of 4 images were left out; each is named above"
+    entry = json.loads(search("classify", str(classifier), str(tmp_path / "gone.png"), "--json").stdout)
+    assert entry.keys() == {"image", "error"}
+
+
+def test_answers_go_where_they_are_sent_while_a_terminal_shows_how_many_there_are(
+    made: Path, classifier: Path, tmp_path: Path
+) -> None:
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-m", "search", "classify", str(classifier), str(made / "digits" / "test")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "TERM": "xterm", "COLUMNS": "100"}
+    with (tmp_path / "answers").open("w") as answers:
+        ran = subprocess.run(command, stdout=answers, stderr=terminal, env=environment, timeout=120, check=False)
+    os.close(terminal)
+    assert ran.returncode == 0
+    assert len((tmp_path / "answers").read_text().splitlines()) == 100
+    assert b"images" in os.read(master, 2**16)
+    os.close(master)
+
+
+def test_a_study_without_finals_exports_its_best_trial_and_says_so(place: Path, search: Search) -> None:
+    changed(place, "DELETE FROM search_finals")
+    ran = search("export")
+    record, best = record_of(exported(ran)), study_of(place).complete[0]
+    assert f"there are no finals yet: of the best complete trial, {best.setting}, which no test" in ran.stderr
+    assert (record["setting"], record["worth"]["seeds"]) == (best.setting.to_dict(), [])
+    assert record["worth"]["fitted"]["seed"] == 5
+    assert record["worth"]["fitted"]["test"] is record["worth"]["test_accuracy"] is None
+
+
+def test_a_fit_that_is_not_quite_the_study_s_is_said_and_claims_no_test(place: Path, search: Search) -> None:
+    changed(place, "UPDATE search_finals SET validation_correct = validation_correct - 1")
+    ran = search("export")
+    assert record_of(exported(ran))["worth"]["fitted"]["test"] is None
+    assert "the fit is not quite the study's: right on" in ran.stderr
+
+
+def test_missing_passes_are_made_again_and_images_may_have_moved(made: Path, place: Path, search: Search) -> None:
+    before = load_file(exported(search("export")))
+    shutil.rmtree(place / "home" / "cache")
+    shutil.copytree(made / "digits", place / "moved")
+    shutil.copytree(made / "net", place / "network")
+    changed(place, "UPDATE search_runs SET options = json_set(options, '$.backbone', '/gone/net')")
+    out = place / "deep" / "mine.safetensors"
+    assert exported(search("export", "--data-root", "moved", "--backbone", "network", "--out", str(out))) == out
+    assert record_of(out)["origin"]["backbone"] == str(place / "network")
+    after = load_file(out)
+    assert all((after[name] - before[name]).abs().max() < 1e-3 for name in before)
+
+
+def without_options(place: Path, _: Path) -> None:
+    changed(place, "UPDATE search_runs SET options = NULL")
+
+
+def another_digest(place: Path, _: Path) -> None:
+    changed(place, "UPDATE search_studies SET weights_digest = 'abcdefabcdef99'")
+
+
+def no_network(place: Path, _: Path) -> None:
+    changed(place, """UPDATE search_runs SET options = json_set(options, '$.backbone', '/gone/net')""")
+
+
+def no_images(place: Path, _: Path) -> None:
+    changed(place, """UPDATE search_runs SET options = json_set(options, '$.data_root', '/gone/images')""")
+
+
+def fewer_images(place: Path, made: Path) -> None:
+    shutil.copytree(made / "digits", place / "others")
+    next((place / "others" / "test").rglob("*.png")).unlink()
+
+
+def in_the_way(place: Path, _: Path) -> None:
+    (place / "file").write_text("in the way")
+
+
+def no_trials(place: Path, _: Path) -> None:
+    changed(place, "DELETE FROM search_finals")
+    changed(place, "UPDATE trials SET state = 'FAIL'")
+
+
+def nothing(place: Path, _: Path) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "code", "message"),
+    [
+        (nothing, "--dataset cub", 1, "no study of dataset 'cub'"),
+        (nothing, "--study mine", 1, "no study of name 'mine'"),
+        (no_trials, "", 1, "has no complete trial yet"),
+        (without_options, "", 1, f"which keeps it: search {RUN}"),
+        (another_digest, "", 1, "the study's abcdefabcdef; name the study's with --backbone"),
+        (no_network, "", 1, "no network in /gone/net, where study"),
+        (no_images, "", 1, "--data-root /gone/images does not exist"),
+        (nothing, "--data-root nowhere", 1, "--data-root nowhere does not exist"),
+        (fewer_images, "--data-root others", 1, "are not those of study"),
+        (nothing, "--out home", 2, "--out takes a file, got the folder home"),
+        (in_the_way, "--out file/c.safetensors", 1, "cannot be written to file/c.safetensors: "),
+    ],
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", None),
+)
+def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(
+    made: Path, place: Path, search: Search, spoil: Callable[[Path, Path], None], words: str, code: int, message: str
+) -> None:
+    spoil(place, made)
+    ran = search("export", *shlex.split(words))
+    assert (ran.code, ran.stdout, len(ran.stderr.splitlines())) == (code, "", 1)
+    assert message in ran.stderr
+    assert list((place / "home" / "classifiers").glob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ("absent.safetensors 1.png", 1, "there is no classifier at absent.safetensors"),
+        ("tensors.safetensors 1.png", 1, "holds tensors but no classifier"),
+        ("{classifier} empty", 1, "no image (.bmp, .gif"),
+        ("{classifier} 1.png --backbone bundled", 1, "give the one it was trained on"),
+        ("{classifier} 1.png --backbone bundeld", 2, "unknown backbone 'bundeld'; did you mean 'bundled'"),
+        ("{classifier} 1.png --top 0", 2, "1"),
+        ("{classifier}", 2, "IMAGE_OR_FOLDER"),
+    ],
+)
+def test_what_cannot_be_classified_is_said(
+    classifier: Path, tmp_path: Path, search: Search, words: str, code: int, message: str
+) -> None:
+    import torch
+
+    (tmp_path / "empty").mkdir()
+    save_file({"weight": torch.zeros(2)}, tmp_path / "tensors.safetensors")
+    ran = search("classify", *shlex.split(words.format(classifier=classifier)))
+    assert (ran.code, ran.stdout) == (code, "")
+    assert message in ran.stderr
+    if "--top" not in words and " " in words:
+        assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Zaunkönig (♂).png", "Zaunkönig (♂).png"),
+        ("a\tb\r\n\x1b[0m", "a\\tb\\r\\n\\x1b[0m"),
+        ("safe\u202egpj.exe", "safe\\u202egpj.exe"),
+        ("\udcff", "\\udcff"),
+    ],
+)
+def test_names_obey_no_control_character(name: str, shown: str) -> None:
+    assert printable(name) == shown

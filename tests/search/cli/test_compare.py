@@ -1,0 +1,119 @@
+"""`search compare` of studies in a real database: what is said of two, and which two are refused."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from objectives.results import Accuracy, Answers, Final
+from search.database.records import StudyFacts
+from search.database.store import Store
+from spaces import Setting
+from tests.search.commands import Search
+
+Facts = Callable[..., StudyFacts]
+SETTING = Setting(10, 3, 1, "linear")
+IMAGES = 50
+GOOD, POOR = (1 << 45) - 1, (1 << 30) - 1
+"""Answers: the first 45 images right, the first 30."""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def study(home: Path, make_facts: Facts) -> Callable[..., str]:
+    """Makes a study with a finalist of a seed for each of these answers; None is a seed that kept none."""
+
+    def made(name: str, answers: Sequence[int | None], images: int = IMAGES, **facts: object) -> str:
+        with Store.open(f"sqlite:///{home}/studies.db") as store:
+            store.ensure_study(make_facts(chosen_name=name, **facts))
+            for seed, right in enumerate(answers, 1):
+                test = Answers(images, right or 0)
+                kept = None if right is None else test
+                final = Final(SETTING, seed, Accuracy(18, 20), test.accuracy, 1.0, 0, 0, test_answers=kept)
+                store.record_final(name, final)
+        return name
+
+    return made
+
+
+def test_the_better_of_two_is_named(search: Search, study: Callable[..., str]) -> None:
+    ran = search("compare", study("one", [GOOD, GOOD]), study("two", [POOR, POOR, POOR]))
+    assert ran.code == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert [line.split() for line in lines[:3:2]] == [["first", "second"], ["study", "one", "two"]]
+    assert "90.0 % (78.6 to 95.7)" in ran.stdout
+    assert "60.0 % (46.2 to 72.4)" in ran.stdout
+    assert "difference  +30.0 points, first - second  (95 % interval +15.4 to +42.3)" in lines
+    assert "p           6.1e-05, exact paired test on 50 test images" in lines
+    assert "right       30.0 both, 15.0 the first only, 0.0 the second only, 5.0 neither" in lines
+    assert " ".join(lines).endswith(
+        "the first is better: it has 15.0 of 50 test images more right, and chance alone makes as large a difference "
+        "once in 16,384 times"
+    )
+    swapped = search("compare", "two", "one").stdout
+    assert "difference  -30.0 points" in swapped
+    assert "the second is better: it has 15.0 of 50" in swapped
+
+
+def test_with_one_seed_each_the_test_is_mcnemars(search: Search, study: Callable[..., str]) -> None:
+    ran = search("compare", study("one", [0b0111]), study("two", [0b1100]))
+    assert "p           1, McNemar's exact test on 50 test images" in ran.stdout
+    assert "right       1 both, 2 the first only, 1 the second only, 46 neither" in ran.stdout
+    assert "cannot tell them apart" in ran.stdout
+    assert "averaged" not in ran.stdout
+
+
+def test_programs_are_told_the_same(search: Search, study: Callable[..., str]) -> None:
+    told = json.loads(search("compare", study("one", [GOOD]), study("two", [POOR]), "--json").stdout)
+    assert [each["study"] for each in told["studies"]] == ["one", "two"]
+    assert [each["test_accuracy"] for each in told["studies"]] == [0.9, 0.6]
+    assert told["studies"][0]["setting"] == SETTING.to_dict()
+    assert told["studies"][0]["gmacs"] is None
+    assert told["paired"]["difference"] == pytest.approx(0.3)
+    assert told["paired"]["p"] == pytest.approx(2**-14)
+    assert told["sentence"].startswith("the first is better")
+
+
+def test_other_protocols_are_compared_and_named(search: Search, study: Callable[..., str]) -> None:
+    one = study("one", [GOOD], protocol={"seed": "0", "metric": "accuracy"})
+    two = study("two", [POOR], protocol={"seed": "1", "shots": "5"})
+    told = search("compare", one, two).stdout
+    assert "note        their protocols differ too: seed, shots, metric\n" in told
+    assert json.loads(search("compare", one, two, "--json").stdout)["differing"] == ["seed", "shots", "metric"]
+
+
+@pytest.mark.parametrize(
+    ("second", "code", "words"),
+    [
+        ({"name": "one"}, 2, "two studies are compared, got one twice"),
+        (
+            {"name": "two", "dataset_fingerprint": "e" * 64, "dataset": "cub"},
+            1,
+            "one is of digits (150 images), two of cub (150 images)",
+        ),
+        ({"name": "two", "answers": []}, 1, "study two has no finals yet"),
+        ({"name": "two", "answers": [GOOD, None]}, 1, "study two was made before its answers to each image were kept"),
+        ({"name": "two", "answers": [POOR], "images": 49}, 1, "tested on 50 and 49 images"),
+    ],
+    ids=["twice", "other images", "no finals", "no answers", "other test images"],
+)
+def test_what_cannot_be_compared_is_refused_in_a_line(
+    search: Search, study: Callable[..., str], second: dict[str, object], code: int, words: str
+) -> None:
+    one = study("one", [GOOD])
+    two = one if second["name"] == one else study(**{"answers": [POOR], **second})
+    ran = search("compare", one, two)
+    assert (ran.code, ran.stdout) == (code, "")
+    assert words in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_an_unknown_study_is_refused(search: Search, study: Callable[..., str]) -> None:
+    ran = search("compare", study("one", [GOOD]), "won")
+    assert ran.code == 1
+    assert "no study of name 'won'" in ran.stderr

@@ -1,0 +1,174 @@
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from objectives.datasets.catalog import DATASETS
+from objectives.datasets.fetching import PART_OF, SOURCES, PublishedFile
+from objectives.downloads import Content
+from tests.objectives.datasets.small_archives import huggingface_parquet
+from tests.objectives.hubs import hub_environment, hub_of
+from tests.objectives.serving import serving
+from tests.search.commands import Search
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Class folders below train/ and test/: 12 [dark] and 8 light images train, 2 of each test."""
+    random = np.random.default_rng(0)
+    for split, name, n in [("train", "[dark]", 12), ("train", "light", 8), ("test", "[dark]", 2), ("test", "light", 2)]:
+        for k in range(n):
+            path = tmp_path / "images" / split / name / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(random.integers(0, 256, (9, 12, 3), dtype=np.uint8)).save(path)
+    return tmp_path / "images"
+
+
+def test_every_dataset_is_listed_with_how_it_is_had(search: Search, tmp_path: Path) -> None:
+    ran = search("datasets")
+    assert ran.code == 0, ran.stderr
+    rows = {line.split("│")[1].strip(): line for line in ran.stdout.splitlines() if line.startswith("│")}
+    assert DATASETS.keys() <= rows.keys()
+    assert "1,151 MB" in rows["cub"]
+    assert "<class>" in ran.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dataset_is_fetched_into_the_home_folder_and_checked(
+    search: Search, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        tar.add(images, ".")
+    monkeypatch.setitem(DATASETS, "shades", DATASETS["folder"])
+    with serving() as server:
+        server.files["/shades.tgz"] = buffer.getvalue()
+        content = Content(hashlib.sha256(buffer.getvalue()).hexdigest(), len(buffer.getvalue()))
+        monkeypatch.setitem(SOURCES, "shades", (PublishedFile(f"{server.url}/shades.tgz", content),))
+        fetched = search("datasets", "fetch", "shades")
+        again = search("datasets", "fetch", "shades")
+    folder = tmp_path / "home/datasets/shades"
+    assert fetched.code == 0, fetched.stderr
+    assert fetched.stdout == again.stdout
+    assert fetched.stdout == f"{folder}: use it as `search run --dataset shades`\n"
+    assert "shades: downloading" in fetched.stderr
+    assert not again.stderr
+    checked = search("datasets", "check", "shades")
+    assert checked.code == 0
+    assert "folder: 24 images of 2 classes" in checked.stdout
+
+
+def test_a_fetched_dataset_is_used_from_where_it_was_put(
+    search: Search, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("shades", "dark-shades"):
+        monkeypatch.setitem(DATASETS, name, DATASETS["folder"])
+    monkeypatch.setitem(PART_OF, "dark-shades", "shades")
+    monkeypatch.setitem(SOURCES, "shades", ())
+    for place in ("my home/datasets", "elsewhere"):
+        shutil.copytree(images, tmp_path / place / "shades")
+
+    named = search("datasets", "fetch", "dark-shades", "--home", "my home")
+    assert named.stdout.endswith(
+        "/my home/datasets/shades: use it as `search run --dataset dark-shades --home 'my home'`\n"
+    )
+    other = search("datasets", "fetch", "shades", "--into", "elsewhere")
+    assert other.stdout == "elsewhere/shades: use it as `search run --dataset shades --data-root elsewhere/shades`\n"
+
+    for name in ("shades", "dark-shades"):
+        assert search("datasets", "check", name, "--home", "my home").code == 0
+    missing = search("datasets", "check", "dark-shades")
+    assert missing.code == 1
+    assert f"'dark-shades' is not in {tmp_path}/home/datasets/shades: `search datasets fetch dark-" in missing.stderr
+
+
+def test_a_hub_id_is_fetched_and_checked(tmp_path: Path) -> None:
+    (tmp_path / "birds").mkdir()
+    huggingface_parquet(tmp_path / "birds")
+    words = ["datasets", "check", "huggingface", "--data-root", "nobody/birds"]
+    with hub_of({"datasets/nobody/birds": tmp_path / "birds"}) as (address, served):
+        ran = subprocess.run(
+            [sys.executable, "-m", "search", *words],
+            capture_output=True,
+            text=True,
+            env=hub_environment(address, tmp_path / "hub"),
+            check=False,
+        )
+    assert ran.returncode == 0, ran.stderr
+    assert "huggingface: 12 images of 2 classes" in ran.stdout
+    assert len(served) == 3
+
+
+def test_a_sound_dataset_is_told_in_a_table(search: Search, images: Path) -> None:
+    ran = search("datasets", "check", "folder", "--data-root", str(images))
+    assert ran.code == 0, ran.stderr
+    rows = [line.replace("│", " ").split() for line in ran.stdout.splitlines() if line.startswith("│")]
+    assert rows == [["train", "20", "8", "10", "12"], ["test", "4", "2", "2", "2"]]
+    assert "folder: 24 images of 2 classes" in ran.stdout
+    assert "shorter sides 9 to 9 pixels" in ran.stdout
+    assert "1 class of fewer than 10 training images:\n  light (8)\n" in ran.stdout
+    assert "nothing was found" not in ran.stdout
+
+
+def test_nothing_found_is_said(search: Search) -> None:
+    ran = search("datasets", "check", "digits")
+    assert ran.code == 0, ran.stderr
+    assert ran.stdout.endswith("nothing was found that would spoil a study\n")
+
+
+def test_findings_are_told_and_are_no_error(search: Search, images: Path) -> None:
+    source = images / "train/[dark]/0.png"
+    for copy in ("train/[dark]/same.png", "test/[dark]/leak.png"):
+        shutil.copyfile(source, images / copy)
+    for k in range(1, 8):
+        shutil.copyfile(images / f"train/[dark]/{k}.png", images / f"train/light/wrong{k}.png")
+    (images / "train/light/0.png").write_bytes(b"no image")
+    shutil.copyfile(images / "test/light/0.png", images / "test/light/twice.png")
+
+    ran = search("datasets", "check", "folder", "--data-root", str(images))
+    assert ran.code == 0, ran.stderr
+    for said in (
+        f"1 unreadable file:\n  {images}/train/light/0.png\n",
+        f"1 image lies in both train and test:\n  {source} = {images}/train/[dark]/same.png = {images}/test/",
+        f"7 images go by more than one label:\n  {images}/train/[dark]/1.png = {images}/train/light/wrong1.png as [",
+        "\n  and 2 more; --json lists all\n",
+        f"1 other image is there more than once:\n  {images}/test/light/0.png = {images}/test/light/twice.png\n",
+    ):
+        assert said in ran.stdout
+    assert "wrong6.png" not in ran.stdout
+
+    listed = json.loads(search("datasets", "check", "folder", "--data-root", str(images), "--json").stdout)
+    assert listed["classes"] == [{"name": "[dark]", "train": 13, "test": 3}, {"name": "light", "train": 14, "test": 3}]
+    assert listed["unreadable"] == [f"{images}/train/light/0.png"]
+    assert len(listed["duplicates"]) == 9
+    assert sum(bool(each["train"] and each["test"]) for each in listed["duplicates"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["check", "folder"], 1, "needs its folder: add --data-root DIR"),
+        (["check", "folder", "--data-root", "images/train/light"], 1, "no class folders"),
+        (["check", "cub", "--data-root", "images"], 1, "expected the CUB-200-2011 layout"),
+        (["check", "cub"], 1, "home/datasets/cub: `search datasets fetch cub` puts it there"),
+        (["check", "cub"], 1, "or add --data-root DIR (birds, 200"),
+        (["check", "imagenet-50"], 1, "home/datasets/imagenet: `search datasets fetch imagenet-50` says how it is"),
+        (["check", "cup"], 2, "unknown dataset 'cup'; did you mean 'cub'"),
+        (["fetch", "cup"], 2, "unknown published dataset 'cup'; did you mean 'cub'"),
+        (["fetch", "digits"], 1, "there is nothing to fetch for dataset digits"),
+        (["fetch", "nabirds"], 1, "a form at https://dl.allaboutbirds.org/nabirds"),
+    ],
+)
+def test_mistakes_are_said_in_a_line(search: Search, images: Path, words: list[str], code: int, said: str) -> None:
+    ran = search("datasets", *words)
+    assert ran.code == code, ran.stderr
+    assert said in ran.stderr
+    assert not ran.stdout

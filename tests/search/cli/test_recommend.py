@@ -1,0 +1,130 @@
+"""`search recommend`, on digits in files and a tiny U-Net: what it says, and what it does with hopeless data."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from objectives.datasets.catalog import load_dataset
+from search.cli.recommend import seconds_of
+from spaces.errors import UsageError
+from tests.objectives.backbones.small_unets import plain
+from tests.search.commands import Ran, Search
+
+Labels = dict[int, str]
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("net")
+    plain(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures() -> tuple[list[Image.Image], list[str]]:
+    digits = load_dataset("digits", None)
+    return [digits.images.read(i) for i in range(400)], [str(digits.labels[i]) for i in range(400)]
+
+
+def written(folder: Path, images: list[Image.Image], labels: list[str]) -> Path:
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        place = folder / label
+        place.mkdir(parents=True, exist_ok=True)
+        image.save(place / f"{number}.png")
+    return folder
+
+
+def recommended(search: Search, folder: Path, net: Path, *words: str) -> Ran:
+    given = ("--dataset", "folder", "--data-root", str(folder), "--backbone", str(net), "--blocks", "9-14")
+    return search("recommend", *given, *words)
+
+
+def answer(ran: Ran) -> dict[str, Any]:
+    assert ran.code == 0, ran.stderr
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
+
+
+Pictures = tuple[list[Image.Image], list[str]]
+
+
+def test_it_names_a_setting_for_a_few_passes(search: Search, net: Path, pictures: Pictures, tmp_path: Path) -> None:
+    folder = written(tmp_path / "digits", *pictures)
+    found = answer(recommended(search, folder, net, "--json", "--passes", "700"))
+    assert found["better_than_chance"]
+    assert found["setting"].keys() == {"block", "timestep", "pool", "draws"}
+    assert 9 <= found["setting"]["block"] <= 14
+    assert found["interval"][0] <= found["accuracy"] <= found["interval"][1]
+    assert found["accuracy"] > 0.5
+    assert found["passes"] <= 700
+    assert all(other["cost"] <= 0.75 for other in found["cheaper"])
+    assert "<html" in Path(found["report"]).read_text()
+    told = recommended(search, folder, net, "--passes", "700")
+    assert told.code == 0, told.stderr
+    assert f"block {found['setting']['block']}" in told.stdout
+    assert found["report"] in told.stdout
+
+
+def test_shuffled_labels_are_said_to_say_nothing(search: Search, net: Path, pictures: Pictures, tmp_path: Path) -> None:
+    images, labels = pictures
+    shuffled = random.Random(0).sample(labels, len(labels))
+    found = answer(recommended(search, written(tmp_path / "x", images, shuffled), net, "--json"))
+    assert found["setting"] is None
+    assert not found["better_than_chance"]
+    assert found["interval"][0] <= found["chance"]
+    told = recommended(search, tmp_path / "x", net)
+    assert "better than chance" in told.stdout
+
+
+def test_black_images_say_nothing(search: Search, net: Path, pictures: Pictures, tmp_path: Path) -> None:
+    black = [Image.fromarray(np.zeros((8, 8), np.uint8))] * 60
+    found = answer(recommended(search, written(tmp_path / "x", black, pictures[1][:60]), net, "--json"))
+    assert found["setting"] is None
+
+
+@pytest.mark.parametrize("count", [10, 400], ids=["few images", "many"])
+def test_two_classes_are_enough(search: Search, net: Path, pictures: Pictures, tmp_path: Path, count: int) -> None:
+    kept = [(image, label) for image, label in zip(*pictures, strict=True) if label in "01"][:count]
+    images, labels = (list(each) for each in zip(*kept, strict=True))
+    found = answer(recommended(search, written(tmp_path / "x", images, labels), net, "--json"))
+    assert found["accuracy"] > 0.8
+    assert found["better_than_chance"] == (count == 400)  # of eight images none can tell among so many settings
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"), [(["3"] * 30, "at least 2 classes"), (["3"] * 29 + ["4"], "'4' has 1 image")]
+)
+def test_one_class_or_a_single_image_is_refused(
+    search: Search, net: Path, pictures: Pictures, tmp_path: Path, labels: list[str], words: str
+) -> None:
+    ran = recommended(search, written(tmp_path / "x", pictures[0][:30], labels), net)
+    assert ran.code == 1
+    assert words in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_too_few_passes_are_refused_before_any_is_made(
+    search: Search, net: Path, pictures: Pictures, tmp_path: Path
+) -> None:
+    ran = recommended(search, written(tmp_path / "x", *pictures), net, "--passes", "599")
+    assert ran.code == 2
+    assert "at least 600 passes" in ran.stderr
+    assert not list((tmp_path / "home").rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5m", 300), ("90s", 90), ("90", 90), ("1.5h", 5400), (" 2 M ", 120), (None, None)]
+)
+def test_a_time_is_read_as_people_write_it(text: str | None, seconds: float | None) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "-5m", "0", "5 minutes", "5d", "nan"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="a time is a number and s, m or h"):
+        seconds_of(text)

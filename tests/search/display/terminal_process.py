@@ -1,0 +1,60 @@
+"""A run without networks, for a test to watch on a terminal of its own.
+
+python terminal_process.py WORKERS END, which is one of well, interrupted, before.
+"""
+
+import sys
+import time
+
+from rich.console import Console
+
+from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final
+from search.display.live_table import RunProgress
+from search.scheduling.requests import Asked, FinalAsked
+from spaces import SearchError, Setting
+
+PAUSE = 0.3  # longer than from one drawing to the next
+
+
+def setting(number: int) -> Setting:
+    options = (("learning_rate", 0.001), ("weight_decay", 0.01), ("width", 512))
+    return Setting(150, 19 + number, 4, "mlp", 4, options) if number % 2 else Setting(30, 24 + number, 2, "linear")
+
+
+def main(workers: int, end: str) -> None:
+    console = Console(soft_wrap=True)
+    progress = RunProgress(console, trials=workers + 2)
+    with progress.showing():
+        time.sleep(PAUSE)
+        if end == "before":
+            raise SearchError("no Ray today")
+        asked = [Asked(number, setting(number), 1) for number in range(workers + 2)]
+        for each in asked[:workers]:
+            progress.trial_started(each)
+        for done in (300, 1437):
+            progress.reported(asked[0], Extracted(done, 1437, 300))
+            progress.reported(asked[1], Epoch(7, Accuracy(1, 2)))
+            time.sleep(PAUSE)
+        progress.trial_ended(asked[0], "failed", None, "ValueError: [nothing] is " + "very " * 20 + "good")
+        for each in asked[1:workers]:
+            progress.trial_ended(each, "complete", Evaluation(Accuracy(70 + each.number, 200), {}, 0, 0), None)
+        for each in asked[workers:]:
+            progress.trial_started(each)
+        time.sleep(PAUSE)
+        if end == "interrupted":
+            raise KeyboardInterrupt
+        for each in asked[workers:]:
+            progress.trial_ended(each, "pruned", None, "pruned: behind")
+        progress.expect_finals(2)
+        for seed in (1, 2):
+            final = FinalAsked(setting(1), seed)
+            progress.final_started(final)
+            time.sleep(PAUSE)
+            progress.final_ended(final, Final(final.setting, seed, Accuracy(8, 9), Accuracy(7, 9), 0.1, 0, 0))
+
+
+if __name__ == "__main__":
+    try:
+        main(int(sys.argv[1]), sys.argv[2])
+    except (KeyboardInterrupt, SearchError) as error:
+        print("ended:", repr(error))  # noqa: T201 - as the command's last word

@@ -1,0 +1,77 @@
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from objectives.results.screening import Screened
+from search.recommendation.advice import advice_of
+from search.recommendation.recommender import Recommender
+from search.surrogates.past_tasks import PUBLISHED, surface_of
+from spaces import PRESETS, Architecture, Setting
+from spaces.coordinates import middle
+from tests.spaces.test_space import ADM, SMALL
+
+SPACE = PRESETS["default"](SMALL)
+
+
+def worth(setting: Setting) -> float:
+    """Best in the middle of the network, at pool 1."""
+    place = middle(SMALL, setting)
+    return -place.grid - 4 * (place.depth - 0.2) ** 2 - 0.2 * (place.noise - 1) ** 2
+
+
+TASK = surface_of("coarse", SMALL, [(each, worth(each)) for each in SPACE.narrow(heads=["linear"]).settings()], 10, 990)
+
+
+def test_it_is_where_a_recommendation_begins() -> None:
+    past = (*PUBLISHED, TASK)
+    screened: list[Setting] = []
+
+    def screen(settings: Sequence[Setting], count: int) -> Iterator[Screened]:
+        screened.extend(settings)
+        for setting in settings:
+            yield Screened(setting, (True,) * count, (0.5,) * count, 1.0, 0.0)
+
+    recommender = Recommender(SPACE, screen, [0, 1, 2, 3, 4] * 40, past=past)
+    next(recommender.run())
+    found = advice_of(SMALL, past, 5, 200, "bundled", [])
+    assert found is not None
+    assert found.setting in screened
+    assert {each.timestep for each in screened} == {found.setting.timestep}
+    assert found.places == len({(each.timestep, each.block, each.pool) for each in SPACE.settings()})
+
+
+def test_a_task_that_is_nearer_in_size_counts_more_and_is_suited_better() -> None:
+    found, other = (advice_of(SMALL, (*PUBLISHED, TASK), *size, "bundled", []) for size in ((10, 990), (900, 10**6)))
+    assert found is not None
+    assert other is not None
+    assert found.standings[0].task == "coarse"
+    assert other.standings[0].task == "ImageNet (arXiv 2307.08702)"
+    assert found.setting.pool < other.setting.pool
+    for advice in (found, other):
+        assert sum(each.weight for each in advice.standings) == pytest.approx(1)
+        assert all(each.loses >= 0 and 0 <= each.above <= 1 for each in advice.standings)
+        assert [each.weight for each in advice.standings] == sorted(
+            (each.weight for each in advice.standings), reverse=True
+        )
+    assert found.standings[0].loses < other.standings[-1].loses
+
+
+def test_of_one_task_it_is_that_ones_best() -> None:
+    found = advice_of(SMALL, (TASK,), 10, 990, "bundled", [])
+    assert found is not None
+    (standing,) = found.standings
+    assert (standing.own, standing.loses, standing.above, standing.weight) == (found.setting, 0, 1, 1)
+
+
+def test_it_is_carried_to_another_network() -> None:
+    found = advice_of(ADM, PUBLISHED[1:], 200, 5994, "adm-256", ["--home", "/my home"])
+    assert found is not None
+    assert found.setting.pool == 4
+    assert found.command.startswith(
+        "search recommend --dataset folder --data-root DIR --backbone adm-256 --home '/my home'  # "
+    )
+
+
+def test_diffusion_networks_say_nothing_of_an_encoder() -> None:
+    encoder = Architecture("encoder", SMALL.image_side, SMALL.blocks)
+    assert advice_of(encoder, PUBLISHED, 10, 990, "dinov2", []) is None

@@ -1,0 +1,155 @@
+"""What is screened next and what it comes to, on made-up surfaces whose best is known."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+
+from objectives.results import Extracted
+from objectives.results.screening import Screened
+from search.recommendation.recommender import FIRST_IMAGES, FIRST_TIMESTEPS, Recommender
+from search.surrogates.past_tasks import surface_of
+from search.surrogates.screening_posterior import at_timestep
+from spaces import PRESETS, Setting, Space
+from tests.spaces.test_space import ADM, SMALL
+
+
+@dataclass
+class Hill:
+    """Best at `block`, `place` among the timesteps and pool 4; noise of each image is shared by all settings."""
+
+    space: Space
+    block: int = 16
+    place: int = 5
+    slope: float = 0.02
+    chance: bool = False
+    asked: list[tuple[int | None, int, int]] = field(default_factory=list)
+
+    def error(self, setting: Setting) -> float:
+        place = self.space.timesteps.index(setting.timestep)
+        away = abs(setting.block - self.block) / 4 + abs(place - self.place) + (setting.pool != 4)
+        return 0.3 + self.slope * away
+
+    def screen(self, settings: Sequence[Setting], images: int) -> Iterator[Extracted | Screened]:
+        (timestep,) = {setting.timestep for setting in settings}
+        self.asked.append((timestep, images, len(settings)))
+        yield Extracted(images, images, images)
+        for setting in settings:
+            own = random.Random(str(setting))
+            shared = random.Random(0)
+            errors = [self.error(setting) + shared.gauss(0, 0.3) + own.gauss(0, 0.1) for _ in range(images)]
+            guess = random.Random(f"{setting} guesses")
+            right = [guess.random() < 0.1 if self.chance else error < 0.5 for error in errors]
+            yield Screened(setting, tuple(right), tuple(errors), 1.0, 0.0)
+
+
+LABELS = [place % 10 for place in range(2000)]
+
+
+@pytest.fixture
+def space() -> Space:
+    return PRESETS["default"](SMALL)
+
+
+def searched(hill: Hill, labels: Sequence[int] = LABELS, passes: int | None = None) -> Recommender:
+    recommender = Recommender(hill.space, hill.screen, labels, passes)
+    list(recommender.run())
+    return recommender
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_the_best_timestep_is_found_wherever_it_is(space: Space, place: int) -> None:
+    hill = Hill(space, place=place)
+    best = searched(hill).recommendation.best.setting
+    assert best.timestep == space.timesteps[place]
+    assert best.pool == 4
+    assert abs(best.block - hill.block) <= 3
+
+
+def test_it_spends_no_more_than_it_may(space: Space) -> None:
+    for passes in (None, 600, 1000, 5000):
+        hill = Hill(space)
+        recommender = searched(hill, passes=passes)
+        assert recommender.spent <= (1600 if passes is None else passes)
+        paid: dict[int | None, int] = {}
+        for timestep, images, _ in hill.asked:
+            paid[timestep] = max(paid.get(timestep, 0), images)
+        assert recommender.spent == sum(paid.values())
+
+
+@pytest.mark.parametrize("seconds", [100, 700, 1500, 4000])
+def test_it_begins_nothing_that_would_end_too_late(space: Space, seconds: float) -> None:
+    """Every pass takes a second."""
+    hill = Hill(space, slope=0.01)
+    recommender = Recommender(space, hill.screen, LABELS, seconds=seconds, clock=lambda: float(recommender.spent))
+    list(recommender.run())
+    assert 0.6 * seconds < recommender.spent <= max(seconds, FIRST_TIMESTEPS * FIRST_IMAGES)
+
+
+def test_more_images_go_to_what_is_not_told_from_the_best_alone(space: Space) -> None:
+    hill = Hill(space, slope=0.01)
+    searched(hill, passes=20_000)
+    sizes = [(images, settings) for _, images, settings in hill.asked]
+    assert sizes[0] == (FIRST_IMAGES, len(space.narrow(timesteps=[44], heads=["linear"])))
+    for (images, settings), (more, fewer) in pairwise(sizes):
+        assert more > images or settings == sizes[0][1] or fewer <= sizes[0][1]
+    assert sizes[-1][0] > FIRST_IMAGES
+    assert sizes[-1][1] < sizes[0][1] / 4
+
+
+def test_of_settings_that_are_as_good_the_cheapest_is_recommended(space: Space) -> None:
+    recommender = searched(Hill(space, slope=0.0), passes=600)
+    found = recommender.recommendation
+    assert space.architecture.pass_gmacs(found.best.setting) < space.architecture.pass_gmacs(
+        recommender.outlook.least.setting
+    )
+    assert len(found.tied) > 10
+
+
+def test_alternatives_cost_less_and_say_what_they_lose(space: Space) -> None:
+    found = searched(Hill(space, block=20)).recommendation
+    assert 1 <= len(found.cheaper) <= 3
+    costs = [alternative.cost for alternative in found.cheaper]
+    assert costs == sorted(costs, reverse=True)
+    assert all(cost <= 0.75 for cost in costs)
+    for alternative in found.cheaper:
+        assert alternative.loses.low <= alternative.loses.value <= alternative.loses.high
+    assert found.cheaper[-1].loses.value > 0
+
+
+def test_what_guesses_is_not_taken_for_better_than_chance(space: Space) -> None:
+    found = searched(Hill(space, chance=True)).recommendation
+    assert found.chance == pytest.approx(0.1)
+    assert not found.better_than_chance
+    assert searched(Hill(space)).recommendation.better_than_chance
+
+
+def test_few_images_are_all_screened(space: Space) -> None:
+    found = searched(Hill(space), labels=[0, 1] * 10).recommendation
+    assert len(found.best.right) == 20
+    assert found.passes <= 20 * 8
+
+
+def test_what_was_found_before_says_where_to_look_first_and_is_found_out_where_it_is_wrong(space: Space) -> None:
+    hill = Hill(space, place=6)
+    settings = [setting for timestep in space.timesteps for setting in at_timestep(space, timestep)]
+    right, wrong = (
+        surface_of(name, SMALL, [(each, sign * hill.error(each)) for each in settings], 10, 2000)
+        for name, sign in (("alike", -1), ("not alike", 1))
+    )
+    for past, first in (((right,), 6), ((wrong,), 0)):
+        hill.asked.clear()
+        recommender = Recommender(space, hill.screen, LABELS, past=past)
+        list(recommender.run())
+        assert hill.asked[0][0] == space.timesteps[first]
+        found = recommender.recommendation
+        assert found.best.setting.timestep == space.timesteps[6]
+        assert found.learnt[0].agreement == pytest.approx(1 if past == (right,) else -1, abs=0.15)
+
+
+def test_an_encoder_has_one_timestep_and_no_neighbours() -> None:
+    narrowed = PRESETS["default"](ADM).narrow(timesteps=[90])
+    found = searched(Hill(narrowed, place=0)).recommendation
+    assert found.best.setting.timestep == 90

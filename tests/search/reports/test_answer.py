@@ -1,0 +1,167 @@
+"""What a person and a program are told of a study, by whichever metric it was made."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from objectives.results import Accuracy, Evaluation, Final, Measured, Scores, Study, Trial
+from search.database.records import StudyFacts, scores_from_dict, scores_to_dict
+from search.display.live_table import RunProgress
+from search.reports.answer import answer_lines, answer_of, spread
+from search.scheduling.requests import Asked
+from spaces import SearchError, Setting, Space
+
+SETTING = Setting(10, 3, 1, "linear")
+SCORES = Scores(20, {"accuracy": Measured(0.9, 0.7, 0.97), "nll": Measured(0.3125, 0.2, 0.5)})
+MakeStudy = Callable[..., Study]
+
+
+@pytest.fixture
+def make_study(space: Space) -> MakeStudy:
+    def made(metric: str | None, finals: tuple[Final, ...] = (), *trials: Trial) -> Study:
+        return Study(
+            name="digits-1",
+            dataset="digits",
+            backbone="bundled",
+            architecture=space.architecture,
+            preset="default",
+            space_size=len(space),
+            classes=("zero", "one"),
+            counts={"train": 80, "validation": 20, "test": 50},
+            provenance={"metric": metric} if metric else {},
+            trials=trials,
+            finals=finals,
+            wall_seconds=1.0,
+        )
+
+    return made
+
+
+def trial(number: int = 0, correct: int = 18, scores: Scores | None = SCORES) -> Trial:
+    return Trial(number, "complete", SETTING, Accuracy(correct, 20), scores=scores)
+
+
+FINAL = Final(SETTING, 1, Accuracy(18, 20), Accuracy(40, 50), 1.0, 0, 0, SCORES, SCORES)
+
+
+def test_a_study_of_before_scores_is_told_as_it_was(make_study: MakeStudy) -> None:
+    old = Final(SETTING, 1, Accuracy(18, 20), Accuracy(40, 50), 1.0, 0, 0)
+    study = make_study(None, (old,), trial(scores=None))
+    answer = answer_of(study)
+    assert (answer["metric"], answer["validation_accuracy"], answer["test_accuracy"]) == ("accuracy", 0.9, 0.8)
+    assert answer["test_interval"] == list(Accuracy(40, 50).interval())
+    assert answer["scores"]["test"].keys() == {"accuracy"}
+    assert answer_lines(study)[2:4] == [
+        "validation  90.0 %  (95 % interval 69.9 to 97.2)",
+        "test        80.0 %  (95 % interval 67.0 to 88.8; mean of 1 seeds)",
+    ]
+
+
+def test_another_metric_is_named_and_the_accuracy_told_too(make_study: MakeStudy) -> None:
+    study = make_study("nll", (FINAL,), trial())
+    answer = answer_of(study)
+    assert answer["metric"] == "nll"
+    assert answer["scores"]["test"]["nll"] == {"value": 0.3125, "interval": [0.2, 0.5]}
+    assert answer_lines(study)[2:4] == [
+        "validation  negative log-likelihood 0.312  (95 % interval 0.200 to 0.500)",
+        "            accuracy 90.0 %  (95 % interval 69.9 to 97.2)",
+    ]
+
+
+def priced(number: int, correct: int, gmacs: float) -> Trial:
+    setting = Setting(10, 3, 1, "linear", draws=number + 1)
+    return Trial(number, "complete", setting, Accuracy(correct, 20), details={"gmacs": gmacs})
+
+
+def test_a_study_by_cost_is_told_by_a_table_of_its_front(make_study: MakeStudy) -> None:
+    trials = (priced(0, 18, 12.5), priced(1, 10, 0.125), priced(2, 16, 1.0), priced(3, 15, 3.0))
+    final = Final(trials[2].setting, 1, Accuracy(15, 20), Accuracy(40, 50), 1.0, 0, 0)
+    plain = make_study(None, (final,), *trials)
+    study = replace(plain, provenance={"objectives": "accuracy, cost"})
+    told = answer_lines(study)
+    assert told[4:9] == [
+        "cost        1 GMAC an image, passes and head",
+        "front       GMAC   validation             test                   setting",
+        "            0.125  50.0 % (29.9 to 70.1)                         block 3, t 10, 2 draws, pool 1, linear",
+        "            1      80.0 % (58.4 to 91.9)  80.0 % (67.0 to 88.8)  block 3, t 10, 3 draws, pool 1, linear",
+        "            12.5   90.0 % (69.9 to 97.2)                         block 3, t 10, pool 1, linear",
+    ]
+    assert answer_lines(plain) == told[:5] + told[9:]
+    answer = answer_of(plain)
+    assert answer["gmacs"] == 1.0
+    assert [row["gmacs"] for row in answer["front"]] == [0.125, 1.0, 12.5]
+    assert answer["front"][1]["test"]["value"] == 0.8
+    assert answer["front"][2] == {
+        "setting": trials[0].setting.to_dict(),
+        "gmacs": 12.5,
+        "validation": {"value": 0.9, "interval": list(Accuracy(18, 20).interval())},
+        "test": None,
+    }
+
+
+def test_of_a_long_front_a_few_are_told(make_study: MakeStudy) -> None:
+    study = make_study(None, (), *(priced(number, number + 1, 2.0**number) for number in range(12)))
+    lines = answer_lines(replace(study, provenance={"objectives": "accuracy, cost"}))
+    assert len(study.front) == 12
+    assert sum("draw" in line or "linear" in line for line in lines[5:]) == 8
+    assert "            and 4 between these; all are in the report" in lines
+
+
+@pytest.mark.parametrize(
+    ("costs", "count", "chosen"),
+    [
+        ([1.0], 3, [0]),
+        ([1.0, 2.0], 1, [1]),
+        ([1.0, 2.0, 3.0], 2, [2, 0]),
+        ([1.0, 1.1, 10.0, 90.0, 100.0], 3, [4, 0, 2]),
+        ([1.0, 50.0, 100.0], 9, [2, 0, 1]),
+        ([], 3, []),
+    ],
+)
+def test_finalists_are_spread_over_the_cost(
+    make_study: MakeStudy, costs: list[float], count: int, chosen: list[int]
+) -> None:
+    study = make_study(None, (), *(priced(number, number + 1, cost) for number, cost in enumerate(costs)))
+    assert [trial.number for trial in spread(study.front, count)] == chosen
+
+
+def test_before_its_finals_a_study_has_no_test_scores(make_study: MakeStudy) -> None:
+    study = make_study("nll", (), trial())
+    answer = answer_of(study)
+    assert (answer["test_accuracy"], answer["test_interval"], answer["scores"]["test"]) == (None, None, {})
+    assert "not read yet" in answer_lines(study)[4]
+    assert "looks better on validation than it is" in answer_lines(study)[5]
+    with pytest.raises(SearchError, match="no complete trial yet"):
+        answer_of(make_study("nll"))
+
+
+@pytest.mark.parametrize(
+    ("metric", "told"), [(None, "best 95.0 % at"), ("nll", "best negative log-likelihood 0.250 at")]
+)
+def test_the_progress_line_names_the_metric(make_study: MakeStudy, metric: str | None, told: str) -> None:
+    said = io.StringIO()
+    progress = RunProgress.of(Console(file=said, width=200), 9, make_study(metric, (), trial()))
+    better = Evaluation(Accuracy(19, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": Measured(0.25, 0.2, 0.5)}))
+    worse = Evaluation(Accuracy(1, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": Measured(0.5, 0.2, 0.9)}))
+    for number, evaluation in enumerate((better, worse), 1):
+        progress.trial_started(asked := Asked(number, SETTING, 1))
+        progress.trial_ended(asked, "complete", evaluation, None)
+    progress.expect_finals(0)
+    assert told in said.getvalue().splitlines()[-1]
+
+
+def test_scores_survive_the_database() -> None:
+    assert scores_from_dict(scores_to_dict(SCORES)) == SCORES
+    assert scores_from_dict(scores_to_dict(None)) is None
+
+
+def test_a_study_of_the_accuracy_keeps_the_identity_of_before_there_were_metrics(
+    make_facts: Callable[..., StudyFacts],
+) -> None:
+    plain, other = make_facts(), make_facts(protocol={**make_facts().protocol, "metric": "nll"})
+    assert "metric" not in plain.protocol
+    assert plain.metric.name == "accuracy"
+    assert plain.identity != other.identity

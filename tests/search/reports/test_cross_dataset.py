@@ -1,0 +1,287 @@
+"""`search report --all`: two real datasets of image files and a tiny U-Net, measured on each other; and by which study
+a dataset stands there."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from dashboards.cross_dataset.tables import Matrix, Task
+from objectives.datasets.catalog import load_dataset
+from objectives.home import Home
+from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, Study
+from search.database.models import RunRow
+from search.database.records import RunFacts, StudyFacts
+from search.database.store import Store
+from search.reports.cross_dataset import networks_of
+from search.reports.missing_trials import measured_trial
+from search.run import RunOptions, spec_of
+from search.samplers.catalog import sampler_named
+from search.scheduling.driver import StudyDriver
+from spaces import CacheError, Setting, Space
+from tests.objectives.backbones.small_unets import plain
+from tests.search.cli.test_main import class_folders
+from tests.search.commands import Search
+
+TRIED = {"digits": (6, 4), "parity": (8, 4)}
+"""Blocks, the best first: neither has tried the other's best, which is clearly behind there."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with net, digits, parity (other digits, even and odd), and home, in which both were searched."""
+    folder = tmp_path_factory.mktemp("made")
+    digits = load_dataset("digits", None)
+    for i in range(300):
+        label = digits.labels[i]
+        place = folder / ("digits" if i < 150 else "parity") / f"<b>{label if i < 150 else label % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        digits.images.read(i).save(place / f"{i}.png")
+    plain(folder / "net")
+    for dataset in TRIED:
+        searched(folder, dataset)
+    return folder
+
+
+def searched(folder: Path, dataset: str) -> None:
+    """As `search run --dataset folder` leaves it, but without Ray and the finals."""
+    options = RunOptions(
+        "folder", Home(folder / "home"), folder / dataset, backbone=str(folder / "net"), command="search run"
+    )
+    narrowing: dict[str, Sequence[Any]] = {"heads": ["linear"], "timesteps": [91], "pools": [1]}
+    spec, space, weights_digest = spec_of(replace(options, narrowing=narrowing))
+    facts = StudyFacts(
+        dataset="folder",
+        dataset_fingerprint=spec.dataset.fingerprint,
+        backbone="net",
+        weights_digest=weights_digest,
+        preset="default narrowed",
+        space=space,
+        classes=spec.dataset.classes,
+        counts=spec.counts(spec.splits(0)),
+        protocol={"seed": "0"},
+    )
+    with Store.open(options.home.storage) as store:
+        name = store.ensure_study(facts)
+        run = store.begin_run(name, RunFacts(1, options.command, {}, options=options.kept()))
+        driver = StudyDriver(store, name, space, sampler_named("random", 0), seed=0, budget=0, run_id=run)
+        probe = spec.build(1)
+        for block in TRIED[dataset]:
+            assert measured_trial(driver, probe, Setting(91, block, 1, "linear")) is None
+        store.end_run(run, "finished")
+
+
+def studies(home: Path) -> list[Study]:
+    with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
+        return [store.read_study(each.name) for each in store.studies()]
+
+
+def matrix_of(home: Path) -> Matrix:
+    with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
+        (network,) = networks_of(store, None, [])
+    return network.matrix
+
+
+def test_what_is_missing_is_measured_kept_and_not_measured_again(made: Path, search: Search) -> None:
+    home = made / "home"
+    before = studies(home)
+    ran = search("report", "--all", "--home", str(home))
+    assert (ran.code, ran.stdout.strip()) == (0, str(home / "reports" / "all.html"))
+    assert "2 cells are missing" in (home / "reports" / "all.html").read_text()
+    table = matrix_of(home)
+    assert table.labels == ("digits (folder)", "parity (folder)")
+    wanted = {cell.on: cell.setting for cell in table.missing}
+
+    (made / "digits").rename(made / "moved")
+    ran = search("report", "--all", "--measure", "--home", str(home))
+    assert ran.code == 1
+    told = ran.stderr.splitlines()
+    assert told[0].startswith(f"not measured on digits (folder): --data-root {made / 'digits'} does not exist")
+    assert told[1] == f"parity (folder), 1 of 1: {wanted['parity (folder)']}"
+    assert told[-1] == "error: 1 missing trial could not be made, as told above"
+    assert "1 cell is missing" in (home / "reports" / "all.html").read_text()
+    class_folders(made / "digits", 30)
+    ran = search("report", "--all", "--measure", "--home", str(home))
+    assert ran.code == 1
+    assert "not measured on digits (folder): the images of dataset folder are not those of study" in ran.stderr
+    shutil.rmtree(made / "digits")
+    (made / "moved").rename(made / "digits")
+
+    ran = search("report", "--all", "--measure", "--home", str(home))
+    assert ran.code == 0, ran.stderr
+    table = matrix_of(home)
+    assert table.missing == ()
+    for task in table.tasks:
+        (trial,) = (each for each in task.study.trials if each.number == 2)
+        assert (trial.state, trial.setting) == ("complete", wanted[task.label])
+        cell = table.cells[next(label for label in table.labels if label != task.label), task.label]
+        assert cell.paired
+        assert trial.scores is not None
+        assert trial.gmacs is not None
+        assert trial.passes_needed > 0
+        assert task.best.validation is not None
+        assert trial.validation is not None
+        assert cell.loses is not None
+        assert cell.loses.value == pytest.approx(task.best.validation.value - trial.validation.value)
+        assert task.study.provenance["command"] == "search run"  # goes on with it, as before
+    page = (home / "reports" / "all.html").read_text()
+    assert "missing" not in page[page.index('id="answer"') : page.index('id="settings"')]
+    assert "digits (folder)" in page
+
+    ran = search("report", "--all", "--measure", "--home", str(home))
+    assert (ran.code, ran.stderr.strip()) == (0, "no trial is missing that can be made")
+    told = search("report", "--all", "--format", "csv", "--out", "-", "--home", str(home)).stdout.splitlines()
+    assert told[0].startswith("network,best setting of,used on,setting,loses,")
+    assert [line.split(",")[:3] for line in told[1:]] == [["net", *cell] for cell in table.cells]
+    assert [each.finished for each in studies(home)] == [each.finished + 1 for each in before]
+    with Store.open(f"sqlite:///{home / 'studies.db'}") as store, store.session() as session:
+        assert {run.state for run in session.scalars(select(RunRow))} == {"finished"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--all",), 1, "no study has a complete trial yet; `search run --dataset digits --trials 40` makes some"),
+        (("--all", "--dataset", "digits"), 2, "leave --dataset and --study out"),
+        (("--measure",), 2, "add --all"),
+        (("--backbone", "bundled"), 2, "add --all"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(search: Search, words: tuple[str, ...], code: int, message: str) -> None:
+    ran = search("report", *words)
+    assert ran.code == code
+    assert message in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_backbone_of_which_there_is_no_study_is_refused(made: Path, search: Search) -> None:
+    ran = search("report", "--all", "--backbone", "bundled", "--home", str(made / "home"))
+    assert ran.code == 2
+    assert "unknown backbone of a study 'bundled'; known: net" in ran.stderr
+
+
+# Which study stands for a dataset -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(sqlite_url: str) -> Iterator[Store]:
+    with Store.open(sqlite_url) as store:
+        yield store
+
+
+@pytest.fixture
+def kept(opened: Store, space: Space, run_facts: RunFacts, make_facts: Callable[..., StudyFacts]) -> Callable[..., str]:
+    """`kept(dataset, data_root, …)`: the name of a new study with a complete trial and a run that has ended."""
+
+    def made(dataset: str, data_root: str | None = None, **facts: Any) -> str:
+        facts = {"dataset": dataset, "dataset_fingerprint": dataset[0] * 64, **facts}
+        name = opened.ensure_study(make_facts(**facts))
+        options = {"data_root": data_root, "backbone": "bundled"}
+        run = opened.begin_run(name, replace(run_facts, options=options))
+        driver = StudyDriver(opened, name, space, sampler_named("random", 0), seed=0, budget=1, run_id=run)
+        asked = driver.ask_for(next(space.settings()))
+        assert asked is not None
+        driver.complete(asked.number, Evaluation(Accuracy(9, 20), {}, 0, 0))
+        opened.end_run(run, "finished")
+        return name
+
+    return made
+
+
+def tasks(store: Store, backbone: str | None = None) -> list[list[tuple[str, str, int]]]:
+    """By network: (label, study, others)."""
+
+    def told(task: Task) -> tuple[str, str, int]:
+        return task.label, task.study.name, task.others
+
+    return [[told(task) for task in network.matrix.tasks] for network in networks_of(store, backbone, [])]
+
+
+def test_the_study_that_ran_last_stands_for_its_dataset(
+    opened: Store, kept: Callable[..., str], make_facts: Callable[..., StudyFacts]
+) -> None:
+    kept("digits", protocol={"seed": "1"})
+    last = kept("digits", protocol={"seed": "2"})
+    birds = kept("cub", "/data/cub")
+    opened.ensure_study(make_facts(dataset="cub", dataset_fingerprint="c" * 64))  # without a trial
+    assert tasks(opened) == [[("cub", birds, 0), ("digits", last, 1)]]
+
+
+def test_images_of_ones_own_go_by_their_place_and_by_what_they_are(opened: Store, kept: Callable[..., str]) -> None:
+    kept("folder", "/data/birds", dataset_fingerprint="1" * 64)
+    grown = kept("folder", "/data/birds", dataset_fingerprint="2" * 64)
+    kept("folder", "/elsewhere/cars", dataset_fingerprint="3" * 64, protocol={"seed": "1"})
+    moved = kept("folder", "/data/cars", dataset_fingerprint="3" * 64)
+    alike = kept("folder", "/other/birds", dataset_fingerprint="4" * 64)
+    assert tasks(opened) == [
+        [("birds (folder) 22222222", grown, 1), ("birds (folder) 44444444", alike, 0), ("cars (folder)", moved, 1)]
+    ]
+
+
+def test_networks_are_told_apart_by_their_weights(opened: Store, kept: Callable[..., str]) -> None:
+    one = kept("digits", weights_digest="1" * 64)
+    other, further = (kept(dataset, weights_digest="2" * 64) for dataset in ("digits", "cub"))
+    elsewhere = kept("digits", backbone="adm", weights_digest="3" * 64)
+    assert tasks(opened, "adm") == [[("digits", elsewhere, 0)]]
+    assert [[name for _, name, _ in mine] for mine in tasks(opened)] == [[further, other], [elsewhere], [one]]
+    assert [network.name for network in networks_of(opened, None, [])] == [
+        "bundled (22222222)",
+        "adm",
+        "bundled (11111111)",
+    ]
+
+
+# A trial that was asked for ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def driver(opened: Store, make_facts: Callable[..., StudyFacts], space: Space, run_facts: RunFacts) -> StudyDriver:
+    name = opened.ensure_study(make_facts())
+    run = opened.begin_run(name, run_facts)
+    return StudyDriver(opened, name, space, sampler_named("random", 0), seed=0, budget=0, run_id=run)
+
+
+def probing(*reports: Report | BaseException) -> Callable[[Setting], Iterator[Report]]:
+    def probe(setting: Setting) -> Iterator[Report]:
+        for report in reports:
+            if isinstance(report, BaseException):
+                raise report
+            yield report
+
+    return probe
+
+
+SETTING = Setting(90, 3, 1, "linear")
+ENDED = Evaluation(Accuracy(18, 20), {"fit": 0.5}, 20, 20)
+
+
+def test_a_trial_is_run_to_its_end_whatever_its_epochs_are(driver: StudyDriver, opened: Store) -> None:
+    epochs = [Epoch(number, Accuracy(1, 20)) for number in range(1, 9)]
+    assert measured_trial(driver, probing(Extracted(20, 20, 20), *epochs, ENDED), SETTING) is None
+    (trial,) = opened.read_study(driver.name).complete
+    assert (trial.setting, trial.validation, trial.passes_made) == (SETTING, Accuracy(18, 20), 20)
+    assert len(trial.curve) == 8
+
+
+def test_one_that_fails_is_kept_with_its_reason(driver: StudyDriver, opened: Store, capsys: Any) -> None:
+    reason = measured_trial(driver, probing(Extracted(9, 20, 9), RuntimeError("too\nmuch")), SETTING)
+    assert reason == "failed: RuntimeError: too"
+    assert "failed: RuntimeError: too" in capsys.readouterr().err
+    (trial,) = opened.read_study(driver.name).trials
+    assert (trial.state, trial.reason) == ("failed", "RuntimeError: too")
+    assert measured_trial(driver, probing(ENDED), SETTING) == "its trial failed before, was lost too often, or runs now"
+
+
+@pytest.mark.parametrize("cause", [CacheError("the disk is full"), KeyboardInterrupt()])
+def test_what_would_stop_all_others_leaves_it_to_be_asked_again(
+    driver: StudyDriver, opened: Store, cause: BaseException
+) -> None:
+    with pytest.raises(type(cause)):
+        measured_trial(driver, probing(Extracted(9, 20, 9), cause), SETTING)
+    driver.abandon()
+    assert measured_trial(driver, probing(ENDED), SETTING) is None
+    assert [trial.state for trial in opened.read_study(driver.name).trials] == ["failed", "complete"]

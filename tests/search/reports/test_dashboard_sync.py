@@ -1,0 +1,318 @@
+"""Notes and figures while a run works, on SQLite and PostgreSQL, and in a real browser beside it."""
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna_dashboard import get_note
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from objectives.results import GMACS, Accuracy, Evaluation
+from search.database.records import RunFacts, StudyFacts
+from search.database.store import Store
+from search.reports.dashboard_sync import refreshing, show
+from search.samplers.catalog import sampler_named
+from search.scheduling.driver import StudyDriver
+from search.scheduling.requests import Asked
+from spaces import Space
+from tests.dashboards.conftest import browser as browser  # noqa: PLC0414 - a fixture
+from tests.dashboards.conftest import chromium as chromium  # noqa: PLC0414
+from tests.search.commands import Search
+
+Tell = Callable[[int], None]
+
+
+@pytest.fixture
+def study(store: Store, make_facts: Callable[..., StudyFacts]) -> str:
+    return store.ensure_study(make_facts())
+
+
+@pytest.fixture
+def run(store: Store, study: str, run_facts: RunFacts) -> int:
+    return store.begin_run(study, run_facts)
+
+
+@pytest.fixture
+def tell(store: Store, study: str, run: int, space: Space) -> Tell:
+    """Make a trial with so many right answers of 20; with none it fails."""
+    driver = StudyDriver(store, study, space, sampler_named("random", 0), seed=0, budget=50, run_id=run)
+
+    def told(correct: int) -> None:
+        asked = driver.ask()
+        assert isinstance(asked, Asked)
+        if correct:
+            driver.complete(asked.number, Evaluation(Accuracy(correct, 20), {"fit": 0.5}, 0, 20, {GMACS: 0.01}))
+        else:
+            driver.fail(asked.number, "the <b>GPU</b> is out of memory")
+
+    return told
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def attributes(store: Store, study: str) -> dict[str, Any]:
+    return store.optuna.get_study_system_attrs(store.optuna_id(study))
+
+
+def figures(store: Store, study: str) -> set[str]:
+    return {key.split(":")[2] for key in attributes(store, study) if key.startswith("dashboard:plot_data:")}
+
+
+@pytest.fixture
+def unsparing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first refresh loads plotly, and 20 times that would be waited for."""
+    monkeypatch.setattr("search.reports.dashboard_sync.SPARING", 0)
+
+
+@pytest.mark.usefixtures("unsparing")
+def test_it_follows_what_ends_and_stands_still_where_nothing_does(
+    store: Store, study: str, run: int, tell: Tell
+) -> None:
+    with refreshing(store, study, run, Path("/reports/r.html"), every=0.05):
+        until(lambda: "No trial is complete yet." in get_note(store.load(study)))
+        tell(12)
+        until(lambda: "60.0\N{NO-BREAK SPACE}%" in get_note(store.load(study)))
+        until(lambda: "search-heads" in figures(store, study))
+        note = get_note(store.load(study))
+        time.sleep(0.3)
+        assert get_note(store.load(study)) == note
+    tell(18)
+    assert "90.0" not in get_note(store.load(study))  # nobody is at work any more
+
+
+def test_a_refresh_that_takes_long_is_not_made_often(
+    store: Store, study: str, run: int, tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "search.reports.dashboard_sync.SPARING", 10_000
+    )  # so that the real one takes long, by comparison
+    with refreshing(store, study, run, Path("/reports/r.html"), every=0.05):
+        until(lambda: "No trial is complete yet." in get_note(store.load(study)))
+        tell(12)
+        time.sleep(0.5)
+        assert "No trial is complete yet." in get_note(store.load(study))
+
+
+def test_a_run_that_breaks_off_leaves_what_it_came_to(store: Store, study: str, run: int, tell: Tell) -> None:
+    def work() -> None:
+        with refreshing(store, study, run, Path("/reports/r.html"), every=60):
+            tell(18)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    note = get_note(store.load(study))
+    assert "90.0\N{NO-BREAK SPACE}%" in note
+    assert "1 complete; no run at work as of " in note
+
+
+@pytest.mark.usefixtures("run")
+def test_a_note_says_how_many_runs_are_at_work(store: Store, study: str, run_facts: RunFacts) -> None:
+    """The last of one says nothing of another's end."""
+    other = store.begin_run(study, run_facts)
+
+    def told() -> str:
+        note: str = get_note(store.load(study))
+        return note.partition("**State:** ")[2].partition(" as of ")[0]
+
+    with refreshing(store, study, other, Path("/reports/r.html"), every=60):
+        until(lambda: told() == "no trial yet; 2 runs at work")
+    with pytest.raises(KeyboardInterrupt), refreshing(store, study, other, Path("/reports/r.html"), every=60):
+        raise KeyboardInterrupt
+    assert told() == "no trial yet; 1 run at work"
+    store.end_run(other, "interrupted")
+    show(store, study, Path("/reports/r.html"))
+    assert told() == "no trial yet; 1 run at work"
+
+
+def test_what_goes_wrong_is_logged_and_the_run_goes_on(
+    store: Store, study: str, run: int, tell: Tell, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING), refreshing(store, "gone", run, Path("/r.html"), every=0.05):
+        until(lambda: "Optuna Dashboard was not refreshed: there is no study 'gone' in" in caplog.text)
+        tell(18)
+
+
+def test_who_reads_while_it_is_written_never_finds_half_of_it(store: Store, study: str) -> None:
+    """As a browser does, which can make nothing of half a figure's JSON. Two runs may write at once."""
+    parts = [f"dashboard:plot_data:long:{number}" for number in range(40)]
+    stop = threading.Event()
+
+    def write(text: str) -> None:
+        while not stop.is_set():
+            with store.annotating(study) as optuna_study:
+                save_graph(optuna_study, text)
+
+    def save_graph(optuna_study: optuna.Study, text: str) -> None:
+        for part in parts:
+            optuna_study._storage.set_study_system_attr(optuna_study._study_id, part, text)
+
+    writers = [threading.Thread(target=write, args=(text,)) for text in ("a", "b")]
+    for writer in writers:
+        writer.start()
+    try:
+        with Store.open(store.address.url.render_as_string(hide_password=False)) as reader:
+            until(lambda: parts[0] in attributes(reader, study))
+            seen = [frozenset(map(attributes(reader, study).get, parts)) for _ in range(20)]
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert set(seen) <= {frozenset("a"), frozenset("b")}
+
+
+def test_nothing_is_written_where_it_breaks_off_and_what_shall_stay_stays(store: Store, study: str) -> None:
+    def annotate(value: int, *but: str, fails: bool = False) -> None:
+        with store.annotating(study, but) as optuna_study:
+            for key in ("first", "second"):
+                optuna_study._storage.set_study_system_attr(optuna_study._study_id, key, value)
+                if fails:
+                    raise ValueError("half way")
+
+    with pytest.raises(ValueError, match="half way"):
+        annotate(1, fails=True)
+    assert attributes(store, study).keys().isdisjoint({"first", "second"})
+    annotate(1, "first")  # is there from now on
+    annotate(2, "first")
+    found = attributes(store, study)
+    assert (found["first"], found["second"]) == (1, 2)
+
+
+TEXT_BROWSER = """#!{python}
+import sys
+import urllib.request
+page = urllib.request.urlopen(sys.argv[1], timeout=20)
+open({seen!r}, "w").write(f"{{page.status}} {{page.url}}")
+"""
+
+
+def test_a_text_browser_is_answered_though_it_keeps_its_caller_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    browser.write_text(TEXT_BROWSER.format(python=sys.executable, seen=str(seen)))
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")  # which webbrowser starts in the foreground
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "search", "dashboard", "--port", str(port), "--home", str(tmp_path / "home")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            until(lambda: seen.is_file() and seen.read_text())
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+    assert seen.read_text() == f"200 http://127.0.0.1:{port}/dashboard"
+
+
+def test_who_lets_others_connect_is_warned(search: Search) -> None:
+    ran = search("dashboard", "--no-browser", "--host", "192.0.2.1")  # is no machine's: RFC 5737
+    assert ran.code == 1
+    warning, error = ran.stderr.splitlines()
+    assert warning.startswith("warning: 192.0.2.1 lets others connect, and Optuna Dashboard has no password")
+    assert error.startswith("error: cannot listen on 192.0.2.1 port 8080: ")
+
+
+@contextmanager
+def served(url: str, *words: str) -> Iterator[str]:
+    """`search dashboard` in a process of its own, as a person starts it; it is stopped by Ctrl-C."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "search", "dashboard", "--no-browser", "--port", str(port), "--storage", url]
+    process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+
+        def answers() -> bool:
+            assert process.poll() is None, process.communicate()
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                return False
+            return True
+
+        until(answers)
+        yield f"http://127.0.0.1:{port}"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, err) == (0, "")
+        assert out == f"Optuna Dashboard at http://127.0.0.1:{port}/dashboard/studies/1; Ctrl-C ends it\n"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def edit_note(driver: Any, text: str, meanwhile: Callable[[], None]) -> None:
+    """Add to the study's note as a person does, while the run goes on."""
+    wait = WebDriverWait(driver, 30)
+    driver.find_element(By.CSS_SELECTOR, "[data-testid=EditIcon]").click()
+    field = wait.until(lambda driver: driver.find_element(By.CSS_SELECTOR, "textarea:not([aria-hidden])"))
+    field.send_keys(Keys.CONTROL, Keys.END)
+    field.send_keys(text)
+    meanwhile()
+    time.sleep(0.5)
+    driver.find_element(By.XPATH, "//button[contains(., 'Save')]").click()
+
+
+@pytest.mark.usefixtures("unsparing")
+def test_a_browser_shows_a_study_while_trials_come(
+    storage_url: str, store: Store, study: str, run: int, tell: Tell, browser: Any
+) -> None:
+    tell(0)
+    with (
+        served(storage_url, "--study", study) as address,
+        refreshing(store, study, run, Path("/reports/r.html"), every=0.1),
+    ):
+        wait = WebDriverWait(browser.driver, 30)
+
+        def text() -> str:
+            found: str = browser.driver.find_element(By.TAG_NAME, "body").text
+            return found.replace("\N{NO-BREAK SPACE}", " ")
+
+        def come_to(correct: int, best: str) -> None:
+            tell(correct)
+            until(lambda: f"{best}\N{NO-BREAK SPACE}%" in get_note(store.load(study)))
+
+        browser.open(f"{address}/dashboard/studies/1/trials?numbers=0")
+        wait.until(lambda _: "the <b>GPU</b> is out of memory" in text())
+        assert "Ended failed: the <b>GPU</b> is out of memory" in text()
+        assert "Block " in text()
+        tell(12)
+        until(lambda: "search-heads" in figures(store, study))
+        browser.open(f"{address}/dashboard/studies/1")
+        drawn = "return [...document.querySelectorAll('[id^=user-defined-plot]:has(.main-svg)')].map((card) => card.id)"
+        wait.until(lambda driver: "user-defined-plot:search-blocks" in driver.execute_script(drawn))
+        come_to(16, "80.0")
+        browser.open(f"{address}/dashboard/studies/1/note")
+        wait.until(lambda _: "80.0 %" in text())
+        edit_note(browser.driver, "Mine, from meanwhile.", lambda: come_to(18, "90.0"))
+        until(lambda: "Mine, from meanwhile." in get_note(store.load(study)))
+        come_to(19, "95.0")  # what was saved with it is of before, and lasts until the next trial
+        assert "Mine, from meanwhile." in get_note(store.load(study))
+        browser.open(f"{address}/dashboard/studies/1/note")
+        wait.until(lambda _: "95.0 %" in text())
+        assert browser.complaints() == []
+        browser.driver.find_element(By.LINK_TEXT, "Open the report").click()
+        wait.until(lambda driver: driver.current_url == f"{address}/reports/{study}")
+        wait.until(lambda driver: driver.execute_script("return document.documentElement.dataset.drawn") == "all")
+        assert "95.0 %" in text()
+        assert browser.complaints() == []
+        browser.open(f"{address}/reports/none%3Cb%3E")
+        assert text() == "There is no study 'none<b>' in this database."

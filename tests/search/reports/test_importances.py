@@ -1,0 +1,71 @@
+"""Importances of studies whose accuracy follows a known rule."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from objectives.results import Accuracy, Measured, Scores, Study, Trial
+from search.reports.importances import FEWEST, importances
+from spaces import Architecture, Block, Setting
+
+NET = Architecture("net", 8, (Block(1, "b1", "encoder", 4, 8, 1.0, 1.0),), (0.9, 0.5))
+
+
+def studied(worth: Callable[[Setting], float], count: int = 120, metric: str = "accuracy") -> Study:
+    """Random settings, each worth what the rule says, in [0, 1]."""
+    chance = random.Random(0)
+    trials = []
+    for number in range(count):
+        setting = Setting(
+            chance.choice((5, 44, 260)),
+            chance.randint(1, 12),
+            chance.choice((1, 2, 4)),
+            chance.choice(("linear", "mlp")),
+        )
+        value = worth(setting)
+        scores = Scores(1000, {"nll": Measured(1 - value, 0.0, 1.0)})
+        accuracy = Accuracy(round(1000 * value), 1000) if metric == "accuracy" else Accuracy(500, 1000)
+        trials.append(Trial(number, "complete", setting, accuracy, scores=scores))
+    counts = {"train": 80, "validation": 20, "test": 50}
+    return Study("s", "d", "net", NET, "default", 9, ("a", "b"), counts, {"metric": metric}, tuple(trials), (), 1.0)
+
+
+RULES: dict[str, Callable[[Setting], float]] = {
+    "pool": lambda setting: 0.4 + 0.1 * setting.pool,
+    "block": lambda setting: 0.9 - 0.005 * (setting.block - 7) ** 2,
+    "timestep": lambda setting: 0.9 - 0.001 * (setting.timestep or 0),
+    "head": lambda setting: 0.8 if setting.head == "mlp" else 0.4,
+}
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "nll"])
+@pytest.mark.parametrize("choice", RULES)
+def test_the_choice_that_decides_is_the_most_important(choice: str, metric: str) -> None:
+    found = importances(studied(RULES[choice], metric=metric))
+    assert found[0].choice == choice
+    assert {each.choice for each in found} == {"block", "timestep", "pool", "head"}  # draws were not varied
+    for name in ("fANOVA", "PED-ANOVA"):
+        assert max(found, key=lambda each: each.shares[name]).choice == choice
+        assert sum(each.shares[name] for each in found) == pytest.approx(1)
+    assert found == importances(studied(RULES[choice], metric=metric))
+
+
+def test_too_few_trials_tell_nothing() -> None:
+    assert importances(studied(RULES["pool"], FEWEST - 1)) == ()
+    assert importances(studied(RULES["pool"], FEWEST)) != ()
+    assert importances(studied(RULES["pool"], 0)) == ()
+
+
+def test_settings_of_equal_worth_tell_nothing() -> None:
+    assert importances(studied(lambda _: 0.5)) == ()
+
+
+@pytest.mark.parametrize("odd", range(3))
+def test_one_setting_that_is_worth_more_is_enough(odd: int) -> None:
+    """As where a dataset is so easy that all but one have every image right."""
+    plain = studied(lambda _: 0.5, FEWEST)
+    trials = tuple(replace(t, validation=Accuracy(501 if t.number == odd else 500, 1000)) for t in plain.trials)
+    for each in importances(replace(plain, trials=trials)):
+        assert all(0 <= share <= 1 for share in each.shares.values())

@@ -1,0 +1,145 @@
+"""What trials cost, and the sampler that goes by it, in studies of Optuna's own."""
+
+import math
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Literal
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from search.samplers.cost_aware import STARTUP, CostAwareProposer, CostAwareSampler
+from search.samplers.parameters import distributions, suggested, to_params, to_setting
+from search.surrogates.past_tasks import Known, surface_of
+from search.surrogates.trial_cost import FIXED_SECONDS, CostModel, TrialCost, cost_of
+from spaces import Setting, Space, Tap
+from tests.search.samplers.test_catalog import best, search, worth
+
+PLACE = Setting(90, 5, 2, "linear")
+
+
+def trial(space: Space, setting: Setting, **changes: object) -> FrozenTrial:
+    kinds = distributions(space, setting)
+    made = create_trial(value=worth(setting, space), params=to_params(setting), distributions=kinds)
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_a_trial_says_what_it_cost_or_else_how_long_it_took(space: Space) -> None:
+    seconds = {"extract": 8.0, "wait": 1.0, "read": 0.1, "fit": 0.4}
+    told = trial(space, PLACE, user_attrs={"seconds": seconds, "passes": {"made": 100, "needed": 200}})
+    assert cost_of(told) == TrialCost(PLACE, 100, 8.0, 0.5)
+    start = datetime(2026, 1, 1)
+    timed = trial(space, PLACE, datetime_start=start, datetime_complete=start + timedelta(seconds=3))
+    assert cost_of(timed) == TrialCost(PLACE, 0, 0.0, 3.0)
+    assert cost_of(trial(space, PLACE, state=TrialState.RUNNING, datetime_complete=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "cached", "passes"),
+    [
+        (PLACE, {}, 200),
+        (PLACE, {90: 1.0}, 0),
+        (PLACE, {90: 0.25}, 150),
+        (PLACE, {10: 1.0}, 200),
+        (replace(PLACE, draws=3), {90: 1.0}, 400),
+        (PLACE.reading(Tap(5, 90), Tap(8, 90)), {}, 200),
+        (PLACE.reading(Tap(5, 90), Tap(8, 300)), {90: 1.0}, 200),
+    ],
+)
+def test_passes_are_those_that_the_cache_lacks(
+    space: Space, setting: Setting, cached: dict[int | None, float], passes: float
+) -> None:
+    assert CostModel(space, 200, cached).passes(setting) == pytest.approx(passes)
+
+
+def test_seconds_are_learnt_from_what_trials_took(space: Space) -> None:
+    def fit(setting: Setting) -> float:
+        return (0.3 if setting.head == "mlp" else 0.01) * setting.pool**2
+
+    mlp = next(each for each in space.settings() if each.head == "mlp")
+    settings = [replace(PLACE, pool=pool) for pool in (1, 2, 4)] + [replace(mlp, pool=pool) for pool in (1, 2)]
+    spent = tuple(TrialCost(each, 100, 5.0, fit(each)) for each in settings)
+    model = CostModel(space, 200, {90: 1.0}, spent)
+    assert model.pass_seconds == pytest.approx(0.05)
+    for setting in (*settings, replace(mlp, pool=4)):
+        assert model.fit_seconds(setting) == pytest.approx(fit(setting), rel=0.5)
+    assert model.seconds(PLACE) == pytest.approx(FIXED_SECONDS + model.fit_seconds(PLACE))
+    assert model.seconds(replace(PLACE, timestep=10)) == pytest.approx(model.seconds(PLACE) + 10)
+
+
+def test_it_looks_around_at_one_timestep_before_it_pays_for_another(space: Space) -> None:
+    trials = search(CostAwareProposer(0, Known(past=())), space, 30)
+    timesteps = [each.params["timestep"] for each in trials]
+    assert len(set(timesteps[:STARTUP])) == 1
+    changes = sum(one != other for one, other in pairwise(timesteps))
+    assert changes < 15  # of three timesteps, at random two thirds of the trials change
+    assert best(trials) > 0.9
+
+
+def test_a_past_that_is_right_brings_it_there_at_once(space: Space) -> None:
+    found = [(each, worth(each, space)) for each in space.settings() if each.head == "linear"]
+    past = surface_of("the same", space.architecture, found, 10, 1000)
+    trials = search(CostAwareProposer(0, Known(past=(past,))), space.narrow(heads=["linear"]), 10)
+    assert best(trials) == pytest.approx(max(value for _, value in found), abs=0.011)
+
+
+def test_it_learns_from_trials_that_were_stopped(space: Space) -> None:
+    """All that mlp ever does but for the first is to be stopped early, which is quick."""
+    trials: list[FrozenTrial] = []
+    taken: set[Setting] = set()
+    proposer = CostAwareProposer(0, Known(past=()))
+    for number in range(40):
+        setting = proposer.propose(trials, space, taken)
+        assert setting is not None
+        taken.add(setting)
+        seconds, state = {"fit": 0.5}, TrialState.COMPLETE
+        if setting.head == "mlp" and any(each.params["head"] == "mlp" for each in trials):
+            seconds, state = {"fit": 0.01}, TrialState.PRUNED
+        made = trial(space, setting, state=state, number=number, user_attrs={"seconds": seconds})
+        made.values = [worth(setting, space) - 0.1 * (setting.head == "mlp")]
+        trials.append(made)
+    stopped = sum(each.state == TrialState.PRUNED for each in trials)
+    assert 0 < stopped < 32  # of 40 where most settings are of that head; as if each had told nothing they would be 36
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_any_optuna_study_can_use_it(space: Space, direction: Literal["maximize", "minimize"]) -> None:
+    sign = 1 if direction == "maximize" else -1
+
+    def objective(trial: optuna.Trial) -> float:
+        setting = suggested(trial, space)
+        assert setting in space
+        if trial.number == 3:
+            raise optuna.TrialPruned
+        return sign * worth(setting, space)
+
+    study = optuna.create_study(sampler=CostAwareSampler(space, seed=1), direction=direction)
+    study.optimize(objective, n_trials=30)
+    assert len({to_setting(each.params) for each in study.trials}) == 30
+    assert sign * study.best_value > 0.9
+
+
+def test_trials_at_the_same_time_are_not_the_same(space: Space) -> None:
+    study = optuna.create_study(sampler=CostAwareSampler(space), direction="maximize")
+    study.optimize(lambda each: worth(suggested(each, space), space), n_trials=8)
+    asked = [study.ask() for _ in range(6)]
+    settings = [suggested(each, space) for each in asked]
+    assert len(set(settings)) == 6
+    assert all(setting in space for setting in settings)
+
+
+def test_several_objectives_are_refused(space: Space) -> None:
+    study = optuna.create_study(sampler=CostAwareSampler(space), directions=["maximize", "minimize"])
+    with pytest.raises(ValueError, match="for one objective, got 2"):
+        study.ask(dict(distributions(space, PLACE)))
+
+
+def test_a_space_too_large_to_list_is_sampled_from(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.samplers.cost_aware.CANDIDATES", 40)
+    trials = search(CostAwareProposer(0), space, 20)
+    assert best(trials) > 0.85
+    assert math.isfinite(best(trials))

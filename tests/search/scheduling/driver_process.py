@@ -1,0 +1,42 @@
+"""A whole driver in a process of its own, for tests to start several of and to kill.
+
+python driver_process.py URL STUDY SPACE_JSON BUDGET SECONDS_PER_TRIAL SAMPLER
+"""
+
+import json
+import sys
+import time
+
+from objectives.results import Accuracy, Evaluation
+from search.database.records import RunFacts
+from search.database.store import Store
+from search.samplers.catalog import sampler_named
+from search.scheduling.driver import Finished, StudyDriver, beating
+from search.scheduling.requests import Asked
+from spaces import Setting, Space
+
+
+def evaluate(setting: Setting) -> Evaluation:
+    correct = 900 - 10 * abs(setting.block - 5) - (setting.timestep or 0) // 10 + 5 * setting.pool
+    return Evaluation(Accuracy(correct, 1000), {"fit": 0.01}, passes_made=10, passes_needed=20, details={"l2": 0.1})
+
+
+def main(url: str, study: str, space_json: str, budget: str, seconds: str, sampler: str) -> None:
+    with Store.open(url) as store:
+        space = Space.from_dict(store.read_study(study).architecture, json.loads(space_json))
+        run = store.begin_run(study, RunFacts(workers=1, command=" ".join(sys.argv), versions={}))
+        driver = StudyDriver(store, study, space, sampler_named(sampler, 0), seed=0, budget=int(budget), run_id=run)
+        driver.reconcile()
+        with beating(store, run, every=0.2):
+            while not isinstance(answer := driver.ask(), Finished):
+                if isinstance(answer, Asked):
+                    print(answer.number, flush=True)  # noqa: T201 - whoever started this listens
+                    time.sleep(float(seconds))
+                    driver.complete(answer.number, evaluate(answer.setting))
+                else:
+                    time.sleep(0.02)
+        store.end_run(run, "finished")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,448 @@
+"""The rules of a study: exactly the budget, no setting twice, whatever dies on the way."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from optuna.pruners import NopPruner
+from optuna.trial import TrialState
+
+from objectives.results import Accuracy, Evaluation, Measured, Scores
+from search.database.models import RunRow
+from search.database.records import RunFacts, StudyFacts
+from search.database.store import Store
+from search.samplers.catalog import sampler_named
+from search.scheduling.driver import MAX_ATTEMPTS, Finished, StudyDriver, Wait, beating
+from search.scheduling.requests import Asked
+from spaces import InvalidSpaceError, Setting, Space, StorageError
+
+EVALUATION = Evaluation(
+    Accuracy(18, 20), {"extract": 1.23456, "fit": 0.5}, passes_made=7, passes_needed=10, details={"l2": 0.01}
+)
+DRIVER = Path(__file__).with_name("driver_process.py")
+
+MakeDriver = Callable[..., StudyDriver]
+
+
+@pytest.fixture
+def study(store: Store, make_facts: Callable[..., StudyFacts]) -> str:
+    return store.ensure_study(make_facts())
+
+
+@pytest.fixture
+def make_driver(store: Store, study: str, space: Space, run_facts: RunFacts) -> MakeDriver:
+    """A driver of a new run; `host` says where it runs, so that its death shows by its silence alone."""
+
+    def made(budget: int = 5, sampler: str = "random", host: str = run_facts.host, of: Space = space) -> StudyDriver:
+        run = store.begin_run(study, replace(run_facts, host=host))
+        return StudyDriver(store, study, of, sampler_named(sampler, 0), seed=0, budget=budget, run_id=run)
+
+    return made
+
+
+def silence(store: Store, driver: StudyDriver) -> None:
+    """Make the driver's run look as it does a minute after its machine was switched off."""
+    with store.session() as session:
+        session.get_one(RunRow, driver.run_id).heartbeat -= timedelta(minutes=2)
+
+
+def asked(driver: StudyDriver) -> Asked:
+    answer = driver.ask()
+    assert isinstance(answer, Asked), answer
+    return answer
+
+
+def test_a_trial_is_kept_as_it_was_told(store: Store, study: str, space: Space, make_driver: MakeDriver) -> None:
+    driver = make_driver()
+    first, second, third = (asked(driver) for _ in range(3))
+    assert [first.number, second.number, third.number] == [0, 1, 2]
+    driver.complete(second.number, EVALUATION)
+    assert not driver.report(first.number, 1, 0.25)
+    driver.prune(first.number)
+    driver.fail(third.number, "out of\n  memory")
+
+    complete, pruned, failed = (store.load(study).trials[number] for number in (1, 0, 2))
+    assert (complete.state, complete.value) == (TrialState.COMPLETE, 0.9)
+    assert complete.user_attrs["Accuracy"] == "90.0 % (69.9–97.2), 18 of 20 validation images"
+    assert complete.user_attrs["seconds"] == {"extract": 1.235, "fit": 0.5}
+    assert complete.user_attrs["passes"] == {"made": 7, "needed": 10}
+    assert complete.user_attrs["l2"] == 0.01
+    assert complete.user_attrs["run"] == driver.run_id
+    assert complete.user_attrs["space digest"] == space.digest()
+    assert set(complete.params) >= {"timestep", "block", "pool", "draws", "head"}
+    assert (pruned.state, pruned.value) == (TrialState.PRUNED, 0.25)
+    assert (failed.state, failed.user_attrs["reason"]) == (TrialState.FAIL, "out of memory")
+
+    trials = store.read_study(study).trials
+    assert [trial.setting for trial in trials] == [first.setting, second.setting, third.setting]
+    assert [trial.state for trial in trials] == ["pruned", "complete", "failed"]
+    assert trials[1].validation == EVALUATION.validation
+    assert trials[1].seconds == EVALUATION.seconds
+    assert trials[0].curve == ((1, 0.25),)
+    assert all(trial.finished is not None for trial in trials)
+
+
+def test_what_a_metric_says_is_what_optuna_maximises_and_prunes_by(
+    store: Store, make_facts: Callable[..., StudyFacts], space: Space, run_facts: RunFacts
+) -> None:
+    study = store.ensure_study(make_facts(protocol={"metric": "nll"}))
+    run = store.begin_run(study, run_facts)
+    driver = StudyDriver(store, study, space, sampler_named("random", 0), seed=0, budget=9, run_id=run)
+    nll = {"nll": Measured(0.25, 0.2, 0.3)}
+    first, second = asked(driver), asked(driver)
+    driver.complete(first.number, replace(EVALUATION, score=-0.25, scores=Scores(20, nll)))
+    assert not driver.report(second.number, 1, -1.5)
+    driver.prune(second.number, replace(EVALUATION, score=-1.5))
+    complete, pruned = store.load(study).trials
+    assert (complete.value, pruned.value) == (-0.25, -1.5)
+    assert complete.user_attrs["negative log-likelihood"] == 0.25
+    found = store.read_study(study)
+    assert [trial.number for trial in found.complete] == [first.number]
+    assert found.complete[0].scores == Scores(20, nll)
+    assert found.trials[1].curve == ((1, -1.5),)
+    assert store.studies()[0].best == -0.25
+
+
+def test_the_budget_counts_finished_trials_of_all_runs(make_driver: MakeDriver) -> None:
+    one, other = make_driver(budget=4), make_driver(budget=4)
+    first, second, third = asked(one), asked(other), asked(one)
+    one.complete(first.number, EVALUATION)
+    other.prune(second.number)
+    one.fail(third.number, "broken")  # does not count
+    third, fourth = asked(one), asked(other)
+    assert isinstance(one.ask(), Wait)
+    assert isinstance(other.ask(), Wait)
+    one.fail(third.number, "broken")
+    third = asked(other)
+    other.complete(third.number, EVALUATION)
+    other.complete(fourth.number, EVALUATION)
+    answer = one.ask()
+    assert isinstance(answer, Finished)
+    assert answer.reason == "the study has 4 finished trials, of 4 asked for"
+    assert isinstance(asked(make_driver(budget=5)), Asked)
+
+
+def test_the_end_of_the_space(space: Space, make_driver: MakeDriver) -> None:
+    small = space.narrow(timesteps=(10, 90), blocks=(4,), pools=(1, 2), heads=("linear",))
+    driver = make_driver(budget=100, of=small)
+    trials = [asked(driver) for _ in range(len(small))]
+    assert {trial.setting for trial in trials} == set(small.settings())
+    for trial in trials[1:]:
+        driver.complete(trial.number, EVALUATION)
+    assert isinstance(driver.ask(), Wait)
+    driver.fail(trials[0].number, "broken")
+    answer = driver.ask()
+    assert isinstance(answer, Finished)
+    assert answer.reason == "all 4 settings of the space have been tried"
+
+
+def test_a_stopped_run_is_gone_on_with(store: Store, study: str, make_driver: MakeDriver) -> None:
+    driver, other = make_driver(budget=3), make_driver(budget=3)
+    first, second, third = asked(driver), asked(driver), asked(other)
+    driver.complete(first.number, EVALUATION)
+    driver.abandon()
+    driver.complete(second.number, EVALUATION)  # too late, and harmless
+    store.end_run(driver.run_id, "interrupted")
+    states = [trial.state for trial in store.read_study(study).trials]
+    assert states == ["complete", "failed", "running"]
+    again = asked(make_driver(budget=3))
+    assert (again.setting, again.attempt, again.number) == (second.setting, 2, 3)
+    assert again.setting != third.setting
+
+
+def test_a_dead_run_is_put_right_by_whoever_asks_next(store: Store, study: str, make_driver: MakeDriver) -> None:
+    lost, survivor = make_driver(host="another-machine"), make_driver()
+    first = asked(lost)
+    assert asked(survivor).setting != first.setting
+    silence(store, lost)
+    retried = asked(survivor)
+    assert (retried.setting, retried.attempt) == (first.setting, 2)
+    trial = store.read_study(study).trials[first.number]
+    assert (trial.state, trial.reason) == ("failed", "interrupted: the process that ran it is gone")
+    # The run was not dead, only cut off; what it says now comes too late.
+    assert lost.report(first.number, 1, 0.5)
+    lost.complete(first.number, EVALUATION)
+    assert store.read_study(study).trials[first.number] == trial
+
+
+def test_a_setting_that_takes_its_process_with_it_is_given_up(
+    store: Store, space: Space, make_driver: MakeDriver
+) -> None:
+    small = space.narrow(timesteps=(10, 90), blocks=(4,), pools=(1,), heads=("linear",))
+    settings = []
+    for _ in range(MAX_ATTEMPTS):
+        driver = make_driver(of=small, host="another-machine")
+        settings.append(asked(driver).setting)
+        silence(store, driver)
+    assert len(set(settings)) == 1
+    driver = make_driver(of=small)
+    assert asked(driver).setting != settings[0]
+    driver.abandon()
+    for attempt in range(2, 2 + MAX_ATTEMPTS):  # but stopping a run in order is not the setting's fault
+        again = asked(driver)
+        assert (again.setting != settings[0], again.attempt) == (True, attempt)
+        driver.abandon()
+
+
+def test_reconcile_leaves_live_runs_alone(store: Store, study: str, make_driver: MakeDriver) -> None:
+    lost, live, driver = make_driver(host="another-machine"), make_driver(host="another-machine"), make_driver()
+    asked(lost), asked(live), asked(driver)
+    silence(store, lost)
+    silence(store, driver)  # a driver never takes itself for dead
+    driver.reconcile()
+    assert [trial.state for trial in store.read_study(study).trials] == ["failed", "running", "running"]
+
+
+def test_too_many_failures_end_the_run_in_words(make_driver: MakeDriver) -> None:
+    driver = make_driver(budget=100)
+    for _ in range(10):
+        driver.fail(asked(driver).number, "no luck")
+    driver.complete(asked(driver).number, EVALUATION)
+    for _ in range(11):
+        driver.fail(asked(driver).number, "CUDA out of memory")
+    answer = driver.ask()
+    assert isinstance(answer, Finished)
+    assert answer.reason == "11 trials failed with none succeeding between; the last: CUDA out of memory"
+
+
+def test_a_hopeless_trial_is_pruned(make_driver: MakeDriver) -> None:
+    driver = make_driver(budget=100)
+    for _ in range(5):
+        driver.complete(asked(driver).number, EVALUATION)  # a head without epochs does not count
+    for level in (0.5, 0.6, 0.7, 0.8, 0.9):
+        trial = asked(driver)
+        assert not any(driver.report(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
+        driver.complete(trial.number, EVALUATION)
+    hopeless, good = asked(driver), asked(driver)
+    assert [driver.report(hopeless.number, epoch, 0.1) for epoch in (1, 2, 3)] == [False, False, True]
+    assert [driver.report(good.number, epoch, 0.75) for epoch in (1, 2, 3)] == [False, False, False]
+
+
+def test_a_trial_that_is_behind_on_a_rung_is_not_worth_more_images(make_driver: MakeDriver) -> None:
+    driver = make_driver(budget=100)
+    first, second, third = (asked(driver) for _ in range(3))
+    assert not driver.climb(first.number, 100, 0.5)
+    assert not driver.climb(first.number, 200, 0.9)
+    assert driver.climb(second.number, 100, 0.4)
+    assert not driver.climb(third.number, 100, 0.6)
+    assert driver.climb(third.number, 200, 0.8)  # a rung is compared with itself alone
+    assert driver.climb(99, 100, 1.0)  # no trial of this run
+
+
+def test_what_a_trial_is_worth_on_a_rung_is_no_epoch_and_is_kept_with_its_cost(
+    store: Store, study: str, make_driver: MakeDriver
+) -> None:
+    driver = make_driver(budget=100)
+    for level in (0.5, 0.6, 0.7, 0.8, 0.9):
+        trial = asked(driver)
+        driver.climb(trial.number, 3, level + 10)  # as many images as epochs
+        assert not any(driver.report(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
+        driver.complete(trial.number, EVALUATION)
+    stopped, good = asked(driver), asked(driver)
+    assert driver.climb(stopped.number, 3, 0.1)
+    driver.prune(stopped.number, EVALUATION, "pruned: behind other trials on the same 3 images")
+    driver.climb(good.number, 3, 0.0)
+    assert not any(driver.report(good.number, epoch, 0.75) for epoch in (1, 2, 3, 4))
+    kept = store.read_study(study)
+    assert (kept.trials[stopped.number].state, kept.finished) == ("pruned", 6)
+    assert kept.trials[stopped.number].reason == "pruned: behind other trials on the same 3 images"
+    assert (kept.trials[stopped.number].passes_made, kept.trials[stopped.number].seconds) == (7, EVALUATION.seconds)
+    assert kept.trials[stopped.number].curve == ()
+    assert [epoch for epoch, _ in kept.trials[0].curve] == [1, 2, 3, 4]
+    assert store.load(study).trials[stopped.number].user_attrs["worth on 3 images"] == 0.1
+
+
+def test_an_interrupted_trial_does_not_count_twice_on_its_rung(make_driver: MakeDriver) -> None:
+    driver = make_driver(budget=100)
+    for _ in range(6):
+        driver.climb(asked(driver).number, 100, 0.9)
+    driver.abandon()
+    again = make_driver(budget=100)
+    trial = asked(again)
+    assert trial.attempt == 2
+    assert not again.climb(trial.number, 100, 0.1)
+
+
+def test_the_pruner_can_be_chosen(store: Store, study: str, space: Space, run_facts: RunFacts) -> None:
+    driver = StudyDriver(
+        store,
+        study,
+        space,
+        sampler_named("grid", 0),
+        seed=0,
+        budget=100,
+        run_id=store.begin_run(study, run_facts),
+        pruner=NopPruner(),
+    )
+    for level in (0.5, 0.6, 0.7, 0.8, 0.9, 0.1):
+        trial = asked(driver)
+        assert not any(driver.report(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
+        driver.complete(trial.number, EVALUATION)
+
+
+def test_a_restart_goes_on_as_if_nothing_had_happened(
+    make_facts: Callable[..., StudyFacts], store: Store, space: Space, run_facts: RunFacts
+) -> None:
+    def settings_of(name: str, restart_after: set[int]) -> list[Setting]:
+        study = store.ensure_study(make_facts(chosen_name=name))
+        found: list[Setting] = []
+        while len(found) < 24:
+            if not found or len(found) in restart_after:
+                run = store.begin_run(study, run_facts)
+                driver = StudyDriver(store, study, space, sampler_named("tpe", 7), seed=7, budget=24, run_id=run)
+            trial = asked(driver)
+            correct = 100 - abs(trial.setting.block - 5) - abs((trial.setting.timestep or 0) - 90) // 10
+            driver.complete(trial.number, replace(EVALUATION, validation=Accuracy(correct, 100)))
+            found.append(trial.setting)
+        return found
+
+    straight = settings_of("straight", set())
+    assert settings_of("restarted", {5, 13, 20}) == straight
+    assert len(set(straight)) == 24
+
+
+def test_a_run_is_kept_alive_while_its_process_is(store: Store, study: str, run_facts: RunFacts) -> None:
+    run = store.begin_run(study, replace(run_facts, host="another-machine"))
+
+    def age() -> None:
+        with store.session() as session:
+            session.get_one(RunRow, run).heartbeat -= timedelta(minutes=2)
+
+    age()
+    assert not store.is_alive(run)
+    with beating(store, run, every=0.02):
+        deadline = time.monotonic() + 10
+        while not store.is_alive(run) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert store.is_alive(run)
+    age()
+    time.sleep(0.1)
+    assert not store.is_alive(run)
+
+
+def test_a_heartbeat_outlives_a_moment_without_database(
+    store: Store, study: str, run_facts: RunFacts, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = store.begin_run(study, run_facts)
+    with store.session() as session:
+        session.connection().exec_driver_sql("ALTER TABLE search_runs RENAME TO away")
+    with beating(store, run, every=0.02):
+        deadline = time.monotonic() + 10
+        while not caplog.records and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with store.session() as session:
+            session.connection().exec_driver_sql("ALTER TABLE away RENAME TO search_runs")
+            session.connection().exec_driver_sql("UPDATE search_runs SET heartbeat = started")
+
+        def has_beaten() -> bool:
+            with store.session() as session:
+                row = session.get_one(RunRow, run)
+                return row.heartbeat > row.started
+
+        while not has_beaten() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert has_beaten()
+    assert "no heartbeat: the study database" in caplog.text
+
+
+def test_an_unknown_study_is_said(store: Store, space: Space) -> None:
+    with pytest.raises(StorageError, match="there is no study 'nothing'"):
+        StudyDriver(store, "nothing", space, sampler_named("grid", 0), seed=0, budget=1, run_id=1)
+
+
+# Processes
+
+
+def start(url: str, study: str, space: Space, budget: int, seconds: float, sampler: str) -> "subprocess.Popen[str]":
+    arguments = [url, study, json.dumps(space.to_dict()), str(budget), str(seconds), sampler]
+    return subprocess.Popen([sys.executable, str(DRIVER), *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def check_finished(store: Store, study: str, budget: int) -> None:
+    trials = store.read_study(study).trials
+    states = Counter(trial.state for trial in trials)
+    assert states["complete"] == budget
+    assert states["running"] == 0
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+    settings = Counter(trial.setting for trial in trials if trial.state == "complete")
+    assert set(settings.values()) == {1}
+    assert all(
+        trial.reason == "interrupted: the process that ran it is gone" for trial in trials if trial.state == "failed"
+    )
+
+
+def test_two_processes_make_exactly_the_budget(storage_url: str, store: Store, study: str, space: Space) -> None:
+    processes = [start(storage_url, study, space, 60, 0.0, sampler) for sampler in ("random", "tpe")]
+    counts = [len(process.communicate(timeout=120)[0].split()) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sum(counts) == 60
+    check_finished(store, study, 60)
+
+
+def test_killing_and_starting_again(storage_url: str, store: Store, study: str, space: Space) -> None:
+    processes = [start(storage_url, study, space, 20, 0.4, "random") for _ in range(2)]
+    for count, process in enumerate(processes, start=2):
+        while len(store.trials(study)) < 2 * count:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)  # a trial has just begun
+        process.communicate()
+    trials = store.read_study(study).trials
+    assert any(trial.state == "running" for trial in trials)
+    assert len(trials) < 20
+    again = start(storage_url, study, space, 20, 0.0, "random")
+    again.communicate(timeout=120)
+    assert again.returncode == 0
+    check_finished(store, study, 20)
+    trials = store.read_study(study).trials
+    lost = [trial.setting for trial in trials if trial.state == "failed"]
+    assert 1 <= len(lost) <= 2
+    assert set(lost) <= {trial.setting for trial in trials if trial.state == "complete"}
+
+
+def test_a_trial_that_is_asked_for_comes_whatever_the_budget_and_once(
+    store: Store, study: str, space: Space, make_driver: MakeDriver
+) -> None:
+    driver, wanted = make_driver(budget=0), next(space.settings())
+    assert isinstance(driver.ask(), Finished)
+    first = driver.ask_for(wanted)
+    assert first == Asked(0, wanted, 1)
+    assert driver.ask_for(wanted) is None  # it runs
+    driver.prune(first.number)
+    second = driver.ask_for(wanted)
+    assert second == Asked(1, wanted, 1)
+    driver.complete(second.number, EVALUATION)
+    assert driver.ask_for(wanted) is None
+    assert [trial.state for trial in store.read_study(study).trials] == ["pruned", "complete"]
+
+
+def test_one_that_was_interrupted_is_asked_for_again_and_one_that_failed_is_not(
+    store: Store, study: str, space: Space, make_driver: MakeDriver
+) -> None:
+    wanted, other, *_ = space.settings()
+    before = make_driver()
+    assert before.ask_for(wanted) == Asked(0, wanted, 1)
+    for attempt in range(2, MAX_ATTEMPTS + 1):
+        silence(store, before)
+        before = make_driver(host="elsewhere")
+        assert before.ask_for(wanted) == Asked(attempt - 1, wanted, attempt)
+    silence(store, before)
+    driver = make_driver()
+    assert driver.ask_for(wanted) is None  # lost too often
+    failing = driver.ask_for(other)
+    assert failing is not None
+    driver.fail(failing.number, "out of memory")
+    assert driver.ask_for(other) is None
+
+
+def test_one_outside_the_space_cannot_be_asked_for(store: Store, study: str, make_driver: MakeDriver) -> None:
+    with pytest.raises(InvalidSpaceError, match="timestep 11 is not in the space; valid: 10, 90, 300"):
+        make_driver().ask_for(Setting(11, 3, 1, "linear"))
+    assert store.trials(study) == []

@@ -1,0 +1,282 @@
+"""Real Ray, a real study database, and an objective of a few lines in place of a network."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
+from search.database.records import RunFacts, StudyFacts
+from search.database.store import Store
+from search.samplers.catalog import sampler_named
+from search.scheduling.driver import MAX_FAILURES, StudyDriver
+from search.scheduling.ray_tune import Resources, ray_session, run_study
+from search.scheduling.requests import Asked, FinalAsked
+from spaces import Architecture, Block, CacheError, SearchError, Setting, Space
+
+ARCHITECTURE = Architecture(
+    "made-up",
+    8,
+    tuple(Block(n, f"b{n}", "encoder", 4, 8, 0.1, 0.1 * n) for n in range(1, 9)),
+    tuple(0.99 - 0.098 * t for t in range(10)),
+)
+SPACE = Space(ARCHITECTURE, (0, 3, 6), tuple(range(1, 9)), (1, 2), ("linear", "mlp"))
+
+
+@dataclass(frozen=True)
+class Hill:
+    """Best at block 5, t 3, pool 2; mlp loses. trouble: what happens, at block 2 where it is of one setting.
+    processes: where each that makes trials, and each that makes finals, leaves a file and waits for another such."""
+
+    trouble: str = ""
+    ladder: bool = False
+    processes: Path | None = None
+
+    def build(self, threads: int) -> "Hill":
+        return self
+
+    def meet(self, what: str) -> None:
+        if self.processes is not None:
+            (self.processes / f"{what} {os.getpid()}").touch()
+            while len(list(self.processes.glob(f"{what} *"))) < 2:
+                time.sleep(0.1)
+
+    def __call__(self, setting: Setting) -> Iterator[Report]:
+        yield Extracted(10, 10, 10)
+        self.meet("trials")
+        if setting.block == 2 and self.trouble == "error":
+            raise ValueError("block 2 is no good\nsecond line")
+        if setting.block == 2 and self.trouble == "death":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.trouble == "disk":
+            raise CacheError("the disk of /cache is full")
+        if self.trouble == "slow":
+            time.sleep(0.5)
+        accuracy = self.accuracy(setting)
+        if self.ladder:
+            yield Rung(1, 4, Evaluation(accuracy, {"fit": 0.0005}, 4, 8))
+        if setting.head == "mlp":
+            yield from (Epoch(number, accuracy) for number in range(1, 8))
+        yield Evaluation(accuracy, {"fit": 0.001}, 10, 20, {"l2": 0.1})
+
+    def accuracy(self, setting: Setting) -> Accuracy:
+        score = 90 - 6 * abs(setting.block - 5) - 3 * abs((setting.timestep or 0) - 3) + 2 * setting.pool
+        return Accuracy(score - (30 if setting.head == "mlp" else 0), 100)
+
+    def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
+        self.meet("finals")
+        yield Extracted(10, 10, 10)
+        yield Epoch(1, Accuracy(1, 2))
+        yield Final(setting, seed, self.accuracy(setting), self.accuracy(setting), 0.1, 10, 20)
+
+
+@dataclass
+class Heard:
+    """A listener that remembers."""
+
+    states: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    extracted_images: int = 0
+    expected: int = -1
+    finals: list[Final] = field(default_factory=list)
+
+    at_work: list[Asked | FinalAsked] = field(default_factory=list)
+
+    def trial_started(self, asked: Asked) -> None:
+        self.at_work.append(asked)
+
+    def final_started(self, asked: FinalAsked) -> None:
+        self.at_work.append(asked)
+
+    def reported(self, asked: Asked | FinalAsked, report: Extracted | Epoch | Rung) -> None:
+        assert asked in self.at_work
+        if isinstance(report, Extracted):
+            self.extracted_images += report.made
+
+    def trial_ended(self, asked: Asked, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+        self.at_work.remove(asked)
+        self.states.append(state)
+        self.reasons.append(reason or "")
+
+    def expect_finals(self, count: int) -> None:
+        self.expected = count
+
+    def final_ended(self, asked: FinalAsked, final: Final) -> None:
+        assert (asked.setting, asked.seed) == (final.setting, final.seed)
+        self.at_work.remove(asked)
+        self.finals.append(final)
+
+
+@dataclass
+class TwoFinals:
+    store: Store
+    study: str
+
+    def wanted(self) -> list[tuple[Setting, int]]:
+        return [(self.store.read_study(self.study).complete[0].setting, seed) for seed in (1, 2)]
+
+    def keep(self, final: Final) -> None:
+        self.store.record_final(self.study, final)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray() -> Iterator[None]:
+    with ray_session(Resources(workers=2)):
+        yield
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(f"sqlite:///{tmp_path / 'studies.db'}") as opened:
+        yield opened
+
+
+def search(
+    store: Store,
+    trials: int,
+    spec: Hill | None = None,
+    seed: int = 0,
+    sampler: str = "tpe",
+    heard: Heard | None = None,
+    workers: int = 2,
+) -> tuple[str, str, Heard]:
+    """One run to `trials` finished ones: the study's name, why it ended, what was heard."""
+    facts = StudyFacts("made-up", "f" * 64, "hill", "w" * 64, "default", SPACE, ("a", "b"), {"train": 8}, {"seed": "0"})
+    name = store.ensure_study(facts)
+    run_id = store.begin_run(name, RunFacts(workers, "search run", {}))
+    driver = StudyDriver(store, name, SPACE, sampler_named(sampler, seed), seed=seed, budget=trials, run_id=run_id)
+    driver.reconcile()
+    heard = heard or Heard()
+    try:
+        reason = run_study(driver, spec or Hill(), TwoFinals(store, name), Resources(workers), heard)
+    finally:
+        store.end_run(run_id, "finished")
+    return name, reason, heard
+
+
+def test_a_study_runs_to_its_budget_goes_on_from_there_and_repeats_nothing(store: Store) -> None:
+    name, reason, heard = search(store, 30)
+    study = store.read_study(name)
+    assert "30 finished trials" in reason
+    assert study.finished == len(study.trials) == len(heard.states) == 30
+    assert heard.extracted_images == 10 * (30 + 2)
+    assert heard.at_work == []
+    name, _, heard = search(store, 40)
+    study = store.read_study(name)
+    assert len(heard.states) == 10
+    settings = [trial.setting for trial in study.trials]
+    assert len(set(settings)) == len(settings) == 40
+    assert study.complete[0].setting.block in (4, 5, 6)
+
+
+def test_heads_that_train_in_epochs_are_pruned_when_behind(store: Store) -> None:
+    name, _, heard = search(store, 60, seed=3)
+    pruned = [trial for trial in store.read_study(name).trials if trial.state == "pruned"]
+    assert heard.states.count("pruned") == len(pruned) > 0
+    assert {trial.setting.head for trial in pruned} == {"mlp"}
+    assert all(len(trial.curve) < 7 for trial in pruned)
+
+
+def test_a_trial_that_is_behind_on_a_ladder_earns_no_more_images(store: Store) -> None:
+    name, _, heard = search(store, 16, Hill(ladder=True), sampler="random", workers=1)
+    study = store.read_study(name)
+    pruned = [trial for trial in study.trials if trial.state == "pruned" and not trial.curve]
+    assert study.finished == heard.states.count("pruned") + heard.states.count("complete") == 16
+    assert 4 <= len(pruned) <= 14
+    assert {trial.reason for trial in pruned} == {"pruned: behind other trials on the same 4 images"}
+    assert {(trial.passes_made, trial.passes_needed, trial.seconds["fit"]) for trial in pruned} == {(4, 8, 0.0005)}
+    best = Hill().accuracy(study.complete[0].setting).value
+    assert all(Hill().accuracy(trial.setting).value < best for trial in pruned)
+
+
+def test_finals_follow_the_trials_on_the_same_workers_and_are_kept(store: Store, tmp_path: Path) -> None:
+    processes = tmp_path / "processes"
+    processes.mkdir()
+    name, _, heard = search(store, 6, Hill(processes=processes))
+    made = {what: {path.name.split()[1] for path in processes.glob(f"{what} *")} for what in ("trials", "finals")}
+    assert made["finals"] == made["trials"]
+    assert heard.expected == len(heard.finals) == 2
+    assert sorted(final.seed for final in store.read_study(name).finals) == [1, 2]
+
+
+def test_a_failing_setting_is_kept_with_its_reason_and_costs_nothing_else(store: Store) -> None:
+    name, _, heard = search(store, 30, Hill("error"), sampler="random", workers=1)
+    study = store.read_study(name)
+    failed = [trial for trial in study.trials if trial.state == "failed"]
+    assert len(failed) == heard.states.count("failed") > 0
+    assert {trial.setting.block for trial in failed} == {2}
+    assert {trial.reason for trial in failed} == {"ValueError: block 2 is no good"}
+    assert study.finished == 30
+
+
+def test_a_run_in_which_everything_fails_ends_and_says_why(store: Store) -> None:
+    """The grid comes to block 2 after the 26 settings of block 1, and would stay there for 26."""
+    name, reason, _ = search(store, 100, Hill("error"), sampler="grid")
+    assert "trials failed with none succeeding between; the last: ValueError: block 2 is no good" in reason
+    # Eleven in a row end it; a last setting of block 1 on the other worker may succeed late and begin the row again.
+    assert store.read_study(name).count("failed") < 2 * (MAX_FAILURES + 1) + 2 < 26
+
+
+def test_a_worker_that_dies_fails_its_trial_and_the_search_goes_on(store: Store) -> None:
+    name, _, _ = search(store, 20, Hill("death"), sampler="random")
+    study = store.read_study(name)
+    dead = [trial for trial in study.trials if trial.state == "failed"]
+    assert dead
+    assert all("worker process died" in (trial.reason or "") for trial in dead)
+    assert study.finished == 20
+
+
+def test_a_cause_that_would_fail_every_trial_ends_the_run_and_loses_none(store: Store) -> None:
+    with pytest.raises(CacheError, match="the disk of /cache is full"):
+        search(store, 10, Hill("disk"))
+    name, _, _ = search(store, 10, workers=1)
+    study = store.read_study(name)
+    assert study.finished == 10
+    assert study.count("running") == 0
+
+
+class Clumsy(Heard):
+    """A listener with a fault of its own."""
+
+    def trial_ended(self, asked: Asked, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+        raise RuntimeError("the terminal went away")
+
+
+def test_an_error_in_the_driver_process_ends_the_run_and_is_raised_as_it_is(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="the terminal went away"):
+        search(store, 10, heard=Clumsy())
+    name = store.find_study()
+    assert 1 <= store.read_study(name).finished < 10
+    assert store.read_study(name).count("running") == 0
+
+
+def test_ctrl_c_gives_up_the_trials_in_flight_and_the_next_run_asks_them_again(store: Store) -> None:
+    timer = threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        search(store, 90, Hill("slow"))
+    timer.cancel()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    name = store.find_study()
+    before = store.read_study(name)
+    assert before.count("running") == 0
+    interrupted = {trial.setting for trial in before.trials if trial.state == "failed"}
+    assert interrupted
+    finished = before.finished
+    search(store, finished + len(interrupted))
+    after = store.read_study(name)
+    assert interrupted <= {trial.setting for trial in after.trials if trial.state in ("complete", "pruned")}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:port"])
+def test_a_cluster_that_does_not_answer_is_an_error_in_words(address: str) -> None:
+    with (
+        pytest.raises(SearchError, match=f"no Ray cluster answers at {address}"),
+        ray_session(Resources(workers=1, address=address)),
+    ):
+        pass

@@ -1,0 +1,137 @@
+"""Accuracy against cost: a study of two values, from the sampler to the database and what is read of it."""
+
+from collections.abc import Callable
+
+import pytest
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from objectives.results import GMACS, Accuracy, Evaluation, Study
+from search.database.records import RunFacts, StudyFacts
+from search.database.store import Store
+from search.samplers.catalog import SAMPLERS, sampler_named
+from search.samplers.parameters import distributions, to_params, to_setting
+from search.scheduling.driver import StudyDriver
+from search.scheduling.requests import Asked
+from spaces import Setting, Space
+from tests.search.samplers.test_catalog import worth
+
+BOTH = {"objectives": "accuracy, cost"}
+
+
+def trial_of(setting: Setting, space: Space, number: int = 0) -> FrozenTrial:
+    trial = create_trial(
+        state=TrialState.COMPLETE,
+        values=[worth(setting, space), space.architecture.pass_gmacs(setting)],
+        params=to_params(setting),
+        distributions=distributions(space, setting),
+    )
+    trial.number = number
+    return trial
+
+
+def search(name: str, space: Space, count: int, seed: int = 0) -> list[FrozenTrial]:
+    proposer, trials = sampler_named(name, seed), list[FrozenTrial]()
+    for number in range(count):
+        taken = {to_setting(trial.params) for trial in trials}
+        setting = proposer.propose(trials, space, taken)
+        assert setting is not None
+        assert setting in space
+        assert setting not in taken
+        trials.append(trial_of(setting, space, number))
+    return trials
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_every_sampler_goes_on_from_two_values(space: Space, name: str) -> None:
+    several = space.narrow(taps=(1, 2)) if name == "greedy" else space
+    trials = search(name, several, 24 if name == "greedy" else 12)
+    assert any(to_setting(trial.params).further for trial in trials) == (name == "greedy")
+
+
+def test_tpe_looks_for_what_is_cheap_as_well_as_for_what_is_good(space: Space) -> None:
+    """By the area that its front holds, in a space in which draws cost and gain nothing."""
+    drawn = space.narrow(draws=(1, 4))
+
+    def held(trials: list[FrozenTrial]) -> float:
+        best, area = 0.7, 0.0
+        for value, cost in sorted((trial.values for trial in trials), key=lambda values: values[1]):
+            area += max(value - best, 0.0) * (0.4 - cost)
+            best = max(best, value)
+        return area
+
+    every = [trial_of(setting, drawn) for setting in drawn.settings()]
+    for seed in (0, 1):
+        assert held(search("random", drawn, 40, seed)) < held(search("tpe", drawn, 40, seed)) > 0.95 * held(every)
+
+
+Facts = Callable[..., StudyFacts]
+
+
+def test_a_study_without_cost_is_what_it_was(store: Store, make_facts: Facts) -> None:
+    plain, both = make_facts(), make_facts(protocol={**make_facts().protocol, **BOTH})
+    assert (plain.by_cost, both.by_cost) == (False, True)
+    assert plain.identity != both.identity
+    one, two = (store.load(store.ensure_study(facts)) for facts in (plain, both))
+    assert one.directions == [StudyDirection.MAXIMIZE]
+    assert two.directions == [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
+    assert two.metric_names == ["validation accuracy", "GMAC an image"]
+
+
+@pytest.fixture
+def read(store: Store, make_facts: Facts, run_facts: RunFacts, space: Space) -> Callable[[int], tuple[Study, str]]:
+    """A study of so many trials by a driver, and its name."""
+
+    def made(budget: int) -> tuple[Study, str]:
+        name = store.ensure_study(make_facts(protocol=BOTH, space=space))
+        run = store.begin_run(name, run_facts)
+        proposer = sampler_named("tpe", 0)
+        driver = StudyDriver(store, name, space, proposer, seed=0, budget=budget, run_id=run)
+        while isinstance(asked := driver.ask(), Asked):
+            for epoch in range(1, 8):  # the later the worse: pruned, if anything were
+                assert not driver.report(asked.number, epoch, 0.5 - asked.number / 100)
+            gmacs = space.architecture.pass_gmacs(asked.setting)
+            done = Evaluation(
+                Accuracy(round(1000 * worth(asked.setting, space)), 1000),
+                {"fit": 0.1},
+                10,
+                20,
+                {"l2": 0.1, GMACS: gmacs},
+            )
+            driver.complete(asked.number, done)
+        return store.read_study(name), name
+
+    return made
+
+
+def test_two_values_are_told_and_read_and_nothing_is_pruned(
+    store: Store, read: Callable[[int], tuple[Study, str]]
+) -> None:
+    study, name = read(12)
+    assert study.by_cost
+    assert study.count("complete") == 12
+    values = {trial.number: trial.values for trial in store.trials(name)}
+    for trial in study.complete:
+        assert trial.validation is not None
+        assert values[trial.number] == [trial.validation.value, trial.gmacs]
+    assert {trial.user_attrs[GMACS] for trial in store.trials(name)} == {trial.gmacs for trial in study.complete}
+    front = {tuple(values[trial.number]) for trial in study.front}
+    assert front == {tuple(trial.values) for trial in store.load(name).best_trials}
+    assert (store.studies()[0].best, study.front[-1]) == (max(value for value, _ in values.values()), study.complete[0])
+    again, _ = read(14)
+    assert again.count("complete") == 14
+
+
+def test_an_evaluation_of_unknown_cost_is_no_evaluation(
+    store: Store, make_facts: Facts, run_facts: RunFacts, space: Space
+) -> None:
+    name = store.ensure_study(make_facts(protocol=BOTH))
+    driver = StudyDriver(
+        store, name, space, sampler_named("random", 0), seed=0, budget=2, run_id=store.begin_run(name, run_facts)
+    )
+    asked = driver.ask()
+    assert isinstance(asked, Asked)
+    with pytest.raises(KeyError, match=GMACS):
+        driver.complete(asked.number, Evaluation(Accuracy(1, 2), {}, 0, 0))
+    driver.abandon()
+    assert [trial.state for trial in store.trials(name)] == [TrialState.FAIL]
