@@ -172,7 +172,7 @@ def of_blocks_and_timesteps(table: BlockByTimestep) -> str:
     if not others:
         return f"The only cell tried, {cell_place(best)}, reaches {amount(best.best.value, best.best.metric)}."
     tied = sum(cell.best.tied_with(best.best) for cell in others)
-    worst = min(others, key=lambda cell: cell.best.worth)
+    worst = min(others, key=lambda cell: cell.best.score)
     far = "lowest" if best.best.metric.rising else "highest"
     return (
         f"Best at {cell_place(best)}: {with_interval(best.best)}; "
@@ -189,7 +189,7 @@ def cell_place(cell: Cell) -> str:
 
 def of_groups(kind: str, groups: Sequence[Group]) -> str:
     """`kind` is what the groups are of: "Pool", "Head"."""
-    best, *others = sorted(groups, key=lambda group: -group.best.worth)
+    best, *others = sorted(groups, key=lambda group: -group.best.score)
     metric = best.best.metric
     superlative, above = ("highest", "above") if metric.rising else ("lowest", "below")
     first = f"{kind} {best.name} reaches the {superlative} {metric.words}, {with_interval(best.best)}"
@@ -203,7 +203,7 @@ def of_groups(kind: str, groups: Sequence[Group]) -> str:
 
 def of_taps(groups: Sequence[Group]) -> str:
     """Whether reading several taps pays. groups: fewest taps first."""
-    one, best = groups[0], max(groups, key=lambda group: group.best.worth)
+    one, best = groups[0], max(groups, key=lambda group: group.best.score)
     metric = one.best.metric
     taps = f"{best.name} taps" if best.name != "1" else "one tap"
     first = f"Best with {taps}: {with_interval(best.best)}"

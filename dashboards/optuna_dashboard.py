@@ -150,7 +150,7 @@ def _reading(study: Study) -> str:
         share = ", a share of 1" if metric.share else ""
         told.append(f"A trial's value is its validation {metric.words}{share}: more is better.")
     else:
-        told.append(f"A trial's value is the {metric.worth_words}, never above 0: nearer to 0 is better.")
+        told.append(f"A trial's value is the {metric.score_words}, never above 0: nearer to 0 is better.")
     if study.by_cost:
         told.append("Its second value is its cost, GMAC an image: less is better.")
     told.append(

@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 from scipy.fft import irfft, next_fast_len
 
-from objectives.results import Answers
+from objectives.results import CorrectMask
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Paired:
     neither: float
 
 
-def paired(first: Sequence[Answers], second: Sequence[Answers]) -> Paired:
+def paired(first: Sequence[CorrectMask], second: Sequence[CorrectMask]) -> Paired:
     """Each: the answers of one setting's classifiers, one a seed, to the same images in the same order; at least one.
 
     An image counts by how much larger the share of the first's classifiers that had it right is than that of the
@@ -68,7 +68,7 @@ def paired(first: Sequence[Answers], second: Sequence[Answers]) -> Paired:
     )
 
 
-def _times_right(answers: Sequence[Answers]) -> np.ndarray:
+def _times_right(answers: Sequence[CorrectMask]) -> np.ndarray:
     """How many had each image right, int64 (images,)."""
     bits = [np.unpackbits(np.frombuffer(each.to_bytes(), np.uint8), bitorder="little") for each in answers]
     counts: np.ndarray = np.stack(bits).sum(axis=0, dtype=np.int64)

@@ -63,12 +63,12 @@ class ImageClassifier:
 
         Raises DatasetError for an image that cannot be read, BackboneError for one whose features are not finite.
         """
-        beliefs = np.empty((len(images), len(self.classes)), np.float32)
-        for row, answer in zip(beliefs, self.answers(images), strict=True):
+        probabilities = np.empty((len(images), len(self.classes)), np.float32)
+        for row, answer in zip(probabilities, self.answers(images), strict=True):
             if isinstance(answer, SearchError):
                 raise answer
             row[:] = answer
-        return beliefs
+        return probabilities
 
     def answers(self, images: ImageSource | Sequence[Path]) -> Iterator[np.ndarray | SearchError]:
         """Of each image, in order, its row of `classify`, or what that would raise of it.
@@ -86,9 +86,9 @@ class ImageClassifier:
                 looked = ahead.pop().result()
                 ahead = [before.submit(squares_or_errors, source, after, side) for after in chunks[place : place + 1]]
                 squares = [each for each in looked if not isinstance(each, DatasetError)]
-                believed = self._believed(squares, batches)
+                predict = self._believed(squares, batches)
                 for i, each in zip(chunk, looked, strict=True):
-                    yield each if isinstance(each, DatasetError) else _finite(next(believed), source.name(i))
+                    yield each if isinstance(each, DatasetError) else _finite(next(predict), source.name(i))
 
     def features(self, digests: Sequence[str], pixels: np.ndarray, batches: Batches) -> torch.Tensor:
         """The setting's features, float32 (n, c, pool, pool) on the CPU: those that the search read from its cache.
@@ -136,7 +136,7 @@ def _rounded(maps: torch.Tensor) -> torch.Tensor:
     return torch.where(fits[:, None, None, None], halves.float(), maps)
 
 
-def _finite(beliefs: np.ndarray, name: str) -> np.ndarray | SearchError:
-    if np.isfinite(beliefs).all():
-        return beliefs
+def _finite(probabilities: np.ndarray, name: str) -> np.ndarray | SearchError:
+    if np.isfinite(probabilities).all():
+        return probabilities
     return BackboneError(f"{name} has features that are not finite, of which the classifier can say nothing")

@@ -74,7 +74,7 @@ class Saved:
     classes: tuple[str, ...]
     groups: tuple[tuple[int, ...], ...]
     origin: Origin
-    worth: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
@@ -90,7 +90,7 @@ def save(saved: Saved, path: Path) -> None:
         "classes": saved.classes,
         "groups": saved.groups,
         "origin": saved.origin.to_dict(),
-        "worth": dict(saved.worth),
+        "worth": dict(saved.results),
         "digest": _digest(state),
         "versions": {
             "python": platform.python_version(),

@@ -22,9 +22,9 @@ from objectives.features.mapped_tensors import large_empty
 from objectives.features.quota import CacheUsage
 from objectives.heads.catalog import head_named
 from objectives.heads.cost import head_gmacs
-from objectives.heads.head import Classifier, Fit, Labelled, Layout, believed
+from objectives.heads.head import Classifier, Fit, LabelledFeatures, Layout, predict
 from objectives.results import ACCURACY, GMACS, Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
-from objectives.scoring import Beliefs
+from objectives.scoring import Predictions
 from spaces import CacheError, Setting
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class ProbeSpec:
     folds: int | None = None
     metric: str = ACCURACY.name
     cache_size: int | None = None
-    ladder: bool = False
+    halving: bool = False
 
     @property
     def views(self) -> tuple[Dataset, ...]:
@@ -120,15 +120,15 @@ class _Validated:
     """What the fits on all splits say together: validated images add up. details: what `Head.refit` takes. gmacs: of
     the head alone, for an image."""
 
-    beliefs: Beliefs
+    predictions: Predictions
     details: Mapping[str, float]
     gmacs: float
 
     @classmethod
-    def of(cls, fits: Sequence[tuple[Fit, Beliefs]], gmacs: float) -> "_Validated":
+    def of(cls, fits: Sequence[tuple[Fit, Predictions]], gmacs: float) -> "_Validated":
         # The lower median is a value that some fit did choose: a number of epochs stays whole.
         details = {name: median_low(fit.details[name] for fit, _ in fits) for name in fits[0][0].details}
-        return cls(Beliefs.joined(beliefs for _, beliefs in fits), details, gmacs)
+        return cls(Predictions.joined(predictions for _, predictions in fits), details, gmacs)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Probe:
         without; passes in other batches may round a feature otherwise, as they do where studies share images.
         """
         clock = Clock()
-        climbed = self._rungs if self.spec.ladder and self._lacks(setting) else []
+        climbed = self._rungs if self.spec.halving and self._lacks(setting) else []
         for number, splits in enumerate(climbed, start=1):
             images = _images(splits)
             # Epochs are compared with those of other trials, which are of all images.
@@ -180,19 +180,19 @@ class Probe:
         tested = yield from self._features(self._views[:1], self._tested, setting, clock)
         validated = yield from self._validate(features, self._training, self.splits(seed), setting, seed, clock)
         classifier, _ = self._refitted(features, setting, seed, validated)
-        test = believed(classifier, self._labelled(tested, np.arange(len(tested)), self._tested, setting))
+        test = predict(classifier, self._labelled(tested, np.arange(len(tested)), self._tested, setting))
         yield Final(
             setting,
             seed,
-            validated.beliefs.accuracy,
+            validated.predictions.accuracy,
             test.accuracy,
             time.perf_counter() - started,
             clock.passes,
             _passes(setting, len(features) + len(tested)),
-            validated.beliefs.scores(),
+            validated.predictions.scores(),
             test.scores(),
-            validated.beliefs.confused(CONFUSIONS_KEPT, validated_images(self.splits(seed))),
-            test.answers,
+            validated.predictions.confused(CONFUSIONS_KEPT, validated_images(self.splits(seed))),
+            test.correct_mask,
         )
 
     def extract(self, setting: Setting) -> Iterator[Extracted]:
@@ -204,7 +204,7 @@ class Probe:
         clock = Clock()
         features = yield from self._features(self._views, self._training, setting, clock)
         validated = yield from self._validate(features, self._training, self.splits(seed), setting, seed, clock)
-        yield Trained(*self._refitted(features, setting, seed, validated), validated.beliefs.accuracy)
+        yield Trained(*self._refitted(features, setting, seed, validated), validated.predictions.accuracy)
 
     def splits(self, seed: int) -> tuple[Split, ...]:
         if seed not in self._splits:
@@ -261,16 +261,16 @@ class Probe:
         """images: all that the splits use, ascending; there may be more."""
         features = yield from self._features(self._views, images, setting, clock)
         validated = yield from self._validate(features, images, splits, setting, self.spec.seed, clock)
-        beliefs = validated.beliefs
+        predictions = validated.predictions
         return Evaluation(
-            beliefs.accuracy,
+            predictions.accuracy,
             dict(clock.seconds),
             clock.passes,
             _passes(setting, len(features)),
             {**validated.details, GMACS: self.backbone.architecture.pass_gmacs(setting) + validated.gmacs},
-            beliefs.worth(self.spec.metric),
-            beliefs.scores(),
-            beliefs.answers,
+            predictions.score(self.spec.metric),
+            predictions.scores(),
+            predictions.correct_mask,
         )
 
     def _validate(
@@ -283,7 +283,7 @@ class Probe:
         clock: Clock,
     ) -> Generator[Epoch, None, _Validated]:
         """A fit on each split. images: of which the features are, ascending indices into the dataset."""
-        fits: list[tuple[Fit, Beliefs]] = []
+        fits: list[tuple[Fit, Predictions]] = []
         since = time.perf_counter()
         for parts in splits:
             train = self._trained_on(features, images, parts.train, setting)
@@ -292,7 +292,7 @@ class Probe:
             head, classes = head_named(setting.head), len(self.spec.dataset.classes)
             for report in head.fit(train, validation, classes, dict(setting.options), seed):
                 if isinstance(report, Fit):
-                    fits.append((report, believed(report.classifier, validation)))
+                    fits.append((report, predict(report.classifier, validation)))
                 elif not fits:
                     # Of the first fold alone: the pruner compares an epoch with that epoch of other trials, so all must
                     # be of one fold; and a trial that it stops there is spared its other folds.
@@ -324,20 +324,22 @@ class Probe:
 
     def _trained_on(
         self, features: torch.Tensor, images: np.ndarray, indices: np.ndarray, setting: Setting
-    ) -> Labelled:
+    ) -> LabelledFeatures:
         """These images of the dataset, which are among those that the features are of, in every view."""
         starts = range(0, len(features), len(images))
         rows = np.concatenate([start + np.searchsorted(images, indices) for start in starts])
         train = self._labelled(features, rows, np.tile(indices, len(starts)), setting)
         return replace(train, balanced=self.spec.balanced)
 
-    def _labelled(self, features: torch.Tensor, rows: np.ndarray, indices: np.ndarray, setting: Setting) -> Labelled:
+    def _labelled(
+        self, features: torch.Tensor, rows: np.ndarray, indices: np.ndarray, setting: Setting
+    ) -> LabelledFeatures:
         """Rows of features, of these images of the dataset."""
         labels = torch.from_numpy(self.spec.dataset.labels[indices]).to(self.backbone.device)
         at = torch.from_numpy(rows).to(features.device)
         blocks = self.backbone.architecture.blocks
         groups = tuple(tuple(blocks[number - 1].channels for number in read) for read in setting.passes.values())
-        return Labelled(features, labels, at, self._scratch, self.spec.metric, groups)
+        return LabelledFeatures(features, labels, at, self._scratch, self.spec.metric, groups)
 
     @property
     def _scratch(self) -> Path:

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from objectives.results import ACCURACY, METRICS, Accuracy, Answers, Confusion, Measured, Scores
+from objectives.results import ACCURACY, METRICS, Accuracy, Confusion, CorrectMask, Measured, Scores
 
 BINS = 15
 """Of equal width, of the confidence, for the calibration error (Guo et al. 2017)."""
@@ -27,7 +27,7 @@ MOST_LOSS = 100.0
 
 
 @dataclass(frozen=True)
-class Beliefs:
+class Predictions:
     """Of n ≥ 1 images all that the metrics need, a few numbers each.
 
     classes: how many there are, at least 2. labels, predicted: int64 (n,). rank: int64 (n,), how many classes are
@@ -54,10 +54,10 @@ class Beliefs:
         own = logits.gather(1, labels[:, None])
         earlier = torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
         rank = ((logits > own) | ((logits == own) & earlier)).sum(dim=1)
-        beliefs = logits.log_softmax(dim=1)
+        predictions = logits.log_softmax(dim=1)
         # A head that has diverged believes in nothing: its NaN are the worst there is.
-        loss = -beliefs.gather(1, labels[:, None])[:, 0].nan_to_num(-MOST_LOSS)
-        confidence = beliefs.amax(dim=1).exp().nan_to_num(1.0)
+        loss = -predictions.gather(1, labels[:, None])[:, 0].nan_to_num(-MOST_LOSS)
+        confidence = predictions.amax(dim=1).exp().nan_to_num(1.0)
         columns = (labels, logits.argmax(dim=1), rank, loss.double().clamp(0, MOST_LOSS), confidence.double())
         return cls(logits.shape[1], *(column.cpu().numpy() for column in columns))
 
@@ -92,9 +92,9 @@ class Beliefs:
         }
         return float(measures[metric]())
 
-    def worth(self, metric: str) -> float:
+    def score(self, metric: str) -> float:
         """The more the better."""
-        return METRICS[metric].worth(self.value(metric))
+        return METRICS[metric].score(self.value(metric))
 
     def scores(self) -> Scores:
         """Every metric with its 95 % interval; top-5 only where there are more than 5 classes.
@@ -112,8 +112,8 @@ class Beliefs:
         return Scores(len(self), {name: values[name] for name in METRICS if name in values})
 
     @property
-    def answers(self) -> Answers:
-        return Answers.from_bytes(len(self), np.packbits(self.right, bitorder="little").tobytes())
+    def correct_mask(self) -> CorrectMask:
+        return CorrectMask.from_bytes(len(self), np.packbits(self.right, bitorder="little").tobytes())
 
     def confused(self, at_most: int, images: np.ndarray | None = None) -> tuple[Confusion, ...]:
         """The pairs of classes that are mixed up most often; of equals the earlier classes first.

@@ -1,7 +1,7 @@
 """Screening: what every block and pooling of a pass is worth, in closed form, from a few images and without a split.
 
 A ridge classifier is fitted to all images but one, for each of them in turn, at the price of one decomposition
-(`objectives.heads.linear_models.ridge`). Settings are compared by the squared error of what those classifiers make of the images that
+(`heads.linear_models.ridge`). Settings are compared by the squared error of what those classifiers make of the images that
 they have not seen: it has less chance in it than the number that they get right, and ranks settings better for it
 (docs/benchmarks.md, Selection).
 """
@@ -18,7 +18,7 @@ from torch.nn.functional import one_hot
 
 from objectives.backbones.backbone import Backbone
 from objectives.features.extraction import Clock, Extractor
-from objectives.heads.head import Labelled
+from objectives.heads.head import LabelledFeatures
 from objectives.heads.linear_models.ridge import leave_one_out
 from objectives.probe import DAMAGED_READS, ProbeSpec
 from objectives.results import Extracted
@@ -52,7 +52,7 @@ def screen(features: torch.Tensor, labels: torch.Tensor, classes: int) -> Score:
     own = one_hot(labels, classes)
     scores = (
         Score(left.scores.argmax(dim=1) == labels, (left.scores - own).square().sum(dim=1), left.l2)
-        for left in leave_one_out(Labelled(maps, labels), classes)
+        for left in leave_one_out(LabelledFeatures(maps, labels), classes)
     )
     return min(scores, key=lambda score: float(score.errors.mean()))
 

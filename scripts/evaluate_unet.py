@@ -26,7 +26,7 @@ from objectives.datasets.splits import split
 from objectives.features.noise import add_noise, noise_for
 from objectives.features.pooling import pool
 from objectives.heads.catalog import head_named
-from objectives.heads.head import Fit, Labelled, accuracy
+from objectives.heads.head import Fit, LabelledFeatures, accuracy
 from objectives.probe import ProbeSpec
 from objectives.results import Accuracy, Evaluation, Final
 from spaces import PRESETS, Setting
@@ -89,8 +89,8 @@ def pixels_probe(dataset: Dataset, side: int) -> dict[str, object]:
     pixels = torch.from_numpy(square_pixels(dataset.images, np.arange(len(dataset)), side)).float() / 127.5 - 1
     parts, head, classes = split(dataset, 0), head_named("linear"), len(dataset.classes)
 
-    def labelled(indices: np.ndarray, size: int) -> Labelled:
-        return Labelled(pool(pixels[indices], size), torch.from_numpy(dataset.labels[indices]))
+    def labelled(indices: np.ndarray, size: int) -> LabelledFeatures:
+        return LabelledFeatures(pool(pixels[indices], size), torch.from_numpy(dataset.labels[indices]))
 
     best: tuple[int, Fit] | None = None
     for size in (side >> shift for shift in range(side.bit_length()) if side >> shift >= 4):

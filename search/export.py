@@ -64,10 +64,10 @@ def export(
             f"{_counts(final.validation)}; the device or a library's version is another"
         )
         final = None
-    worth = {name: answer[name] for name in (*WORTH, "scores", "seeds")}
-    worth["fitted"] = _fitted(seed, trained.validation, final)
+    results = {name: answer[name] for name in (*WORTH, "scores", "seeds")}
+    results["fitted"] = _fitted(seed, trained.validation, final)
     origin = origin_of(spec, weights_digest, setting)
-    save(Saved(trained.classifier, setting, study.classes, trained.layout.groups, origin, worth), path)
+    save(Saved(trained.classifier, setting, study.classes, trained.layout.groups, origin, results), path)
     return path
 
 

@@ -45,7 +45,7 @@ class RunOptions:
     folds: int | None = None
     metric: str = ACCURACY.name
     cost: bool = False
-    ladder: bool = False
+    halving: bool = False
     finalists: int = 3
     final_seeds: int = 5
     workers: int | None = None
@@ -78,9 +78,12 @@ class RunOptions:
     @classmethod
     def of(cls, kept: Mapping[str, Any], home: Home) -> Self:
         """The inverse of `kept`, in a home folder. What a newer version kept besides is left out."""
-        known = {each.name for each in fields(cls)} - NOT_KEPT
-        return cls(home=home, **{name: value for name, value in kept.items() if name in known})
+        prior = {each.name for each in fields(cls)} - NOT_KEPT
+        return cls(home=home, **{name: value for name, value in kept.items() if name in prior})
 
+
+FORMER_NAMES = {"ladder": "halving"}
+"""Options of former versions, under which older studies kept them."""
 
 NOT_KEPT = frozenset({"home", "storage", "ray_address", "command", "space", "narrowing"})
 
@@ -98,11 +101,11 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
     from search.database.records import RunFacts, StudyFacts
     from search.database.store import Store
     from search.display.live_table import RunProgress
-    from search.recommendation.warm_start import known_of, screen_first
+    from search.recommendation.warm_start import prior_knowledge, screen_first
     from search.reports.dashboard_sync import refreshing
     from search.reports.thumbnails import keep_pictures
     from search.samplers.catalog import default_sampler, sampler_named
-    from search.scheduling.driver import StudyDriver, beating
+    from search.scheduling.driver import StudyDriver, heartbeat
     from search.scheduling.ray_tune import ray_session, run_study
 
     options = options.absolute()
@@ -149,11 +152,11 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
             before = store.read_study(name)
             if not before.trials and screens_first(options, space):
                 console.print("screening the settings first (--no-warm-start does not)", highlight=False)
-                with beating(store, run_id):
+                with heartbeat(store, run_id):
                     screen_first(store, spec, space, weights_digest, cores())
                 planned = plan_of(spec, space, weights_digest, resources, options)
-            known = known_of(store, name, spec, space, weights_digest, planned, options.warm_start)
-            proposer = sampler_named(options.sampler or default_sampler(space, options.cost), options.seed, known)
+            prior = prior_knowledge(store, name, spec, space, weights_digest, planned, options.warm_start)
+            proposer = sampler_named(options.sampler or default_sampler(space, options.cost), options.seed, prior)
             driver = StudyDriver(store, name, space, proposer, seed=options.seed, budget=options.trials, run_id=run_id)
             driver.reconcile()
             before = store.read_study(name)
@@ -163,7 +166,7 @@ def run_search(options: RunOptions, console: "Console") -> "Study":
                 progress = RunProgress.of(console, options.trials, before)
                 in_use = spec.usage().using(spec.views, planned.folders)
                 shown = refreshing(store, name, run_id, options.home.reports / f"{name}.html")
-                with in_use, beating(store, run_id), shown, progress.showing(), ray_session(resources):
+                with in_use, heartbeat(store, run_id), shown, progress.showing(), ray_session(resources):
                     reason = run_study(driver, spec, finals, resources, progress)
                 keep_pictures(store, name, spec)
             state = "finished"
@@ -240,7 +243,7 @@ def spec_of(options: RunOptions, space: Space | None = None) -> tuple["ProbeSpec
         folds=options.folds,
         metric=options.metric,
         cache_size=options.cache_size,
-        ladder=options.ladder,
+        halving=options.halving,
     )
     return spec, space, weights_digest
 

@@ -9,7 +9,7 @@ from statistics import NormalDist, fmean
 
 from dashboards.study.tables import Estimate, answer, finalist_estimate, trial_estimate
 from dashboards.study.tradeoff import gmacs_of
-from objectives.results import ACCURACY, Accuracy, Answers, Measured, Study, Trial
+from objectives.results import ACCURACY, Accuracy, CorrectMask, Measured, Study, Trial
 from spaces import Setting, Space
 
 Z = NormalDist().inv_cdf(0.975)
@@ -163,10 +163,10 @@ def regret(of: Task, on: Task) -> Regret:
         return Regret(of.label, on.label, setting, None, images, False, missing, why)
     if trial is best:
         return Regret(of.label, on.label, setting, Measured(0.0, 0.0, 0.0), images, True)
-    if best.answers is None or trial.answers is None:
+    if best.correct_mask is None or trial.correct_mask is None:
         unpaired = apart(Estimate.of(_validated(best)), Estimate.of(_validated(trial)))
         return Regret(of.label, on.label, setting, unpaired, images, False)
-    return Regret(of.label, on.label, setting, paired(best.answers, trial.answers), images, True)
+    return Regret(of.label, on.label, setting, paired(best.correct_mask, trial.correct_mask), images, True)
 
 
 def _missing(setting: Setting, on: Task) -> tuple[str, str]:
@@ -187,7 +187,7 @@ def _validated(trial: Trial) -> Accuracy:
     return trial.validation
 
 
-def paired(more: Answers, less: Answers) -> Measured:
+def paired(more: CorrectMask, less: CorrectMask) -> Measured:
     """Accuracy of one less that of another on the same images, in [-1, 1].
 
     The interval is Wald's, of the images that one of both had right and the other not, with half an image added to each

@@ -40,7 +40,7 @@ def of_screening_cost(found: Recommendation, timesteps: int) -> str:
 
 
 def of_cells(table: BlockByTimestep) -> str:
-    cells = sorted(table.cells.values(), key=lambda cell: -cell.best.worth)
+    cells = sorted(table.cells.values(), key=lambda cell: -cell.best.score)
     highest, lowest, best = cells[0], cells[-1], table.best
     if len(cells) == 1:
         return f"The only cell screened, {cell_place(highest)}, reaches {with_interval(highest.best)}."

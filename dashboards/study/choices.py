@@ -77,8 +77,8 @@ class Interaction:
             others = [self.cells[row, c].best for c in self.columns if c != favourite and (row, c) in self.cells]
             if mine is not None and others:
                 compared += 1
-                best = max(others, key=lambda estimate: estimate.worth)
-                if best.worth > mine.best.worth and not best.tied_with(mine.best):
+                best = max(others, key=lambda estimate: estimate.score)
+                if best.score > mine.best.score and not best.tied_with(mine.best):
                     behind.append(row)
         return behind, compared
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from objectives.results import Answers, Study
+from objectives.results import CorrectMask, Study
 
 FEWEST = 8
 """Complete trials of which a quarter is more than one."""
@@ -38,7 +38,7 @@ class Contested:
 
 def contested(study: Study, top: int = 8) -> Contested | None:
     """None where too few trials kept their answers."""
-    answers = [trial.answers for trial in study.complete if trial.answers is not None]
+    answers = [trial.correct_mask for trial in study.complete if trial.correct_mask is not None]
     if len(answers) < FEWEST:
         return None
     quarter = len(answers) // 4
@@ -64,7 +64,7 @@ def contested(study: Study, top: int = 8) -> Contested | None:
     )
 
 
-def _share(answers: Sequence[Answers]) -> np.ndarray:
+def _share(answers: Sequence[CorrectMask]) -> np.ndarray:
     """Of them that had each image right, float64 (images,)."""
     total = answers[0].total
     count = np.zeros(total)

@@ -19,8 +19,8 @@ from objectives.results import ACCURACY, Study
 def write_report(study: Study, path: Path, importances: Sequence[Importance] = (), form: str = "html") -> Path:
     """Write the report and return `path`; it is whole or not there at all, and as a page needs no network to be viewed.
 
-    importances: of the study's choices, as of `search.reports.importances`. form: one of `FORMATS`. Raises SearchError where it
-    cannot be written.
+    importances: of the study's choices, as of `search.reports.importances`. form: one of `FORMATS`.
+    Raises SearchError where it cannot be written.
     """
     return write(FORMATS[form](study, importances), path)
 

@@ -33,9 +33,9 @@ class Estimate:
         return cls(measured.value, measured.low, measured.high, images, metric)
 
     @property
-    def worth(self) -> float:
+    def score(self) -> float:
         """The more the better."""
-        return self.metric.worth(self.value)
+        return self.metric.score(self.value)
 
     def tied_with(self, other: Self) -> bool:
         """Whether the interval of the difference holds zero, whichever of the two is the better.
@@ -257,7 +257,7 @@ def _history(study: Study, trials: Iterable[Trial]) -> tuple[HistoryPoint, ...]:
     points: list[HistoryPoint] = []
     for trial in trials:
         value = _validation(trial, study.metric).value
-        best = max([value, *(point.best for point in points[-1:])], key=study.metric.worth)
+        best = max([value, *(point.best for point in points[-1:])], key=study.metric.score)
         points.append(HistoryPoint(trial.number, trial.setting, value, best, study.metric, trial.finished))
     return tuple(points)
 

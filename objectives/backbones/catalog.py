@@ -82,7 +82,7 @@ def _bundled() -> Path:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownBackbone:
     """words: what it is. source: where it is from. fetch: its folder, made ready within a folder for backbones."""
 
     words: str
@@ -90,13 +90,13 @@ class Known:
     fetch: Callable[[Path], Path]
 
 
-BACKBONES: dict[str, Known] = {
-    "bundled": Known("small U-Net of 32x32 photographs", "this package", lambda _: _bundled()),
+BACKBONES: dict[str, KnownBackbone] = {
+    "bundled": KnownBackbone("small U-Net of 32x32 photographs", "this package", lambda _: _bundled()),
     **{
-        name: Known(checkpoint.words, checkpoint.url, partial(folder_of, name))
+        name: KnownBackbone(checkpoint.words, checkpoint.url, partial(folder_of, name))
         for name, checkpoint in PUBLISHED.items()
     },
-    **{name: Known(words, hub_id, partial(_hub_folder, hub_id)) for name, (words, hub_id) in HUB.items()},
+    **{name: KnownBackbone(words, hub_id, partial(_hub_folder, hub_id)) for name, (words, hub_id) in HUB.items()},
 }
 
 

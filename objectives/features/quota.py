@@ -85,7 +85,7 @@ class Valued:
 
     shard: Shard
     bytes: int
-    worth: float
+    value: float
 
 
 @final
@@ -240,9 +240,9 @@ class CacheUsage:
                 with contextlib.suppress(FileNotFoundError):
                     facts = shard.path.stat()
                     days = max(now - facts.st_mtime, 0) / 86400  # `ShardFolder.read` sets it
-                    worth = shard.seconds / facts.st_size * 0.5 ** (days / HALF_LIFE_DAYS)
-                    valued.append(Valued(shard, facts.st_size, worth))
-        return sorted(valued, key=lambda each: each.worth)
+                    value = shard.seconds / facts.st_size * 0.5 ** (days / HALF_LIFE_DAYS)
+                    valued.append(Valued(shard, facts.st_size, value))
+        return sorted(valued, key=lambda each: each.value)
 
 
 def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:

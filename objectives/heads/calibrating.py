@@ -15,14 +15,14 @@ def fitted_factor(scores: torch.Tensor, labels: torch.Tensor) -> float:
     shared by all classes (after Platt 2000): m images that are all right do not show that none could be wrong. With
     that the loss has a minimum, and is convex; its slope is bisected.
     """
-    doubt = 1 / (len(labels) + 2)
+    label_smoothing = 1 / (len(labels) + 2)
     scores = scores.double()
     own = scores.gather(1, labels[:, None]).squeeze(1)
-    expected = (1 - doubt) * own + doubt * scores.mean(dim=1)
+    expected = (1 - label_smoothing) * own + label_smoothing * scores.mean(dim=1)
     low, high = map(math.log, RANGE)
     for _ in range(30):
         middle = (low + high) / 2
-        believed = (math.exp(middle) * scores).softmax(dim=1)
-        too_much = float(((believed * scores).sum(dim=1) - expected).mean()) > 0
+        predict = (math.exp(middle) * scores).softmax(dim=1)
+        too_much = float(((predict * scores).sum(dim=1) - expected).mean()) > 0
         low, high = (low, middle) if too_much else (middle, high)
     return math.exp((low + high) / 2)

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 
 from objectives.results import ACCURACY, Accuracy, Epoch
-from objectives.scoring import Beliefs
+from objectives.scoring import Predictions
 from spaces.dimensions import Value
 from spaces.errors import BackboneError, DatasetError
 
@@ -38,7 +38,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledFeatures:
     """Pooled features of n ≥ 1 images and their labels.
 
     features: float32 (m, c, p, p), of these images among others. They may be larger than memory, and lie on the CPU
@@ -135,7 +135,12 @@ class Head(Protocol):
     """
 
     def fit(
-        self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
+        self,
+        train: LabelledFeatures,
+        validation: LabelledFeatures,
+        classes: int,
+        options: Mapping[str, Value],
+        seed: int,
     ) -> Iterator[Epoch | Fit]:
         """Train on `train`, choose on `validation` by its metric. A head that trains in epochs yields an Epoch after
         each; the last item is the Fit. options: one value for each of the head's `spaces.HEAD_OPTIONS`. seed ≥ 0.
@@ -144,7 +149,7 @@ class Head(Protocol):
 
     def refit(
         self,
-        train: Labelled,
+        train: LabelledFeatures,
         classes: int,
         options: Mapping[str, Value],
         details: Mapping[str, float],
@@ -167,20 +172,22 @@ class Head(Protocol):
         ...
 
 
-def accuracy(classifier: Classifier, data: Labelled) -> Accuracy:
+def accuracy(classifier: Classifier, data: LabelledFeatures) -> Accuracy:
     correct = sum(int((predicted(classifier, data.take(rows)) == data.labels[rows]).sum()) for rows in data.slabs())
     return Accuracy(correct, len(data))
 
 
-def believed(classifier: Classifier, data: Labelled) -> Beliefs:
+def predict(classifier: Classifier, data: LabelledFeatures) -> Predictions:
     """Slab by slab: of features that are larger than memory only a few numbers for each image are kept."""
-    return Beliefs.joined(Beliefs.of(classifier.logits(data.take(rows)), data.labels[rows]) for rows in data.slabs())
+    return Predictions.joined(
+        Predictions.of(classifier.logits(data.take(rows)), data.labels[rows]) for rows in data.slabs()
+    )
 
 
-def reached(number: int, classifier: Classifier, validation: Labelled) -> Epoch:
+def reached(number: int, classifier: Classifier, validation: LabelledFeatures) -> Epoch:
     """What a classifier is worth after epoch `number`, by the metric of the validation images."""
-    beliefs = believed(classifier, validation)
-    return Epoch(number, beliefs.accuracy, beliefs.worth(validation.metric))
+    predictions = predict(classifier, validation)
+    return Epoch(number, predictions.accuracy, predictions.score(validation.metric))
 
 
 def predicted(classifier: Classifier, features: torch.Tensor) -> torch.Tensor:
@@ -188,7 +195,7 @@ def predicted(classifier: Classifier, features: torch.Tensor) -> torch.Tensor:
     return classifier.logits(features).argmax(dim=1)
 
 
-def check(classes: int, train: Labelled, validation: Labelled | None = None) -> None:
+def check(classes: int, train: LabelledFeatures, validation: LabelledFeatures | None = None) -> None:
     """Refuse what no head can learn from; raises as `Head` says."""
     _check_split("training", train, classes)
     if validation is not None:
@@ -203,7 +210,7 @@ def check(classes: int, train: Labelled, validation: Labelled | None = None) -> 
         )
 
 
-def _check_split(name: str, data: Labelled, classes: int) -> None:
+def _check_split(name: str, data: LabelledFeatures, classes: int) -> None:
     features, labels = data.features, data.labels
     if features.ndim != 4 or features.dtype != torch.float32 or 0 in features.shape:
         raise ValueError(

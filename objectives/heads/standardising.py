@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from objectives.features.mapped_tensors import large_empty
-from objectives.heads.head import SLAB_BYTES, Labelled
+from objectives.heads.head import SLAB_BYTES, LabelledFeatures
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Standardiser:
     scale: torch.Tensor
 
     @classmethod
-    def of(cls, train: Labelled) -> "Standardiser":
+    def of(cls, train: LabelledFeatures) -> "Standardiser":
         """Of the training images' features, by their weights. Slabs are joined as Chan, Golub and LeVeque 1983 do, in
         float64.
 
@@ -46,7 +46,7 @@ class Standardiser:
 class Standardised:
     """The features of `data`, (n, d), by a standardiser."""
 
-    data: Labelled
+    data: LabelledFeatures
     by: Standardiser
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from objectives.features.mapped_tensors import large_empty
-from objectives.heads.head import Classifier, Fit, Head, Labelled, Layout, check
+from objectives.heads.head import Classifier, Fit, Head, LabelledFeatures, Layout, check
 from objectives.results import Epoch
 from spaces.dimensions import Value
 
@@ -29,7 +29,12 @@ class UnitLength:
     head: Head
 
     def fit(
-        self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
+        self,
+        train: LabelledFeatures,
+        validation: LabelledFeatures,
+        classes: int,
+        options: Mapping[str, Value],
+        seed: int,
     ) -> Iterator[Epoch | Fit]:
         check(classes, train, validation)
         for report in self.head.fit(_copy(train), _copy(validation), classes, options, seed):
@@ -37,7 +42,7 @@ class UnitLength:
 
     def refit(
         self,
-        train: Labelled,
+        train: LabelledFeatures,
         classes: int,
         options: Mapping[str, Value],
         details: Mapping[str, float],
@@ -67,7 +72,7 @@ def _wrapped(fit: Fit) -> Fit:
     return replace(fit, classifier=UnitLengthClassifier(fit.classifier))
 
 
-def _copy(data: Labelled) -> Labelled:
+def _copy(data: LabelledFeatures) -> LabelledFeatures:
     """Of these images alone, in a file where they are many."""
     shape = (len(data), *data.features.shape[1:])
     device = data.labels.device

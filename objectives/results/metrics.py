@@ -21,12 +21,12 @@ class Metric:
     share: bool = True
     rising: bool = True
 
-    def worth(self, value: float) -> float:
+    def score(self, value: float) -> float:
         """The more the better: what a search maximises, and how results are ordered. Of a worth, the value."""
         return value if self.rising else -value
 
     @property
-    def worth_words(self) -> str:
+    def score_words(self) -> str:
         return self.words if self.rising else self.words.removeprefix("negative ")
 
     @property
@@ -90,7 +90,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class CorrectMask:
     """Which of `total` images a classifier had right, a bit each: the first image is the lowest bit of `right`."""
 
     total: int

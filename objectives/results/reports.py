@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from objectives.results.metrics import Accuracy, Answers, Part, Scores
+from objectives.results.metrics import Accuracy, CorrectMask, Part, Scores
 from spaces import Setting
 
 
@@ -34,16 +34,16 @@ class Extracted:
 class Epoch:
     """A head that trains in epochs, after epoch `number` (1-based). validation: in folds that of the first alone.
 
-    score: the worth of it by the metric that the search maximises; None where that is the accuracy.
+    optimised: the score by the metric that the search maximises; None where that is the accuracy.
     """
 
     number: int
     validation: Accuracy
-    score: float | None = None
+    optimised: float | None = None
 
     @property
-    def worth(self) -> float:
-        return self.validation.value if self.score is None else self.score
+    def score(self) -> float:
+        return self.validation.value if self.optimised is None else self.optimised
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class Evaluation:
     seconds: by phase: "extract" (own passes), "wait" (another process's passes), "read", "fit".
     passes_made: U-Net passes over one image each that this call made. passes_needed: how many it would have made
     with no cache. details: facts of the fit, such as the chosen "l2" or the "epochs" trained, and of one that was not
-    stopped after an epoch `GMACS`. score: as of an Epoch.
-    scores, answers: by all metrics, and image by image, of the same images; None for a trial that was stopped after an
-    epoch.
+    stopped after an epoch `GMACS`. optimised: as of an Epoch.
+    scores: by all metrics. correct_mask: image by image. Both are of the same images, and None for a trial that was
+    stopped after an epoch.
     """
 
     validation: Accuracy
@@ -64,13 +64,13 @@ class Evaluation:
     passes_made: int
     passes_needed: int
     details: Mapping[str, float] = field(default_factory=dict)
-    score: float | None = None
+    optimised: float | None = None
     scores: Scores | None = None
-    answers: Answers | None = None
+    correct_mask: CorrectMask | None = None
 
     @property
-    def worth(self) -> float:
-        return self.validation.value if self.score is None else self.score
+    def score(self) -> float:
+        return self.validation.value if self.optimised is None else self.optimised
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Final:
     validation: on that seed's own validation split, or its own folds. test: after refitting on train + validation.
     validation_scores, test_scores: of the same images by all metrics; None in a study that did not keep them.
     confused: on validation, most frequent first, and if there are very many the most frequent alone.
-    test_answers: of the dataset's test images in their order; None in a study that did not keep them.
+    test_correct_mask: of the dataset's test images in their order; None in a study that did not keep them.
     """
 
     setting: Setting
@@ -112,7 +112,7 @@ class Final:
     validation_scores: Scores | None = None
     test_scores: Scores | None = None
     confused: tuple[Confusion, ...] = ()
-    test_answers: Answers | None = None
+    test_correct_mask: CorrectMask | None = None
 
     def scores(self, part: Part) -> Scores | None:
         return self.validation_scores if part == "validation" else self.test_scores

@@ -7,7 +7,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
-from objectives.results.metrics import ACCURACY, METRICS, Accuracy, Answers, Measured, Metric, Part, Scores
+from objectives.results.metrics import ACCURACY, METRICS, Accuracy, CorrectMask, Measured, Metric, Part, Scores
 from objectives.results.reports import GMACS, Confusion, Final
 from spaces import Architecture, Setting
 
@@ -38,8 +38,8 @@ class Trial:
 
     reason: why it failed or was pruned, one line. finished: seconds of running time of the study when it
     ended; time between runs does not count. curve: (epoch, worth on validation) of epoch heads, in folds of the first.
-    scores, answers: of the validation images by all metrics, and image by image, in an order that is the same for all
-    trials of a study; None where they were not kept.
+    scores: of the validation images by all metrics. correct_mask: which of them were right, in an order that is the
+    same for all trials of a study. Both are None where they were not kept.
     """
 
     number: int
@@ -54,7 +54,7 @@ class Trial:
     details: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[tuple[int, float], ...] = ()
     scores: Scores | None = None
-    answers: Answers | None = None
+    correct_mask: CorrectMask | None = None
 
     @property
     def gmacs(self) -> float | None:
@@ -156,7 +156,7 @@ class Study:
     def complete(self) -> tuple[Trial, ...]:
         """Complete trials, best on validation first; ties go to the earlier block, then the earlier trial."""
         done = [trial for trial in self.trials if trial.state == "complete" and trial.measured(self.metric)]
-        return tuple(sorted(done, key=lambda t: (-self._worth(t.measured(self.metric)), t.setting.block, t.number)))
+        return tuple(sorted(done, key=lambda t: (-self._score(t.measured(self.metric)), t.setting.block, t.number)))
 
     @cached_property
     def finalists(self) -> tuple[Finalist, ...]:
@@ -166,7 +166,7 @@ class Study:
             by_setting.setdefault(final.setting, []).append(final)
         finalists = [Finalist(setting, tuple(finals)) for setting, finals in by_setting.items()]
         metric = self.metric
-        return tuple(sorted(finalists, key=lambda f: (-self._worth(f.measured("validation", metric)), f.setting.block)))
+        return tuple(sorted(finalists, key=lambda f: (-self._score(f.measured("validation", metric)), f.setting.block)))
 
     @property
     def by_cost(self) -> bool:
@@ -180,8 +180,8 @@ class Study:
         front: list[Trial] = []
         priced = [trial for trial in self.complete if trial.gmacs is not None]
         for trial in sorted(priced, key=lambda trial: trial.details[GMACS]):  # of equal costs the best comes first
-            worth = self._worth(trial.measured(self.metric))
-            if not front or worth > self._worth(front[-1].measured(self.metric)):
+            score = self._score(trial.measured(self.metric))
+            if not front or score > self._score(front[-1].measured(self.metric)):
                 if front and trial.details[GMACS] < (1 + NO_DIFFERENCE) * front[-1].details[GMACS]:
                     front.pop()
                 front.append(trial)
@@ -208,5 +208,5 @@ class Study:
     def count(self, state: TrialState) -> int:
         return sum(trial.state == state for trial in self.trials)
 
-    def _worth(self, measured: Measured | None) -> float:
-        return self.metric.worth(measured.value) if measured else float("-inf")
+    def _score(self, measured: Measured | None) -> float:
+        return self.metric.score(measured.value) if measured else float("-inf")

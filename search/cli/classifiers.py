@@ -76,7 +76,9 @@ def classify(
         if as_json:
             typer.echo(json.dumps(_entry(path, answer, classifier.classes, top)))
         elif not isinstance(answer, SearchError):
-            likeliest = (f"{printable(name)}\t{belief:.4f}" for name, belief in _top(answer, classifier.classes, top))
+            likeliest = (
+                f"{printable(name)}\t{probability:.4f}" for name, probability in _top(answer, classifier.classes, top)
+            )
             typer.echo("\t".join([printable(str(path)), *likeliest]))
     if left_out:
         raise SearchError(f"{left_out:,} of {len(paths):,} images were left out; each is named above")
@@ -102,11 +104,11 @@ def files_of(places: Sequence[Path]) -> list[Path]:
 def _entry(path: Path, answer: "np.ndarray | SearchError", classes: Sequence[str], top: int) -> dict[str, Any]:
     if isinstance(answer, SearchError):
         return {"image": str(path), "error": str(answer)}
-    likeliest = [{"class": name, "probability": belief} for name, belief in _top(answer, classes, top)]
+    likeliest = [{"class": name, "probability": probability} for name, probability in _top(answer, classes, top)]
     return {"image": str(path), "classes": likeliest}
 
 
-def _top(beliefs: "np.ndarray", classes: Sequence[str], count: int) -> list[tuple[str, float]]:
+def _top(probabilities: "np.ndarray", classes: Sequence[str], count: int) -> list[tuple[str, float]]:
     """The likeliest classes, of equals the first, with their probabilities in [0, 1]."""
-    order = (-beliefs).argsort(kind="stable")[:count]
-    return [(classes[label], float(beliefs[label])) for label in order.tolist()]
+    order = (-probabilities).argsort(kind="stable")[:count]
+    return [(classes[label], float(probabilities[label])) for label in order.tolist()]

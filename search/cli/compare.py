@@ -16,7 +16,7 @@ from spaces.errors import UsageError
 
 if TYPE_CHECKING:
     from dashboards.statistics import Paired
-    from objectives.results import Answers, Finalist, Study
+    from objectives.results import CorrectMask, Finalist, Study
 
 LINE = 80
 
@@ -169,13 +169,13 @@ class Comparison:
         return [(study, study.finalists[0]) for study in self.studies]
 
 
-def _answers(study: "Study") -> "Sequence[Answers]":
+def _answers(study: "Study") -> "Sequence[CorrectMask]":
     """Of each seed of the best finalist."""
     if not study.finalists:
         raise SearchError(
             f"study {study.name} has no finals yet, which read the test images; its `search run` makes them"
         )
-    answers = [final.test_answers for final in study.finalists[0].finals]
+    answers = [final.test_correct_mask for final in study.finalists[0].finals]
     kept = [each for each in answers if each is not None]
     if len(kept) < len(answers):
         raise SearchError(

@@ -105,7 +105,7 @@ def run(
         str | None,
         typer.Option(help="Instead of --metric, e.g. accuracy,cost: the best for each cost, in GMAC an image."),
     ] = None,
-    ladder: Annotated[
+    halving: Annotated[
         bool,
         typer.Option("--ladder", help="Try a setting on 1/4 and 1/2 of the images first; stop it there if behind."),
     ] = False,
@@ -137,7 +137,7 @@ def run(
     if folds is not None and validation_fraction is not None:
         raise typer.BadParameter("in folds every image validates, got --validation-fraction too; leave one of them out")
     optimised, cost = objectives_named(objectives, metric)
-    if cost and ladder:
+    if cost and halving:
         raise typer.BadParameter(
             "a ladder stops trials by accuracy alone, got --objectives with cost too; leave one out"
         )
@@ -166,7 +166,7 @@ def run(
         balanced=balanced,
         metric=optimised,
         cost=cost,
-        ladder=ladder,
+        halving=halving,
         finalists=finalists,
         final_seeds=final_seeds,
         workers=workers,

@@ -52,7 +52,7 @@ def _list(rows: "list[StudySummary]", as_json: bool) -> None:
     study = Column("study", overflow="fold")
     table = Table(study, *numbers, "last run", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for row in rows:
-        best = "" if row.best is None else row.metric.told(row.metric.worth(row.best))
+        best = "" if row.best is None else row.metric.told(row.metric.score(row.best))
         counts = (row.complete, row.pruned, row.failed)
         when = "at work now" if row.at_work else _day(row.last_run) if row.last_run else "never"
         table.add_row(escape(printable(row.name)), *map(str, counts), best, when)
@@ -68,7 +68,7 @@ def _summary(row: "StudySummary") -> dict[str, Any]:
         "settings": row.space_size,
         "trials": {state: getattr(row, state) for state in ("complete", "pruned", "failed", "running")},
         "metric": row.metric.name,
-        "best": None if row.best is None else row.metric.worth(row.best),
+        "best": None if row.best is None else row.metric.score(row.best),
         "last_run": row.last_run and row.last_run.isoformat(),
         "at_work": row.at_work,
     }

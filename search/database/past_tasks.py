@@ -14,7 +14,7 @@ from search.database.models import ScreeningRow, StudyRow
 from search.database.records import architecture_from_dict, architecture_to_dict
 from search.database.store import Store, upsert
 from search.samplers.parameters import to_setting
-from search.surrogates.past_tasks import Surface, surface_of
+from search.surrogates.past_tasks import PastTask, past_task_of
 from spaces import Architecture, Setting
 
 FEWEST = 8
@@ -42,10 +42,10 @@ class Screening:
     best: tuple[Setting, ...]
 
     @property
-    def surface(self) -> Surface:
+    def past_task(self) -> PastTask:
         found = [(setting, -error) for setting, error in self.errors]
         task = f"{self.dataset} of {self.classes:,} classes with {self.backbone}, screened"
-        return surface_of(task, self.architecture, found, self.classes, self.images)
+        return past_task_of(task, self.architecture, found, self.classes, self.images)
 
 
 def keep_screening(store: Store, screening: Screening) -> None:
@@ -79,7 +79,7 @@ def kept_screening(store: Store, dataset_fingerprint: str, weights_digest: str, 
         return None if row is None else _screening(row)
 
 
-def past_of(store: Store, dataset_fingerprint: str, weights_digest: str, besides: str | None = None) -> list[Surface]:
+def past_of(store: Store, dataset_fingerprint: str, weights_digest: str, besides: str | None = None) -> list[PastTask]:
     """All surfaces but those of screenings of the same images with the same network, which would count twice, and of
     the study named `besides`."""
     with store.session() as session:
@@ -90,11 +90,11 @@ def past_of(store: Store, dataset_fingerprint: str, weights_digest: str, besides
         ]
         there = {study.name for study in store.studies()}
         studies = [row for row in session.scalars(select(StudyRow)) if row.name in there and row.name != besides]
-        found = [(row, study_surface(row, store.trials(row.name))) for row in studies]
-    return [*(each.surface for each in screenings), *(surface for _, surface in found if surface is not None)]
+        found = [(row, study_past_task(row, store.trials(row.name))) for row in studies]
+    return [*(each.past_task for each in screenings), *(past_task for _, past_task in found if past_task is not None)]
 
 
-def study_surface(row: StudyRow, trials: Sequence[FrozenTrial]) -> Surface | None:
+def study_past_task(row: StudyRow, trials: Sequence[FrozenTrial]) -> PastTask | None:
     """Of a study's complete trials: what each place is worth on average, less what its head is worth on the whole.
 
     None where there are too few places to tell anything.
@@ -106,16 +106,16 @@ def study_surface(row: StudyRow, trials: Sequence[FrozenTrial]) -> Surface | Non
         by_head[setting.head].append((setting, trial.values[0]))
     by_place: dict[Setting, list[float]] = defaultdict(list)
     for found in by_head.values():
-        mean = fmean(worth for _, worth in found)
-        for setting, worth in found:
+        mean = fmean(score for _, score in found)
+        for setting, score in found:
             place = Setting(setting.timestep, setting.block, setting.pool, "ridge", further=setting.further)
-            by_place[place].append(worth - mean)
+            by_place[place].append(score - mean)
     if len(by_place) < FEWEST:
         return None
-    worths = [(place, fmean(found)) for place, found in by_place.items()]
+    scores = [(place, fmean(found)) for place, found in by_place.items()]
     task = f"{row.dataset} of {len(row.classes):,} classes with {row.backbone}, {len(complete):,} trials"
     images = row.counts["train"]
-    return surface_of(task, architecture_from_dict(row.architecture), worths, len(row.classes), images)
+    return past_task_of(task, architecture_from_dict(row.architecture), scores, len(row.classes), images)
 
 
 def _screening(row: ScreeningRow) -> Screening:

@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from objectives.results import ACCURACY, METRICS, Accuracy, Answers, Confusion, Final, Picture, Study, Trial
+from objectives.results import ACCURACY, METRICS, Accuracy, Confusion, CorrectMask, Final, Picture, Study, Trial
 from objectives.results import TrialState as State
 from search.database.leases import is_alive, now, running_seconds
 from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow
@@ -138,7 +138,7 @@ def _trial(trial: FrozenTrial, row: TrialRow | None) -> Trial:
         details=row.details,
         curve=curve,
         scores=scores_from_dict(row.scores),
-        answers=_answers(row.answers, row.validation_total),
+        correct_mask=_mask(row.answers, row.validation_total),
     )
 
 
@@ -154,7 +154,7 @@ def _final(row: FinalRow) -> Final:
         validation_scores=scores_from_dict(row.validation_scores),
         test_scores=scores_from_dict(row.test_scores),
         confused=tuple(_confusion(*pair) for pair in row.confused or ()),
-        test_answers=_answers(row.test_answers, row.test_total),
+        test_correct_mask=_mask(row.test_answers, row.test_total),
     )
 
 
@@ -162,5 +162,5 @@ def _confusion(true: int, predicted: int, count: int, examples: Sequence[int] = 
     return Confusion(true, predicted, count, tuple(examples))
 
 
-def _answers(kept: bytes | None, total: int | None) -> Answers | None:
-    return None if kept is None or total is None else Answers.from_bytes(total, kept)
+def _mask(kept: bytes | None, total: int | None) -> CorrectMask | None:
+    return None if kept is None or total is None else CorrectMask.from_bytes(total, kept)

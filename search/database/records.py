@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import psutil
 
-from objectives.results import ACCURACY, METRICS, Accuracy, Answers, Measured, Metric, Scores
+from objectives.results import ACCURACY, METRICS, Accuracy, CorrectMask, Measured, Metric, Scores
 from spaces import Architecture, Block, Setting, Space
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
@@ -100,7 +100,7 @@ class TrialFacts:
     passes_needed: int = 0
     details: Mapping[str, float] = field(default_factory=dict)
     scores: Scores | None = None
-    answers: Answers | None = None
+    correct_mask: CorrectMask | None = None
 
 
 @dataclass(frozen=True)

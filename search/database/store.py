@@ -116,7 +116,7 @@ class Store:
                     )
                 if row is None:
                     session.add(_study_row(facts, runs.now(session)))
-            names = [f"validation {facts.metric.worth_words}", *(["GMAC an image"] if facts.by_cost else [])]
+            names = [f"validation {facts.metric.score_words}", *(["GMAC an image"] if facts.by_cost else [])]
             study = optuna.create_study(
                 storage=self.optuna, study_name=facts.name, directions=DIRECTIONS[: len(names)], load_if_exists=True
             )
@@ -293,7 +293,7 @@ class Store:
                 "details": dict(facts.details),
                 "finished": runs.running_seconds(all_runs),
                 "scores": scores_to_dict(facts.scores),
-                "answers": facts.answers.to_bytes() if facts.answers else None,
+                "answers": facts.correct_mask.to_bytes() if facts.correct_mask else None,
             }
             upsert(session, TrialRow, values, ("study_id", "number"))
 
@@ -314,7 +314,7 @@ class Store:
                 "validation_scores": scores_to_dict(final.validation_scores),
                 "test_scores": scores_to_dict(final.test_scores),
                 "confused": [[p.true, p.predicted, p.count, list(p.examples)] for p in final.confused],
-                "test_answers": final.test_answers.to_bytes() if final.test_answers else None,
+                "test_answers": final.test_correct_mask.to_bytes() if final.test_correct_mask else None,
             }
             upsert(session, FinalRow, values, ("study_id", "setting", "seed"))
 

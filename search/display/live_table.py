@@ -19,7 +19,7 @@ from dashboards.formatting import duration
 from dashboards.study.tables import trial_estimate
 from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Final, Metric, Rung, Study, Trial
 from search.reports.answer import told
-from search.scheduling.requests import Asked, FinalAsked
+from search.scheduling.requests import FinalRequest, TrialRequest
 from spaces import Setting
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class RunProgress:
     best: tuple[Trial, ...] = ()
     metric: Metric = ACCURACY
     _began: float = field(default_factory=time.monotonic)
-    _jobs: dict[Asked | FinalAsked, Job] = field(default_factory=dict)
+    _jobs: dict[TrialRequest | FinalRequest, Job] = field(default_factory=dict)
     _pace: Pace = field(default_factory=Pace)
     _finals: Pace = field(default_factory=Pace)
     _expected: int = 0
@@ -140,27 +140,27 @@ class RunProgress:
 
     # What happens: a `search.scheduling.ray_tune.Listener`.
 
-    def trial_started(self, asked: Asked) -> None:
-        self._start(asked, str(asked.number), self._pace)
+    def trial_started(self, request: TrialRequest) -> None:
+        self._start(request, str(request.number), self._pace)
 
-    def final_started(self, asked: FinalAsked) -> None:
-        self._start(asked, f"seed {asked.seed}", self._finals)
+    def final_started(self, request: FinalRequest) -> None:
+        self._start(request, f"seed {request.seed}", self._finals)
 
-    def reported(self, asked: Asked | FinalAsked, report: Extracted | Epoch | Rung) -> None:
-        self._jobs[asked].hear(report)
+    def reported(self, request: TrialRequest | FinalRequest, report: Extracted | Epoch | Rung) -> None:
+        self._jobs[request].hear(report)
         if isinstance(report, Extracted):
             self.passes_made += report.made
             self._recent.append((time.monotonic(), report.made))
         self._tell_now_and_then()
 
-    def trial_ended(self, asked: Asked, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
-        del self._jobs[asked]
+    def trial_ended(self, request: TrialRequest, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+        del self._jobs[request]
         setattr(self, state, getattr(self, state) + 1)
         if state == "complete" and evaluation is not None:
-            trial = Trial(asked.number, "complete", asked.setting, evaluation.validation, scores=evaluation.scores)
+            trial = Trial(request.number, "complete", request.setting, evaluation.validation, scores=evaluation.scores)
             self.best = tuple(sorted((*self.best, trial), key=self._worst_last)[:BEST_SHOWN])
         if state == "failed":
-            self.say(f"failed: {asked.setting}: {reason}")
+            self.say(f"failed: {request.setting}: {reason}")
         else:
             self._pace.ends.append(time.monotonic())
         self._tell_now_and_then()
@@ -173,20 +173,20 @@ class RunProgress:
             if count:
                 self.say(f"re-evaluating and testing the finalists: {count} fits")
 
-    def final_ended(self, asked: FinalAsked, final: Final) -> None:
-        del self._jobs[asked]
+    def final_ended(self, request: FinalRequest, final: Final) -> None:
+        del self._jobs[request]
         self._finals.ends.append(time.monotonic())
         if self._is_time_to_tell():
             left = about(self._finals.left(self._expected - self._tested, time.monotonic()))
             of = f"{self._tested}/{self._expected}"
             self.say(f"final {of}: {final.setting}, validation {self._validated(final)}{left and f'; {left}'}")
 
-    def _start(self, asked: Asked | FinalAsked, name: str, pace: Pace) -> None:
+    def _start(self, request: TrialRequest | FinalRequest, name: str, pace: Pace) -> None:
         now, taken = time.monotonic(), {job.slot for job in self._jobs.values()}
         if not pace.at_once:
             pace.began = now
         slot = next(number for number in range(len(taken) + 1) if number not in taken)
-        self._jobs[asked] = Job(name, asked.setting, slot, now)
+        self._jobs[request] = Job(name, request.setting, slot, now)
         pace.at_once = max(pace.at_once, len(self._jobs))
 
     @property
@@ -200,7 +200,7 @@ class RunProgress:
     def _worst_last(self, trial: Trial) -> tuple[float, int, int]:
         """Ties as in `Study.complete`."""
         measured = trial.measured(self.metric)
-        return -self.metric.worth(measured.value) if measured else 0.0, trial.setting.block, trial.number
+        return -self.metric.score(measured.value) if measured else 0.0, trial.setting.block, trial.number
 
     def _validated(self, final: Final) -> str:
         measured = final.validation_scores.values.get(self.metric.name) if final.validation_scores else None

@@ -6,20 +6,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from dashboards.cross_dataset.advice import Advice, Standing
-from search.surrogates.past_tasks import Surface
-from search.surrogates.screening_posterior import Outlook, outlook_of
+from search.surrogates.past_tasks import PastTask
+from search.surrogates.screening_posterior import ScreeningPosterior, screening_posterior
 from spaces import PRESETS, Architecture
 
 
 def advice_of(
-    architecture: Architecture, past: Sequence[Surface], classes: int, images: int, backbone: str, home: Sequence[str]
+    architecture: Architecture, past: Sequence[PastTask], classes: int, images: int, backbone: str, home: Sequence[str]
 ) -> Advice | None:
     """For a task of so many classes and training images, over the network's default space. None where no past task is
     of its kind, diffusion network or encoder.
 
     backbone: as it is named to a command. home: words that name the home folder and the storage, if any.
     """
-    outlook = outlook_of(PRESETS["default"](architecture), past, classes, images, levels={})
+    outlook = screening_posterior(PRESETS["default"](architecture), past, classes, images, levels={})
     if not outlook.past:
         return None
     first = int(np.argmax(outlook.expected))
@@ -35,12 +35,12 @@ def advice_of(
     )
 
 
-def _standings(outlook: Outlook, first: int) -> tuple[Standing, ...]:
+def _standings(outlook: ScreeningPosterior, first: int) -> tuple[Standing, ...]:
     found = []
-    for surface, weight, says in zip(outlook.past, outlook.first_weights, outlook.carried.T, strict=True):
+    for past_task, weight, says in zip(outlook.past, outlook.first_weights, outlook.carried.T, strict=True):
         own = int(np.argmax(says))
         above = float((says < says[first]).sum() / max(len(says) - 1, 1))
         found.append(
-            Standing(surface.task, float(weight), outlook.candidates[own], above, float(says[own] - says[first]))
+            Standing(past_task.task, float(weight), outlook.candidates[own], above, float(says[own] - says[first]))
         )
     return tuple(sorted(found, key=lambda each: -each.weight))

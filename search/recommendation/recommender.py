@@ -14,8 +14,8 @@ from scipy.stats import sem
 
 from objectives.results import Extracted
 from objectives.results.screening import Alternative, Recommendation, Screened
-from search.surrogates.past_tasks import PUBLISHED, Surface
-from search.surrogates.screening_posterior import Levels, Outlook, at_timestep, outlook_of
+from search.surrogates.past_tasks import PUBLISHED, PastTask
+from search.surrogates.screening_posterior import Levels, ScreeningPosterior, at_timestep, screening_posterior
 from spaces import Setting, Space
 
 Screen = Callable[[Sequence[Setting], int], Iterator[Extracted | Screened]]
@@ -49,7 +49,7 @@ class Recommender:
     """Successive refinement over the one-tap settings of a space.
 
     A pass scores all blocks and pools of its timestep. The first is the timestep that past tasks make most of, the next
-    ones those from which most is expected, going by all that was screened and by the past (`search.surrogates.gaussian_process`); then
+    ones those from which most is expected, going by all that was screened and by the past (`search.surrogates`); then
     more images for the settings that are not told from the best yet, until the limit is spent.
 
     labels: of the images that there are to screen, in their order. passes: of one image at one timestep, that it may
@@ -63,11 +63,11 @@ class Recommender:
     labels: Sequence[int]
     passes: int | None = None
     seconds: float | None = None
-    past: Sequence[Surface] = PUBLISHED
+    past: Sequence[PastTask] = PUBLISHED
     clock: Callable[[], float] = time.monotonic
     spent: int = field(default=0, init=False)
     _levels: Levels = field(default_factory=dict, init=False)
-    _outlook: Outlook | None = field(default=None, init=False)
+    _outlook: ScreeningPosterior | None = field(default=None, init=False)
 
     def run(self) -> Iterator[Extracted | Screened]:
         """Screens; what comes is for whoever shows progress."""
@@ -156,10 +156,12 @@ class Recommender:
             yield timestep
 
     @property
-    def outlook(self) -> Outlook:
+    def outlook(self) -> ScreeningPosterior:
         """As of now."""
         if self._outlook is None:
-            self._outlook = outlook_of(self.space, self.past, len(set(self.labels)), len(self.labels), self._levels)
+            self._outlook = screening_posterior(
+                self.space, self.past, len(set(self.labels)), len(self.labels), self._levels
+            )
         return self._outlook
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from search.database.past_tasks import kept_screening, past_of
 from search.database.store import Store
 from search.recommendation.screen import screened
-from search.surrogates.past_tasks import PUBLISHED, Known
+from search.surrogates.past_tasks import PUBLISHED, PriorKnowledge
 from spaces import HEAD_OPTIONS, Setting, Space
 
 if TYPE_CHECKING:
@@ -27,20 +27,20 @@ def screen_first(store: Store, spec: "ProbeSpec", space: Space, weights_digest: 
         screened(spec, space, weights_digest, store, threads)
 
 
-def known_of(
+def prior_knowledge(
     store: Store, study: str, spec: "ProbeSpec", space: Space, weights_digest: str, plan: "Plan", warm: bool
-) -> Known:
+) -> PriorKnowledge:
     """All but what the study itself has found. plan: of the search, as the cache is now. warm: by past tasks and a
     screening too, not by the paper's findings alone."""
     fingerprint, classes, images = spec.dataset.fingerprint, len(spec.dataset.classes), len(plan.demand.training)
     if not warm:
-        return Known(classes, images, cached=plan.cached_draws)
+        return PriorKnowledge(classes, images, cached=plan.cached_draws)
     screening = kept_screening(store, fingerprint, weights_digest, spec.seed)
     past = [*PUBLISHED, *past_of(store, fingerprint, weights_digest, besides=study)]
-    return Known(
+    return PriorKnowledge(
         classes=classes,
         images=images,
-        past=(*past, screening.surface) if screening else tuple(past),
+        past=(*past, screening.past_task) if screening else tuple(past),
         start=start_settings(screening.best[:PLACES], space) if screening else (),
         cached=plan.cached_draws,
     )

@@ -29,8 +29,8 @@ def importances(study: Study) -> tuple[Importance, ...]:
     two answer different questions, and samplers try good settings more often than others: they seldom agree.
     """
     trials, tried = alone(study), varied(study)
-    worths = [study.metric.worth(found.value) for trial in trials if (found := trial.measured(study.metric))]
-    if len(trials) < FEWEST or not tried or len(set(worths)) == 1:
+    scores = [study.metric.score(found.value) for trial in trials if (found := trial.measured(study.metric))]
+    if len(trials) < FEWEST or not tried or len(set(scores)) == 1:
         return ()
     # Numbers by their rank: timesteps and pools are spread unevenly, and what matters of them is their order.
     ranks = {choice: {value: rank for rank, value in enumerate(values)} for choice, values in tried.items()}
@@ -43,9 +43,9 @@ def importances(study: Study) -> tuple[Importance, ...]:
         create_trial(
             params={choice: ranks[choice][value_of(trial.setting, choice)] for choice in tried},
             distributions=spaces,
-            value=worth,
+            value=score,
         )
-        for trial, worth in zip(trials, worths, strict=True)
+        for trial, score in zip(trials, scores, strict=True)
     )
     quantile = min(max(0.1, GOOD / len(trials)), 0.5)
     with warnings.catch_warnings():

@@ -19,7 +19,7 @@ from search.export import check_same, options_of
 from search.reports.thumbnails import keep_pictures
 from search.run import cores, library_versions, publish, spec_of
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import StudyDriver, beating
+from search.scheduling.driver import StudyDriver, heartbeat
 from spaces import SearchError, Setting
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _measured(store: Store, lack: Lack, home: Home, command: str) -> Iterator[st
     study, label = lack.task.study, printable(lack.task.label)
     recipe = store.recipe(study.name)
     # A ladder stops trials; these were asked for.
-    options = replace(options_of(study, recipe, home, None, None), ladder=False)
+    options = replace(options_of(study, recipe, home, None, None), halving=False)
     spec, space, weights_digest = spec_of(options, recipe.space)
     check_same(study, spec, weights_digest)
     run_id = store.begin_run(study.name, RunFacts(1, command, library_versions()))
@@ -80,7 +80,7 @@ def _measured(store: Store, lack: Lack, home: Home, command: str) -> Iterator[st
     driver = StudyDriver(store, study.name, space, proposer, seed=options.seed, budget=0, run_id=run_id)
     state: RunState = "failed"
     try:
-        with beating(store, run_id), _in_use(spec):
+        with heartbeat(store, run_id), _in_use(spec):
             probe = spec.build(cores())
             for number, setting in enumerate(lack.settings, 1):
                 _say(f"{label}, {number} of {len(lack.settings)}: {setting}")
@@ -109,8 +109,8 @@ def measured_trial(driver: StudyDriver, probe: Callable[[Setting], Iterator[Repo
 
     Raises the SearchError of a cause that would fail all others too; then the trial is still the driver's.
     """
-    asked = driver.ask_for(setting)
-    if asked is None:
+    request = driver.ask_for(setting)
+    if request is None:
         return _said("its trial failed before, was lost too often, or runs now")
     place, ended = (0, 1), list[Evaluation]()
 
@@ -121,7 +121,7 @@ def measured_trial(driver: StudyDriver, probe: Callable[[Setting], Iterator[Repo
                 place = report.done, report.total
                 yield report  # of a fit there is nothing to show
             elif isinstance(report, Epoch):
-                driver.report(asked.number, report.number, report.worth)  # for its curve: nothing stops it
+                driver.report(request.number, report.number, report.score)  # for its curve: nothing stops it
             elif isinstance(report, Evaluation):
                 ended.append(report)
 
@@ -132,9 +132,9 @@ def measured_trial(driver: StudyDriver, probe: Callable[[Setting], Iterator[Repo
     except Exception as error:  # whatever went wrong is the trial's result
         logging.getLogger(__name__).warning("trial failed:\n%s", traceback.format_exc())
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        driver.fail(asked.number, reason)
+        driver.fail(request.number, reason)
         return _said(f"failed: {reason}")
-    driver.complete(asked.number, ended[-1])
+    driver.complete(request.number, ended[-1])
     _say(f"validation {ACCURACY.told(ended[-1].validation.value)}")
     return None
 

@@ -25,7 +25,7 @@ from search.samplers.parameters import Params, param, to_setting
 from spaces import Choice, Setting, Space, UnknownNameError
 
 if TYPE_CHECKING:
-    from search.surrogates.past_tasks import Known
+    from search.surrogates.past_tasks import PriorKnowledge
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 """Of a trial's values: its worth by the metric and, where that is an objective too, its cost."""
@@ -277,7 +277,7 @@ class StartingProposer:
         return next(left, None) or self.then.propose(trials, space, taken)
 
 
-def _tpe(seed: int, known: "Known | None" = None) -> Proposer:
+def _tpe(seed: int, prior: "PriorKnowledge | None" = None) -> Proposer:
     """Multivariate TPE (Bergstra et al. 2011; Falkner et al. 2018).
 
     It tries the best of 24 candidates, which on a finite space was a repeat for half of 150 trials, and remained one
@@ -292,7 +292,7 @@ def _tpe(seed: int, known: "Known | None" = None) -> Proposer:
     )
 
 
-def _qmc(seed: int, known: "Known | None") -> Proposer:
+def _qmc(seed: int, prior: "PriorKnowledge | None") -> Proposer:
     """A scrambled Sobol sequence; after a restart it is walked from its start, past all that has been tried."""
     return SamplerProposer(
         seed,
@@ -302,36 +302,36 @@ def _qmc(seed: int, known: "Known | None") -> Proposer:
     )
 
 
-def _gp(seed: int, known: "Known | None") -> Proposer:
+def _gp(seed: int, prior: "PriorKnowledge | None") -> Proposer:
     """A Gaussian process with expected improvement: seconds a proposal, and loads torch at the first."""
     return SamplerProposer(seed, lambda fresh, attempt: GPSampler(seed=fresh), attempts=lambda trials: 2, filled=True)
 
 
-def _cost_aware(seed: int, known: "Known | None") -> Proposer:
+def _cost_aware(seed: int, prior: "PriorKnowledge | None") -> Proposer:
     from search.samplers.cost_aware import CostAwareProposer
-    from search.surrogates.past_tasks import Known
+    from search.surrogates.past_tasks import PriorKnowledge
 
-    return CostAwareProposer(seed, known or Known())
+    return CostAwareProposer(seed, prior or PriorKnowledge())
 
 
-SAMPLERS: dict[str, Callable[[int, "Known | None"], Proposer]] = {
+SAMPLERS: dict[str, Callable[[int, "PriorKnowledge | None"], Proposer]] = {
     "tpe": _tpe,
-    "greedy": lambda seed, known: GreedyProposer(_tpe(seed)),
+    "greedy": lambda seed, prior: GreedyProposer(_tpe(seed)),
     "cost-aware": _cost_aware,
-    "random": lambda seed, known: RandomProposer(seed),
-    "grid": lambda seed, known: GridProposer(seed),
+    "random": lambda seed, prior: RandomProposer(seed),
+    "grid": lambda seed, prior: GridProposer(seed),
     "qmc": _qmc,
     "gp": _gp,
 }
 
 
-def sampler_named(name: str, seed: int, known: "Known | None" = None) -> Proposer:
+def sampler_named(name: str, seed: int, prior: "PriorKnowledge | None" = None) -> Proposer:
     """The proposer of that name, which begins with what is known to be good. Raises UnknownNameError, which lists those
     there are."""
     if name not in SAMPLERS:
         raise UnknownNameError("sampler", name, SAMPLERS)
-    proposer = SAMPLERS[name](seed, known)
-    return StartingProposer(known.start, proposer) if known and known.start else proposer
+    proposer = SAMPLERS[name](seed, prior)
+    return StartingProposer(prior.start, proposer) if prior and prior.start else proposer
 
 
 def default_sampler(space: Space, by_cost: bool = False) -> str:

@@ -22,7 +22,7 @@ from scipy.stats import norm
 
 from search.samplers.parameters import CORE, all_distributions, to_params, to_setting
 from search.surrogates.gaussian_process import Surrogate
-from search.surrogates.past_tasks import Array, Known, Surface, agreement, array_of, reweighted, weights
+from search.surrogates.past_tasks import Array, PastTask, PriorKnowledge, agreement, array_of, reweighted, weights
 from search.surrogates.trial_cost import CostModel, TrialCost, cost_of
 from spaces import Choice, Setting, Space
 from spaces.coordinates import middle
@@ -50,7 +50,7 @@ GUESSED = 0.5
 @dataclass
 class CostAwareProposer:
     seed: int
-    known: Known = field(default_factory=Known)
+    prior: PriorKnowledge = field(default_factory=PriorKnowledge)
     _field: "_Field | None" = field(default=None, init=False)
 
     def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
@@ -72,7 +72,7 @@ class CostAwareProposer:
         large = len(space) > CANDIDATES
         if self._field is None or self._field.space != space or large:
             some = (space.sample(generator) for _ in range(CANDIDATES)) if large else space.settings()
-            self._field = _Field(space, tuple(dict.fromkeys([*taken, *some])), self.known)
+            self._field = _Field(space, tuple(dict.fromkeys([*taken, *some])), self.prior)
         return self._field
 
 
@@ -82,7 +82,7 @@ class _Field:
 
     space: Space
     settings: tuple[Setting, ...]
-    known: Known
+    prior: PriorKnowledge
 
     def first(self, free: np.ndarray[Any, Any], generator: random.Random) -> Setting:
         """At the timestep, and the number of draws and taps, of which past tasks expect most; there at random."""
@@ -93,7 +93,7 @@ class _Field:
         return generator.choice(alike)
 
     def costs(self, trials: Sequence[FrozenTrial]) -> CostModel:
-        cached = dict(self.known.cached)
+        cached = dict(self.prior.cached)
         spent: list[TrialCost] = []
         for trial in trials:
             if trial.state == TrialState.FAIL:
@@ -104,21 +104,21 @@ class _Field:
             # One that was stopped took less than what a trial takes that may turn out the best.
             if trial.state == TrialState.COMPLETE and (found := cost_of(trial)) is not None:
                 spent.append(found)
-        return CostModel(self.space, self.known.images, cached, tuple(spent))
+        return CostModel(self.space, self.prior.images, cached, tuple(spent))
 
     def improvement(self, trials: Sequence[FrozenTrial], free: np.ndarray[Any, Any]) -> Array:
         """Expected of each of these, over the best that was tried. Trials that run come out as expected."""
         index = self._index
-        known = [(trial, index[s]) for trial in trials if (s := to_setting(trial.params)) in index]
-        complete = [(trial, place) for trial, place in known if trial.state == TrialState.COMPLETE]
-        pruned = [(trial, place) for trial, place in known if trial.state == TrialState.PRUNED]
-        running = [place for trial, place in known if trial.state == TrialState.RUNNING]
+        prior = [(trial, index[s]) for trial in trials if (s := to_setting(trial.params)) in index]
+        complete = [(trial, place) for trial, place in prior if trial.state == TrialState.COMPLETE]
+        pruned = [(trial, place) for trial, place in prior if trial.state == TrialState.PRUNED]
+        running = [place for trial, place in prior if trial.state == TrialState.RUNNING]
         at = [place for _, place in complete]
-        worths = np.array([trial.values[0] for trial, _ in complete])
+        scores = np.array([trial.values[0] for trial, _ in complete])
         first = self._weights
-        counted = reweighted(first, agreement(self._past[at], worths)) if len(at) >= AGREE_FROM else first
-        values = np.array([*worths, *(_guessed(trial, complete) for trial, _ in pruned)])
-        noise = np.array([NOISE] * len(complete) + [GUESSED] * len(pruned)) * worths.std()
+        counted = reweighted(first, agreement(self._past[at], scores)) if len(at) >= AGREE_FROM else first
+        values = np.array([*scores, *(_guessed(trial, complete) for trial, _ in pruned)])
+        noise = np.array([NOISE] * len(complete) + [GUESSED] * len(pruned)) * scores.std()
         tried = [*at, *(place for _, place in pruned)]
         posterior = Surrogate(self._coordinates, self._past, counted).posterior(tried, values, noise**2)
         if running:
@@ -135,11 +135,11 @@ class _Field:
 
     @cached_property
     def _weights(self) -> Array:
-        return weights(self._surfaces, self.known.classes, self.known.images)
+        return weights(self._surfaces, self.prior.classes, self.prior.images)
 
     @cached_property
-    def _surfaces(self) -> tuple[Surface, ...]:
-        return tuple(each for each in self.known.past if each.noised == self.space.architecture.noised)
+    def _surfaces(self) -> tuple[PastTask, ...]:
+        return tuple(each for each in self.prior.past if each.noised == self.space.architecture.noised)
 
     @cached_property
     def _past(self) -> Array:
@@ -147,7 +147,7 @@ class _Field:
         places = [middle(self.space.architecture, setting) for setting in self.settings]
         distinct = {place: row for row, place in enumerate(dict.fromkeys(places))}
         rows = [distinct[place] for place in places]
-        columns = [surface.at([*distinct])[rows] for surface in self._surfaces]
+        columns = [past_task.at([*distinct])[rows] for past_task in self._surfaces]
         return np.array(columns).reshape(len(columns), len(places)).T
 
     @cached_property
@@ -186,14 +186,16 @@ def _guessed(pruned: FrozenTrial, complete: Sequence[tuple[FrozenTrial, int]]) -
 
 @final
 class CostAwareSampler(BaseSampler):
-    """For any Optuna study of one objective whose function asks for a setting by `search.samplers.parameters.suggested`.
+    """A sampler for any Optuna study of one objective.
+
+    Its function gets a setting from `search.samplers.parameters.suggested`.
 
     Costs are learnt from what trials took, by their attributes "seconds" and "passes" where they have them.
     """
 
-    def __init__(self, space: Space, seed: int = 0, known: Known | None = None) -> None:
+    def __init__(self, space: Space, seed: int = 0, prior: PriorKnowledge | None = None) -> None:
         self.space = space
-        self._proposer = CostAwareProposer(seed, known or Known())
+        self._proposer = CostAwareProposer(seed, prior or PriorKnowledge())
         self._independent = RandomSampler(seed)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:

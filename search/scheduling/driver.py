@@ -21,7 +21,7 @@ from search.database.store import Store
 from search.samplers.catalog import Proposer
 from search.samplers.parameters import distributions, to_params, to_setting
 from search.scheduling.halving import Halving
-from search.scheduling.requests import Asked
+from search.scheduling.requests import TrialRequest
 from search.scheduling.trial_attributes import ended, facts_of, results_of
 from spaces import InvalidSpaceError, Setting, Space, StorageError
 
@@ -105,7 +105,7 @@ class StudyDriver:
         self._failures = 0
         self._last_failure = ""
 
-    def ask(self) -> Asked | Wait | Finished:
+    def ask(self) -> TrialRequest | Wait | Finished:
         """The next trial, which exists in the database from now on, or why there is none."""
         if self._failures > MAX_FAILURES:
             return Finished(
@@ -122,9 +122,9 @@ class StudyDriver:
             setting, attempt = self._next(trials)
             if setting is None:
                 return Wait() if running else Finished(f"all {len(self.space)} settings of the space have been tried")
-            return Asked(self._create(setting, attempt), setting, attempt)
+            return TrialRequest(self._create(setting, attempt), setting, attempt)
 
-    def ask_for(self, setting: Setting) -> Asked | None:
+    def ask_for(self, setting: Setting) -> TrialRequest | None:
         """A trial of this very setting, whatever the budget; None where `attempt_of` says so.
 
         One that was stopped early gets another. Raises InvalidSpaceError for a setting outside the space.
@@ -134,7 +134,7 @@ class StudyDriver:
             raise InvalidSpaceError(outside)
         with self.store.exclusive(self.name):
             attempt = attempt_of(setting, self._reconciled())
-            return None if attempt is None else Asked(self._create(setting, attempt), setting, attempt)
+            return None if attempt is None else TrialRequest(self._create(setting, attempt), setting, attempt)
 
     def reconcile(self) -> None:
         """Tell the RUNNING trials of runs that are no more as failed, so that their settings are asked again."""
@@ -155,21 +155,21 @@ class StudyDriver:
             live.reported = value
             return self.pruner.prune(self.study, storage.get_trial(live.trial_id))
 
-    def climb(self, number: int, images: int, worth: float) -> bool:
+    def report_rung(self, number: int, images: int, score: float) -> bool:
         """Keep the worth on a rung of so many images; True where the trial is not worth more of them.
 
         In an attribute, not as an intermediate value: those are epochs, on all images. A trial that is stopped before
         it has any is to TPE the last of all.
         """
         live, name = self._live.get(number), f"worth on {images} images"
-        if live is None or not self._annotate(live.trial_id, {name: worth}):
+        if live is None or not self._annotate(live.trial_id, {name: score}):
             return True
         others = [
             trial.user_attrs[name]
             for trial in self.store.trials(self.name)
             if trial.number != number and trial.state != TrialState.FAIL and name in trial.user_attrs
         ]
-        return self.halving.stops(worth, others)
+        return self.halving.stops(score, others)
 
     def complete(self, number: int, evaluation: Evaluation) -> None:
         self._failures = 0
@@ -205,7 +205,7 @@ class StudyDriver:
         if state == TrialState.PRUNED and live.reported is not None:
             values = [live.reported]
         if evaluation:
-            values = [evaluation.worth, *([evaluation.details[GMACS]] if self._by_cost else [])]
+            values = [evaluation.score, *([evaluation.details[GMACS]] if self._by_cost else [])]
             facts = replace(
                 facts,
                 validation=evaluation.validation,
@@ -214,7 +214,9 @@ class StudyDriver:
                 passes_needed=evaluation.passes_needed,
                 details=evaluation.details,
                 scores=evaluation.scores,
-                answers=evaluation.answers if state == TrialState.COMPLETE else None,  # a rung's are of other images
+                correct_mask=evaluation.correct_mask
+                if state == TrialState.COMPLETE
+                else None,  # a rung's are of other images
             )
         if self._annotate(live.trial_id, {**results_of(evaluation), **(attributes or {})}):
             self.store.record_trial(self.name, facts)
@@ -302,7 +304,7 @@ def attempt_of(setting: Setting, trials: Sequence[FrozenTrial]) -> int | None:
 
 
 @contextmanager
-def beating(store: Store, run_id: int, every: float = HEARTBEAT_SECONDS) -> Iterator[None]:
+def heartbeat(store: Store, run_id: int, every: float = HEARTBEAT_SECONDS) -> Iterator[None]:
     """Keep a run alive from a thread of its own. A beat that fails is logged, and the next may succeed."""
     stop = threading.Event()
 

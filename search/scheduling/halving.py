@@ -21,9 +21,9 @@ class Halving:
     eta: int = 2
     others: int = 1
 
-    def stops(self, worth: float, others: Sequence[float]) -> bool:
+    def stops(self, score: float, others: Sequence[float]) -> bool:
         """worth: of the trial; others: of those that reported the rung before. The more the better."""
         if len(others) < self.others:
             return False
-        better = sum(other > worth for other in others)
+        better = sum(other > score for other in others)
         return better >= max(1, (len(others) + 1) // self.eta)

@@ -35,8 +35,8 @@ from ray.tune.stopper import Stopper
 
 from objectives.results import Epoch, Evaluation, Extracted, Final, Rung
 from search.scheduling.driver import Finished, StudyDriver, Wait
-from search.scheduling.requests import Asked, FinalAsked
-from search.scheduling.trial_timer import Spent
+from search.scheduling.requests import FinalRequest, TrialRequest
+from search.scheduling.trial_timer import TrialTimer
 from spaces import SearchError, Setting
 
 STALL_SECONDS = 600
@@ -62,17 +62,19 @@ class Finals(Protocol):
 class Listener(Protocol):
     """Whoever shows what happens. What was started is reported of until it has ended, unless the run ends before."""
 
-    def trial_started(self, asked: Asked) -> None: ...
+    def trial_started(self, request: TrialRequest) -> None: ...
 
-    def final_started(self, asked: FinalAsked) -> None: ...
+    def final_started(self, request: FinalRequest) -> None: ...
 
-    def reported(self, asked: Asked | FinalAsked, report: Extracted | Epoch | Rung) -> None: ...
+    def reported(self, request: TrialRequest | FinalRequest, report: Extracted | Epoch | Rung) -> None: ...
 
-    def trial_ended(self, asked: Asked, state: str, evaluation: Evaluation | None, reason: str | None) -> None: ...
+    def trial_ended(
+        self, request: TrialRequest, state: str, evaluation: Evaluation | None, reason: str | None
+    ) -> None: ...
 
     def expect_finals(self, count: int) -> None: ...
 
-    def final_ended(self, asked: FinalAsked, final: Final) -> None: ...
+    def final_ended(self, request: FinalRequest, final: Final) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,37 +204,37 @@ class _Conductor:
         self.driver = driver
         self.finals = finals
         self.listener = listener
-        self.live: dict[str, Asked | FinalAsked] = {}
-        self.spent: dict[str, Spent] = {}
+        self.live: dict[str, TrialRequest | FinalRequest] = {}
+        self.timers: dict[str, TrialTimer] = {}
         self.finished: str | None = None
         self.error: BaseException | None = None
         self.last_event = time.monotonic()
-        self._queue: list[FinalAsked] = []
+        self._queue: list[FinalRequest] = []
         self._wait_until = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles whatever it is given, for a restore that is never made: nothing is kept there."""
         return {}
 
-    def ask(self, trial_id: str) -> Asked | FinalAsked | Wait | Finished:
+    def ask(self, trial_id: str) -> TrialRequest | FinalRequest | Wait | Finished:
         if time.monotonic() < self._wait_until and not self.error:
             return Wait()
-        answer: Asked | FinalAsked | Wait | Finished = Finished("stopped")
+        answer: TrialRequest | FinalRequest | Wait | Finished = Finished("stopped")
         with self._keeping_errors():
             if self.finished is None and self.error is None:
                 answer = self.driver.ask()
-            if isinstance(answer, Asked):
+            if isinstance(answer, TrialRequest):
                 self.listener.trial_started(answer)
             if isinstance(answer, Finished) and self.finished is None and self.error is None:
                 self.finished = answer.reason
-                self._queue = [FinalAsked(setting, seed) for setting, seed in self.finals.wanted()]
+                self._queue = [FinalRequest(setting, seed) for setting, seed in self.finals.wanted()]
                 self.listener.expect_finals(len(self._queue))
             if self.finished is not None and self._queue and self.error is None:
                 answer = self._queue.pop(0)
                 self.listener.final_started(answer)
-        if isinstance(answer, (Asked, FinalAsked)):
+        if isinstance(answer, (TrialRequest, FinalRequest)):
             self.live[trial_id] = answer
-            self.spent[trial_id] = Spent()
+            self.timers[trial_id] = TrialTimer()
         elif isinstance(answer, Wait):
             self._wait_until = time.monotonic() + WAIT_SECONDS
         return answer
@@ -245,61 +247,63 @@ class _Conductor:
         return stop or self.error is not None
 
     def _take(self, trial_id: str, result: dict[str, Any]) -> bool:
-        asked = self.live.get(trial_id)
-        if asked is None:
+        request = self.live.get(trial_id)
+        if request is None:
             return True
         report = result.get("report")
         if isinstance(report, (Extracted, Epoch, Rung)):
-            self.listener.reported(asked, report)
+            self.listener.reported(request, report)
         if isinstance(report, Extracted):
-            self.spent[trial_id].extract(report)
-        elif isinstance(report, Epoch) and isinstance(asked, Asked):
-            if self.driver.report(asked.number, report.number, report.worth):
-                so_far = self.spent[trial_id].evaluation(report)
-                self._end(trial_id, asked, "pruned", so_far, f"pruned: behind other trials at epoch {report.number}")
+            self.timers[trial_id].extract(report)
+        elif isinstance(report, Epoch) and isinstance(request, TrialRequest):
+            if self.driver.report(request.number, report.number, report.score):
+                so_far = self.timers[trial_id].evaluation(report)
+                self._end(trial_id, request, "pruned", so_far, f"pruned: behind other trials at epoch {report.number}")
                 return True
-        elif isinstance(report, Rung) and isinstance(asked, Asked):
-            self.spent[trial_id].climb(report)
-            if self.driver.climb(asked.number, result["images"], report.evaluation.worth):
+        elif isinstance(report, Rung) and isinstance(request, TrialRequest):
+            self.timers[trial_id].report_rung(report)
+            if self.driver.report_rung(request.number, result["images"], report.evaluation.score):
                 reason = f"pruned: behind other trials on the same {report.images:,} images"
-                self._end(trial_id, asked, "pruned", report.evaluation, reason)
+                self._end(trial_id, request, "pruned", report.evaluation, reason)
                 return True
-        elif isinstance(report, Evaluation) and isinstance(asked, Asked):
-            self._end(trial_id, asked, "complete", report)
-        elif isinstance(report, Final) and isinstance(asked, FinalAsked):
+        elif isinstance(report, Evaluation) and isinstance(request, TrialRequest):
+            self._end(trial_id, request, "complete", report)
+        elif isinstance(report, Final) and isinstance(request, FinalRequest):
             del self.live[trial_id]
             self.finals.keep(report)
-            self.listener.final_ended(asked, report)
+            self.listener.final_ended(request, report)
         elif "cause" in result:  # it would fail every other trial too: the run ends, and the next asks this one again
             self.error = self.error or result["cause"]
         elif "error" in result:
-            self._fail(trial_id, asked, result["error"])
+            self._fail(trial_id, request, result["error"])
         return False
 
     def lost(self, trial_id: str, reason: str) -> None:
         """The trial ended without a last report: its process died or was stopped."""
-        asked = self.live.get(trial_id)
-        if asked is not None and self.error is None:
+        request = self.live.get(trial_id)
+        if request is not None and self.error is None:
             with self._keeping_errors():
-                self._fail(trial_id, asked, reason)
+                self._fail(trial_id, request, reason)
 
-    def _fail(self, trial_id: str, asked: Asked | FinalAsked, reason: str) -> None:
-        if isinstance(asked, Asked):
-            self._end(trial_id, asked, "failed", reason=reason)
+    def _fail(self, trial_id: str, request: TrialRequest | FinalRequest, reason: str) -> None:
+        if isinstance(request, TrialRequest):
+            self._end(trial_id, request, "failed", reason=reason)
         else:
-            self.error = self.error or SearchError(f"the final of {asked.setting}, seed {asked.seed} failed: {reason}")
+            self.error = self.error or SearchError(
+                f"the final of {request.setting}, seed {request.seed} failed: {reason}"
+            )
 
     def _end(
-        self, trial_id: str, asked: Asked, state: str, evaluation: Evaluation | None = None, reason: str = ""
+        self, trial_id: str, request: TrialRequest, state: str, evaluation: Evaluation | None = None, reason: str = ""
     ) -> None:
         del self.live[trial_id]
         if evaluation is None:
-            self.driver.fail(asked.number, reason or "no reason given")
+            self.driver.fail(request.number, reason or "no reason given")
         elif state == "pruned":
-            self.driver.prune(asked.number, evaluation, reason)
+            self.driver.prune(request.number, evaluation, reason)
         else:
-            self.driver.complete(asked.number, evaluation)
-        self.listener.trial_ended(asked, state, evaluation, reason or None)
+            self.driver.complete(request.number, evaluation)
+        self.listener.trial_ended(request, state, evaluation, reason or None)
 
     @contextmanager
     def _keeping_errors(self) -> Iterator[None]:
@@ -350,8 +354,8 @@ class _StudySearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         answer = self._conductor.ask(trial_id)
-        if isinstance(answer, (Asked, FinalAsked)):
-            seed = answer.seed if isinstance(answer, FinalAsked) else None
+        if isinstance(answer, (TrialRequest, FinalRequest)):
+            seed = answer.seed if isinstance(answer, FinalRequest) else None
             return {"setting": answer.setting.to_dict(), "seed": seed}
         finished: str = Searcher.FINISHED
         return None if isinstance(answer, Wait) else finished

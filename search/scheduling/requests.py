@@ -6,7 +6,7 @@ from spaces import Setting
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TrialRequest:
     """A trial to run: its number in the study and its setting; attempt 1 unless it was interrupted before."""
 
     number: int
@@ -15,7 +15,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class FinalAsked:
+class FinalRequest:
     """A finalist to re-evaluate under a seed."""
 
     setting: Setting

@@ -10,7 +10,7 @@ from objectives.results import Epoch, Evaluation, Extracted, Rung
 
 @final
 @dataclass
-class Spent:
+class TrialTimer:
     """As its reports tell. Begins when it is made; seconds by phase as of an Evaluation."""
 
     made: int = 0
@@ -24,7 +24,7 @@ class Spent:
         self.needed = report.total
         self.extracted = time.monotonic()
 
-    def climb(self, rung: Rung) -> None:
+    def report_rung(self, rung: Rung) -> None:
         """A rung knows what all has cost until there."""
         self.before = rung.evaluation.seconds
         self.since = self.extracted = time.monotonic()

@@ -1,6 +1,6 @@
 """What past tasks say of the settings of a new one.
 
-A past task is a surface: places, which mean the same on every network (`spaces.coordinates`), and what was found there. It
+A past task is a set of places, which mean the same on every network (`spaces.coordinates`), and their scores. It
 is carried to the places of the new task by a smooth function through what was found, and counts for as much as it is
 like the new task: at first by a weak guess from the numbers of classes and images, then by how alike both rank what
 was screened on the new one.
@@ -33,24 +33,24 @@ MOST_PLACES = 500
 
 
 @dataclass(frozen=True)
-class Surface:
+class PastTask:
     """task: in words. worth: of each place, more is better, on any scale. classes: their number. images: of training.
     noised: of a diffusion network; surfaces of encoders say nothing of one, nor the other way round."""
 
     task: str
     places: tuple[Place, ...]
-    worth: tuple[float, ...]
+    score: tuple[float, ...]
     classes: int
     images: int
     noised: bool = True
 
     def at(self, places: Sequence[Place]) -> Array:
         """What it says of other places, in standard deviations of its own worth."""
-        mine, worth = array_of(self.places), np.array(self.worth)
+        mine, score = array_of(self.places), np.array(self.score)
         if len(mine) > MOST_PLACES:
             some = np.random.default_rng(0).permutation(len(mine))[:MOST_PLACES]
-            mine, worth = mine[some], worth[some]
-        standard = (worth - worth.mean()) / (worth.std() or 1.0)
+            mine, score = mine[some], score[some]
+        standard = (score - score.mean()) / (score.std() or 1.0)
         known = np.linalg.solve(_likeness(mine, mine) + UNEVEN * np.eye(len(mine)), standard)
         carried: Array = _likeness(array_of(places), mine) @ known
         return carried
@@ -68,7 +68,7 @@ def _likeness(one: Array, other: Array) -> Array:
     return (apart + alone) / 2
 
 
-def weights(surfaces: Sequence[Surface], classes: int, images: int) -> Array:
+def weights(past_tasks: Sequence[PastTask], classes: int, images: int) -> Array:
     """(j,), summing to 1: a weak guess, less for a task of other size."""
 
     def apart(one: float, other: float) -> float:
@@ -76,14 +76,14 @@ def weights(surfaces: Sequence[Surface], classes: int, images: int) -> Array:
 
     alike = [
         1 / (1 + apart(each.classes, classes) + apart(each.images / each.classes, images / classes))
-        for each in surfaces
+        for each in past_tasks
     ]
     return np.array(alike) / (sum(alike) or 1.0)
 
 
-def agreement(past: Array, worth: Array) -> Array:
+def agreement(past: Array, score: Array) -> Array:
     """(j,) rank correlations in [-1, 1] of the columns of `past` (n, j) with what was found, (n,)."""
-    return np.array([_correlation(column, worth) for column in past.T])
+    return np.array([_correlation(column, score) for column in past.T])
 
 
 def _correlation(one: Array, other: Array) -> float:
@@ -98,15 +98,15 @@ def reweighted(prior: Array, agreements: Array) -> Array:
     return found / (found.sum() or 1.0)
 
 
-def surface_of(
+def past_task_of(
     task: str, architecture: Architecture, found: Sequence[tuple[Setting, float]], classes: int, images: int
-) -> Surface:
+) -> PastTask:
     """Of settings and what they were worth."""
     places = tuple(middle(architecture, setting) for setting, _ in found)
-    return Surface(task, places, tuple(worth for _, worth in found), classes, images, architecture.noised)
+    return PastTask(task, places, tuple(score for _, score in found), classes, images, architecture.noised)
 
 
-def _published(task: str, table: paper.Table, classes: int, images: int) -> Surface:
+def _published(task: str, table: paper.Table, classes: int, images: int) -> PastTask:
     places = tuple(
         Place(
             math.log(linear_schedule_sigma(timestep)),
@@ -115,7 +115,7 @@ def _published(task: str, table: paper.Table, classes: int, images: int) -> Surf
         )
         for timestep, block, pool in table
     )
-    return Surface(f"{task} (arXiv 2307.08702)", places, tuple(table.values()), classes, images)
+    return PastTask(f"{task} (arXiv 2307.08702)", places, tuple(table.values()), classes, images)
 
 
 PUBLISHED = (
@@ -126,7 +126,7 @@ PUBLISHED = (
 
 
 @dataclass(frozen=True)
-class Known:
+class PriorKnowledge:
     """What there is to go by before the first trial.
 
     past: surfaces. classes, images: of the task, of training. start: settings to try first. cached: as in `CostModel`.
@@ -134,6 +134,6 @@ class Known:
 
     classes: int = 10
     images: int = 1000
-    past: tuple[Surface, ...] = PUBLISHED
+    past: tuple[PastTask, ...] = PUBLISHED
     start: tuple[Setting, ...] = ()
     cached: Mapping[int | None, float] = field(default_factory=dict)

@@ -9,7 +9,7 @@ import numpy as np
 
 from objectives.results.screening import Learnt, Screened
 from search.surrogates.gaussian_process import Posterior, Surrogate
-from search.surrogates.past_tasks import Array, Surface, agreement, array_of, reweighted, weights
+from search.surrogates.past_tasks import Array, PastTask, agreement, array_of, reweighted, weights
 from spaces import Setting, Space
 from spaces.coordinates import middle
 
@@ -22,12 +22,12 @@ Levels = dict[int, dict[Setting, Screened]]
 
 @final
 @dataclass(frozen=True)
-class Outlook:
+class ScreeningPosterior:
     """candidates: settings in question. past: what there is to go by. classes, images: of the new task, of training."""
 
     candidates: tuple[Setting, ...]
     space: Space
-    past: tuple[Surface, ...]
+    past: tuple[PastTask, ...]
     classes: int
     images: int
     levels: Levels
@@ -90,7 +90,7 @@ class Outlook:
     def learnt(self) -> tuple[Learnt, ...]:
         """What each past task came to, that which counts most first."""
         found = zip(self.past, self._agreements, self._weights, strict=True)
-        learnt = [Learnt(surface.task, float(rank), float(weight)) for surface, rank, weight in found]
+        learnt = [Learnt(past_task.task, float(rank), float(weight)) for past_task, rank, weight in found]
         return tuple(sorted(learnt, key=lambda each: -each.weight))
 
     @cached_property
@@ -129,7 +129,7 @@ class Outlook:
     def carried(self) -> Array:
         """(m, j): what each past task says of each candidate, as `Surface.at` does."""
         places = [middle(self.space.architecture, each) for each in self.candidates]
-        return np.array([surface.at(places) for surface in self.past]).reshape(len(self.past), len(places)).T
+        return np.array([past_task.at(places) for past_task in self.past]).reshape(len(self.past), len(places)).T
 
     @cached_property
     def first_weights(self) -> Array:
@@ -146,13 +146,15 @@ class Outlook:
         return reweighted(self.first_weights, self._agreements)
 
 
-def outlook_of(space: Space, past: Sequence[Surface], classes: int, images: int, levels: Levels) -> Outlook:
+def screening_posterior(
+    space: Space, past: Sequence[PastTask], classes: int, images: int, levels: Levels
+) -> ScreeningPosterior:
     """Of all one-tap settings of a space. classes, images: of the new task, of those that there are to screen."""
     noised = space.architecture.noised
-    return Outlook(
+    return ScreeningPosterior(
         candidates=tuple(setting for timestep in space.timesteps for setting in at_timestep(space, timestep)),
         space=space,
-        past=tuple(surface for surface in past if surface.noised == noised),
+        past=tuple(past_task for past_task in past if past_task.noised == noised),
         classes=classes,
         images=images,
         levels=levels,

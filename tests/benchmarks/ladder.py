@@ -35,7 +35,7 @@ from search.display.live_table import counted
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
 from search.scheduling.halving import Halving
-from search.scheduling.requests import Asked
+from search.scheduling.requests import TrialRequest
 from spaces import Setting, Space
 from tests.benchmarks.selection_searches import PASSES_PER_SECOND
 from tests.benchmarks.selection_truth import FOLDS, TASKS, Truth, space_of_truth
@@ -103,7 +103,7 @@ class Scores:
                 raise SystemExit(f"{setting}: its features are missing in the cache, and were made; start again")
 
 
-def search(scores: Scores, space: Space, truth: Truth, ladder: Ladder, trials: int) -> Iterator[Step]:
+def search(scores: Scores, space: Space, truth: Truth, halving: Ladder, trials: int) -> Iterator[Step]:
     """A step a trial."""
     judges, whole = range(FOLDS), len(scores.probe._training)
     best = truth.accuracy(truth.best(judges), judges)
@@ -121,22 +121,22 @@ def search(scores: Scores, space: Space, truth: Truth, ladder: Ladder, trials: i
             seed=scores.seed,
             budget=trials,
             run_id=store.begin_run(study, RunFacts(1, "", {})),
-            halving=ladder.halving,
+            halving=halving.halving,
         )
-        while isinstance(asked := driver.ask(), Asked):
+        while isinstance(asked := driver.ask(), TrialRequest):
             setting = asked.setting
-            climbed = ladder.fractions if ladder.always or passed[setting.timestep] < whole else ()
+            climbed = halving.fractions if halving.always or passed[setting.timestep] < whole else ()
             for fraction in (*climbed, ALL):
                 images, fit, evaluation = scores.at(setting, fraction)
                 made = max(0, images - passed[setting.timestep])
                 passed[setting.timestep] += made
                 seconds += made / PASSES_PER_SECOND + fit
-                if fraction < ALL and driver.climb(asked.number, images, evaluation.worth):
+                if fraction < ALL and driver.report_rung(asked.number, images, evaluation.score):
                     driver.prune(asked.number, evaluation)
                     break
             else:
                 driver.complete(asked.number, evaluation)
-                complete[setting] = evaluation.worth
+                complete[setting] = evaluation.score
             answer = max(complete, key=lambda each: (complete[each], -each.block))
             yield Step(passed.total(), seconds, best - truth.accuracy(answer, judges), fraction)
 
@@ -204,13 +204,13 @@ def main() -> None:
         probe = spec.build(threads=1)
         for timestep in counted(space.timesteps, len(space.timesteps), "timesteps"):
             list(probe.extract(replace(next(iter(truth.right)), timestep=timestep)))
-        walks: dict[str, list[list[Step]]] = {ladder: [] for ladder in LADDERS}
+        walks: dict[str, list[list[Step]]] = {halving: [] for halving in LADDERS}
         for seed in counted(range(given.seeds), given.seeds, "seeds"):
             scores = Scores(probe, spec.splits(seed), seed)
-            for ladder, mine in walks.items():
-                mine.append(list(search(scores, space, truth, LADDERS[ladder], given.trials)))
+            for halving, mine in walks.items():
+                mine.append(list(search(scores, space, truth, LADDERS[halving], given.trials)))
         images = len(probe._training)
-        rows = {ladder: row(mine, walks["no ladder"], images) for ladder, mine in walks.items()}
+        rows = {halving: row(mine, walks["no ladder"], images) for halving, mine in walks.items()}
         show(f"{name}, {images:,} images", rows)
         found[name] = {"images": images, "seeds": given.seeds, "trials": given.trials, "rows": rows}
     given.out.write_text(json.dumps(found, indent=1) + "\n")

@@ -33,7 +33,7 @@ from sklearn.linear_model import LogisticRegression as Peer
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 from torch.nn.functional import cross_entropy
 
-from objectives.heads.head import Labelled
+from objectives.heads.head import LabelledFeatures
 from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
 from objectives.heads.linear_models.logistic import LogisticRegression, Solution
 from objectives.heads.standardising import Standardised, Standardiser
@@ -41,8 +41,8 @@ from objectives.heads.standardising import Standardised, Standardiser
 
 @dataclass(frozen=True)
 class Problem:
-    train: Labelled
-    validation: Labelled
+    train: LabelledFeatures
+    validation: LabelledFeatures
     classes: int
 
 
@@ -94,7 +94,9 @@ def problem(arguments: argparse.Namespace) -> Problem:
     features = latent @ torch.randn(rank, d, generator=generator)
     features += 0.5 * torch.randn(count, d, generator=generator)
     features = features[:, :, None, None]
-    return Problem(Labelled(features[:n], labels[:n]), Labelled(features[n:], labels[n:]), arguments.classes)
+    return Problem(
+        LabelledFeatures(features[:n], labels[:n]), LabelledFeatures(features[n:], labels[n:]), arguments.classes
+    )
 
 
 def ours(given: Problem, factors: Sequence[float]) -> tuple[Seconds, LogisticRegression, list[Solution], Basis]:

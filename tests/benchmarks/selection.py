@@ -30,7 +30,7 @@ from typing import Any
 from scipy.stats import spearmanr
 
 from objectives.results import Accuracy
-from search.surrogates.past_tasks import PUBLISHED, Known, surface_of
+from search.surrogates.past_tasks import PUBLISHED, PriorKnowledge, past_task_of
 from spaces import Setting, Space
 from tests.benchmarks.selection_picture import Point, picture
 from tests.benchmarks.selection_screens import JUDGES
@@ -161,14 +161,14 @@ def screening(screened: Mapping[str, Any], judge: Judge, columns: slice = slice(
     return [judge.start, *answered]
 
 
-def known_from(screened: Mapping[str, Any], truth: Truth, space: Space) -> Known:
+def known_from(screened: Mapping[str, Any], truth: Truth, space: Space) -> PriorKnowledge:
     """What a screening leaves to a search that starts from it: its errors, its answer, and its passes."""
     found = [(linear(cell), -error) for *cell, error in screened["scores"]]
     images = screened["images"]
-    surface = surface_of("screened", space.architecture, found, truth.classes, images)
+    past_task = past_task_of("screened", space.architecture, found, truth.classes, images)
     cached = dict.fromkeys((setting.timestep for setting, _ in found), screened["answers"][0][0] / sum(truth.sizes))
     answer = linear(screened["answers"][-1][2:5])
-    return Known(truth.classes, images, (*PUBLISHED, surface), (answer,), cached)
+    return PriorKnowledge(truth.classes, images, (*PUBLISHED, past_task), (answer,), cached)
 
 
 def walks_of(truth: Truth, screens: Mapping[str, Any], space: Space, names: Sequence[str]) -> dict[str, list[Walk]]:

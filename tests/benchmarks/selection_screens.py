@@ -38,8 +38,8 @@ from objectives.results import Extracted
 from objectives.results.screening import Screened
 from objectives.screening import Screener
 from search.recommendation.recommender import Recommender
-from search.surrogates.past_tasks import PUBLISHED, Surface, surface_of
-from search.surrogates.screening_posterior import Outlook
+from search.surrogates.past_tasks import PUBLISHED, PastTask, past_task_of
+from search.surrogates.screening_posterior import ScreeningPosterior
 from spaces import Setting, Space
 from tests.benchmarks.selection_searches import See
 from tests.benchmarks.selection_truth import FOLDS, TASKS, Truth, space_of_truth
@@ -66,7 +66,7 @@ def shuffled(dataset: Dataset, images: np.ndarray, seed: int) -> Dataset:
 
 
 def screened(
-    screener: Screener, space: Space, passes: int | None, past: Sequence[Surface], truths: Mapping[str, See]
+    screener: Screener, space: Space, passes: int | None, past: Sequence[PastTask], truths: Mapping[str, See]
 ) -> dict[str, Any]:
     """truths: what to correlate all settings with."""
     answers: list[list[float | None]] = []
@@ -91,12 +91,12 @@ def screened(
     return {"images": len(labels), "answers": answers, "ranks": ranks, "scores": scores}
 
 
-def _rank(outlook: Outlook, truth: See) -> float:
+def _rank(outlook: ScreeningPosterior, truth: See) -> float:
     true = [truth(replace(setting, head="linear")) for setting in outlook.candidates]
     return round(float(spearmanr(outlook.expected, true).statistic), 4)
 
 
-def past_studies(task: str, folder: Path, space: Space, seed: int) -> list[Surface]:
+def past_studies(task: str, folder: Path, space: Space, seed: int) -> list[PastTask]:
     """Of each dataset but that of the task, the largest of its tasks."""
     studies = []
     for name in PASTS:
@@ -105,7 +105,7 @@ def past_studies(task: str, folder: Path, space: Space, seed: int) -> list[Surfa
             some = np.random.default_rng(seed).permutation(len(truth.right))[:PAST]
             settings = [[*truth.right][index] for index in some]
             found = [(setting, truth.accuracy(setting, [0])) for setting in settings]
-            studies.append(surface_of(name, space.architecture, found, truth.classes, sum(truth.sizes)))
+            studies.append(past_task_of(name, space.architecture, found, truth.classes, sum(truth.sizes)))
     return studies
 
 

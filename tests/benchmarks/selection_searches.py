@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, create_trial
 from objectives import published_results as paper
 from search.samplers.catalog import sampler_named
 from search.samplers.parameters import distributions, to_params
-from search.surrogates.past_tasks import Known
+from search.surrogates.past_tasks import PriorKnowledge
 from spaces import PRESETS, Setting, Space
 from spaces.presets import _by_relative_depth, _by_sigma
 from tests.spaces.test_space import ADM
@@ -38,7 +38,7 @@ class Work:
 
     images: int
     fit_seconds: float
-    known: Known | None = None
+    known: PriorKnowledge | None = None
 
 
 Strategy = Callable[[Space, See, int, Work], Iterator[Setting]]
@@ -113,7 +113,7 @@ def trials_to_the_papers_best() -> dict[str, float]:
         return paper.CUB[setting.timestep or 0, setting.block, setting.pool]
 
     def trials(name: str, seed: int) -> int:
-        tried = STRATEGIES[name][0](space, see, seed, Work(PAPER_IMAGES, 0.1, Known(past=())))
+        tried = STRATEGIES[name][0](space, see, seed, Work(PAPER_IMAGES, 0.1, PriorKnowledge(past=())))
         return next(number for number, each in enumerate(tried, start=1) if see(each) == best)
 
     return {

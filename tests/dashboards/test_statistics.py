@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from dashboards.statistics import Paired, paired
-from objectives.results import Answers
+from objectives.results import CorrectMask
 
 
-def answers(right: np.ndarray) -> Answers:
+def answers(right: np.ndarray) -> CorrectMask:
     """Of booleans (images,)."""
-    return Answers(len(right), sum(1 << int(image) for image in np.flatnonzero(right)))
+    return CorrectMask(len(right), sum(1 << int(image) for image in np.flatnonzero(right)))
 
 
-def of_counts(both: int, first_only: int, second_only: int, neither: int) -> list[Answers]:
+def of_counts(both: int, first_only: int, second_only: int, neither: int) -> list[CorrectMask]:
     counts = [both, first_only, second_only, neither]
     return [answers(np.repeat(right, counts)) for right in ([1, 1, 0, 0], [1, 0, 1, 0])]
 
@@ -57,7 +57,7 @@ def test_several_seeds_are_tested_by_all_ways_to_flip_signs() -> None:
 classifiers = st.integers(1, 40).flatmap(
     lambda images: st.tuples(
         *(
-            st.lists(st.integers(0, 2**images - 1).map(lambda bits: Answers(images, bits)), min_size=1, max_size=4)
+            st.lists(st.integers(0, 2**images - 1).map(lambda bits: CorrectMask(images, bits)), min_size=1, max_size=4)
             for _ in range(2)
         )
     )
@@ -65,7 +65,7 @@ classifiers = st.integers(1, 40).flatmap(
 
 
 @given(classifiers)
-def test_swapping_the_two_turns_the_difference_round(both: tuple[list[Answers], list[Answers]]) -> None:
+def test_swapping_the_two_turns_the_difference_round(both: tuple[list[CorrectMask], list[CorrectMask]]) -> None:
     found, swapped = paired(*both), paired(*reversed(both))
     assert found.difference == -swapped.difference
     assert (found.low, found.high) == pytest.approx((-swapped.high, -swapped.low))
@@ -79,8 +79,8 @@ def test_swapping_the_two_turns_the_difference_round(both: tuple[list[Answers], 
     assert 0 <= found.p <= 1
 
 
-@given(st.lists(st.integers(0, 2**30 - 1).map(lambda bits: Answers(30, bits)), min_size=1, max_size=3))
-def test_what_answers_alike_cannot_be_told_apart(answers: list[Answers]) -> None:
+@given(st.lists(st.integers(0, 2**30 - 1).map(lambda bits: CorrectMask(30, bits)), min_size=1, max_size=3))
+def test_what_answers_alike_cannot_be_told_apart(answers: list[CorrectMask]) -> None:
     found = paired(answers, answers)
     assert (found.difference, found.p) == (0, 1)
     assert found.low < 0 < found.high
@@ -104,4 +104,4 @@ def test_the_interval_holds_the_truth_and_the_test_errs_as_often_as_they_say() -
 
 def test_answers_to_other_images_are_refused() -> None:
     with pytest.raises(ValueError, match=r"of one number of them, got \[3, 4\]"):
-        paired([Answers(3, 0b101)], [Answers(4, 0b101)])
+        paired([CorrectMask(3, 0b101)], [CorrectMask(4, 0b101)])

@@ -61,10 +61,10 @@ def test_it_is_right_of_exactly_the_test_images_that_the_final_was(
     final = list(probe.finalise(setting, 1))[-1]
     assert isinstance(final, Final)
     tested, dataset = probe._tested, spec.dataset
-    believed = classifier.classify(dataset.images.keep(tested.tolist()))
-    assert believed.shape == (100, 10)
-    assert believed.sum(axis=1) == pytest.approx(np.ones(100), abs=1e-5)
-    assert int((believed.argmax(axis=1) == dataset.labels[tested]).sum()) == final.test.correct > 50
+    predict = classifier.classify(dataset.images.keep(tested.tolist()))
+    assert predict.shape == (100, 10)
+    assert predict.sum(axis=1) == pytest.approx(np.ones(100), abs=1e-5)
+    assert int((predict.argmax(axis=1) == dataset.labels[tested]).sum()) == final.test.correct > 50
     assert classifier.classes == dataset.classes
 
     step, kept = Batches.fitting(probe.backbone.architecture, probe.backbone.device).size, probe._views[0]

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from objectives.classifier_file import ENTRY, Origin, Saved, load, save
 from objectives.heads.catalog import HEADS
-from objectives.heads.head import Labelled
+from objectives.heads.head import LabelledFeatures
 from spaces import ClassifierError, Setting, Tap, UnknownNameError
 from tests.objectives.heads.test_heads import OPTIONS, blobs, fitted, of_sizes
 
@@ -28,7 +28,7 @@ def reading(head: str) -> Setting:
 
 
 @cache
-def trained(name: str, balanced: bool = False) -> tuple[Saved, Labelled]:
+def trained(name: str, balanced: bool = False) -> tuple[Saved, LabelledFeatures]:
     sets = of_sizes((60, 10, 20), 1.0, seed=1), blobs(3, 40, 1.0, seed=2)
     train, validation = (replace(data, groups=GROUPS) for data in sets)
     _, fit = fitted(name, replace(train, balanced=balanced), validation, 3)
@@ -53,7 +53,7 @@ class TestSaved:
         assert list(tmp_path.iterdir()) == [path]
         again = load(path)
         assert (again.setting, again.classes, again.groups) == (reading(name), CLASSES, GROUPS)
-        assert (again.origin, again.worth) == (ORIGIN, WORTH)
+        assert (again.origin, again.results) == (ORIGIN, WORTH)
         features = validation.features
         assert torch.equal(again.classifier.logits(features), saved.classifier.logits(features))
         state = saved.classifier.state()

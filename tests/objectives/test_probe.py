@@ -11,7 +11,7 @@ from objectives.features import mapped_tensors as scratch
 from objectives.features.extraction import Extractor
 from objectives.features.quota import CacheUsage
 from objectives.heads.catalog import HEADS, head_named
-from objectives.heads.head import Fit, Labelled
+from objectives.heads.head import Fit, LabelledFeatures
 from objectives.probe import Probe, ProbeSpec
 from objectives.results import GMACS, METRICS, OPTIMISED, Accuracy, Epoch, Evaluation, Extracted, Final, Rung
 from spaces import HEAD_OPTIONS, CacheError, Setting, Tap
@@ -240,10 +240,10 @@ def test_in_folds_every_image_outside_the_test_split_validates_once(spec: ProbeS
     for pair in final.confused:
         assert {int(spec.dataset.labels[image]) for image in pair.examples} == {pair.true}
         assert not spec.dataset.is_test[list(pair.examples)].any()
-    assert final.test_answers is not None
-    assert final.test_answers.accuracy == final.test
-    assert evaluation.answers is not None
-    assert evaluation.answers.accuracy == evaluation.validation
+    assert final.test_correct_mask is not None
+    assert final.test_correct_mask.accuracy == final.test
+    assert evaluation.correct_mask is not None
+    assert evaluation.correct_mask.accuracy == evaluation.validation
 
 
 @pytest.mark.parametrize("setting", [LINEAR, MLP], ids=["linear", "mlp"])
@@ -254,9 +254,9 @@ def test_all_metrics_are_measured_and_one_is_maximised(spec: ProbeSpec, setting:
     assert evaluation.scores is not None
     assert evaluation.scores.values.keys() == METRICS.keys()
     assert evaluation.scores.values["accuracy"].value == evaluation.validation.value
-    assert evaluation.worth == METRICS[metric].worth(evaluation.scores.values[metric].value)
+    assert evaluation.score == METRICS[metric].score(evaluation.scores.values[metric].value)
     for epoch in (report for report in reports if isinstance(report, Epoch)):
-        assert epoch.worth <= evaluation.worth + 1e-9
+        assert epoch.score <= evaluation.score + 1e-9
 
 
 @pytest.mark.parametrize(("setting", "chosen"), [(LINEAR, "l2"), (MLP, "epochs")], ids=["linear", "mlp"])
@@ -268,10 +268,10 @@ def test_folds_add_up_what_they_get_right_and_pass_on_the_lower_median_of_what_t
     evaluation = last(probe, setting)
     extractor = Extractor(probe.backbone, spec.dataset, CacheUsage(spec.cache), spec.grids, spec.seed)
 
-    def labelled(indices: np.ndarray) -> Labelled:
+    def labelled(indices: np.ndarray) -> LabelledFeatures:
         features = extractor.read(indices, setting)
         assert features is not None
-        return Labelled(features, torch.from_numpy(spec.dataset.labels[indices]))
+        return LabelledFeatures(features, torch.from_numpy(spec.dataset.labels[indices]))
 
     fits = []
     for parts in folded.splits(0):
@@ -338,7 +338,7 @@ def test_a_ladder_scores_a_part_of_the_images_first_and_comes_to_the_same(
     spec: ProbeSpec, tmp_path: Path, setting: Setting, folds: int | None, flips: bool
 ) -> None:
     plain = replace(spec, folds=folds, flips=flips)
-    reports = list(replace(plain, ladder=True, cache=tmp_path / "ladder").build(1)(setting))
+    reports = list(replace(plain, halving=True, cache=tmp_path / "ladder").build(1)(setting))
     at_once = list(plain.build(1)(setting))
     places = [place for place, report in enumerate(reports) if isinstance(report, Rung)]
     quarter, half = (report for report in reports if isinstance(report, Rung))
@@ -346,7 +346,7 @@ def test_a_ladder_scores_a_part_of_the_images_first_and_comes_to_the_same(
     for rung, share in ((quarter, 0.25), (half, 0.5)):
         assert abs(rung.images - 500 * share) < 15
         assert rung.evaluation.passes_made == rung.evaluation.passes_needed == rung.images * (1 + flips)
-        assert rung.evaluation.worth > 0.4
+        assert rung.evaluation.score > 0.4
     # Heads that train in epochs tell of them on all images alone.
     assert {type(report) for report in reports[: places[1]]} == {Extracted, Rung}
     assert [each for each in reports if isinstance(each, Epoch)] == [
@@ -360,7 +360,7 @@ def test_a_ladder_scores_a_part_of_the_images_first_and_comes_to_the_same(
 
 
 def test_a_rung_below_has_paid_for_the_next_trial_on_its_timestep(spec: ProbeSpec) -> None:
-    probe = replace(spec, ladder=True).build(1)
+    probe = replace(spec, halving=True).build(1)
     stopped = next(report for report in probe(LINEAR) if isinstance(report, Rung))
     *reports, evaluation = probe(replace(LINEAR, block=12))
     assert isinstance(evaluation, Evaluation)
@@ -369,13 +369,13 @@ def test_a_rung_below_has_paid_for_the_next_trial_on_its_timestep(spec: ProbeSpe
 
 
 def test_where_no_pass_is_to_be_saved_no_trial_is_stopped_on_a_part_of_the_images(spec: ProbeSpec) -> None:
-    probe = replace(spec, ladder=True).build(1)
+    probe = replace(spec, halving=True).build(1)
     assert last(spec.build(1), LINEAR).passes_made == 500
     for setting, rungs in ((LINEAR, 0), (replace(LINEAR, block=12), 0), (replace(LINEAR, timestep=300), 2)):
         assert len([report for report in probe(setting) if isinstance(report, Rung)]) == rungs
 
 
 def test_finals_know_no_ladder_nor_does_one_shot_hinder_one(spec: ProbeSpec) -> None:
-    probe = replace(spec, shots=1, ladder=True).build(1)
+    probe = replace(spec, shots=1, halving=True).build(1)
     assert len([report for report in probe(LINEAR) if isinstance(report, Rung)]) == 2
     assert {type(report) for report in probe.finalise(LINEAR, 1)} == {Extracted, Final}

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 
-from objectives.heads.head import Classifier, Fit, Labelled, Layout, accuracy, check
+from objectives.heads.head import Classifier, Fit, LabelledFeatures, Layout, accuracy, check
 from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
 from objectives.heads.linear_models.logistic import LogisticRegression, Solution
 from objectives.heads.standardising import Standardised, Standardiser
 from objectives.results import Epoch
-from objectives.scoring import Beliefs
+from objectives.scoring import Predictions
 from spaces.dimensions import Value
 
 # Times the features' total variance (the number of them that vary, once standardised), because that is what the best
@@ -55,28 +55,33 @@ class Linear:
     """
 
     def fit(
-        self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
+        self,
+        train: LabelledFeatures,
+        validation: LabelledFeatures,
+        classes: int,
+        options: Mapping[str, Value],
+        seed: int,
     ) -> Iterator[Epoch | Fit]:
         check(classes, train, validation)
         standardise, basis = _prepared(train)
         validated = basis.project(Standardised(validation, standardise))
         variance = max(float(basis.spectrum.sum()), 1.0)
 
-        def worth(solution: Solution) -> tuple[float, float]:
+        def score(solution: Solution) -> tuple[float, float]:
             logits = torch.addmm(solution.bias, validated, solution.weights.T)
-            best = Beliefs.of(logits, validation.labels).worth(validation.metric)
+            best = Predictions.of(logits, validation.labels).score(validation.metric)
             return best, -float(cross_entropy(logits, validation.labels))
 
         regression = LogisticRegression(basis, train.labels, classes)
         path = regression.path([factor * variance for factor in PATH])
-        best = regression.refine(max(path, key=worth))  # the first of equals, so the stronger
+        best = regression.refine(max(path, key=score))  # the first of equals, so the stronger
         classifier = _classifier(standardise, basis, best)
         details = {"l2": best.l2, "converged": float(best.converged)}
         yield Fit(classifier, accuracy(classifier, validation), details)
 
     def refit(
         self,
-        train: Labelled,
+        train: LabelledFeatures,
         classes: int,
         options: Mapping[str, Value],
         details: Mapping[str, float],
@@ -97,7 +102,7 @@ class Linear:
         return LinearClassifier.of(state)
 
 
-def _prepared(train: Labelled) -> tuple[Standardiser, Basis]:
+def _prepared(train: LabelledFeatures) -> tuple[Standardiser, Basis]:
     standardise = Standardiser.of(train)
     return standardise, eigenbasis(Standardised(train, standardise))
 

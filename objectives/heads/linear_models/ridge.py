@@ -17,12 +17,12 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 
 from objectives.heads.calibrating import fitted_factor
-from objectives.heads.head import SLAB_BYTES, Classifier, Fit, Labelled, Layout, accuracy, check
+from objectives.heads.head import SLAB_BYTES, Classifier, Fit, LabelledFeatures, Layout, accuracy, check
 from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
 from objectives.heads.linear_models.linear import LinearClassifier
 from objectives.heads.standardising import Standardised, Standardiser
 from objectives.results import Accuracy, Epoch
-from objectives.scoring import Beliefs
+from objectives.scoring import Predictions
 from spaces.dimensions import Value
 
 # Times the features' total variance, as for the linear head. Strong to weak: from where little but the direction of
@@ -83,7 +83,7 @@ class LeastSquares:
             yield LeftOut(l2, scores, Accuracy(correct, self.n))
 
 
-def leave_one_out(train: Labelled, classes: int) -> Iterator[LeftOut]:
+def leave_one_out(train: LabelledFeatures, classes: int) -> Iterator[LeftOut]:
     """For each strength of the path, strong to weak, without a refit.
 
     Each image's scores are those of a ridge fitted to the others, up to rounding: with their mean, their classes'
@@ -105,28 +105,33 @@ class Ridge:
     """
 
     def fit(
-        self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
+        self,
+        train: LabelledFeatures,
+        validation: LabelledFeatures,
+        classes: int,
+        options: Mapping[str, Value],
+        seed: int,
     ) -> Iterator[Epoch | Fit]:
         check(classes, train, validation)
         standardise, basis, strengths = _prepared(train)
         validated = basis.project(Standardised(validation, standardise))
         squares = LeastSquares(basis, train.labels, classes)
 
-        def worth(l2: float) -> tuple[float, float, float]:
+        def score(l2: float) -> tuple[float, float, float]:
             scores = torch.addmm(squares.bias, validated, squares.weights(l2).T)
             factor = fitted_factor(scores, validation.labels)
-            best = Beliefs.of(factor * scores, validation.labels).worth(validation.metric)
+            best = Predictions.of(factor * scores, validation.labels).score(validation.metric)
             return best, -float(cross_entropy(factor * scores, validation.labels)), factor
 
-        worths = {l2: worth(l2) for l2 in strengths}
-        best = max(worths, key=lambda l2: worths[l2][:2])  # the first of equals, so the stronger
-        details = {"l2": best, "factor": worths[best][2]}
+        scores = {l2: score(l2) for l2 in strengths}
+        best = max(scores, key=lambda l2: scores[l2][:2])  # the first of equals, so the stronger
+        details = {"l2": best, "factor": scores[best][2]}
         classifier = _classifier(standardise, basis, squares, details)
         yield Fit(classifier, accuracy(classifier, validation), details)
 
     def refit(
         self,
-        train: Labelled,
+        train: LabelledFeatures,
         classes: int,
         options: Mapping[str, Value],
         details: Mapping[str, float],
@@ -146,7 +151,7 @@ class Ridge:
         return LinearClassifier.of(state)
 
 
-def _prepared(train: Labelled) -> tuple[Standardiser, Basis, list[float]]:
+def _prepared(train: LabelledFeatures) -> tuple[Standardiser, Basis, list[float]]:
     standardise = Standardiser.of(train)
     basis = eigenbasis(Standardised(train, standardise))
     variance = max(float(basis.spectrum.sum()), 1.0)

@@ -2,7 +2,7 @@
 
 import torch
 
-from objectives.heads.head import Labelled
+from objectives.heads.head import LabelledFeatures
 
 
 def directions(standardised: torch.Tensor) -> torch.Tensor:
@@ -13,7 +13,7 @@ def directions(standardised: torch.Tensor) -> torch.Tensor:
     return standardised.div_(norms.masked_fill_(nowhere, 1)).masked_fill_(nowhere, 0)
 
 
-def frequencies(train: Labelled, classes: int) -> torch.Tensor:
+def frequencies(train: LabelledFeatures, classes: int) -> torch.Tensor:
     """Each class's share of what the images weigh, float32 (classes,); of an absent class a tenth of an image's."""
     counts = torch.bincount(train.labels, minlength=classes).float()
     if train.balanced:

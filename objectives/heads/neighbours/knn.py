@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from objectives.heads.head import SLAB_BYTES, Classifier, Fit, Labelled, Layout, check
+from objectives.heads.head import SLAB_BYTES, Classifier, Fit, LabelledFeatures, Layout, check
 from objectives.heads.neighbours.cosine import directions, frequencies
 from objectives.heads.standardising import Standardised, Standardiser
 from objectives.results import Accuracy, Epoch
@@ -25,17 +25,17 @@ class KnnClassifier:
     """
 
     standardise: Standardiser
-    train: Labelled
+    train: LabelledFeatures
     classes: int
     neighbours: int
-    doubt: float
+    label_smoothing: float
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
-        return doubted(self.shares(features), self.doubt).log()
+        return smoothed(self.shares(features), self.label_smoothing).log()
 
     def shares(self, features: torch.Tensor) -> torch.Tensor:
         """Of the votes, float32 (n, classes); each row's sum is 1."""
-        queries = Labelled(features, self.train.labels.new_zeros(len(features)))
+        queries = LabelledFeatures(features, self.train.labels.new_zeros(len(features)))
         return torch.cat([self._shares(queries.flat(rows)) for rows in queries.slabs()])
 
     def _shares(self, features: torch.Tensor) -> torch.Tensor:
@@ -68,7 +68,7 @@ class KnnClassifier:
             "features": (train.features if train.rows is None else train.features[train.rows]).clone(),
             "labels": train.labels.clone(),
             "balanced": torch.tensor(train.balanced),
-            "doubt": torch.tensor(self.doubt, dtype=torch.float64),
+            "doubt": torch.tensor(self.label_smoothing, dtype=torch.float64),
         }
 
 
@@ -80,19 +80,24 @@ class Knn:
     """
 
     def fit(
-        self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
+        self,
+        train: LabelledFeatures,
+        validation: LabelledFeatures,
+        classes: int,
+        options: Mapping[str, Value],
+        seed: int,
     ) -> Iterator[Epoch | Fit]:
         check(classes, train, validation)
         certain = KnnClassifier(Standardiser.of(train), train, classes, _neighbours(options), 1.0)
         shares = torch.cat([certain.shares(validation.take(rows)) for rows in validation.slabs()])
-        classifier = replace(certain, doubt=fitted_doubt(shares, validation.labels))
-        labels = doubted(shares, classifier.doubt).log().argmax(dim=1)
+        classifier = replace(certain, label_smoothing=fitted_label_smoothing(shares, validation.labels))
+        labels = smoothed(shares, classifier.label_smoothing).log().argmax(dim=1)
         correct = int((labels == validation.labels).sum())
-        yield Fit(classifier, Accuracy(correct, len(validation)), {"doubt": classifier.doubt})
+        yield Fit(classifier, Accuracy(correct, len(validation)), {"doubt": classifier.label_smoothing})
 
     def refit(
         self,
-        train: Labelled,
+        train: LabelledFeatures,
         classes: int,
         options: Mapping[str, Value],
         details: Mapping[str, float],
@@ -109,17 +114,17 @@ class Knn:
         options: Mapping[str, Value],
     ) -> Classifier:
         balanced = bool(state.get("balanced", False))  # files from before there was a choice do not say
-        train = Labelled(state["features"], state["labels"], balanced=balanced)
+        train = LabelledFeatures(state["features"], state["labels"], balanced=balanced)
         standardise = Standardiser(state["mean"], state["scale"])
         return KnnClassifier(standardise, train, classes, _neighbours(options), float(state["doubt"]))
 
 
-def doubted(shares: torch.Tensor, doubt: float) -> torch.Tensor:
+def smoothed(shares: torch.Tensor, label_smoothing: float) -> torch.Tensor:
     """Shares (n, classes) of which `doubt` is spread evenly; the largest stays the largest."""
-    return (1 - doubt) * shares + doubt / shares.shape[1]
+    return (1 - label_smoothing) * shares + label_smoothing / shares.shape[1]
 
 
-def fitted_doubt(shares: torch.Tensor, labels: torch.Tensor) -> float:
+def fitted_label_smoothing(shares: torch.Tensor, labels: torch.Tensor) -> float:
     """The doubt that makes labels, int64 (m,), likeliest by their `doubted` shares (m, classes).
 
     At least 1 / (m + 2): m images that are all right do not show that none could be wrong (Laplace). At most 0.99, so

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from objectives.heads.calibrating import fitted_factor
-from objectives.heads.head import Classifier, Fit, Labelled, Layout, accuracy, check
+from objectives.heads.head import Classifier, Fit, LabelledFeatures, Layout, accuracy, check
 from objectives.heads.neighbours.cosine import directions, frequencies
 from objectives.heads.standardising import Standardised, Standardiser
 from objectives.results import Epoch
@@ -55,7 +55,12 @@ class Prototype:
     """
 
     def fit(
-        self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
+        self,
+        train: LabelledFeatures,
+        validation: LabelledFeatures,
+        classes: int,
+        options: Mapping[str, Value],
+        seed: int,
     ) -> Iterator[Epoch | Fit]:
         check(classes, train, validation)
         plain = _classifier(train, classes, 1.0)
@@ -66,7 +71,7 @@ class Prototype:
 
     def refit(
         self,
-        train: Labelled,
+        train: LabelledFeatures,
         classes: int,
         options: Mapping[str, Value],
         details: Mapping[str, float],
@@ -86,7 +91,7 @@ class Prototype:
         return PrototypeClassifier(Standardiser(state["mean"], state["scale"]), **learned)
 
 
-def _classifier(train: Labelled, classes: int, factor: float) -> PrototypeClassifier:
+def _classifier(train: LabelledFeatures, classes: int, factor: float) -> PrototypeClassifier:
     standardise = Standardiser.of(train)
     sums = standardise.mean.new_zeros(classes, train.shape[1])
     for rows, slab in Standardised(train, standardise).slabs():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from objectives.heads.head import Classifier, Fit, Labelled, Layout, check, reached
+from objectives.heads.head import Classifier, Fit, LabelledFeatures, Layout, check, reached
 from objectives.heads.networks.training import Recipe, epochs, seeded
 from objectives.heads.options import number
 from objectives.heads.standardising import Standardiser
@@ -68,7 +68,12 @@ class NetworkHead:
     blend: bool = False
 
     def fit(
-        self, train: Labelled, validation: Labelled, classes: int, options: Mapping[str, Value], seed: int
+        self,
+        train: LabelledFeatures,
+        validation: LabelledFeatures,
+        classes: int,
+        options: Mapping[str, Value],
+        seed: int,
     ) -> Iterator[Epoch | Fit]:
         check(classes, train, validation)
         recipe, network = self._recipe(options), self._network(train, classes, options, seed)
@@ -76,7 +81,7 @@ class NetworkHead:
         for done in epochs(network, train, recipe, seed):
             epoch = reached(done, NetworkClassifier(network), validation)
             yield epoch
-            if best is None or epoch.worth >= best[0].worth:
+            if best is None or epoch.score >= best[0].score:
                 best = epoch, Fit(_kept(network), epoch.validation, {"epochs": done})
             elif done - best[0].number >= PATIENCE:
                 break
@@ -85,7 +90,7 @@ class NetworkHead:
 
     def refit(
         self,
-        train: Labelled,
+        train: LabelledFeatures,
         classes: int,
         options: Mapping[str, Value],
         details: Mapping[str, float],
@@ -107,7 +112,7 @@ class NetworkHead:
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:
-        blank = Labelled(torch.zeros(1, *layout.shape), torch.zeros(1, dtype=torch.int64), groups=layout.groups)
+        blank = LabelledFeatures(torch.zeros(1, *layout.shape), torch.zeros(1, dtype=torch.int64), groups=layout.groups)
         network = self._network(blank, classes, options, seed=0)  # whose every number is then replaced
         network.load_state_dict(dict(state))
         return _kept(network)
@@ -116,7 +121,7 @@ class NetworkHead:
         rate, decay = number(options, "learning_rate", least=1e-12), number(options, "weight_decay", least=0)
         return Recipe(rate, decay, mixed=self.mixed, blend=self.blend)
 
-    def _network(self, train: Labelled, classes: int, options: Mapping[str, Value], seed: int) -> nn.Module:
+    def _network(self, train: LabelledFeatures, classes: int, options: Mapping[str, Value], seed: int) -> nn.Module:
         with seeded(seed, 0, torch.device("cpu")):  # one initialisation, whatever the device
             body = self.build(train.layout, classes, options)
         return nn.Sequential(Standardise(Standardiser.of(train)), body).to(train.labels.device)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from objectives.heads.head import Labelled
+from objectives.heads.head import LabelledFeatures
 
 STEPS, LEAST = 40, 8
 """An epoch of few images has so many steps, each of at least so many images: with 9 a fit ends before it has begun."""
@@ -34,7 +34,7 @@ class Recipe:
     mixed: bool = False
 
 
-def epochs(network: nn.Module, train: Labelled, recipe: Recipe, seed: int) -> Iterator[int]:
+def epochs(network: nn.Module, train: LabelledFeatures, recipe: Recipe, seed: int) -> Iterator[int]:
     """Train `network` in place; yields the number of each epoch, from 1 to `recipe.epochs`, when it is done.
 
     The network is then in evaluation mode and without gradients; not going on leaves it so. Every epoch has a random

@@ -16,7 +16,7 @@ from dashboards.cross_dataset import sentences as across_sentences
 from dashboards.cross_dataset.advice import Advice, Standing, of_advice
 from dashboards.cross_dataset.report import FORMATS, Comparison, Network, render, write_comparison
 from dashboards.cross_dataset.tables import Task, matrix, row
-from objectives.results import Answers, Trial
+from objectives.results import CorrectMask, Trial
 from spaces import Setting
 
 PageOpener = Callable[[Comparison], Any]
@@ -30,8 +30,8 @@ SECTIONS = ["answer", "settings", "regret", "blocks", "new", "studies"]
 
 
 def trial(number: int, setting: Setting, right: int) -> Trial:
-    answers = Answers(200, 2**right - 1)
-    return Trial(number, "complete", setting, answers.accuracy, answers=answers, details={"gmacs": 0.25})
+    answers = CorrectMask(200, 2**right - 1)
+    return Trial(number, "complete", setting, answers.accuracy, correct_mask=answers, details={"gmacs": 0.25})
 
 
 @pytest.fixture(scope="module")

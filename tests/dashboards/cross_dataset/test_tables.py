@@ -22,7 +22,7 @@ from dashboards.cross_dataset.tables import (
     row,
 )
 from dashboards.study.tables import Estimate
-from objectives.results import Accuracy, Answers, Final, Measured, Study, Trial, TrialState
+from objectives.results import Accuracy, CorrectMask, Final, Measured, Study, Trial, TrialState
 from spaces import Setting, Tap
 
 StudyMaker = Callable[..., Study]
@@ -34,8 +34,8 @@ NARROW = Setting(260, 13, 4, "linear")
 
 def complete(number: int, setting: Setting, right: str, kept: bool = True) -> Trial:
     """right: an image a letter, 1 where it was answered rightly, the first image first."""
-    answers = Answers(len(right), int(right[::-1], 2))
-    return Trial(number, "complete", setting, answers.accuracy, answers=answers if kept else None)
+    answers = CorrectMask(len(right), int(right[::-1], 2))
+    return Trial(number, "complete", setting, answers.accuracy, correct_mask=answers if kept else None)
 
 
 def tried(number: int, state: TrialState, setting: Setting, reason: str | None = None) -> Trial:
@@ -141,12 +141,12 @@ def test_the_best_of_a_block_over_all_else(make_task: TaskMaker) -> None:
 
 
 answered = some.integers(1, 300).flatmap(
-    lambda images: some.tuples(*[some.integers(0, 2**images - 1).map(lambda right: Answers(images, right))] * 2)
+    lambda images: some.tuples(*[some.integers(0, 2**images - 1).map(lambda right: CorrectMask(images, right))] * 2)
 )
 
 
 @given(answered)
-def test_a_paired_difference_holds_its_value_and_turns_with_its_sides(both: tuple[Answers, Answers]) -> None:
+def test_a_paired_difference_holds_its_value_and_turns_with_its_sides(both: tuple[CorrectMask, CorrectMask]) -> None:
     more, less = both
     found, turned = paired(more, less), paired(less, more)
     assert -1 <= found.low <= found.value <= found.high <= 1
@@ -155,15 +155,17 @@ def test_a_paired_difference_holds_its_value_and_turns_with_its_sides(both: tupl
 
 
 @given(answered, some.integers(0, 200))
-def test_images_that_both_have_right_or_wrong_shrink_it_alone(both: tuple[Answers, Answers], more_images: int) -> None:
+def test_images_that_both_have_right_or_wrong_shrink_it_alone(
+    both: tuple[CorrectMask, CorrectMask], more_images: int
+) -> None:
     more, less = both
-    wider = [Answers(each.total + more_images, each.right) for each in both]
+    wider = [CorrectMask(each.total + more_images, each.right) for each in both]
     found, shrunk = paired(more, less), paired(*wider)
     assert shrunk.value * (more.total + more_images) == pytest.approx(found.value * more.total)
 
 
 def test_pairing_tells_apart_what_two_accuracies_do_not() -> None:
-    more, less = Answers(400, 2**220 - 1), Answers(400, 2**208 - 1)  # right of the same images, and of 12 more
+    more, less = CorrectMask(400, 2**220 - 1), CorrectMask(400, 2**208 - 1)  # right of the same images, and of 12 more
     unpaired = apart(Estimate.of(more.accuracy), Estimate.of(less.accuracy))
     assert paired(more, less).low > 0 > unpaired.low
 

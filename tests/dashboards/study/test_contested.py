@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from dashboards.study.contested import ContestedImage, contested
-from objectives.results import Accuracy, Answers, Study, Trial
+from objectives.results import Accuracy, CorrectMask, Study, Trial
 from spaces import Setting
 
 StudyMaker = Callable[..., Study]
@@ -12,9 +12,9 @@ StudyMaker = Callable[..., Study]
 
 def trial(number: int, right: str) -> Trial:
     """right: an image a character, the first first."""
-    answers = Answers(len(right), sum(1 << at for at, each in enumerate(right) if each == "+"))
+    answers = CorrectMask(len(right), sum(1 << at for at, each in enumerate(right) if each == "+"))
     setting = Setting(44, 6 + number, 1, "linear")
-    return Trial(number, "complete", setting, answers.accuracy, answers=answers)
+    return Trial(number, "complete", setting, answers.accuracy, correct_mask=answers)
 
 
 @pytest.fixture
@@ -47,6 +47,6 @@ def test_what_the_bad_have_right_and_the_good_wrong_is_told_apart(study: StudyMa
 
 def test_too_few_trials_or_answers_tell_nothing(eight: Study) -> None:
     assert contested(replace(eight, trials=eight.trials[:7])) is None
-    assert contested(replace(eight, trials=tuple(replace(each, answers=None) for each in eight.trials))) is None
-    forgotten = tuple(replace(each, answers=None, validation=Accuracy(0, 8)) for each in eight.trials[:2])
+    assert contested(replace(eight, trials=tuple(replace(each, correct_mask=None) for each in eight.trials))) is None
+    forgotten = tuple(replace(each, correct_mask=None, validation=Accuracy(0, 8)) for each in eight.trials[:2])
     assert contested(replace(eight, trials=(*forgotten, *eight.trials[2:]))) is None

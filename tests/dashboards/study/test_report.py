@@ -17,7 +17,7 @@ from dashboards.formatting import with_interval
 from dashboards.study import tables as summaries
 from dashboards.study.choices import Importance
 from dashboards.study.report import render, write_report
-from objectives.results import Accuracy, Answers, Confusion, Picture, Study, Trial
+from objectives.results import Accuracy, Confusion, CorrectMask, Picture, Study, Trial
 from spaces import SearchError, Setting, Tap
 
 StudyMaker = Callable[..., Study]
@@ -152,7 +152,7 @@ def pictured(realistic: StudyMaker) -> Study:
     run, chance = realistic(), random.Random(0)
     best = {trial.number for trial in run.complete[: len(run.complete) // 2]}
     trials = tuple(
-        replace(trial, answers=Answers(300, (chance.getrandbits(300) | 7) if trial.number in best else 8))
+        replace(trial, correct_mask=CorrectMask(300, (chance.getrandbits(300) | 7) if trial.number in best else 8))
         if trial.state == "complete"
         else trial
         for trial in run.trials

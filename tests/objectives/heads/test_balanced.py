@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from objectives.heads.catalog import HEADS
-from objectives.heads.head import Fit, Labelled, believed, predicted
+from objectives.heads.head import Fit, LabelledFeatures, predict, predicted
 from objectives.heads.linear_models.eigenbasis import eigenbasis
 from objectives.heads.linear_models.linear import Linear
 from objectives.heads.linear_models.logistic import LogisticRegression, Solution
@@ -26,25 +26,25 @@ FEATURES = pytest.mark.parametrize("features", [5, 30, 60])
 """Fewer than images; fewer than images only where these are repeated; more."""
 
 
-def drawn(features: int) -> Labelled:
+def drawn(features: int) -> LabelledFeatures:
     """float64 images of classes of so many, in no order."""
     generator = torch.Generator().manual_seed(features)
     labels = torch.arange(len(SIZES)).repeat_interleave(torch.tensor(SIZES))
     labels = labels[torch.randperm(len(labels), generator=generator)]
     centres = torch.randn(len(SIZES), features, generator=generator, dtype=torch.float64)
     images = centres[labels] + torch.randn(len(labels), features, generator=generator, dtype=torch.float64)
-    return Labelled(images[:, :, None, None], labels)
+    return LabelledFeatures(images[:, :, None, None], labels)
 
 
-def repeated(data: Labelled) -> Labelled:
+def repeated(data: LabelledFeatures) -> LabelledFeatures:
     """Each image as often as makes all classes equally many."""
     counts = torch.bincount(data.labels)
     often = (counts.max() // counts)[data.labels]
     rows = torch.arange(len(data)).repeat_interleave(often)
-    return Labelled(data.features[rows], data.labels[rows])
+    return LabelledFeatures(data.features[rows], data.labels[rows])
 
 
-def both_ways(data: Labelled) -> tuple[Labelled, Labelled]:
+def both_ways(data: LabelledFeatures) -> tuple[LabelledFeatures, LabelledFeatures]:
     return replace(data, balanced=True), repeated(data)
 
 
@@ -67,7 +67,7 @@ def test_features_are_standardised_as_repeated_ones_are(features: int) -> None:
     torch.testing.assert_close(ours.mean, theirs.mean)
     torch.testing.assert_close(ours.scale, theirs.scale)
     assert ours.scale[0] == 1  # which is constant
-    single = Standardiser.of(Labelled(data.features.float(), data.labels, balanced=True))
+    single = Standardiser.of(LabelledFeatures(data.features.float(), data.labels, balanced=True))
     torch.testing.assert_close(single.scale, ours.scale.float())
 
 
@@ -120,7 +120,7 @@ def test_the_slope_that_is_descended_is_that_of_the_weighted_loss() -> None:
 def test_linear_agrees_with_scikit_learn(count: int) -> None:
     whole, validation = digits()
     kept = (whole.labels % 3 > 0) | (torch.arange(len(whole)) % 5 == 0)  # of four classes a fifth
-    train = Labelled(whole.features[kept][:count], whole.labels[kept][:count], balanced=True)
+    train = LabelledFeatures(whole.features[kept][:count], whole.labels[kept][:count], balanced=True)
     (fit,) = Linear().fit(train, validation, 10, {}, 0)
     assert isinstance(fit, Fit)
     assert fit.details["converged"] == 1
@@ -153,7 +153,7 @@ def test_a_network_that_is_told_nothing_believes_in_all_classes_alike_however_sm
         network = nn.Sequential(nn.Flatten(), nn.Linear(1, 2))
         for parameter in network.parameters():
             parameter.data.zero_()
-        data = Labelled(torch.zeros(64, 1, 1, 1), labels, balanced=balanced)
+        data = LabelledFeatures(torch.zeros(64, 1, 1, 1), labels, balanced=balanced)
         list(epochs(network, data, Recipe(0.05, 0.0, epochs=100, batch=batch), seed=0))
         believes[balanced] = network(data.features[:1]).softmax(dim=1)[0, 1].item()
     assert believes[False] == pytest.approx(0.75, abs=0.03)
@@ -191,7 +191,7 @@ def test_a_neighbours_vote_counts_for_what_its_image_weighs() -> None:
 @pytest.mark.parametrize("name", ["linear", "ridge", "knn", "prototype"])
 def test_where_features_tell_nothing_all_classes_are_alike(name: str) -> None:
     labels = torch.arange(60).remainder(6).clamp(max=2)  # 10, 10, 40; and none of a fourth class
-    train = Labelled(torch.full((60, 2, 1, 1), 3.3), labels, balanced=True)
+    train = LabelledFeatures(torch.full((60, 2, 1, 1), 3.3), labels, balanced=True)
     (fit,) = HEADS[name].fit(train, train, 4, OPTIONS[name], 0)
     assert isinstance(fit, Fit)
     logits = fit.classifier.logits(train.features[:1])[0]
@@ -208,4 +208,4 @@ def test_what_is_measured_on_validation_images_never_weighs(name: str) -> None:
     assert isinstance(fit, Fit)
     assert isinstance(again, Fit)
     assert fit.details == again.details
-    assert fit.validation == again.validation == believed(fit.classifier, validation).accuracy
+    assert fit.validation == again.validation == predict(fit.classifier, validation).accuracy

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from torch.nn.functional import pixel_unshuffle
 
 from objectives.heads.catalog import HEADS, head_named
-from objectives.heads.head import Classifier, Fit, Labelled, believed, predicted
+from objectives.heads.head import Classifier, Fit, LabelledFeatures, predict, predicted
 from objectives.results import OPTIMISED, Accuracy, Epoch
 from spaces import HEAD_OPTIONS, BackboneError, DatasetError, UnknownNameError
 from spaces.dimensions import Value
@@ -33,38 +33,40 @@ DIGITS = {"ridge": 0.92, "prototype": 0.87, "attention": 0.94}
 """The share of digits that a head must get right where 0.95 is beyond it."""
 
 
-def blobs(classes: int, count: int, spread: float, seed: int) -> Labelled:
+def blobs(classes: int, count: int, spread: float, seed: int) -> LabelledFeatures:
     """Images (count, 3, 2, 2) around one centre for each class; the centres are the same for every seed."""
     centres = torch.randn(classes, 3, 2, 2, generator=torch.Generator().manual_seed(7))
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % classes
-    return Labelled(centres[labels] + spread * torch.randn(count, 3, 2, 2, generator=generator), labels)
+    return LabelledFeatures(centres[labels] + spread * torch.randn(count, 3, 2, 2, generator=generator), labels)
 
 
-def of_sizes(sizes: Sequence[int], spread: float, seed: int) -> Labelled:
+def of_sizes(sizes: Sequence[int], spread: float, seed: int) -> LabelledFeatures:
     """Blobs of classes of so many images."""
     whole = blobs(len(sizes), len(sizes) * max(sizes), spread, seed)
     rows = torch.cat([(whole.labels == label).nonzero()[:size, 0] for label, size in enumerate(sizes)])
-    return Labelled(whole.features[rows], whole.labels[rows])
+    return LabelledFeatures(whole.features[rows], whole.labels[rows])
 
 
-def digits() -> tuple[Labelled, Labelled]:
+def digits() -> tuple[LabelledFeatures, LabelledFeatures]:
     """1,200 for training and 597 for validation, as (n, 4, 4, 4): a cell holds 2x2 pixels."""
     pixels, labels = load_digits(return_X_y=True)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     images = pixel_unshuffle(torch.from_numpy(pixels).float().view(-1, 1, 8, 8), 2)[order]
     targets = torch.from_numpy(labels).long()[order]
-    return Labelled(images[:1200], targets[:1200]), Labelled(images[1200:], targets[1200:])
+    return LabelledFeatures(images[:1200], targets[:1200]), LabelledFeatures(images[1200:], targets[1200:])
 
 
-def fitted(name: str, train: Labelled, validation: Labelled, classes: int, seed: int = 0) -> tuple[list[Epoch], Fit]:
+def fitted(
+    name: str, train: LabelledFeatures, validation: LabelledFeatures, classes: int, seed: int = 0
+) -> tuple[list[Epoch], Fit]:
     *epochs, last = head_named(name).fit(train, validation, classes, OPTIONS[name], seed)
     assert isinstance(last, Fit)
     assert all(isinstance(epoch, Epoch) for epoch in epochs)
     return [epoch for epoch in epochs if isinstance(epoch, Epoch)], last
 
 
-def score(classifier: Classifier, data: Labelled) -> Accuracy:
+def score(classifier: Classifier, data: LabelledFeatures) -> Accuracy:
     labels = predicted(classifier, data.features)
     assert labels.shape == data.labels.shape
     assert labels.dtype == torch.int64
@@ -103,12 +105,12 @@ class TestHead:
         rows = torch.cat([torch.arange(0, 400, 4), *(torch.arange(label, 60, 4) for label in (1, 2, 3))])
         reached = {}
         for metric in OPTIMISED:
-            validation = Labelled(whole.features, whole.labels[rows], rows, metric=metric)
+            validation = LabelledFeatures(whole.features, whole.labels[rows], rows, metric=metric)
             epochs, fit = fitted(name, train, validation, 4)
-            beliefs = believed(fit.classifier, validation)
-            assert beliefs.accuracy == fit.validation
-            assert all(epoch.worth <= beliefs.worth(metric) + 1e-6 for epoch in epochs)
-            reached[metric] = {each: beliefs.worth(each) for each in OPTIMISED}
+            predictions = predict(fit.classifier, validation)
+            assert predictions.accuracy == fit.validation
+            assert all(epoch.score <= predictions.score(metric) + 1e-6 for epoch in epochs)
+            reached[metric] = {each: predictions.score(each) for each in OPTIMISED}
         # By another metric a fit in epochs stops at another; that it keeps its best is asserted above.
         for metric in OPTIMISED if not epochs else ():
             # The chosen strength is fitted further than the path was, hence the tolerance.
@@ -134,7 +136,7 @@ class TestHead:
         train, validation = blobs(4, 150, 0.3, seed=1), blobs(4, 80, 0.3, seed=2)
         renamed = torch.tensor([2, 0, 3, 1])
         _, fit = fitted(name, train, validation, 4)
-        train, validation = (Labelled(data.features, renamed[data.labels]) for data in (train, validation))
+        train, validation = (LabelledFeatures(data.features, renamed[data.labels]) for data in (train, validation))
         epochs, other = fitted(name, train, validation, 4)
         assert abs(fit.validation.correct - other.validation.correct) <= 1
         logits = [found.classifier.logits(validation.features) for found in (fit, other)]
@@ -155,11 +157,11 @@ class TestHead:
     def test_weighing_classes_serves_the_rare_ones(self, name: str) -> None:
         train = of_sizes((600, 30, 30, 30), 2.0, seed=1)
         validation = replace(blobs(4, 400, 2.0, seed=2), metric="mean-per-class")
-        worth = []
+        score = []
         for balanced in (False, True):
             _, fit = fitted(name, replace(train, balanced=balanced), validation, 4)
-            worth.append(believed(fit.classifier, blobs(4, 4000, 2.0, seed=3)).worth("mean-per-class"))
-        assert worth[1] > worth[0] + 0.01
+            score.append(predict(fit.classifier, blobs(4, 4000, 2.0, seed=3)).score("mean-per-class"))
+        assert score[1] > score[0] + 0.01
 
     def test_its_logits_are_finite_beliefs_of_which_the_largest_is_the_label(self, name: str) -> None:
         train, validation = blobs(4, 130, 1.5, seed=1), blobs(4, 400, 1.5, seed=2)
@@ -183,7 +185,7 @@ class TestHead:
 
     def test_refit_on_the_same_images_reaches_the_same(self, name: str) -> None:
         train, validation = digits()
-        few = Labelled(train.features[:300], train.labels[:300])
+        few = LabelledFeatures(train.features[:300], train.labels[:300])
         _, fit = fitted(name, few, validation, 10)
         again = head_named(name).refit(few, 10, OPTIONS[name], fit.details, 0)
         agreed = (
@@ -193,7 +195,7 @@ class TestHead:
 
     def test_refit_on_more_images_is_better(self, name: str) -> None:
         train, validation = digits()
-        few = Labelled(train.features[:150], train.labels[:150])
+        few = LabelledFeatures(train.features[:150], train.labels[:150])
         _, fit = fitted(name, few, validation, 10)
         more = head_named(name).refit(train, 10, OPTIONS[name], fit.details, 0)
         assert score(more, validation).value > fit.validation.value + 0.01
@@ -218,7 +220,7 @@ class TestHead:
         assert logits.softmax(dim=1)[:, [1, 4]].mean() < 0.15  # of one of five that is guessed, 0.2
 
     def test_features_that_tell_nothing_give_the_commonest_class(self, name: str) -> None:
-        train = Labelled(torch.full((60, 2, 1, 1), 3.3), (torch.arange(60) % 3).clamp(max=1))
+        train = LabelledFeatures(torch.full((60, 2, 1, 1), 3.3), (torch.arange(60) % 3).clamp(max=1))
         _, fit = fitted(name, train, train, 3)
         assert predicted(fit.classifier, train.features).tolist() == [1] * 60
 
@@ -241,7 +243,7 @@ class TestHead:
                 head_named(name).refit(train, 3, OPTIONS[name], CHOSEN, 0)
 
     def test_one_class_is_refused(self, name: str) -> None:
-        one = Labelled(torch.rand(9, 1, 1, 1), torch.full((9,), 2))
+        one = LabelledFeatures(torch.rand(9, 1, 1, 1), torch.full((9,), 2))
         with pytest.raises(DatasetError, match="at least two classes; all 9 are of class 2"):
             fitted(name, one, one, 3)
         with pytest.raises(DatasetError, match="at least two classes"):
@@ -263,7 +265,7 @@ class TestHead:
         self, name: str, features: torch.Tensor, labels: torch.Tensor, message: str
     ) -> None:
         with pytest.raises(ValueError, match=message):
-            fitted(name, Labelled(features, labels), blobs(3, 6, 0.1, seed=1), 3)
+            fitted(name, LabelledFeatures(features, labels), blobs(3, 6, 0.1, seed=1), 3)
         if "one shape" not in message:
             with pytest.raises(ValueError, match=message):
-                head_named(name).refit(Labelled(features, labels), 3, OPTIONS[name], CHOSEN, 0)
+                head_named(name).refit(LabelledFeatures(features, labels), 3, OPTIONS[name], CHOSEN, 0)

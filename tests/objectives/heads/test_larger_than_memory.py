@@ -13,7 +13,7 @@ from objectives.features.cache import Feature, FeatureCache
 from objectives.features.shards import Column, ShardWriter
 from objectives.heads import head
 from objectives.heads.catalog import HEADS
-from objectives.heads.head import Fit, Labelled
+from objectives.heads.head import Fit, LabelledFeatures
 from tests.objectives.features.test_shards import keys
 from tests.objectives.heads.test_heads import OPTIONS, digits
 from tests.objectives.heads.under_a_limit import CLASSES, KEY
@@ -79,15 +79,15 @@ def test_rows_in_slabs_are_learned_from_as_a_copy_at_once_is(
     name: str, balanced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train, validation = digits()
-    few = Labelled(train.features[:40].contiguous(), train.labels[:40])  # fewer images than features
+    few = LabelledFeatures(train.features[:40].contiguous(), train.labels[:40])  # fewer images than features
     for some in (replace(train, balanced=balanced), replace(few, balanced=balanced)):
         features = torch.cat([validation.features, some.features])
         order = torch.randperm(len(features), generator=torch.Generator().manual_seed(1))
         places = order.argsort()
         at = len(validation)
         lazy = [
-            Labelled(features[order], validation.labels, places[:at]),
-            Labelled(features[order], some.labels, places[at:], balanced=balanced),
+            LabelledFeatures(features[order], validation.labels, places[:at]),
+            LabelledFeatures(features[order], some.labels, places[at:], balanced=balanced),
         ]
         *_, whole = HEADS[name].fit(some, validation, 10, OPTIONS[name], 0)
         with monkeypatch.context() as patched:

@@ -3,7 +3,7 @@
 import torch
 
 from objectives.heads.catalog import HEADS
-from objectives.heads.head import Fit, Labelled
+from objectives.heads.head import Fit, LabelledFeatures
 from objectives.heads.unit_length import scaled
 from tests.objectives.heads.test_heads import blobs
 
@@ -21,7 +21,7 @@ def test_how_strong_an_image_is_makes_no_difference() -> None:
     contrast = torch.linspace(0.1, 10, 60)[:, None, None, None]
     fits = [
         list(HEADS["linear-unit"].fit(data, validation, 3, {}, 0))[-1]
-        for data in (train, Labelled(train.features * contrast, train.labels))
+        for data in (train, LabelledFeatures(train.features * contrast, train.labels))
     ]
     first, second = (fit.classifier.logits(3 * validation.features) for fit in fits if isinstance(fit, Fit))
     torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-3)

@@ -14,7 +14,7 @@ import torch
 from objectives.features.cache import FeatureCache, Pass
 from objectives.features.mapped_tensors import large_empty
 from objectives.heads.catalog import HEADS
-from objectives.heads.head import Fit, Labelled, accuracy
+from objectives.heads.head import Fit, LabelledFeatures, accuracy
 from spaces.dimensions import Value
 from tests.objectives.features.test_shards import keys
 
@@ -27,7 +27,7 @@ def main(folder: Path, name: str, count: int, width: int, room: int) -> None:
     torch.set_num_threads(1)
     images, labels = keys(count), torch.arange(count) % CLASSES
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
-    few = Labelled(torch.rand(300, 200, 1, 1), torch.arange(300) % CLASSES)
+    few = LabelledFeatures(torch.rand(300, 200, 1, 1), torch.arange(300) % CLASSES)
     list(HEADS[name].fit(few, few, CLASSES, OPTIONS, 0))  # libraries take what they take once
     if room:
         taken = psutil.Process().memory_info().data
@@ -35,7 +35,7 @@ def main(folder: Path, name: str, count: int, width: int, room: int) -> None:
     features = large_empty((count, width, 1, 1), folder / "scratch")
     assert FeatureCache(folder).read_into(features, [KEY], images, 1)
     parts = [order[count // 5 :].sort().values, order[: count // 5].sort().values]
-    train, validation = (Labelled(features, labels[rows], rows, folder / "scratch") for rows in parts)
+    train, validation = (LabelledFeatures(features, labels[rows], rows, folder / "scratch") for rows in parts)
     *_, fit = HEADS[name].fit(train, validation, CLASSES, OPTIONS, 0)
     assert isinstance(fit, Fit)
     where = "file" if "scratch-" in Path("/proc/self/maps").read_text() else "memory"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.results import GMACS, Accuracy, Answers, Confusion, Final, Measured, Scores, Study, Trial
+from objectives.results import GMACS, Accuracy, Confusion, CorrectMask, Final, Measured, Scores, Study, Trial
 from spaces import Architecture, Block, Setting
 
 NET = Architecture("net", 8, (Block(1, "b1", "encoder", 4, 8, 1.0, 1.0),), (0.9, 0.5))
@@ -67,9 +67,9 @@ def test_a_study_that_is_told_no_objectives_is_not_by_cost() -> None:
 
 @given(st.lists(st.booleans(), min_size=1))
 def test_answers_come_back_from_their_bytes(right: list[bool]) -> None:
-    answers = Answers(len(right), sum(each << at for at, each in enumerate(right)))
+    answers = CorrectMask(len(right), sum(each << at for at, each in enumerate(right)))
     assert answers.accuracy == Accuracy(sum(right), len(right))
-    assert Answers.from_bytes(len(right), answers.to_bytes()) == answers
+    assert CorrectMask.from_bytes(len(right), answers.to_bytes()) == answers
     assert len(answers.to_bytes()) == -(-len(right) // 8)
 
 

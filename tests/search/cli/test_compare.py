@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from objectives.results import Accuracy, Answers, Final
+from objectives.results import Accuracy, CorrectMask, Final
 from search.database.records import StudyFacts
 from search.database.store import Store
 from spaces import Setting
@@ -32,9 +32,9 @@ def study(home: Path, make_facts: Facts) -> Callable[..., str]:
         with Store.open(f"sqlite:///{home}/studies.db") as store:
             store.ensure_study(make_facts(chosen_name=name, **facts))
             for seed, right in enumerate(answers, 1):
-                test = Answers(images, right or 0)
+                test = CorrectMask(images, right or 0)
                 kept = None if right is None else test
-                final = Final(SETTING, seed, Accuracy(18, 20), test.accuracy, 1.0, 0, 0, test_answers=kept)
+                final = Final(SETTING, seed, Accuracy(18, 20), test.accuracy, 1.0, 0, 0, test_correct_mask=kept)
                 store.record_final(name, final)
         return name
 

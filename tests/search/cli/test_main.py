@@ -253,8 +253,8 @@ def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(search:
     assert "What it confuses" in page
     assert study.pictures
     for trial in study.complete:
-        assert trial.answers is not None
-        assert trial.answers.accuracy == trial.validation
+        assert trial.correct_mask is not None
+        assert trial.correct_mask.accuracy == trial.validation
     assert "Negative log-likelihood against cost" in page
     compared = search("compare", by_accuracy["study"], answer["study"], "--home", str(home))
     assert "exact paired test on 360 test images" in compared.stdout

@@ -17,7 +17,7 @@ from search.database.records import RunFacts, RunState, StudyFacts
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
-from search.scheduling.requests import Asked
+from search.scheduling.requests import TrialRequest
 from spaces import Setting, Space
 from tests.search.commands import Search
 
@@ -35,7 +35,7 @@ def at_work(
     settings = []
     for number in range(finished + failed + 2):
         asked = driver.ask()
-        assert isinstance(asked, Asked)
+        assert isinstance(asked, TrialRequest)
         if number < failed:
             driver.fail(asked.number, f"ValueError: \x1b[31mno {number}")
         elif number < failed + finished:

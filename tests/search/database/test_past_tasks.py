@@ -33,15 +33,15 @@ def test_a_screening_is_kept_as_it_was_and_a_later_one_takes_its_place(store: St
 def test_it_teaches_other_tasks_but_not_the_same_images_again(store: Store, screening: Screening) -> None:
     keep_screening(store, screening)
     assert past_of(store, "b" * 64, "w" * 64) == []
-    (surface,) = past_of(store, "c" * 64, "w" * 64)
-    assert surface.task == "birds of 7 classes with small, screened"
-    assert surface.worth == tuple(-error for _, error in screening.errors)
-    assert (surface.classes, surface.images) == (7, 300)
+    (past_task,) = past_of(store, "c" * 64, "w" * 64)
+    assert past_task.task == "birds of 7 classes with small, screened"
+    assert past_task.score == tuple(-error for _, error in screening.errors)
+    assert (past_task.classes, past_task.images) == (7, 300)
 
 
-def told(store: Store, name: str, space: Space, setting: Setting, worth: float) -> None:
+def told(store: Store, name: str, space: Space, setting: Setting, score: float) -> None:
     kinds = distributions(space, setting)
-    trial = create_trial(state=TrialState.COMPLETE, value=worth, params=to_params(setting), distributions=kinds)
+    trial = create_trial(state=TrialState.COMPLETE, value=score, params=to_params(setting), distributions=kinds)
     store.load(name).add_trial(trial)
 
 
@@ -56,10 +56,10 @@ def test_a_study_teaches_what_its_places_are_worth_whatever_the_head(
     for setting in SETTINGS[FEWEST - 1 :]:
         told(store, name, space, replace(setting, head="linear"), 0.5 + setting.pool / 100)
         told(store, name, space, replace(setting, head="mlp", options=mlp.options), 0.9 + setting.pool / 100)
-    (surface,) = past_of(store, "c" * 64, "w" * 64)
-    assert surface.task == "digits of 2 classes with bundled, 17 trials"
-    assert (surface.classes, surface.images) == (2, 80)
-    assert max(surface.worth) < 0.1  # a better head says nothing of a place
-    by_grid = {place.grid for place, worth in zip(surface.places, surface.worth, strict=True) if worth > 0.005}
+    (past_task,) = past_of(store, "c" * 64, "w" * 64)
+    assert past_task.task == "digits of 2 classes with bundled, 17 trials"
+    assert (past_task.classes, past_task.images) == (2, 80)
+    assert max(past_task.score) < 0.1  # a better head says nothing of a place
+    by_grid = {place.grid for place, score in zip(past_task.places, past_task.score, strict=True) if score > 0.005}
     assert by_grid == {2}
     assert past_of(store, "c" * 64, "w" * 64, besides=name) == []

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import event, inspect, text
 
-from objectives.results import Accuracy, Answers, Confusion, Final, Measured, Picture, Scores
+from objectives.results import Accuracy, Confusion, CorrectMask, Final, Measured, Picture, Scores
 from search.database import migrations
 from search.database.leases import running_seconds
 from search.database.models import Base, RunRow
@@ -58,7 +58,7 @@ def test_a_study_comes_back_as_it_was_put(store: Store, make_facts: Facts, run_f
     pruned = add_trial(store, name, space, settings[1], TrialState.PRUNED, intermediate_values=curve)
     failed = add_trial(store, name, space, settings[2], TrialState.FAIL, user_attrs={"reason": "out of memory"})
     add_trial(store, name, space, settings[3], TrialState.RUNNING)
-    seconds, answers = {"extract": 1.5, "fit": 0.25}, Answers(20, 2**20 - 4)
+    seconds, answers = {"extract": 1.5, "fit": 0.25}, CorrectMask(20, 2**20 - 4)
     facts = TrialFacts(
         complete, run, 1, settings[0], Accuracy(18, 20), seconds, 100, 160, {"l2": 0.01}, SCORES, answers
     )
@@ -68,8 +68,8 @@ def test_a_study_comes_back_as_it_was_put(store: Store, make_facts: Facts, run_f
     test_scores = Scores(50, {"accuracy": Measured(0.8, 0.67, 0.89)})
     confused = (Confusion(1, 0, 2, (5, 17)), Confusion(0, 1, 1))
     counts = Accuracy(17, 20), Accuracy(40, 50)
-    final = Final(settings[0], 3, *counts, 2.5, 50, 150, SCORES, test_scores, confused, Answers(50, 2**40 - 1))
-    store.record_final(name, replace(final, seconds=9.0, test_scores=None, confused=(), test_answers=None))
+    final = Final(settings[0], 3, *counts, 2.5, 50, 150, SCORES, test_scores, confused, CorrectMask(50, 2**40 - 1))
+    store.record_final(name, replace(final, seconds=9.0, test_scores=None, confused=(), test_correct_mask=None))
     store.record_final(name, final)
     pictures = (Picture(5, None, 0, "<b>.jpg", b"jpeg"), Picture(17, 3, 1, "image 17", b"\x00\xff"))
     store.keep_pictures(name, [replace(pictures[0], image=4)])
@@ -94,8 +94,8 @@ def test_a_study_comes_back_as_it_was_put(store: Store, make_facts: Facts, run_f
         {"l2": 0.01},
     )
     assert (first.passes_made, first.passes_needed) == (100, 160)
-    assert (first.scores, first.answers) == (SCORES, answers)
-    assert (study.trials[1].scores, study.trials[1].answers) == (None, None)
+    assert (first.scores, first.correct_mask) == (SCORES, answers)
+    assert (study.trials[1].scores, study.trials[1].correct_mask) == (None, None)
     assert study.pictures == pictures
     assert first.finished is not None
     assert 0 <= first.finished <= study.wall_seconds < 60
@@ -235,13 +235,13 @@ def test_a_killed_run_is_dead_at_once(
 
 def test_a_run_without_heartbeat_is_dead(store: Store, make_facts: Facts, run_facts: RunFacts) -> None:
     name = store.ensure_study(make_facts())
-    silent, beating, ended = (store.begin_run(name, run_facts) for _ in range(3))
+    silent, heartbeat, ended = (store.begin_run(name, run_facts) for _ in range(3))
     with store.session() as session:
-        for run in (silent, beating):
+        for run in (silent, heartbeat):
             session.get_one(RunRow, run).heartbeat -= timedelta(seconds=61)
-    store.beat(beating)
+    store.beat(heartbeat)
     store.end_run(ended, "finished")
-    assert store.live_runs(name) == {beating}
+    assert store.live_runs(name) == {heartbeat}
     assert not store.is_alive(10_000)
 
 

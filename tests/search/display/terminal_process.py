@@ -10,7 +10,7 @@ from rich.console import Console
 
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final
 from search.display.live_table import RunProgress
-from search.scheduling.requests import Asked, FinalAsked
+from search.scheduling.requests import FinalRequest, TrialRequest
 from spaces import SearchError, Setting
 
 PAUSE = 0.3  # longer than from one drawing to the next
@@ -28,26 +28,26 @@ def main(workers: int, end: str) -> None:
         time.sleep(PAUSE)
         if end == "before":
             raise SearchError("no Ray today")
-        asked = [Asked(number, setting(number), 1) for number in range(workers + 2)]
-        for each in asked[:workers]:
+        request = [TrialRequest(number, setting(number), 1) for number in range(workers + 2)]
+        for each in request[:workers]:
             progress.trial_started(each)
         for done in (300, 1437):
-            progress.reported(asked[0], Extracted(done, 1437, 300))
-            progress.reported(asked[1], Epoch(7, Accuracy(1, 2)))
+            progress.reported(request[0], Extracted(done, 1437, 300))
+            progress.reported(request[1], Epoch(7, Accuracy(1, 2)))
             time.sleep(PAUSE)
-        progress.trial_ended(asked[0], "failed", None, "ValueError: [nothing] is " + "very " * 20 + "good")
-        for each in asked[1:workers]:
+        progress.trial_ended(request[0], "failed", None, "ValueError: [nothing] is " + "very " * 20 + "good")
+        for each in request[1:workers]:
             progress.trial_ended(each, "complete", Evaluation(Accuracy(70 + each.number, 200), {}, 0, 0), None)
-        for each in asked[workers:]:
+        for each in request[workers:]:
             progress.trial_started(each)
         time.sleep(PAUSE)
         if end == "interrupted":
             raise KeyboardInterrupt
-        for each in asked[workers:]:
+        for each in request[workers:]:
             progress.trial_ended(each, "pruned", None, "pruned: behind")
         progress.expect_finals(2)
         for seed in (1, 2):
-            final = FinalAsked(setting(1), seed)
+            final = FinalRequest(setting(1), seed)
             progress.final_started(final)
             time.sleep(PAUSE)
             progress.final_ended(final, Final(final.setting, seed, Accuracy(8, 9), Accuracy(7, 9), 0.1, 0, 0))

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from objectives.results import Accuracy, Evaluation, Extracted
 from search.display.live_table import Pace, RunProgress, about
-from search.scheduling.requests import Asked
+from search.scheduling.requests import TrialRequest
 from spaces import Setting
 from tests.search.display.terminals import Shown, like, on_a_terminal
 
@@ -109,10 +109,10 @@ def test_plain_lines_tell_rate_best_and_what_is_left(monkeypatch: pytest.MonkeyP
     shown = RunProgress(Console(file=said, width=200), trials=9)
     with shown.showing():
         for number in range(9):
-            asked = Asked(number, SETTING, 1)
-            shown.trial_started(asked)
-            shown.reported(asked, Extracted(20, 20, 20))
-            shown.trial_ended(asked, "complete", Evaluation(Accuracy(18, 20), {}, 0, 0), None)
+            request = TrialRequest(number, SETTING, 1)
+            shown.trial_started(request)
+            shown.reported(request, Extracted(20, 20, 20))
+            shown.trial_ended(request, "complete", Evaluation(Accuracy(18, 20), {}, 0, 0), None)
     lines = said.getvalue().splitlines()
     assert "left" not in lines[0]
     assert "best" not in lines[0]

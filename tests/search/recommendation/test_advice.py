@@ -5,7 +5,7 @@ import pytest
 from objectives.results.screening import Screened
 from search.recommendation.advice import advice_of
 from search.recommendation.recommender import Recommender
-from search.surrogates.past_tasks import PUBLISHED, surface_of
+from search.surrogates.past_tasks import PUBLISHED, past_task_of
 from spaces import PRESETS, Architecture, Setting
 from spaces.coordinates import middle
 from tests.spaces.test_space import ADM, SMALL
@@ -13,13 +13,15 @@ from tests.spaces.test_space import ADM, SMALL
 SPACE = PRESETS["default"](SMALL)
 
 
-def worth(setting: Setting) -> float:
+def score(setting: Setting) -> float:
     """Best in the middle of the network, at pool 1."""
     place = middle(SMALL, setting)
     return -place.grid - 4 * (place.depth - 0.2) ** 2 - 0.2 * (place.noise - 1) ** 2
 
 
-TASK = surface_of("coarse", SMALL, [(each, worth(each)) for each in SPACE.narrow(heads=["linear"]).settings()], 10, 990)
+TASK = past_task_of(
+    "coarse", SMALL, [(each, score(each)) for each in SPACE.narrow(heads=["linear"]).settings()], 10, 990
+)
 
 
 def test_it_is_where_a_recommendation_begins() -> None:

@@ -10,7 +10,7 @@ import pytest
 from objectives.results import Extracted
 from objectives.results.screening import Screened
 from search.recommendation.recommender import FIRST_IMAGES, FIRST_TIMESTEPS, Recommender
-from search.surrogates.past_tasks import surface_of
+from search.surrogates.past_tasks import past_task_of
 from search.surrogates.screening_posterior import at_timestep
 from spaces import PRESETS, Setting, Space
 from tests.spaces.test_space import ADM, SMALL
@@ -136,7 +136,7 @@ def test_what_was_found_before_says_where_to_look_first_and_is_found_out_where_i
     hill = Hill(space, place=6)
     settings = [setting for timestep in space.timesteps for setting in at_timestep(space, timestep)]
     right, wrong = (
-        surface_of(name, SMALL, [(each, sign * hill.error(each)) for each in settings], 10, 2000)
+        past_task_of(name, SMALL, [(each, sign * hill.error(each)) for each in settings], 10, 2000)
         for name, sign in (("alike", -1), ("not alike", 1))
     )
     for past, first in (((right,), 6), ((wrong,), 0)):

@@ -11,7 +11,7 @@ from objectives.results import Accuracy, Evaluation, Final, Measured, Scores, St
 from search.database.records import StudyFacts, scores_from_dict, scores_to_dict
 from search.display.live_table import RunProgress
 from search.reports.answer import answer_lines, answer_of, spread
-from search.scheduling.requests import Asked
+from search.scheduling.requests import TrialRequest
 from spaces import SearchError, Setting, Space
 
 SETTING = Setting(10, 3, 1, "linear")
@@ -147,8 +147,8 @@ def test_the_progress_line_names_the_metric(make_study: MakeStudy, metric: str |
     better = Evaluation(Accuracy(19, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": Measured(0.25, 0.2, 0.5)}))
     worse = Evaluation(Accuracy(1, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": Measured(0.5, 0.2, 0.9)}))
     for number, evaluation in enumerate((better, worse), 1):
-        progress.trial_started(asked := Asked(number, SETTING, 1))
-        progress.trial_ended(asked, "complete", evaluation, None)
+        progress.trial_started(request := TrialRequest(number, SETTING, 1))
+        progress.trial_ended(request, "complete", evaluation, None)
     progress.expect_finals(0)
     assert told in said.getvalue().splitlines()[-1]
 

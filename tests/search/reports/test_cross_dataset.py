@@ -183,9 +183,9 @@ def kept(opened: Store, space: Space, run_facts: RunFacts, make_facts: Callable[
         options = {"data_root": data_root, "backbone": "bundled"}
         run = opened.begin_run(name, replace(run_facts, options=options))
         driver = StudyDriver(opened, name, space, sampler_named("random", 0), seed=0, budget=1, run_id=run)
-        asked = driver.ask_for(next(space.settings()))
-        assert asked is not None
-        driver.complete(asked.number, Evaluation(Accuracy(9, 20), {}, 0, 0))
+        request = driver.ask_for(next(space.settings()))
+        assert request is not None
+        driver.complete(request.number, Evaluation(Accuracy(9, 20), {}, 0, 0))
         opened.end_run(run, "finished")
         return name
 

@@ -25,7 +25,7 @@ from search.database.store import Store
 from search.reports.dashboard_sync import refreshing, show
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
-from search.scheduling.requests import Asked
+from search.scheduling.requests import TrialRequest
 from spaces import Space
 from tests.dashboards.conftest import browser as browser  # noqa: PLC0414 - a fixture
 from tests.dashboards.conftest import chromium as chromium  # noqa: PLC0414
@@ -50,12 +50,12 @@ def tell(store: Store, study: str, run: int, space: Space) -> Tell:
     driver = StudyDriver(store, study, space, sampler_named("random", 0), seed=0, budget=50, run_id=run)
 
     def told(correct: int) -> None:
-        asked = driver.ask()
-        assert isinstance(asked, Asked)
+        request = driver.ask()
+        assert isinstance(request, TrialRequest)
         if correct:
-            driver.complete(asked.number, Evaluation(Accuracy(correct, 20), {"fit": 0.5}, 0, 20, {GMACS: 0.01}))
+            driver.complete(request.number, Evaluation(Accuracy(correct, 20), {"fit": 0.5}, 0, 20, {GMACS: 0.01}))
         else:
-            driver.fail(asked.number, "the <b>GPU</b> is out of memory")
+            driver.fail(request.number, "the <b>GPU</b> is out of memory")
 
     return told
 

@@ -13,7 +13,7 @@ from spaces import Architecture, Block, Setting
 NET = Architecture("net", 8, (Block(1, "b1", "encoder", 4, 8, 1.0, 1.0),), (0.9, 0.5))
 
 
-def studied(worth: Callable[[Setting], float], count: int = 120, metric: str = "accuracy") -> Study:
+def studied(score: Callable[[Setting], float], count: int = 120, metric: str = "accuracy") -> Study:
     """Random settings, each worth what the rule says, in [0, 1]."""
     chance = random.Random(0)
     trials = []
@@ -24,7 +24,7 @@ def studied(worth: Callable[[Setting], float], count: int = 120, metric: str = "
             chance.choice((1, 2, 4)),
             chance.choice(("linear", "mlp")),
         )
-        value = worth(setting)
+        value = score(setting)
         scores = Scores(1000, {"nll": Measured(1 - value, 0.0, 1.0)})
         accuracy = Accuracy(round(1000 * value), 1000) if metric == "accuracy" else Accuracy(500, 1000)
         trials.append(Trial(number, "complete", setting, accuracy, scores=scores))

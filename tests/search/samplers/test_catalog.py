@@ -19,7 +19,7 @@ from spaces import HEAD_OPTIONS, Setting, Space, Tap, UnknownNameError
 QUICK = [name for name in SAMPLERS if name != "gp"]  # which takes seconds, and gets a test of its own
 
 
-def worth(setting: Setting, space: Space) -> float:
+def score(setting: Setting, space: Space) -> float:
     """Best at block 5, timestep 90, pool 2, mlp with the middle learning rate."""
     value = 0.9 - 0.02 * abs(setting.block - 5) - 0.03 * abs(space.architecture.log_snr(setting.timestep or 0) - 4.6)
     value -= 0.02 * (setting.pool != 2)
@@ -34,7 +34,7 @@ def worth(setting: Setting, space: Space) -> float:
 def trial_of(number: int, setting: Setting, space: Space, state: TrialState = TrialState.COMPLETE) -> FrozenTrial:
     trial = create_trial(
         state=state,
-        value=worth(setting, space) if state == TrialState.COMPLETE else None,
+        value=score(setting, space) if state == TrialState.COMPLETE else None,
         params=to_params(setting),
         distributions=distributions(space, setting),
         intermediate_values={1: 0.3} if state == TrialState.PRUNED else None,
@@ -150,7 +150,7 @@ def test_qmc_covers_a_dimension_more_evenly_than_chance(space: Space) -> None:
 @pytest.mark.parametrize(("name", "count"), [("tpe", 60), ("gp", 16)])
 def test_a_sampler_that_learns_finds_a_setting_among_the_best(space: Space, name: str, count: int) -> None:
     learnt = search(sampler_named(name, 0), space, count)
-    values = [worth(setting, space) for setting in space.settings()]
+    values = [score(setting, space) for setting in space.settings()]
     assert sum(value > best(learnt) for value in values) < len(values) // 20
 
 
@@ -169,7 +169,7 @@ def test_greedy_grows_the_best_by_what_did_best_alone(space: Space) -> None:
     trials = search(sampler_named("greedy", 0), several, 22)
     alone = [to_setting(trial.params) for trial in trials[:20]]
     assert not any(setting.further for setting in alone)
-    first, *others = sorted(alone, key=lambda setting: -worth(setting, space))
+    first, *others = sorted(alone, key=lambda setting: -score(setting, space))
     grown = (first.reading(*first.taps, *other.taps) for other in others if other.taps != first.taps)
     assert to_setting(trials[20].params) == next(setting for setting in grown if setting in several)
     assert not to_setting(trials[21].params).further
@@ -188,7 +188,7 @@ def test_a_tap_that_comes_again_is_one(space: Space) -> None:
 
 
 def test_tpe_spends_its_trials_on_good_settings(space: Space) -> None:
-    values = sorted(worth(setting, space) for setting in space.settings())
+    values = sorted(score(setting, space) for setting in space.settings())
     later = search(sampler_named("tpe", 0), space, 80)[40:]
     above = sum(trial.value > values[len(values) * 3 // 4] for trial in later if trial.value is not None)
     assert above > len(later) // 2  # chance would give a quarter

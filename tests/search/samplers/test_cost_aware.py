@@ -12,17 +12,17 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.samplers.cost_aware import STARTUP, CostAwareProposer, CostAwareSampler
 from search.samplers.parameters import distributions, suggested, to_params, to_setting
-from search.surrogates.past_tasks import Known, surface_of
+from search.surrogates.past_tasks import PriorKnowledge, past_task_of
 from search.surrogates.trial_cost import FIXED_SECONDS, CostModel, TrialCost, cost_of
 from spaces import Setting, Space, Tap
-from tests.search.samplers.test_catalog import best, search, worth
+from tests.search.samplers.test_catalog import best, score, search
 
 PLACE = Setting(90, 5, 2, "linear")
 
 
 def trial(space: Space, setting: Setting, **changes: object) -> FrozenTrial:
     kinds = distributions(space, setting)
-    made = create_trial(value=worth(setting, space), params=to_params(setting), distributions=kinds)
+    made = create_trial(value=score(setting, space), params=to_params(setting), distributions=kinds)
     for name, value in changes.items():
         setattr(made, name, value)
     return made
@@ -72,7 +72,7 @@ def test_seconds_are_learnt_from_what_trials_took(space: Space) -> None:
 
 
 def test_it_looks_around_at_one_timestep_before_it_pays_for_another(space: Space) -> None:
-    trials = search(CostAwareProposer(0, Known(past=())), space, 30)
+    trials = search(CostAwareProposer(0, PriorKnowledge(past=())), space, 30)
     timesteps = [each.params["timestep"] for each in trials]
     assert len(set(timesteps[:STARTUP])) == 1
     changes = sum(one != other for one, other in pairwise(timesteps))
@@ -81,9 +81,9 @@ def test_it_looks_around_at_one_timestep_before_it_pays_for_another(space: Space
 
 
 def test_a_past_that_is_right_brings_it_there_at_once(space: Space) -> None:
-    found = [(each, worth(each, space)) for each in space.settings() if each.head == "linear"]
-    past = surface_of("the same", space.architecture, found, 10, 1000)
-    trials = search(CostAwareProposer(0, Known(past=(past,))), space.narrow(heads=["linear"]), 10)
+    found = [(each, score(each, space)) for each in space.settings() if each.head == "linear"]
+    past = past_task_of("the same", space.architecture, found, 10, 1000)
+    trials = search(CostAwareProposer(0, PriorKnowledge(past=(past,))), space.narrow(heads=["linear"]), 10)
     assert best(trials) == pytest.approx(max(value for _, value in found), abs=0.011)
 
 
@@ -91,7 +91,7 @@ def test_it_learns_from_trials_that_were_stopped(space: Space) -> None:
     """All that mlp ever does but for the first is to be stopped early, which is quick."""
     trials: list[FrozenTrial] = []
     taken: set[Setting] = set()
-    proposer = CostAwareProposer(0, Known(past=()))
+    proposer = CostAwareProposer(0, PriorKnowledge(past=()))
     for number in range(40):
         setting = proposer.propose(trials, space, taken)
         assert setting is not None
@@ -100,7 +100,7 @@ def test_it_learns_from_trials_that_were_stopped(space: Space) -> None:
         if setting.head == "mlp" and any(each.params["head"] == "mlp" for each in trials):
             seconds, state = {"fit": 0.01}, TrialState.PRUNED
         made = trial(space, setting, state=state, number=number, user_attrs={"seconds": seconds})
-        made.values = [worth(setting, space) - 0.1 * (setting.head == "mlp")]
+        made.values = [score(setting, space) - 0.1 * (setting.head == "mlp")]
         trials.append(made)
     stopped = sum(each.state == TrialState.PRUNED for each in trials)
     assert 0 < stopped < 32  # of 40 where most settings are of that head; as if each had told nothing they would be 36
@@ -115,7 +115,7 @@ def test_any_optuna_study_can_use_it(space: Space, direction: Literal["maximize"
         assert setting in space
         if trial.number == 3:
             raise optuna.TrialPruned
-        return sign * worth(setting, space)
+        return sign * score(setting, space)
 
     study = optuna.create_study(sampler=CostAwareSampler(space, seed=1), direction=direction)
     study.optimize(objective, n_trials=30)
@@ -125,7 +125,7 @@ def test_any_optuna_study_can_use_it(space: Space, direction: Literal["maximize"
 
 def test_trials_at_the_same_time_are_not_the_same(space: Space) -> None:
     study = optuna.create_study(sampler=CostAwareSampler(space), direction="maximize")
-    study.optimize(lambda each: worth(suggested(each, space), space), n_trials=8)
+    study.optimize(lambda each: score(suggested(each, space), space), n_trials=8)
     asked = [study.ask() for _ in range(6)]
     settings = [suggested(each, space) for each in asked]
     assert len(set(settings)) == 6

@@ -11,8 +11,8 @@ from objectives.results import Accuracy, Evaluation
 from search.database.records import RunFacts
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import Finished, StudyDriver, beating
-from search.scheduling.requests import Asked
+from search.scheduling.driver import Finished, StudyDriver, heartbeat
+from search.scheduling.requests import TrialRequest
 from spaces import Setting, Space
 
 
@@ -27,9 +27,9 @@ def main(url: str, study: str, space_json: str, budget: str, seconds: str, sampl
         run = store.begin_run(study, RunFacts(workers=1, command=" ".join(sys.argv), versions={}))
         driver = StudyDriver(store, study, space, sampler_named(sampler, 0), seed=0, budget=int(budget), run_id=run)
         driver.reconcile()
-        with beating(store, run, every=0.2):
+        with heartbeat(store, run, every=0.2):
             while not isinstance(answer := driver.ask(), Finished):
-                if isinstance(answer, Asked):
+                if isinstance(answer, TrialRequest):
                     print(answer.number, flush=True)  # noqa: T201 - whoever started this listens
                     time.sleep(float(seconds))
                     driver.complete(answer.number, evaluate(answer.setting))

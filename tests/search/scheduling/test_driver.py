@@ -20,8 +20,8 @@ from search.database.models import RunRow
 from search.database.records import RunFacts, StudyFacts
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import MAX_ATTEMPTS, Finished, StudyDriver, Wait, beating
-from search.scheduling.requests import Asked
+from search.scheduling.driver import MAX_ATTEMPTS, Finished, StudyDriver, Wait, heartbeat
+from search.scheduling.requests import TrialRequest
 from spaces import InvalidSpaceError, Setting, Space, StorageError
 
 EVALUATION = Evaluation(
@@ -54,15 +54,15 @@ def silence(store: Store, driver: StudyDriver) -> None:
         session.get_one(RunRow, driver.run_id).heartbeat -= timedelta(minutes=2)
 
 
-def asked(driver: StudyDriver) -> Asked:
+def request(driver: StudyDriver) -> TrialRequest:
     answer = driver.ask()
-    assert isinstance(answer, Asked), answer
+    assert isinstance(answer, TrialRequest), answer
     return answer
 
 
 def test_a_trial_is_kept_as_it_was_told(store: Store, study: str, space: Space, make_driver: MakeDriver) -> None:
     driver = make_driver()
-    first, second, third = (asked(driver) for _ in range(3))
+    first, second, third = (request(driver) for _ in range(3))
     assert [first.number, second.number, third.number] == [0, 1, 2]
     driver.complete(second.number, EVALUATION)
     assert not driver.report(first.number, 1, 0.25)
@@ -97,10 +97,10 @@ def test_what_a_metric_says_is_what_optuna_maximises_and_prunes_by(
     run = store.begin_run(study, run_facts)
     driver = StudyDriver(store, study, space, sampler_named("random", 0), seed=0, budget=9, run_id=run)
     nll = {"nll": Measured(0.25, 0.2, 0.3)}
-    first, second = asked(driver), asked(driver)
-    driver.complete(first.number, replace(EVALUATION, score=-0.25, scores=Scores(20, nll)))
+    first, second = request(driver), request(driver)
+    driver.complete(first.number, replace(EVALUATION, optimised=-0.25, scores=Scores(20, nll)))
     assert not driver.report(second.number, 1, -1.5)
-    driver.prune(second.number, replace(EVALUATION, score=-1.5))
+    driver.prune(second.number, replace(EVALUATION, optimised=-1.5))
     complete, pruned = store.load(study).trials
     assert (complete.value, pruned.value) == (-0.25, -1.5)
     assert complete.user_attrs["negative log-likelihood"] == 0.25
@@ -113,27 +113,27 @@ def test_what_a_metric_says_is_what_optuna_maximises_and_prunes_by(
 
 def test_the_budget_counts_finished_trials_of_all_runs(make_driver: MakeDriver) -> None:
     one, other = make_driver(budget=4), make_driver(budget=4)
-    first, second, third = asked(one), asked(other), asked(one)
+    first, second, third = request(one), request(other), request(one)
     one.complete(first.number, EVALUATION)
     other.prune(second.number)
     one.fail(third.number, "broken")  # does not count
-    third, fourth = asked(one), asked(other)
+    third, fourth = request(one), request(other)
     assert isinstance(one.ask(), Wait)
     assert isinstance(other.ask(), Wait)
     one.fail(third.number, "broken")
-    third = asked(other)
+    third = request(other)
     other.complete(third.number, EVALUATION)
     other.complete(fourth.number, EVALUATION)
     answer = one.ask()
     assert isinstance(answer, Finished)
     assert answer.reason == "the study has 4 finished trials, of 4 asked for"
-    assert isinstance(asked(make_driver(budget=5)), Asked)
+    assert isinstance(request(make_driver(budget=5)), TrialRequest)
 
 
 def test_the_end_of_the_space(space: Space, make_driver: MakeDriver) -> None:
     small = space.narrow(timesteps=(10, 90), blocks=(4,), pools=(1, 2), heads=("linear",))
     driver = make_driver(budget=100, of=small)
-    trials = [asked(driver) for _ in range(len(small))]
+    trials = [request(driver) for _ in range(len(small))]
     assert {trial.setting for trial in trials} == set(small.settings())
     for trial in trials[1:]:
         driver.complete(trial.number, EVALUATION)
@@ -146,24 +146,24 @@ def test_the_end_of_the_space(space: Space, make_driver: MakeDriver) -> None:
 
 def test_a_stopped_run_is_gone_on_with(store: Store, study: str, make_driver: MakeDriver) -> None:
     driver, other = make_driver(budget=3), make_driver(budget=3)
-    first, second, third = asked(driver), asked(driver), asked(other)
+    first, second, third = request(driver), request(driver), request(other)
     driver.complete(first.number, EVALUATION)
     driver.abandon()
     driver.complete(second.number, EVALUATION)  # too late, and harmless
     store.end_run(driver.run_id, "interrupted")
     states = [trial.state for trial in store.read_study(study).trials]
     assert states == ["complete", "failed", "running"]
-    again = asked(make_driver(budget=3))
+    again = request(make_driver(budget=3))
     assert (again.setting, again.attempt, again.number) == (second.setting, 2, 3)
     assert again.setting != third.setting
 
 
 def test_a_dead_run_is_put_right_by_whoever_asks_next(store: Store, study: str, make_driver: MakeDriver) -> None:
     lost, survivor = make_driver(host="another-machine"), make_driver()
-    first = asked(lost)
-    assert asked(survivor).setting != first.setting
+    first = request(lost)
+    assert request(survivor).setting != first.setting
     silence(store, lost)
-    retried = asked(survivor)
+    retried = request(survivor)
     assert (retried.setting, retried.attempt) == (first.setting, 2)
     trial = store.read_study(study).trials[first.number]
     assert (trial.state, trial.reason) == ("failed", "interrupted: the process that ran it is gone")
@@ -180,21 +180,21 @@ def test_a_setting_that_takes_its_process_with_it_is_given_up(
     settings = []
     for _ in range(MAX_ATTEMPTS):
         driver = make_driver(of=small, host="another-machine")
-        settings.append(asked(driver).setting)
+        settings.append(request(driver).setting)
         silence(store, driver)
     assert len(set(settings)) == 1
     driver = make_driver(of=small)
-    assert asked(driver).setting != settings[0]
+    assert request(driver).setting != settings[0]
     driver.abandon()
     for attempt in range(2, 2 + MAX_ATTEMPTS):  # but stopping a run in order is not the setting's fault
-        again = asked(driver)
+        again = request(driver)
         assert (again.setting != settings[0], again.attempt) == (True, attempt)
         driver.abandon()
 
 
 def test_reconcile_leaves_live_runs_alone(store: Store, study: str, make_driver: MakeDriver) -> None:
     lost, live, driver = make_driver(host="another-machine"), make_driver(host="another-machine"), make_driver()
-    asked(lost), asked(live), asked(driver)
+    request(lost), request(live), request(driver)
     silence(store, lost)
     silence(store, driver)  # a driver never takes itself for dead
     driver.reconcile()
@@ -204,10 +204,10 @@ def test_reconcile_leaves_live_runs_alone(store: Store, study: str, make_driver:
 def test_too_many_failures_end_the_run_in_words(make_driver: MakeDriver) -> None:
     driver = make_driver(budget=100)
     for _ in range(10):
-        driver.fail(asked(driver).number, "no luck")
-    driver.complete(asked(driver).number, EVALUATION)
+        driver.fail(request(driver).number, "no luck")
+    driver.complete(request(driver).number, EVALUATION)
     for _ in range(11):
-        driver.fail(asked(driver).number, "CUDA out of memory")
+        driver.fail(request(driver).number, "CUDA out of memory")
     answer = driver.ask()
     assert isinstance(answer, Finished)
     assert answer.reason == "11 trials failed with none succeeding between; the last: CUDA out of memory"
@@ -216,25 +216,25 @@ def test_too_many_failures_end_the_run_in_words(make_driver: MakeDriver) -> None
 def test_a_hopeless_trial_is_pruned(make_driver: MakeDriver) -> None:
     driver = make_driver(budget=100)
     for _ in range(5):
-        driver.complete(asked(driver).number, EVALUATION)  # a head without epochs does not count
+        driver.complete(request(driver).number, EVALUATION)  # a head without epochs does not count
     for level in (0.5, 0.6, 0.7, 0.8, 0.9):
-        trial = asked(driver)
+        trial = request(driver)
         assert not any(driver.report(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
         driver.complete(trial.number, EVALUATION)
-    hopeless, good = asked(driver), asked(driver)
+    hopeless, good = request(driver), request(driver)
     assert [driver.report(hopeless.number, epoch, 0.1) for epoch in (1, 2, 3)] == [False, False, True]
     assert [driver.report(good.number, epoch, 0.75) for epoch in (1, 2, 3)] == [False, False, False]
 
 
 def test_a_trial_that_is_behind_on_a_rung_is_not_worth_more_images(make_driver: MakeDriver) -> None:
     driver = make_driver(budget=100)
-    first, second, third = (asked(driver) for _ in range(3))
-    assert not driver.climb(first.number, 100, 0.5)
-    assert not driver.climb(first.number, 200, 0.9)
-    assert driver.climb(second.number, 100, 0.4)
-    assert not driver.climb(third.number, 100, 0.6)
-    assert driver.climb(third.number, 200, 0.8)  # a rung is compared with itself alone
-    assert driver.climb(99, 100, 1.0)  # no trial of this run
+    first, second, third = (request(driver) for _ in range(3))
+    assert not driver.report_rung(first.number, 100, 0.5)
+    assert not driver.report_rung(first.number, 200, 0.9)
+    assert driver.report_rung(second.number, 100, 0.4)
+    assert not driver.report_rung(third.number, 100, 0.6)
+    assert driver.report_rung(third.number, 200, 0.8)  # a rung is compared with itself alone
+    assert driver.report_rung(99, 100, 1.0)  # no trial of this run
 
 
 def test_what_a_trial_is_worth_on_a_rung_is_no_epoch_and_is_kept_with_its_cost(
@@ -242,14 +242,14 @@ def test_what_a_trial_is_worth_on_a_rung_is_no_epoch_and_is_kept_with_its_cost(
 ) -> None:
     driver = make_driver(budget=100)
     for level in (0.5, 0.6, 0.7, 0.8, 0.9):
-        trial = asked(driver)
-        driver.climb(trial.number, 3, level + 10)  # as many images as epochs
+        trial = request(driver)
+        driver.report_rung(trial.number, 3, level + 10)  # as many images as epochs
         assert not any(driver.report(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
         driver.complete(trial.number, EVALUATION)
-    stopped, good = asked(driver), asked(driver)
-    assert driver.climb(stopped.number, 3, 0.1)
+    stopped, good = request(driver), request(driver)
+    assert driver.report_rung(stopped.number, 3, 0.1)
     driver.prune(stopped.number, EVALUATION, "pruned: behind other trials on the same 3 images")
-    driver.climb(good.number, 3, 0.0)
+    driver.report_rung(good.number, 3, 0.0)
     assert not any(driver.report(good.number, epoch, 0.75) for epoch in (1, 2, 3, 4))
     kept = store.read_study(study)
     assert (kept.trials[stopped.number].state, kept.finished) == ("pruned", 6)
@@ -263,12 +263,12 @@ def test_what_a_trial_is_worth_on_a_rung_is_no_epoch_and_is_kept_with_its_cost(
 def test_an_interrupted_trial_does_not_count_twice_on_its_rung(make_driver: MakeDriver) -> None:
     driver = make_driver(budget=100)
     for _ in range(6):
-        driver.climb(asked(driver).number, 100, 0.9)
+        driver.report_rung(request(driver).number, 100, 0.9)
     driver.abandon()
     again = make_driver(budget=100)
-    trial = asked(again)
+    trial = request(again)
     assert trial.attempt == 2
-    assert not again.climb(trial.number, 100, 0.1)
+    assert not again.report_rung(trial.number, 100, 0.1)
 
 
 def test_the_pruner_can_be_chosen(store: Store, study: str, space: Space, run_facts: RunFacts) -> None:
@@ -283,7 +283,7 @@ def test_the_pruner_can_be_chosen(store: Store, study: str, space: Space, run_fa
         pruner=NopPruner(),
     )
     for level in (0.5, 0.6, 0.7, 0.8, 0.9, 0.1):
-        trial = asked(driver)
+        trial = request(driver)
         assert not any(driver.report(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
         driver.complete(trial.number, EVALUATION)
 
@@ -298,7 +298,7 @@ def test_a_restart_goes_on_as_if_nothing_had_happened(
             if not found or len(found) in restart_after:
                 run = store.begin_run(study, run_facts)
                 driver = StudyDriver(store, study, space, sampler_named("tpe", 7), seed=7, budget=24, run_id=run)
-            trial = asked(driver)
+            trial = request(driver)
             correct = 100 - abs(trial.setting.block - 5) - abs((trial.setting.timestep or 0) - 90) // 10
             driver.complete(trial.number, replace(EVALUATION, validation=Accuracy(correct, 100)))
             found.append(trial.setting)
@@ -318,7 +318,7 @@ def test_a_run_is_kept_alive_while_its_process_is(store: Store, study: str, run_
 
     age()
     assert not store.is_alive(run)
-    with beating(store, run, every=0.02):
+    with heartbeat(store, run, every=0.02):
         deadline = time.monotonic() + 10
         while not store.is_alive(run) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -334,7 +334,7 @@ def test_a_heartbeat_outlives_a_moment_without_database(
     run = store.begin_run(study, run_facts)
     with store.session() as session:
         session.connection().exec_driver_sql("ALTER TABLE search_runs RENAME TO away")
-    with beating(store, run, every=0.02):
+    with heartbeat(store, run, every=0.02):
         deadline = time.monotonic() + 10
         while not caplog.records and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -413,11 +413,11 @@ def test_a_trial_that_is_asked_for_comes_whatever_the_budget_and_once(
     driver, wanted = make_driver(budget=0), next(space.settings())
     assert isinstance(driver.ask(), Finished)
     first = driver.ask_for(wanted)
-    assert first == Asked(0, wanted, 1)
+    assert first == TrialRequest(0, wanted, 1)
     assert driver.ask_for(wanted) is None  # it runs
     driver.prune(first.number)
     second = driver.ask_for(wanted)
-    assert second == Asked(1, wanted, 1)
+    assert second == TrialRequest(1, wanted, 1)
     driver.complete(second.number, EVALUATION)
     assert driver.ask_for(wanted) is None
     assert [trial.state for trial in store.read_study(study).trials] == ["pruned", "complete"]
@@ -428,11 +428,11 @@ def test_one_that_was_interrupted_is_asked_for_again_and_one_that_failed_is_not(
 ) -> None:
     wanted, other, *_ = space.settings()
     before = make_driver()
-    assert before.ask_for(wanted) == Asked(0, wanted, 1)
+    assert before.ask_for(wanted) == TrialRequest(0, wanted, 1)
     for attempt in range(2, MAX_ATTEMPTS + 1):
         silence(store, before)
         before = make_driver(host="elsewhere")
-        assert before.ask_for(wanted) == Asked(attempt - 1, wanted, attempt)
+        assert before.ask_for(wanted) == TrialRequest(attempt - 1, wanted, attempt)
     silence(store, before)
     driver = make_driver()
     assert driver.ask_for(wanted) is None  # lost too often

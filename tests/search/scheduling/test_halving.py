@@ -16,14 +16,14 @@ from search.scheduling.halving import Halving
         (0.2, [0.3, 0.1, 0.1, 0.2, 0.1], False),
     ],
 )
-def test_the_best_half_of_those_that_came_go_on(worth: float, others: list[float], stops: bool) -> None:
-    assert Halving().stops(worth, others) == stops
+def test_the_best_half_of_those_that_came_go_on(score: float, others: list[float], stops: bool) -> None:
+    assert Halving().stops(score, others) == stops
 
 
 def test_fewer_go_on_of_a_larger_eta_and_all_while_others_are_waited_for() -> None:
     values = [0.5, 0.1, 0.6, 0.2, 0.55, 0.3, 0.95, 0.1]
     gone_on = {
-        halving: [worth for place, worth in enumerate(values) if not halving.stops(worth, values[:place])]
+        halving: [score for place, score in enumerate(values) if not halving.stops(score, values[:place])]
         for halving in (Halving(), Halving(eta=4), Halving(others=4))
     }
     assert list(gone_on.values()) == [[0.5, 0.6, 0.55, 0.95], [0.5, 0.6, 0.95], [0.5, 0.1, 0.6, 0.2, 0.55, 0.95]]

@@ -16,7 +16,7 @@ from search.database.store import Store
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import MAX_FAILURES, StudyDriver
 from search.scheduling.ray_tune import Resources, ray_session, run_study
-from search.scheduling.requests import Asked, FinalAsked
+from search.scheduling.requests import FinalRequest, TrialRequest
 from spaces import Architecture, Block, CacheError, SearchError, Setting, Space
 
 ARCHITECTURE = Architecture(
@@ -34,7 +34,7 @@ class Hill:
     processes: where each that makes trials, and each that makes finals, leaves a file and waits for another such."""
 
     trouble: str = ""
-    ladder: bool = False
+    halving: bool = False
     processes: Path | None = None
 
     def build(self, threads: int) -> "Hill":
@@ -58,7 +58,7 @@ class Hill:
         if self.trouble == "slow":
             time.sleep(0.5)
         accuracy = self.accuracy(setting)
-        if self.ladder:
+        if self.halving:
             yield Rung(1, 4, Evaluation(accuracy, {"fit": 0.0005}, 4, 8))
         if setting.head == "mlp":
             yield from (Epoch(number, accuracy) for number in range(1, 8))
@@ -85,30 +85,30 @@ class Heard:
     expected: int = -1
     finals: list[Final] = field(default_factory=list)
 
-    at_work: list[Asked | FinalAsked] = field(default_factory=list)
+    at_work: list[TrialRequest | FinalRequest] = field(default_factory=list)
 
-    def trial_started(self, asked: Asked) -> None:
-        self.at_work.append(asked)
+    def trial_started(self, request: TrialRequest) -> None:
+        self.at_work.append(request)
 
-    def final_started(self, asked: FinalAsked) -> None:
-        self.at_work.append(asked)
+    def final_started(self, request: FinalRequest) -> None:
+        self.at_work.append(request)
 
-    def reported(self, asked: Asked | FinalAsked, report: Extracted | Epoch | Rung) -> None:
-        assert asked in self.at_work
+    def reported(self, request: TrialRequest | FinalRequest, report: Extracted | Epoch | Rung) -> None:
+        assert request in self.at_work
         if isinstance(report, Extracted):
             self.extracted_images += report.made
 
-    def trial_ended(self, asked: Asked, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
-        self.at_work.remove(asked)
+    def trial_ended(self, request: TrialRequest, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+        self.at_work.remove(request)
         self.states.append(state)
         self.reasons.append(reason or "")
 
     def expect_finals(self, count: int) -> None:
         self.expected = count
 
-    def final_ended(self, asked: FinalAsked, final: Final) -> None:
-        assert (asked.setting, asked.seed) == (final.setting, final.seed)
-        self.at_work.remove(asked)
+    def final_ended(self, request: FinalRequest, final: Final) -> None:
+        assert (request.setting, request.seed) == (final.setting, final.seed)
+        self.at_work.remove(request)
         self.finals.append(final)
 
 
@@ -183,7 +183,7 @@ def test_heads_that_train_in_epochs_are_pruned_when_behind(store: Store) -> None
 
 
 def test_a_trial_that_is_behind_on_a_ladder_earns_no_more_images(store: Store) -> None:
-    name, _, heard = search(store, 16, Hill(ladder=True), sampler="random", workers=1)
+    name, _, heard = search(store, 16, Hill(halving=True), sampler="random", workers=1)
     study = store.read_study(name)
     pruned = [trial for trial in study.trials if trial.state == "pruned" and not trial.curve]
     assert study.finished == heard.states.count("pruned") + heard.states.count("complete") == 16
@@ -243,7 +243,7 @@ def test_a_cause_that_would_fail_every_trial_ends_the_run_and_loses_none(store: 
 class Clumsy(Heard):
     """A listener with a fault of its own."""
 
-    def trial_ended(self, asked: Asked, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+    def trial_ended(self, request: TrialRequest, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
         raise RuntimeError("the terminal went away")
 
 

@@ -47,5 +47,5 @@ def test_why_a_trial_ended_is_told_to_people_and_to_reports() -> None:
 
 def test_what_people_read_comes_first_in_the_order_of_names(space: Space) -> None:
     """Optuna Dashboard shows six lines before one has to scroll."""
-    known = {**facts_of(Setting(90, 8, 4, "linear"), space.architecture), "attempt": 1, "seed": 0, **ended("why")}
-    assert sorted(known)[:6] == ["Block", "Cost", "Ended", "Features", "Noise", "Setting"]
+    prior = {**facts_of(Setting(90, 8, 4, "linear"), space.architecture), "attempt": 1, "seed": 0, **ended("why")}
+    assert sorted(prior)[:6] == ["Block", "Cost", "Ended", "Features", "Noise", "Setting"]

@@ -12,9 +12,9 @@ from search.database.store import Store
 from search.samplers.catalog import SAMPLERS, sampler_named
 from search.samplers.parameters import distributions, to_params, to_setting
 from search.scheduling.driver import StudyDriver
-from search.scheduling.requests import Asked
+from search.scheduling.requests import TrialRequest
 from spaces import Setting, Space
-from tests.search.samplers.test_catalog import worth
+from tests.search.samplers.test_catalog import score
 
 BOTH = {"objectives": "accuracy, cost"}
 
@@ -22,7 +22,7 @@ BOTH = {"objectives": "accuracy, cost"}
 def trial_of(setting: Setting, space: Space, number: int = 0) -> FrozenTrial:
     trial = create_trial(
         state=TrialState.COMPLETE,
-        values=[worth(setting, space), space.architecture.pass_gmacs(setting)],
+        values=[score(setting, space), space.architecture.pass_gmacs(setting)],
         params=to_params(setting),
         distributions=distributions(space, setting),
     )
@@ -87,18 +87,18 @@ def read(store: Store, make_facts: Facts, run_facts: RunFacts, space: Space) -> 
         run = store.begin_run(name, run_facts)
         proposer = sampler_named("tpe", 0)
         driver = StudyDriver(store, name, space, proposer, seed=0, budget=budget, run_id=run)
-        while isinstance(asked := driver.ask(), Asked):
+        while isinstance(request := driver.ask(), TrialRequest):
             for epoch in range(1, 8):  # the later the worse: pruned, if anything were
-                assert not driver.report(asked.number, epoch, 0.5 - asked.number / 100)
-            gmacs = space.architecture.pass_gmacs(asked.setting)
+                assert not driver.report(request.number, epoch, 0.5 - request.number / 100)
+            gmacs = space.architecture.pass_gmacs(request.setting)
             done = Evaluation(
-                Accuracy(round(1000 * worth(asked.setting, space)), 1000),
+                Accuracy(round(1000 * score(request.setting, space)), 1000),
                 {"fit": 0.1},
                 10,
                 20,
                 {"l2": 0.1, GMACS: gmacs},
             )
-            driver.complete(asked.number, done)
+            driver.complete(request.number, done)
         return store.read_study(name), name
 
     return made
@@ -129,9 +129,9 @@ def test_an_evaluation_of_unknown_cost_is_no_evaluation(
     driver = StudyDriver(
         store, name, space, sampler_named("random", 0), seed=0, budget=2, run_id=store.begin_run(name, run_facts)
     )
-    asked = driver.ask()
-    assert isinstance(asked, Asked)
+    request = driver.ask()
+    assert isinstance(request, TrialRequest)
     with pytest.raises(KeyError, match=GMACS):
-        driver.complete(asked.number, Evaluation(Accuracy(1, 2), {}, 0, 0))
+        driver.complete(request.number, Evaluation(Accuracy(1, 2), {}, 0, 0))
     driver.abandon()
     assert [trial.state for trial in store.trials(name)] == [TrialState.FAIL]

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from objectives import published_results as paper
-from search.surrogates.past_tasks import PUBLISHED, agreement, reweighted, surface_of, weights
+from search.surrogates.past_tasks import PUBLISHED, agreement, past_task_of, reweighted, weights
 from spaces import PRESETS, Setting
 from spaces.coordinates import middle
 from tests.spaces.test_space import ADM, SMALL
 
 
-def worth(setting: Setting) -> float:
+def score(setting: Setting) -> float:
     """Best in the middle of the network, with much detail."""
     place = middle(SMALL, setting)
     return place.grid - 4 * (place.depth - 0.2) ** 2 - 0.2 * (place.noise - 1) ** 2
@@ -16,37 +16,37 @@ def worth(setting: Setting) -> float:
 
 SETTINGS = [*PRESETS["default"](SMALL).narrow(heads=["linear"]).settings()]
 PLACES = [middle(SMALL, setting) for setting in SETTINGS]
-TRUE = np.array([worth(setting) for setting in SETTINGS])
+TRUE = np.array([score(setting) for setting in SETTINGS])
 
 
 def test_a_surface_is_carried_to_what_was_not_tried() -> None:
     some = np.random.default_rng(0).permutation(len(SETTINGS))[:60]
-    surface = surface_of("made up", SMALL, [(SETTINGS[i], TRUE[i]) for i in some], 10, 1000)
-    carried = surface.at(PLACES)
+    past_task = past_task_of("made up", SMALL, [(SETTINGS[i], TRUE[i]) for i in some], 10, 1000)
+    carried = past_task.at(PLACES)
     assert agreement(carried[:, None], TRUE)[0] > 0.95
 
 
 def test_a_surface_of_one_network_tells_of_another() -> None:
-    surface = surface_of("small", SMALL, [(setting, worth(setting)) for setting in SETTINGS], 10, 1000)
+    past_task = past_task_of("small", SMALL, [(setting, score(setting)) for setting in SETTINGS], 10, 1000)
     there = [*PRESETS["paper"](ADM).narrow(heads=["linear"], pools=[1, 2, 4]).settings()]
     places = [middle(ADM, setting) for setting in there]
     true = [place.grid - 4 * (place.depth - 0.2) ** 2 - 0.2 * (place.noise - 1) ** 2 for place in places]
-    assert agreement(surface.at(places)[:, None], np.array(true))[0] > 0.9
+    assert agreement(past_task.at(places)[:, None], np.array(true))[0] > 0.9
 
 
 def test_what_the_paper_published_is_at_its_places() -> None:
     imagenet, cub = PUBLISHED
     assert len(imagenet.places) == len(paper.IMAGENET) == 25
     assert len(cub.places) == len(paper.CUB) == 48
-    assert max(cub.worth) == paper.CUB[150, 19, 4] == 34.91
-    best = cub.places[cub.worth.index(34.91)]
+    assert max(cub.score) == paper.CUB[150, 19, 4] == 34.91
+    best = cub.places[cub.score.index(34.91)]
     assert (best.depth, best.grid) == (0, 2)
     carried = cub.at([middle(ADM, Setting(t, block, pool, "linear")) for t, block, pool in paper.CUB])
     assert agreement(carried[:, None], np.array([*paper.CUB.values()]))[0] > 0.95
 
 
 def test_a_task_of_the_same_size_counts_more_at_first_and_one_that_ranks_alike_later() -> None:
-    near, far = (surface_of(str(n), SMALL, [(SETTINGS[0], 1.0)], n, 100 * n) for n in (10, 1000))
+    near, far = (past_task_of(str(n), SMALL, [(SETTINGS[0], 1.0)], n, 100 * n) for n in (10, 1000))
     first = weights([near, far], 12, 1500)
     assert first.sum() == pytest.approx(1)
     assert first[0] > first[1]

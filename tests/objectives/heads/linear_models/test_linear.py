@@ -8,13 +8,13 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from torch.nn.functional import cross_entropy
 
-from objectives.heads.head import Fit, Labelled, predicted
+from objectives.heads.head import Fit, LabelledFeatures, predicted
 from objectives.heads.linear_models import logistic
 from objectives.heads.linear_models.eigenbasis import eigenbasis
 from objectives.heads.linear_models.linear import PATH, Linear
 from objectives.heads.linear_models.logistic import LogisticRegression as Regression
 from objectives.heads.standardising import Standardised, Standardiser
-from objectives.scoring import Beliefs
+from objectives.scoring import Predictions
 
 UNSEEN = 4000
 
@@ -110,7 +110,7 @@ def optimum(problem: Problem, features: torch.Tensor, l2: float) -> Linearly:
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_agrees_with_scikit_learn_at_every_strength(name: str) -> None:
     problem = PROBLEMS[name]
-    train = Labelled(problem.features[:, :, None, None], problem.labels)
+    train = LabelledFeatures(problem.features[:, :, None, None], problem.labels)
     standardise = Standardiser.of(train)
     features, unseen = standardise(problem.features), standardise(problem.unseen)
     basis = eigenbasis(Standardised(train, standardise))
@@ -129,7 +129,7 @@ def test_agrees_with_scikit_learn_at_every_strength(name: str) -> None:
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_fit_and_refit_agree_with_scikit_learn_at_the_strength_they_chose(name: str) -> None:
     problem = PROBLEMS[name]
-    train = Labelled(problem.features[:, :, None, None], problem.labels)
+    train = LabelledFeatures(problem.features[:, :, None, None], problem.labels)
     unseen = problem.unseen[:, :, None, None]
     (fit,) = Linear().fit(train, train, problem.classes, {}, 0)
     assert isinstance(fit, Fit)
@@ -158,27 +158,27 @@ def test_fit_and_refit_agree_with_scikit_learn_at_the_strength_they_chose(name: 
 def test_chooses_by_the_metric_and_then_by_cross_entropy(name: str, metric: str) -> None:
     whole, count = PROBLEMS[name], len(PROBLEMS[name].labels) // 2
     half = Problem(whole.features[:count], whole.labels[:count], whole.features[count:])
-    validation = Labelled(half.unseen[:, :, None, None], whole.labels[count:], metric=metric)
-    train = Labelled(half.features[:, :, None, None], half.labels)
+    validation = LabelledFeatures(half.unseen[:, :, None, None], whole.labels[count:], metric=metric)
+    train = LabelledFeatures(half.features[:, :, None, None], half.labels)
     (fit,) = Linear().fit(train, validation, whole.classes, {}, 0)
     assert isinstance(fit, Fit)
     standardise = Standardiser.of(train)
     features, unseen = standardise(half.features), standardise(half.unseen)
-    worth = {}
+    score = {}
     for factor in PATH:
         l2 = factor * int((features.var(dim=0) > 0.5).sum())  # some of the digits' pixels never vary
         logits = optimum(half, features, l2).logits(unseen).T
-        first = Beliefs.of(logits, validation.labels).worth(metric)
-        worth[l2] = (first, -float(cross_entropy(logits, validation.labels)))
-    best = max(worth, key=lambda l2: worth[l2])
+        first = Predictions.of(logits, validation.labels).score(metric)
+        score[l2] = (first, -float(cross_entropy(logits, validation.labels)))
+    best = max(score, key=lambda l2: score[l2])
     assert fit.details["l2"] == pytest.approx(best)
     if metric == "accuracy":
-        assert fit.validation.value == worth[best][0]
+        assert fit.validation.value == score[best][0]
 
 
 def test_a_fit_that_runs_out_of_iterations_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = PROBLEMS["correlated"]
-    train = Labelled(problem.features[:, :, None, None], problem.labels)
+    train = LabelledFeatures(problem.features[:, :, None, None], problem.labels)
     monkeypatch.setattr(logistic, "ITERATIONS", 2)
     (fit,) = Linear().fit(train, train, problem.classes, {}, 0)
     assert isinstance(fit, Fit)
@@ -187,7 +187,7 @@ def test_a_fit_that_runs_out_of_iterations_says_so(monkeypatch: pytest.MonkeyPat
 
 def test_the_basis_is_orthonormal_and_holds_the_images() -> None:
     for name in ("noisy", "more features than images", "duplicated columns"):
-        train = Labelled(PROBLEMS[name].features[:, :, None, None], PROBLEMS[name].labels)
+        train = LabelledFeatures(PROBLEMS[name].features[:, :, None, None], PROBLEMS[name].labels)
         standardise = Standardiser.of(train)
         features = standardise(PROBLEMS[name].features)
         basis = eigenbasis(Standardised(train, standardise))

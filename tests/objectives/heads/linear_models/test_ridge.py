@@ -8,18 +8,18 @@ from sklearn.linear_model import Ridge as Oracle
 from torch.nn.functional import one_hot
 
 from objectives.heads.calibrating import fitted_factor
-from objectives.heads.head import Fit, Labelled
+from objectives.heads.head import Fit, LabelledFeatures
 from objectives.heads.linear_models.eigenbasis import eigenbasis
 from objectives.heads.linear_models.ridge import PATH, LeastSquares, Ridge, leave_one_out
 from objectives.heads.standardising import Standardised, Standardiser
-from objectives.scoring import Beliefs
+from objectives.scoring import Predictions
 from tests.objectives.heads.test_heads import digits
 
 CLASSES = 3
 
 
 @st.composite
-def problems(draw: st.DrawFn) -> Labelled:
+def problems(draw: st.DrawFn) -> LabelledFeatures:
     """float64; fewer features than images and more, some constant, some with one image that alone is different; of
     classes that weigh the same and of images that do."""
     n, d = draw(st.integers(4, 16)), draw(st.integers(1, 24))
@@ -32,7 +32,7 @@ def problems(draw: st.DrawFn) -> Labelled:
     spike = draw(st.integers(0, d - 1))
     features[:, spike] = 2.5
     features[draw(st.integers(0, n - 1)), spike] = 7.0
-    return Labelled(features[:, :, None, None], labels, balanced=draw(st.booleans()))
+    return LabelledFeatures(features[:, :, None, None], labels, balanced=draw(st.booleans()))
 
 
 def refitted(
@@ -50,7 +50,7 @@ def refitted(
 
 @settings(deadline=None)
 @given(problems())
-def test_leaving_one_out_is_fitting_to_the_others_at_every_strength(train: Labelled) -> None:
+def test_leaving_one_out_is_fitting_to_the_others_at_every_strength(train: LabelledFeatures) -> None:
     standardise = Standardiser.of(train)
     basis = eigenbasis(Standardised(train, standardise))
     strengths = [factor * float(basis.spectrum.sum()) for factor in PATH]
@@ -67,8 +67,8 @@ def test_leaving_one_out_is_fitting_to_the_others_at_every_strength(train: Label
 @pytest.mark.parametrize("count", [50, 400])  # of 64 features, some of which never vary
 def test_leaving_one_out_in_float32_is_near_enough_to_rank_strengths(count: int) -> None:
     whole, _ = digits()
-    train = Labelled(whole.features[:count], whole.labels[:count])
-    exact = Labelled(train.features.double(), train.labels)
+    train = LabelledFeatures(whole.features[:count], whole.labels[:count])
+    exact = LabelledFeatures(train.features.double(), train.labels)
     basis = eigenbasis(Standardised(exact, Standardiser.of(exact)))
     ours = list(leave_one_out(train, 10))
     theirs = list(LeastSquares(basis, train.labels, 10).left_out([left.l2 for left in ours]))
@@ -83,7 +83,7 @@ def test_what_tells_nothing_leaves_nothing_to_score_well_by() -> None:
     """More features than images: a held-out image that leaks into the mean is told from the rest by that alone."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(60) % 2
-    noise = Labelled(torch.randn(60, 500, 1, 1, generator=generator), labels)
+    noise = LabelledFeatures(torch.randn(60, 500, 1, 1, generator=generator), labels)
     for left in leave_one_out(noise, 2):
         assert left.accuracy.value <= 0.7, left.l2
 
@@ -91,7 +91,7 @@ def test_what_tells_nothing_leaves_nothing_to_score_well_by() -> None:
 @pytest.mark.parametrize("count", [50, 400])
 def test_fits_what_scikit_learn_fits(count: int) -> None:
     whole, validation = digits()
-    train = Labelled(whole.features[:count], whole.labels[:count])
+    train = LabelledFeatures(whole.features[:count], whole.labels[:count])
     (fit,) = Ridge().fit(train, validation, 10, {}, 0)
     assert isinstance(fit, Fit)
     standardise = Standardiser.of(train)
@@ -105,28 +105,28 @@ def test_fits_what_scikit_learn_fits(count: int) -> None:
 def test_is_as_sure_as_it_is_right() -> None:
     train, validation = digits()
     half = len(validation) // 2
-    chosen = Labelled(validation.features[:half], validation.labels[:half])
+    chosen = LabelledFeatures(validation.features[:half], validation.labels[:half])
     (fit,) = Ridge().fit(train, chosen, 10, {}, 0)
     assert isinstance(fit, Fit)
-    believed, labels = fit.classifier.logits(validation.features[half:]).softmax(dim=1).max(dim=1)
+    predict, labels = fit.classifier.logits(validation.features[half:]).softmax(dim=1).max(dim=1)
     right = (labels == validation.labels[half:]).float().mean()
-    assert float(believed.mean()) == pytest.approx(float(right), abs=0.04)
+    assert float(predict.mean()) == pytest.approx(float(right), abs=0.04)
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "nll"])
 def test_chooses_by_the_metric(metric: str) -> None:
     """On few images, where the strengths that are best by either differ."""
     train, rest = digits()
-    few = Labelled(train.features[:80], train.labels[:80])
-    validation = Labelled(rest.features, rest.labels, metric=metric)
+    few = LabelledFeatures(train.features[:80], train.labels[:80])
+    validation = LabelledFeatures(rest.features, rest.labels, metric=metric)
     (fit,) = Ridge().fit(few, validation, 10, {}, 0)
     assert isinstance(fit, Fit)
     standardise = Standardiser.of(few)
     variance = float(eigenbasis(Standardised(few, standardise)).spectrum.sum())
-    worth = {}
+    score = {}
     for factor in PATH:
         details = {"l2": factor * variance, "factor": 1.0}
         scores = Ridge().refit(few, 10, {}, details, 0).logits(rest.features)
-        worth[details["l2"]] = Beliefs.of(fitted_factor(scores, rest.labels) * scores, rest.labels).worth(metric)
-    chosen = min(worth, key=lambda l2: abs(l2 - fit.details["l2"]))
-    assert worth[chosen] == pytest.approx(max(worth.values()), abs=1e-4)
+        score[details["l2"]] = Predictions.of(fitted_factor(scores, rest.labels) * scores, rest.labels).score(metric)
+    chosen = min(score, key=lambda l2: abs(l2 - fit.details["l2"]))
+    assert score[chosen] == pytest.approx(max(score.values()), abs=1e-4)

@@ -11,8 +11,8 @@ from torch.nn.functional import normalize, one_hot
 
 from objectives.heads.calibrating import fitted_factor
 from objectives.heads.catalog import HEADS
-from objectives.heads.head import Fit, Labelled, predicted
-from objectives.heads.neighbours.knn import SHARPNESS, Knn, KnnClassifier, doubted, fitted_doubt
+from objectives.heads.head import Fit, LabelledFeatures, predicted
+from objectives.heads.neighbours.knn import SHARPNESS, Knn, KnnClassifier, fitted_label_smoothing, smoothed
 from objectives.heads.neighbours.prototype import Prototype
 from objectives.heads.standardising import Standardiser
 from spaces.dimensions import Value
@@ -34,12 +34,12 @@ def test_the_votes_are_those_of_scikit_learns_neighbours(neighbours: int) -> Non
     shares = fit.classifier.shares(validation.features)
     torch.testing.assert_close(shares.double(), expected, rtol=0, atol=1e-3)
     assert torch.equal(predicted(fit.classifier, validation.features), shares.argmax(dim=1))
-    believed = fit.classifier.logits(validation.features).softmax(dim=1)
-    torch.testing.assert_close(believed, doubted(shares, fit.details["doubt"]))
+    predict = fit.classifier.logits(validation.features).softmax(dim=1)
+    torch.testing.assert_close(predict, smoothed(shares, fit.details["doubt"]))
 
 
 def test_an_image_that_points_away_from_all_gets_the_frequencies() -> None:
-    train = Labelled(torch.tensor([1.0, 1.0, -1.0, -1.0, -1.0]).view(5, 1, 1, 1), torch.tensor([0, 0, 1, 1, 1]))
+    train = LabelledFeatures(torch.tensor([1.0, 1.0, -1.0, -1.0, -1.0]).view(5, 1, 1, 1), torch.tensor([0, 0, 1, 1, 1]))
     (fit,) = Knn().fit(train, train, 3, {"neighbours": 99}, 0)
     assert isinstance(fit, Fit)
     assert isinstance(fit.classifier, KnnClassifier)
@@ -84,14 +84,14 @@ def test_doubt_and_factor_are_the_likeliest_and_change_no_prediction(
     scores = torch.randn(count, classes, generator=generator) + signal * one_hot(labels, classes)
     shares = (3 * scores).softmax(dim=1)
 
-    def loss(doubt: float) -> float:
-        return -float(doubted(shares.double(), doubt).gather(1, labels[:, None]).log().mean())
+    def loss(label_smoothing: float) -> float:
+        return -float(smoothed(shares.double(), label_smoothing).gather(1, labels[:, None]).log().mean())
 
-    doubt = fitted_doubt(shares, labels)
-    assert 1 / (count + 2) - 1e-6 <= doubt <= 0.99
+    label_smoothing = fitted_label_smoothing(shares, labels)
+    assert 1 / (count + 2) - 1e-6 <= label_smoothing <= 0.99
     grid = torch.linspace(min(1 / (count + 2), 0.5), 0.99, 50).tolist()
-    assert loss(doubt) <= min(map(loss, grid)) + 1e-6
-    assert torch.equal(doubted(shares.double(), doubt).argmax(dim=1), shares.argmax(dim=1))
+    assert loss(label_smoothing) <= min(map(loss, grid)) + 1e-6
+    assert torch.equal(smoothed(shares.double(), label_smoothing).argmax(dim=1), shares.argmax(dim=1))
 
     rest = 1 / (count + 2)
     targets = (1 - rest) * one_hot(labels, classes).double() + rest / classes

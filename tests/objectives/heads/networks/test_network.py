@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from objectives.heads.catalog import HEADS
-from objectives.heads.head import Fit, Labelled
+from objectives.heads.head import Fit, LabelledFeatures
 from objectives.heads.networks.mlp import mlp
 from objectives.heads.networks.network import PATIENCE, NetworkHead
 from objectives.heads.networks.training import Recipe, epochs, seeded
@@ -16,9 +16,9 @@ MLP = NetworkHead(mlp)
 OPTIONS: dict[str, Value] = {"width": 16, "depth": 1, "learning_rate": 1e-2, "weight_decay": 0.0}
 
 
-def noise(count: int, seed: int) -> Labelled:
+def noise(count: int, seed: int) -> LabelledFeatures:
     generator = torch.Generator().manual_seed(seed)
-    return Labelled(torch.randn(count, 4, 1, 1, generator=generator), torch.arange(count) % 2)
+    return LabelledFeatures(torch.randn(count, 4, 1, 1, generator=generator), torch.arange(count) % 2)
 
 
 def test_an_epoch_is_reported_after_each_and_the_last_of_the_best_is_kept() -> None:
@@ -96,6 +96,6 @@ def test_training_tells_classes_apart_by_their_first_weights_alone(name: str) ->
         *_, last = (part for part in network.modules() if isinstance(part, nn.Linear))
         for parameter in last.parameters():
             parameter.data[names] = parameter.detach().clone()
-        list(epochs(network, Labelled(data.features, names[labels]), Recipe(1e-2, 1e-3, epochs=5), 0))
+        list(epochs(network, LabelledFeatures(data.features, names[labels]), Recipe(1e-2, 1e-3, epochs=5), 0))
         logits.append(network(data.features)[:, names])
     torch.testing.assert_close(logits[1], logits[0], rtol=1e-3, atol=1e-3)

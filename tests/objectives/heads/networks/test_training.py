@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from objectives.heads.head import Labelled
+from objectives.heads.head import LabelledFeatures
 from objectives.heads.networks.training import Recipe, epochs, seeded
 
 CPU = torch.device("cpu")
@@ -28,8 +28,8 @@ class Watched(nn.Module):
         return logits
 
 
-def numbered(count: int) -> Labelled:
-    return Labelled(torch.arange(count).view(-1, 1, 1, 1) / 1000, torch.arange(count) % 2)
+def numbered(count: int) -> LabelledFeatures:
+    return LabelledFeatures(torch.arange(count).view(-1, 1, 1, 1) / 1000, torch.arange(count) % 2)
 
 
 def watched(seed: int, recipe: Recipe, stop: int | None = None) -> Watched:
@@ -73,7 +73,7 @@ def test_mixed_precision_is_for_training_on_a_gpu_alone(device: str) -> None:
     kinds = {}
     for mixed in (False, True):
         data, network, seen = numbered(21), Watched().to(device), set[tuple[bool, torch.dtype]]()
-        data = Labelled(data.features.to(device), data.labels.to(device))
+        data = LabelledFeatures(data.features.to(device), data.labels.to(device))
         network.register_forward_hook(lambda module, _, out, seen=seen: seen.add((module.training, out.dtype)))
         for _ in epochs(network, data, Recipe(1e-2, 0.1, epochs=2, mixed=mixed), 3):
             network(data.features)
@@ -113,7 +113,7 @@ def test_the_labels_of_blended_images_are_blended_by_the_same_share() -> None:
     network, slopes = Watched(), list[torch.Tensor]()
     for parameter in network.parameters():
         nn.init.zeros_(parameter)
-    data = Labelled(torch.arange(16).view(-1, 1, 1, 1) % 2 / 1, torch.arange(16) % 2)  # a feature is its label
+    data = LabelledFeatures(torch.arange(16).view(-1, 1, 1, 1) % 2 / 1, torch.arange(16) % 2)  # a feature is its label
     network.layer.weight.register_hook(slopes.append)  # type: ignore[no-untyped-call]
     list(epochs(network, data, Recipe(1e-12, 0.0, epochs=9, blend=True), 3))
     shares = set()
@@ -127,7 +127,7 @@ def test_the_labels_of_blended_images_are_blended_by_the_same_share() -> None:
 
 
 def test_weight_decay_shrinks_weights_and_leaves_biases() -> None:
-    flat = Labelled(torch.zeros(8, 1, 1, 1), torch.arange(8) % 2)  # the weights get no gradient
+    flat = LabelledFeatures(torch.zeros(8, 1, 1, 1), torch.arange(8) % 2)  # the weights get no gradient
     moved = {}
     for decay in (0.0, 10.0):
         with seeded(0, 0, CPU):
