@@ -16,7 +16,7 @@ from dashboards import formatting as sentences
 from dashboards.server import report_link
 from dashboards.study import figures, scores, tradeoff
 from dashboards.study import tables as summaries
-from objectives.results import Study
+from objectives.results import StudyResults
 
 # Whoever reads the dashboard may write too: what stands below this line is theirs and is kept.
 OWN_NOTES = "*Notes below this line are yours and are kept; what is above is written anew as runs go.*"
@@ -41,7 +41,7 @@ class Shown:
     figures: Mapping[str, Any]
 
     @classmethod
-    def of(cls, study: Study, report_path: Path | None, at_work: int = 0) -> Self:
+    def of(cls, study: StudyResults, report_path: Path | None, at_work: int = 0) -> Self:
         """report_path: where the report's file lies once a run has ended. at_work: how many runs work on the study.
 
         History has no figure of ours: Optuna Dashboard draws that itself.
@@ -74,7 +74,7 @@ def _card(title: str, sentence: str, figure: Any) -> Any:
     return figure
 
 
-def _figures(study: Study) -> dict[str, tuple[str, str, Any]]:
+def _figures(study: StudyResults) -> dict[str, tuple[str, str, Any]]:
     """By its id: title, sentence and figure. Empty tables have none."""
     drawn: dict[str, tuple[str, str, Any]] = {}
     measured = sentences.title(study.metric)
@@ -103,7 +103,7 @@ def _figures(study: Study) -> dict[str, tuple[str, str, Any]]:
     return drawn
 
 
-def _note(study: Study, report_path: Path | None, at_work: int) -> str:
+def _note(study: StudyResults, report_path: Path | None, at_work: int) -> str:
     """Markdown. Names from the data stand in code spans, where nothing is interpreted."""
     written = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     runs = sentences.count(at_work, "run") if at_work else "no run"
@@ -125,7 +125,7 @@ def _note(study: Study, report_path: Path | None, at_work: int) -> str:
     return "\n\n".join(lines)
 
 
-def _best(study: Study) -> list[str]:
+def _best(study: StudyResults) -> list[str]:
     best = summaries.answer(study)
     if best is None:
         return ["No trial is complete yet."]
@@ -144,7 +144,7 @@ def _best(study: Study) -> list[str]:
     return [name, "\n".join(told), sentences.of_answer(best, len(study.complete))]
 
 
-def _reading(study: Study) -> str:
+def _reading(study: StudyResults) -> str:
     metric, told = study.metric, []
     if metric.rising:
         share = ", a share of 1" if metric.share else ""
@@ -161,7 +161,7 @@ def _reading(study: Study) -> str:
     return " ".join(told)
 
 
-def _protocol(study: Study) -> str:
+def _protocol(study: StudyResults) -> str:
     """How settings are chosen, and all else that two trials must share to be comparable."""
     chosen = f"chosen {sentences.of_choice(study.folds)}, by {study.metric.words}"
     told = {name: DIGEST.sub(r"\1…", value) for name, value in study.provenance.items() if name not in UNTOLD}

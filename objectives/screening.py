@@ -1,7 +1,7 @@
 """Screening: what every block and pooling of a pass is worth, in closed form, from a few images and without a split.
 
 A ridge classifier is fitted to all images but one, for each of them in turn, at the price of one decomposition
-(`heads.linear_models.ridge`). Settings are compared by the squared error of what those classifiers make of the images that
+(`linear_models.ridge`). Settings are compared by the squared error of what those classifiers make of the images that
 they have not seen: it has less chance in it than the number that they get right, and ranks settings better for it
 (docs/benchmarks.md, Selection).
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.home import Home
-from objectives.results import Accuracy, Final, Study
+from objectives.results import Accuracy, Final, StudyResults
 from search.cli.options import printable
 from search.reports.answer import answer_of
 from search.run import RunOptions, cores, spec_of, threads_of
@@ -23,7 +23,7 @@ WORTH = ("study", "dataset", "metric", "validation_accuracy", "validation_interv
 
 
 def export(
-    study: Study,
+    study: StudyResults,
     recipe: "Recipe",
     home: Home,
     say: Callable[[str], None],
@@ -71,7 +71,9 @@ def export(
     return path
 
 
-def options_of(study: Study, recipe: "Recipe", home: Home, data_root: str | None, backbone: str | None) -> RunOptions:
+def options_of(
+    study: StudyResults, recipe: "Recipe", home: Home, data_root: str | None, backbone: str | None
+) -> RunOptions:
     """Those of the study's last run. Raises SearchError where none were kept, BackboneError where a folder is gone."""
     if recipe.options is None:
         command = printable(study.provenance.get("command", "search run …"))
@@ -99,7 +101,7 @@ def ready(path: Path) -> Path:
     return path
 
 
-def check_same(study: Study, spec: "ProbeSpec", weights_digest: str) -> None:
+def check_same(study: StudyResults, spec: "ProbeSpec", weights_digest: str) -> None:
     """Raises DatasetError or BackboneError where the images or the network are not those of the study."""
     fingerprint, digest = (study.provenance[name] for name in ("dataset fingerprint", "weights digest"))
     if spec.dataset.fingerprint != fingerprint:

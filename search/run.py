@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from objectives.features.plan import Plan
     from objectives.probe import ProbeSpec
-    from objectives.results import Final, Study
+    from objectives.results import Final, StudyResults
     from search.database.records import RunState
     from search.database.store import Store
     from search.scheduling.ray_tune import Resources
@@ -88,7 +88,7 @@ FORMER_NAMES = {"ladder": "halving"}
 NOT_KEPT = frozenset({"home", "storage", "ray_address", "command", "space", "narrowing"})
 
 
-def run_search(options: RunOptions, console: "Console") -> "Study":
+def run_search(options: RunOptions, console: "Console") -> "StudyResults":
     """Search until the study has `options.trials` finished trials, test the finalists, write the report.
 
     Everything is checked before anything is written. Raises SearchError in words, and KeyboardInterrupt after Ctrl-C or
@@ -288,7 +288,7 @@ class Finals:
         self.store.record_final(self.study, final)
 
 
-def publish(study: "Study", store: "Store", home: Home) -> Path:
+def publish(study: "StudyResults", store: "Store", home: Home) -> Path:
     """Write the report, and show the same figures in Optuna Dashboard."""
     from search.reports.dashboard_sync import show
     from search.reports.study_report import written

@@ -9,7 +9,7 @@ from statistics import NormalDist, fmean
 
 from dashboards.study.tables import Estimate, answer, finalist_estimate, trial_estimate
 from dashboards.study.tradeoff import gmacs_of
-from objectives.results import ACCURACY, Accuracy, CorrectMask, Measured, Study, Trial
+from objectives.results import ACCURACY, Accuracy, CorrectMask, Measured, StudyResults, Trial
 from spaces import Setting, Space
 
 Z = NormalDist().inv_cdf(0.975)
@@ -28,7 +28,7 @@ class Task:
     """
 
     label: str
-    study: Study
+    study: StudyResults
     space: Space
     others: int = 0
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from dashboards.study.tables import Estimate, rising, trial_estimate
-from objectives.results import Study, Trial
+from objectives.results import StudyResults, Trial
 from spaces import Setting
 
 CHOICES = ("block", "timestep", "pool", "head", "draws")
@@ -25,13 +25,13 @@ class Importance:
         return fmean(self.shares.values())
 
 
-def varied(study: Study) -> dict[str, tuple[int | str | None, ...]]:
+def varied(study: StudyResults) -> dict[str, tuple[int | str | None, ...]]:
     """The choices of which complete trials that read one tap have tried more than one value, with those, rising."""
     tried = {choice: _rising(value_of(trial.setting, choice) for trial in alone(study)) for choice in CHOICES}
     return {choice: values for choice, values in tried.items() if len(values) > 1}
 
 
-def alone(study: Study) -> list[Trial]:
+def alone(study: StudyResults) -> list[Trial]:
     """The complete trials that read one tap, the best first."""
     return [trial for trial in study.complete if not trial.setting.further]
 
@@ -83,7 +83,7 @@ class Interaction:
         return behind, compared
 
 
-def interaction(study: Study, importances: Sequence[Importance]) -> Interaction | None:
+def interaction(study: StudyResults, importances: Sequence[Importance]) -> Interaction | None:
     """Of the two choices that matter most; but of block and timestep, which a figure of their own shows, the one that
     matters more and the next choice. None where fewer than two were varied."""
     tried = varied(study)

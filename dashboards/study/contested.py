@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from objectives.results import CorrectMask, Study
+from objectives.results import CorrectMask, StudyResults
 
 FEWEST = 8
 """Complete trials of which a quarter is more than one."""
@@ -36,7 +36,7 @@ class Contested:
     images: int
 
 
-def contested(study: Study, top: int = 8) -> Contested | None:
+def contested(study: StudyResults, top: int = 8) -> Contested | None:
     """None where too few trials kept their answers."""
     answers = [trial.correct_mask for trial in study.complete if trial.correct_mask is not None]
     if len(answers) < FEWEST:

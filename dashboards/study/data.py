@@ -12,11 +12,11 @@ from dashboards.study import tables as summaries
 from dashboards.study.choices import Importance
 from dashboards.study.contested import contested
 from dashboards.study.published import published
-from objectives.results import METRICS, Metric, Picture, Study, Trial
+from objectives.results import METRICS, Metric, Picture, StudyResults, Trial
 from spaces import Block, Setting
 
 
-def study_json(study: Study, importances: Sequence[Importance] = ()) -> str:
+def study_json(study: StudyResults, importances: Sequence[Importance] = ()) -> str:
     """One object: the study's facts, the answer, and each table of its report under the name of its section.
 
     Accuracies are in [0, 1]; an estimate is its value, its 95 % interval, the images and the metric's name.
@@ -70,7 +70,7 @@ def plain(value: Any) -> Any:
     return found
 
 
-def study_csv(study: Study) -> str:
+def study_csv(study: StudyResults) -> str:
     """A row for each trial: number and state, the setting, what it is worth on validation by each metric with its 95 %
     interval, its cost, its seconds by phase and its passes. What a trial has not is empty. Accuracies are in [0, 1]."""
     rows = [_row(trial) for trial in study.trials]

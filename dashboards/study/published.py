@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dashboards.study.tables import Estimate, finalist_estimate, trial_estimate
 from objectives import published_results as paper
-from objectives.results import ACCURACY, Study, Trial
+from objectives.results import ACCURACY, StudyResults, Trial
 
 BACKBONE = "adm-256"
 FEWEST_RANKED = 5
@@ -57,7 +57,7 @@ class Published:
         return float(spearmanr(*zip(*pairs, strict=True)).statistic)
 
 
-def published(study: Study) -> Published | None:
+def published(study: StudyResults) -> Published | None:
     """None where nothing was: of other networks and datasets."""
     table, heads = TABLES.get(study.dataset, {}), paper.FINE_GRAINED.get(study.dataset, {})
     if study.backbone != BACKBONE or not (table or heads):
@@ -70,7 +70,7 @@ def published(study: Study) -> Published | None:
     )
 
 
-def _at(study: Study, timestep: int, block: int, pool: int) -> Estimate | None:
+def _at(study: StudyResults, timestep: int, block: int, pool: int) -> Estimate | None:
     def there(trial: Trial) -> bool:
         setting = trial.setting
         place = (setting.timestep, setting.block, setting.pool)
@@ -80,7 +80,7 @@ def _at(study: Study, timestep: int, block: int, pool: int) -> Estimate | None:
     return trial_estimate(found, ACCURACY) if found else None
 
 
-def _heads(study: Study, accuracies: Mapping[str, float], source: str) -> list[PublishedHead]:
+def _heads(study: StudyResults, accuracies: Mapping[str, float], source: str) -> list[PublishedHead]:
     rows = []
     for head, accuracy in accuracies.items():
         finalist = next((each for each in study.finalists if each.setting.head == head), None)

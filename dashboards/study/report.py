@@ -13,10 +13,10 @@ from dashboards.study import tables as summaries
 from dashboards.study.choices import Importance
 from dashboards.study.data import study_csv, study_json
 from dashboards.study.sections import sections
-from objectives.results import ACCURACY, Study
+from objectives.results import ACCURACY, StudyResults
 
 
-def write_report(study: Study, path: Path, importances: Sequence[Importance] = (), form: str = "html") -> Path:
+def write_report(study: StudyResults, path: Path, importances: Sequence[Importance] = (), form: str = "html") -> Path:
     """Write the report and return `path`; it is whole or not there at all, and as a page needs no network to be viewed.
 
     importances: of the study's choices, as of `search.reports.importances`. form: one of `FORMATS`.
@@ -25,7 +25,7 @@ def write_report(study: Study, path: Path, importances: Sequence[Importance] = (
     return write(FORMATS[form](study, importances), path)
 
 
-def render(study: Study, importances: Sequence[Importance] = ()) -> str:
+def render(study: StudyResults, importances: Sequence[Importance] = ()) -> str:
     """The page as HTML. Every name that comes from the data is escaped."""
     found = summaries.answer(study)
     cost = tradeoff.gmacs_of(study, found.setting) if found else None
@@ -46,7 +46,7 @@ def render(study: Study, importances: Sequence[Importance] = ()) -> str:
     )
 
 
-FORMATS: dict[str, Callable[[Study, Sequence[Importance]], str]] = {
+FORMATS: dict[str, Callable[[StudyResults, Sequence[Importance]], str]] = {
     "html": render,
     "md": lambda study, importances: markdown(document(study, importances)),
     "json": study_json,
@@ -57,7 +57,7 @@ SUFFIXES = {"latex": "tex"}
 """Of files; of all others their format's name."""
 
 
-def document(study: Study, importances: Sequence[Importance] = ()) -> Document:
+def document(study: StudyResults, importances: Sequence[Importance] = ()) -> Document:
     """The same as text."""
     found, metric = summaries.answer(study), study.metric
     facts: list[tuple[str, str]] = []
@@ -83,7 +83,7 @@ def document(study: Study, importances: Sequence[Importance] = ()) -> Document:
     )
 
 
-def _commands(study: Study, answered: bool) -> list[str]:
+def _commands(study: StudyResults, answered: bool) -> list[str]:
     """For a shell: the answer to be used and once more, where there is one, and the search continued."""
     trials = max(200, 2 * len(study.trials))
     words = shlex.split(study.provenance.get("command", "")) or ["search", "run", "--dataset", study.dataset]

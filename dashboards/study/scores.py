@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dashboards.study.tables import Estimate, finalist_estimate, trial_estimate
-from objectives.results import METRICS, Metric, Picture, Study
+from objectives.results import METRICS, Metric, Picture, StudyResults
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class ScoreRow:
     test: Estimate | None
 
 
-def scores(study: Study) -> tuple[ScoreRow, ...]:
+def scores(study: StudyResults) -> tuple[ScoreRow, ...]:
     """The answer by every metric there is of it: means over seeds of a finalist, else those of the best trial."""
     if study.finalists:
         best = study.finalists[0]
@@ -54,7 +54,7 @@ class Confusions:
     seeds: int
 
 
-def confusions(study: Study, top: int = 10) -> Confusions | None:
+def confusions(study: StudyResults, top: int = 10) -> Confusions | None:
     """What the best finalist takes for what on validation, where whoever reads it may act on it: the test images stay
     unseen. None where a final did not keep it, or nothing was wrong."""
     if not study.finalists:

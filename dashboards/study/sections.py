@@ -15,7 +15,7 @@ from dashboards.study.published import Published, published
 from dashboards.study.scores import ConfusionRow
 from dashboards.study.tables import BlockByTimestep, Estimate
 from objectives import published_results as paper
-from objectives.results import Metric, Study
+from objectives.results import Metric, StudyResults
 from spaces import Setting
 
 CLASSES_SHOWN = 24
@@ -24,7 +24,7 @@ CONFUSIONS_PICTURED, MISTAKES_PICTURED = 5, 5
 SETTING_COLUMNS = (*PLACE_COLUMNS, "Head")
 
 
-def sections(study: Study, importances: Sequence[Importance] = ()) -> list[Section]:
+def sections(study: StudyResults, importances: Sequence[Importance] = ()) -> list[Section]:
     """In the order in which a person asks; what a study cannot tell yet is left out."""
     found = [_finalists(study)] if study.finals else []
     if others := published(study):
@@ -54,7 +54,7 @@ def sections(study: Study, importances: Sequence[Importance] = ()) -> list[Secti
     return [*found, _provenance(study)]
 
 
-def _finalists(study: Study) -> Section:
+def _finalists(study: StudyResults) -> Section:
     rows, metric = summaries.finalists(study), study.metric
     refitted = "train images" if "shots" in study.provenance else "train and validation images"
     table = Table(
@@ -76,7 +76,7 @@ def _finalists(study: Study) -> Section:
     return Section("finalists", "Finalists", (sentences.of_finalists(rows),), table=table)
 
 
-def _trade_off(study: Study) -> Section:
+def _trade_off(study: StudyResults) -> Section:
     table, metric, found = tradeoff.trade_off(study), study.metric, summaries.answer(study)
     assert table is not None
     numbers = [point.trial for point in table.front]
@@ -103,7 +103,7 @@ def _trade_off(study: Study) -> Section:
     return Section("cost", f"{title(metric)} against cost", told, figures.trade_off_figure(table), rows)
 
 
-def _scores(study: Study) -> Section:
+def _scores(study: StudyResults) -> Section:
     rows, final = scores.scores(study), bool(study.finalists)
     of = "means over seeds" if final else "one seed"
     table = Table(
@@ -125,7 +125,7 @@ def _or_none(estimate: Estimate | None) -> str:
     return with_interval(estimate) if estimate else "not kept"
 
 
-def _confusions(study: Study) -> Section:
+def _confusions(study: StudyResults) -> Section:
     found = scores.confusions(study)
     assert found is not None
     table = Table(
@@ -146,7 +146,7 @@ def _shelf(row: ConfusionRow) -> Shelf:
     return Shelf(f"‘{row.true}’ taken for ‘{row.predicted}’: {sentences.count(row.images, 'image')}", (*pictures,))
 
 
-def _contested(study: Study, found: Contested) -> Section:
+def _contested(study: StudyResults, found: Contested) -> Section:
     pictured = {picture.position: picture for picture in study.pictures if picture.position is not None}
     shelves, rows = [], []
     for what, images in (
@@ -194,7 +194,7 @@ def _ours(estimate: Estimate | None, tested: bool) -> tuple[str, str]:
     return ("", "not tried") if estimate is None else (estimated(estimate), "test" if tested else "validation")
 
 
-def _leaderboard(study: Study) -> Section:
+def _leaderboard(study: StudyResults) -> Section:
     board = summaries.leaderboard(study)
     found = summaries.answer(study)
     numbers = [row.trial for row in board.rows]
@@ -217,7 +217,7 @@ def _leaderboard(study: Study) -> Section:
     return Section("leaderboard", "Leaderboard", (sentences.of_leaderboard(board),), table=table)
 
 
-def _blocks_and_timesteps(study: Study) -> list[Section]:
+def _blocks_and_timesteps(study: StudyResults) -> list[Section]:
     table = summaries.block_by_timestep(study)
     if not table.cells:
         return []
@@ -254,7 +254,7 @@ def _cells(found: BlockByTimestep, metric: Metric) -> Table:
     )
 
 
-def _groups(study: Study) -> list[Section]:
+def _groups(study: StudyResults) -> list[Section]:
     pools, heads, metric = summaries.by_pooling(study), summaries.by_head(study), study.metric
     measured, taps = f"Validation {metric.words} (95 % interval)", summaries.by_taps(study)
     several = Section(
@@ -321,7 +321,7 @@ def _interaction(found: Interaction, metric: Metric) -> Section:
     )
 
 
-def _history(study: Study) -> Section:
+def _history(study: StudyResults) -> Section:
     points, by_time, metric = summaries.history(study), summaries.history_by_time(study), study.metric
     steps = [points[0], *(new for old, new in pairwise(points) if new.best != old.best)]
     table = Table(
@@ -341,7 +341,7 @@ def _history(study: Study) -> Section:
     return Section("history", "History", (sentences.of_history(points),), figure, table)
 
 
-def _time(study: Study) -> Section:
+def _time(study: StudyResults) -> Section:
     phases, passes = summaries.time_by_phase(study), summaries.passes(study)
     table = Table(
         "Seconds of work by phase, summed over trials and workers",
@@ -352,7 +352,7 @@ def _time(study: Study) -> Section:
     return Section("time", "Time and passes", told, figures.time_figure(phases), table)
 
 
-def _failures(study: Study) -> Section:
+def _failures(study: StudyResults) -> Section:
     rows = summaries.failures(study)
     table = Table(
         "Failed trials by reason",
@@ -362,7 +362,7 @@ def _failures(study: Study) -> Section:
     return Section("failures", "Failures", (sentences.of_trials(summaries.trial_counts(study)) + ".",), table=table)
 
 
-def _provenance(study: Study) -> Section:
+def _provenance(study: StudyResults) -> Section:
     facts = {
         "Study": study.name,
         "Dataset": study.dataset,

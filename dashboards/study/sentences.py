@@ -6,7 +6,7 @@ from dashboards.formatting import NAMED, choice_value, count, percent, with_inte
 from dashboards.study.choices import Importance, Interaction
 from dashboards.study.contested import Contested, ContestedImage
 from dashboards.study.published import Published
-from objectives.results import Metric, Picture, Study
+from objectives.results import Metric, Picture, StudyResults
 
 
 def of_importances(importances: Sequence[Importance]) -> str:
@@ -61,7 +61,7 @@ def of_contested(table: Contested) -> str:
     )
 
 
-def of_image(picture: Picture, image: ContestedImage, study: Study) -> str:
+def of_image(picture: Picture, image: ContestedImage, study: StudyResults) -> str:
     """Below its picture."""
     return f"{study.classes[picture.label]}: {_whole(image.good)} of the good, {_whole(image.bad)} of the bad"
 

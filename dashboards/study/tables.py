@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import hypot
 from typing import Self, TypeVar
 
-from objectives.results import ACCURACY, Accuracy, Finalist, Measured, Metric, Part, Study, Trial
+from objectives.results import ACCURACY, Accuracy, Finalist, Measured, Metric, Part, StudyResults, Trial
 from spaces import Block, Setting
 
 FINALS_PHASE = "finals"
@@ -80,7 +80,7 @@ class Answer:
         return self.test is not None
 
 
-def finalists(study: Study) -> tuple[FinalistRow, ...]:
+def finalists(study: StudyResults) -> tuple[FinalistRow, ...]:
     """The finalists, best mean on validation first; the first is the chosen one."""
     if not study.finalists:
         return ()
@@ -98,7 +98,7 @@ def finalists(study: Study) -> tuple[FinalistRow, ...]:
     )
 
 
-def answer(study: Study) -> Answer | None:
+def answer(study: StudyResults) -> Answer | None:
     """None where no trial is complete and nothing was re-evaluated."""
     rows = finalists(study)
     if rows:
@@ -131,7 +131,7 @@ class Leaderboard:
     tied: int
 
 
-def leaderboard(study: Study, top: int = 10) -> Leaderboard:
+def leaderboard(study: StudyResults, top: int = 10) -> Leaderboard:
     rows = tuple(
         LeaderboardRow(rank, t.number, t.setting, _validation(t, study.metric), _seconds(t), t.passes_made)
         for rank, t in enumerate(study.complete[:top], start=1)
@@ -171,7 +171,7 @@ class BlockByTimestep:
     measured: str = "validation"
 
 
-def block_by_timestep(study: Study) -> BlockByTimestep:
+def block_by_timestep(study: StudyResults) -> BlockByTimestep:
     alone = [trial for trial in study.complete if not trial.setting.further]
     groups = _grouped(alone, lambda trial: (trial.setting.block, trial.setting.timestep))
     cells = {
@@ -209,19 +209,19 @@ class Group:
         return (self.values[middle] + self.values[-1 - middle]) / 2
 
 
-def by_pooling(study: Study) -> tuple[Group, ...]:
+def by_pooling(study: StudyResults) -> tuple[Group, ...]:
     """One group for each pool size tried, smallest first; its name is the size."""
     groups = _grouped(study.complete, lambda trial: trial.setting.pool)
     return tuple(_group(str(pool), trials, study.metric) for pool, trials in sorted(groups.items()))
 
 
-def by_head(study: Study) -> tuple[Group, ...]:
+def by_head(study: StudyResults) -> tuple[Group, ...]:
     """One group for each head tried, in alphabetical order."""
     groups = _grouped(study.complete, lambda trial: trial.setting.head)
     return tuple(_group(head, trials, study.metric) for head, trials in sorted(groups.items()))
 
 
-def by_taps(study: Study) -> tuple[Group, ...]:
+def by_taps(study: StudyResults) -> tuple[Group, ...]:
     """One group for each number of taps tried, fewest first; its name is the number."""
     groups = _grouped(study.complete, lambda trial: len(trial.setting.taps))
     return tuple(_group(str(taps), trials, study.metric) for taps, trials in sorted(groups.items()))
@@ -242,18 +242,18 @@ class HistoryPoint:
     finished: float | None = None
 
 
-def history(study: Study) -> tuple[HistoryPoint, ...]:
+def history(study: StudyResults) -> tuple[HistoryPoint, ...]:
     """The complete trials in the order of their numbers."""
     return _history(study, sorted(study.complete, key=lambda trial: trial.number))
 
 
-def history_by_time(study: Study) -> tuple[HistoryPoint, ...]:
+def history_by_time(study: StudyResults) -> tuple[HistoryPoint, ...]:
     """Those of which it is known when they ended, in that order."""
     timed = [trial for trial in study.complete if trial.finished is not None]
     return _history(study, sorted(timed, key=lambda trial: trial.finished or 0.0))
 
 
-def _history(study: Study, trials: Iterable[Trial]) -> tuple[HistoryPoint, ...]:
+def _history(study: StudyResults, trials: Iterable[Trial]) -> tuple[HistoryPoint, ...]:
     points: list[HistoryPoint] = []
     for trial in trials:
         value = _validation(trial, study.metric).value
@@ -271,7 +271,7 @@ class Phase:
     share: float
 
 
-def time_by_phase(study: Study) -> tuple[Phase, ...]:
+def time_by_phase(study: StudyResults) -> tuple[Phase, ...]:
     """The phases that trials reported, and the re-evaluation of finalists as "finals"; longest first, none of zero."""
     seconds: dict[str, float] = defaultdict(float)
     for trial in study.trials:
@@ -295,7 +295,7 @@ class Passes:
         return self.needed - self.made
 
 
-def passes(study: Study) -> Passes:
+def passes(study: StudyResults) -> Passes:
     return Passes(study.passes_made, study.passes_needed)
 
 
@@ -319,11 +319,11 @@ class Failure:
     trials: tuple[int, ...]
 
 
-def trial_counts(study: Study) -> TrialCounts:
+def trial_counts(study: StudyResults) -> TrialCounts:
     return TrialCounts(study.count("complete"), study.count("pruned"), study.count("failed"), study.count("running"))
 
 
-def failures(study: Study) -> tuple[Failure, ...]:
+def failures(study: StudyResults) -> tuple[Failure, ...]:
     """The most frequent reason first."""
     failed = (trial for trial in study.trials if trial.state == "failed")
     groups = _grouped(failed, lambda trial: trial.reason or "no reason was recorded")

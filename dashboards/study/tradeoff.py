@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dashboards.study.tables import Estimate, finalist_estimate, trial_estimate
-from objectives.results import Study, Trial
+from objectives.results import StudyResults, Trial
 from spaces import Setting
 
 
@@ -39,7 +39,7 @@ class TradeOff:
         return next(point for point in self.front if point.validation.tied_with(self.best.validation))
 
 
-def trade_off(study: Study) -> TradeOff | None:
+def trade_off(study: StudyResults) -> TradeOff | None:
     """Of the complete trials whose cost was kept; None where there are none."""
     points = [point for trial in study.complete if (point := _point(trial, study))]
     numbers = {trial.number for trial in study.front}
@@ -48,12 +48,12 @@ def trade_off(study: Study) -> TradeOff | None:
     return TradeOff(tuple(front), others) if front else None
 
 
-def gmacs_of(study: Study, setting: Setting) -> float | None:
+def gmacs_of(study: StudyResults, setting: Setting) -> float | None:
     """A setting's cost by the trial that tried it; None where there is none, or it was not kept."""
     return next((trial.gmacs for trial in study.complete if trial.setting == setting), None)
 
 
-def _point(trial: Trial, study: Study) -> CostPoint | None:
+def _point(trial: Trial, study: StudyResults) -> CostPoint | None:
     validation = trial_estimate(trial, study.metric)
     if trial.gmacs is None or validation is None:
         return None

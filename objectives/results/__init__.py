@@ -12,7 +12,7 @@ from objectives.results.metrics import (
     Scores,
 )
 from objectives.results.reports import GMACS, Confusion, Epoch, Evaluation, Extracted, Final, Report, Rung
-from objectives.results.study import Finalist, Picture, Study, Trial, TrialState
+from objectives.results.study import Finalist, Picture, StudyResults, Trial, TrialState
 
 __all__ = [
     "ACCURACY",
@@ -34,7 +34,7 @@ __all__ = [
     "Report",
     "Rung",
     "Scores",
-    "Study",
+    "StudyResults",
     "Trial",
     "TrialState",
 ]

@@ -124,7 +124,7 @@ class Finalist:
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyResults:
     """Everything the database knows of one study.
 
     dataset: its catalog name. classes: their names. counts: images by "train", "validation", "test"; in folds the same

@@ -16,7 +16,7 @@ from spaces.errors import UsageError
 
 if TYPE_CHECKING:
     from dashboards.statistics import Paired
-    from objectives.results import CorrectMask, Finalist, Study
+    from objectives.results import CorrectMask, Finalist, StudyResults
 
 LINE = 80
 
@@ -60,12 +60,12 @@ def compare(
 class Comparison:
     """Of the best finalists of two studies. differing: by what of their protocols the studies differ."""
 
-    studies: "tuple[Study, Study]"
+    studies: "tuple[StudyResults, StudyResults]"
     paired: "Paired"
     differing: tuple[str, ...]
 
     @classmethod
-    def of(cls, first: "Study", second: "Study") -> Self:
+    def of(cls, first: "StudyResults", second: "StudyResults") -> Self:
         """Raises UsageError and SearchError where they cannot be compared."""
         from dashboards.statistics import paired
 
@@ -165,11 +165,11 @@ class Comparison:
         return [*lines, "", *wrap(self.sentence, LINE)]
 
     @property
-    def _bests(self) -> "list[tuple[Study, Finalist]]":
+    def _bests(self) -> "list[tuple[StudyResults, Finalist]]":
         return [(study, study.finalists[0]) for study in self.studies]
 
 
-def _answers(study: "Study") -> "Sequence[CorrectMask]":
+def _answers(study: "StudyResults") -> "Sequence[CorrectMask]":
     """Of each seed of the best finalist."""
     if not study.finalists:
         raise SearchError(
@@ -185,13 +185,13 @@ def _answers(study: "Study") -> "Sequence[CorrectMask]":
     return kept
 
 
-def _gmacs(study: "Study", best: "Finalist") -> float | None:
+def _gmacs(study: "StudyResults", best: "Finalist") -> float | None:
     from dashboards.study.tradeoff import gmacs_of
 
     return gmacs_of(study, best.setting)
 
 
-def _images(study: "Study") -> str:
+def _images(study: "StudyResults") -> str:
     return f"{study.dataset} ({sum(study.counts.values()):,} images)"
 
 

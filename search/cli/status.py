@@ -12,7 +12,7 @@ from objectives.home import Home
 from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOption, print_table, printable
 
 if TYPE_CHECKING:
-    from objectives.results import Study
+    from objectives.results import StudyResults
     from search.database.records import RunSummary, StudySummary
     from search.database.store import Store
 
@@ -81,7 +81,7 @@ class StudyState:
     storage: without its password.
     """
 
-    study: "Study"
+    study: "StudyResults"
     runs: "tuple[RunSummary, ...]"
     report: Path | None
     storage: str

@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from objectives.results import ACCURACY, METRICS, Accuracy, Confusion, CorrectMask, Final, Picture, Study, Trial
+from objectives.results import ACCURACY, METRICS, Accuracy, Confusion, CorrectMask, Final, Picture, StudyResults, Trial
 from objectives.results import TrialState as State
 from search.database.leases import is_alive, now, running_seconds
 from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow
@@ -23,12 +23,12 @@ STATES: dict[TrialState, State] = {
 }
 
 
-def read_study(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> Study:
+def read_study(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> StudyResults:
     """trials: of the Optuna study, in order of their numbers."""
     rows = {each.number: each for each in session.scalars(select(TrialRow).where(TrialRow.study_id == row.id))}
     finals = session.scalars(select(FinalRow).where(FinalRow.study_id == row.id).order_by(FinalRow.id))
     runs = session.scalars(select(RunRow).where(RunRow.study_id == row.id).order_by(RunRow.id)).all()
-    return Study(
+    return StudyResults(
         name=row.name,
         dataset=row.dataset,
         backbone=row.backbone,

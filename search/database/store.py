@@ -18,7 +18,7 @@ from sqlalchemy import NullPool, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from objectives.results import Final, Picture, Study
+from objectives.results import Final, Picture
 from search.database import leases as runs
 from search.database import migrations, reading
 from search.database.models import Base, FinalRow, PictureRow, RunRow, StudyRow, TrialRow
@@ -163,7 +163,7 @@ class Store:
         there = "; ".join(f"{its_name} of dataset {its_dataset}" for its_name, its_dataset in rows) or "none yet"
         raise StorageError(f"no study{' of ' + wanted if wanted else ''} in {self.address}; there are: {there}")
 
-    def read_study(self, name: str) -> Study:
+    def read_study(self, name: str) -> StudyResults:
         """Everything known of a study. Raises StorageError where there is none of that name."""
         with self.session() as session:
             return reading.read_study(session, self._row(session, name), self.trials(name))

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from dashboards.formatting import duration
 from dashboards.study.tables import trial_estimate
-from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Final, Metric, Rung, Study, Trial
+from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Final, Metric, Rung, StudyResults, Trial
 from search.reports.answer import told
 from search.scheduling.requests import FinalRequest, TrialRequest
 from spaces import Setting
@@ -107,7 +107,7 @@ class RunProgress:
     _printed: float = 0.0
 
     @classmethod
-    def of(cls, console: Console, trials: int, study: Study) -> "RunProgress":
+    def of(cls, console: Console, trials: int, study: StudyResults) -> "RunProgress":
         """From where the study stands; failures of former runs are not counted."""
         return cls(
             console,

@@ -7,14 +7,14 @@ from typing import Any
 from dashboards.formatting import gmacs
 from dashboards.study.tables import Estimate
 from dashboards.study.tradeoff import CostPoint, gmacs_of, trade_off
-from objectives.results import ACCURACY, GMACS, METRICS, Finalist, Measured, Metric, Study, Trial
+from objectives.results import ACCURACY, GMACS, METRICS, Finalist, Measured, Metric, StudyResults, Trial
 from spaces import SearchError, Setting
 
 SHOWN = 8
 """Of a front, on a terminal."""
 
 
-def answer_of(study: Study) -> dict[str, Any]:
+def answer_of(study: StudyResults) -> dict[str, Any]:
     """JSON-ready. The test fields are None until a run has re-evaluated its finalists.
 
     metric: what the setting was chosen by. accuracy: top-1. scores: part → metric → value and 95 % interval, of all
@@ -52,7 +52,7 @@ def answer_of(study: Study) -> dict[str, Any]:
     }
 
 
-def answer_lines(study: Study) -> list[str]:
+def answer_lines(study: StudyResults) -> list[str]:
     """The same for people."""
     answer = answer_of(study)
     seeds = f"mean of {len(answer['seeds'])} seeds"
@@ -87,7 +87,7 @@ def _apart(trial: Trial, other: Trial) -> float:
     return abs(log(trial.details[GMACS] / other.details[GMACS]))
 
 
-def _front_lines(study: Study) -> list[str]:
+def _front_lines(study: StudyResults) -> list[str]:
     """A table of what is best for its cost, the cheapest first; of many those that `spread` chooses."""
     table, shown = trade_off(study), {trial.number for trial in spread(study.front, SHOWN)}
     points = table.front if table else ()

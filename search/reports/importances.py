@@ -10,7 +10,7 @@ from optuna.importance import BaseImportanceEvaluator, FanovaImportanceEvaluator
 from optuna.trial import create_trial
 
 from dashboards.study.choices import Importance, alone, value_of, varied
-from objectives.results import Study
+from objectives.results import StudyResults
 from search.samplers.catalog import DIRECTIONS
 
 FEWEST = 10
@@ -20,7 +20,7 @@ GOOD = 5
 """Trials that PED-ANOVA should have above its quantile."""
 
 
-def importances(study: Study) -> tuple[Importance, ...]:
+def importances(study: StudyResults) -> tuple[Importance, ...]:
     """Of the choices that complete trials of one tap have varied, the most important by the mean of two evaluators
     first. Empty where there are too few trials, or all are worth the same.
 

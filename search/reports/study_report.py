@@ -13,7 +13,7 @@ from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOp
 from spaces.errors import SearchError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from objectives.results import Study
+    from objectives.results import StudyResults
     from search.database.store import Store
 
 STDOUT = Path("-")
@@ -91,7 +91,7 @@ def report_all(
         raise SearchError(f"{failed} missing {'trial' if failed == 1 else 'trials'} could not be made, as told above")
 
 
-def written(study: "Study", path: Path, form: str = "html") -> Path:
+def written(study: "StudyResults", path: Path, form: str = "html") -> Path:
     """The path of the report, which is whole or not there at all. Raises SearchError where it cannot be written."""
     from dashboards.study.report import write_report
     from search.reports.importances import importances

@@ -19,7 +19,7 @@ from typing import Any
 
 from dashboards.formatting import head
 from objectives.home import Home
-from objectives.results import Finalist, Study
+from objectives.results import Finalist, StudyResults
 from search.database.store import Store
 
 SEVERAL = ["--taps", "1-3"]
@@ -34,7 +34,7 @@ ROWS: dict[str, list[str]] = {
 @dataclass(frozen=True)
 class Row:
     name: str
-    study: Study
+    study: StudyResults
 
     @property
     def best(self) -> Finalist:

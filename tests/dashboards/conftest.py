@@ -13,12 +13,12 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 from dashboards.cross_dataset.tables import Task
-from objectives.results import GMACS, Accuracy, Final, Study, Trial
+from objectives.results import GMACS, Accuracy, Final, StudyResults, Trial
 from objectives.results.screening import Alternative, Learnt, Recommendation, Screened
 from spaces import Architecture, Block, Setting, Space
 from spaces.blocks import Part
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 RecommendationMaker = Callable[..., Recommendation]
 TIMESTEPS = (5, 19, 44, 90, 160, 260, 400, 600)
 HEADS: dict[str, tuple[tuple[str, int | float], ...]] = {
@@ -42,7 +42,7 @@ def make_architecture() -> Architecture:
     return Architecture("unet32", 32, tuple(blocks), tuple(alphas))
 
 
-def _study(trials: tuple[Trial, ...] = (), finals: tuple[Final, ...] = (), **changes: Any) -> Study:
+def _study(trials: tuple[Trial, ...] = (), finals: tuple[Final, ...] = (), **changes: Any) -> StudyResults:
     facts: dict[str, Any] = {
         "name": "birds/unet32/default",
         "dataset": "birds",
@@ -55,7 +55,7 @@ def _study(trials: tuple[Trial, ...] = (), finals: tuple[Final, ...] = (), **cha
         "provenance": {"Seed": "0", "Command": "search run --dataset birds --trials 40", "torch": "2.13.0"},
         "wall_seconds": 171.4,
     }
-    return Study(trials=trials, finals=finals, **(facts | changes))
+    return StudyResults(trials=trials, finals=finals, **(facts | changes))
 
 
 def _quality(setting: Setting) -> float:
@@ -119,7 +119,7 @@ def _recommendation(
     )
 
 
-def _realistic(count: int = 40, finalists: int = 3, seed: int = 0, **changes: Any) -> Study:
+def _realistic(count: int = 40, finalists: int = 3, seed: int = 0, **changes: Any) -> StudyResults:
     """A study of `count` trials as a run leaves it: nine in ten complete, some pruned, a few failed."""
     chance = random.Random(seed)
     trials: list[Trial] = []

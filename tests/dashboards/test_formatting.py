@@ -8,11 +8,11 @@ from dashboards.screening import sentences as screened_sentences
 from dashboards.screening import tables as screened
 from dashboards.study import tables as summaries
 from dashboards.study.tables import TrialCounts
-from objectives.results import Accuracy, Final, Study, Trial
+from objectives.results import Accuracy, Final, StudyResults, Trial
 from objectives.results.screening import Alternative, Recommendation, Screened
 from spaces import Setting, Tap
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 
 
 def plain(text: str) -> str:
@@ -24,7 +24,7 @@ def trial(number: int, correct: int, timestep: int, block: int, pool: int = 2) -
 
 
 @pytest.fixture(scope="module")
-def few(study: StudyMaker) -> Study:
+def few(study: StudyMaker) -> StudyResults:
     return study((trial(0, 60, 19, 10, 1), trial(1, 135, 44, 16), trial(2, 131, 19, 16), trial(3, 90, 44, 20)))
 
 
@@ -41,14 +41,14 @@ def test_head_tells_options_and_draws() -> None:
     assert sentences.head(setting) == "mlp, learning rate 0.003, width 128, 4 draws"
 
 
-def test_blocks_and_timesteps(few: Study) -> None:
+def test_blocks_and_timesteps(few: StudyResults) -> None:
     assert plain(sentences.of_blocks_and_timesteps(summaries.block_by_timestep(few))) == (
         "Best at block 16, t 44: 67.5 % (60.7–73.6); 1 of the other 3 cells tried is within its noise, "
         "and the lowest, block 10, t 19, reaches 30.0 %."
     )
 
 
-def test_groups(few: Study, study: StudyMaker) -> None:
+def test_groups(few: StudyResults, study: StudyMaker) -> None:
     assert plain(sentences.of_groups("Pool", summaries.by_pooling(few))) == (
         "Pool 2 reaches the highest accuracy, 67.5 % (60.7–73.6), 37.5 points above pool 1: more than the noise."
     )
@@ -75,7 +75,7 @@ def test_taps(study: StudyMaker, corrects: tuple[int, int], text: str) -> None:
     assert plain(sentences.of_taps(summaries.by_taps(study((one, several))))) == text
 
 
-def test_history(few: Study) -> None:
+def test_history(few: StudyResults) -> None:
     points = summaries.history(few)
     assert plain(sentences.of_history(points)) == (
         "The best, 67.5 %, was found by trial 1; 2 complete trials after it found nothing better."
@@ -83,7 +83,7 @@ def test_history(few: Study) -> None:
     assert plain(sentences.of_history(points[:2])) == "The best, 67.5 %, was found by trial 1, the last complete one."
 
 
-def test_leaderboard(few: Study, study: StudyMaker) -> None:
+def test_leaderboard(few: StudyResults, study: StudyMaker) -> None:
     told = plain(sentences.of_leaderboard(summaries.leaderboard(few)))
     assert told == "2 of 4 complete trials cannot be told from the first at 95 %."
     clear = summaries.leaderboard(study((trial(0, 190, 19, 10), trial(1, 20, 19, 11))))
@@ -108,7 +108,7 @@ def test_finalists(study: StudyMaker, corrects: tuple[int, ...], said: str) -> N
     assert sentences.of_finalists(summaries.finalists(study((), finals))).startswith(said)
 
 
-def test_answer_without_finals_warns_of_its_bias(few: Study) -> None:
+def test_answer_without_finals_warns_of_its_bias(few: StudyResults) -> None:
     found = summaries.answer(few)
     assert found is not None
     assert "best of 4 noisy" in sentences.of_answer(found, 4)

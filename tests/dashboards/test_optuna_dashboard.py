@@ -17,10 +17,10 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from dashboards.optuna_dashboard import CARD_HEIGHT, FORMER_OWN_NOTES, OWN_NOTES, Shown
 from dashboards.server import serve
-from objectives.results import Study
+from objectives.results import StudyResults
 from spaces import SearchError
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 SERVE = """
 import sys
 import optuna

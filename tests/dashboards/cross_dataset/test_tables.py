@@ -22,10 +22,10 @@ from dashboards.cross_dataset.tables import (
     row,
 )
 from dashboards.study.tables import Estimate
-from objectives.results import Accuracy, CorrectMask, Final, Measured, Study, Trial, TrialState
+from objectives.results import Accuracy, CorrectMask, Final, Measured, StudyResults, Trial, TrialState
 from spaces import Setting, Tap
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 TaskMaker = Callable[..., Task]
 
 DEEP, LATE, COARSE = Setting(44, 16, 4, "linear"), Setting(160, 13, 4, "linear"), Setting(44, 16, 1, "linear")

@@ -11,9 +11,9 @@ from markdown_it import MarkdownIt
 from dashboards.page.documents import Document, latex, markdown
 from dashboards.page.page import Section, Table
 from dashboards.study.report import document
-from objectives.results import Study
+from objectives.results import StudyResults
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 EVIL = "<script>alert(1)</script> | `x` *y* [z](http://e) $q$ \\input{/etc} ~50 % #1 & _b_ ^c {d}\n# heading"
 
 

@@ -9,7 +9,7 @@ from selenium.webdriver.common.by import By
 
 from dashboards.screening import tables as screened
 from dashboards.screening.report import About, write_recommendation
-from objectives.results import Study
+from objectives.results import StudyResults
 from objectives.results.screening import Recommendation
 from spaces import SearchError, Setting
 
@@ -20,7 +20,7 @@ EVIDENCE = ["answer", *FIGURES, "cheaper", "tied", "learnt", "screened", "proven
 
 
 @pytest.fixture(scope="session")
-def about(study: Callable[..., Study]) -> About:
+def about(study: Callable[..., StudyResults]) -> About:
     made = study()
     command = "search run --dataset birds --backbone unet32"
     return About(

@@ -14,11 +14,11 @@ from selenium.webdriver.support.ui import WebDriverWait
 from dashboards.page.png import write_pictures
 from dashboards.similarity import sentences as says
 from dashboards.similarity.report import Comparison, figures, heatmap, render, write_comparison
-from objectives.results import Study
+from objectives.results import StudyResults
 from objectives.results.similarity import Agreement, Representation, Similarity
 from spaces import SearchError
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 EVIL = "<script>alert(1)</script>"
 
 

@@ -6,10 +6,10 @@ import pytest
 from dashboards.study import sentences as study_sentences
 from dashboards.study.choices import Importance, interaction, varied
 from dashboards.study.figures import importance_figure, interaction_figure
-from objectives.results import ACCURACY, Accuracy, Study, Trial
+from objectives.results import ACCURACY, Accuracy, StudyResults, Trial
 from spaces import Setting, Tap
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 
 
 def importances(*names: str) -> tuple[Importance, ...]:
@@ -24,7 +24,7 @@ def plain(text: str) -> str:
 
 
 @pytest.fixture
-def crossed(study: StudyMaker) -> Study:
+def crossed(study: StudyMaker) -> StudyResults:
     """Pool 4 is best at block 10, pool 1 by far at block 14; at block 16 only pool 4 was tried."""
     right = {(10, 1): 500, (10, 4): 800, (14, 1): 700, (14, 4): 600, (16, 4): 650}
     trials = [
@@ -35,11 +35,11 @@ def crossed(study: StudyMaker) -> Study:
     return study((*trials, worse))
 
 
-def test_only_choices_that_were_varied_count(crossed: Study) -> None:
+def test_only_choices_that_were_varied_count(crossed: StudyResults) -> None:
     assert varied(crossed) == {"block": (10, 14, 16), "pool": (1, 4), "draws": (1, 4)}
 
 
-def test_an_interaction_holds_the_best_of_each_pair(crossed: Study) -> None:
+def test_an_interaction_holds_the_best_of_each_pair(crossed: StudyResults) -> None:
     found = interaction(crossed, importances("pool", "block", "draws"))
     assert found is not None
     assert (found.row, found.column) == ("block", "pool")
@@ -60,7 +60,7 @@ def test_an_interaction_holds_the_best_of_each_pair(crossed: Study) -> None:
     )
 
 
-def test_choices_that_do_not_depend_on_each_other_are_told_so(crossed: Study) -> None:
+def test_choices_that_do_not_depend_on_each_other_are_told_so(crossed: StudyResults) -> None:
     without = replace(crossed, trials=tuple(t for t in crossed.trials if (t.setting.block, t.setting.pool) != (14, 1)))
     found = interaction(without, importances("block", "pool"))
     assert found is not None
@@ -88,13 +88,13 @@ def test_block_and_timestep_have_a_figure_of_their_own(
     assert {found.row, found.column} == pair
 
 
-def test_without_two_choices_there_is_no_interaction(study: StudyMaker, crossed: Study) -> None:
+def test_without_two_choices_there_is_no_interaction(study: StudyMaker, crossed: StudyResults) -> None:
     assert interaction(crossed, importances("pool")) is None
     assert interaction(study(crossed.trials[:1]), importances("pool", "block")) is None
     assert interaction(study(), ()) is None
 
 
-def test_trials_of_several_taps_are_left_out(crossed: Study) -> None:
+def test_trials_of_several_taps_are_left_out(crossed: StudyResults) -> None:
     several = replace(crossed.trials[0], number=50, setting=crossed.trials[0].setting.reading(Tap(3, 5), Tap(4, 5)))
     more = replace(crossed, trials=(*crossed.trials, several))
     assert varied(more) == varied(crossed)
@@ -106,7 +106,7 @@ def test_an_encoder_has_no_timestep_and_words_follow_numbers(study: StudyMaker) 
     assert found == {"block": (3, 12), "head": ("linear", "mlp")}
 
 
-def test_figures_draw_the_tables(crossed: Study) -> None:
+def test_figures_draw_the_tables(crossed: StudyResults) -> None:
     found = interaction(crossed, importances("pool", "block"))
     assert found is not None
     heat = interaction_figure(found, ACCURACY).data[0]

@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 
 from dashboards.study.contested import ContestedImage, contested
-from objectives.results import Accuracy, CorrectMask, Study, Trial
+from objectives.results import Accuracy, CorrectMask, StudyResults, Trial
 from spaces import Setting
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 
 
 def trial(number: int, right: str) -> Trial:
@@ -18,13 +18,13 @@ def trial(number: int, right: str) -> Trial:
 
 
 @pytest.fixture
-def eight(study: StudyMaker) -> Study:
+def eight(study: StudyMaker) -> StudyResults:
     """Of which the first two are good and the last two bad."""
     rights = ("++++-+--", "+++-+++-", *("+++-+---",) * 4, "---+----", "-+------")
     return study(tuple(trial(number, right) for number, right in enumerate(rights)))
 
 
-def test_images_are_told_by_how_much_better_good_settings_are(eight: Study) -> None:
+def test_images_are_told_by_how_much_better_good_settings_are(eight: StudyResults) -> None:
     found = contested(eight)
     assert found is not None
     assert (found.settings, found.images) == (2, 8)
@@ -45,7 +45,7 @@ def test_what_the_bad_have_right_and_the_good_wrong_is_told_apart(study: StudyMa
     assert found.lost == (ContestedImage(3, 0.0, 1.0),)
 
 
-def test_too_few_trials_or_answers_tell_nothing(eight: Study) -> None:
+def test_too_few_trials_or_answers_tell_nothing(eight: StudyResults) -> None:
     assert contested(replace(eight, trials=eight.trials[:7])) is None
     assert contested(replace(eight, trials=tuple(replace(each, correct_mask=None) for each in eight.trials))) is None
     forgotten = tuple(replace(each, correct_mask=None, validation=Accuracy(0, 8)) for each in eight.trials[:2])

@@ -9,10 +9,10 @@ import pytest
 from dashboards.study import tables as summaries
 from dashboards.study.choices import Importance
 from dashboards.study.data import study_csv, study_json
-from objectives.results import METRICS, Study
+from objectives.results import METRICS, StudyResults
 from spaces import Setting, Tap
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 IMPORTANCES = (Importance("pool", {"fANOVA": 0.75}), Importance("block", {"fANOVA": 0.25}))
 
 

@@ -5,18 +5,18 @@ import pytest
 from dashboards.study import figures
 from dashboards.study import tables as summaries
 from dashboards.study.tables import Estimate, Group
-from objectives.results import Study
+from objectives.results import StudyResults
 from spaces import Setting
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 
 
 @pytest.fixture(scope="module")
-def run(realistic: StudyMaker) -> Study:
+def run(realistic: StudyMaker) -> StudyResults:
     return realistic()
 
 
-def test_heatmap_has_a_column_a_block_and_leaves_untried_cells_empty(run: Study) -> None:
+def test_heatmap_has_a_column_a_block_and_leaves_untried_cells_empty(run: StudyResults) -> None:
     table = summaries.block_by_timestep(run)
     figure = figures.block_by_timestep_figure(table)
     heatmap = figure.data[0]
@@ -31,7 +31,7 @@ def test_heatmap_has_a_column_a_block_and_leaves_untried_cells_empty(run: Study)
     assert lines == [12.5, 13.5]
 
 
-def test_heatmap_frames_the_best_cell_and_tells_it_on_hover(run: Study) -> None:
+def test_heatmap_frames_the_best_cell_and_tells_it_on_hover(run: StudyResults) -> None:
     table = summaries.block_by_timestep(run)
     figure = figures.block_by_timestep_figure(table)
     best = table.best
@@ -49,7 +49,7 @@ def test_heatmap_frames_the_best_cell_and_tells_it_on_hover(run: Study) -> None:
     assert f"trial {best.trial}" in hover
 
 
-def test_groups_show_every_trial_and_the_best_with_its_interval(run: Study) -> None:
+def test_groups_show_every_trial_and_the_best_with_its_interval(run: StudyResults) -> None:
     groups = summaries.by_pooling(run)
     *boxes, best = figures.groups_figure("Pool size", groups).data
     assert [list(box.x) for box in boxes] == [[100 * value for value in group.values] for group in groups]
@@ -58,7 +58,7 @@ def test_groups_show_every_trial_and_the_best_with_its_interval(run: Study) -> N
         assert best.x[index] - best.error_x.arrayminus[index] == pytest.approx(100 * group.best.low)
 
 
-def test_history_and_time_draw_their_tables(run: Study) -> None:
+def test_history_and_time_draw_their_tables(run: StudyResults) -> None:
     points, phases = summaries.history(run), summaries.time_by_phase(run)
     dots, steps = figures.history_figure(points).data
     assert list(dots.x) == list(steps.x) == [point.trial for point in points]
@@ -80,7 +80,7 @@ def test_names_are_escaped_for_plotly_which_reads_html() -> None:
     assert figure.data[0].name == '&lt;a href="https://example.org"&gt;x&lt;/a&gt; &amp; co'
 
 
-def test_backgrounds_are_transparent_and_accuracies_in_percent(run: Study) -> None:
+def test_backgrounds_are_transparent_and_accuracies_in_percent(run: StudyResults) -> None:
     drawn = [
         figures.groups_figure("Head", summaries.by_head(run)),
         figures.history_figure(summaries.history(run)),

@@ -7,14 +7,14 @@ from dashboards.study.published import published
 from dashboards.study.report import render
 from dashboards.study.sentences import of_published
 from objectives import published_results as paper
-from objectives.results import Accuracy, Final, Study, Trial
+from objectives.results import Accuracy, Final, StudyResults, Trial
 from spaces import Setting
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 
 
 @pytest.fixture
-def cub(study: StudyMaker) -> Study:
+def cub(study: StudyMaker) -> StudyResults:
     """Linear heads at five places of the paper's table, ranked as there, and a finalist."""
     places = [(150, 19, 4), (300, 19, 4), (150, 24, 4), (150, 15, 2), (50, 15, 1)]
     trials = [
@@ -26,7 +26,7 @@ def cub(study: StudyMaker) -> Study:
     return study((*trials, other), (final,), dataset="cub", backbone="adm-256")
 
 
-def test_published_figures_stand_beside_ours(cub: Study) -> None:
+def test_published_figures_stand_beside_ours(cub: StudyResults) -> None:
     found = published(cub)
     assert found is not None
     assert len(found.cells) == len(paper.CUB) == 48
@@ -49,7 +49,7 @@ def test_published_figures_stand_beside_ours(cub: Study) -> None:
     assert heads["DifFormer", paper.LATER].ours is None
 
 
-def test_it_is_told_in_words_and_in_the_report(cub: Study) -> None:
+def test_it_is_told_in_words_and_in_the_report(cub: StudyResults) -> None:
     found = published(cub)
     assert found is not None
     told = " ".join(of_published(found)).replace("\N{NO-BREAK SPACE}", " ")
@@ -62,12 +62,12 @@ def test_it_is_told_in_words_and_in_the_report(cub: Study) -> None:
 
 
 @pytest.mark.parametrize("change", [{"backbone": "bundled"}, {"dataset": "digits"}, {"dataset": "folder"}], ids=str)
-def test_of_other_networks_and_datasets_nothing_was_published(cub: Study, change: dict[str, str]) -> None:
+def test_of_other_networks_and_datasets_nothing_was_published(cub: StudyResults, change: dict[str, str]) -> None:
     assert published(replace(cub, **change)) is None  # type: ignore[arg-type]
     assert 'id="published"' not in render(replace(cub, **change))  # type: ignore[arg-type]
 
 
-def test_a_study_that_tried_nothing_of_it_says_so(cub: Study) -> None:
+def test_a_study_that_tried_nothing_of_it_says_so(cub: StudyResults) -> None:
     found = published(replace(cub, trials=(), finals=()))
     assert found is not None
     assert found.rank_correlation is None

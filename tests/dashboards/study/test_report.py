@@ -17,11 +17,11 @@ from dashboards.formatting import with_interval
 from dashboards.study import tables as summaries
 from dashboards.study.choices import Importance
 from dashboards.study.report import render, write_report
-from objectives.results import Accuracy, Confusion, CorrectMask, Picture, Study, Trial
+from objectives.results import Accuracy, Confusion, CorrectMask, Picture, StudyResults, Trial
 from spaces import SearchError, Setting, Tap
 
-StudyMaker = Callable[..., Study]
-PageOpener = Callable[[Study], Any]
+StudyMaker = Callable[..., StudyResults]
+PageOpener = Callable[[StudyResults], Any]
 DRAWN = ["blocks", "pooling", "heads", "cost", "history", "time"]
 FIGURES = [name for name in DRAWN if name != "cost"]
 EVIDENCE = ["answer", "finalists", *DRAWN, "leaderboard", "failures", "provenance"]
@@ -31,7 +31,7 @@ EVIDENCE = ["answer", "finalists", *DRAWN, "leaderboard", "failures", "provenanc
 def pages(tmp_path: Path, browser: Any) -> PageOpener:
     """Writes a study's report, opens it and hands back the browser."""
 
-    def opened(study: Study) -> Any:
+    def opened(study: StudyResults) -> Any:
         browser.open(write_report(study, tmp_path / "reports" / "r.html").as_uri())
         return browser
 
@@ -145,7 +145,7 @@ def test_every_kind_of_study_makes_a_page(
 
 
 @pytest.fixture
-def pictured(realistic: StudyMaker) -> Study:
+def pictured(realistic: StudyMaker) -> StudyResults:
     """With pictures of mistakes and of images that good settings answer otherwise than bad ones."""
     file = BytesIO()
     Image.new("RGB", (112, 112), "#806040").save(file, "JPEG")
@@ -164,7 +164,9 @@ def pictured(realistic: StudyMaker) -> Study:
     return replace(run, trials=trials, finals=finals, pictures=pictures)
 
 
-def test_mistakes_and_what_a_good_setting_changes_are_shown_in_pictures(pictured: Study, pages: PageOpener) -> None:
+def test_mistakes_and_what_a_good_setting_changes_are_shown_in_pictures(
+    pictured: StudyResults, pages: PageOpener
+) -> None:
     browser = pages(pictured)
     assert browser.complaints() == []
 
@@ -196,7 +198,7 @@ def test_mistakes_and_what_a_good_setting_changes_are_shown_in_pictures(pictured
     assert wrong[1].endswith("of the good, 100 % of the bad")
 
 
-def test_names_of_pictures_and_classes_stay_text(pictured: Study, pages: PageOpener) -> None:
+def test_names_of_pictures_and_classes_stay_text(pictured: StudyResults, pages: PageOpener) -> None:
     evil = """"><script>alert(1)</script>"""
     pictures = tuple(replace(picture, name=evil) for picture in pictured.pictures)
     browser = pages(replace(pictured, pictures=pictures, classes=(evil,) * 50))

@@ -10,10 +10,10 @@ from dashboards.optuna_dashboard import _figures, _note
 from dashboards.study import figures, scores
 from dashboards.study import tables as summaries
 from dashboards.study.report import render
-from objectives.results import METRICS, Accuracy, Confusion, Final, Measured, Scores, Study, Trial
+from objectives.results import METRICS, Accuracy, Confusion, Final, Measured, Scores, StudyResults, Trial
 from spaces import Setting
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 NLL = METRICS["nll"]
 SETTINGS = [Setting(50, block, pool, "linear") for block, pool in ((10, 1), (14, 2), (16, 2))]
 
@@ -43,7 +43,7 @@ def final(setting: Setting, seed: int, correct: int, nll: float, confused: tuple
 
 
 @pytest.fixture(scope="module")
-def by_nll(study: StudyMaker) -> Study:
+def by_nll(study: StudyMaker) -> StudyResults:
     """By accuracy trial 0 is the best, by log-likelihood trial 1."""
     trials = (trial(0, SETTINGS[0], 160, 0.9), trial(1, SETTINGS[1], 140, 0.4), trial(2, SETTINGS[2], 120, 0.42))
     finals = (
@@ -54,7 +54,7 @@ def by_nll(study: StudyMaker) -> Study:
     return study(trials, finals, provenance={"metric": "nll"})
 
 
-def test_the_metric_decides_what_is_best(by_nll: Study) -> None:
+def test_the_metric_decides_what_is_best(by_nll: StudyResults) -> None:
     assert [t.number for t in by_nll.complete] == [1, 2, 0]
     assert [f.setting for f in by_nll.finalists] == [SETTINGS[1], SETTINGS[0]]
     by_accuracy = replace(by_nll, provenance={})
@@ -62,7 +62,7 @@ def test_the_metric_decides_what_is_best(by_nll: Study) -> None:
     assert [f.setting for f in by_accuracy.finalists] == [SETTINGS[0], SETTINGS[1]]
 
 
-def test_the_answer_is_measured_by_the_metric(by_nll: Study) -> None:
+def test_the_answer_is_measured_by_the_metric(by_nll: StudyResults) -> None:
     found = summaries.answer(by_nll)
     assert found is not None
     assert found.test is not None
@@ -76,7 +76,7 @@ def test_the_answer_is_measured_by_the_metric(by_nll: Study) -> None:
     assert [group.values for group in summaries.by_pooling(by_nll)] == [(0.9,), (0.4, 0.42)]
 
 
-def test_scores_are_means_over_seeds_of_what_all_finals_kept(by_nll: Study) -> None:
+def test_scores_are_means_over_seeds_of_what_all_finals_kept(by_nll: StudyResults) -> None:
     rows = {row.metric.name: row for row in scores.scores(by_nll)}
     assert rows.keys() == {"accuracy", "mean-per-class", "nll"}
     accuracy = rows["accuracy"].test
@@ -92,7 +92,7 @@ def test_scores_are_means_over_seeds_of_what_all_finals_kept(by_nll: Study) -> N
     assert [row.metric.name for row in scores.scores(replace(old, finals=old.finals[1:]))] == ["accuracy"]
 
 
-def test_confusions_add_up_over_seeds(by_nll: Study) -> None:
+def test_confusions_add_up_over_seeds(by_nll: StudyResults) -> None:
     found = scores.confusions(by_nll)
     assert found is not None
     assert [(row.true, row.predicted, row.images) for row in found.rows] == [
@@ -111,7 +111,7 @@ def test_confusions_add_up_over_seeds(by_nll: Study) -> None:
     assert scores.confusions(replace(by_nll, finals=())) is None
 
 
-def test_words_name_the_metric_and_its_direction(by_nll: Study) -> None:
+def test_words_name_the_metric_and_its_direction(by_nll: StudyResults) -> None:
     found = summaries.answer(by_nll)
     assert found is not None
     assert sentences.of_answer(found, 3) == (
@@ -130,7 +130,7 @@ def test_words_name_the_metric_and_its_direction(by_nll: Study) -> None:
     )
 
 
-def test_figures_draw_the_metric_with_the_best_colour_for_the_lowest(by_nll: Study) -> None:
+def test_figures_draw_the_metric_with_the_best_colour_for_the_lowest(by_nll: StudyResults) -> None:
     heatmap = figures.block_by_timestep_figure(summaries.block_by_timestep(by_nll)).data[0]
     assert heatmap.reversescale
     assert heatmap.colorbar.title.text.startswith("Best validation negative log-likelihood<br>")
@@ -140,7 +140,7 @@ def test_figures_draw_the_metric_with_the_best_colour_for_the_lowest(by_nll: Stu
     assert history.layout.yaxis.title.text == "Validation negative log-likelihood"
 
 
-def test_the_report_tells_the_metric_the_accuracy_all_scores_and_confusions(by_nll: Study) -> None:
+def test_the_report_tells_the_metric_the_accuracy_all_scores_and_confusions(by_nll: StudyResults) -> None:
     evil = "<b>species</b> 2"
     classes = tuple(evil if place == 2 else name for place, name in enumerate(by_nll.classes))
     page = plain(render(replace(by_nll, classes=classes)))
@@ -154,14 +154,14 @@ def test_the_report_tells_the_metric_the_accuracy_all_scores_and_confusions(by_n
     assert body.count("&lt;b&gt;species&lt;/b&gt; 2") == 3  # sentence, table and provenance
 
 
-def test_without_finals_the_best_trials_scores_are_told(by_nll: Study) -> None:
+def test_without_finals_the_best_trials_scores_are_told(by_nll: StudyResults) -> None:
     page = plain(render(replace(by_nll, finals=())))
     assert "<dt>Validation negative log-likelihood</dt>\n<dd><strong>0.400</strong>" in page
     assert "<dt>Validation accuracy</dt>\n<dd><strong>70.0 %</strong>" in page
     assert 'id="confusions"' not in page
 
 
-def test_optuna_dashboard_is_told_the_metric(by_nll: Study) -> None:
+def test_optuna_dashboard_is_told_the_metric(by_nll: StudyResults) -> None:
     note = plain(_note(by_nll, None, 0))
     assert ", by negative log-likelihood" in note
     assert "A trial's value is the log-likelihood, never above 0: nearer to 0 is better." in note

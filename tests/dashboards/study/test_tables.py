@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from dashboards.study import tables as summaries
 from dashboards.study.tables import Estimate
-from objectives.results import Accuracy, Final, Study, Trial
+from objectives.results import Accuracy, Final, StudyResults, Trial
 from spaces import Setting
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 
 
 def trial(number: int, correct: int, **changes: int | str) -> Trial:
@@ -23,7 +23,7 @@ def final(setting: Setting, seed: int, validation: int, test: int) -> Final:
 
 
 @pytest.fixture(scope="module")
-def few(study: StudyMaker) -> Study:
+def few(study: StudyMaker) -> StudyResults:
     trials = (
         trial(0, 80),
         trial(1, 120, block=14, pool=2),
@@ -55,7 +55,7 @@ def test_a_tie_is_an_interval_that_holds_zero(first: Accuracy, second: Accuracy,
     assert Estimate.of(second).tied_with(Estimate.of(first)) is tied
 
 
-def test_without_finals_the_best_trial_answers(few: Study) -> None:
+def test_without_finals_the_best_trial_answers(few: StudyResults) -> None:
     found = summaries.answer(few)
     assert found is not None
     assert (found.trial, found.setting) == (5, Setting(90, 16, 2, "linear"))
@@ -64,7 +64,7 @@ def test_without_finals_the_best_trial_answers(few: Study) -> None:
     assert (found.test, found.seeds, found.tied, found.final) == (None, (), (), False)
 
 
-def test_the_best_finalist_answers_by_mean_validation_whatever_the_test(study: StudyMaker, few: Study) -> None:
+def test_the_best_finalist_answers_by_mean_validation_whatever_the_test(study: StudyMaker, few: StudyResults) -> None:
     first, second, third = (t.setting for t in few.complete[:3])
     finals = (
         final(first, 0, 118, 900),
@@ -101,7 +101,7 @@ def test_no_complete_trial_gives_empty_tables(study: StudyMaker) -> None:
         assert table(empty) == ()
 
 
-def test_leaderboard(few: Study) -> None:
+def test_leaderboard(few: StudyResults) -> None:
     board = summaries.leaderboard(few, top=3)
     assert [(row.rank, row.trial, row.validation.value) for row in board.rows] == [
         (1, 5, 0.605),
@@ -112,7 +112,7 @@ def test_leaderboard(few: Study) -> None:
     assert board.tied == 4  # 80 of 200 is not
 
 
-def test_block_by_timestep(few: Study) -> None:
+def test_block_by_timestep(few: StudyResults) -> None:
     table = summaries.block_by_timestep(few)
     assert table.timesteps == (50, 90)
     assert len(table.blocks) == 25
@@ -124,7 +124,7 @@ def test_block_by_timestep(few: Study) -> None:
     assert table.best == table.cells[16, 90]
 
 
-def test_groups(few: Study) -> None:
+def test_groups(few: StudyResults) -> None:
     pools = [(group.name, group.values, group.median, group.setting.block) for group in summaries.by_pooling(few)]
     assert pools == [
         ("1", (0.4,), 0.4, 10),
@@ -135,7 +135,7 @@ def test_groups(few: Study) -> None:
     assert heads == [("linear", (0.605, 0.6, 0.4), 0.6), ("mlp", (0.595, 0.55), pytest.approx(0.5725))]
 
 
-def test_history(few: Study) -> None:
+def test_history(few: StudyResults) -> None:
     points = [(point.trial, point.value, point.best) for point in summaries.history(few)]
     assert points == [(0, 0.4, 0.4), (1, 0.6, 0.6), (3, 0.55, 0.6), (5, 0.605, 0.605), (9, 0.595, 0.605)]
 
@@ -153,7 +153,7 @@ def test_time_and_passes_count_every_trial_and_the_finals(study: StudyMaker) -> 
     assert (passes.made, passes.needed, passes.saved) == (1600, 4200, 2600)
 
 
-def test_states_and_failures(few: Study) -> None:
+def test_states_and_failures(few: StudyResults) -> None:
     counts = summaries.trial_counts(few)
     assert (counts.complete, counts.pruned, counts.failed, counts.running, counts.total) == (5, 1, 3, 1, 10)
     assert [(row.reason, row.trials) for row in summaries.failures(few)] == [

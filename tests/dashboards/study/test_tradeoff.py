@@ -8,10 +8,10 @@ import pytest
 from dashboards import formatting as sentences
 from dashboards.study import figures, tradeoff
 from dashboards.study.tradeoff import TradeOff
-from objectives.results import GMACS, Accuracy, Final, Study, Trial
+from objectives.results import GMACS, Accuracy, Final, StudyResults, Trial
 from spaces import Setting
 
-StudyMaker = Callable[..., Study]
+StudyMaker = Callable[..., StudyResults]
 
 
 def trial(number: int, correct: int, gmacs: float | None) -> Trial:
@@ -20,7 +20,7 @@ def trial(number: int, correct: int, gmacs: float | None) -> Trial:
     return Trial(number, "complete", setting, Accuracy(correct, 1000), details=details)
 
 
-def table_of(study: Study) -> TradeOff:
+def table_of(study: StudyResults) -> TradeOff:
     table = tradeoff.trade_off(study)
     assert table is not None
     return table

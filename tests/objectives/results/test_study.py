@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.results import GMACS, Accuracy, Confusion, CorrectMask, Final, Measured, Scores, Study, Trial
+from objectives.results import GMACS, Accuracy, Confusion, CorrectMask, Final, Measured, Scores, StudyResults, Trial
 from spaces import Architecture, Block, Setting
 
 NET = Architecture("net", 8, (Block(1, "b1", "encoder", 4, 8, 1.0, 1.0),), (0.9, 0.5))
@@ -21,9 +21,9 @@ def trial(number: int, correct: int, gmacs: float | None, state: str = "complete
     return Trial(number, state, setting, Accuracy(correct, 100), details=details, scores=scores)  # type: ignore[arg-type]
 
 
-def study(*trials: Trial, **provenance: str) -> Study:
+def study(*trials: Trial, **provenance: str) -> StudyResults:
     counts = {"train": 80, "validation": 20, "test": 50}
-    return Study("s", "d", "net", NET, "default", 9, ("a", "b"), counts, provenance, trials, (), 1.0)
+    return StudyResults("s", "d", "net", NET, "default", 9, ("a", "b"), counts, provenance, trials, (), 1.0)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from sqlalchemy import text
 
 from objectives.datasets.catalog import load_dataset
-from objectives.results import Study
+from objectives.results import StudyResults
 from search.cli.options import printable
 from search.database.store import Store
 from tests.objectives.backbones.small_unets import plain
@@ -64,7 +64,7 @@ def changed(place: Path, statement: str) -> None:
         connection.execute(text(statement))
 
 
-def study_of(place: Path) -> Study:
+def study_of(place: Path) -> StudyResults:
     with Store.open(f"sqlite:///{place}/home/studies.db") as store:
         return store.read_study(store.find_study())
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from objectives.results import Accuracy, Evaluation, Final, Measured, Scores, Study, Trial
+from objectives.results import Accuracy, Evaluation, Final, Measured, Scores, StudyResults, Trial
 from search.database.records import StudyFacts, scores_from_dict, scores_to_dict
 from search.display.live_table import RunProgress
 from search.reports.answer import answer_lines, answer_of, spread
@@ -16,13 +16,13 @@ from spaces import SearchError, Setting, Space
 
 SETTING = Setting(10, 3, 1, "linear")
 SCORES = Scores(20, {"accuracy": Measured(0.9, 0.7, 0.97), "nll": Measured(0.3125, 0.2, 0.5)})
-MakeStudy = Callable[..., Study]
+MakeStudy = Callable[..., StudyResults]
 
 
 @pytest.fixture
 def make_study(space: Space) -> MakeStudy:
-    def made(metric: str | None, finals: tuple[Final, ...] = (), *trials: Trial) -> Study:
-        return Study(
+    def made(metric: str | None, finals: tuple[Final, ...] = (), *trials: Trial) -> StudyResults:
+        return StudyResults(
             name="digits-1",
             dataset="digits",
             backbone="bundled",

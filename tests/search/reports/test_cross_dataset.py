@@ -13,7 +13,7 @@ from sqlalchemy import select
 from dashboards.cross_dataset.tables import Matrix, Task
 from objectives.datasets.catalog import load_dataset
 from objectives.home import Home
-from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, Study
+from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, StudyResults
 from search.database.models import RunRow
 from search.database.records import RunFacts, StudyFacts
 from search.database.store import Store
@@ -75,7 +75,7 @@ def searched(folder: Path, dataset: str) -> None:
         store.end_run(run, "finished")
 
 
-def studies(home: Path) -> list[Study]:
+def studies(home: Path) -> list[StudyResults]:
     with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
         return [store.read_study(each.name) for each in store.studies()]
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from objectives.results import Accuracy, Measured, Scores, Study, Trial
+from objectives.results import Accuracy, Measured, Scores, StudyResults, Trial
 from search.reports.importances import FEWEST, importances
 from spaces import Architecture, Block, Setting
 
 NET = Architecture("net", 8, (Block(1, "b1", "encoder", 4, 8, 1.0, 1.0),), (0.9, 0.5))
 
 
-def studied(score: Callable[[Setting], float], count: int = 120, metric: str = "accuracy") -> Study:
+def studied(score: Callable[[Setting], float], count: int = 120, metric: str = "accuracy") -> StudyResults:
     """Random settings, each worth what the rule says, in [0, 1]."""
     chance = random.Random(0)
     trials = []
@@ -29,7 +29,9 @@ def studied(score: Callable[[Setting], float], count: int = 120, metric: str = "
         accuracy = Accuracy(round(1000 * value), 1000) if metric == "accuracy" else Accuracy(500, 1000)
         trials.append(Trial(number, "complete", setting, accuracy, scores=scores))
     counts = {"train": 80, "validation": 20, "test": 50}
-    return Study("s", "d", "net", NET, "default", 9, ("a", "b"), counts, {"metric": metric}, tuple(trials), (), 1.0)
+    return StudyResults(
+        "s", "d", "net", NET, "default", 9, ("a", "b"), counts, {"metric": metric}, tuple(trials), (), 1.0
+    )
 
 
 RULES: dict[str, Callable[[Setting], float]] = {

@@ -6,7 +6,7 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from objectives.results import GMACS, Accuracy, Evaluation, Study
+from objectives.results import GMACS, Accuracy, Evaluation, StudyResults
 from search.database.records import RunFacts, StudyFacts
 from search.database.store import Store
 from search.samplers.catalog import SAMPLERS, sampler_named
@@ -79,10 +79,12 @@ def test_a_study_without_cost_is_what_it_was(store: Store, make_facts: Facts) ->
 
 
 @pytest.fixture
-def read(store: Store, make_facts: Facts, run_facts: RunFacts, space: Space) -> Callable[[int], tuple[Study, str]]:
+def read(
+    store: Store, make_facts: Facts, run_facts: RunFacts, space: Space
+) -> Callable[[int], tuple[StudyResults, str]]:
     """A study of so many trials by a driver, and its name."""
 
-    def made(budget: int) -> tuple[Study, str]:
+    def made(budget: int) -> tuple[StudyResults, str]:
         name = store.ensure_study(make_facts(protocol=BOTH, space=space))
         run = store.begin_run(name, run_facts)
         proposer = sampler_named("tpe", 0)
@@ -105,7 +107,7 @@ def read(store: Store, make_facts: Facts, run_facts: RunFacts, space: Space) -> 
 
 
 def test_two_values_are_told_and_read_and_nothing_is_pruned(
-    store: Store, read: Callable[[int], tuple[Study, str]]
+    store: Store, read: Callable[[int], tuple[StudyResults, str]]
 ) -> None:
     study, name = read(12)
     assert study.by_cost
