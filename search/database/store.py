@@ -18,7 +18,7 @@ from sqlalchemy import NullPool, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from objectives.results import Final, Picture
+from objectives.results import Final, Picture, StudyResults
 from search.database import leases as runs
 from search.database import migrations, reading
 from search.database.models import Base, FinalRow, PictureRow, RunRow, StudyRow, TrialRow
