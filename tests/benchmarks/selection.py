@@ -1,6 +1,6 @@
 r"""What finding a good setting takes: screening, random, TPE, GP, the paper's setting and one dimension at a time.
 
-    python tests/benchmarks/selection.py --out docs/selection.json --picture selection.html
+    python tests/benchmarks/selection.py --out docs/data/selection.json --picture selection.html
 
 All is looked up in `truth/`: what every setting is worth (`selection_truth.py`), what screening answered on the same
 images (`selection_screens.py`). So it needs no images, and some minutes, most of them GP's; `--strategies` takes fewer.
