@@ -8,7 +8,7 @@ from objectives.backbones.catalog import load_backbone
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
-from tests.objectives.backbones.small_unets import tiny_unet
+from tests.support.small_unets import tiny_unet
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from objectives.features.batches import Batches
 from objectives.probe import Probe, ProbeSpec, Trained
 from objectives.results import Final
 from spaces import BackboneError, ClassifierError, DatasetError, Setting, Tap
-from tests.objectives.backbones.small_unets import tiny_unet
+from tests.support.small_unets import tiny_unet
 
 GRIDS = {9: 4, 14: 8}
 LINEAR = Setting(20, 9, 2, "linear")

@@ -15,7 +15,7 @@ from objectives.classifier_file import ENTRY, Origin, Saved, load, save
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import LabelledFeatures
 from spaces import ClassifierError, Setting, Tap, UnknownNameError
-from tests.objectives.heads.test_heads import OPTIONS, blobs, fitted, of_sizes
+from tests.support.heads import OPTIONS, blobs, blobs_of_sizes, fit_head
 
 CLASSES = ("wren", "Zaunkönig", "")
 GROUPS = ((1,), (2,))
@@ -29,9 +29,9 @@ def reading(head: str) -> Setting:
 
 @cache
 def trained(name: str, balanced: bool = False) -> tuple[Saved, LabelledFeatures]:
-    sets = of_sizes((60, 10, 20), 1.0, seed=1), blobs(3, 40, 1.0, seed=2)
+    sets = blobs_of_sizes((60, 10, 20), 1.0, seed=1), blobs(3, 40, 1.0, seed=2)
     train, validation = (replace(data, groups=GROUPS) for data in sets)
-    _, fit = fitted(name, replace(train, balanced=balanced), validation, 3)
+    _, fit = fit_head(name, replace(train, balanced=balanced), validation, 3)
     return Saved(fit.classifier, reading(name), CLASSES, GROUPS, ORIGIN, WORTH), validation
 
 

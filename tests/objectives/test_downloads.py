@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 from objectives.downloads import Content, Kind, check_placed, claim, download, part_of
 from spaces.errors import DatasetError
-from tests.objectives.serving import Server, serving
+from tests.support.file_server import FileServer, serve_files
 
 BYTES = np.random.default_rng(0).bytes(300_000)
 CONTENT = Content(hashlib.sha256(BYTES).hexdigest(), len(BYTES))
@@ -20,19 +20,19 @@ CHUNK = 1 << 16
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", CHUNK)  # else all of it is one
-    with serving() as server:
+    with serve_files() as server:
         server.files["/a/birds.tgz"] = BYTES
         yield server
 
 
-def fetched(server: Server, folder: Path) -> Path:
+def fetched(server: FileServer, folder: Path) -> Path:
     return download(KIND, "birds", f"{server.url}/a/birds.tgz", CONTENT, folder / "birds.tgz")
 
 
 def test_a_file_is_fetched_beside_the_place_for_it(
-    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: FileServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     part = fetched(server, tmp_path)
     assert part == part_of(tmp_path / "birds.tgz") == tmp_path / "birds.part.tgz"
@@ -53,26 +53,26 @@ def test_a_file_is_fetched_beside_the_place_for_it(
     ids=["some", "all", "too many"],
 )
 def test_bytes_that_are_there_are_not_fetched_again(
-    server: Server, tmp_path: Path, there: bytes, asked: list[str | None]
+    server: FileServer, tmp_path: Path, there: bytes, asked: list[str | None]
 ) -> None:
     (tmp_path / "birds.part.tgz").write_bytes(there)
     assert fetched(server, tmp_path).read_bytes() == BYTES
     assert [header for _, header in server.requests] == asked
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(server: Server, tmp_path: Path) -> None:
-    server.broken_off = [2 * CHUNK + 1000]
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(server: FileServer, tmp_path: Path) -> None:
+    server.cut_after = [2 * CHUNK + 1000]
     assert fetched(server, tmp_path).read_bytes() == BYTES
     assert [header for _, header in server.requests] == [None, f"bytes={2 * CHUNK}-"]
 
 
-def test_a_server_that_compresses_is_asked_not_to(server: Server, tmp_path: Path) -> None:
+def test_a_server_that_compresses_is_asked_not_to(server: FileServer, tmp_path: Path) -> None:
     server.compresses = True
     (tmp_path / "birds.part.tgz").write_bytes(BYTES[:1000])
     assert fetched(server, tmp_path).read_bytes() == BYTES
 
 
-def test_what_another_file_gave_is_removed_and_said(server: Server, tmp_path: Path) -> None:
+def test_what_another_file_gave_is_removed_and_said(server: FileServer, tmp_path: Path) -> None:
     changed = server.files["/a/birds.tgz"] = BYTES[:-1] + bytes([BYTES[-1] ^ 1])
     found = hashlib.sha256(changed).hexdigest()
     with pytest.raises(DatasetError, match=f"is not the archive of birds: its sha256 is {found}, not {CONTENT.sha256}"):
@@ -82,7 +82,7 @@ def test_what_another_file_gave_is_removed_and_said(server: Server, tmp_path: Pa
     assert fetched(server, tmp_path).read_bytes() == BYTES
 
 
-def test_a_refusal_is_said_and_what_is_there_stays(server: Server, tmp_path: Path) -> None:
+def test_a_refusal_is_said_and_what_is_there_stays(server: FileServer, tmp_path: Path) -> None:
     part = tmp_path / "birds.part.tgz"
     part.write_bytes(BYTES[:1234])
     server.status = 403

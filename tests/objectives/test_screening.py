@@ -17,7 +17,7 @@ from objectives.results import Extracted
 from objectives.results.screening import Screened
 from objectives.screening import LARGEST, Screener, screen, stratified
 from spaces import BackboneError, DatasetError, Setting
-from tests.objectives.heads.test_heads import digits
+from tests.support.heads import digits
 
 
 def some(count: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -35,7 +35,7 @@ from objectives.backbones.adm_settings import AdmSettings, AttentionOrder
 from objectives.backbones.catalog import architecture_named, load_backbone
 from objectives.backbones.published import PUBLISHED
 from spaces import BackboneError, UnknownNameError
-from tests.objectives.backbones import small_adm
+from tests.support import small_adm
 
 FIXTURES = Path(__file__).parent / "adm"
 SMALL: dict[str, Any] = json.loads((FIXTURES / "small.json").read_text())

@@ -11,7 +11,7 @@ from objectives.backbones.catalog import KINDS, describe_backbone, load_backbone
 from objectives.backbones.files import network_folder
 from objectives.backbones.tapped import TappedBackbone
 from spaces import PRESETS, BackboneError
-from tests.objectives.backbones import small_encoders, small_latents, small_unets
+from tests.support import small_encoders, small_latents, small_unets
 
 FOLDERS = small_unets.FOLDERS | small_latents.FOLDERS | small_encoders.FOLDERS
 Inputs = tuple[torch.Tensor, torch.Tensor | None, int | None]

@@ -31,7 +31,7 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 from objectives.backbones.encoders import ENCODERS
 from objectives.backbones.tapped import Network, TappedBackbone, architecture_of, tapped
 from spaces import BackboneError
-from tests.objectives.backbones import small_encoders
+from tests.support import small_encoders
 
 VISION_TRANSFORMERS: dict[str, tuple[Any, str, int]] = {
     "vit": (ViTForImageClassification, "vit", 1),

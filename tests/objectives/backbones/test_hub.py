@@ -8,8 +8,8 @@ import pytest
 
 from objectives.backbones.catalog import load_backbone
 from spaces import BackboneError
-from tests.objectives.backbones import small_unets
-from tests.objectives.hubs import hub_environment, hub_of
+from tests.support import small_unets
+from tests.support.hub import hub_environment, serve_hub
 
 
 @pytest.mark.parametrize("old", [False, True])
@@ -27,7 +27,7 @@ def test_a_hub_id_is_fetched_once_without_its_variants(tmp_path: Path, old: bool
         torch.save(load_file(weights), weights.with_suffix(".bin"))
         for file in model.rglob("*.safetensors"):
             file.unlink()
-    with hub_of({"models/nobody/tiny": model}) as (address, served):
+    with serve_hub({"models/nobody/tiny": model}) as (address, served):
         environment = hub_environment(address, tmp_path / "hub")
         lines = (
             "from objectives.backbones.catalog import load_backbone\n"

@@ -23,7 +23,7 @@ from objectives.backbones.latent import ConditionalUNetNetwork
 from objectives.backbones.tapped import TappedBackbone, architecture_of, digest_of, tapped
 from objectives.features.noise import add_noise
 from spaces import Architecture, BackboneError
-from tests.objectives.backbones import small_latents
+from tests.support import small_latents
 
 Kind = type[ConditionalUNetNetwork] | type[DiTNetwork]
 TIMESTEP = 50
@@ -41,12 +41,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Callable[[Path], N
 @pytest.fixture
 def text_folder(folders: dict[Callable[[Path], None], Path], tmp_path: Path) -> Path:
     """One to be changed."""
-    return Path(shutil.copytree(folders[small_latents.told_a_text], tmp_path / "text"))
+    return Path(shutil.copytree(folders[small_latents.text_conditioned], tmp_path / "text"))
 
 
 @pytest.fixture
 def sizes_folder(folders: dict[Callable[[Path], None], Path], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(folders[small_latents.told_sizes], tmp_path / "sizes"))
+    return Path(shutil.copytree(folders[small_latents.size_conditioned], tmp_path / "sizes"))
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from objectives.backbones.adm import convert_state_dict
 from objectives.backbones.adm_settings import AdmSettings
 from objectives.backbones.published import PUBLISHED, Content, PublishedCheckpoint, folder_of
 from spaces import BackboneError, UnknownNameError
-from tests.objectives.backbones import small_adm
+from tests.support import small_adm
 
 FLAGS = {
     "image_size": 16,

@@ -10,7 +10,7 @@ from objectives.backbones.catalog import BUNDLED, load_backbone
 from objectives.backbones.tapped import TappedBackbone
 from objectives.features.noise import add_noise
 from spaces import BackboneError, UnknownNameError
-from tests.objectives.backbones import small_unets
+from tests.support import small_unets
 
 
 def inputs(backbone: Backbone, count: int = 3) -> tuple[torch.Tensor, torch.Tensor]:

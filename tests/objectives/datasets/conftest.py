@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.objectives.datasets import small_archives
+from tests.support import small_archives
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from objectives.datasets.catalog import DATASETS, Dataset, load_dataset
 from objectives.datasets.images import ArrayImages
 from spaces.errors import DatasetError, UnknownNameError
-from tests.objectives.datasets.small_archives import CIFAR_CLASSES, FILES, cifar, huggingface_parquet
+from tests.support.small_archives import CIFAR_CLASSES, FILES, cifar, huggingface_parquet
 
 
 @pytest.fixture

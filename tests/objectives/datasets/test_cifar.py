@@ -12,7 +12,7 @@ from objectives.datasets.catalog import DATASETS, load_dataset
 from objectives.datasets.images import ArrayImages
 from objectives.datasets.layouts import read_cifar10
 from spaces.errors import DatasetError
-from tests.objectives.datasets.small_archives import CIFAR_CLASSES, cifar, cifar_arrays, pickled
+from tests.support.small_archives import CIFAR_CLASSES, cifar, cifar_arrays, pickled
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

@@ -8,7 +8,7 @@ from objectives.datasets.catalog import load_dataset
 from objectives.datasets.images import FileImages
 from objectives.datasets.layouts import read_csv
 from spaces.errors import DatasetError
-from tests.objectives.datasets import small_archives
+from tests.support import small_archives
 
 
 def write(path: Path, text: str) -> Path:

@@ -14,8 +14,8 @@ from objectives.datasets.catalog import DATASETS
 from objectives.datasets.fetching import BY_HAND, PART_OF, SOURCES, PublishedFile, fetch, how_to_get
 from objectives.downloads import Content
 from spaces.errors import DatasetError, UnknownNameError
-from tests.objectives.datasets import small_archives
-from tests.objectives.serving import Server, serving
+from tests.support import small_archives
+from tests.support.file_server import FileServer, serve_files
 
 
 def archive(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
@@ -34,8 +34,8 @@ def archive(files: dict[str, bytes], links: dict[str, str] | None = None) -> byt
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as server:
+def server() -> Iterator[FileServer]:
+    with serve_files() as server:
         yield server
 
 
@@ -43,7 +43,7 @@ Publish = Callable[[dict[str, bytes]], None]
 
 
 @pytest.fixture
-def publish(server: Server, monkeypatch: pytest.MonkeyPatch) -> Publish:
+def publish(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> Publish:
     """`publish({"x.tgz": bytes})` makes these the published files of the dataset "small"."""
 
     def change(files: dict[str, bytes]) -> None:
@@ -62,7 +62,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def asked(server: Server) -> list[str]:
+def asked(server: FileServer) -> list[str]:
     return [path for path, _ in server.requests]
 
 
@@ -71,7 +71,7 @@ LISTS = {"train_list.mat": b"1"}
 
 
 def test_archives_are_unpacked_and_other_files_placed_once(
-    server: Server, publish: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: FileServer, publish: Publish, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     publish({"images.tgz": archive(SMALL), "lists.tar": archive(LISTS), "setid.mat": b"ids"})
     folder = tmp_path / "not/yet"
@@ -114,7 +114,7 @@ def pack(root: Path, file: str, parts: list[str]) -> bytes:
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_what_is_fetched_is_what_its_reader_reads(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     root = tmp_path / "as published"
     small_archives.cifar(root, name) if name.startswith("cifar") else small_archives.FILES[name](root)
@@ -131,7 +131,7 @@ def test_what_is_fetched_is_what_its_reader_reads(
     assert fetched.fingerprint == expected.fingerprint
 
 
-def test_downloads_can_be_kept_and_are_then_taken(server: Server, publish: Publish, tmp_path: Path) -> None:
+def test_downloads_can_be_kept_and_are_then_taken(server: FileServer, publish: Publish, tmp_path: Path) -> None:
     publish({"images.tgz": archive(SMALL)})
     fetch("small", tmp_path, keep_downloads=True)
     assert (tmp_path / "images.tgz").read_bytes() == archive(SMALL)
@@ -143,7 +143,7 @@ def test_downloads_can_be_kept_and_are_then_taken(server: Server, publish: Publi
 
 
 def test_what_broke_off_goes_on_and_what_is_whole_is_not_asked_for_again(
-    server: Server, publish: Publish, tmp_path: Path
+    server: FileServer, publish: Publish, tmp_path: Path
 ) -> None:
     whole, broken = archive(SMALL), archive(LISTS)
     publish({"a.tgz": whole, "b.tgz": broken})
@@ -159,7 +159,7 @@ def test_what_broke_off_goes_on_and_what_is_whole_is_not_asked_for_again(
     assert server.requests[2:] == [("/b.tgz", "bytes=20-")]
 
 
-def test_another_file_than_the_published_is_refused(server: Server, publish: Publish, tmp_path: Path) -> None:
+def test_another_file_than_the_published_is_refused(server: FileServer, publish: Publish, tmp_path: Path) -> None:
     publish({"images.tgz": archive(SMALL)})
     server.files["/images.tgz"] = server.files["/images.tgz"][:-1] + b"\xff"
     with pytest.raises(DatasetError, match=r"is not the published file of small: its sha256"):
@@ -215,7 +215,7 @@ def test_what_a_killed_unpacking_left_is_cleared(publish: Publish, tmp_path: Pat
 
 
 def test_a_disk_without_the_room_is_said_before_anything_is_fetched(
-    server: Server, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish({"images.tgz": archive(SMALL)})
     (file,) = SOURCES["small"]

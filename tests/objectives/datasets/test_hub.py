@@ -12,8 +12,8 @@ import pytest
 
 from objectives.datasets.layouts import read_huggingface
 from objectives.downloads import is_hub_id
-from tests.objectives.datasets.small_archives import huggingface_table
-from tests.objectives.hubs import hub_environment, hub_of
+from tests.support.hub import hub_environment, serve_hub
+from tests.support.small_archives import huggingface_table
 
 LOAD = """
 import json, sys
@@ -62,7 +62,7 @@ OTHERS = ["other/notes.parquet", "extra/test-00000-of-00001.parquet", ".cache/tr
 def test_the_parquet_files_of_one_configuration_are_fetched_once_and_stay_at_hand(tmp_path: Path) -> None:
     folders = {name: repository(tmp_path / name, [*files, *OTHERS]) for name, files in ONE_CONFIGURATION.items()}
     cache, ids = tmp_path / "hub", [f"nobody/{name}" for name in folders]
-    with hub_of({f"datasets/nobody/{name}": folder for name, folder in folders.items()}) as (address, served):
+    with serve_hub({f"datasets/nobody/{name}": folder for name, folder in folders.items()}) as (address, served):
         told = load(address, cache, *ids)
         assert sorted(served) == sorted(file for files in ONE_CONFIGURATION.values() for file in files)
         assert load(address, cache, *ids) == told
@@ -72,7 +72,7 @@ def test_the_parquet_files_of_one_configuration_are_fetched_once_and_stay_at_han
 
 def test_what_was_fetched_is_read_while_the_hub_is_away(tmp_path: Path) -> None:
     folder = repository(tmp_path / "data", ONE_CONFIGURATION["data"])
-    with hub_of({"datasets/nobody/data": folder}) as (address, _):
+    with serve_hub({"datasets/nobody/data": folder}) as (address, _):
         told = load(address, tmp_path / "hub", "nobody/data")
     away, never = load(address, tmp_path / "hub", "nobody/data", "nobody/never")
     assert [away] == told == [read_huggingface(folder).fingerprint]
@@ -96,7 +96,7 @@ def test_what_the_hub_does_not_give_is_told_in_a_line(tmp_path: Path) -> None:
         "./nobody/several": "--data-root ./nobody/several does not exist; give the folder",
         "several/data/train": "--data-root several/data/train does not exist",
     }
-    with hub_of(folders) as (address, served):
+    with serve_hub(folders) as (address, served):
         told = load(address, tmp_path / "hub", *wanted)
     for line, words in zip(told, wanted.values(), strict=True):
         assert words in line
@@ -108,7 +108,7 @@ def test_a_folder_of_that_name_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     repository(tmp_path / "nobody/data", ONE_CONFIGURATION["data"])
     monkeypatch.chdir(tmp_path)
     shutil.copytree("nobody/data", "copy")
-    with hub_of({}) as (address, _):
+    with serve_hub({}) as (address, _):
         (told,) = load(address, tmp_path / "hub", "nobody/data")
     assert told == read_huggingface(tmp_path / "copy").fingerprint
 

@@ -14,7 +14,7 @@ import pytest
 from objectives.datasets.catalog import load_dataset
 from objectives.datasets.layouts import read_huggingface
 from spaces.errors import DatasetError
-from tests.objectives.datasets.small_archives import (
+from tests.support.small_archives import (
     HUGGINGFACE_FEATURES,
     encoded,
     huggingface_parquet,

@@ -14,8 +14,8 @@ from scipy.io import loadmat, savemat
 
 from objectives.datasets.catalog import DATASETS, load_dataset
 from spaces.errors import DatasetError
-from tests.objectives.datasets import small_archives
-from tests.objectives.datasets.small_archives import CIFAR_CLASSES, FILES, FORMS, Contents
+from tests.support import small_archives
+from tests.support.small_archives import CIFAR_CLASSES, FILES, FORMS, Contents
 
 LAYOUTS: dict[str, Callable[[Path], Contents]] = {
     **FILES,

@@ -16,8 +16,8 @@ from objectives.datasets.images import FileImages
 from objectives.datasets.layouts import read_aircraft, read_imagenet, read_nabirds
 from objectives.datasets.splits import split
 from spaces.errors import DatasetError
-from tests.objectives.datasets import small_archives
-from tests.objectives.datasets.small_archives import FILES, Contents
+from tests.support import small_archives
+from tests.support.small_archives import FILES, Contents
 
 PUBLISHED = [name for name in FILES if DATASETS[name].page]
 

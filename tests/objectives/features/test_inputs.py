@@ -14,7 +14,7 @@ from objectives.features.extraction import Clock, Extractor
 from objectives.features.inputs import Inputs
 from objectives.features.quota import CacheUsage
 from spaces import Setting
-from tests.objectives.backbones import small_latents
+from tests.support import small_latents
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_an_encoders_features_do_not_depend_on_the_noise_seed(
     tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
 ) -> None:
     """Nor does a diffusion network's cache forget it."""
-    from tests.objectives.backbones import small_encoders
+    from tests.support import small_encoders
 
     folder = tmp_path / "encoder"
     next(iter(small_encoders.FOLDERS.values()))(folder)

@@ -17,7 +17,7 @@ from objectives.heads.linear_models.ridge import LeastSquares
 from objectives.heads.neighbours.knn import SHARPNESS, Knn, KnnClassifier
 from objectives.heads.networks.training import Recipe, epochs
 from objectives.heads.standardising import Standardised, Standardiser
-from tests.objectives.heads.test_heads import OPTIONS, blobs, digits, of_sizes
+from tests.support.heads import OPTIONS, blobs, blobs_of_sizes, digits
 
 SIZES = (6, 12, 4)
 """Whose repetition has 12 of each class."""
@@ -173,7 +173,7 @@ def test_a_network_trains_in_whole_batches_as_on_repeated_images(monkeypatch: py
 
 
 def test_a_neighbours_vote_counts_for_what_its_image_weighs() -> None:
-    train, validation = replace(of_sizes((60, 10, 20), 2.0, seed=1), balanced=True), blobs(3, 90, 2.0, seed=2)
+    train, validation = replace(blobs_of_sizes((60, 10, 20), 2.0, seed=1), balanced=True), blobs(3, 90, 2.0, seed=2)
     (fit,) = Knn().fit(train, validation, 3, {"neighbours": 7}, 0)
     assert isinstance(fit, Fit)
     assert isinstance(fit.classifier, KnnClassifier)
@@ -201,8 +201,8 @@ def test_where_features_tell_nothing_all_classes_are_alike(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["linear", "ridge", "knn", "prototype"])
 def test_what_is_measured_on_validation_images_never_weighs(name: str) -> None:
-    train = replace(of_sizes((60, 10, 20), 2.0, seed=1), balanced=True)
-    validation = of_sizes((50, 5, 20), 2.0, seed=2)
+    train = replace(blobs_of_sizes((60, 10, 20), 2.0, seed=1), balanced=True)
+    validation = blobs_of_sizes((50, 5, 20), 2.0, seed=2)
     (fit,) = HEADS[name].fit(train, validation, 3, OPTIONS[name], 0)
     (again,) = HEADS[name].fit(train, replace(validation, balanced=True), 3, OPTIONS[name], 0)
     assert isinstance(fit, Fit)

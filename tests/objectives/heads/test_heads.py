@@ -1,69 +1,22 @@
 """What every head promises, run over every head there is."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load, save
-from sklearn.datasets import load_digits
-from torch.nn.functional import pixel_unshuffle
 
 from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.head import Classifier, Fit, LabelledFeatures, predict, predicted
-from objectives.results import OPTIMISED, Accuracy, Epoch
+from objectives.results import OPTIMISED, Accuracy
 from spaces import HEAD_OPTIONS, BackboneError, DatasetError, UnknownNameError
-from spaces.dimensions import Value
-
-OPTIONS: dict[str, Mapping[str, Value]] = {
-    "linear": {},
-    "linear-unit": {},
-    "mlp": {"width": 128, "learning_rate": 3e-3, "weight_decay": 1e-3},
-    "ridge": {},
-    "knn": {"neighbours": 5},
-    "prototype": {},
-    "cnn": {"width": 32, "depth": 2, "learning_rate": 1e-2, "weight_decay": 1e-3},
-    "attention": {"width": 32, "depth": 1, "learning_rate": 1e-2, "weight_decay": 1e-3},
-}
+from tests.support.heads import OPTIONS, blobs, blobs_of_sizes, digits, fit_head
 
 CHOSEN = {"l2": 1.0, "factor": 1.0, "doubt": 0.1, "epochs": 1}
 """What some head may have chosen: details for a refit of any."""
 
 DIGITS = {"ridge": 0.92, "prototype": 0.87, "attention": 0.94}
 """The share of digits that a head must get right where 0.95 is beyond it."""
-
-
-def blobs(classes: int, count: int, spread: float, seed: int) -> LabelledFeatures:
-    """Images (count, 3, 2, 2) around one centre for each class; the centres are the same for every seed."""
-    centres = torch.randn(classes, 3, 2, 2, generator=torch.Generator().manual_seed(7))
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % classes
-    return LabelledFeatures(centres[labels] + spread * torch.randn(count, 3, 2, 2, generator=generator), labels)
-
-
-def of_sizes(sizes: Sequence[int], spread: float, seed: int) -> LabelledFeatures:
-    """Blobs of classes of so many images."""
-    whole = blobs(len(sizes), len(sizes) * max(sizes), spread, seed)
-    rows = torch.cat([(whole.labels == label).nonzero()[:size, 0] for label, size in enumerate(sizes)])
-    return LabelledFeatures(whole.features[rows], whole.labels[rows])
-
-
-def digits() -> tuple[LabelledFeatures, LabelledFeatures]:
-    """1,200 for training and 597 for validation, as (n, 4, 4, 4): a cell holds 2x2 pixels."""
-    pixels, labels = load_digits(return_X_y=True)
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    images = pixel_unshuffle(torch.from_numpy(pixels).float().view(-1, 1, 8, 8), 2)[order]
-    targets = torch.from_numpy(labels).long()[order]
-    return LabelledFeatures(images[:1200], targets[:1200]), LabelledFeatures(images[1200:], targets[1200:])
-
-
-def fitted(
-    name: str, train: LabelledFeatures, validation: LabelledFeatures, classes: int, seed: int = 0
-) -> tuple[list[Epoch], Fit]:
-    *epochs, last = head_named(name).fit(train, validation, classes, OPTIONS[name], seed)
-    assert isinstance(last, Fit)
-    assert all(isinstance(epoch, Epoch) for epoch in epochs)
-    return [epoch for epoch in epochs if isinstance(epoch, Epoch)], last
 
 
 def score(classifier: Classifier, data: LabelledFeatures) -> Accuracy:
@@ -86,13 +39,13 @@ def test_an_unknown_head_is_named_with_those_there_are() -> None:
 class TestHead:
     def test_learns_what_is_separable(self, name: str) -> None:
         train, validation = blobs(5, 203, 0.1, seed=1), blobs(5, 60, 0.1, seed=2)
-        _, fit = fitted(name, train, validation, 5)
+        _, fit = fit_head(name, train, validation, 5)
         assert fit.validation == score(fit.classifier, validation) == Accuracy(60, 60)
         assert score(fit.classifier, train) == Accuracy(203, 203)
 
     def test_learns_real_digits(self, name: str) -> None:
         train, validation = digits()
-        epochs, fit = fitted(name, train, validation, 10)
+        epochs, fit = fit_head(name, train, validation, 10)
         assert fit.validation == score(fit.classifier, validation)
         assert fit.validation.value >= DIGITS.get(name, 0.95)
         assert all(epoch.validation.correct <= fit.validation.correct for epoch in epochs)
@@ -106,7 +59,7 @@ class TestHead:
         reached = {}
         for metric in OPTIMISED:
             validation = LabelledFeatures(whole.features, whole.labels[rows], rows, metric=metric)
-            epochs, fit = fitted(name, train, validation, 4)
+            epochs, fit = fit_head(name, train, validation, 4)
             predictions = predict(fit.classifier, validation)
             assert predictions.accuracy == fit.validation
             assert all(epoch.score <= predictions.score(metric) + 1e-6 for epoch in epochs)
@@ -120,7 +73,7 @@ class TestHead:
         train, validation = blobs(4, 130, 1.0, seed=1), blobs(4, 40, 1.0, seed=2)
         torch.manual_seed(1)
         before = torch.get_rng_state()
-        _, first = fitted(name, train, validation, 4)
+        _, first = fit_head(name, train, validation, 4)
         assert torch.equal(torch.get_rng_state(), before)
         reports = []
         for report in head_named(name).fit(train, validation, 4, OPTIONS[name], 0):
@@ -135,9 +88,9 @@ class TestHead:
     def test_renaming_the_classes_renames_the_predictions_and_changes_nothing_else(self, name: str) -> None:
         train, validation = blobs(4, 150, 0.3, seed=1), blobs(4, 80, 0.3, seed=2)
         renamed = torch.tensor([2, 0, 3, 1])
-        _, fit = fitted(name, train, validation, 4)
+        _, fit = fit_head(name, train, validation, 4)
         train, validation = (LabelledFeatures(data.features, renamed[data.labels]) for data in (train, validation))
-        epochs, other = fitted(name, train, validation, 4)
+        epochs, other = fit_head(name, train, validation, 4)
         assert abs(fit.validation.correct - other.validation.correct) <= 1
         logits = [found.classifier.logits(validation.features) for found in (fit, other)]
         assert (renamed[logits[0].argmax(dim=1)] == logits[1].argmax(dim=1)).float().mean() >= 0.98
@@ -147,25 +100,25 @@ class TestHead:
     @pytest.mark.parametrize("count", [16, 120])  # of 12 features
     def test_weighing_classes_that_are_equally_many_changes_nothing(self, name: str, count: int) -> None:
         train, validation = blobs(4, count, 1.0, seed=1), blobs(4, 80, 1.0, seed=2)
-        _, plain = fitted(name, train, validation, 4)
-        _, balanced = fitted(name, replace(train, balanced=True), validation, 4)
+        _, plain = fit_head(name, train, validation, 4)
+        _, balanced = fit_head(name, replace(train, balanced=True), validation, 4)
         assert balanced.details == pytest.approx(plain.details)
         assert balanced.validation == plain.validation
         logits = [fit.classifier.logits(validation.features) for fit in (plain, balanced)]
         torch.testing.assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-4)
 
     def test_weighing_classes_serves_the_rare_ones(self, name: str) -> None:
-        train = of_sizes((600, 30, 30, 30), 2.0, seed=1)
+        train = blobs_of_sizes((600, 30, 30, 30), 2.0, seed=1)
         validation = replace(blobs(4, 400, 2.0, seed=2), metric="mean-per-class")
         score = []
         for balanced in (False, True):
-            _, fit = fitted(name, replace(train, balanced=balanced), validation, 4)
+            _, fit = fit_head(name, replace(train, balanced=balanced), validation, 4)
             score.append(predict(fit.classifier, blobs(4, 4000, 2.0, seed=3)).score("mean-per-class"))
         assert score[1] > score[0] + 0.01
 
     def test_its_logits_are_finite_beliefs_of_which_the_largest_is_the_label(self, name: str) -> None:
         train, validation = blobs(4, 130, 1.5, seed=1), blobs(4, 400, 1.5, seed=2)
-        _, fit = fitted(name, train, validation, 4)
+        _, fit = fit_head(name, train, validation, 4)
         logits = fit.classifier.logits(validation.features)
         assert logits.shape == (400, 4)
         assert logits.dtype == torch.float32
@@ -176,7 +129,7 @@ class TestHead:
 
     def test_an_image_is_judged_alike_alone_and_among_others(self, name: str) -> None:
         train, validation = blobs(4, 130, 1.0, seed=1), blobs(4, 40, 1.0, seed=2)
-        _, fit = fitted(name, train, validation, 4)
+        _, fit = fit_head(name, train, validation, 4)
         features = validation.features.clone()
         together = fit.classifier.logits(features)
         alone = torch.cat([fit.classifier.logits(image[None]) for image in features])
@@ -186,7 +139,7 @@ class TestHead:
     def test_refit_on_the_same_images_reaches_the_same(self, name: str) -> None:
         train, validation = digits()
         few = LabelledFeatures(train.features[:300], train.labels[:300])
-        _, fit = fitted(name, few, validation, 10)
+        _, fit = fit_head(name, few, validation, 10)
         again = head_named(name).refit(few, 10, OPTIONS[name], fit.details, 0)
         agreed = (
             (predicted(again, validation.features) == predicted(fit.classifier, validation.features)).float().mean()
@@ -196,7 +149,7 @@ class TestHead:
     def test_refit_on_more_images_is_better(self, name: str) -> None:
         train, validation = digits()
         few = LabelledFeatures(train.features[:150], train.labels[:150])
-        _, fit = fitted(name, few, validation, 10)
+        _, fit = fit_head(name, few, validation, 10)
         more = head_named(name).refit(train, 10, OPTIONS[name], fit.details, 0)
         assert score(more, validation).value > fit.validation.value + 0.01
 
@@ -205,7 +158,7 @@ class TestHead:
         for data in (train, validation):
             data.features[:, 0] = 0.1
             data.features[:, 1, 0, 0] = 0
-        _, fit = fitted(name, train, validation, 4)
+        _, fit = fit_head(name, train, validation, 4)
         assert fit.validation == Accuracy(30, 30)
 
     @pytest.mark.parametrize("balanced", [False, True])
@@ -213,7 +166,7 @@ class TestHead:
         train, validation = blobs(3, 90, 1.0, seed=1), blobs(3, 600, 1.0, seed=2)
         with_gaps = torch.tensor([0, 2, 3])  # of five
         train, validation = (replace(data, labels=with_gaps[data.labels]) for data in (train, validation))
-        _, fit = fitted(name, replace(train, balanced=balanced), validation, 5)
+        _, fit = fit_head(name, replace(train, balanced=balanced), validation, 5)
         logits = fit.classifier.logits(validation.features)
         assert set(logits.argmax(dim=1).tolist()) == {0, 2, 3}
         assert bool(logits.isfinite().all())  # such an image would be a surprise, and not an infinite one
@@ -221,12 +174,12 @@ class TestHead:
 
     def test_features_that_tell_nothing_give_the_commonest_class(self, name: str) -> None:
         train = LabelledFeatures(torch.full((60, 2, 1, 1), 3.3), (torch.arange(60) % 3).clamp(max=1))
-        _, fit = fitted(name, train, train, 3)
+        _, fit = fit_head(name, train, train, 3)
         assert predicted(fit.classifier, train.features).tolist() == [1] * 60
 
     def test_state_is_what_safetensors_can_save(self, name: str) -> None:
         train = blobs(3, 90, 0.5, seed=1)
-        state = fitted(name, train, train, 3)[1].classifier.state()
+        state = fit_head(name, train, train, 3)[1].classifier.state()
         loaded = load(save(state))
         assert loaded.keys() == state.keys()
         assert all(torch.equal(loaded[key], state[key]) for key in state)
@@ -237,7 +190,7 @@ class TestHead:
         train, validation = blobs(3, 30, 0.1, seed=1), blobs(3, 30, 0.1, seed=2)
         {"training": train, "validation": validation}[split].features[17, 1, 0, 1] = value
         with pytest.raises(BackboneError, match=rf"1 of 12 of {split} image 17 are not, the first is {value}: "):
-            fitted(name, train, validation, 3)
+            fit_head(name, train, validation, 3)
         if split == "training":
             with pytest.raises(BackboneError, match="training image 17 are not"):
                 head_named(name).refit(train, 3, OPTIONS[name], CHOSEN, 0)
@@ -245,7 +198,7 @@ class TestHead:
     def test_one_class_is_refused(self, name: str) -> None:
         one = LabelledFeatures(torch.rand(9, 1, 1, 1), torch.full((9,), 2))
         with pytest.raises(DatasetError, match="at least two classes; all 9 are of class 2"):
-            fitted(name, one, one, 3)
+            fit_head(name, one, one, 3)
         with pytest.raises(DatasetError, match="at least two classes"):
             head_named(name).refit(one, 3, OPTIONS[name], CHOSEN, 0)
 
@@ -265,7 +218,7 @@ class TestHead:
         self, name: str, features: torch.Tensor, labels: torch.Tensor, message: str
     ) -> None:
         with pytest.raises(ValueError, match=message):
-            fitted(name, LabelledFeatures(features, labels), blobs(3, 6, 0.1, seed=1), 3)
+            fit_head(name, LabelledFeatures(features, labels), blobs(3, 6, 0.1, seed=1), 3)
         if "one shape" not in message:
             with pytest.raises(ValueError, match=message):
                 head_named(name).refit(LabelledFeatures(features, labels), 3, OPTIONS[name], CHOSEN, 0)

@@ -15,8 +15,8 @@ from objectives.heads import head
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, LabelledFeatures
 from tests.objectives.features.test_shards import keys
-from tests.objectives.heads.test_heads import OPTIONS, digits
-from tests.objectives.heads.under_a_limit import CLASSES, KEY
+from tests.support.heads import OPTIONS, digits
+from tests.support.limited_memory_fit import CLASSES, KEY
 
 ROOM = 64 * 2**20
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "1000000"}
@@ -62,7 +62,7 @@ def test_a_head_learns_the_same_from_features_that_memory_does_not_hold(
     folder, count, width = filled
     lines = []
     for room in (0, ROOM):
-        module = "tests.objectives.heads.under_a_limit"
+        module = "tests.support.limited_memory_fit"
         command = [sys.executable, "-m", module, *map(str, (folder, name, count, width, room))]
         done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=250, check=False)
         assert done.returncode == 0, done.stderr

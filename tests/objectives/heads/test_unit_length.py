@@ -5,7 +5,7 @@ import torch
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, LabelledFeatures
 from objectives.heads.unit_length import scaled
-from tests.objectives.heads.test_heads import blobs
+from tests.support.heads import blobs
 
 
 def test_every_image_has_one_length_but_one_of_zeros() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.objectives.backbones.small_encoders import vit
 from tests.search.commands import Search
+from tests.support.small_encoders import vit
 
 QUICK = ("--dataset", "digits", "--images", "60", "--batch", "30", "--blocks", "12,13,14", "--timesteps", "5,400")
 

@@ -20,8 +20,8 @@ from objectives.datasets.catalog import load_dataset
 from objectives.results import StudyResults
 from search.cli.options import printable
 from search.database.store import Store
-from tests.objectives.backbones.small_unets import plain
 from tests.search.commands import Ran, Search
+from tests.support.small_unets import plain
 
 WORDS = "--heads linear,mlp --blocks 9,14 --timesteps 20,300 --taps 2 --draws 2 --sampler random --seed 4"
 FEW = "--trials 3 --finalists 1 --final-seeds 2"

@@ -14,10 +14,10 @@ from PIL import Image
 from objectives.datasets.catalog import DATASETS
 from objectives.datasets.fetching import PART_OF, SOURCES, PublishedFile
 from objectives.downloads import Content
-from tests.objectives.datasets.small_archives import huggingface_parquet
-from tests.objectives.hubs import hub_environment, hub_of
-from tests.objectives.serving import serving
 from tests.search.commands import Search
+from tests.support.file_server import serve_files
+from tests.support.hub import hub_environment, serve_hub
+from tests.support.small_archives import huggingface_parquet
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_dataset_is_fetched_into_the_home_folder_and_checked(
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         tar.add(images, ".")
     monkeypatch.setitem(DATASETS, "shades", DATASETS["folder"])
-    with serving() as server:
+    with serve_files() as server:
         server.files["/shades.tgz"] = buffer.getvalue()
         content = Content(hashlib.sha256(buffer.getvalue()).hexdigest(), len(buffer.getvalue()))
         monkeypatch.setitem(SOURCES, "shades", (PublishedFile(f"{server.url}/shades.tgz", content),))
@@ -94,7 +94,7 @@ def test_a_hub_id_is_fetched_and_checked(tmp_path: Path) -> None:
     (tmp_path / "birds").mkdir()
     huggingface_parquet(tmp_path / "birds")
     words = ["datasets", "check", "huggingface", "--data-root", "nobody/birds"]
-    with hub_of({"datasets/nobody/birds": tmp_path / "birds"}) as (address, served):
+    with serve_hub({"datasets/nobody/birds": tmp_path / "birds"}) as (address, served):
         ran = subprocess.run(
             [sys.executable, "-m", "search", *words],
             capture_output=True,

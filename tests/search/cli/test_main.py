@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from search.database.store import Store
-from tests.objectives.datasets import small_archives
 from tests.search.commands import Search
 from tests.search.display.terminals import like, on_a_terminal
+from tests.support import small_archives
 
 QUICK = ("--heads", "linear", "--blocks", "8-13", "--timesteps", "20", "--final-seeds", "2", "--finalists", "2")
 DIGITS = ("run", "--dataset", "digits", *QUICK)

@@ -23,9 +23,9 @@ from search.run import RunOptions, spec_of
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
 from spaces import CacheError, Setting, Space
-from tests.objectives.backbones.small_unets import plain
 from tests.search.cli.test_main import class_folders
 from tests.search.commands import Search
+from tests.support.small_unets import plain
 
 TRIED = {"digits": (6, 4), "parity": (8, 4)}
 """Blocks, the best first: neither has tried the other's best, which is clearly behind there."""

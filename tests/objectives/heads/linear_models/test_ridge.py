@@ -13,7 +13,7 @@ from objectives.heads.linear_models.eigenbasis import eigenbasis
 from objectives.heads.linear_models.ridge import PATH, LeastSquares, Ridge, leave_one_out
 from objectives.heads.standardising import Standardised, Standardiser
 from objectives.scoring import Predictions
-from tests.objectives.heads.test_heads import digits
+from tests.support.heads import digits
 
 CLASSES = 3
 

@@ -16,7 +16,7 @@ from objectives.heads.neighbours.knn import SHARPNESS, Knn, KnnClassifier, fitte
 from objectives.heads.neighbours.prototype import Prototype
 from objectives.heads.standardising import Standardiser
 from spaces.dimensions import Value
-from tests.objectives.heads.test_heads import blobs, digits
+from tests.support.heads import blobs, digits
 
 
 @pytest.mark.parametrize("neighbours", [1, 5, 20])

@@ -11,7 +11,10 @@ from objectives.backbones.adm_settings import AdmSettings, AttentionOrder
 
 
 def random_state(settings: AdmSettings) -> dict[str, torch.Tensor]:
-    """Weights under which every tensor matters: kernels N(0, 1/fan-in), qkv 1.4 times that, scales near 1."""
+    """Draw weights under which every tensor affects the output.
+
+    Kernels have the standard deviation 1/√fan-in, qkv kernels 1.4 times that; norm scales lie near 1.
+    """
     generator = torch.Generator().manual_seed(0)
     state = {}
     for name, shape in checkpoint_layout(settings).items():
@@ -33,7 +36,7 @@ def forward(
     timesteps: torch.Tensor,
     labels: torch.Tensor | None,
 ) -> torch.Tensor:
-    """guided-diffusion's network as functions of a checkpoint's tensors, whose names tell what each layer is."""
+    """Run guided-diffusion's network on the tensors of a checkpoint; the tensors' names tell what each layer is."""
 
     def layer(name: str, values: torch.Tensor, stride: int = 1) -> torch.Tensor:
         weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
@@ -80,16 +83,16 @@ def forward(
     def block(name: str, values: torch.Tensor, down: bool = False) -> torch.Tensor:
         decoding = name.startswith("output")
         for position in range(3):
-            at = f"{name}.{position}"
-            if f"{at}.in_layers.0.weight" in state:
+            part = f"{name}.{position}"
+            if f"{part}.in_layers.0.weight" in state:
                 up = decoding and position > 0
-                values = residual(at, values, "up" if up else "down" if down else None)
-            elif f"{at}.qkv.weight" in state:
-                values = attention(at, values, decoding)
-            elif f"{at}.op.weight" in state:
-                values = layer(f"{at}.op", values, stride=2)
-            elif f"{at}.conv.weight" in state:
-                values = layer(f"{at}.conv", functional.interpolate(values, scale_factor=2))
+                values = residual(part, values, "up" if up else "down" if down else None)
+            elif f"{part}.qkv.weight" in state:
+                values = attention(part, values, decoding)
+            elif f"{part}.op.weight" in state:
+                values = layer(f"{part}.op", values, stride=2)
+            elif f"{part}.conv.weight" in state:
+                values = layer(f"{part}.conv", functional.interpolate(values, scale_factor=2))
         return values
 
     half = settings.num_channels // 2

@@ -1,4 +1,4 @@
-"""A server on this machine for downloads, that can be told to fail."""
+"""A local server of downloads that can fail on request."""
 
 import gzip
 import threading
@@ -9,29 +9,32 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass
-class Server:
-    """files: path → content. broken_off: of the next answers, after how many bytes the connection is dropped.
+class FileServer:
+    """A server's address, what it serves, how it fails, and the requests it received.
 
-    status: of every answer. compresses: what is asked for by one who takes gzip is sent so, and ranges are of that.
-    requests: (path, Range header) in order.
+    files: path → content.
+    status: the HTTP status of every answer to a path that exists.
+    compresses: send gzip to clients that accept it; byte ranges then count compressed bytes.
+    cut_after: the number of bytes after which the connection of each of the next answers is dropped.
+    requests: (path, Range header) of each request, in order.
     """
 
     url: str
     files: dict[str, bytes] = field(default_factory=dict)
     status: int = 200
     compresses: bool = False
-    broken_off: list[int] = field(default_factory=list)
+    cut_after: list[int] = field(default_factory=list)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
-        asked = request.headers.get("Range")
-        self.requests.append((request.path, asked))
+        byte_range = request.headers.get("Range")
+        self.requests.append((request.path, byte_range))
         content = self.files.get(request.path)
         packed = self.compresses and "gzip" in request.headers.get("Accept-Encoding", "")
         if content is not None and packed:
             content = gzip.compress(content, mtime=0)
         status = 404 if content is None else self.status
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        start = int(byte_range.removeprefix("bytes=").removesuffix("-")) if byte_range else 0
         body = content[start:] if content is not None and status == 200 else b"no such file"
         request.send_response(206 if start and status == 200 else status)
         if packed:
@@ -40,11 +43,13 @@ class Server:
         if content is not None and start and status == 200:
             request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         request.end_headers()
-        request.wfile.write(body[: self.broken_off.pop(0)] if self.broken_off else body)
+        request.wfile.write(body[: self.cut_after.pop(0)] if self.cut_after else body)
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
+def serve_files() -> Iterator[FileServer]:
+    """Serve files on a free local port until the context ends; the test sets them on the server it gets."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             server.answer(self)
@@ -55,7 +60,7 @@ def serving() -> Iterator[Server]:
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.daemon_threads = True
-    server = Server(f"http://127.0.0.1:{http.server_port}")
+    server = FileServer(f"http://127.0.0.1:{http.server_port}")
     thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server

@@ -1,4 +1,4 @@
-"""A server on this machine that answers as the hub does."""
+"""A local server that answers as the Hugging Face hub does."""
 
 import hashlib
 import json
@@ -14,10 +14,11 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @contextmanager
-def hub_of(repositories: Mapping[str, Path]) -> Iterator[tuple[str, list[str]]]:
-    """The hub's address while it serves these folders, by names such as models/nobody/tiny, and the files asked for.
+def serve_hub(repositories: Mapping[str, Path]) -> Iterator[tuple[str, list[str]]]:
+    """Serve folders as a hub; yield the hub's address and a list of the files that were downloaded, in order.
 
-    The dataset nobody/gated is there for those alone who accept its terms.
+    `repositories` maps names such as models/nobody/tiny to folders. The dataset nobody/gated answers 403, as a
+    dataset does whose terms the user has not accepted.
     """
     served: list[str] = []
 
@@ -78,7 +79,10 @@ def hub_of(repositories: Mapping[str, Path]) -> Iterator[tuple[str, list[str]]]:
 
 
 def hub_environment(address: str, cache: Path) -> dict[str, str]:
-    """Of a process that takes `address` for the hub and keeps files in `cache`; huggingface_hub reads it on import."""
+    """Return the environment of a process that uses the hub at `address` and stores files in `cache`.
+
+    huggingface_hub reads these variables when it is imported.
+    """
     return os.environ | {
         "HF_ENDPOINT": address, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1", "NO_PROXY": "127.0.0.1",

@@ -1,4 +1,4 @@
-"""Small encoders of clean images with random weights, as folders of the forms in which they are published."""
+"""Small image encoders with random weights, saved as folders in the forms in which encoders are published."""
 
 import json
 from collections.abc import Callable
@@ -43,8 +43,8 @@ def preprocessing(folder: Path, **values: object) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(values))
 
 
-def drawn(model: PreTrainedModel) -> Any:
-    """Weights, and statistics of batch norms, as spread as trained ones: a wrong one shows in the maps."""
+def randomise(model: PreTrainedModel) -> Any:
+    """Spread the weights and the batch norms' statistics as training would, so that a wrong one changes the maps."""
     generator = torch.Generator().manual_seed(0)
     for name, values in model.state_dict().items():
         if name.endswith("running_var"):
@@ -55,78 +55,78 @@ def drawn(model: PreTrainedModel) -> Any:
 
 
 def resnet(folder: Path) -> None:
-    """A classifier of bottleneck layers."""
+    """Save a classifier made of bottleneck layers."""
     config = ResNetConfig(embedding_size=8, hidden_sizes=[16, 32], depths=[1, 2])
-    drawn(ResNetForImageClassification(config)).save_pretrained(folder)
+    randomise(ResNetForImageClassification(config)).save_pretrained(folder)
     preprocessing(folder, size=SIDE, crop_pct=0.875, feature_extractor_type="ConvNextFeatureExtractor", **IMAGENET)
 
 
 def resnet_of_basic_layers(folder: Path) -> None:
-    """Trained on pixels in [-1, 1], unlike the published ones."""
+    """Save a classifier of basic layers for pixels in [-1, 1], unlike the published ones."""
     config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[2, 1], layer_type="basic")
-    drawn(ResNetForImageClassification(config)).save_pretrained(folder)
+    randomise(ResNetForImageClassification(config)).save_pretrained(folder)
     preprocessing(folder, size={"shortest_edge": SIDE}, image_processor_type="ConvNextImageProcessor", **HALF)
 
 
 def vit(folder: Path) -> None:
-    """A classifier with dropout, in the names and the settings of the first published ones."""
+    """Save a classifier with dropout, with the names and settings of the first published ViTs."""
     config = ViTConfig(**WITH_MLP, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
-    drawn(ViTForImageClassification(config)).save_pretrained(folder)
+    randomise(ViTForImageClassification(config)).save_pretrained(folder)
     preprocessing(folder, size=SIDE, do_normalize=True, do_resize=True, **HALF)
 
 
 def vit_mae(folder: Path) -> None:
-    """With the decoder that reconstructs pixels."""
+    """Save a masked autoencoder, with the decoder that reconstructs pixels."""
     decoder = {f"decoder_{entry}": value for entry, value in DEPTH.items()}
     config = ViTMAEConfig(**WITH_MLP, **decoder, decoder_intermediate_size=HIDDEN)
-    drawn(ViTMAEForPreTraining(config)).save_pretrained(folder)
+    randomise(ViTMAEForPreTraining(config)).save_pretrained(folder)
     preprocessing(folder, size=SIDE, feature_extractor_type="ViTFeatureExtractor", **IMAGENET)
 
 
 def dinov2(folder: Path) -> None:
-    """Trained at a larger side than its processor crops to."""
+    """Save an encoder trained at a larger image side than its processor crops to."""
     config = Dinov2Config(**TRANSFORMER | {"image_size": 56, "patch_size": 7})
-    drawn(Dinov2Model(config)).save_pretrained(folder)
+    randomise(Dinov2Model(config)).save_pretrained(folder)
     crop = {"do_center_crop": True, "crop_size": {"height": 28, "width": 28}, "size": {"shortest_edge": 32}}
     preprocessing(folder, image_processor_type="BitImageProcessor", **crop, **IMAGENET)
 
 
 def dinov2_with_registers(folder: Path) -> None:
-    """The feed-forward layers of the largest."""
+    """Save an encoder with the feed-forward layers (SwiGLU) of the largest published one."""
     config = Dinov2WithRegistersConfig(**TRANSFORMER, num_register_tokens=4, use_swiglu_ffn=True)
-    drawn(Dinov2WithRegistersModel(config)).save_pretrained(folder)
+    randomise(Dinov2WithRegistersModel(config)).save_pretrained(folder)
     crop = {"do_center_crop": True, "crop_size": {"height": SIDE, "width": SIDE}, "size": {"shortest_edge": 40}}
     preprocessing(folder, image_processor_type="BitImageProcessor", **crop, **IMAGENET)
 
 
 def dinov3(folder: Path) -> None:
     config = DINOv3ViTConfig(**WITH_MLP, num_register_tokens=4)
-    drawn(DINOv3ViTModel(config)).save_pretrained(folder)
+    randomise(DINOv3ViTModel(config)).save_pretrained(folder)
     size = {"height": SIDE, "width": SIDE}
     preprocessing(folder, size=size, image_processor_type="DINOv3ViTImageProcessorFast", **IMAGENET)
 
 
 def clip(folder: Path) -> None:
-    """With its text model, in several files; no word on preprocessing."""
+    """Save an encoder with its text model, in several weight files, without a preprocessing file."""
     config = CLIPConfig(vision_config=WITH_MLP, text_config=TEXT, projection_dim=8)
-    drawn(CLIPModel(config)).save_pretrained(folder, max_shard_size="20KB")
+    randomise(CLIPModel(config)).save_pretrained(folder, max_shard_size="20KB")
 
 
 def clip_vision_model(folder: Path) -> None:
-    drawn(CLIPVisionModel(CLIPVisionConfig(**WITH_MLP))).save_pretrained(folder)
+    randomise(CLIPVisionModel(CLIPVisionConfig(**WITH_MLP))).save_pretrained(folder)
     preprocessing(folder, crop_size=SIDE, size=SIDE, feature_extractor_type="CLIPFeatureExtractor")
 
 
 def siglip(folder: Path) -> None:
-    """With its text model."""
-    drawn(SiglipModel(SiglipConfig(vision_config=WITH_MLP, text_config=TEXT))).save_pretrained(folder)
+    """Save an encoder with its text model."""
+    randomise(SiglipModel(SiglipConfig(vision_config=WITH_MLP, text_config=TEXT))).save_pretrained(folder)
     preprocessing(folder, size={"height": SIDE, "width": SIDE}, image_processor_type="SiglipImageProcessor", **HALF)
 
 
 def siglip_vision_model(folder: Path) -> None:
-    """In half precision, without the head that some users of its tokens drop."""
+    """Save an encoder in half precision, without its pooling head."""
     config = SiglipVisionConfig(**WITH_MLP, vision_use_head=False)
-    drawn(SiglipVisionModel(config)).half().save_pretrained(folder)
+    randomise(SiglipVisionModel(config)).half().save_pretrained(folder)
 
 
 FOLDERS: dict[str, Callable[[Path], None]] = {

@@ -1,4 +1,4 @@
-"""Small diffusion U-Nets over pixels with random weights, as folders."""
+"""Small pixel-space diffusion U-Nets with random weights, saved as folders."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 
 
 def tiny_unet() -> UNet2DModel:
-    """19 blocks, 16x16: every kind of block that a tap may sit on."""
+    """Build a U-Net of 19 blocks for 16x16 images, with every kind of block that a tap may read."""
     torch.manual_seed(0)
     return UNet2DModel(
         sample_size=16,
@@ -22,7 +22,7 @@ def tiny_unet() -> UNet2DModel:
 
 
 def plain(folder: Path) -> None:
-    """A pipeline's folder; attention at one level, cosine betas, velocity."""
+    """Save `tiny_unet` as a pipeline's folder whose schedule has cosine betas and whose network predicts velocity."""
     tiny_unet().save_pretrained(folder / "unet")
     DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction").save_pretrained(
         folder / "scheduler"
@@ -30,7 +30,10 @@ def plain(folder: Path) -> None:
 
 
 def residual_resampling(folder: Path) -> None:
-    """As guided-diffusion builds them: resampling by residual blocks, scale-shift norm, classes; the network alone."""
+    """Save a U-Net of guided-diffusion's kind, without a pipeline around it.
+
+    Its residual blocks resample, its norms are scale-shift norms, and it is conditioned on classes.
+    """
     torch.manual_seed(1)
     unet = UNet2DModel(
         sample_size=16,

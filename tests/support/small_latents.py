@@ -1,4 +1,4 @@
-"""Small diffusion networks over latents with random weights, as folders of diffusers pipelines."""
+"""Small latent-diffusion networks with random weights, saved as folders of diffusers pipelines."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ CONTEXT = 7
 
 
 def autoencoder(folder: Path) -> None:
-    """Halves the side; its latents are shifted as well as scaled."""
+    """Save an autoencoder whose latents have half the image's side, a scale and a shift."""
     AutoencoderKL(
         block_out_channels=(8, 8),
         down_block_types=("DownEncoderBlock2D",) * 2,
@@ -25,7 +25,7 @@ def autoencoder(folder: Path) -> None:
 
 
 def text_encoder(folder: Path) -> None:
-    """CLIP's, with a vocabulary of one word."""
+    """Save a CLIP text encoder and a tokenizer whose vocabulary is one word."""
     config = CLIPTextConfig(
         vocab_size=4,
         hidden_size=8,
@@ -42,8 +42,8 @@ def text_encoder(folder: Path) -> None:
     CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=CONTEXT).save_pretrained(folder / "tokenizer")
 
 
-def told_a_text(folder: Path) -> None:
-    """Stable Diffusion in small: one level without attention."""
+def text_conditioned(folder: Path) -> None:
+    """Save a small network of Stable Diffusion's kind: conditioned on text, one level without attention."""
     torch.manual_seed(2)
     UNet2DConditionModel(
         sample_size=8,
@@ -62,8 +62,11 @@ def told_a_text(folder: Path) -> None:
     )
 
 
-def told_sizes(folder: Path) -> None:
-    """SDXL in small: several transformers a block, sizes besides the text; its text encoders left out."""
+def size_conditioned(folder: Path) -> None:
+    """Save a small network of SDXL's kind, without its text encoders.
+
+    It has several transformers per block and is conditioned on image sizes besides the text.
+    """
     torch.manual_seed(3)
     UNet2DConditionModel(
         sample_size=8,
@@ -86,7 +89,7 @@ def told_sizes(folder: Path) -> None:
 
 
 def transformer(folder: Path) -> None:
-    """DiT in small, with five classes."""
+    """Save a small DiT with five classes."""
     torch.manual_seed(4)
     DiTTransformer2DModel(
         num_attention_heads=2,
@@ -101,7 +104,7 @@ def transformer(folder: Path) -> None:
 
 
 FOLDERS: dict[str, Callable[[Path], None]] = {
-    "UNet2DConditionModel": told_a_text,
-    "UNet2DConditionModel of SDXL's kind": told_sizes,
+    "UNet2DConditionModel": text_conditioned,
+    "UNet2DConditionModel of SDXL's kind": size_conditioned,
     "DiTTransformer2DModel": transformer,
 }

@@ -1,7 +1,7 @@
-"""Small archives in the layouts in which datasets are published, of odd but sound images.
+"""Small datasets in the layouts in which datasets are published, with images in unusual but valid formats.
 
-Each builder writes one below `root`, as its authors' archives unpack, and returns what a reader has to make of it: for
-each path that it gives, the class's name and whether it is a test image.
+Each builder writes one dataset below `root`, laid out as its authors' archives unpack. It returns what a reader must
+find: for each image's path, the name of its class and whether the image belongs to the test split.
 """
 
 import csv
@@ -46,11 +46,11 @@ FORMS: dict[str, Callable[[Image.Image], bytes]] = {
     "16-bit": _deep,
     "PNG": lambda image: _saved(image, "PNG"),
 }
-"""The odd forms in which an image may lie in a file, whatever the file's suffix says."""
+"""The unusual formats of an image file's content, whatever the file's suffix is."""
 
 
 def paint(path: Path, i: int) -> None:
-    """A 20x16 picture that differs by i, in one of FORMS."""
+    """Write a random 20x16 picture, seeded with i, in one of FORMS."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encoded(i))
 
@@ -66,14 +66,14 @@ def write_lines(path: Path, lines: Sequence[str]) -> None:
 
 
 def cells(values: Sequence[object]) -> np.ndarray:
-    """A MATLAB cell array, one column."""
+    """Make a MATLAB cell array of one column."""
     column = np.empty((len(values), 1), object)
     column[:, 0] = values
     return column
 
 
 def structs(**fields: Sequence[object]) -> np.ndarray:
-    """A MATLAB struct array, one row."""
+    """Make a MATLAB struct array of one row."""
     rows = np.empty((1, len(next(iter(fields.values())))), [(name, object) for name in fields])
     for name, values in fields.items():
         for i, value in enumerate(values):
@@ -101,7 +101,7 @@ def nabirds(root: Path) -> Contents:
 
 
 def _birds(folder: Path, classes: dict[str, str], ids: list[str], paths: list[str], used: Sequence[str]) -> Contents:
-    """12 images, 4 of each class in `used`, the last of each in the test split."""
+    """Write 12 images, 4 of each class in `used`, the last of each class in the test split."""
     for i, path in enumerate(paths):
         paint(folder / "images" / path, i)
     write_lines(folder / "classes.txt", [f"{key} {name}" for key, name in classes.items()])
@@ -175,7 +175,7 @@ def flowers(root: Path) -> Contents:
 
 
 def imagenet(root: Path, wnids: Sequence[str] = ("n01440764", "n02105855", "n03445777")) -> Contents:
-    """As archives unpack and are commonly sorted: class folders in train/ and in val/."""
+    """Write class folders in train/ and in val/, into which users commonly sort the validation images."""
     contents: Contents = {}
     for i, wnid in enumerate(wnids):
         for k, path in enumerate((f"train/{wnid}/{wnid} ü {i}.JPEG", f"val/{wnid}/ILSVRC2012_val_{i + 1:08d}.JPEG")):
@@ -185,7 +185,7 @@ def imagenet(root: Path, wnids: Sequence[str] = ("n01440764", "n02105855", "n034
 
 
 def imagenet_devkit(root: Path) -> Contents:
-    """A flat val/ with the development kit, whose numbers go another way than the sorted WordNet ids."""
+    """Write a flat val/ and the development kit, whose class numbers do not follow the sorted WordNet ids."""
     contents = _flat(imagenet(root), root, "val")
     wnids = ["n03445777", "n01440764", "n02105855"]
     data = root / "ILSVRC2012_devkit_t12" / "data"
@@ -202,7 +202,7 @@ def imagenet_devkit(root: Path) -> Contents:
 
 
 def imagenet_kaggle(root: Path) -> Contents:
-    """Kaggle's folders, a flat val/ and LOC_val_solution.csv in an order of its own."""
+    """Write Kaggle's folders, with a flat val/ and a LOC_val_solution.csv in another order."""
     inner = "ILSVRC/Data/CLS-LOC"
     contents = {f"{inner}/{path}": value for path, value in imagenet(root / inner).items()}
     contents = _flat(contents, root, f"{inner}/val")
@@ -258,7 +258,7 @@ def csv_file(root: Path) -> Contents:
 
 
 class Python2Pickler(pickle._Pickler):
-    """Writes pickles as Python 2 did, and with it CIFAR's authors: text and bytes are one, numpy's modules the old."""
+    """Write pickles as Python 2 did for CIFAR's authors: text and bytes are one type, numpy's names are old."""
 
     write: Callable[[bytes], object]
     memoize: Callable[[object], None]
@@ -291,14 +291,14 @@ CIFAR_BATCHES = {"cifar10": [f"data_batch_{i}" for i in range(1, 6)] + ["test_ba
 
 
 def cifar_arrays(name: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each batch, three images of bytes (3, 32, 32), and their labels."""
+    """Return, for each batch, three uint8 images (3, 32, 32) and their labels."""
     rng = np.random.default_rng(len(name))
     batches = CIFAR_BATCHES[name]
     return [(rng.integers(0, 256, (3, 3, 32, 32), dtype=np.uint8), rng.permutation(3)) for _ in batches]
 
 
 def cifar(root: Path, name: str, binary: bool = False) -> None:
-    """Either published version, from `cifar_arrays`."""
+    """Write the images of `cifar_arrays` in the Python version that is published, or in the binary one."""
     folders = {"cifar10": ("cifar-10-batches-py", "cifar-10-batches-bin")}
     folder = root / folders.get(name, ("cifar-100-python", "cifar-100-binary"))[binary]
     folder.mkdir(parents=True)
@@ -326,7 +326,7 @@ HUGGINGFACE_FEATURES = {"image": {"_type": "Image"}, "label": {"names": ["kite",
 
 
 def huggingface_table(first: int, count: int, features: dict[str, Any] = HUGGINGFACE_FEATURES) -> Any:
-    """Pictures first to first + count - 1, of alternating classes, as the library's tables hold them."""
+    """Make a table of the `datasets` library with pictures first to first + count - 1, of alternating classes."""
     import pyarrow as pa
 
     images = [{"bytes": encoded(i), "path": f"{i}.jpg"} for i in range(first, first + count)]
@@ -335,7 +335,7 @@ def huggingface_table(first: int, count: int, features: dict[str, Any] = HUGGING
 
 
 def huggingface_parquet(root: Path) -> None:
-    """As on the hub: data/<split>-<shard>-of-<shards>.parquet; train 0 to 7 in two shards, test 8 to 11."""
+    """Write pictures 0 to 7 (train, two shards) and 8 to 11 (test) as on the hub: data/<split>-<i>-of-<n>.parquet."""
     import pyarrow.parquet as pq
 
     (root / "data").mkdir()
@@ -344,7 +344,7 @@ def huggingface_parquet(root: Path) -> None:
 
 
 def huggingface_saved(root: Path) -> None:
-    """As save_to_disk writes: <split>/state.json and the Arrow streams that it lists; the same pictures."""
+    """Write the same pictures as `save_to_disk` does: <split>/state.json and the Arrow streams that it lists."""
     shards = {"train": [(0, 4), (4, 4)], "test": [(8, 4)]}
     (root / "dataset_dict.json").write_text(json.dumps({"splits": list(shards)}), encoding="utf-8")
     for split, parts in shards.items():
@@ -378,4 +378,4 @@ FILES: dict[str, Callable[[Path], Contents]] = {
     "folder": folder,
     "csv": csv_file,
 }
-"""The builder of every dataset in the catalog that consists of image files."""
+"""Builders of the datasets in the catalog that consist of image files, by name."""
