@@ -1,6 +1,24 @@
-"""For all rooms."""
+"""What all tests share: how they meet signals, where their subprocesses find the product, and which need what."""
 
+import os
 import signal
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.support.browser", "tests.support.postgresql"]
 
 # A shell that starts the suite in the background makes it deaf to Ctrl-C, which several tests send to what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The processes that tests start import this checkout, from whatever folder they are started in.
+os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+
+NEEDED = {"browser": "browser", "postgresql_url": "postgresql"}
+"""A test that asks for this fixture gets this mark. Of a test that takes both databases, one case has it already."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in NEEDED.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(NEEDED[fixture])

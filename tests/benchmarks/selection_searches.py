@@ -14,7 +14,7 @@ from search.samplers.parameters import distributions, to_params
 from search.surrogates.past_tasks import PriorKnowledge
 from spaces import PRESETS, Setting, Space
 from spaces.presets import _by_relative_depth, _by_sigma
-from tests.spaces.test_space import ADM
+from tests.support.architectures import ADM
 
 PASSES_PER_SECOND = 350
 """The bundled network on one core: "again" in docs/benchmarks.md, Extraction."""

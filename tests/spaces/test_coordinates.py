@@ -4,7 +4,7 @@ import pytest
 
 from spaces import PRESETS, Setting, Tap
 from spaces.coordinates import middle, place_of
-from tests.spaces.test_space import ADM, SMALL
+from tests.support.architectures import ADM, SMALL
 
 
 def test_depth_runs_from_the_input_by_the_bottleneck_to_the_output() -> None:

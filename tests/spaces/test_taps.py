@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spaces import PRESETS, InvalidSpaceError, Setting, Space, Tap
-from tests.spaces.test_space import SMALL
+from tests.support.architectures import SMALL
 
 TAPS = (Tap(16, 20), Tap(9, 90), Tap(13, 90))
 SETTING = Setting(90, 13, 2, "linear", further=(Tap(16, 20), Tap(9, 90)))

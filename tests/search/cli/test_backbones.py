@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from spaces import Architecture, Block
-from tests.search.commands import Search
+from tests.support.command_line import Search
 
 
 def test_known_names_and_kinds_are_listed(search: Search, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from objectives.features.extraction import Clock, Extractor
 from objectives.features.quota import CacheUsage
 from search.cli.cache import bytes_of
 from spaces.errors import UsageError
-from tests.search.commands import Search
+from tests.support.command_line import Search
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.commands import Search
+from tests.support.command_line import Search
 from tests.support.small_encoders import vit
 
 QUICK = ("--dataset", "digits", "--images", "60", "--batch", "30", "--blocks", "12,13,14", "--timesteps", "5,400")

@@ -20,7 +20,7 @@ from objectives.datasets.catalog import load_dataset
 from objectives.results import StudyResults
 from search.cli.options import printable
 from search.database.store import Store
-from tests.search.commands import Ran, Search
+from tests.support.command_line import Ran, Search
 from tests.support.small_unets import plain
 
 WORDS = "--heads linear,mlp --blocks 9,14 --timesteps 20,300 --taps 2 --draws 2 --sampler random --seed 4"
@@ -46,8 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def typed(folder: Path, *words: str) -> Ran:
     """In a process of its own, which has `folder` as its working directory."""
     command = [sys.executable, "-m", "search", *words]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return Ran(ran.returncode, ran.stdout, ran.stderr)
 
@@ -147,7 +146,7 @@ def test_answers_go_where_they_are_sent_while_a_terminal_shows_how_many_there_ar
 ) -> None:
     master, terminal = pty.openpty()
     command = [sys.executable, "-m", "search", "classify", str(classifier), str(made / "digits" / "test")]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "TERM": "xterm", "COLUMNS": "100"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     with (tmp_path / "answers").open("w") as answers:
         ran = subprocess.run(command, stdout=answers, stderr=terminal, env=environment, timeout=120, check=False)
     os.close(terminal)

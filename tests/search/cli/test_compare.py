@@ -10,7 +10,7 @@ from objectives.results import Accuracy, CorrectMask, Final
 from search.database.records import StudyFacts
 from search.database.store import Store
 from spaces import Setting
-from tests.search.commands import Search
+from tests.support.command_line import Search
 
 Facts = Callable[..., StudyFacts]
 SETTING = Setting(10, 3, 1, "linear")

@@ -14,7 +14,7 @@ from PIL import Image
 from objectives.datasets.catalog import DATASETS
 from objectives.datasets.fetching import PART_OF, SOURCES, PublishedFile
 from objectives.downloads import Content
-from tests.search.commands import Search
+from tests.support.command_line import Search
 from tests.support.file_server import serve_files
 from tests.support.hub import hub_environment, serve_hub
 from tests.support.small_archives import huggingface_parquet

@@ -10,14 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from search.database.store import Store
-from tests.search.commands import Search
-from tests.search.display.terminals import like, on_a_terminal
 from tests.support import small_archives
+from tests.support.command_line import Search
+from tests.support.images import class_folders
+from tests.support.terminal import like, on_a_terminal
 
 QUICK = ("--heads", "linear", "--blocks", "8-13", "--timesteps", "20", "--final-seeds", "2", "--finalists", "2")
 DIGITS = ("run", "--dataset", "digits", *QUICK)
@@ -259,15 +258,6 @@ def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(search:
     compared = search("compare", by_accuracy["study"], answer["study"], "--home", str(home))
     assert "exact paired test on 360 test images" in compared.stdout
     assert "their protocols differ too: metric, objectives" in compared.stdout
-
-
-def class_folders(root: Path, per_class: int) -> None:
-    generator = np.random.default_rng(0)
-    for name, shade in (("dark ones", 60), ("helle Bilder ü", 190)):
-        (root / name).mkdir(parents=True)
-        for i in range(per_class):
-            pixels = np.clip(generator.normal(shade, 30, (40, 48, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(root / name / f"image {i}.png")
 
 
 def test_a_broken_image_stops_the_run_before_it_starts_and_may_be_skipped(search: Search, tmp_path: Path) -> None:

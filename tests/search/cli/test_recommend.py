@@ -12,7 +12,7 @@ from PIL import Image
 from objectives.datasets.catalog import load_dataset
 from search.cli.recommend import seconds_of
 from spaces.errors import UsageError
-from tests.search.commands import Ran, Search
+from tests.support.command_line import Ran, Search
 from tests.support.small_unets import plain
 
 Labels = dict[int, str]

@@ -19,7 +19,7 @@ from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
 from spaces import Setting, Space
-from tests.search.commands import Search
+from tests.support.command_line import Search
 
 Facts = Callable[..., StudyFacts]
 OPTIONS = {"trials": 12}

@@ -2,7 +2,6 @@
 
 import io
 import re
-from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -12,7 +11,8 @@ from objectives.results import Accuracy, Evaluation, Extracted
 from search.display.live_table import Pace, RunProgress, about
 from search.scheduling.requests import TrialRequest
 from spaces import Setting
-from tests.search.display.terminals import Shown, like, on_a_terminal
+from tests.support import terminal_process
+from tests.support.terminal import Shown, like, on_a_terminal
 
 SETTING = Setting(10, 3, 1, "linear")
 
@@ -43,10 +43,7 @@ def test_what_is_left_is_said_in_words_or_not_at_all(seconds: float | None, said
 
 
 def shown_by(columns: int, height: int, *words: str, **environment: str) -> Shown:
-    program = Path(__file__).with_name("terminal_process.py")
-    return on_a_terminal(
-        [str(program), *words], columns, height, {"PYTHONPATH": str(program.parents[2]), **environment}
-    )
+    return on_a_terminal([terminal_process.__file__, *words], columns, height, environment)
 
 
 FAILED = "failed: block 24, t 30, pool 2, linear: ValueError: [nothing] is " + "very " * 20 + "good"

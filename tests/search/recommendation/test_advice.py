@@ -8,7 +8,7 @@ from search.recommendation.recommender import Recommender
 from search.surrogates.past_tasks import PUBLISHED, past_task_of
 from spaces import PRESETS, Architecture, Setting
 from spaces.coordinates import middle
-from tests.spaces.test_space import ADM, SMALL
+from tests.support.architectures import ADM, SMALL
 
 SPACE = PRESETS["default"](SMALL)
 

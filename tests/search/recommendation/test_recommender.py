@@ -13,7 +13,7 @@ from search.recommendation.recommender import FIRST_IMAGES, FIRST_TIMESTEPS, Rec
 from search.surrogates.past_tasks import past_task_of
 from search.surrogates.screening_posterior import at_timestep
 from spaces import PRESETS, Setting, Space
-from tests.spaces.test_space import ADM, SMALL
+from tests.support.architectures import ADM, SMALL
 
 
 @dataclass

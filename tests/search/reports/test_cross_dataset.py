@@ -23,8 +23,8 @@ from search.run import RunOptions, spec_of
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
 from spaces import CacheError, Setting, Space
-from tests.search.cli.test_main import class_folders
-from tests.search.commands import Search
+from tests.support.command_line import Search
+from tests.support.images import class_folders
 from tests.support.small_unets import plain
 
 TRIED = {"digits": (6, 4), "parity": (8, 4)}

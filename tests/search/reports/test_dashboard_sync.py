@@ -27,9 +27,7 @@ from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
 from spaces import Space
-from tests.dashboards.conftest import browser as browser  # noqa: PLC0414 - a fixture
-from tests.dashboards.conftest import chromium as chromium  # noqa: PLC0414
-from tests.search.commands import Search
+from tests.support.command_line import Search
 
 Tell = Callable[[int], None]
 

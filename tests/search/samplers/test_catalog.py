@@ -8,55 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from search.database.records import StudyFacts
 from search.database.store import Store
-from search.samplers.catalog import SAMPLERS, Proposer, default_sampler, sampler_named
+from search.samplers.catalog import SAMPLERS, default_sampler, sampler_named
 from search.samplers.parameters import distributions, to_params, to_setting
 from spaces import HEAD_OPTIONS, Setting, Space, Tap, UnknownNameError
+from tests.support.sampling import best, score, search, trial_of
 
 QUICK = [name for name in SAMPLERS if name != "gp"]  # which takes seconds, and gets a test of its own
-
-
-def score(setting: Setting, space: Space) -> float:
-    """Best at block 5, timestep 90, pool 2, mlp with the middle learning rate."""
-    value = 0.9 - 0.02 * abs(setting.block - 5) - 0.03 * abs(space.architecture.log_snr(setting.timestep or 0) - 4.6)
-    value -= 0.02 * (setting.pool != 2)
-    if any(tap.block == 8 for tap in setting.further):
-        value += 0.05
-    options = dict(setting.options)
-    if setting.head == "mlp":
-        value += 0.03 - 0.02 * (options["learning_rate"] != 1e-3) - 0.01 * (options["width"] != 512)
-    return value
-
-
-def trial_of(number: int, setting: Setting, space: Space, state: TrialState = TrialState.COMPLETE) -> FrozenTrial:
-    trial = create_trial(
-        state=state,
-        value=score(setting, space) if state == TrialState.COMPLETE else None,
-        params=to_params(setting),
-        distributions=distributions(space, setting),
-        intermediate_values={1: 0.3} if state == TrialState.PRUNED else None,
-    )
-    trial.number = number
-    return trial
-
-
-def search(proposer: Proposer, space: Space, count: int, before: list[FrozenTrial] | None = None) -> list[FrozenTrial]:
-    trials = list(before or [])
-    for number in range(len(trials), count):
-        taken = {to_setting(trial.params) for trial in trials}
-        setting = proposer.propose(trials, space, taken)
-        assert setting is not None
-        assert setting in space
-        assert setting not in taken
-        trials.append(trial_of(number, setting, space))
-    return trials
-
-
-def best(trials: list[FrozenTrial]) -> float:
-    return max(trial.value for trial in trials if trial.value is not None)
 
 
 @given(data=st.data())

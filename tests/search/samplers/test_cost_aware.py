@@ -15,7 +15,7 @@ from search.samplers.parameters import distributions, suggested, to_params, to_s
 from search.surrogates.past_tasks import PriorKnowledge, past_task_of
 from search.surrogates.trial_cost import FIXED_SECONDS, CostModel, TrialCost, cost_of
 from spaces import Setting, Space, Tap
-from tests.search.samplers.test_catalog import best, score, search
+from tests.support.sampling import best, score, search
 
 PLACE = Setting(90, 5, 2, "linear")
 

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from optuna.pruners import NopPruner
@@ -23,11 +22,11 @@ from search.samplers.catalog import sampler_named
 from search.scheduling.driver import MAX_ATTEMPTS, Finished, StudyDriver, Wait, heartbeat
 from search.scheduling.requests import TrialRequest
 from spaces import InvalidSpaceError, Setting, Space, StorageError
+from tests.support import driver_process
 
 EVALUATION = Evaluation(
     Accuracy(18, 20), {"extract": 1.23456, "fit": 0.5}, passes_made=7, passes_needed=10, details={"l2": 0.01}
 )
-DRIVER = Path(__file__).with_name("driver_process.py")
 
 MakeDriver = Callable[..., StudyDriver]
 
@@ -363,7 +362,7 @@ def test_an_unknown_study_is_said(store: Store, space: Space) -> None:
 
 def start(url: str, study: str, space: Space, budget: int, seconds: float, sampler: str) -> "subprocess.Popen[str]":
     arguments = [url, study, json.dumps(space.to_dict()), str(budget), str(seconds), sampler]
-    return subprocess.Popen([sys.executable, str(DRIVER), *arguments], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, driver_process.__file__, *arguments], stdout=subprocess.PIPE, text=True)
 
 
 def check_finished(store: Store, study: str, budget: int) -> None:

@@ -4,7 +4,7 @@ from search.scheduling.halving import Halving
 
 
 @pytest.mark.parametrize(
-    ("worth", "others", "stops"),
+    ("score", "others", "stops"),
     [
         (0.1, [], False),
         (0.1, [0.2], True),

@@ -14,7 +14,7 @@ from search.samplers.parameters import distributions, to_params, to_setting
 from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
 from spaces import Setting, Space
-from tests.search.samplers.test_catalog import score
+from tests.support.sampling import score
 
 BOTH = {"objectives": "accuracy, cost"}
 

@@ -5,7 +5,7 @@ from objectives import published_results as paper
 from search.surrogates.past_tasks import PUBLISHED, agreement, past_task_of, reweighted, weights
 from spaces import PRESETS, Setting
 from spaces.coordinates import middle
-from tests.spaces.test_space import ADM, SMALL
+from tests.support.architectures import ADM, SMALL
 
 
 def score(setting: Setting) -> float:

@@ -1,0 +1,77 @@
+"""A real browser to look at pages with: the fixtures `chromium` and `browser`."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
+
+
+class Browser:
+    """Headless Chromium that remembers what pages asked of the network and complained of."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self.driver = driver
+
+    def open(self, url: str) -> None:
+        """Until a page of ours has drawn all of its figures."""
+        self.requests(), self.complaints()  # forget those of the page before
+        self.driver.get(url)
+        ready = "return !document.querySelector('main .figure') || document.documentElement.dataset.drawn === 'all'"
+        WebDriverWait(self.driver, 30).until(lambda driver: driver.execute_script(ready))
+
+    def requests(self) -> list[str]:
+        """Addresses asked for since the last call, but for those of the browser's own first page (`chrome://`)."""
+        messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
+        urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+        return [url for url in urls if not url.startswith("chrome://")]
+
+    def complaints(self) -> list[str]:
+        """Warnings and errors of the console since the last call."""
+        return [entry["message"] for entry in self._log("browser") if entry["level"] != "INFO"]
+
+    def sections(self) -> list[str]:
+        """Their ids."""
+        ids: list[str] = self.driver.execute_script("return [...document.querySelectorAll('section')].map((s) => s.id)")
+        return ids
+
+    def drawn(self) -> list[str]:
+        """Ids of the sections whose figure plotly has drawn."""
+        script = "return [...document.querySelectorAll('.figure:has(.main-svg)')].map((f) => f.parentElement.id)"
+        ids: list[str] = self.driver.execute_script(script)
+        return ids
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]
+        return entries
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    binary = shutil.which("chromium") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if not binary or not chromedriver:
+        pytest.skip("needs chromium and chromedriver on the PATH")
+    profile: Path = tmp_path_factory.mktemp("profile")
+    options = ChromeOptions()
+    options.binary_location = binary
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={profile}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Chrome(options=options, service=Service(chromedriver))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def browser(chromium: Chrome) -> Iterator[Browser]:
+    """One for all tests, each of which leaves no page open: Optuna Dashboard's draws its figures again and again."""
+    yield Browser(chromium)
+    chromium.get("about:blank")
