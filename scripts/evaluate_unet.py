@@ -19,11 +19,12 @@ from diffusers import UNet2DModel
 from train_unet import HELD_OUT, read_tiles, to_model_range
 
 from objectives.backbones.catalog import describe_backbone, load_backbone
+from objectives.backbones.schedule import add_noise
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.catalog import Dataset, load_dataset
 from objectives.datasets.images import square_pixels
 from objectives.datasets.splits import split
-from objectives.features.noise import add_noise, noise_for
+from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
 from objectives.heads.catalog import head_named
 from objectives.heads.head import Fit, LabelledFeatures, accuracy

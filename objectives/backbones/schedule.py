@@ -1,5 +1,6 @@
 """The noise schedule that a diffusion network was trained with."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 from spaces import BackboneError
 
 if TYPE_CHECKING:
+    import torch
     from diffusers import DDPMScheduler
 
 
@@ -45,3 +47,8 @@ def read_schedule(folder: Path) -> Schedule:
 
 def schedule_of(scheduler: "DDPMScheduler") -> Schedule:
     return Schedule(tuple(scheduler.alphas_cumprod.tolist()), scheduler.config["prediction_type"])
+
+
+def add_noise(images: "torch.Tensor", noise: "torch.Tensor", alpha_cumprod: float) -> "torch.Tensor":
+    """sqrt(a) x + sqrt(1 - a) noise: the forward process at one timestep (Ho et al. 2020, eq. 4)."""
+    return math.sqrt(alpha_cumprod) * images + math.sqrt(1 - alpha_cumprod) * noise

@@ -16,8 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from objectives.backbones.files import folder_digest
-from objectives.backbones.schedule import Schedule
-from objectives.features.noise import add_noise
+from objectives.backbones.schedule import Schedule, add_noise
 from spaces import Architecture, Block
 from spaces.blocks import Part
 

@@ -1,7 +1,6 @@
 """Noise that is a function of (seed, image, timestep, draw), so that a feature can be made again and cached."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,8 +24,3 @@ def noise_for(digests: Sequence[str], seed: int, timestep: int, draw: int, shape
     with ThreadPoolExecutor(THREADS) as pool:  # at 256x256 one core makes noise slower than a GPU uses it up
         list(pool.map(fill, range(len(digests))))
     return noise
-
-
-def add_noise(images: torch.Tensor, noise: torch.Tensor, alpha_cumprod: float) -> torch.Tensor:
-    """sqrt(a) x + sqrt(1 - a) noise: the forward process at one timestep (Ho et al. 2020, eq. 4)."""
-    return math.sqrt(alpha_cumprod) * images + math.sqrt(1 - alpha_cumprod) * noise

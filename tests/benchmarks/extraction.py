@@ -29,12 +29,12 @@ import torch
 from PIL import Image
 
 from objectives.backbones.catalog import load_backbone, random_backbone
+from objectives.backbones.schedule import add_noise
 from objectives.backbones.tapped import TappedBackbone, stopping_after
 from objectives.datasets.catalog import Dataset
 from objectives.datasets.images import FileImages
 from objectives.features.batches import Batches
 from objectives.features.extraction import Clock, Extractor
-from objectives.features.noise import add_noise
 from objectives.features.pooling import pool
 from objectives.features.quota import CacheUsage
 

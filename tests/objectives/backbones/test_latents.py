@@ -20,8 +20,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from objectives.backbones.dit import DiTNetwork
 from objectives.backbones.latent import ConditionalUNetNetwork
+from objectives.backbones.schedule import add_noise
 from objectives.backbones.tapped import TappedBackbone, architecture_of, digest_of, tapped
-from objectives.features.noise import add_noise
 from spaces import Architecture, BackboneError
 from tests.support import small_latents
 

@@ -7,8 +7,8 @@ from diffusers import DDPMScheduler, UNet2DModel
 
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import BUNDLED, load_backbone
+from objectives.backbones.schedule import add_noise
 from objectives.backbones.tapped import TappedBackbone
-from objectives.features.noise import add_noise
 from spaces import BackboneError, UnknownNameError
 from tests.support import small_unets
 

@@ -3,7 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.features.noise import add_noise, noise_for
+from objectives.backbones.schedule import add_noise
+from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
 
 SHAPE = (3, 8, 8)
