@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 from objectives.home import Home
 from objectives.results import ACCURACY, OPTIMISED
 from search.reports.answer import answer_lines, spread
-from spaces import HEAD_OPTIONS, PRESETS, Architecture, Setting, Space, UnknownNameError
+from spaces import HEAD_OPTIONS, PRESETS, Architecture, Setting, Space
+from spaces.lookup import check_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -198,18 +199,15 @@ def check_names(options: RunOptions) -> None:
     from search.database.url import Address
     from search.samplers.catalog import sampler_named
 
-    if options.dataset not in DATASETS:
-        raise UnknownNameError("dataset", options.dataset, DATASETS)
+    check_name("dataset", options.dataset, DATASETS)
     Address(options.storage or options.home.storage)
-    if options.space not in PRESETS and not options.space.endswith(".toml"):
-        raise UnknownNameError("space", options.space, [*PRESETS, "a .toml file"])
+    if not options.space.endswith(".toml"):
+        check_name("space", options.space, [*PRESETS, "a .toml file"])
     if options.sampler is not None:
         sampler_named(options.sampler, options.seed)
-    if options.metric not in OPTIMISED:
-        raise UnknownNameError("metric", options.metric, OPTIMISED)
+    check_name("metric", options.metric, OPTIMISED)
     for head in options.narrowing.get("heads") or ():
-        if head not in HEAD_OPTIONS:
-            raise UnknownNameError("head", head, HEAD_OPTIONS)
+        check_name("head", head, HEAD_OPTIONS)
 
 
 def spec_of(options: RunOptions, space: Space | None = None) -> tuple["ProbeSpec", Space, str]:

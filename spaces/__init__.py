@@ -12,6 +12,7 @@ from spaces.errors import (
     StorageError,
     UnknownNameError,
 )
+from spaces.lookup import check_name, lookup
 from spaces.presets import PRESETS
 from spaces.setting import Setting, Tap
 from spaces.space import Space
@@ -33,4 +34,6 @@ __all__ = [
     "StorageError",
     "Tap",
     "UnknownNameError",
+    "check_name",
+    "lookup",
 ]

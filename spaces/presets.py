@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 
 from spaces.blocks import Architecture
-from spaces.coordinates import SIDE
+from spaces.coordinates import REFERENCE_SIDE
 from spaces.space import Space
 
 PAPER_TIMESTEPS = (10, 30, 50, 90, 150, 300, 500)
@@ -82,7 +82,7 @@ def _by_relative_depth(architecture: Architecture, paper_block: int) -> int:
 
 def _by_sigma(architecture: Architecture, paper_timestep: int) -> int:
     """Where the same is seen: see `spaces.coordinates`."""
-    scale = architecture.image_side / SIDE
+    scale = architecture.image_side / REFERENCE_SIDE
     return architecture.timestep_at(linear_schedule_sigma(paper_timestep) * scale)
 
 

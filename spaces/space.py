@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from spaces.blocks import Architecture
 from spaces.dimensions import HEAD_OPTIONS, RECIPES, Choice
-from spaces.errors import InvalidSpaceError, UnknownNameError
+from spaces.errors import InvalidSpaceError
+from spaces.lookup import check_name
 from spaces.setting import Setting, Tap
 
 NARROWABLE = ("timesteps", "blocks", "pools", "heads", "draws", "taps")
@@ -46,8 +47,7 @@ class Space:
             if len(set(values)) != len(values):
                 raise InvalidSpaceError(f"{name} holds a value twice: {', '.join(map(str, values))}")
         for head in self.heads:
-            if head not in HEAD_OPTIONS:
-                raise UnknownNameError("head", head, HEAD_OPTIONS)
+            check_name("head", head, HEAD_OPTIONS)
         architecture = self.architecture
         self._check("block", self.blocks, 1, len(architecture.blocks))
         if architecture.noised:
@@ -199,8 +199,7 @@ class Space:
         """
         given: dict[str, Any] = {name: tuple(values) for name, values in dimensions.items() if values is not None}
         for name, values in given.items():
-            if name not in NARROWABLE:
-                raise UnknownNameError("dimension", name, NARROWABLE)
+            check_name("dimension", name, NARROWABLE)
             wanted: type = str if name == "heads" else int
             for value in values:
                 if not isinstance(value, wanted) or isinstance(value, bool):

@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from objectives.backbones.adm_settings import BETA_SCHEDULES, AdmSettings, AttentionOrder
-from spaces.errors import BackboneError, UnknownNameError
+from spaces.errors import BackboneError
+from spaces.lookup import check_name
 
 CLASSES = 1000
 GROUPS = 32
@@ -98,8 +99,7 @@ def convert_state_dict(
     memory with `state`. Raises BackboneError where tensors are missing, left over or of another shape, or where the
     settings name another order.
     """
-    if order not in get_args(AttentionOrder):
-        raise UnknownNameError("attention order", order, get_args(AttentionOrder))
+    check_name("attention order", order, get_args(AttentionOrder))
     if settings.use_new_attention_order not in (None, order == "new"):
         raise BackboneError(
             f"the settings say use_new_attention_order {settings.use_new_attention_order}, which is not the attention "

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self, final
 
-from spaces.errors import BackboneError, UnknownNameError
+from spaces.errors import BackboneError
+from spaces.lookup import check_name
 
 AttentionOrder = Literal["legacy", "new"]
 """Of the rows of an attention's joint projection: (heads, {q, k, v}, head width), or ({q, k, v}, heads, head width)."""
@@ -60,8 +61,7 @@ class AdmSettings:
         for name in ("num_heads_upsample", "num_head_channels"):
             if getattr(self, name) < 1 and getattr(self, name) != -1:
                 raise BackboneError(f"ADM setting {name} must be positive, or -1 for none, got {getattr(self, name)}")
-        if self.noise_schedule not in BETA_SCHEDULES:
-            raise UnknownNameError("noise_schedule", self.noise_schedule, BETA_SCHEDULES)
+        check_name("noise_schedule", self.noise_schedule, BETA_SCHEDULES)
         if self.rescale_timesteps and self.diffusion_steps != 1000:
             raise BackboneError(
                 f"ADM setting rescale_timesteps gives the network timesteps of another scale than the "
@@ -84,8 +84,8 @@ class AdmSettings:
                 if type(value) is not kind and not (kind is float and type(value) is int):
                     raise BackboneError(f"ADM setting {name} must be of type {kind.__name__}, got {value!r}")
                 read[name] = value
-            elif name not in WITHOUT_EFFECT:
-                raise UnknownNameError("ADM setting", name, [*defaults, *WITHOUT_EFFECT])
+            else:
+                check_name("ADM setting", name, [*defaults, *WITHOUT_EFFECT])
         return cls(**read)
 
 

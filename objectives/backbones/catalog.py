@@ -21,6 +21,7 @@ from objectives.backbones.unet import UNetNetwork
 from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
 from spaces import Architecture, BackboneError, UnknownNameError
+from spaces.lookup import check_name
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -160,8 +161,7 @@ def _hollow(name: str, cache: Path | None) -> Network:
 
 
 def _check_precision(precision: str) -> None:
-    if precision not in PRECISIONS:
-        raise UnknownNameError("precision", precision, PRECISIONS)
+    check_name("precision", precision, PRECISIONS)
 
 
 def _folder(name: str, cache: Path | None) -> Path:

@@ -7,7 +7,8 @@ from typing import final
 
 from objectives.backbones.adm_settings import AdmSettings, AttentionOrder
 from objectives.downloads import Content, Kind, check_placed, claim, download, say
-from spaces.errors import BackboneError, UnknownNameError
+from spaces.errors import BackboneError
+from spaces.lookup import lookup
 
 __all__ = ["PUBLISHED", "Content", "PublishedCheckpoint", "folder_of"]
 
@@ -99,9 +100,8 @@ def folder_of(name: str, cache: Path, *, keep_download: bool = False) -> Path:
     ask at the same time make it once. Raises UnknownNameError, or BackboneError where the checkpoint cannot be had, is
     not the published one, or cannot be converted.
     """
-    if name not in PUBLISHED:
-        raise UnknownNameError("published checkpoint", name, PUBLISHED)
-    folder, checkpoint = cache / name, PUBLISHED[name]
+    checkpoint = lookup("published checkpoint", name, PUBLISHED)
+    folder = cache / name
     if folder.is_dir():
         return folder
     placed = cache / checkpoint.file_name

@@ -42,7 +42,8 @@ from objectives.datasets.layouts import (
 )
 from objectives.datasets.layouts.subsets import IMAGENET_50, IMAGENET_100
 from objectives.downloads import is_hub_id
-from spaces.errors import DatasetError, UnknownNameError
+from spaces.errors import DatasetError
+from spaces.lookup import lookup
 
 __all__ = ["DATASETS", "Dataset", "Entry", "load_dataset", "load_with_sizes"]
 
@@ -116,9 +117,7 @@ def load_with_sizes(
     name: str, root: Path | str | None, *, fetched: Path | None = None, skip_unreadable: bool = False
 ) -> tuple[Dataset, np.ndarray]:
     """What `load_dataset` gives, and each image's (width, height), int (N, 2), which that one decoding has told."""
-    if name not in DATASETS:
-        raise UnknownNameError("dataset", name, DATASETS)
-    entry = DATASETS[name]
+    entry = lookup("dataset", name, DATASETS)
     if not entry.needs_root and root is not None:
         raise DatasetError(f"dataset {name!r} needs no folder, got {root}: leave out --data-root")
     place = _place(name, root, fetched) if entry.needs_root else None

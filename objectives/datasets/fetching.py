@@ -13,7 +13,8 @@ from rich import progress
 from rich.console import Console
 
 from objectives.downloads import Content, Kind, check_placed, claim, download, part_of, say
-from spaces.errors import DatasetError, UnknownNameError
+from spaces.errors import DatasetError
+from spaces.lookup import check_name
 
 DATASET = Kind("dataset", "published file", DatasetError)
 
@@ -145,8 +146,7 @@ def fetch(name: str, folder: Path, *, keep_downloads: bool = False) -> Path:
             f"dataset {name} cannot be fetched for you: {BY_HAND[name]}; then "
             f"`search datasets check {name} --data-root DIR` says whether all is there"
         )
-    if name not in SOURCES:
-        raise UnknownNameError("published dataset", name, [*SOURCES, *BY_HAND, *PART_OF])
+    check_name("published dataset", name, [*SOURCES, *BY_HAND, *PART_OF])
     made, files = place_of(name, folder), SOURCES[name]
     if made.is_dir():
         return made

@@ -39,7 +39,8 @@ from objectives.features.shards import (
     image_keys,
     shard_bytes,
 )
-from spaces import CacheError, UnknownNameError
+from spaces import CacheError
+from spaces.lookup import check_name
 
 log = logging.getLogger(__name__)
 
@@ -223,8 +224,7 @@ class CacheUsage:
         """Those with images of a dataset. Raises UnknownNameError where the cache knows none of that name."""
         known = self.datasets().values()
         datasets = [dataset for dataset in known if dataset.name == name]
-        if not datasets:
-            raise UnknownNameError("dataset in the cache", name, {dataset.name for dataset in known})
+        check_name("dataset in the cache", name, {dataset.name for dataset in known})
         return [
             each
             for each in valued

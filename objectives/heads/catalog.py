@@ -10,7 +10,7 @@ from objectives.heads.networks.cnn import cnn
 from objectives.heads.networks.mlp import mlp
 from objectives.heads.networks.network import NetworkHead
 from objectives.heads.unit_length import UnitLength
-from spaces.errors import UnknownNameError
+from spaces.lookup import lookup
 
 HEADS: dict[str, Head] = {
     "linear": Linear(),
@@ -26,6 +26,4 @@ HEADS: dict[str, Head] = {
 
 def head_named(name: str) -> Head:
     """Raises UnknownNameError, which lists the names there are."""
-    if name not in HEADS:
-        raise UnknownNameError("head", name, HEADS)
-    return HEADS[name]
+    return lookup("head", name, HEADS)

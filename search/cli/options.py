@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.results import ACCURACY, OPTIMISED
-from spaces.errors import UnknownNameError, UsageError
+from spaces.errors import UsageError
+from spaces.lookup import check_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,8 +61,7 @@ def objectives_named(objectives: str | None, metric: str | None) -> tuple[str, b
         return metric or ACCURACY.name, False
     first, *others = names = [name.strip() for name in objectives.split(",")]
     for name in names:
-        if name not in (*OPTIMISED, COST):
-            raise UnknownNameError("objective", name, (*OPTIMISED, COST))
+        check_name("objective", name, (*OPTIMISED, COST))
     if first == COST or others not in ([], [COST]):
         known = " or ".join(OPTIMISED)
         raise UsageError(f"--objectives takes one metric, {known}, and after it cost if wanted; got {objectives!r}")

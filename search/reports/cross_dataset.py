@@ -17,7 +17,8 @@ from search.database.url import Address
 from search.recommendation.advice import advice_of
 from search.reports.missing_trials import lacks_of, measure_all
 from search.surrogates.past_tasks import PUBLISHED
-from spaces import SearchError, UnknownNameError
+from spaces import SearchError
+from spaces.lookup import check_name
 
 if TYPE_CHECKING:
     from search.database.records import StudySummary
@@ -58,8 +59,8 @@ def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> lis
     if not there:
         raise SearchError("no study has a complete trial yet; `search run --dataset digits --trials 40` makes some")
     names = {each.backbone for each in there}
-    if backbone is not None and backbone not in names:
-        raise UnknownNameError("backbone of a study", backbone, names)
+    if backbone is not None:
+        check_name("backbone of a study", backbone, names)
     studies: dict[str, list[StudySummary]] = defaultdict(list)
     for each in there:
         if backbone in (None, each.backbone):

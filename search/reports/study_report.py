@@ -10,7 +10,8 @@ import typer
 
 from objectives.home import Home
 from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOption
-from spaces.errors import SearchError, UnknownNameError, UsageError
+from spaces.errors import SearchError, UsageError
+from spaces.lookup import check_name
 
 if TYPE_CHECKING:
     from objectives.results import StudyResults
@@ -48,8 +49,7 @@ def report(
     from dashboards.study.report import FORMATS, SUFFIXES
     from search.database.store import Store
 
-    if form not in FORMATS:
-        raise UnknownNameError("format", form, FORMATS)
+    check_name("format", form, FORMATS)
     if across:
         if dataset or study:
             raise UsageError("--all is of all datasets; leave --dataset and --study out")

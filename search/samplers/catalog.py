@@ -22,7 +22,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.samplers.parameters import Params, param, to_setting
-from spaces import Choice, Setting, Space, UnknownNameError
+from spaces import Choice, Setting, Space
+from spaces.lookup import lookup
 
 if TYPE_CHECKING:
     from search.surrogates.past_tasks import PriorKnowledge
@@ -328,9 +329,7 @@ SAMPLERS: dict[str, Callable[[int, "PriorKnowledge | None"], Proposer]] = {
 def sampler_named(name: str, seed: int, prior: "PriorKnowledge | None" = None) -> Proposer:
     """The proposer of that name, which begins with what is known to be good. Raises UnknownNameError, which lists those
     there are."""
-    if name not in SAMPLERS:
-        raise UnknownNameError("sampler", name, SAMPLERS)
-    proposer = SAMPLERS[name](seed, prior)
+    proposer = lookup("sampler", name, SAMPLERS)(seed, prior)
     return StartingProposer(prior.start, proposer) if prior and prior.start else proposer
 
 

@@ -25,7 +25,7 @@ from search.surrogates.gaussian_process import Surrogate
 from search.surrogates.past_tasks import Array, PastTask, PriorKnowledge, agreement, array_of, reweighted, weights
 from search.surrogates.trial_cost import CostModel, TrialCost, cost_of
 from spaces import Choice, Setting, Space
-from spaces.coordinates import middle
+from spaces.coordinates import mean_coordinates
 
 STARTUP = 4
 """Trials before anything is expected of one: at one timestep, so that they cost one pass."""
@@ -144,7 +144,7 @@ class _Field:
     @cached_property
     def _past(self) -> Array:
         """(m, j): a surface says the same of every head."""
-        places = [middle(self.space.architecture, setting) for setting in self.settings]
+        places = [mean_coordinates(self.space.architecture, setting) for setting in self.settings]
         distinct = {place: row for row, place in enumerate(dict.fromkeys(places))}
         rows = [distinct[place] for place in places]
         columns = [past_task.at([*distinct])[rows] for past_task in self._surfaces]
@@ -154,7 +154,7 @@ class _Field:
     def _coordinates(self) -> Array:
         """(m, k): where it reads; draws and taps; which head; the head's options."""
         architecture, heads = self.space.architecture, self.space.heads
-        where = array_of([middle(architecture, setting) for setting in self.settings]) / 2
+        where = array_of([mean_coordinates(architecture, setting) for setting in self.settings]) / 2
         columns = [*where.T]
         counts = [[each.draws for each in self.settings], [len(each.taps) for each in self.settings]]
         columns += [np.log(values) / 2 for values in counts if len(set(values)) > 1]

@@ -17,7 +17,7 @@ from scipy.stats import rankdata, spearmanr
 
 from objectives import published_results as paper
 from spaces import Architecture, Setting
-from spaces.coordinates import Place, middle, relative_depth
+from spaces.coordinates import Coordinates, mean_coordinates, relative_depth
 from spaces.presets import PAPER_BLOCK_COUNT, PAPER_BOTTLENECK, linear_schedule_sigma
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -38,13 +38,13 @@ class PastTask:
     noised: of a diffusion network; surfaces of encoders say nothing of one, nor the other way round."""
 
     task: str
-    places: tuple[Place, ...]
+    places: tuple[Coordinates, ...]
     score: tuple[float, ...]
     classes: int
     images: int
     noised: bool = True
 
-    def at(self, places: Sequence[Place]) -> Array:
+    def at(self, places: Sequence[Coordinates]) -> Array:
         """What it says of other places, in standard deviations of its own worth."""
         mine, score = array_of(self.places), np.array(self.score)
         if len(mine) > MOST_PLACES:
@@ -56,7 +56,7 @@ class PastTask:
         return carried
 
 
-def array_of(places: Sequence[Place]) -> Array:
+def array_of(places: Sequence[Coordinates]) -> Array:
     """(m, 3), each column in lengths over which settings are alike."""
     return np.array([(place.noise, place.depth, place.grid) for place in places]) / ALIKE
 
@@ -102,13 +102,13 @@ def past_task_of(
     task: str, architecture: Architecture, found: Sequence[tuple[Setting, float]], classes: int, images: int
 ) -> PastTask:
     """Of settings and what they were worth."""
-    places = tuple(middle(architecture, setting) for setting, _ in found)
+    places = tuple(mean_coordinates(architecture, setting) for setting, _ in found)
     return PastTask(task, places, tuple(score for _, score in found), classes, images, architecture.noised)
 
 
 def _published(task: str, table: paper.Table, classes: int, images: int) -> PastTask:
     places = tuple(
-        Place(
+        Coordinates(
             math.log(linear_schedule_sigma(timestep)),
             relative_depth(block, PAPER_BOTTLENECK, PAPER_BLOCK_COUNT),
             math.log2(pool),

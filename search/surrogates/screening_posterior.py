@@ -11,7 +11,7 @@ from objectives.results.screening import Learnt, Screened
 from search.surrogates.gaussian_process import Posterior, Surrogate
 from search.surrogates.past_tasks import Array, PastTask, agreement, array_of, reweighted, weights
 from spaces import Setting, Space
-from spaces.coordinates import middle
+from spaces.coordinates import mean_coordinates
 
 DRAWS = 256
 """Of what all settings may be worth together."""
@@ -96,7 +96,7 @@ class ScreeningPosterior:
     @cached_property
     def _posterior(self) -> Posterior:
         at, values, noise = self._observed
-        coordinates = array_of([middle(self.space.architecture, each) for each in self.candidates]) / 2
+        coordinates = array_of([mean_coordinates(self.space.architecture, each) for each in self.candidates]) / 2
         return Surrogate(coordinates, self.carried, self._weights).posterior(at, values, noise)
 
     @cached_property
@@ -128,7 +128,7 @@ class ScreeningPosterior:
     @cached_property
     def carried(self) -> Array:
         """(m, j): what each past task says of each candidate, as `Surface.at` does."""
-        places = [middle(self.space.architecture, each) for each in self.candidates]
+        places = [mean_coordinates(self.space.architecture, each) for each in self.candidates]
         return np.array([past_task.at(places) for past_task in self.past]).reshape(len(self.past), len(places)).T
 
     @cached_property

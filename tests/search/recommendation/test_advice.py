@@ -7,7 +7,7 @@ from search.recommendation.advice import advice_of
 from search.recommendation.recommender import Recommender
 from search.surrogates.past_tasks import PUBLISHED, past_task_of
 from spaces import PRESETS, Architecture, Setting
-from spaces.coordinates import middle
+from spaces.coordinates import mean_coordinates
 from tests.support.architectures import ADM, SMALL
 
 SPACE = PRESETS["default"](SMALL)
@@ -15,7 +15,7 @@ SPACE = PRESETS["default"](SMALL)
 
 def score(setting: Setting) -> float:
     """Best in the middle of the network, at pool 1."""
-    place = middle(SMALL, setting)
+    place = mean_coordinates(SMALL, setting)
     return -place.grid - 4 * (place.depth - 0.2) ** 2 - 0.2 * (place.noise - 1) ** 2
 
 

@@ -4,18 +4,18 @@ import pytest
 from objectives import published_results as paper
 from search.surrogates.past_tasks import PUBLISHED, agreement, past_task_of, reweighted, weights
 from spaces import PRESETS, Setting
-from spaces.coordinates import middle
+from spaces.coordinates import mean_coordinates
 from tests.support.architectures import ADM, SMALL
 
 
 def score(setting: Setting) -> float:
     """Best in the middle of the network, with much detail."""
-    place = middle(SMALL, setting)
+    place = mean_coordinates(SMALL, setting)
     return place.grid - 4 * (place.depth - 0.2) ** 2 - 0.2 * (place.noise - 1) ** 2
 
 
 SETTINGS = [*PRESETS["default"](SMALL).narrow(heads=["linear"]).settings()]
-PLACES = [middle(SMALL, setting) for setting in SETTINGS]
+PLACES = [mean_coordinates(SMALL, setting) for setting in SETTINGS]
 TRUE = np.array([score(setting) for setting in SETTINGS])
 
 
@@ -29,7 +29,7 @@ def test_a_surface_is_carried_to_what_was_not_tried() -> None:
 def test_a_surface_of_one_network_tells_of_another() -> None:
     past_task = past_task_of("small", SMALL, [(setting, score(setting)) for setting in SETTINGS], 10, 1000)
     there = [*PRESETS["paper"](ADM).narrow(heads=["linear"], pools=[1, 2, 4]).settings()]
-    places = [middle(ADM, setting) for setting in there]
+    places = [mean_coordinates(ADM, setting) for setting in there]
     true = [place.grid - 4 * (place.depth - 0.2) ** 2 - 0.2 * (place.noise - 1) ** 2 for place in places]
     assert agreement(past_task.at(places)[:, None], np.array(true))[0] > 0.9
 
@@ -41,7 +41,7 @@ def test_what_the_paper_published_is_at_its_places() -> None:
     assert max(cub.score) == paper.CUB[150, 19, 4] == 34.91
     best = cub.places[cub.score.index(34.91)]
     assert (best.depth, best.grid) == (0, 2)
-    carried = cub.at([middle(ADM, Setting(t, block, pool, "linear")) for t, block, pool in paper.CUB])
+    carried = cub.at([mean_coordinates(ADM, Setting(t, block, pool, "linear")) for t, block, pool in paper.CUB])
     assert agreement(carried[:, None], np.array([*paper.CUB.values()]))[0] > 0.95
 
 

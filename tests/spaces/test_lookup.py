@@ -1,0 +1,16 @@
+"""Looking up a name that a user gave."""
+
+import pytest
+
+from spaces import UnknownNameError, check_name, lookup
+
+
+def test_a_name_gives_its_entry() -> None:
+    assert lookup("head", "mlp", {"linear": 1, "mlp": 2}) == 2
+
+
+def test_an_unknown_name_lists_those_that_exist() -> None:
+    with pytest.raises(UnknownNameError, match="unknown head 'mpl'; did you mean 'mlp'\\? known: linear, mlp"):
+        lookup("head", "mpl", {"linear": 1, "mlp": 2})
+    with pytest.raises(UnknownNameError, match="unknown sampler 'grid'; known: none"):
+        check_name("sampler", "grid", [])
