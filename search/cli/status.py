@@ -162,14 +162,14 @@ class StudyState:
         return [*lines, "            the best of many trials looks better than it is; the finals will tell"]
 
     def _work_lines(self, run: "RunSummary") -> list[str]:
-        from search.display.live_table import about
+        from search.display.live_table import time_left
 
         workers = f"{run.workers} worker{'' if run.workers == 1 else 's'}"
         lines = [f"at work     since {_moment(run.started)} on {run.host}, process {run.pid}, {workers}"]
         goal, pace, left = self._pace(run)
         facts = [f"{self.study.finished} of {goal} trials" if goal else f"{self.study.finished} trials"]
         facts += [f"{pace:.3g} a minute"] if pace else []
-        facts += [about(left)] if left is not None else []
+        facts += [time_left(left)] if left is not None else []
         if goal and self.study.finished >= goal:
             facts.append(f"{len(self.study.finals)} finals made, which follow the trials")
         lines.append(f"            {', '.join(facts)}")

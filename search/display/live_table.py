@@ -17,8 +17,17 @@ from rich.text import Text
 
 from dashboards.formatting import duration
 from dashboards.study.tables import trial_estimate
-from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Final, Metric, Rung, StudyResults, Trial
+from objectives.results import ACCURACY, Epoch, Extracted, Final, Metric, Rung, StudyResults, Trial
 from search.reports.answer import told
+from search.scheduling.events import (
+    FinalEnded,
+    FinalsPlanned,
+    FinalStarted,
+    Progressed,
+    TrialEnded,
+    TrialEvent,
+    TrialStarted,
+)
 from search.scheduling.requests import FinalRequest, TrialRequest
 from spaces import Setting
 
@@ -69,7 +78,7 @@ class Job:
     since: float
     phase: str = "starting"
 
-    def hear(self, report: Extracted | Epoch | Rung) -> None:
+    def take(self, report: Extracted | Epoch | Rung) -> None:
         if isinstance(report, Epoch):
             self.phase = f"epoch {report.number}"
         elif isinstance(report, Extracted) and report.done < report.total:
@@ -138,48 +147,56 @@ class RunProgress:
                 self._recent.clear()
                 self._live = False
 
-    # What happens: a `search.scheduling.ray_tune.Listener`.
+    def __call__(self, event: TrialEvent) -> None:
+        """Take in what happened, and show it."""
+        match event:
+            case TrialStarted(request):
+                self._start(request, str(request.number), self._pace)
+            case FinalStarted(request):
+                self._start(request, f"seed {request.seed}", self._finals)
+            case Progressed(request, report):
+                self._progress(request, report)
+            case TrialEnded():
+                self._end_trial(event)
+            case FinalsPlanned(count):
+                self._plan_finals(count)
+            case FinalEnded(request, final):
+                self._end_final(request, final)
 
-    def trial_started(self, request: TrialRequest) -> None:
-        self._start(request, str(request.number), self._pace)
-
-    def final_started(self, request: FinalRequest) -> None:
-        self._start(request, f"seed {request.seed}", self._finals)
-
-    def reported(self, request: TrialRequest | FinalRequest, report: Extracted | Epoch | Rung) -> None:
-        self._jobs[request].hear(report)
+    def _progress(self, request: TrialRequest | FinalRequest, report: Extracted | Epoch | Rung) -> None:
+        self._jobs[request].take(report)
         if isinstance(report, Extracted):
             self.passes_made += report.made
             self._recent.append((time.monotonic(), report.made))
-        self._tell_now_and_then()
+        self._print_now_and_then()
 
-    def trial_ended(self, request: TrialRequest, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
+    def _end_trial(self, event: TrialEnded) -> None:
+        request, evaluation = event.request, event.evaluation
         del self._jobs[request]
-        setattr(self, state, getattr(self, state) + 1)
-        if state == "complete" and evaluation is not None:
+        setattr(self, event.state, getattr(self, event.state) + 1)
+        if event.state == "complete" and evaluation is not None:
             trial = Trial(request.number, "complete", request.setting, evaluation.validation, scores=evaluation.scores)
-            self.best = tuple(sorted((*self.best, trial), key=self._worst_last)[:BEST_SHOWN])
-        if state == "failed":
-            self.say(f"failed: {request.setting}: {reason}")
+            self.best = tuple(sorted((*self.best, trial), key=self._best_first)[:BEST_SHOWN])
+        if event.state == "failed":
+            self.say(f"failed: {request.setting}: {event.reason}")
         else:
             self._pace.ends.append(time.monotonic())
-        self._tell_now_and_then()
+        self._print_now_and_then()
 
-    def expect_finals(self, count: int) -> None:
-        """The trials are done, and `count` re-evaluations of finalists follow."""
+    def _plan_finals(self, count: int) -> None:
         self._expected = count
         if not self._live:
-            self.say(self._told())
+            self.say(self._summary())
             if count:
                 self.say(f"re-evaluating and testing the finalists: {count} fits")
 
-    def final_ended(self, request: FinalRequest, final: Final) -> None:
+    def _end_final(self, request: FinalRequest, final: Final) -> None:
         del self._jobs[request]
         self._finals.ends.append(time.monotonic())
-        if self._is_time_to_tell():
-            left = about(self._finals.left(self._expected - self._tested, time.monotonic()))
-            of = f"{self._tested}/{self._expected}"
-            self.say(f"final {of}: {final.setting}, validation {self._validated(final)}{left and f'; {left}'}")
+        if self._is_time_to_print():
+            left = time_left(self._finals.left(self._expected - self._tested, time.monotonic()))
+            count = f"{self._tested}/{self._expected}"
+            self.say(f"final {count}: {final.setting}, validation {self._validated(final)}{left and f'; {left}'}")
 
     def _start(self, request: TrialRequest | FinalRequest, name: str, pace: Pace) -> None:
         now, taken = time.monotonic(), {job.slot for job in self._jobs.values()}
@@ -197,7 +214,7 @@ class RunProgress:
     def _tested(self) -> int:
         return len(self._finals.ends)
 
-    def _worst_last(self, trial: Trial) -> tuple[float, int, int]:
+    def _best_first(self, trial: Trial) -> tuple[float, int, int]:
         """Ties as in `Study.complete`."""
         measured = trial.measured(self.metric)
         return -self.metric.score(measured.value) if measured else 0.0, trial.setting.block, trial.number
@@ -221,21 +238,21 @@ class RunProgress:
 
     # Plain lines.
 
-    def _tell_now_and_then(self) -> None:
-        if self._is_time_to_tell():
-            self.say(self._told())
+    def _print_now_and_then(self) -> None:
+        if self._is_time_to_print():
+            self.say(self._summary())
 
-    def _is_time_to_tell(self) -> bool:
+    def _is_time_to_print(self) -> bool:
         if self._live or time.monotonic() - self._printed < PLAIN_SECONDS:
             return False
         self._printed = time.monotonic()
         return True
 
-    def _told(self) -> str:
+    def _summary(self) -> str:
         facts = [f"trial {self._finished}/{self.trials}: {self._counts()}"]
         if self.best and (measured := self.best[0].measured(self.metric)):
             facts.append(f"best {self.metric.told(measured.value)} at {self.best[0].setting}")
-        facts.append(about(self._pace.left(self.trials - self._finished, time.monotonic())))
+        facts.append(time_left(self._pace.left(self.trials - self._finished, time.monotonic())))
         return "; ".join(filter(None, facts))
 
     # The live table, no wider and no higher than the terminal.
@@ -299,11 +316,11 @@ def _bar(what: str, done: int, total: int, pace: Pace, elapsed: float) -> tuple[
         ProgressBar(total=total, completed=done, width=24),
         Text(f"{done}/{total}", "progress.download"),
         Text(str(timedelta(seconds=int(elapsed))), "progress.elapsed"),
-        Text(about(pace.left(total - done, time.monotonic())), "progress.remaining"),
+        Text(time_left(pace.left(total - done, time.monotonic())), "progress.remaining"),
     )
 
 
-def about(seconds: float | None) -> str:
+def time_left(seconds: float | None) -> str:
     """ "about 3 min 05 s left"; empty where nobody can say."""
     return (
         "" if seconds is None else f"about {duration(max(round(seconds), 1))} left".replace("\N{NO-BREAK SPACE}", " ")

@@ -33,8 +33,17 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from objectives.results import Epoch, Evaluation, Extracted, Final, Rung
+from objectives.results import Epoch, Evaluation, Extracted, Final, Rung, TrialState
 from search.scheduling.driver import Finished, StudyDriver, Wait
+from search.scheduling.events import (
+    FinalEnded,
+    FinalsPlanned,
+    FinalStarted,
+    OnTrialEvent,
+    Progressed,
+    TrialEnded,
+    TrialStarted,
+)
 from search.scheduling.requests import FinalRequest, TrialRequest
 from search.scheduling.trial_timer import TrialTimer
 from spaces import SearchError, Setting
@@ -57,24 +66,6 @@ class Finals(Protocol):
     def wanted(self) -> Sequence[tuple[Setting, int]]: ...
 
     def keep(self, final: Final) -> None: ...
-
-
-class Listener(Protocol):
-    """Whoever shows what happens. What was started is reported of until it has ended, unless the run ends before."""
-
-    def trial_started(self, request: TrialRequest) -> None: ...
-
-    def final_started(self, request: FinalRequest) -> None: ...
-
-    def reported(self, request: TrialRequest | FinalRequest, report: Extracted | Epoch | Rung) -> None: ...
-
-    def trial_ended(
-        self, request: TrialRequest, state: str, evaluation: Evaluation | None, reason: str | None
-    ) -> None: ...
-
-    def expect_finals(self, count: int) -> None: ...
-
-    def final_ended(self, request: FinalRequest, final: Final) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +117,16 @@ def _check_answers(address: str) -> None:
         raise SearchError(f"no Ray cluster answers at {address} (HOST:PORT of `ray start --head`): {error}") from error
 
 
-def run_study(driver: StudyDriver, spec: BuildsProbes, finals: Finals, resources: Resources, listener: Listener) -> str:
+def run_study(
+    driver: StudyDriver, spec: BuildsProbes, finals: Finals, resources: Resources, on_event: OnTrialEvent
+) -> str:
     """Run trials until the driver says that the study is finished, then the finals; returns the driver's reason.
 
     Finals run on the same workers, on which network and images are loaded. Raises KeyboardInterrupt after Ctrl-C or
     SIGTERM, and the SearchError of a trial whose cause would fail all others.
+    on_event: called with everything that happens.
     """
-    conductor = _Conductor(driver, finals, listener)
+    conductor = _Conductor(driver, finals, on_event)
     folder = Path(tempfile.mkdtemp(prefix="search-tune-"))
     trainable = tune.with_resources(
         tune.with_parameters(_trial, spec=spec, threads=resources.cpus),
@@ -200,10 +194,10 @@ class _Conductor:
     """Passes messages between Tune and the driver. Nothing here raises into Tune, which would end the run unexplained:
     an error is kept, the run stops, and `conclude` raises it."""
 
-    def __init__(self, driver: StudyDriver, finals: Finals, listener: Listener) -> None:
+    def __init__(self, driver: StudyDriver, finals: Finals, on_event: OnTrialEvent) -> None:
         self.driver = driver
         self.finals = finals
-        self.listener = listener
+        self.on_event = on_event
         self.live: dict[str, TrialRequest | FinalRequest] = {}
         self.timers: dict[str, TrialTimer] = {}
         self.finished: str | None = None
@@ -224,14 +218,14 @@ class _Conductor:
             if self.finished is None and self.error is None:
                 answer = self.driver.ask()
             if isinstance(answer, TrialRequest):
-                self.listener.trial_started(answer)
+                self.on_event(TrialStarted(answer))
             if isinstance(answer, Finished) and self.finished is None and self.error is None:
                 self.finished = answer.reason
                 self._queue = [FinalRequest(setting, seed) for setting, seed in self.finals.wanted()]
-                self.listener.expect_finals(len(self._queue))
+                self.on_event(FinalsPlanned(len(self._queue)))
             if self.finished is not None and self._queue and self.error is None:
                 answer = self._queue.pop(0)
-                self.listener.final_started(answer)
+                self.on_event(FinalStarted(answer))
         if isinstance(answer, (TrialRequest, FinalRequest)):
             self.live[trial_id] = answer
             self.timers[trial_id] = TrialTimer()
@@ -252,7 +246,7 @@ class _Conductor:
             return True
         report = result.get("report")
         if isinstance(report, (Extracted, Epoch, Rung)):
-            self.listener.reported(request, report)
+            self.on_event(Progressed(request, report))
         if isinstance(report, Extracted):
             self.timers[trial_id].extract(report)
         elif isinstance(report, Epoch) and isinstance(request, TrialRequest):
@@ -271,7 +265,7 @@ class _Conductor:
         elif isinstance(report, Final) and isinstance(request, FinalRequest):
             del self.live[trial_id]
             self.finals.keep(report)
-            self.listener.final_ended(request, report)
+            self.on_event(FinalEnded(request, report))
         elif "cause" in result:  # it would fail every other trial too: the run ends, and the next asks this one again
             self.error = self.error or result["cause"]
         elif "error" in result:
@@ -294,7 +288,12 @@ class _Conductor:
             )
 
     def _end(
-        self, trial_id: str, request: TrialRequest, state: str, evaluation: Evaluation | None = None, reason: str = ""
+        self,
+        trial_id: str,
+        request: TrialRequest,
+        state: TrialState,
+        evaluation: Evaluation | None = None,
+        reason: str = "",
     ) -> None:
         del self.live[trial_id]
         if evaluation is None:
@@ -303,7 +302,7 @@ class _Conductor:
             self.driver.prune(request.number, evaluation, reason)
         else:
             self.driver.complete(request.number, evaluation)
-        self.listener.trial_ended(request, state, evaluation, reason or None)
+        self.on_event(TrialEnded(request, state, evaluation, reason or None))
 
     @contextmanager
     def _keeping_errors(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final
 from search.display.live_table import RunProgress
+from search.scheduling.events import FinalEnded, FinalsPlanned, FinalStarted, Progressed, TrialEnded, TrialStarted
 from search.scheduling.requests import FinalRequest, TrialRequest
 from spaces import SearchError, Setting
 
@@ -28,29 +29,29 @@ def main(workers: int, end: str) -> None:
         time.sleep(PAUSE)
         if end == "before":
             raise SearchError("no Ray today")
-        request = [TrialRequest(number, setting(number), 1) for number in range(workers + 2)]
-        for each in request[:workers]:
-            progress.trial_started(each)
+        requests = [TrialRequest(number, setting(number), 1) for number in range(workers + 2)]
+        for request in requests[:workers]:
+            progress(TrialStarted(request))
         for done in (300, 1437):
-            progress.reported(request[0], Extracted(done, 1437, 300))
-            progress.reported(request[1], Epoch(7, Accuracy(1, 2)))
+            progress(Progressed(requests[0], Extracted(done, 1437, 300)))
+            progress(Progressed(requests[1], Epoch(7, Accuracy(1, 2))))
             time.sleep(PAUSE)
-        progress.trial_ended(request[0], "failed", None, "ValueError: [nothing] is " + "very " * 20 + "good")
-        for each in request[1:workers]:
-            progress.trial_ended(each, "complete", Evaluation(Accuracy(70 + each.number, 200), {}, 0, 0), None)
-        for each in request[workers:]:
-            progress.trial_started(each)
+        progress(TrialEnded(requests[0], "failed", None, "ValueError: [nothing] is " + "very " * 20 + "good"))
+        for each in requests[1:workers]:
+            progress(TrialEnded(each, "complete", Evaluation(Accuracy(70 + each.number, 200), {}, 0, 0)))
+        for each in requests[workers:]:
+            progress(TrialStarted(each))
         time.sleep(PAUSE)
         if end == "interrupted":
             raise KeyboardInterrupt
-        for each in request[workers:]:
-            progress.trial_ended(each, "pruned", None, "pruned: behind")
-        progress.expect_finals(2)
+        for each in requests[workers:]:
+            progress(TrialEnded(each, "pruned", None, "pruned: behind"))
+        progress(FinalsPlanned(2))
         for seed in (1, 2):
             final = FinalRequest(setting(1), seed)
-            progress.final_started(final)
+            progress(FinalStarted(final))
             time.sleep(PAUSE)
-            progress.final_ended(final, Final(final.setting, seed, Accuracy(8, 9), Accuracy(7, 9), 0.1, 0, 0))
+            progress(FinalEnded(final, Final(final.setting, seed, Accuracy(8, 9), Accuracy(7, 9), 0.1, 0, 0)))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from objectives.results import Accuracy, Evaluation, Extracted
-from search.display.live_table import Pace, RunProgress, about
+from search.display.live_table import Pace, RunProgress, time_left
+from search.scheduling.events import Progressed, TrialEnded, TrialStarted
 from search.scheduling.requests import TrialRequest
 from spaces import Setting
 from tests.support import terminal_process
@@ -39,7 +40,7 @@ def test_what_is_left_goes_by_what_has_ended(pace: Pace, more: int, now: float, 
     [(None, ""), (0.0, "about 1 s left"), (5.12, "about 5 s left"), (185.0, "about 3 min 05 s left")],
 )
 def test_what_is_left_is_said_in_words_or_not_at_all(seconds: float | None, said: str) -> None:
-    assert about(seconds) == said
+    assert time_left(seconds) == said
 
 
 def shown_by(columns: int, height: int, *words: str, **environment: str) -> Shown:
@@ -107,9 +108,9 @@ def test_plain_lines_tell_rate_best_and_what_is_left(monkeypatch: pytest.MonkeyP
     with shown.showing():
         for number in range(9):
             request = TrialRequest(number, SETTING, 1)
-            shown.trial_started(request)
-            shown.reported(request, Extracted(20, 20, 20))
-            shown.trial_ended(request, "complete", Evaluation(Accuracy(18, 20), {}, 0, 0), None)
+            shown(TrialStarted(request))
+            shown(Progressed(request, Extracted(20, 20, 20)))
+            shown(TrialEnded(request, "complete", Evaluation(Accuracy(18, 20), {}, 0, 0)))
     lines = said.getvalue().splitlines()
     assert "left" not in lines[0]
     assert "best" not in lines[0]

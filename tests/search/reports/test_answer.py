@@ -11,6 +11,7 @@ from objectives.results import Accuracy, Evaluation, Final, Measured, Scores, St
 from search.database.records import StudyFacts, scores_from_dict, scores_to_dict
 from search.display.live_table import RunProgress
 from search.reports.answer import answer_lines, answer_of, spread
+from search.scheduling.events import FinalsPlanned, TrialEnded, TrialStarted
 from search.scheduling.requests import TrialRequest
 from spaces import SearchError, Setting, Space
 
@@ -147,9 +148,9 @@ def test_the_progress_line_names_the_metric(make_study: MakeStudy, metric: str |
     better = Evaluation(Accuracy(19, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": Measured(0.25, 0.2, 0.5)}))
     worse = Evaluation(Accuracy(1, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": Measured(0.5, 0.2, 0.9)}))
     for number, evaluation in enumerate((better, worse), 1):
-        progress.trial_started(request := TrialRequest(number, SETTING, 1))
-        progress.trial_ended(request, "complete", evaluation, None)
-    progress.expect_finals(0)
+        progress(TrialStarted(request := TrialRequest(number, SETTING, 1)))
+        progress(TrialEnded(request, "complete", evaluation))
+    progress(FinalsPlanned(0))
     assert told in said.getvalue().splitlines()[-1]
 
 

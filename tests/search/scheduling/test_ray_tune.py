@@ -15,6 +15,15 @@ from search.database.records import RunFacts, StudyFacts
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import MAX_FAILURES, StudyDriver
+from search.scheduling.events import (
+    FinalEnded,
+    FinalsPlanned,
+    FinalStarted,
+    Progressed,
+    TrialEnded,
+    TrialEvent,
+    TrialStarted,
+)
 from search.scheduling.ray_tune import Resources, ray_session, run_study
 from search.scheduling.requests import FinalRequest, TrialRequest
 from spaces import Architecture, Block, CacheError, SearchError, Setting, Space
@@ -77,7 +86,7 @@ class Hill:
 
 @dataclass
 class Heard:
-    """A listener that remembers."""
+    """Remembers what happened."""
 
     states: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
@@ -87,29 +96,24 @@ class Heard:
 
     at_work: list[TrialRequest | FinalRequest] = field(default_factory=list)
 
-    def trial_started(self, request: TrialRequest) -> None:
-        self.at_work.append(request)
-
-    def final_started(self, request: FinalRequest) -> None:
-        self.at_work.append(request)
-
-    def reported(self, request: TrialRequest | FinalRequest, report: Extracted | Epoch | Rung) -> None:
-        assert request in self.at_work
-        if isinstance(report, Extracted):
-            self.extracted_images += report.made
-
-    def trial_ended(self, request: TrialRequest, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
-        self.at_work.remove(request)
-        self.states.append(state)
-        self.reasons.append(reason or "")
-
-    def expect_finals(self, count: int) -> None:
-        self.expected = count
-
-    def final_ended(self, request: FinalRequest, final: Final) -> None:
-        assert (request.setting, request.seed) == (final.setting, final.seed)
-        self.at_work.remove(request)
-        self.finals.append(final)
+    def __call__(self, event: TrialEvent) -> None:
+        match event:
+            case TrialStarted(request) | FinalStarted(request):
+                self.at_work.append(request)
+            case Progressed(request, report):
+                assert request in self.at_work
+                if isinstance(report, Extracted):
+                    self.extracted_images += report.made
+            case TrialEnded(request, state, _, reason):
+                self.at_work.remove(request)
+                self.states.append(state)
+                self.reasons.append(reason or "")
+            case FinalsPlanned(count):
+                self.expected = count
+            case FinalEnded(request, final):
+                assert (request.setting, request.seed) == (final.setting, final.seed)
+                self.at_work.remove(request)
+                self.finals.append(final)
 
 
 @dataclass
@@ -240,16 +244,18 @@ def test_a_cause_that_would_fail_every_trial_ends_the_run_and_loses_none(store: 
     assert study.count("running") == 0
 
 
-class Clumsy(Heard):
+class FaultyHeard(Heard):
     """A listener with a fault of its own."""
 
-    def trial_ended(self, request: TrialRequest, state: str, evaluation: Evaluation | None, reason: str | None) -> None:
-        raise RuntimeError("the terminal went away")
+    def __call__(self, event: TrialEvent) -> None:
+        if isinstance(event, TrialEnded):
+            raise RuntimeError("the terminal went away")
+        super().__call__(event)
 
 
 def test_an_error_in_the_driver_process_ends_the_run_and_is_raised_as_it_is(store: Store) -> None:
     with pytest.raises(RuntimeError, match="the terminal went away"):
-        search(store, 10, heard=Clumsy())
+        search(store, 10, heard=FaultyHeard())
     name = store.find_study()
     assert 1 <= store.read_study(name).finished < 10
     assert store.read_study(name).count("running") == 0
