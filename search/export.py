@@ -9,7 +9,8 @@ from objectives.home import Home
 from objectives.results import Accuracy, Final, StudyResults
 from search.cli.options import printable
 from search.reports.answer import answer_of
-from search.run import RunOptions, cores, spec_of, threads_of
+from search.run import RunOptions, spec_of, threads_of
+from search.scheduling.resources import available_cores
 from spaces import BackboneError, ClassifierError, DatasetError, SearchError, Setting
 from spaces.errors import UsageError
 
@@ -51,7 +52,7 @@ def export(
     seed = min(answer["seeds"], default=options.seed + 1)
     if not answer["seeds"]:
         say(f"there are no finals yet: of the best complete trial, {setting}, which no test image has judged")
-    probe, usage = spec.build(cores()), spec.usage()
+    probe, usage = spec.build(available_cores()), spec.usage()
     with usage.using(spec.views, [usage.folder / kind for kind in KINDS]):
         extracting(probe.extract(setting))
         use_threads(threads_of(options))  # as the run did: the last bits of a fit depend on them

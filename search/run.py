@@ -1,7 +1,6 @@
 """One run from its options to its report: the whole product in the order in which it happens."""
 
 import importlib.metadata
-import os
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from objectives.home import Home
 from objectives.results import ACCURACY, OPTIMISED
 from search.reports.answer import answer_lines, spread
+from search.scheduling.resources import available_cores
 from spaces import HEAD_OPTIONS, PRESETS, Architecture, Setting, Space
 from spaces.lookup import check_name
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from objectives.results import Final, StudyResults
     from search.database.records import RunState
     from search.database.store import Store
-    from search.scheduling.ray_tune import Resources
+    from search.scheduling.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def run_search(options: RunOptions, console: "Console") -> "StudyResults":
             if not before.trials and screens_first(options, space):
                 console.print("screening the settings first (--no-warm-start does not)", highlight=False)
                 with heartbeat(store, run_id):
-                    screen_first(store, spec, space, weights_digest, cores())
+                    screen_first(store, spec, space, weights_digest, available_cores())
                 planned = plan_of(spec, space, weights_digest, resources, options)
             prior = prior_knowledge(store, name, spec, space, weights_digest, planned, options.warm_start)
             proposer = sampler_named(options.sampler or default_sampler(space, options.cost), options.seed, prior)
@@ -311,7 +311,7 @@ def export_command(study: str, options: RunOptions) -> str:
 def resources_of(options: RunOptions) -> "Resources":
     """What was asked for; by default a worker a GPU, or where there is none a worker a core."""
     from objectives.probe import gpu_count
-    from search.scheduling.ray_tune import Resources
+    from search.scheduling.resources import Resources
 
     gpus, workers, each = gpu_count(), workers_of(options), options.gpus_per_trial
     if each is None:
@@ -324,16 +324,12 @@ def workers_of(options: RunOptions) -> int:
     from objectives.probe import gpu_count
 
     gpus, each = gpu_count(), options.gpus_per_trial
-    return max(options.workers or (int(gpus / each) if gpus and each else gpus or cores()), 1)
+    return max(options.workers or (int(gpus / each) if gpus and each else gpus or available_cores()), 1)
 
 
 def threads_of(options: RunOptions) -> int:
     """CPU threads of each worker: the last bits of a fit depend on them."""
-    return max(cores() // workers_of(options), 1)
-
-
-def cores() -> int:
-    return os.cpu_count() or 1
+    return max(available_cores() // workers_of(options), 1)
 
 
 def folder_of(backbone: str) -> Path | None:

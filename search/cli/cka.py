@@ -15,7 +15,8 @@ import typer
 
 from objectives.home import Home
 from search.cli.options import HomeOption, integers
-from search.run import RunOptions, check_names, cores, spec_of
+from search.run import RunOptions, check_names, spec_of
+from search.scheduling.resources import available_cores
 from spaces import DatasetError, SearchError, Space
 from spaces.errors import UsageError
 
@@ -178,7 +179,7 @@ def networks_of(options: RunOptions, others: Sequence[str], pool: int) -> tuple[
             raise UsageError(f"--against names other backbones, got {name!r}, which --backbone names already")
         narrowing = options.narrowing if name == options.backbone else {"pools": pools_with(pool)}
         spec, space, _ = spec_of(replace(options, backbone=name, narrowing=narrowing))
-        networks[name], spaces[name] = Network(spec, spec.build(cores()).backbone, pool), space
+        networks[name], spaces[name] = Network(spec, spec.build(available_cores()).backbone, pool), space
     return networks, spaces
 
 

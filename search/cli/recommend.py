@@ -13,7 +13,8 @@ import typer
 
 from objectives.home import Home
 from search.cli.options import HomeOption, StorageOption, integers
-from search.run import RunOptions, check_names, cores, spec_of
+from search.run import RunOptions, check_names, spec_of
+from search.scheduling.resources import available_cores
 from spaces import Setting
 from spaces.errors import UsageError
 
@@ -79,7 +80,7 @@ def recommend(
     since = time.monotonic()
     spec, narrowed, weights_digest = spec_of(options.absolute())
     with Store.open(options.storage or options.home.storage) if memory else nullcontext() as store:
-        found = screened(spec, narrowed, weights_digest, store, cores(), passes, seconds)
+        found = screened(spec, narrowed, weights_digest, store, available_cores(), passes, seconds)
     took = time.monotonic() - since
     page = write_page(found, spec, narrowed, took, options)
     if as_json:

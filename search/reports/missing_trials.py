@@ -17,9 +17,10 @@ from search.database.store import Store
 from search.display.live_table import followed
 from search.export import check_same, options_of
 from search.reports.thumbnails import keep_pictures
-from search.run import cores, library_versions, publish, spec_of
+from search.run import library_versions, publish, spec_of
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver, heartbeat
+from search.scheduling.resources import available_cores
 from spaces import SearchError, Setting
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _measured(store: Store, lack: Lack, home: Home, command: str) -> Iterator[st
     state: RunState = "failed"
     try:
         with heartbeat(store, run_id), _in_use(spec):
-            probe = spec.build(cores())
+            probe = spec.build(available_cores())
             for number, setting in enumerate(lack.settings, 1):
                 _say(f"{label}, {number} of {len(lack.settings)}: {setting}")
                 yield measured_trial(driver, probe, setting)

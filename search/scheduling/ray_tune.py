@@ -16,7 +16,6 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,6 +44,7 @@ from search.scheduling.events import (
     TrialStarted,
 )
 from search.scheduling.requests import FinalRequest, TrialRequest
+from search.scheduling.resources import Resources
 from search.scheduling.trial_timer import TrialTimer
 from spaces import SearchError, Setting
 
@@ -66,16 +66,6 @@ class Finals(Protocol):
     def wanted(self) -> Sequence[tuple[Setting, int]]: ...
 
     def keep(self, final: Final) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """workers: trials at a time. cpus, gpus: of each (gpus may be a fraction). address: of a running cluster."""
-
-    workers: int
-    cpus: int = 1
-    gpus: float = 0.0
-    address: str | None = None
 
 
 @contextmanager

@@ -24,8 +24,9 @@ from search.scheduling.events import (
     TrialEvent,
     TrialStarted,
 )
-from search.scheduling.ray_tune import Resources, ray_session, run_study
+from search.scheduling.ray_tune import ray_session, run_study
 from search.scheduling.requests import FinalRequest, TrialRequest
+from search.scheduling.resources import Resources
 from spaces import Architecture, Block, CacheError, SearchError, Setting, Space
 
 ARCHITECTURE = Architecture(

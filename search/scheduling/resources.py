@@ -1,0 +1,24 @@
+"""What a run may use of the machine or the cluster."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The workers of a run.
+
+    workers: trials that run at a time, at least 1. cpus: CPU threads of each worker. gpus: GPUs of each worker; a
+    fraction shares one. address: HOST:PORT of a running Ray cluster; None for a private Ray on this machine.
+    """
+
+    workers: int
+    cpus: int = 1
+    gpus: float = 0.0
+    address: str | None = None
+
+
+def available_cores() -> int:
+    """Return how many CPU cores this process may use, by its affinity and its cgroup's quota; at least 1."""
+    import joblib
+
+    return int(joblib.cpu_count())
