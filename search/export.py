@@ -17,7 +17,7 @@ from spaces.errors import UsageError
 if TYPE_CHECKING:
     from objectives.classifier_file import Origin
     from objectives.probe import ProbeSpec
-    from search.database.records import Recipe
+    from search.database.records import SavedOptions
 
 WORTH = ("study", "dataset", "metric", "validation_accuracy", "validation_interval", "test_accuracy", "test_interval")
 """Of `answer_of`, what goes into the file, beside the scores by every metric and the seeds that they are means of."""
@@ -25,7 +25,7 @@ WORTH = ("study", "dataset", "metric", "validation_accuracy", "validation_interv
 
 def export(
     study: StudyResults,
-    recipe: "Recipe",
+    recipe: "SavedOptions",
     home: Home,
     say: Callable[[str], None],
     out: Path | None = None,
@@ -73,7 +73,7 @@ def export(
 
 
 def options_of(
-    study: StudyResults, recipe: "Recipe", home: Home, data_root: str | None, backbone: str | None
+    study: StudyResults, recipe: "SavedOptions", home: Home, data_root: str | None, backbone: str | None
 ) -> RunOptions:
     """Those of the study's last run. Raises SearchError where none were kept, BackboneError where a folder is gone."""
     if recipe.options is None:

@@ -99,14 +99,15 @@ def run_search(options: RunOptions, console: "Console") -> "StudyResults":
 
     from dashboards.formatting import of_images
     from objectives.datasets.splits import fingerprint_of
-    from search.database.records import RunFacts, StudyFacts
+    from search.database.heartbeat import heartbeat
+    from search.database.records import RunRecord, StudyRecord
     from search.database.store import Store
     from search.display.live_table import RunProgress
     from search.recommendation.warm_start import prior_knowledge, screen_first
     from search.reports.dashboard_sync import refreshing
     from search.reports.thumbnails import keep_pictures
     from search.samplers.catalog import default_sampler, sampler_named
-    from search.scheduling.driver import StudyDriver, heartbeat
+    from search.scheduling.driver import StudyDriver
     from search.scheduling.ray_tune import ray_session, run_study
 
     options = options.absolute()
@@ -115,7 +116,7 @@ def run_search(options: RunOptions, console: "Console") -> "StudyResults":
     planned = plan_of(spec, space, weights_digest, resources, options)
     splits, folds = spec.splits(options.seed), str(options.folds) if options.folds else None
     counts = spec.counts(splits)
-    facts = StudyFacts(
+    facts = StudyRecord(
         dataset=options.dataset,
         dataset_fingerprint=dataset.fingerprint,
         backbone=folder.name if (folder := folder_of(options.backbone)) else options.backbone,
@@ -147,13 +148,15 @@ def run_search(options: RunOptions, console: "Console") -> "StudyResults":
         console.print(f"study {name}: {len(space):,} settings, {resources.workers} workers", highlight=False)
         console.print(planned.words(resources.workers), highlight=False)
         command = store.address.masked(options.command)
-        run_id = store.begin_run(name, RunFacts(resources.workers, command, library_versions(), options=options.kept()))
+        run_id = store.begin_run(
+            name, RunRecord(resources.workers, command, library_versions(), options=options.kept())
+        )
         state: RunState = "failed"
         try:
             before = store.read_study(name)
             if not before.trials and screens_first(options, space):
                 console.print("screening the settings first (--no-warm-start does not)", highlight=False)
-                with heartbeat(store, run_id):
+                with heartbeat(lambda: store.record_heartbeat(run_id)):
                     screen_first(store, spec, space, weights_digest, available_cores())
                 planned = plan_of(spec, space, weights_digest, resources, options)
             prior = prior_knowledge(store, name, spec, space, weights_digest, planned, options.warm_start)
@@ -167,7 +170,13 @@ def run_search(options: RunOptions, console: "Console") -> "StudyResults":
                 progress = RunProgress.of(console, options.trials, before)
                 in_use = spec.usage().using(spec.views, planned.folders)
                 shown = refreshing(store, name, run_id, options.home.reports / f"{name}.html")
-                with in_use, heartbeat(store, run_id), shown, progress.showing(), ray_session(resources):
+                with (
+                    in_use,
+                    heartbeat(lambda: store.record_heartbeat(run_id)),
+                    shown,
+                    progress.showing(),
+                    ray_session(resources),
+                ):
                     reason = run_study(driver, spec, finals, resources, progress)
                 keep_pictures(store, name, spec)
             state = "finished"

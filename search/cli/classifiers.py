@@ -40,7 +40,7 @@ def export(
     place = Home.at(home)
     with Store.open(storage or place.storage) as store:
         name = store.find_study(dataset, study)
-        found, recipe = store.read_study(name), store.recipe(name)
+        found, recipe = store.read_study(name), store.saved_options(name)
     path = export_study(found, recipe, place, lambda line: typer.echo(line, err=True), out, data_root, backbone)
     words = ["search", "classify", str(path), *(["--home", str(home)] if home else [])]
     typer.echo(f"{path}\nuse it as `{shlex.join(words)} IMAGE_OR_FOLDER`")

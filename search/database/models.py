@@ -1,7 +1,7 @@
-"""The project's own tables, beside Optuna's in the same database: what Optuna has no place for.
+"""The project's own tables, which lie beside Optuna's in the same database and hold what Optuna has no column for.
 
-A study here and the Optuna study of the same name are one; a trial here has the number of Optuna's. Optuna holds the
-parameters, the state, the value and the curve of a trial, these tables what it cost and counted.
+A study here belongs to the Optuna study of the same name, and a trial to the Optuna trial of the same number. Optuna
+holds the parameters, the state, the values and the curve of a trial. These tables hold its cost and its counts.
 """
 
 import json
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, final
 
 from sqlalchemy import JSON, DateTime, Dialect, Double, ForeignKey, MetaData, String, Text, UniqueConstraint
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
 from spaces import Setting
@@ -17,7 +17,7 @@ from spaces import Setting
 
 @final
 class Moment(TypeDecorator[datetime]):
-    """A time in UTC that stays one: SQLite forgets the time zone."""
+    """A time in UTC. SQLite forgets the time zone, so it is added when a time is read."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -33,7 +33,7 @@ class Moment(TypeDecorator[datetime]):
 
 @final
 class SettingText(TypeDecorator[Setting]):
-    """A setting as its JSON text, whose order is fixed, so that equal settings are equal to the database."""
+    """A setting as JSON text. The order of its keys is fixed, so equal settings are equal texts."""
 
     impl = Text
     cache_ok = True
@@ -54,7 +54,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {  # noqa: RUF012 - as SQLAlchemy wants it
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it from the class
         datetime: Moment(),
         Setting: SettingText(),
         dict[str, Any]: JSON(none_as_null=True),
@@ -65,8 +65,14 @@ class Base(DeclarativeBase):
     }
 
 
+OWNED = "all, delete-orphan"
+
+
 class StudyRow(Base):
-    """name: Optuna's study name. identity: digest of all that makes two studies comparable; see `StudyFacts`."""
+    """A study. Deleting it deletes its runs, trials, finals and pictures.
+
+    name: the name of the Optuna study. identity: a digest of all that makes two studies comparable; see `StudyRecord`.
+    """
 
     __tablename__ = "search_studies"
 
@@ -87,12 +93,17 @@ class StudyRow(Base):
     counts: Mapped[dict[str, Any]]
     protocol: Mapped[dict[str, Any]]
 
+    runs: Mapped[list["RunRow"]] = relationship(order_by="RunRow.id", cascade=OWNED)
+    trials: Mapped[list["TrialRow"]] = relationship(order_by="TrialRow.number", cascade=OWNED)
+    finals: Mapped[list["FinalRow"]] = relationship(order_by="FinalRow.id", cascade=OWNED)
+    pictures: Mapped[list["PictureRow"]] = relationship(order_by="PictureRow.image", cascade=OWNED)
+
 
 class RunRow(Base):
-    """One process at work on a study. It is alive while it beats; `ended` and `state` are set when it ends in order.
+    """One process that works on a study. `ended` and `state` are set when it ends in good order.
 
-    process_started: of the pid, seconds since the epoch, since pids are used again. options: as of
-    `search.run.RunOptions.kept`; null before schema 0003.
+    heartbeat: when the process last said that it is alive. process_started: seconds since the epoch; it tells two
+    processes of one pid apart. options: what `RunOptions.kept` returns; null before schema 0003.
     """
 
     __tablename__ = "search_runs"
@@ -111,12 +122,14 @@ class RunRow(Base):
     versions: Mapped[dict[str, Any]]
     options: Mapped[dict[str, Any] | None]
 
+    trials: Mapped[list["TrialRow"]] = relationship(cascade="all")
+
 
 class TrialRow(Base):
-    """What a trial cost and counted. finished: see `objectives.results.Trial`.
+    """The cost and the counts of a trial. finished: see `objectives.results.Trial`.
 
-    scores: as `scores_to_dict` has them; null where they were not kept, as before schema 0002. answers: as the bytes of
-    `objectives.results.Answers`; null before schema 0005.
+    scores: what `scores_to_dict` returns; null where they were not kept, as before schema 0002. answers: the bytes of a
+    `CorrectMask` of the validation images; null before schema 0005.
     """
 
     __tablename__ = "search_trials"
@@ -138,10 +151,10 @@ class TrialRow(Base):
 
 
 class FinalRow(Base):
-    """A finalist under one seed; see `objectives.results.Final`.
+    """The result of a finalist under one seed; see `objectives.results.Final`.
 
-    validation_scores, test_scores, test_answers: as of a trial. confused: [true, predicted, count, examples] of each
-    pair; without examples before schema 0005.
+    validation_scores, test_scores, test_answers: in the form of a TrialRow. confused: a list of [true, predicted,
+    count, examples]; before schema 0005 without examples.
     """
 
     __tablename__ = "search_finals"
@@ -165,7 +178,7 @@ class FinalRow(Base):
 
 
 class PictureRow(Base):
-    """See `objectives.results.Picture`."""
+    """A small picture of an image; see `objectives.results.Picture`."""
 
     __tablename__ = "search_pictures"
 
@@ -178,7 +191,7 @@ class PictureRow(Base):
 
 
 class ScreeningRow(Base):
-    """See `search.database.past_tasks.Screening`. errors: [setting, error] of each. best: settings."""
+    """A finished screening; see `search.database.screenings.Screening`. errors: a list of [setting, error]."""
 
     __tablename__ = "search_screenings"
     __table_args__ = (UniqueConstraint("dataset_fingerprint", "weights_digest", "seed"),)

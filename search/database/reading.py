@@ -1,18 +1,25 @@
-"""Studies as plain results: Optuna's trials joined with our rows."""
+"""Reads studies from the database as plain results: joins Optuna's trials with the project's own rows."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from objectives.results import ACCURACY, METRICS, Accuracy, Confusion, CorrectMask, Final, Picture, StudyResults, Trial
 from objectives.results import TrialState as State
-from search.database.leases import is_alive, now, running_seconds
-from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow
-from search.database.records import Recipe, RunSummary, StudySummary, architecture_from_dict, scores_from_dict
-from search.samplers.parameters import to_setting
+from search.database.dialects import now
+from search.database.leases import is_alive, running_seconds
+from search.database.models import FinalRow, StudyRow, TrialRow
+from search.database.parameters import to_setting
+from search.database.records import (
+    RunSummary,
+    SavedOptions,
+    StudyScores,
+    StudySummary,
+    architecture_from_dict,
+    scores_from_dict,
+)
 from spaces import Space
 
 STATES: dict[TrialState, State] = {
@@ -23,11 +30,9 @@ STATES: dict[TrialState, State] = {
 }
 
 
-def read_study(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> StudyResults:
-    """trials: of the Optuna study, in order of their numbers."""
-    rows = {each.number: each for each in session.scalars(select(TrialRow).where(TrialRow.study_id == row.id))}
-    finals = session.scalars(select(FinalRow).where(FinalRow.study_id == row.id).order_by(FinalRow.id))
-    runs = session.scalars(select(RunRow).where(RunRow.study_id == row.id).order_by(RunRow.id)).all()
+def study_results(row: StudyRow, trials: Sequence[FrozenTrial]) -> StudyResults:
+    """Return all that the database knows of a study. trials: of the Optuna study, in order of their numbers."""
+    rows = {trial.number: trial for trial in row.trials}
     return StudyResults(
         name=row.name,
         dataset=row.dataset,
@@ -37,27 +42,40 @@ def read_study(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -
         space_size=row.space_size,
         classes=tuple(row.classes),
         counts=row.counts,
-        provenance=_provenance(row, runs),
+        provenance=_provenance(row),
         trials=tuple(_trial(trial, rows.get(trial.number)) for trial in trials if trial.state in STATES),
-        finals=tuple(_final(final) for final in finals),
-        wall_seconds=running_seconds(runs),
+        finals=tuple(_final(final) for final in row.finals),
+        wall_seconds=running_seconds(row.runs),
         pictures=tuple(
-            Picture(each.image, each.position, each.label, each.name, each.jpeg)
-            for each in session.scalars(
-                select(PictureRow).where(PictureRow.study_id == row.id).order_by(PictureRow.image)
-            )
+            Picture(picture.image, picture.position, picture.label, picture.name, picture.jpeg)
+            for picture in row.pictures
         ),
     )
 
 
-def recipe(session: Session, row: StudyRow) -> Recipe:
-    runs = session.scalars(select(RunRow).where(RunRow.study_id == row.id).order_by(RunRow.id.desc()))
-    kept = (run.options for run in runs if run.options is not None)
-    return Recipe(Space.from_dict(architecture_from_dict(row.architecture), row.space), next(kept, None))
+def study_scores(row: StudyRow, trials: Sequence[FrozenTrial]) -> StudyScores:
+    """Return the settings of the complete trials with their scores."""
+    return StudyScores(
+        name=row.name,
+        dataset=row.dataset,
+        backbone=row.backbone,
+        architecture=architecture_from_dict(row.architecture),
+        classes=len(row.classes),
+        images=row.counts["train"],
+        scores=tuple(
+            (to_setting(trial.params), trial.values[0]) for trial in trials if trial.state == TrialState.COMPLETE
+        ),
+    )
 
 
-def summary(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> StudySummary:
-    runs = session.scalars(select(RunRow).where(RunRow.study_id == row.id)).all()
+def saved_options(row: StudyRow) -> SavedOptions:
+    """Return the space of a study and the options of its last run that kept them."""
+    kept = (run.options for run in reversed(row.runs) if run.options is not None)
+    return SavedOptions(Space.from_dict(architecture_from_dict(row.architecture), row.space), next(kept, None))
+
+
+def study_summary(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> StudySummary:
+    """Return one line of a list of studies."""
     states = [trial.state for trial in trials]
     moment = now(session)
     return StudySummary(
@@ -72,8 +90,8 @@ def summary(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> S
         running=states.count(TrialState.RUNNING),
         best=max((trial.values[0] for trial in trials if trial.state == TrialState.COMPLETE), default=None),
         metric=METRICS[row.protocol.get("metric", ACCURACY.name)],
-        last_run=max((run.started for run in runs), default=None),
-        at_work=any(is_alive(run, moment) for run in runs),
+        last_run=max((run.started for run in row.runs), default=None),
+        at_work=any(is_alive(run, moment) for run in row.runs),
         dataset_fingerprint=row.dataset_fingerprint,
         weights_digest=row.weights_digest,
         seed=int(row.protocol.get("seed", 0)),
@@ -81,11 +99,11 @@ def summary(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> S
 
 
 def run_summaries(session: Session, row: StudyRow) -> tuple[RunSummary, ...]:
-    """In the order in which they began."""
+    """Return the runs of a study in the order in which they began."""
     ends: dict[int, list[float]] = defaultdict(list)
-    counted = TrialRow.study_id == row.id, TrialRow.validation_correct.is_not(None)
-    for trial in session.scalars(select(TrialRow).where(*counted).order_by(TrialRow.finished)):
-        ends[trial.run_id].append(trial.finished)
+    for trial in sorted(row.trials, key=lambda trial: trial.finished):
+        if trial.validation_correct is not None:
+            ends[trial.run_id].append(trial.finished)
     moment = now(session)
     return tuple(
         RunSummary(
@@ -100,23 +118,23 @@ def run_summaries(session: Session, row: StudyRow) -> tuple[RunSummary, ...]:
             options=run.options,
             ends=tuple(ends[run.id]),
         )
-        for run in session.scalars(select(RunRow).where(RunRow.study_id == row.id).order_by(RunRow.id))
+        for run in row.runs
     )
 
 
-def _provenance(row: StudyRow, runs: Sequence[RunRow]) -> dict[str, str]:
-    facts = {
+def _provenance(row: StudyRow) -> dict[str, str]:
+    provenance = {
         "dataset fingerprint": row.dataset_fingerprint,
         "weights digest": row.weights_digest,
         "space digest": row.space_digest,
         **row.protocol,
     }
-    if runs:
-        # A run that kept no options was not of the search, unless none did.
-        searches = [run for run in runs if run.options is not None] or runs
-        facts["command"] = searches[-1].command
-        facts["versions"] = ", ".join(f"{library} {version}" for library, version in runs[-1].versions.items())
-    return facts
+    if row.runs:
+        # Only a run of `search run` keeps its options. Before schema 0003 no run did.
+        searches = [run for run in row.runs if run.options is not None] or row.runs
+        provenance["command"] = searches[-1].command
+        provenance["versions"] = ", ".join(f"{name} {version}" for name, version in row.runs[-1].versions.items())
+    return provenance
 
 
 def _trial(trial: FrozenTrial, row: TrialRow | None) -> Trial:

@@ -1,4 +1,4 @@
-"""What a caller tells the database, and the short form in which it lists its studies."""
+"""Plain records that callers write to the study database, and those in which it lists studies and runs."""
 
 import hashlib
 import json
@@ -19,12 +19,12 @@ RunState = Literal["running", "finished", "interrupted", "failed"]
 
 
 @dataclass(frozen=True)
-class StudyFacts:
-    """What a study is about.
+class StudyRecord:
+    """A study to be created or found again.
 
-    dataset: its catalog name. dataset_fingerprint, weights_digest: of the images and the network. classes: names.
-    counts: as in `objectives.results.Study`. protocol: label → text of all else that two trials must share to
-    be comparable (split and its seed, precision, …). chosen_name: None for one made of the facts.
+    dataset: its catalog name. dataset_fingerprint, weights_digest: of the images and of the network. classes: their
+    names. counts: as in `objectives.results.StudyResults`. protocol: label → text; all else that two trials must share
+    to be comparable, such as the split, its seed and the precision. chosen_name: None for a name made of the rest.
     """
 
     dataset: str
@@ -40,33 +40,33 @@ class StudyFacts:
 
     @property
     def metric(self) -> Metric:
-        """What the search maximises. A protocol that names none is of the accuracy, as all were at first."""
+        """The metric that the search maximises: the accuracy where the protocol names none, as in early studies."""
         return METRICS[self.protocol.get("metric", ACCURACY.name)]
 
     @property
     def by_cost(self) -> bool:
-        """Whether the search minimises the cost too."""
+        """Whether the search also minimises the cost."""
         return "objectives" in self.protocol
 
     @property
     def identity(self) -> str:
-        """Equal for studies whose trials may stand side by side; 64 hex digits."""
+        """A digest of 64 hex digits. It is equal for studies whose trials can be compared."""
         parts = [self.dataset, self.dataset_fingerprint, self.backbone, self.weights_digest, self.space.digest()]
         content = json.dumps([*parts, sorted(self.protocol.items())])
         return hashlib.sha256(content.encode()).hexdigest()
 
     @property
     def name(self) -> str:
-        """The chosen name, or e.g. `digits-bundled-default-1f2e3d4c`."""
+        """The chosen name, or one such as `digits-bundled-default-1f2e3d4c`."""
         made = f"{self.dataset}-{self.backbone}-{self.preset}-{self.identity[:8]}"
         return self.chosen_name or re.sub(r"[^\w.-]+", "-", made).strip("-")
 
 
 @dataclass(frozen=True)
-class RunFacts:
-    """A process at work on a study: this one, where nothing else is said.
+class RunRecord:
+    """A process that works on a study; by default this process.
 
-    versions: library → version. options: JSON-ready, what it was told, as of `search.run.RunOptions.kept`.
+    versions: library → version. options: what `RunOptions.kept` returns, ready for JSON.
     """
 
     workers: int
@@ -79,16 +79,19 @@ class RunFacts:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What a study's features and fits are made by. options: of the last run that kept them, None where none did."""
+class SavedOptions:
+    """All that is needed to make the features and fits of a study again.
+
+    options: of the last run that kept them; None where none did.
+    """
 
     space: Space
     options: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
-class TrialFacts:
-    """What a trial that has ended cost and counted; the fields are those of `objectives.results.Evaluation`."""
+class TrialRecord:
+    """The cost and the counts of a trial that has ended. Fields are those of `objectives.results.Evaluation`."""
 
     number: int
     run_id: int
@@ -105,9 +108,10 @@ class TrialFacts:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A process that works or worked on a study. ended: None where it has not, or was killed. alive: it works now.
+    """A process that works or worked on a study.
 
-    options: as of RunFacts. ends: when its finished trials ended, in seconds as of `objectives.results.Trial.finished`.
+    ended: None where it still works or was killed. alive: whether it works now. options: as in RunRecord.
+    ends: when its finished trials ended, in seconds, as in `objectives.results.Trial.finished`.
     """
 
     host: str
@@ -123,10 +127,28 @@ class RunSummary:
 
 
 @dataclass(frozen=True)
-class StudySummary:
-    """One line of a list of studies. best: worth on validation by the metric. at_work: a run is alive.
+class StudyScores:
+    """The scores that a study teaches later tasks.
 
-    dataset_fingerprint, weights_digest, seed: what tells which cached features are its own.
+    classes, images: the numbers of classes and of training images. scores: the setting and the validation score of each
+    complete trial, in order of their numbers.
+    """
+
+    name: str
+    dataset: str
+    backbone: str
+    architecture: Architecture
+    classes: int
+    images: int
+    scores: tuple[tuple[Setting, float], ...]
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """One line of a list of studies.
+
+    best: the highest validation score by the metric. at_work: whether a run is alive. dataset_fingerprint,
+    weights_digest, seed: they tell which cached features belong to the study.
     """
 
     name: str
@@ -148,10 +170,10 @@ class StudySummary:
 
 
 def scores_to_dict(scores: Scores | None) -> dict[str, Any] | None:
-    """`{"total": 287, "values": {"accuracy": [value, low, high], …}}`."""
+    """Return `{"total": 287, "values": {"accuracy": [value, low, high], …}}`."""
     if scores is None:
         return None
-    values = {name: [each.value, each.low, each.high] for name, each in scores.values.items()}
+    values = {name: [value.value, value.low, value.high] for name, value in scores.values.items()}
     return {"total": scores.total, "values": values}
 
 

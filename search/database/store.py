@@ -1,40 +1,42 @@
 """The study database: Optuna's tables and the project's own behind one URL."""
 
-import json
 import warnings
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Self, final
 
 import optuna
-import sqlalchemy
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import InMemoryStorage, RDBStorage
-from optuna.storages._rdb.models import StudySystemAttributeModel
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
-from sqlalchemy import NullPool, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from objectives.results import Final, Picture, StudyResults
-from search.database import leases as runs
-from search.database import migrations, reading
-from search.database.models import Base, FinalRow, PictureRow, RunRow, StudyRow, TrialRow
+from search.database import reading
+from search.database.connection import open_storage
+from search.database.dialects import now, upsert
+from search.database.heartbeat import HEARTBEAT_SECONDS, heartbeat
+from search.database.leases import is_alive, running_seconds
+from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow
+from search.database.parameters import DIRECTIONS
 from search.database.records import (
-    Recipe,
-    RunFacts,
+    RunRecord,
     RunState,
     RunSummary,
-    StudyFacts,
+    SavedOptions,
+    StudyRecord,
+    StudyScores,
     StudySummary,
-    TrialFacts,
+    TrialRecord,
     architecture_to_dict,
     scores_to_dict,
 )
-from search.database.url import Address, own_transactions, tune_sqlite
-from search.samplers.catalog import DIRECTIONS
+from search.database.system_attributes import edited_attributes
+from search.database.url import Address
 from spaces import StorageError
 
 
@@ -42,7 +44,7 @@ from spaces import StorageError
 class Store:
     """An open study database. `optuna` is Optuna's storage in it, which Optuna Dashboard can show.
 
-    Safe to use from several threads, and from several processes at once. Every method raises StorageError, in one line
+    Several threads and several processes may use one database at once. Every method raises StorageError, in one line
     and without the password, where the database cannot be used.
     """
 
@@ -53,22 +55,12 @@ class Store:
 
     @classmethod
     def open(cls, url: str) -> Self:
-        """Open, and where needed make or upgrade, the database at a SQLAlchemy URL of SQLite or PostgreSQL.
+        """Open the database at a SQLAlchemy URL of SQLite or PostgreSQL. Make or upgrade its tables where needed.
 
         Raises StorageError where it cannot be reached or written, or is from a newer version of this program.
         """
         address = Address(url)
-        with address.errors():
-            if address.file:
-                address.file.parent.mkdir(parents=True, exist_ok=True)
-            engine = sqlalchemy.create_engine(address.url, poolclass=NullPool, connect_args=address.connect_args)
-            if address.file:
-                own_transactions(engine)
-            with address.lock(engine, "search schema"):
-                with engine.begin() as connection:
-                    _refuse_newer(address, migrations.version_of(connection))
-                    migrations.upgrade(connection)
-                return cls(address, _optuna_storage(address))
+        return cls(address, open_storage(address))
 
     def close(self) -> None:
         self._studies.clear()
@@ -85,220 +77,252 @@ class Store:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A transaction on the project's own tables."""
+        """Open a transaction on the project's own tables."""
         with self.address.errors(), Session(self.optuna.engine) as session, session.begin():
             yield session
 
     @contextmanager
     def exclusive(self, study: str) -> Iterator[None]:
-        """Only one holder at a time among all drivers of the study. Raises StorageError after a minute's wait."""
+        """Hold the lock of a study, which one driver has at a time. Raises StorageError after a minute's wait."""
         with self.address.errors(), self.address.lock(self.optuna.engine, f"search study {study}"):
             yield
 
     # Studies
 
-    def ensure_study(self, facts: StudyFacts) -> str:
-        """Make the study, unless it is there, and return its name.
+    def ensure_study(self, record: StudyRecord) -> str:
+        """Create the study unless it exists, and return its name.
 
-        Raises StorageError where the chosen name is that of a study whose trials cannot be compared with these.
+        Raises StorageError where the chosen name belongs to a study whose trials cannot be compared with these.
         """
-        with self.exclusive(facts.name):
-            there = facts.name in optuna.get_all_study_names(self.optuna)
+        with self.exclusive(record.name):
+            exists = record.name in optuna.get_all_study_names(self.optuna)
             with self.session() as session:
-                row = session.scalar(select(StudyRow).where(StudyRow.name == facts.name))
-                if row and not there:
-                    _forget(session, row)  # deleted in Optuna Dashboard
+                row = session.scalar(select(StudyRow).where(StudyRow.name == record.name))
+                if row and not exists:  # somebody deleted it in Optuna Dashboard
+                    session.delete(row)
+                    session.flush()
                     row = None
-                if row and row.identity != facts.identity:
+                if row and row.identity != record.identity:
                     raise StorageError(
-                        f"study {facts.name!r} was made with another dataset, network, space or protocol, and its "
+                        f"study {record.name!r} was made with another dataset, network, space or protocol, and its "
                         f"trials cannot be compared with these; choose another name"
                     )
                 if row is None:
-                    session.add(_study_row(facts, runs.now(session)))
-            names = [f"validation {facts.metric.score_words}", *(["GMAC an image"] if facts.by_cost else [])]
+                    session.add(study_row(record, now(session)))
+            metric_names = [f"validation {record.metric.score_words}", *(["GMAC an image"] if record.by_cost else [])]
             study = optuna.create_study(
-                storage=self.optuna, study_name=facts.name, directions=DIRECTIONS[: len(names)], load_if_exists=True
+                storage=self.optuna,
+                study_name=record.name,
+                directions=DIRECTIONS[: len(metric_names)],
+                load_if_exists=True,
             )
-            if not there:
+            if not exists:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, since Optuna 3.2
-                    study.set_metric_names(names)
-        return facts.name
+                    study.set_metric_names(metric_names)
+        return record.name
 
     def studies(self) -> list[StudySummary]:
-        """All studies, the one that ran last first."""
+        """Return all studies. The one that ran last is first."""
         with self.session() as session:
-            known = set(optuna.get_all_study_names(self.optuna))
-            rows = [row for row in session.scalars(select(StudyRow)) if row.name in known]
-            summaries = [reading.summary(session, row, self.trials(row.name)) for row in rows]
-        return sorted(summaries, key=lambda each: each.last_run or each.created, reverse=True)
+            summaries = [
+                reading.study_summary(session, row, self.trials(row.name)) for row in self._study_rows(session)
+            ]
+        return sorted(summaries, key=lambda summary: summary.last_run or summary.created, reverse=True)
 
     def names(self) -> frozenset[str]:
-        """Of all studies."""
+        """Return the names of all studies."""
         with self.session() as session:
-            ours = frozenset(session.scalars(select(StudyRow.name)))
-            return ours & frozenset(optuna.get_all_study_names(self.optuna))
+            return frozenset(row.name for row in self._study_rows(session))
 
     def find_study(self, dataset: str | None = None, name: str | None = None) -> str:
-        """Name of the study that ran last, of this dataset and of this name where they are given.
+        """Return the name of the study that ran last, among those of this dataset and this name where they are given.
 
-        Raises StorageError, which lists what there is, where there is none.
+        Raises StorageError where there is none. The error lists the studies that exist.
         """
-        latest = select(sqlalchemy.func.max(RunRow.started)).where(RunRow.study_id == StudyRow.id).scalar_subquery()
+        last_run = select(func.max(RunRow.started)).where(RunRow.study_id == StudyRow.id).scalar_subquery()
         with self.session() as session:
-            known = set(optuna.get_all_study_names(self.optuna))
-            found = session.execute(
+            names = set(optuna.get_all_study_names(self.optuna))
+            rows = session.execute(
                 select(StudyRow.name, StudyRow.dataset).order_by(
-                    sqlalchemy.func.coalesce(latest, StudyRow.created).desc(), StudyRow.id.desc()
+                    func.coalesce(last_run, StudyRow.created).desc(), StudyRow.id.desc()
                 )
             )
-            rows: list[tuple[str, str]] = [(row.name, row.dataset) for row in found if row.name in known]
-        for its_name, its_dataset in rows:
-            if dataset in (None, its_dataset) and name in (None, its_name):
-                return its_name
+            studies: list[tuple[str, str]] = [(row.name, row.dataset) for row in rows if row.name in names]
+        for study_name, study_dataset in studies:
+            if dataset in (None, study_dataset) and name in (None, study_name):
+                return study_name
         wanted = " and ".join(
             f"{what} {value!r}" for what, value in (("dataset", dataset), ("name", name)) if value is not None
         )
-        there = "; ".join(f"{its_name} of dataset {its_dataset}" for its_name, its_dataset in rows) or "none yet"
-        raise StorageError(f"no study{' of ' + wanted if wanted else ''} in {self.address}; there are: {there}")
+        listed = "; ".join(f"{study_name} of dataset {study_dataset}" for study_name, study_dataset in studies)
+        raise StorageError(
+            f"no study{' of ' + wanted if wanted else ''} in {self.address}; there are: {listed or 'none yet'}"
+        )
 
     def read_study(self, name: str) -> StudyResults:
-        """Everything known of a study. Raises StorageError where there is none of that name."""
+        """Return all that is known of a study. Raises StorageError where there is none of that name."""
         with self.session() as session:
-            return reading.read_study(session, self._row(session, name), self.trials(name))
+            return reading.study_results(self._row(session, name), self.trials(name))
 
-    def recipe(self, name: str) -> Recipe:
-        """What is needed to make a study's features and fits again. Raises StorageError where there is none."""
+    def study_scores(self) -> list[StudyScores]:
+        """Return the settings and scores of the complete trials of every study, the oldest study first."""
         with self.session() as session:
-            return reading.recipe(session, self._row(session, name))
+            return [reading.study_scores(row, self.trials(row.name)) for row in self._study_rows(session)]
+
+    def saved_options(self, name: str) -> SavedOptions:
+        """Return all that is needed to make the features and fits of a study again.
+
+        Raises StorageError where there is no study of that name.
+        """
+        with self.session() as session:
+            return reading.saved_options(self._row(session, name))
 
     def load(self, name: str) -> optuna.Study:
-        """Optuna's study, one object a store: it remembers the finished trials, so that reading again is quick."""
+        """Return Optuna's study. It is one object for each store, which remembers finished trials and so reads quickly.
+
+        Raises StorageError where there is no study of that name.
+        """
         if name not in self._studies:
             with self.address.errors():
                 try:
                     self._studies[name] = optuna.load_study(study_name=name, storage=self.optuna)
                 except KeyError:
-                    raise StorageError(f"there is no study {name!r} in {self.address}") from None
+                    raise self._no_study(name) from None
         return self._studies[name]
 
     def trials(self, name: str) -> list[FrozenTrial]:
-        """Optuna's trials of a study, in order of their numbers. Not copies: leave them as they are."""
+        """Return Optuna's trials of a study in order of their numbers. They are not copies: do not change them."""
         with self.address.errors():
             return self.load(name).get_trials(deepcopy=False)
 
     def optuna_id(self, name: str) -> int:
-        """By which Optuna, and its dashboard, know a study. Raises StorageError where there is none of that name."""
+        """Return the id of a study in Optuna and Optuna Dashboard. Raises StorageError where there is none."""
         with self.address.errors():
             try:
                 return self.optuna.get_study_id_from_name(name)
             except KeyError:
-                raise StorageError(f"there is no study {name!r} in {self.address}") from None
+                raise self._no_study(name) from None
 
     @contextmanager
-    def annotating(self, name: str, but: Container[str] = ()) -> Iterator[optuna.Study]:
-        """A study in memory, of this one's system attributes alone: those that are changed in it are written at the
-        end, all at once, and none where the block raises. One holder at a time.
+    def edit_attributes(self, name: str, keep: Container[str] = ()) -> Iterator[optuna.Study]:
+        """Yield a study in memory with the system attributes of this one, and write all changes together at the end.
 
-        Optuna itself writes them one by one. In them Optuna Dashboard keeps notes and figures, each in many, and who
-        reads meanwhile would find half of one. but: those that stay as they are, where they are there.
+        One holder at a time. Nothing is written where the block raises. keep: keys that are not overwritten.
         """
-        study_id, storage = self.optuna_id(name), InMemoryStorage()
-        in_memory = storage.create_new_study(DIRECTIONS[:1], name)
-        with self.address.errors(), self.address.lock(self.optuna.engine, f"search notes {name}"):
-            there = self.optuna.get_study_system_attrs(study_id)
-            for key, value in there.items():
-                storage.set_study_system_attr(in_memory, key, value)
-            yield optuna.load_study(study_name=name, storage=storage)
-            with self.session() as session:
-                for key, value in storage.get_study_system_attrs(in_memory).items():
-                    if key not in there or (there[key] != value and key not in but):
-                        values = {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
-                        upsert(session, StudySystemAttributeModel, values, ("study_id", "key"))
+        study_id = self.optuna_id(name)
+        with (
+            self.address.errors(),
+            self.address.lock(self.optuna.engine, f"search notes {name}"),
+            edited_attributes(self.optuna, study_id, name, keep) as study,
+        ):
+            yield study
 
     # Runs
 
-    def begin_run(self, study: str, facts: RunFacts) -> int:
-        """Say that a process, this one if nothing else is said, works on the study; it must `beat`. Returns its id."""
+    @contextmanager
+    def run(self, study: str, record: RunRecord, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> Iterator[int]:
+        """Register a run of the study, keep it alive while the block works, and yield its id.
+
+        At the end the state of the run is "finished", or "interrupted" after a KeyboardInterrupt, or "failed" after any
+        other exception.
+        """
+        run_id = self.begin_run(study, record)
+        state: RunState = "failed"
+        try:
+            with heartbeat(lambda: self.record_heartbeat(run_id), heartbeat_seconds):
+                yield run_id
+            state = "finished"
+        except KeyboardInterrupt:
+            state = "interrupted"
+            raise
+        finally:
+            self.end_run(run_id, state)
+
+    def begin_run(self, study: str, record: RunRecord) -> int:
+        """Register a run of the study and return its id. `run` also keeps it alive and ends it."""
         with self.session() as session:
-            moment = runs.now(session)
+            moment = now(session)
             run = RunRow(
                 study_id=self._row(session, study).id,
-                host=facts.host,
-                pid=facts.pid,
-                process_started=facts.process_started,
+                host=record.host,
+                pid=record.pid,
+                process_started=record.process_started,
                 started=moment,
                 heartbeat=moment,
                 ended=None,
                 state="running",
-                workers=facts.workers,
-                command=facts.command,
-                versions=dict(facts.versions),
-                options=None if facts.options is None else dict(facts.options),
+                workers=record.workers,
+                command=record.command,
+                versions=dict(record.versions),
+                options=None if record.options is None else dict(record.options),
             )
             session.add(run)
             session.flush()
             return run.id
 
-    def beat(self, run_id: int) -> None:
+    def record_heartbeat(self, run_id: int) -> None:
+        """Record that the run is alive now."""
         with self.session() as session:
-            session.get_one(RunRow, run_id).heartbeat = runs.now(session)
+            session.get_one(RunRow, run_id).heartbeat = now(session)
 
     def end_run(self, run_id: int, state: RunState) -> None:
         with self.session() as session:
             run = session.get_one(RunRow, run_id)
-            run.ended = run.heartbeat = runs.now(session)
+            run.ended = run.heartbeat = now(session)
             run.state = state
 
     def read_runs(self, study: str) -> tuple[RunSummary, ...]:
-        """Of a study, the one that began last is last."""
+        """Return the runs of a study in the order in which they began."""
         with self.session() as session:
             return reading.run_summaries(session, self._row(session, study))
 
     def is_alive(self, run_id: int) -> bool:
-        """Whether the run may still tell its trials; a killed one is seen at once on its own machine, else in 60 s."""
+        """Return whether the run may still report trials.
+
+        A killed run is dead at once to a process of its own machine, and after 60 s to others.
+        """
         with self.session() as session:
             run = session.get(RunRow, run_id)
-            return run is not None and runs.is_alive(run, runs.now(session))
+            return run is not None and is_alive(run, now(session))
 
     def live_runs(self, study: str) -> frozenset[int]:
-        """Ids of the study's runs that are alive."""
+        """Return the ids of the study's runs that are alive."""
         with self.session() as session:
-            row = self._row(session, study)
-            open_runs = session.scalars(select(RunRow).where(RunRow.study_id == row.id, RunRow.ended.is_(None))).all()
-            moment = runs.now(session)
-            return frozenset(run.id for run in open_runs if runs.is_alive(run, moment))
+            moment = now(session)
+            return frozenset(run.id for run in self._row(session, study).runs if is_alive(run, moment))
 
     # Results
 
-    def record_trial(self, study: str, facts: TrialFacts) -> None:
-        """Keep what a trial cost and counted. To be called before Optuna is told; the last call of a number counts."""
+    def record_trial(self, study: str, record: TrialRecord) -> None:
+        """Save the cost and the counts of a trial, in place of what was saved of it before.
+
+        Call this before Optuna is told that the trial has ended.
+        """
         with self.session() as session:
             row = self._row(session, study)
-            session.get_one(RunRow, facts.run_id).heartbeat = runs.now(session)
+            session.get_one(RunRow, record.run_id).heartbeat = now(session)
             session.flush()
-            all_runs = session.scalars(select(RunRow).where(RunRow.study_id == row.id)).all()
             values = {
                 "study_id": row.id,
-                "number": facts.number,
-                "run_id": facts.run_id,
-                "attempt": facts.attempt,
-                "setting": facts.setting,
-                "validation_correct": facts.validation.correct if facts.validation else None,
-                "validation_total": facts.validation.total if facts.validation else None,
-                "seconds": dict(facts.seconds),
-                "passes_made": facts.passes_made,
-                "passes_needed": facts.passes_needed,
-                "details": dict(facts.details),
-                "finished": runs.running_seconds(all_runs),
-                "scores": scores_to_dict(facts.scores),
-                "answers": facts.correct_mask.to_bytes() if facts.correct_mask else None,
+                "number": record.number,
+                "run_id": record.run_id,
+                "attempt": record.attempt,
+                "setting": record.setting,
+                "validation_correct": record.validation.correct if record.validation else None,
+                "validation_total": record.validation.total if record.validation else None,
+                "seconds": dict(record.seconds),
+                "passes_made": record.passes_made,
+                "passes_needed": record.passes_needed,
+                "details": dict(record.details),
+                "finished": running_seconds(row.runs),
+                "scores": scores_to_dict(record.scores),
+                "answers": record.correct_mask.to_bytes() if record.correct_mask else None,
             }
             upsert(session, TrialRow, values, ("study_id", "number"))
 
     def record_final(self, study: str, final: Final) -> None:
-        """Keep a finalist's result under one seed; the last call of a (setting, seed) counts."""
+        """Save a finalist's result under one seed, in place of an earlier one of that setting and seed."""
         with self.session() as session:
             values = {
                 "study_id": self._row(session, study).id,
@@ -313,82 +337,47 @@ class Store:
                 "passes_needed": final.passes_needed,
                 "validation_scores": scores_to_dict(final.validation_scores),
                 "test_scores": scores_to_dict(final.test_scores),
-                "confused": [[p.true, p.predicted, p.count, list(p.examples)] for p in final.confused],
+                "confused": [[pair.true, pair.predicted, pair.count, list(pair.examples)] for pair in final.confused],
                 "test_answers": final.test_correct_mask.to_bytes() if final.test_correct_mask else None,
             }
             upsert(session, FinalRow, values, ("study_id", "setting", "seed"))
 
-    def keep_pictures(self, study: str, pictures: Sequence[Picture]) -> None:
-        """In place of those that there were."""
+    def record_pictures(self, study: str, pictures: Sequence[Picture]) -> None:
+        """Save the pictures of a study in place of all earlier ones."""
         with self.session() as session:
-            study_id = self._row(session, study).id
-            session.execute(delete(PictureRow).where(PictureRow.study_id == study_id))
-            session.add_all(PictureRow(study_id=study_id, **asdict(picture)) for picture in pictures)
+            self._row(session, study).pictures = [PictureRow(**asdict(picture)) for picture in pictures]
 
     def _row(self, session: Session, study: str) -> StudyRow:
         row = session.scalar(select(StudyRow).where(StudyRow.name == study))
         if row is None:
-            raise StorageError(f"there is no study {study!r} in {self.address}")
+            raise self._no_study(study)
         return row
 
+    def _study_rows(self, session: Session) -> list[StudyRow]:
+        """Return the studies that Optuna has too: the others were deleted in Optuna Dashboard."""
+        names = set(optuna.get_all_study_names(self.optuna))
+        return [row for row in session.scalars(select(StudyRow).order_by(StudyRow.id)) if row.name in names]
 
-def _refuse_newer(address: Address, version: str | None) -> None:
-    known = migrations.versions()
-    if version is not None and version not in known:
-        raise StorageError(
-            f"the study database {address} is from a newer version of this program: its schema is {version}, "
-            f"this program knows up to {known[-1]}; upgrade this program"
-        )
-
-
-def _optuna_storage(address: Address) -> RDBStorage:
-    # Optuna fills braces in its URL with its schema version.
-    url = address.url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-    storage = RDBStorage(url, engine_kwargs=address.engine_options(), skip_compatibility_check=True)
-    version, fitting = storage.get_current_version(), storage.get_head_version()
-    if version != fitting:
-        storage.engine.dispose()
-        mend = (
-            f"run `optuna storage upgrade --storage {address}`"
-            if version in storage.get_all_versions()
-            else "upgrade Optuna"
-        )
-        raise StorageError(f"the study database {address} is of Optuna's schema {version}, not {fitting}; {mend}")
-    if address.file:
-        tune_sqlite(storage.engine)
-        storage.engine.dispose()  # so that the next connections are tuned
-    return storage
+    def _no_study(self, name: str) -> StorageError:
+        return StorageError(f"there is no study {name!r} in {self.address}")
 
 
-def _study_row(facts: StudyFacts, created: Any) -> StudyRow:
+def study_row(record: StudyRecord, created: datetime) -> StudyRow:
+    """Return the row of a new study."""
     return StudyRow(
-        name=facts.name,
-        identity=facts.identity,
+        name=record.name,
+        identity=record.identity,
         created=created,
-        dataset=facts.dataset,
-        dataset_fingerprint=facts.dataset_fingerprint,
-        backbone=facts.backbone,
-        weights_digest=facts.weights_digest,
-        architecture=architecture_to_dict(facts.space.architecture),
-        preset=facts.preset,
-        space=facts.space.to_dict(),
-        space_digest=facts.space.digest(),
-        space_size=len(facts.space),
-        classes=list(facts.classes),
-        counts=dict(facts.counts),
-        protocol=dict(facts.protocol),
+        dataset=record.dataset,
+        dataset_fingerprint=record.dataset_fingerprint,
+        backbone=record.backbone,
+        weights_digest=record.weights_digest,
+        architecture=architecture_to_dict(record.space.architecture),
+        preset=record.preset,
+        space=record.space.to_dict(),
+        space_digest=record.space.digest(),
+        space_size=len(record.space),
+        classes=list(record.classes),
+        counts=dict(record.counts),
+        protocol=dict(record.protocol),
     )
-
-
-def _forget(session: Session, study: StudyRow) -> None:
-    for table in (TrialRow, FinalRow, PictureRow, RunRow):
-        session.execute(delete(table).where(table.study_id == study.id))
-    session.delete(study)
-    session.flush()
-
-
-def upsert(session: Session, model: type[Base], values: Mapping[str, Any], keys: tuple[str, ...]) -> None:
-    """INSERT … ON CONFLICT DO UPDATE, of which each database has its own."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    rest = {name: value for name, value in values.items() if name not in keys}
-    session.execute(insert(model).values(**values).on_conflict_do_update(index_elements=keys, set_=rest))

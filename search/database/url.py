@@ -1,4 +1,4 @@
-"""Where the study database is: its URL, its engine, its lock, and its errors in one line without the password."""
+"""The address of a study database: its URL, its lock, and its errors in one line without the password."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 import sqlalchemy
 from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
-from sqlalchemy import URL, event, func, select, text
+from sqlalchemy import URL, func, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from spaces import StorageError
@@ -22,7 +22,7 @@ EXAMPLES = "sqlite:////path/to/studies.db or postgresql://user:password@host/dat
 
 @final
 class Address:
-    """A database URL that can be used: a SQLite file, or PostgreSQL by psycopg. Raises StorageError for any other."""
+    """The URL of a SQLite file or of a PostgreSQL server. Raises StorageError for any other URL."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -44,12 +44,17 @@ class Address:
         return self.masked(self.url.render_as_string(hide_password=False))
 
     def masked(self, message: str) -> str:
-        """The message with the password, however it is written, as ***."""
+        """Return the message with *** in place of the password, quoted or not."""
         query = self.url.query.get("password", "")
         secrets = [str(self.url.password or ""), *([query] if isinstance(query, str) else query)]
-        forms = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""), quote_plus(secret))}
-        for form in sorted(forms, key=len, reverse=True):
-            message = message.replace(form, "***")
+        spellings = {
+            spelling
+            for secret in secrets
+            if secret
+            for spelling in (secret, quote(secret, safe=""), quote_plus(secret))
+        }
+        for spelling in sorted(spellings, key=len, reverse=True):
+            message = message.replace(spelling, "***")
         return message
 
     @property
@@ -57,12 +62,12 @@ class Address:
         return {"timeout": BUSY_SECONDS} if self.file else {"connect_timeout": CONNECT_SECONDS}
 
     def engine_options(self) -> dict[str, Any]:
-        """For `create_engine`: a dropped connection to a server is noticed, and made again, before it is used."""
+        """Return the arguments of `create_engine`. A dropped connection to a server is replaced before it is used."""
         return {"connect_args": self.connect_args, "pool_pre_ping": self.file is None}
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Whatever the database or its driver raises becomes a StorageError in one line."""
+        """Turn every error of the database or its driver into a StorageError of one line."""
         try:
             yield
         except (SQLAlchemyError, StorageInternalError, ImportError, OSError, Timeout) as error:
@@ -70,9 +75,10 @@ class Address:
 
     @contextmanager
     def lock(self, engine: sqlalchemy.Engine, name: str) -> Iterator[None]:
-        """One holder at a time among threads, processes and machines; a killed holder lets go.
+        """Hold a lock, which one thread of one process on one machine has at a time. A killed holder releases it.
 
-        SQLite: a lock file next to the database, whatever the name. PostgreSQL: an advisory lock of that name.
+        With SQLite the lock is a file next to the database, one for all names. With PostgreSQL it is an advisory lock
+        of that name. Raises an error, which `errors` turns into StorageError, after a wait of `BUSY_SECONDS`.
         """
         if self.file:
             with FileLock(f"{self.file}.lock", timeout=BUSY_SECONDS, poll_interval=0.005):
@@ -85,32 +91,8 @@ class Address:
                 yield
 
 
-def tune_sqlite(engine: sqlalchemy.Engine) -> None:
-    """Write-ahead log, so that readers and a writer do not wait for each other and a commit costs no fsync.
-
-    A power cut may lose the last commits, never the database; a killed process loses nothing.
-    """
-
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def own_transactions(engine: sqlalchemy.Engine) -> None:
-    """Let SQLite roll back CREATE TABLE too, which Python's driver commits at once."""
-
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: sqlalchemy.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
 def _reason(error: BaseException) -> str:
-    """The driver's own words, one line."""
+    """Return the first line of the driver's own message."""
     cause: BaseException = error
     while isinstance(cause, StorageInternalError) and cause.__cause__:
         cause = cause.__cause__

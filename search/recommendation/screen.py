@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from search.database.past_tasks import Screening, keep_screening, past_of
+from search.database.screenings import Screening, save_screening
 from search.database.store import Store
+from search.recommendation.past_tasks import past_tasks
 from search.recommendation.recommender import Recommender
 from search.surrogates.past_tasks import PUBLISHED
 from spaces import Space
@@ -37,7 +38,7 @@ def screened(
     from search.display.live_table import followed
 
     screener, usage = Screener(spec, spec.build(threads).backbone), spec.usage()
-    past = () if store is None else past_of(store, spec.dataset.fingerprint, weights_digest)
+    past = () if store is None else past_tasks(store, spec.dataset.fingerprint, weights_digest)
     recommender = Recommender(space, screener.screen, screener.labels, passes, seconds, (*PUBLISHED, *past))
     if passes is not None and passes < recommender.least:
         raise UsageError(
@@ -48,7 +49,7 @@ def screened(
         followed(recommender.run(), "passes", lambda: (recommender.spent, recommender.limit))
     found = recommender.recommendation
     if store is not None:
-        keep_screening(store, screening_of(found, spec, space, weights_digest))
+        save_screening(store, screening_of(found, spec, space, weights_digest))
     return found
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
-from search.database.past_tasks import kept_screening, past_of
+from search.database.screenings import load_screening
 from search.database.store import Store
+from search.recommendation.past_tasks import past_tasks, screening_task
 from search.recommendation.screen import screened
 from search.surrogates.past_tasks import PUBLISHED, PriorKnowledge
 from spaces import HEAD_OPTIONS, Setting, Space
@@ -23,7 +24,7 @@ PLACES = 3
 
 def screen_first(store: Store, spec: "ProbeSpec", space: Space, weights_digest: str, threads: int) -> None:
     """Unless the database has a screening of these images with this network and seed already."""
-    if kept_screening(store, spec.dataset.fingerprint, weights_digest, spec.seed) is None:
+    if load_screening(store, spec.dataset.fingerprint, weights_digest, spec.seed) is None:
         screened(spec, space, weights_digest, store, threads)
 
 
@@ -35,12 +36,12 @@ def prior_knowledge(
     fingerprint, classes, images = spec.dataset.fingerprint, len(spec.dataset.classes), len(plan.demand.training)
     if not warm:
         return PriorKnowledge(classes, images, cached=plan.cached_draws)
-    screening = kept_screening(store, fingerprint, weights_digest, spec.seed)
-    past = [*PUBLISHED, *past_of(store, fingerprint, weights_digest, besides=study)]
+    screening = load_screening(store, fingerprint, weights_digest, spec.seed)
+    past = [*PUBLISHED, *past_tasks(store, fingerprint, weights_digest, exclude=study)]
     return PriorKnowledge(
         classes=classes,
         images=images,
-        past=(*past, screening.past_task) if screening else tuple(past),
+        past=(*past, screening_task(screening)) if screening else tuple(past),
         start=start_settings(screening.best[:PLACES], space) if screening else (),
         cached=plan.cached_draws,
     )

@@ -11,10 +11,10 @@ from dashboards.cross_dataset.report import Comparison, Network
 from dashboards.cross_dataset.tables import Task, matrix
 from objectives.datasets.catalog import DATASETS
 from objectives.home import Home
-from search.database.past_tasks import past_of
 from search.database.store import Store
 from search.database.url import Address
 from search.recommendation.advice import advice_of
+from search.recommendation.past_tasks import past_tasks
 from search.reports.missing_trials import lacks_of, measure_all
 from search.surrogates.past_tasks import PUBLISHED
 from spaces import SearchError
@@ -66,7 +66,7 @@ def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> lis
         if backbone in (None, each.backbone):
             studies[each.weights_digest].append(each)
     tasks = {digest: _tasks(store, mine) for digest, mine in studies.items()}
-    past = (*PUBLISHED, *past_of(store, "", ""))  # of no dataset of theirs: all
+    past = (*PUBLISHED, *past_tasks(store, "", ""))  # of no dataset of theirs: all
     several = Counter(mine[0].backbone for mine in studies.values())
     found = []
     for digest in sorted(studies, key=lambda each: (-len(tasks[each]), -len(studies[each]))):
@@ -74,7 +74,7 @@ def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> lis
         name = latest.backbone if several[latest.backbone] == 1 else f"{latest.backbone} ({digest[:8]})"
         classes = median_low(len(task.study.classes) for task in mine)
         images = median_low(task.study.counts["train"] for task in mine)
-        options = store.recipe(latest.name).options
+        options = store.saved_options(latest.name).options
         typed = str(options["backbone"]) if options else latest.backbone
         advice = advice_of(mine[0].study.architecture, past, classes, images, typed, words)
         found.append(Network(name, matrix(mine), advice))
@@ -83,13 +83,13 @@ def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> lis
 
 def _tasks(store: Store, studies: "Sequence[StudySummary]") -> list[Task]:
     """Of one network's studies, the one that ran last first. The first of a dataset stands for it."""
-    options = {each.name: store.recipe(each.name).options for each in studies}
+    options = {each.name: store.saved_options(each.name).options for each in studies}
     standing = _standing(studies, options)
     others = Counter(standing.values())
     chosen = [each for each in studies if standing[each.name] == each.name]
     labels = _distinct(chosen, [_label(each.dataset, options[each.name]) for each in chosen])
     found = [
-        Task(label, store.read_study(each.name), store.recipe(each.name).space, others[each.name] - 1)
+        Task(label, store.read_study(each.name), store.saved_options(each.name).space, others[each.name] - 1)
         for label, each in zip(labels, chosen, strict=True)
     ]
     return sorted(found, key=lambda task: task.label)

@@ -68,5 +68,5 @@ def show(store: Store, study: str, report: Path, last: bool = True, run: int | N
     kept = store.read_study(study)
     at_work = store.live_runs(study) - ({run} if last else set())
     shown = Shown.of(kept, report, len(at_work))  # which takes longest, before the note of others is read
-    with store.annotating(study, but=() if last else (NOTE_VERSION,)) as optuna_study:
+    with store.edit_attributes(study, keep=() if last else (NOTE_VERSION,)) as optuna_study:
         shown.save(optuna_study)

@@ -11,7 +11,7 @@ from optuna.trial import create_trial
 
 from dashboards.study.choices import Importance, alone, value_of, varied
 from objectives.results import StudyResults
-from search.samplers.catalog import DIRECTIONS
+from search.database.parameters import DIRECTIONS
 
 FEWEST = 10
 """Trials: of fewer, importances are chance."""

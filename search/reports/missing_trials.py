@@ -12,14 +12,15 @@ from dashboards.cross_dataset.tables import MEASURABLE, Matrix, Task
 from objectives.home import Home
 from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Report
 from search.cli.options import printable
-from search.database.records import RunFacts
+from search.database.heartbeat import heartbeat
+from search.database.records import RunRecord
 from search.database.store import Store
 from search.display.live_table import followed
 from search.export import check_same, options_of
 from search.reports.thumbnails import keep_pictures
 from search.run import library_versions, publish, spec_of
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import StudyDriver, heartbeat
+from search.scheduling.driver import StudyDriver
 from search.scheduling.resources import available_cores
 from spaces import SearchError, Setting
 
@@ -71,17 +72,17 @@ def measure_all(store: Store, lacks: Sequence[Lack], home: Home, command: str) -
 def _measured(store: Store, lack: Lack, home: Home, command: str) -> Iterator[str | None]:
     """For each setting None, or why there is no complete trial of it now."""
     study, label = lack.task.study, printable(lack.task.label)
-    recipe = store.recipe(study.name)
+    recipe = store.saved_options(study.name)
     # A ladder stops trials; these were asked for.
     options = replace(options_of(study, recipe, home, None, None), halving=False)
     spec, space, weights_digest = spec_of(options, recipe.space)
     check_same(study, spec, weights_digest)
-    run_id = store.begin_run(study.name, RunFacts(1, command, library_versions()))
+    run_id = store.begin_run(study.name, RunRecord(1, command, library_versions()))
     proposer = sampler_named("random", options.seed)  # of which nothing is asked
     driver = StudyDriver(store, study.name, space, proposer, seed=options.seed, budget=0, run_id=run_id)
     state: RunState = "failed"
     try:
-        with heartbeat(store, run_id), _in_use(spec):
+        with heartbeat(lambda: store.record_heartbeat(run_id)), _in_use(spec):
             probe = spec.build(available_cores())
             for number, setting in enumerate(lack.settings, 1):
                 _say(f"{label}, {number} of {len(lack.settings)}: {setting}")

@@ -28,4 +28,4 @@ def keep_pictures(store: Store, study: str, spec: "ProbeSpec") -> None:
         of_class = (spec.dataset.labels == pair.predicted) & ~spec.dataset.is_test
         typical = int(of_class.nonzero()[0][0])
         wanted |= {image: place.get(image) for image in (*pair.examples, typical)}
-    store.keep_pictures(study, pictures_of(spec.dataset, wanted) if wanted else ())
+    store.record_pictures(study, pictures_of(spec.dataset, wanted) if wanted else ())

@@ -18,18 +18,14 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, TPESampler
 from optuna.storages import InMemoryStorage
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.samplers.parameters import Params, param, to_setting
+from search.database.parameters import DIRECTIONS, Params, param_name, to_setting
 from spaces import Choice, Setting, Space
 from spaces.lookup import lookup
 
 if TYPE_CHECKING:
     from search.surrogates.past_tasks import PriorKnowledge
-
-DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
-"""Of a trial's values: its worth by the metric and, where that is an objective too, its cost."""
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it tells each study and trial that it makes
 
@@ -142,7 +138,7 @@ class _Mirror:
         self.study_id = self.storage.create_new_study(DIRECTIONS[: self.objectives], self.NAME)
         # Suggestions are made for this trial, which waits for ever: no sampler takes it for one of the study's.
         self.blank_id = self.storage.create_new_trial(self.study_id, create_trial(state=TrialState.WAITING))
-        self.fixed = {param(choice): choice.values[0] for choice in self.space.dimensions}
+        self.fixed = {param_name(choice): choice.values[0] for choice in self.space.dimensions}
         self.axes: dict[str, _Axis] = {}
         self.shared: dict[str, _Axis] = {}
         self.own: dict[str | int, dict[str, _Axis]] = {}
@@ -150,7 +146,7 @@ class _Mirror:
             if len(choice.values) > 1:
                 owner = choice.head or (choice.taps if choice.taps > 1 else None)
                 group = self.shared if owner is None or self.filled else self.own.setdefault(owner, {})
-                group[param(choice)] = self.axes[param(choice)] = _Axis.of(choice, self.space)
+                group[param_name(choice)] = self.axes[param_name(choice)] = _Axis.of(choice, self.space)
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
         for trial in trials:

@@ -17,10 +17,10 @@ from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from scipy.stats import norm
 
-from search.samplers.parameters import CORE, all_distributions, to_params, to_setting
+from search.database.parameters import CORE, Params, all_distributions, param_name, to_params, to_setting
 from search.surrogates.gaussian_process import Surrogate
 from search.surrogates.past_tasks import Array, PastTask, PriorKnowledge, agreement, array_of, reweighted, weights
 from search.surrogates.trial_cost import CostModel, TrialCost, cost_of
@@ -188,7 +188,7 @@ def _guessed(pruned: FrozenTrial, complete: Sequence[tuple[FrozenTrial, int]]) -
 class CostAwareSampler(BaseSampler):
     """A sampler for any Optuna study of one objective.
 
-    Its function gets a setting from `search.samplers.parameters.suggested`.
+    Its function gets a setting from `suggest_setting`.
 
     Costs are learnt from what trials took, by their attributes "seconds" and "passes" where they have them.
     """
@@ -227,3 +227,16 @@ def _turned(trial: FrozenTrial) -> FrozenTrial:
     if trial.values is not None:
         turned.values = [-value for value in trial.values]
     return turned
+
+
+def suggest_setting(trial: Trial, space: Space) -> Setting:
+    """Return the setting that a trial suggests to an objective function of your own.
+
+    The setting may lie outside the space, unless the sampler of the study is the CostAwareSampler. `Space.why_not` says
+    why.
+    """
+    params: Params = {}
+    for choice in space.dimensions:
+        if choice.head in (None, params.get("head")) and choice.taps <= params.get("taps", 1):
+            params[param_name(choice)] = trial.suggest_categorical(param_name(choice), choice.values)
+    return to_setting(params)

@@ -4,10 +4,8 @@ All state is in the database. Any number of drivers, one a run, may work on one 
 RUNNING, which the others, or the next to start, see and put right.
 """
 
-import logging
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -16,16 +14,15 @@ from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, Evaluation
-from search.database.records import TrialFacts
+from search.database.parameters import distributions, to_params, to_setting
+from search.database.records import TrialRecord
 from search.database.store import Store
 from search.samplers.catalog import Proposer
-from search.samplers.parameters import distributions, to_params, to_setting
 from search.scheduling.halving import Halving
 from search.scheduling.requests import TrialRequest
 from search.scheduling.trial_attributes import ended, facts_of, results_of
-from spaces import InvalidSpaceError, Setting, Space, StorageError
+from spaces import InvalidSpaceError, Setting, Space
 
-HEARTBEAT_SECONDS = 10.0
 MAX_ATTEMPTS = 3
 MAX_FAILURES = 10
 MAX_REASON = 500
@@ -53,7 +50,7 @@ class _Live:
     """A trial of this run that runs; trial_id: Optuna's. reported: its last worth on validation, if any."""
 
     trial_id: int
-    facts: TrialFacts
+    facts: TrialRecord
     reported: float | None = None
 
 
@@ -70,7 +67,7 @@ class StudyDriver:
     """Asks and tells the trials of one run of a study, from any one thread at a time.
 
     budget: finished (complete or pruned) trials that the study shall have, of all runs together.
-    run_id: of `Store.begin_run`; someone must keep it beating, as `beating` does.
+    run_id: of a live run, as `Store.run` yields it.
     Every method raises StorageError where the database cannot be used.
     """
 
@@ -289,7 +286,7 @@ class StudyDriver:
         with self.store.address.errors():
             trial_id = self.store.optuna.create_new_trial(self._study_id, template)
             number = self.store.optuna.get_trial_number_from_id(trial_id)
-        self._live[number] = _Live(trial_id, TrialFacts(number, self.run_id, attempt, setting))
+        self._live[number] = _Live(trial_id, TrialRecord(number, self.run_id, attempt, setting))
         return number
 
 
@@ -301,24 +298,3 @@ def attempt_of(setting: Setting, trials: Sequence[FrozenTrial]) -> int | None:
     if None in ways or ways.count(LOST) >= MAX_ATTEMPTS:
         return None
     return len(ways) + 1
-
-
-@contextmanager
-def heartbeat(store: Store, run_id: int, every: float = HEARTBEAT_SECONDS) -> Iterator[None]:
-    """Keep a run alive from a thread of its own. A beat that fails is logged, and the next may succeed."""
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(every):
-            try:
-                store.beat(run_id)
-            except StorageError as error:
-                logging.getLogger(__name__).warning("no heartbeat: %s", error)
-
-    thread = threading.Thread(target=beat, name=f"heartbeat of run {run_id}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

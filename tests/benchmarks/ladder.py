@@ -29,7 +29,7 @@ from objectives.datasets.splits import Split, rung
 from objectives.features.extraction import Clock
 from objectives.probe import LADDER, Probe, ProbeSpec, _images
 from objectives.results import Evaluation, Extracted
-from search.database.records import RunFacts, StudyFacts
+from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.display.live_table import counted
 from search.samplers.catalog import sampler_named
@@ -112,7 +112,7 @@ def search(scores: Scores, space: Space, truth: Truth, halving: Ladder, trials: 
     complete: dict[Setting, float] = {}
     seconds = 0.0
     with tempfile.TemporaryDirectory() as folder, Store.open(f"sqlite:///{folder}/studies.db") as store:
-        study = store.ensure_study(StudyFacts(truth.task, "", "bundled", "", "default", space, (), {}, {}))
+        study = store.ensure_study(StudyRecord(truth.task, "", "bundled", "", "default", space, (), {}, {}))
         driver = StudyDriver(
             store,
             study,
@@ -120,7 +120,7 @@ def search(scores: Scores, space: Space, truth: Truth, halving: Ladder, trials: 
             sampler_named("tpe", scores.seed),
             seed=scores.seed,
             budget=trials,
-            run_id=store.begin_run(study, RunFacts(1, "", {})),
+            run_id=store.begin_run(study, RunRecord(1, "", {})),
             halving=halving.halving,
         )
         while isinstance(asked := driver.ask(), TrialRequest):

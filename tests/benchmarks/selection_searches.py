@@ -9,8 +9,8 @@ from typing import Any
 from optuna.trial import FrozenTrial, create_trial
 
 from objectives import published_results as paper
+from search.database.parameters import distributions, to_params
 from search.samplers.catalog import sampler_named
-from search.samplers.parameters import distributions, to_params
 from search.surrogates.past_tasks import PriorKnowledge
 from spaces import PRESETS, Setting, Space
 from spaces.presets import _by_relative_depth, _by_sigma

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from search.cli.main import main
-from search.database.records import RunFacts, StudyFacts
+from search.database.records import RunRecord, StudyRecord
+from search.database.screenings import Screening
 from search.database.store import Store
-from spaces import Architecture, Block, Space
+from spaces import Architecture, Block, Setting, Space
 from tests.support.command_line import Ran, Search
 
 
@@ -45,8 +46,8 @@ def space() -> Space:
 
 
 @pytest.fixture(scope="session")
-def make_facts(space: Space) -> Callable[..., StudyFacts]:
-    def made(**changes: object) -> StudyFacts:
+def make_record(space: Space) -> Callable[..., StudyRecord]:
+    def made(**changes: object) -> StudyRecord:
         facts: dict[str, object] = {
             "dataset": "digits",
             "dataset_fingerprint": "d" * 64,
@@ -58,14 +59,21 @@ def make_facts(space: Space) -> Callable[..., StudyFacts]:
             "counts": {"train": 80, "validation": 20, "test": 50},
             "protocol": {"validation split": "20 % of the training images, seed 0"},
         }
-        return StudyFacts(**(facts | changes))  # type: ignore[arg-type]
+        return StudyRecord(**(facts | changes))  # type: ignore[arg-type]
 
     return made
 
 
 @pytest.fixture
-def run_facts() -> RunFacts:
-    return RunFacts(workers=2, command="search run --dataset digits", versions={"optuna": "5.0.0"})
+def screening(space: Space) -> Screening:
+    settings = tuple(Setting(90, block, pool, "ridge") for block in (3, 4, 8, 10) for pool in (1, 2, 4))
+    errors = tuple((setting, 0.1 * setting.block) for setting in settings)
+    return Screening("birds", "b" * 64, "small", "w" * 64, space.architecture, 0, 7, 300, errors, settings[:2])
+
+
+@pytest.fixture
+def run_record() -> RunRecord:
+    return RunRecord(workers=2, command="search run --dataset digits", versions={"optuna": "5.0.0"})
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import sys
 import time
 
 from objectives.results import Accuracy, Evaluation
-from search.database.records import RunFacts
+from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import Finished, StudyDriver, heartbeat
+from search.scheduling.driver import Finished, StudyDriver
 from search.scheduling.requests import TrialRequest
 from spaces import Setting, Space
 
@@ -24,18 +24,18 @@ def evaluate(setting: Setting) -> Evaluation:
 def main(url: str, study: str, space_json: str, budget: str, seconds: str, sampler: str) -> None:
     with Store.open(url) as store:
         space = Space.from_dict(store.read_study(study).architecture, json.loads(space_json))
-        run = store.begin_run(study, RunFacts(workers=1, command=" ".join(sys.argv), versions={}))
-        driver = StudyDriver(store, study, space, sampler_named(sampler, 0), seed=0, budget=int(budget), run_id=run)
-        driver.reconcile()
-        with heartbeat(store, run, every=0.2):
+        record = RunRecord(workers=1, command=" ".join(sys.argv), versions={})
+        with store.run(study, record, heartbeat_seconds=0.2) as run_id:
+            proposer = sampler_named(sampler, 0)
+            driver = StudyDriver(store, study, space, proposer, seed=0, budget=int(budget), run_id=run_id)
+            driver.reconcile()
             while not isinstance(answer := driver.ask(), Finished):
                 if isinstance(answer, TrialRequest):
-                    print(answer.number, flush=True)  # noqa: T201 - whoever started this listens
+                    print(answer.number, flush=True)  # noqa: T201 - the process that started this one reads it
                     time.sleep(float(seconds))
                     driver.complete(answer.number, evaluate(answer.setting))
                 else:
                     time.sleep(0.02)
-        store.end_run(run, "finished")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from search.database.parameters import distributions, to_params, to_setting
 from search.samplers.catalog import Proposer
-from search.samplers.parameters import distributions, to_params, to_setting
 from spaces import Setting, Space
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from objectives.results import Accuracy, CorrectMask, Final
-from search.database.records import StudyFacts
+from search.database.records import StudyRecord
 from search.database.store import Store
 from spaces import Setting
 from tests.support.command_line import Search
 
-Facts = Callable[..., StudyFacts]
+Facts = Callable[..., StudyRecord]
 SETTING = Setting(10, 3, 1, "linear")
 IMAGES = 50
 GOOD, POOR = (1 << 45) - 1, (1 << 30) - 1
@@ -25,12 +25,12 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def study(home: Path, make_facts: Facts) -> Callable[..., str]:
+def study(home: Path, make_record: Facts) -> Callable[..., str]:
     """Makes a study with a finalist of a seed for each of these answers; None is a seed that kept none."""
 
     def made(name: str, answers: Sequence[int | None], images: int = IMAGES, **facts: object) -> str:
         with Store.open(f"sqlite:///{home}/studies.db") as store:
-            store.ensure_study(make_facts(chosen_name=name, **facts))
+            store.ensure_study(make_record(chosen_name=name, **facts))
             for seed, right in enumerate(answers, 1):
                 test = CorrectMask(images, right or 0)
                 kept = None if right is None else test

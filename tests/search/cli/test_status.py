@@ -13,7 +13,7 @@ import pytest
 from objectives.results import Accuracy, Evaluation, Final
 from search.cli.status import StudyState
 from search.database.models import RunRow, TrialRow
-from search.database.records import RunFacts, RunState, StudyFacts
+from search.database.records import RunRecord, RunState, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
@@ -21,16 +21,16 @@ from search.scheduling.requests import TrialRequest
 from spaces import Setting, Space
 from tests.support.command_line import Search
 
-Facts = Callable[..., StudyFacts]
+Facts = Callable[..., StudyRecord]
 OPTIONS = {"trials": 12}
 
 
 def at_work(
-    store: Store, facts: StudyFacts, space: Space, run_facts: RunFacts, finished: int = 4, failed: int = 0
+    store: Store, facts: StudyRecord, space: Space, run_record: RunRecord, finished: int = 4, failed: int = 0
 ) -> tuple[str, int, Setting]:
     """A run at work, two of whose trials run: the study, the run, and the first finished setting."""
     name = store.ensure_study(facts)
-    run = store.begin_run(name, run_facts)
+    run = store.begin_run(name, run_record)
     driver = StudyDriver(store, name, space, sampler_named("random", 0), seed=0, budget=99, run_id=run)
     settings = []
     for number in range(finished + failed + 2):
@@ -54,9 +54,9 @@ def ended_at(store: Store, run: int, seconds: list[float]) -> None:
             trial.finished = second
 
 
-def test_a_study_at_work_is_told_in_detail(store: Store, make_facts: Facts, space: Space, tmp_path: Path) -> None:
-    facts = RunFacts(2, "search run --dataset digits --trials 12", {}, options=OPTIONS)
-    name, run, best = at_work(store, make_facts(), space, facts, failed=5)
+def test_a_study_at_work_is_told_in_detail(store: Store, make_record: Facts, space: Space, tmp_path: Path) -> None:
+    facts = RunRecord(2, "search run --dataset digits --trials 12", {}, options=OPTIONS)
+    name, run, best = at_work(store, make_record(), space, facts, failed=5)
     ended_at(store, run, [10.0, 30.0, 50.0, 70.0])
     lines = StudyState.of(store, name, tmp_path).lines()
     started = store.read_runs(name)[0].started.astimezone()
@@ -89,11 +89,11 @@ def test_a_study_at_work_is_told_in_detail(store: Store, make_facts: Facts, spac
     [("finished", "finished"), ("interrupted", "interrupted"), ("failed", "failed"), (None, "killed")],
 )
 def test_how_the_last_run_ended_is_told(
-    sqlite_url: str, make_facts: Facts, space: Space, tmp_path: Path, state: RunState | None, said: str
+    sqlite_url: str, make_record: Facts, space: Space, tmp_path: Path, state: RunState | None, said: str
 ) -> None:
     with Store.open(sqlite_url) as store:
-        facts = RunFacts(1, "search run", {}, pid=2**22 + 1)  # a process that cannot be
-        name, run, _ = at_work(store, make_facts(), space, facts)
+        facts = RunRecord(1, "search run", {}, pid=2**22 + 1)  # a process that cannot be
+        name, run, _ = at_work(store, make_record(), space, facts)
         if state is not None:
             store.end_run(run, state)
         lines = StudyState.of(store, name, tmp_path).lines()
@@ -101,10 +101,10 @@ def test_how_the_last_run_ended_is_told(
     assert not any(line.startswith("at work") for line in lines)
 
 
-def test_finals_and_the_report_are_told(sqlite_url: str, make_facts: Facts, space: Space, tmp_path: Path) -> None:
+def test_finals_and_the_report_are_told(sqlite_url: str, make_record: Facts, space: Space, tmp_path: Path) -> None:
     with Store.open(sqlite_url) as store:
-        facts = RunFacts(2, "search run", {}, options={"trials": 4})
-        name, _, best = at_work(store, make_facts(), space, facts)
+        facts = RunRecord(2, "search run", {}, options={"trials": 4})
+        name, _, best = at_work(store, make_record(), space, facts)
         for seed in (1, 2):
             store.record_final(name, Final(best, seed, Accuracy(18, 20), Accuracy(40, 50), 1.0, 0, 0))
         (tmp_path / f"{name}.html").write_text("a report")
@@ -115,13 +115,13 @@ def test_finals_and_the_report_are_told(sqlite_url: str, make_facts: Facts, spac
     assert any(line.startswith(f"report      {tmp_path}/{name}.html, of {today:%Y-}") for line in lines)
 
 
-def test_programs_are_told_the_same(search: Search, make_facts: Facts, space: Space, tmp_path: Path) -> None:
+def test_programs_are_told_the_same(search: Search, make_record: Facts, space: Space, tmp_path: Path) -> None:
     assert json.loads(search("status", "--json").stdout) == []
     with Store.open(f"sqlite:///{tmp_path}/home/studies.db") as store:
-        facts = RunFacts(2, "search run", {}, options=OPTIONS)
-        name, run, _ = at_work(store, make_facts(), space, facts, failed=1)
+        facts = RunRecord(2, "search run", {}, options=OPTIONS)
+        name, run, _ = at_work(store, make_record(), space, facts, failed=1)
         ended_at(store, run, [10.0, 30.0, 50.0, 70.0])
-        other = store.ensure_study(replace(make_facts(), dataset="cub", chosen_name="[red]mine"))
+        other = store.ensure_study(replace(make_record(), dataset="cub", chosen_name="[red]mine"))
     listed = {row["study"]: row for row in json.loads(search("status", "--json").stdout)}
     assert listed[name]["trials"] == {"complete": 4, "pruned": 0, "failed": 1, "running": 2}
     assert (listed[name]["best"], listed[name]["at_work"]) == (0.9, True)
@@ -137,20 +137,20 @@ def test_programs_are_told_the_same(search: Search, make_facts: Facts, space: Sp
     assert json.loads(search("status", "--dataset", "cub", "--json").stdout)["best"] is None
 
 
-def test_names_and_reasons_are_data(search: Search, make_facts: Facts, space: Space, tmp_path: Path) -> None:
+def test_names_and_reasons_are_data(search: Search, make_record: Facts, space: Space, tmp_path: Path) -> None:
     with Store.open(f"sqlite:///{tmp_path}/home/studies.db") as store:
-        facts = replace(make_facts(), chosen_name="[red]mine")
-        at_work(store, facts, space, RunFacts(2, "search run", {}), failed=1)
+        facts = replace(make_record(), chosen_name="[red]mine")
+        at_work(store, facts, space, RunRecord(2, "search run", {}), failed=1)
     assert "[red]mine" in search("status").stdout
     told = search("status", "--study", "[red]mine").stdout
     assert "\x1b" not in told
     assert r"ValueError: \x1b[31mno 0" in told
 
 
-def test_a_password_is_not_told(postgresql_url: str, search: Search, make_facts: Facts) -> None:
+def test_a_password_is_not_told(postgresql_url: str, search: Search, make_record: Facts) -> None:
     with Store.open(postgresql_url) as store:
         typed = store.address.masked(f"search run --storage {postgresql_url}")
-        store.begin_run(store.ensure_study(make_facts()), RunFacts(2, typed, {}))
+        store.begin_run(store.ensure_study(make_record()), RunRecord(2, typed, {}))
     for words in ((), ("--json",)):
         told = search("status", "--dataset", "digits", "--storage", postgresql_url, *words).stdout
         assert "search:***@127.0.0.1" in told

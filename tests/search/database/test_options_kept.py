@@ -46,7 +46,7 @@ def test_workers_are_told_every_option_that_a_fit_depends_on(tmp_path: Path) -> 
     options = replace(TOLD, dataset="digits", home=Home(tmp_path), precision="bfloat16")
     spec, _, _ = spec_of(options)
     shared = {each.name for each in fields(ProbeSpec)} & {each.name for each in fields(RunOptions)} - {"dataset"}
-    assert {"balanced", "folds", "ladder", "seed"} < shared
+    assert {"balanced", "folds", "halving", "seed"} < shared
     assert {name: getattr(spec, name) for name in shared} == {name: getattr(options, name) for name in shared}
 
 

@@ -12,29 +12,30 @@ from sqlalchemy import text
 
 from objectives.results import Accuracy, Confusion, Final, Measured, Scores
 from search.database import migrations
+from search.database.connection import open_storage
 from search.database.models import RunRow, StudyRow
-from search.database.records import Recipe, RunFacts, StudyFacts
-from search.database.store import Store, _optuna_storage, _study_row
+from search.database.parameters import distributions, to_params
+from search.database.records import RunRecord, SavedOptions, StudyRecord
+from search.database.store import Store, study_row
 from search.database.url import Address
-from search.samplers.parameters import distributions, to_params
 from spaces import Space
 
-Facts = Callable[..., StudyFacts]
+Facts = Callable[..., StudyRecord]
 SCORES = Scores(20, {"accuracy": Measured(0.9, 0.7, 0.97), "nll": Measured(0.31, 0.2, 0.5)})
 
 
 def test_a_database_of_the_first_schema_is_upgraded_with_what_it_holds(
-    storage_url: str, make_facts: Facts, run_facts: RunFacts, space: Space
+    storage_url: str, make_record: Facts, run_record: RunRecord, space: Space
 ) -> None:
-    address, facts, moment = Address(storage_url), make_facts(), datetime.now(UTC)
+    address, facts, moment = Address(storage_url), make_record(), datetime.now(UTC)
     if address.file:
         address.file.parent.mkdir(parents=True)
     engine = sqlalchemy.create_engine(address.url, poolclass=sqlalchemy.NullPool)
     setting, *_ = space.settings()
     costs = {"seconds": {"fit": 1.0}, "passes_made": 5, "passes_needed": 9}
     counts = {"validation_correct": 18, "validation_total": 20}
-    study = {column.name: getattr(_study_row(facts, moment), column.name) for column in StudyRow.__table__.columns}
-    told = {name: value for name, value in vars(run_facts).items() if name != "options"}  # there were none
+    study = {column.name: getattr(study_row(facts, moment), column.name) for column in StudyRow.__table__.columns}
+    told = {name: value for name, value in vars(run_record).items() if name != "options"}  # there were none
     run = {**told, "study_id": 1, "started": moment, "heartbeat": moment, "state": "running"}
     trial = {"study_id": 1, "number": 0, "run_id": 1, "attempt": 1, "setting": setting.to_json(), "finished": 1.0}
     final = {"study_id": 1, "setting": setting.to_json(), "seed": 1, "test_correct": 40, "test_total": 50}
@@ -44,12 +45,12 @@ def test_a_database_of_the_first_schema_is_upgraded_with_what_it_holds(
         tables.reflect(connection)
         for name, row in (
             ("search_studies", {**study, "id": 1}),
-            ("search_runs", {**run, "id": 1, "versions": dict(run_facts.versions)}),
+            ("search_runs", {**run, "id": 1, "versions": dict(run_record.versions)}),
             ("search_trials", {**trial, **counts, **costs, "details": {"l2": 0.1}}),
             ("search_finals", {**final, **counts, **costs, "id": 1, "seconds": 2.5}),
         ):
             connection.execute(tables.tables[name].insert().values(row))
-    optuna_storage = _optuna_storage(address)
+    optuna_storage = open_storage(address)
     optuna.create_study(storage=optuna_storage, study_name=facts.name, direction="maximize")
     optuna_storage.remove_session()
     optuna_storage.engine.dispose()
@@ -60,10 +61,10 @@ def test_a_database_of_the_first_schema_is_upgraded_with_what_it_holds(
         )
         store.load(facts.name).add_trial(asked)
         assert store.ensure_study(facts) == facts.name
-        assert store.recipe(facts.name) == Recipe(space, None)
+        assert store.saved_options(facts.name) == SavedOptions(space, None)
         with store.session() as session:
             session.get_one(RunRow, 1).options = {"seed": 3}
-        assert store.recipe(facts.name) == Recipe(space, {"seed": 3})
+        assert store.saved_options(facts.name) == SavedOptions(space, {"seed": 3})
         found = store.read_study(facts.name)
         assert (found.trials[0].validation, found.trials[0].details) == (Accuracy(18, 20), {"l2": 0.1})
         assert found.trials[0].scores is None
@@ -83,8 +84,10 @@ def test_a_database_of_the_first_schema_is_upgraded_with_what_it_holds(
         ({"metric": "nll"}, "validation log-likelihood"),
     ],
 )
-def test_a_study_names_what_it_maximises(store: Store, make_facts: Facts, protocol: dict[str, str], words: str) -> None:
-    name = store.ensure_study(make_facts(protocol=protocol))
+def test_a_study_names_what_it_maximises(
+    store: Store, make_record: Facts, protocol: dict[str, str], words: str
+) -> None:
+    name = store.ensure_study(make_record(protocol=protocol))
     assert store.load(name).metric_names == [words]
     (summary,) = store.studies()
     assert summary.metric.name == store.read_study(name).metric.name == protocol.get("metric", "accuracy")

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from objectives.results import Accuracy, Evaluation, Final, Measured, Scores, StudyResults, Trial
-from search.database.records import StudyFacts, scores_from_dict, scores_to_dict
+from search.database.records import StudyRecord, scores_from_dict, scores_to_dict
 from search.display.live_table import RunProgress
 from search.reports.answer import answer_lines, answer_of, spread
 from search.scheduling.events import FinalsPlanned, TrialEnded, TrialStarted
@@ -160,9 +160,9 @@ def test_scores_survive_the_database() -> None:
 
 
 def test_a_study_of_the_accuracy_keeps_the_identity_of_before_there_were_metrics(
-    make_facts: Callable[..., StudyFacts],
+    make_record: Callable[..., StudyRecord],
 ) -> None:
-    plain, other = make_facts(), make_facts(protocol={**make_facts().protocol, "metric": "nll"})
+    plain, other = make_record(), make_record(protocol={**make_record().protocol, "metric": "nll"})
     assert "metric" not in plain.protocol
     assert plain.metric.name == "accuracy"
     assert plain.identity != other.identity

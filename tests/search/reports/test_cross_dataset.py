@@ -15,7 +15,7 @@ from objectives.datasets.catalog import load_dataset
 from objectives.home import Home
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, StudyResults
 from search.database.models import RunRow
-from search.database.records import RunFacts, StudyFacts
+from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.reports.cross_dataset import networks_of
 from search.reports.missing_trials import measured_trial
@@ -54,7 +54,7 @@ def searched(folder: Path, dataset: str) -> None:
     )
     narrowing: dict[str, Sequence[Any]] = {"heads": ["linear"], "timesteps": [91], "pools": [1]}
     spec, space, weights_digest = spec_of(replace(options, narrowing=narrowing))
-    facts = StudyFacts(
+    facts = StudyRecord(
         dataset="folder",
         dataset_fingerprint=spec.dataset.fingerprint,
         backbone="net",
@@ -67,7 +67,7 @@ def searched(folder: Path, dataset: str) -> None:
     )
     with Store.open(options.home.storage) as store:
         name = store.ensure_study(facts)
-        run = store.begin_run(name, RunFacts(1, options.command, {}, options=options.kept()))
+        run = store.begin_run(name, RunRecord(1, options.command, {}, options=options.kept()))
         driver = StudyDriver(store, name, space, sampler_named("random", 0), seed=0, budget=0, run_id=run)
         probe = spec.build(1)
         for block in TRIED[dataset]:
@@ -174,14 +174,16 @@ def opened(sqlite_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def kept(opened: Store, space: Space, run_facts: RunFacts, make_facts: Callable[..., StudyFacts]) -> Callable[..., str]:
+def kept(
+    opened: Store, space: Space, run_record: RunRecord, make_record: Callable[..., StudyRecord]
+) -> Callable[..., str]:
     """`kept(dataset, data_root, …)`: the name of a new study with a complete trial and a run that has ended."""
 
     def made(dataset: str, data_root: str | None = None, **facts: Any) -> str:
         facts = {"dataset": dataset, "dataset_fingerprint": dataset[0] * 64, **facts}
-        name = opened.ensure_study(make_facts(**facts))
+        name = opened.ensure_study(make_record(**facts))
         options = {"data_root": data_root, "backbone": "bundled"}
-        run = opened.begin_run(name, replace(run_facts, options=options))
+        run = opened.begin_run(name, replace(run_record, options=options))
         driver = StudyDriver(opened, name, space, sampler_named("random", 0), seed=0, budget=1, run_id=run)
         request = driver.ask_for(next(space.settings()))
         assert request is not None
@@ -202,12 +204,12 @@ def tasks(store: Store, backbone: str | None = None) -> list[list[tuple[str, str
 
 
 def test_the_study_that_ran_last_stands_for_its_dataset(
-    opened: Store, kept: Callable[..., str], make_facts: Callable[..., StudyFacts]
+    opened: Store, kept: Callable[..., str], make_record: Callable[..., StudyRecord]
 ) -> None:
     kept("digits", protocol={"seed": "1"})
     last = kept("digits", protocol={"seed": "2"})
     birds = kept("cub", "/data/cub")
-    opened.ensure_study(make_facts(dataset="cub", dataset_fingerprint="c" * 64))  # without a trial
+    opened.ensure_study(make_record(dataset="cub", dataset_fingerprint="c" * 64))  # without a trial
     assert tasks(opened) == [[("cub", birds, 0), ("digits", last, 1)]]
 
 
@@ -239,9 +241,9 @@ def test_networks_are_told_apart_by_their_weights(opened: Store, kept: Callable[
 
 
 @pytest.fixture
-def driver(opened: Store, make_facts: Callable[..., StudyFacts], space: Space, run_facts: RunFacts) -> StudyDriver:
-    name = opened.ensure_study(make_facts())
-    run = opened.begin_run(name, run_facts)
+def driver(opened: Store, make_record: Callable[..., StudyRecord], space: Space, run_record: RunRecord) -> StudyDriver:
+    name = opened.ensure_study(make_record())
+    run = opened.begin_run(name, run_record)
     return StudyDriver(opened, name, space, sampler_named("random", 0), seed=0, budget=0, run_id=run)
 
 

@@ -20,7 +20,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from objectives.results import GMACS, Accuracy, Evaluation
-from search.database.records import RunFacts, StudyFacts
+from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.reports.dashboard_sync import refreshing, show
 from search.samplers.catalog import sampler_named
@@ -33,13 +33,13 @@ Tell = Callable[[int], None]
 
 
 @pytest.fixture
-def study(store: Store, make_facts: Callable[..., StudyFacts]) -> str:
-    return store.ensure_study(make_facts())
+def study(store: Store, make_record: Callable[..., StudyRecord]) -> str:
+    return store.ensure_study(make_record())
 
 
 @pytest.fixture
-def run(store: Store, study: str, run_facts: RunFacts) -> int:
-    return store.begin_run(study, run_facts)
+def run(store: Store, study: str, run_record: RunRecord) -> int:
+    return store.begin_run(study, run_record)
 
 
 @pytest.fixture
@@ -122,9 +122,9 @@ def test_a_run_that_breaks_off_leaves_what_it_came_to(store: Store, study: str, 
 
 
 @pytest.mark.usefixtures("run")
-def test_a_note_says_how_many_runs_are_at_work(store: Store, study: str, run_facts: RunFacts) -> None:
+def test_a_note_says_how_many_runs_are_at_work(store: Store, study: str, run_record: RunRecord) -> None:
     """The last of one says nothing of another's end."""
-    other = store.begin_run(study, run_facts)
+    other = store.begin_run(study, run_record)
 
     def told() -> str:
         note: str = get_note(store.load(study))
@@ -155,7 +155,7 @@ def test_who_reads_while_it_is_written_never_finds_half_of_it(store: Store, stud
 
     def write(text: str) -> None:
         while not stop.is_set():
-            with store.annotating(study) as optuna_study:
+            with store.edit_attributes(study) as optuna_study:
                 save_graph(optuna_study, text)
 
     def save_graph(optuna_study: optuna.Study, text: str) -> None:
@@ -178,7 +178,7 @@ def test_who_reads_while_it_is_written_never_finds_half_of_it(store: Store, stud
 
 def test_nothing_is_written_where_it_breaks_off_and_what_shall_stay_stays(store: Store, study: str) -> None:
     def annotate(value: int, *but: str, fails: bool = False) -> None:
-        with store.annotating(study, but) as optuna_study:
+        with store.edit_attributes(study, but) as optuna_study:
             for key in ("first", "second"):
                 optuna_study._storage.set_study_system_attr(optuna_study._study_id, key, value)
                 if fails:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
-from search.database.records import StudyFacts
+from search.database.parameters import distributions, to_params, to_setting
+from search.database.records import StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import SAMPLERS, default_sampler, sampler_named
-from search.samplers.parameters import distributions, to_params, to_setting
 from spaces import HEAD_OPTIONS, Setting, Space, Tap, UnknownNameError
 from tests.support.sampling import best, score, search, trial_of
 
@@ -156,10 +156,10 @@ def test_tpe_spends_its_trials_on_good_settings(space: Space) -> None:
 
 
 def test_a_sampler_leaves_no_trace_in_the_database(
-    sqlite_url: str, space: Space, make_facts: Callable[..., StudyFacts]
+    sqlite_url: str, space: Space, make_record: Callable[..., StudyRecord]
 ) -> None:
     with Store.open(sqlite_url) as store:
-        study = store.load(store.ensure_study(make_facts()))
+        study = store.load(store.ensure_study(make_record()))
         study.add_trials(search(sampler_named("random", 0), space, 12))
         before = study.get_trials()
         for name in QUICK:

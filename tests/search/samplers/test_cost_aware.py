@@ -10,8 +10,8 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.samplers.cost_aware import STARTUP, CostAwareProposer, CostAwareSampler
-from search.samplers.parameters import distributions, suggested, to_params, to_setting
+from search.database.parameters import distributions, to_params, to_setting
+from search.samplers.cost_aware import STARTUP, CostAwareProposer, CostAwareSampler, suggest_setting
 from search.surrogates.past_tasks import PriorKnowledge, past_task_of
 from search.surrogates.trial_cost import FIXED_SECONDS, CostModel, TrialCost, cost_of
 from spaces import Setting, Space, Tap
@@ -111,7 +111,7 @@ def test_any_optuna_study_can_use_it(space: Space, direction: Literal["maximize"
     sign = 1 if direction == "maximize" else -1
 
     def objective(trial: optuna.Trial) -> float:
-        setting = suggested(trial, space)
+        setting = suggest_setting(trial, space)
         assert setting in space
         if trial.number == 3:
             raise optuna.TrialPruned
@@ -125,9 +125,9 @@ def test_any_optuna_study_can_use_it(space: Space, direction: Literal["maximize"
 
 def test_trials_at_the_same_time_are_not_the_same(space: Space) -> None:
     study = optuna.create_study(sampler=CostAwareSampler(space), direction="maximize")
-    study.optimize(lambda each: score(suggested(each, space), space), n_trials=8)
+    study.optimize(lambda each: score(suggest_setting(each, space), space), n_trials=8)
     asked = [study.ask() for _ in range(6)]
-    settings = [suggested(each, space) for each in asked]
+    settings = [suggest_setting(each, space) for each in asked]
     assert len(set(settings)) == 6
     assert all(setting in space for setting in settings)
 

@@ -16,10 +16,10 @@ from optuna.trial import TrialState
 
 from objectives.results import Accuracy, Evaluation, Measured, Scores
 from search.database.models import RunRow
-from search.database.records import RunFacts, StudyFacts
+from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import MAX_ATTEMPTS, Finished, StudyDriver, Wait, heartbeat
+from search.scheduling.driver import MAX_ATTEMPTS, Finished, StudyDriver, Wait
 from search.scheduling.requests import TrialRequest
 from spaces import InvalidSpaceError, Setting, Space, StorageError
 from tests.support import driver_process
@@ -32,16 +32,16 @@ MakeDriver = Callable[..., StudyDriver]
 
 
 @pytest.fixture
-def study(store: Store, make_facts: Callable[..., StudyFacts]) -> str:
-    return store.ensure_study(make_facts())
+def study(store: Store, make_record: Callable[..., StudyRecord]) -> str:
+    return store.ensure_study(make_record())
 
 
 @pytest.fixture
-def make_driver(store: Store, study: str, space: Space, run_facts: RunFacts) -> MakeDriver:
+def make_driver(store: Store, study: str, space: Space, run_record: RunRecord) -> MakeDriver:
     """A driver of a new run; `host` says where it runs, so that its death shows by its silence alone."""
 
-    def made(budget: int = 5, sampler: str = "random", host: str = run_facts.host, of: Space = space) -> StudyDriver:
-        run = store.begin_run(study, replace(run_facts, host=host))
+    def made(budget: int = 5, sampler: str = "random", host: str = run_record.host, of: Space = space) -> StudyDriver:
+        run = store.begin_run(study, replace(run_record, host=host))
         return StudyDriver(store, study, of, sampler_named(sampler, 0), seed=0, budget=budget, run_id=run)
 
     return made
@@ -90,10 +90,10 @@ def test_a_trial_is_kept_as_it_was_told(store: Store, study: str, space: Space, 
 
 
 def test_what_a_metric_says_is_what_optuna_maximises_and_prunes_by(
-    store: Store, make_facts: Callable[..., StudyFacts], space: Space, run_facts: RunFacts
+    store: Store, make_record: Callable[..., StudyRecord], space: Space, run_record: RunRecord
 ) -> None:
-    study = store.ensure_study(make_facts(protocol={"metric": "nll"}))
-    run = store.begin_run(study, run_facts)
+    study = store.ensure_study(make_record(protocol={"metric": "nll"}))
+    run = store.begin_run(study, run_record)
     driver = StudyDriver(store, study, space, sampler_named("random", 0), seed=0, budget=9, run_id=run)
     nll = {"nll": Measured(0.25, 0.2, 0.3)}
     first, second = request(driver), request(driver)
@@ -270,7 +270,7 @@ def test_an_interrupted_trial_does_not_count_twice_on_its_rung(make_driver: Make
     assert not again.report_rung(trial.number, 100, 0.1)
 
 
-def test_the_pruner_can_be_chosen(store: Store, study: str, space: Space, run_facts: RunFacts) -> None:
+def test_the_pruner_can_be_chosen(store: Store, study: str, space: Space, run_record: RunRecord) -> None:
     driver = StudyDriver(
         store,
         study,
@@ -278,7 +278,7 @@ def test_the_pruner_can_be_chosen(store: Store, study: str, space: Space, run_fa
         sampler_named("grid", 0),
         seed=0,
         budget=100,
-        run_id=store.begin_run(study, run_facts),
+        run_id=store.begin_run(study, run_record),
         pruner=NopPruner(),
     )
     for level in (0.5, 0.6, 0.7, 0.8, 0.9, 0.1):
@@ -288,14 +288,14 @@ def test_the_pruner_can_be_chosen(store: Store, study: str, space: Space, run_fa
 
 
 def test_a_restart_goes_on_as_if_nothing_had_happened(
-    make_facts: Callable[..., StudyFacts], store: Store, space: Space, run_facts: RunFacts
+    make_record: Callable[..., StudyRecord], store: Store, space: Space, run_record: RunRecord
 ) -> None:
     def settings_of(name: str, restart_after: set[int]) -> list[Setting]:
-        study = store.ensure_study(make_facts(chosen_name=name))
+        study = store.ensure_study(make_record(chosen_name=name))
         found: list[Setting] = []
         while len(found) < 24:
             if not found or len(found) in restart_after:
-                run = store.begin_run(study, run_facts)
+                run = store.begin_run(study, run_record)
                 driver = StudyDriver(store, study, space, sampler_named("tpe", 7), seed=7, budget=24, run_id=run)
             trial = request(driver)
             correct = 100 - abs(trial.setting.block - 5) - abs((trial.setting.timestep or 0) - 90) // 10
@@ -306,50 +306,6 @@ def test_a_restart_goes_on_as_if_nothing_had_happened(
     straight = settings_of("straight", set())
     assert settings_of("restarted", {5, 13, 20}) == straight
     assert len(set(straight)) == 24
-
-
-def test_a_run_is_kept_alive_while_its_process_is(store: Store, study: str, run_facts: RunFacts) -> None:
-    run = store.begin_run(study, replace(run_facts, host="another-machine"))
-
-    def age() -> None:
-        with store.session() as session:
-            session.get_one(RunRow, run).heartbeat -= timedelta(minutes=2)
-
-    age()
-    assert not store.is_alive(run)
-    with heartbeat(store, run, every=0.02):
-        deadline = time.monotonic() + 10
-        while not store.is_alive(run) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert store.is_alive(run)
-    age()
-    time.sleep(0.1)
-    assert not store.is_alive(run)
-
-
-def test_a_heartbeat_outlives_a_moment_without_database(
-    store: Store, study: str, run_facts: RunFacts, caplog: pytest.LogCaptureFixture
-) -> None:
-    run = store.begin_run(study, run_facts)
-    with store.session() as session:
-        session.connection().exec_driver_sql("ALTER TABLE search_runs RENAME TO away")
-    with heartbeat(store, run, every=0.02):
-        deadline = time.monotonic() + 10
-        while not caplog.records and time.monotonic() < deadline:
-            time.sleep(0.02)
-        with store.session() as session:
-            session.connection().exec_driver_sql("ALTER TABLE away RENAME TO search_runs")
-            session.connection().exec_driver_sql("UPDATE search_runs SET heartbeat = started")
-
-        def has_beaten() -> bool:
-            with store.session() as session:
-                row = session.get_one(RunRow, run)
-                return row.heartbeat > row.started
-
-        while not has_beaten() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert has_beaten()
-    assert "no heartbeat: the study database" in caplog.text
 
 
 def test_an_unknown_study_is_said(store: Store, space: Space) -> None:

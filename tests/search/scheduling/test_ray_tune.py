@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
-from search.database.records import RunFacts, StudyFacts
+from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import MAX_FAILURES, StudyDriver
@@ -151,9 +151,11 @@ def search(
     workers: int = 2,
 ) -> tuple[str, str, Heard]:
     """One run to `trials` finished ones: the study's name, why it ended, what was heard."""
-    facts = StudyFacts("made-up", "f" * 64, "hill", "w" * 64, "default", SPACE, ("a", "b"), {"train": 8}, {"seed": "0"})
+    facts = StudyRecord(
+        "made-up", "f" * 64, "hill", "w" * 64, "default", SPACE, ("a", "b"), {"train": 8}, {"seed": "0"}
+    )
     name = store.ensure_study(facts)
-    run_id = store.begin_run(name, RunFacts(workers, "search run", {}))
+    run_id = store.begin_run(name, RunRecord(workers, "search run", {}))
     driver = StudyDriver(store, name, SPACE, sampler_named(sampler, seed), seed=seed, budget=trials, run_id=run_id)
     driver.reconcile()
     heard = heard or Heard()

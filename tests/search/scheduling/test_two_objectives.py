@@ -7,10 +7,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, Accuracy, Evaluation, StudyResults
-from search.database.records import RunFacts, StudyFacts
+from search.database.parameters import distributions, to_params, to_setting
+from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import SAMPLERS, sampler_named
-from search.samplers.parameters import distributions, to_params, to_setting
 from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
 from spaces import Setting, Space
@@ -65,11 +65,11 @@ def test_tpe_looks_for_what_is_cheap_as_well_as_for_what_is_good(space: Space) -
         assert held(search("random", drawn, 40, seed)) < held(search("tpe", drawn, 40, seed)) > 0.95 * held(every)
 
 
-Facts = Callable[..., StudyFacts]
+Facts = Callable[..., StudyRecord]
 
 
-def test_a_study_without_cost_is_what_it_was(store: Store, make_facts: Facts) -> None:
-    plain, both = make_facts(), make_facts(protocol={**make_facts().protocol, **BOTH})
+def test_a_study_without_cost_is_what_it_was(store: Store, make_record: Facts) -> None:
+    plain, both = make_record(), make_record(protocol={**make_record().protocol, **BOTH})
     assert (plain.by_cost, both.by_cost) == (False, True)
     assert plain.identity != both.identity
     one, two = (store.load(store.ensure_study(facts)) for facts in (plain, both))
@@ -80,13 +80,13 @@ def test_a_study_without_cost_is_what_it_was(store: Store, make_facts: Facts) ->
 
 @pytest.fixture
 def read(
-    store: Store, make_facts: Facts, run_facts: RunFacts, space: Space
+    store: Store, make_record: Facts, run_record: RunRecord, space: Space
 ) -> Callable[[int], tuple[StudyResults, str]]:
     """A study of so many trials by a driver, and its name."""
 
     def made(budget: int) -> tuple[StudyResults, str]:
-        name = store.ensure_study(make_facts(protocol=BOTH, space=space))
-        run = store.begin_run(name, run_facts)
+        name = store.ensure_study(make_record(protocol=BOTH, space=space))
+        run = store.begin_run(name, run_record)
         proposer = sampler_named("tpe", 0)
         driver = StudyDriver(store, name, space, proposer, seed=0, budget=budget, run_id=run)
         while isinstance(request := driver.ask(), TrialRequest):
@@ -125,11 +125,11 @@ def test_two_values_are_told_and_read_and_nothing_is_pruned(
 
 
 def test_an_evaluation_of_unknown_cost_is_no_evaluation(
-    store: Store, make_facts: Facts, run_facts: RunFacts, space: Space
+    store: Store, make_record: Facts, run_record: RunRecord, space: Space
 ) -> None:
-    name = store.ensure_study(make_facts(protocol=BOTH))
+    name = store.ensure_study(make_record(protocol=BOTH))
     driver = StudyDriver(
-        store, name, space, sampler_named("random", 0), seed=0, budget=2, run_id=store.begin_run(name, run_facts)
+        store, name, space, sampler_named("random", 0), seed=0, budget=2, run_id=store.begin_run(name, run_record)
     )
     request = driver.ask()
     assert isinstance(request, TrialRequest)

@@ -1,0 +1,16 @@
+"""A screening is read from SQLite and PostgreSQL as it was saved."""
+
+from dataclasses import replace
+
+from search.database.screenings import Screening, load_screening, load_screenings, save_screening
+from search.database.store import Store
+
+
+def test_a_later_screening_takes_the_place_of_an_earlier_one(store: Store, screening: Screening) -> None:
+    save_screening(store, screening)
+    assert load_screening(store, "b" * 64, "w" * 64, 0) == screening
+    later = replace(screening, images=500, best=screening.best[:1])
+    save_screening(store, later)
+    assert load_screening(store, "b" * 64, "w" * 64, 0) == later
+    assert load_screening(store, "b" * 64, "w" * 64, 1) is None
+    assert load_screenings(store) == [later]

@@ -1,0 +1,50 @@
+"""Past tasks from finished screenings and studies, on SQLite and PostgreSQL."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from optuna.trial import TrialState, create_trial
+
+from search.database.parameters import distributions, to_params
+from search.database.records import StudyRecord
+from search.database.screenings import Screening, save_screening
+from search.database.store import Store
+from search.recommendation.past_tasks import MIN_SETTINGS, past_tasks
+from spaces import Setting, Space
+
+SETTINGS = tuple(Setting(90, block, pool, "ridge") for block in (3, 4, 8, 10) for pool in (1, 2, 4))
+
+
+def test_a_screening_teaches_other_tasks_but_not_the_same_images_again(store: Store, screening: Screening) -> None:
+    save_screening(store, screening)
+    assert past_tasks(store, "b" * 64, "w" * 64) == []
+    (past_task,) = past_tasks(store, "c" * 64, "w" * 64)
+    assert past_task.task == "birds of 7 classes with small, screened"
+    assert past_task.score == tuple(-error for _, error in screening.errors)
+    assert (past_task.classes, past_task.images) == (7, 300)
+
+
+def add_trial(store: Store, study: str, space: Space, setting: Setting, score: float) -> None:
+    kinds = distributions(space, setting)
+    trial = create_trial(state=TrialState.COMPLETE, value=score, params=to_params(setting), distributions=kinds)
+    store.load(study).add_trial(trial)
+
+
+def test_a_study_teaches_the_scores_of_settings_whatever_the_head(
+    store: Store, space: Space, make_record: Callable[..., StudyRecord]
+) -> None:
+    study = store.ensure_study(make_record())
+    mlp = next(setting for setting in space.settings() if setting.head == "mlp")
+    for setting in SETTINGS[: MIN_SETTINGS - 1]:
+        add_trial(store, study, space, replace(setting, head="linear"), 0.5 + setting.pool / 100)
+    assert past_tasks(store, "c" * 64, "w" * 64) == []  # too few
+    for setting in SETTINGS[MIN_SETTINGS - 1 :]:
+        add_trial(store, study, space, replace(setting, head="linear"), 0.5 + setting.pool / 100)
+        add_trial(store, study, space, replace(setting, head="mlp", options=mlp.options), 0.9 + setting.pool / 100)
+    (past_task,) = past_tasks(store, "c" * 64, "w" * 64)
+    assert past_task.task == "digits of 2 classes with bundled, 17 trials"
+    assert (past_task.classes, past_task.images) == (2, 80)
+    assert max(past_task.score) < 0.1  # a better head does not make a setting better
+    by_grid = {place.grid for place, score in zip(past_task.places, past_task.score, strict=True) if score > 0.005}
+    assert by_grid == {2}
+    assert past_tasks(store, "c" * 64, "w" * 64, exclude=study) == []
