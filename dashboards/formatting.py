@@ -19,8 +19,7 @@ from dashboards.study.tables import (
     TrialCounts,
 )
 from dashboards.study.tradeoff import TradeOff
-from objectives.results import ACCURACY, Measured, Metric
-from objectives.results.screening import Recommendation
+from objectives.results import ACCURACY, IntervalEstimate, Metric, Recommendation
 from spaces import Architecture, Setting
 
 PHASES = {
@@ -60,7 +59,7 @@ def with_interval(estimate: Estimate) -> str:
 
 def title(metric: Metric) -> str:
     """ "Mean per-class accuracy"."""
-    return metric.words[0].upper() + metric.words[1:]
+    return metric.label[0].upper() + metric.label[1:]
 
 
 def with_unit(words: str, metric: Metric) -> str:
@@ -103,7 +102,7 @@ def place(setting: Setting) -> str:
     return str(setting).removesuffix(f", {setting.head}")
 
 
-def points(difference: Measured, unit: str = "") -> str:
+def points(difference: IntervalEstimate, unit: str = "") -> str:
     """Of shares, in points: "1.3 (−0.4 to 3.0)", with a minus that is one, and none before zero."""
     value, low, high = (
         f"{round(100 * share, 1) + 0.0:.1f}".replace("-", "−")
@@ -112,10 +111,10 @@ def points(difference: Measured, unit: str = "") -> str:
     return f"{value}{unit} ({low} to {high})"
 
 
-def lost(loses: Measured) -> str:
+def lost(loses: IntervalEstimate) -> str:
     """ "loses 1.3 points (−0.4 to 3.0)", or "gains"."""
     if loses.value < 0:
-        return f"gains {points(Measured(-loses.value, -loses.high, -loses.low), ' points')}"
+        return f"gains {points(IntervalEstimate(-loses.value, -loses.high, -loses.low), ' points')}"
     return f"loses {points(loses, ' points')}"
 
 
@@ -143,14 +142,16 @@ def of_answer(answer: Answer, complete: int) -> str:
     if answer.final:
         tied = len(answer.tied)
         if not tied:
-            return f"No other finalist comes within the noise of its validation {metric.words}."
+            return f"No other finalist comes within the noise of its validation {metric.label}."
         others = "one other finalist" if tied == 1 else f"{tied} other finalists"
-        return f"Validation cannot tell it from {others}; it has the {'highest' if metric.rising else 'lowest'} mean."
+        extreme = "highest" if metric.higher_is_better else "lowest"
+        return f"Validation cannot tell it from {others}; it has the {extreme} mean."
     if complete == 1:
         return "It is the only complete trial and was not re-evaluated: no test accuracy is known."
     return (
         f"It is the best of {complete:,} noisy validation {_plural(metric)}, so this one is biased "
-        f"{'upwards' if metric.rising else 'downwards'}; no finalist was re-evaluated, and no test accuracy is known."
+        f"{'upwards' if metric.higher_is_better else 'downwards'}; "
+        "no finalist was re-evaluated, and no test accuracy is known."
     )
 
 
@@ -173,7 +174,7 @@ def of_blocks_and_timesteps(table: BlockByTimestep) -> str:
         return f"The only cell tried, {cell_place(best)}, reaches {amount(best.best.value, best.best.metric)}."
     tied = sum(cell.best.tied_with(best.best) for cell in others)
     worst = min(others, key=lambda cell: cell.best.score)
-    far = "lowest" if best.best.metric.rising else "highest"
+    far = "lowest" if best.best.metric.higher_is_better else "highest"
     return (
         f"Best at {cell_place(best)}: {with_interval(best.best)}; "
         f"{tied if tied else 'none'} of the other {count(len(others), 'cell')} tried {'is' if tied == 1 else 'are'} "
@@ -191,12 +192,12 @@ def of_groups(kind: str, groups: Sequence[Group]) -> str:
     """`kind` is what the groups are of: "Pool", "Head"."""
     best, *others = sorted(groups, key=lambda group: -group.best.score)
     metric = best.best.metric
-    superlative, above = ("highest", "above") if metric.rising else ("lowest", "below")
-    first = f"{kind} {best.name} reaches the {superlative} {metric.words}, {with_interval(best.best)}"
+    superlative, above = ("highest", "above") if metric.higher_is_better else ("lowest", "below")
+    first = f"{kind} {best.name} reaches the {superlative} {metric.label}, {with_interval(best.best)}"
     if not others:
         return f"Only {kind.lower()} {best.name} was tried: its best trial reaches {with_interval(best.best)}."
     second = others[0]
-    gap = metric.number(abs(best.best.value - second.best.value)) + (" points" if metric.share else "")
+    gap = metric.number(abs(best.best.value - second.best.value)) + (" points" if metric.is_proportion else "")
     verdict = "within the noise" if second.best.tied_with(best.best) else "more than the noise"
     return f"{first}, {gap} {above} {kind.lower()} {second.name}: {verdict}."
 
@@ -209,7 +210,7 @@ def of_taps(groups: Sequence[Group]) -> str:
     first = f"Best with {taps}: {with_interval(best.best)}"
     if best is one:
         return f"{first}; more taps gain nothing."
-    gap = metric.number(abs(best.best.value - one.best.value)) + (" points" if metric.share else "")
+    gap = metric.number(abs(best.best.value - one.best.value)) + (" points" if metric.is_proportion else "")
     verdict = "within the noise" if one.best.tied_with(best.best) else "more than the noise"
     return f"{first}, {gap} from the best with {'one' if one.name == '1' else one.name}: {verdict}."
 
@@ -243,7 +244,7 @@ def of_trade_off(table: TradeOff) -> str:
 
 def of_scores(metric: Metric) -> str:
     return (
-        f"The setting was chosen by its validation {metric.words} alone. Of the negative log-likelihood and of the "
+        f"The setting was chosen by its validation {metric.label} alone. Of the negative log-likelihood and of the "
         "calibration error less is better, of the others more."
     )
 
@@ -301,7 +302,7 @@ def of_trials(counts: TrialCounts) -> str:
 
 def of_recommendation(found: Recommendation, architecture: Architecture) -> list[str]:
     """Lines for a terminal: the setting, how good it is, what it costs, what is as good and what would be cheaper."""
-    setting, accuracy, images = found.best.setting, found.best.accuracy, len(found.best.right)
+    setting, accuracy, images = found.best.setting, found.best.accuracy, len(found.best.correct)
     low, high = map(ACCURACY.number, found.interval)
     of = f"leave-one-out ridge on {images:,} images"
     expected = [f"{ACCURACY.text(accuracy.value)}  (95 % interval {low} to {high}; {of})"]
@@ -323,13 +324,13 @@ def of_recommendation(found: Recommendation, architecture: Architecture) -> list
             "cost": [f"{gmacs(architecture.pass_gmacs(setting))} GMAC an image, {whole}"],
             "tied": [of_tied(found)],
             "cheaper": [
-                f"{place(other.score.setting)}: {100 * other.cost:.0f} % of the cost, {lost(other.loses)}"
+                f"{place(other.screened.setting)}: {100 * other.cost:.0f} % of the cost, {lost(other.accuracy_loss)}"
                 for other in found.cheaper[:NAMED]
             ],
             "screening": [passes],
             "past tasks": [
                 f"{each.task}: {100 * each.weight:.0f} % of what counts, rank agreement {each.agreement:.2f}"
-                for each in found.learnt[:NAMED]
+                for each in found.past_tasks[:NAMED]
             ],
         }
     return [f"{'' if row else name:<12}{line}" for name, lines in told.items() for row, line in enumerate(lines)]
@@ -337,7 +338,7 @@ def of_recommendation(found: Recommendation, architecture: Architecture) -> list
 
 def of_tied(found: Recommendation) -> str:
     """How sure a recommendation is."""
-    others, images = len(found.screened) - 1, len(found.best.right)
+    others, images = len(found.screened) - 1, len(found.best.correct)
     if not others:
         return "It is the only setting that was screened."
     if not found.tied:
@@ -353,4 +354,4 @@ def count(number: int, noun: str) -> str:
 
 
 def _plural(metric: Metric) -> str:
-    return metric.words.removesuffix("y") + "ies" if metric.words.endswith("y") else f"{metric.words}s"
+    return metric.label.removesuffix("y") + "ies" if metric.label.endswith("y") else f"{metric.label}s"

@@ -129,15 +129,15 @@ def _best(study: StudyResults) -> list[str]:
     best = summaries.answer(study)
     if best is None:
         return ["No trial is complete yet."]
-    told = [f"- validation {study.metric.words} {sentences.with_interval(best.validation)}"]
+    told = [f"- validation {study.metric.label} {sentences.with_interval(best.validation)}"]
     if best.test is not None:
         seeds = ", ".join(map(str, best.seeds))
-        told.append(f"- test {study.metric.words} {sentences.with_interval(best.test)}, mean over seeds {seeds}")
+        told.append(f"- test {study.metric.label} {sentences.with_interval(best.test)}, mean over seeds {seeds}")
     for row in scores.scores(study):
         kept = row.test or row.validation
         if row.metric != study.metric and kept is not None:
             part = "test" if row.test else "validation"
-            told.append(f"- {part} {row.metric.words} {sentences.with_interval(kept)}")
+            told.append(f"- {part} {row.metric.label} {sentences.with_interval(kept)}")
     if (cost := tradeoff.gmacs_of(study, best.setting)) is not None:
         told.append(f"- cost {sentences.gmacs(cost)} GMAC an image, passes and head")
     name = f"**Best so far:** {_code(best.setting)}"
@@ -146,11 +146,11 @@ def _best(study: StudyResults) -> list[str]:
 
 def _reading(study: StudyResults) -> str:
     metric, told = study.metric, []
-    if metric.rising:
-        share = ", a share of 1" if metric.share else ""
-        told.append(f"A trial's value is its validation {metric.words}{share}: more is better.")
+    if metric.higher_is_better:
+        share = ", a share of 1" if metric.is_proportion else ""
+        told.append(f"A trial's value is its validation {metric.label}{share}: more is better.")
     else:
-        told.append(f"A trial's value is the {metric.score_words}, never above 0: nearer to 0 is better.")
+        told.append(f"A trial's value is the {metric.score_label}, never above 0: nearer to 0 is better.")
     if study.by_cost:
         told.append("Its second value is its cost, GMAC an image: less is better.")
     told.append(
@@ -163,7 +163,7 @@ def _reading(study: StudyResults) -> str:
 
 def _protocol(study: StudyResults) -> str:
     """How settings are chosen, and all else that two trials must share to be comparable."""
-    chosen = f"chosen {sentences.of_choice(study.folds)}, by {study.metric.words}"
+    chosen = f"chosen {sentences.of_choice(study.folds)}, by {study.metric.label}"
     told = {name: DIGEST.sub(r"\1…", value) for name, value in study.provenance.items() if name not in UNTOLD}
     facts = [f"{_code(name)} {_code(value)}" for name, value in told.items()]
     return "; ".join([chosen, ", ".join(facts)] if facts else [chosen])

@@ -63,7 +63,7 @@ class ProbeSpec:
     on; None for all. flips: fit heads on the training images and on their mirror images. balanced: every class weighs
     the same when heads are fitted, however many images it has. folds: so many splits in place of one by the validation
     fraction, so that every image outside the test split validates once; None for one. metric: name of what is chosen
-    by; one of `objectives.results.OPTIMISED`. ladder: score a setting on parts of the images before all, `LADDER`.
+    by; one of `SELECTION_METRICS`. ladder: score a setting on parts of the images before all, `LADDER`.
     """
 
     dataset: Dataset

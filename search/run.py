@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from objectives.home import Home
-from objectives.results import ACCURACY, OPTIMISED
+from objectives.results import ACCURACY, SELECTION_METRICS
 from search.reports.answer import answer_lines, spread
 from search.scheduling.resources import available_cores
 from spaces import HEAD_OPTIONS, PRESETS, Architecture, Setting, Space
@@ -214,7 +214,7 @@ def check_names(options: RunOptions) -> None:
         check_name("space", options.space, [*PRESETS, "a .toml file"])
     if options.sampler is not None:
         sampler_named(options.sampler, options.seed)
-    check_name("metric", options.metric, OPTIMISED)
+    check_name("metric", options.metric, SELECTION_METRICS)
     for head in options.narrowing.get("heads") or ():
         check_name("head", head, HEAD_OPTIONS)
 
@@ -285,7 +285,9 @@ class Finals:
     def wanted(self) -> list[tuple[Setting, int]]:
         """(setting, seed) of those that have not been re-evaluated yet."""
         study, options = self.store.read_study(self.study), self.options
-        finalists = spread(study.front, options.finalists) if study.by_cost else study.complete[: options.finalists]
+        finalists = (
+            spread(study.pareto_front, options.finalists) if study.by_cost else study.complete[: options.finalists]
+        )
         seeds = range(options.seed + 1, options.seed + 1 + options.final_seeds)
         done = {(final.setting, final.seed) for final in study.finals}
         wanted = [(trial.setting, seed) for trial in finalists for seed in seeds]

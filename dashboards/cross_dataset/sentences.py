@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dashboards.cross_dataset.tables import FAILED, MEASURABLE, OUTSIDE, AtBlock, Matrix, Regret, Row, Task
 from dashboards.formatting import count, lost, points
-from objectives.results import ACCURACY, Measured
+from objectives.results import ACCURACY, IntervalEstimate
 
 TERMS = (
     "A row is the setting that a dataset's study says to use, its head's options included; a column is where it is "
@@ -27,7 +27,7 @@ def of_rows(rows: Sequence[Row]) -> tuple[str, ...]:
         told.append(f"Of datasets with several studies the one that ran last is shown: {named}.")
     metrics = {row.task.label: row.task.study.metric for row in rows if row.task.study.metric != ACCURACY}
     if metrics:
-        named = ", ".join(f"{label} ({metric.words})" for label, metric in metrics.items())
+        named = ", ".join(f"{label} ({metric.label})" for label, metric in metrics.items())
         told.append(f"Chosen by another metric than the accuracy, which is told all the same: {named}.")
     return tuple(told)
 
@@ -97,7 +97,7 @@ def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def number_and_interval(difference: Measured) -> tuple[str, str]:
+def number_and_interval(difference: IntervalEstimate) -> tuple[str, str]:
     """("14.1 points", "95 % interval 12.0 to 16.2")."""
     number, _, interval = points(difference, " points").partition(" (")
     return number, f"95 % interval {interval.removesuffix(')')}"

@@ -9,7 +9,7 @@ from statistics import NormalDist, fmean
 
 from dashboards.study.tables import Estimate, answer, finalist_estimate, trial_estimate
 from dashboards.study.tradeoff import gmacs_of
-from objectives.results import ACCURACY, Accuracy, CorrectMask, Measured, StudyResults, Trial
+from objectives.results import ACCURACY, Accuracy, CorrectMask, IntervalEstimate, StudyResults, Trial
 from spaces import Setting, Space
 
 Z = NormalDist().inv_cdf(0.975)
@@ -87,7 +87,7 @@ class Regret:
     of: str
     on: str
     setting: Setting
-    loses: Measured | None
+    loses: IntervalEstimate | None
     images: int
     paired: bool
     missing: str | None = None
@@ -110,7 +110,7 @@ class Together:
 
     of: str
     setting: Setting
-    mean: Measured
+    mean: IntervalEstimate
     worst: Regret
 
 
@@ -162,7 +162,7 @@ def regret(of: Task, on: Task) -> Regret:
         missing, why = _missing(setting, on)
         return Regret(of.label, on.label, setting, None, images, False, missing, why)
     if trial is best:
-        return Regret(of.label, on.label, setting, Measured(0.0, 0.0, 0.0), images, True)
+        return Regret(of.label, on.label, setting, IntervalEstimate(0.0, 0.0, 0.0), images, True)
     if best.correct_mask is None or trial.correct_mask is None:
         unpaired = apart(Estimate.of(_validated(best)), Estimate.of(_validated(trial)))
         return Regret(of.label, on.label, setting, unpaired, images, False)
@@ -187,33 +187,33 @@ def _validated(trial: Trial) -> Accuracy:
     return trial.validation
 
 
-def paired(more: CorrectMask, less: CorrectMask) -> Measured:
+def paired(more: CorrectMask, less: CorrectMask) -> IntervalEstimate:
     """Accuracy of one less that of another on the same images, in [-1, 1].
 
     The interval is Wald's, of the images that one of both had right and the other not, with half an image added to each
     of the four counts (Agresti & Min 2005, Statistics in Medicine 24:729-740): so it holds its level where few images
     are answered otherwise.
     """
-    gained, lost = (more.right & ~less.right).bit_count(), (less.right & ~more.right).bit_count()
+    gained, lost = (more.bits & ~less.bits).bit_count(), (less.bits & ~more.bits).bit_count()
     first, second, images = gained + 0.5, lost + 0.5, more.total + 2
     centre = (first - second) / images
     half = Z * sqrt(first + second - (first - second) ** 2 / images) / images
-    return Measured((gained - lost) / more.total, max(centre - half, -1.0), min(centre + half, 1.0))
+    return IntervalEstimate((gained - lost) / more.total, max(centre - half, -1.0), min(centre + half, 1.0))
 
 
-def apart(more: Estimate, less: Estimate) -> Measured:
+def apart(more: Estimate, less: Estimate) -> IntervalEstimate:
     """The same of different images, or of who knows which (Newcombe 1998, method 10)."""
     value = more.value - less.value
     low = value - hypot(more.value - more.low, less.high - less.value)
-    return Measured(value, low, value + hypot(more.high - more.value, less.value - less.low))
+    return IntervalEstimate(value, low, value + hypot(more.high - more.value, less.value - less.low))
 
 
-def mean_of(losses: Sequence[Measured]) -> Measured:
+def mean_of(losses: Sequence[IntervalEstimate]) -> IntervalEstimate:
     """Of independent ones, whose intervals make that of the mean (Zou & Donner 2008, Statistics in Medicine 27:1693,
     section 2); one that is known for certain adds none."""
     value, count = fmean(each.value for each in losses), len(losses)
     low = hypot(*(each.value - each.low for each in losses)) / count
-    return Measured(value, value - low, value + hypot(*(each.high - each.value for each in losses)) / count)
+    return IntervalEstimate(value, value - low, value + hypot(*(each.high - each.value for each in losses)) / count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from dashboards.page.page import (
 from dashboards.screening import sentences as screened_sentences
 from dashboards.screening import tables as screened
 from dashboards.study import figures
-from objectives.results.screening import Recommendation, Screened
+from objectives.results import Recommendation, ScreenedSetting
 from spaces import Architecture
 
 CLASSES_SHOWN = 24
@@ -82,14 +82,14 @@ def _sections(found: Recommendation, about: About) -> list[Section]:
         sections.append(_cheaper(found, about.architecture))
     if found.better_than_chance and found.tied:
         sections.append(_tied(found, about.architecture))
-    if found.learnt:
+    if found.past_tasks:
         sections.append(_learnt(found))
     return [*sections, _leaderboard(found, about.architecture), _provenance(found, about)]
 
 
 def _blocks_and_timesteps(found: Recommendation, architecture: Architecture) -> Section:
     table = screened.by_block_and_timestep(found, architecture)
-    images = sentences.count(len(found.comparable[0].right), "image")
+    images = sentences.count(len(found.comparable[0].correct), "image")
     told = [
         screened_sentences.of_cells(table),
         f"Each cell is its best pooling on the same {images}; an empty cell was not screened.",
@@ -116,11 +116,11 @@ def _cheaper(found: Recommendation, architecture: Architecture) -> Section:
         (*PLACE_COLUMNS, "Cost %", "GMAC an image", "Loses points", "Images"),
         tuple(
             (
-                *placed(other.score.setting),
+                *placed(other.screened.setting),
                 f"{100 * other.cost:.1f}",
-                sentences.gmacs(architecture.pass_gmacs(other.score.setting)),
-                points(other.loses),
-                f"{len(other.score.right):,}",
+                sentences.gmacs(architecture.pass_gmacs(other.screened.setting)),
+                points(other.accuracy_loss),
+                f"{len(other.screened.correct):,}",
             )
             for other in found.cheaper
         ),
@@ -135,17 +135,17 @@ def _tied(found: Recommendation, architecture: Architecture) -> Section:
         found.tied[:SETTINGS_SHOWN],
         found,
         architecture,
-        ("Loses points", lambda score: points(score.loses(found.best))),
+        ("Loses points", lambda score: points(score.accuracy_loss(found.best))),
     )
     told = (screened_sentences.of_ties(len(table.rows), len(found.tied)),)
     return Section("tied", "What is tied with it", told, table=table)
 
 
 def _learnt(found: Recommendation) -> Section:
-    shown = found.learnt[:LEARNT_SHOWN]
+    shown = found.past_tasks[:LEARNT_SHOWN]
     table = Table(
-        f"Those that count most of {sentences.count(len(found.learnt), 'past task')}"
-        if len(shown) < len(found.learnt)
+        f"Those that count most of {sentences.count(len(found.past_tasks), 'past task')}"
+        if len(shown) < len(found.past_tasks)
         else "What it went by beside what was screened",
         ("Past task", "Rank agreement", "Weight %"),
         tuple((each.task, f"{each.agreement:.2f}", f"{100 * each.weight:.0f}") for each in shown),
@@ -162,17 +162,17 @@ def _leaderboard(found: Recommendation, architecture: Architecture) -> Section:
         shown,
         found,
         architecture,
-        ("Images", lambda score: f"{len(score.right):,}"),
+        ("Images", lambda score: f"{len(score.correct):,}"),
     )
     return Section("screened", "What was screened", (screened_sentences.of_screened(found),), table=table)
 
 
 def _settings(
     caption: str,
-    scores: Sequence[Screened],
+    scores: Sequence[ScreenedSetting],
     found: Recommendation,
     architecture: Architecture,
-    last: tuple[str, Callable[[Screened], str]],
+    last: tuple[str, Callable[[ScreenedSetting], str]],
 ) -> Table:
     """A row a score. last: a column's name, and its cell of a score. The recommended one is marked."""
     name, cell = last
@@ -203,7 +203,7 @@ def _caption(found: Recommendation) -> str:
 def _provenance(found: Recommendation, about: About) -> Section:
     facts = {
         "Dataset": about.dataset,
-        "Images": f"{found.images:,} to screen, {len(found.best.right):,} screened",
+        "Images": f"{found.images:,} to screen, {len(found.best.correct):,} screened",
         "Classes": f"{len(about.classes):,}: {shortened(about.classes, CLASSES_SHOWN)}",
         "Backbone": f"{about.backbone}, {len(about.architecture.blocks)} blocks",
         "Screened": _screened(found, about),

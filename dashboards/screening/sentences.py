@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dashboards.formatting import cell_place, count, lost, percent, place, with_interval
 from dashboards.screening import tables as screened
 from dashboards.study.tables import BlockByTimestep
-from objectives.results import Measured
-from objectives.results.screening import Alternative, Learnt, Recommendation
+from objectives.results import CheaperSetting, IntervalEstimate, PastTaskWeight, Recommendation
 
 
 def of_expected(found: Recommendation) -> str:
     """What the accuracy of a recommended setting is."""
-    images, settings = len(found.best.right), len(found.screened)
+    images, settings = len(found.best.correct), len(found.screened)
     told = (
         f"Each of {images:,} images was classified by a ridge classifier that was fitted on the {images - 1:,} others."
     )
@@ -63,7 +62,7 @@ def of_pools(found: Recommendation) -> str:
     if not others:
         return f"Only pool {best.setting.pool} was screened: its best reaches {reaches}."
     second = others[0]
-    loses = second.loses(best)
+    loses = second.accuracy_loss(best)
     return (
         f"Pool {best.setting.pool} reaches the highest accuracy, {reaches}; on the same images the best of pool "
         f"{second.setting.pool} {lost(loses)}: {_verdict(loses)}."
@@ -79,16 +78,18 @@ def of_ties(shown: int, tied: int) -> str:
     )
 
 
-def of_cheaper(alternatives: Sequence[Alternative]) -> str:
+def of_cheaper(alternatives: Sequence[CheaperSetting]) -> str:
     """The cheapest of those that are not told from the recommended setting, else the one that loses least."""
-    held = [other for other in alternatives if other.loses.low <= 0]
-    other = min(held, key=lambda each: each.cost) if held else min(alternatives, key=lambda each: each.loses.value)
-    share, where = percent(other.cost), place(other.score.setting)
-    return f"At {share} of the recommended setting's cost, {where} {lost(other.loses)}: {_verdict(other.loses)}."
+    held = [other for other in alternatives if other.accuracy_loss.low <= 0]
+    other = (
+        min(held, key=lambda each: each.cost) if held else min(alternatives, key=lambda each: each.accuracy_loss.value)
+    )
+    share, where, loss = percent(other.cost), place(other.screened.setting), other.accuracy_loss
+    return f"At {share} of the recommended setting's cost, {where} {lost(loss)}: {_verdict(loss)}."
 
 
 def of_screened(found: Recommendation) -> str:
-    images = Counter(len(score.right) for score in found.screened)
+    images = Counter(len(score.correct) for score in found.screened)
     fewest, most = min(images), max(images)
     settings = count(len(found.screened), "setting")
     if fewest == most:
@@ -96,7 +97,7 @@ def of_screened(found: Recommendation) -> str:
     return f"{settings} on {fewest:,} images, and {images[most]:,} of them, still in the race, on {most:,}."
 
 
-def of_learnt(learnt: Sequence[Learnt]) -> str:
+def of_learnt(learnt: Sequence[PastTaskWeight]) -> str:
     """The past tasks that counted most."""
     first = learnt[0]
     if first.agreement <= 0:
@@ -108,5 +109,5 @@ def of_learnt(learnt: Sequence[Learnt]) -> str:
     )
 
 
-def _verdict(loses: Measured) -> str:
+def _verdict(loses: IntervalEstimate) -> str:
     return "within the noise" if loses.low <= 0 <= loses.high else "more than the noise"

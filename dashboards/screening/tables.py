@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from dashboards.study.tables import BlockByTimestep, Cell, Estimate, Group, Key, rising
-from objectives.results.screening import Recommendation, Screened
+from objectives.results import Recommendation, ScreenedSetting
 from spaces import Architecture, Setting
 
 MEASURED = "leave-one-out"
 
 
-def estimate(found: Recommendation, score: Screened) -> Estimate:
+def estimate(found: Recommendation, score: ScreenedSetting) -> Estimate:
     """Its accuracy, by an interval that allows for all that were screened: whoever looks, looks for the best."""
     return Estimate(score.accuracy.value, *found.interval_of(score), score.accuracy.total)
 
@@ -53,20 +53,20 @@ def by_pooling(found: Recommendation) -> tuple[Group, ...]:
     )
 
 
-def best_of_pools(found: Recommendation) -> tuple[Screened, ...]:
+def best_of_pools(found: Recommendation) -> tuple[ScreenedSetting, ...]:
     """For each pool size the setting of most accuracy; the most accurate of them first."""
     return tuple(scores[0] for scores in _grouped(found, lambda score: score.setting.pool).values())
 
 
-def leaderboard(found: Recommendation, top: int) -> tuple[Screened, ...]:
+def leaderboard(found: Recommendation, top: int) -> tuple[ScreenedSetting, ...]:
     """Those that stayed in the race first, for it is they that were screened on the most images; of these the least
     error first."""
-    return tuple(sorted(found.screened, key=lambda score: (-len(score.right), score.error))[:top])
+    return tuple(sorted(found.screened, key=lambda score: (-len(score.correct), score.error))[:top])
 
 
-def _grouped(found: Recommendation, key: Callable[[Screened], Key]) -> dict[Key, list[Screened]]:
+def _grouped(found: Recommendation, key: Callable[[ScreenedSetting], Key]) -> dict[Key, list[ScreenedSetting]]:
     """By key, in each list and among the lists the most accuracy first; of equals the least error."""
-    groups: dict[Key, list[Screened]] = defaultdict(list)
+    groups: dict[Key, list[ScreenedSetting]] = defaultdict(list)
     for score in sorted(found.comparable, key=lambda score: (-score.accuracy.value, score.error)):
         groups[key(score)].append(score)
     return groups

@@ -12,7 +12,7 @@ from dashboards.page.page import Section, Table, rendered, shortened, write
 from dashboards.similarity import sentences as says
 from dashboards.similarity.sentences import labels, number
 from dashboards.study.figures import TEMPLATE, UNTRIED
-from objectives.results.similarity import Agreement, Representation, Similarity
+from objectives.results import DrawSimilarity, Representation, Similarity
 from spaces import Architecture
 
 
@@ -33,7 +33,7 @@ class Comparison:
     seconds: float
     blocks: Similarity
     timesteps: Similarity | None = None
-    agreement: Agreement | None = None
+    agreement: DrawSimilarity | None = None
     others: Mapping[str, Similarity] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
 
@@ -106,7 +106,7 @@ def _map(name: str, heading: str, found: Similarity, told: str) -> Section:
     return Section(name, heading, (told,), figure, table)
 
 
-def _agreement(found: Agreement) -> Section:
+def _agreement(found: DrawSimilarity) -> Section:
     table = Table(
         "Unbiased linear CKA of two noise draws (± standard error over minibatches)",
         ("Block", *(f"t {timestep}" for timestep in found.timesteps)),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import fmean
 
-from objectives.results.similarity import Agreement, Representation, Similarity
+from objectives.results import DrawSimilarity, Representation, Similarity
 from spaces import Architecture
 
 Pair = tuple[float, Representation, Representation]
@@ -85,7 +85,7 @@ def of_other(found: Similarity) -> str:
     )
 
 
-def of_agreement(found: Agreement) -> str:
+def of_agreement(found: DrawSimilarity) -> str:
     """Where noise decides what a representation is, and where it does not."""
     cells = [
         (value, block, timestep)

@@ -49,7 +49,7 @@ def contested(study: StudyResults, top: int = 8) -> Contested | None:
     order = order[np.argsort(-gap[order], kind="stable")]
     ever = 0
     for each in answers:
-        ever |= each.right
+        ever |= each.bits
 
     def some(positions: np.ndarray) -> tuple[ContestedImage, ...]:
         return tuple(ContestedImage(int(p), float(good[p]), float(bad[p])) for p in positions[:top])

@@ -97,7 +97,7 @@ def _row(trial: Trial) -> dict[str, Any]:
     if trial.validation is not None:
         row |= {"images": trial.validation.total, "correct": trial.validation.correct}
     for name, metric in METRICS.items():
-        if (found := trial.measured(metric)) is not None:
+        if (found := trial.estimate(metric)) is not None:
             row |= {name: found.value, f"{name} low": found.low, f"{name} high": found.high}
     row |= {"gmacs": trial.gmacs} if trial.gmacs is not None else {}
     row |= {f"seconds {phase}": seconds for phase, seconds in trial.seconds.items()}

@@ -67,7 +67,7 @@ def block_by_timestep_figure(table: BlockByTimestep) -> go.Figure:
             z=[[metric.scale * cell.best.value if cell else None for cell in row] for row in rows],
             text=[[_cell_hover(cell) if cell else "" for cell in row] for row in rows],
             hovertemplate="%{text}<extra></extra>",
-            **_heat(metric, len(table.cells), with_unit(f"Best {table.measured} {metric.words}", metric)),
+            **_heat(metric, len(table.cells), with_unit(f"Best {table.measured} {metric.label}", metric)),
         )
     )
     for part, left, right in _parts(table.blocks):
@@ -215,7 +215,7 @@ def interaction_figure(table: Interaction, metric: Metric) -> go.Figure:
             texttemplate="%{text}",
             customdata=[[_pair_hover(pair) if pair else "" for pair in row] for row in pairs],
             hovertemplate="%{customdata}<extra></extra>",
-            **_heat(metric, len(table.cells), with_unit(f"Best validation {metric.words}", metric)),
+            **_heat(metric, len(table.cells), with_unit(f"Best validation {metric.label}", metric)),
         )
     )
     y, x = table.rows.index(table.best[0]), table.columns.index(table.best[1])
@@ -309,7 +309,7 @@ def _heat(metric: Metric, cells: int, title: str) -> dict[str, Any]:
         "hoverongaps": False,
         "showscale": cells > 1,
         "colorscale": "Cividis",
-        "reversescale": not metric.rising,
+        "reversescale": not metric.higher_is_better,
         "xgap": 1,
         "ygap": 1,
         "colorbar": {
@@ -326,12 +326,12 @@ def _heat(metric: Metric, cells: int, title: str) -> dict[str, Any]:
 
 
 def _axis(metric: Metric, measured: str = "validation") -> str:
-    return with_unit(f"{measured.capitalize()} {metric.words}", metric)
+    return with_unit(f"{measured.capitalize()} {metric.label}", metric)
 
 
 def _digits(metric: Metric) -> str:
     """Of the number that is told, as d3 has it."""
-    return ".1f" if metric.share else ".3f"
+    return ".1f" if metric.is_proportion else ".3f"
 
 
 def _parts(blocks: Sequence[Block]) -> list[tuple[str, int, int]]:

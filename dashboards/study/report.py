@@ -36,7 +36,7 @@ def render(study: StudyResults, importances: Sequence[Importance] = ()) -> str:
         sections(study, importances),
         study=study,
         answer=found,
-        metric=study.metric.words,
+        metric=study.metric.label,
         accuracy=None if study.metric == ACCURACY else accuracy,
         gmac=sentences.gmacs(cost) if cost else None,
         confidence=sentences.of_answer(found, len(study.complete)) if found else None,
@@ -65,9 +65,9 @@ def document(study: StudyResults, importances: Sequence[Importance] = ()) -> Doc
         facts.append(("Setting", str(found.setting)))
         if found.test is not None:
             seeds = f"mean of seeds {', '.join(map(str, found.seeds))}; {found.test.images:,} images"
-            facts.append((f"Test {metric.words}", f"{with_interval(found.test)}, {seeds}"))
+            facts.append((f"Test {metric.label}", f"{with_interval(found.test)}, {seeds}"))
         images = f"{found.validation.images:,} images"
-        facts.append((f"Validation {metric.words}", f"{with_interval(found.validation)}, {images}"))
+        facts.append((f"Validation {metric.label}", f"{with_interval(found.validation)}, {images}"))
         if (cost := tradeoff.gmacs_of(study, found.setting)) is not None:
             facts.append(("Cost", f"{sentences.gmacs(cost)} GMAC an image, its passes and the head"))
     told = sentences.of_answer(found, len(study.complete)) if found else "No trial is complete yet."

@@ -35,7 +35,7 @@ def sections(study: StudyResults, importances: Sequence[Importance] = ()) -> lis
         found.append(_importances(importances))
     if pairs := choices.interaction(study, importances):
         found.append(_interaction(pairs, study.metric))
-    if study.front:
+    if study.pareto_front:
         found.append(_trade_off(study))
     if study.complete:
         found.append(_history(study))
@@ -199,7 +199,7 @@ def _leaderboard(study: StudyResults) -> Section:
     found = summaries.answer(study)
     numbers = [row.trial for row in board.rows]
     table = Table(
-        f"Best trials by validation {study.metric.words} (95 % interval), one seed each",
+        f"Best trials by validation {study.metric.label} (95 % interval), one seed each",
         ("Rank", column("Validation", study.metric), *SETTING_COLUMNS, "Trial", "Seconds", "Passes made"),
         tuple(
             (
@@ -239,7 +239,7 @@ def _cells(found: BlockByTimestep, metric: Metric) -> Table:
     """Of the blocks that were tried: a table of all would be as wide as the network is deep."""
     blocks = sorted({block for block, _ in found.cells})
     return Table(
-        f"Best validation {with_unit(metric.words, metric)} at each timestep (rows) and block (columns)",
+        f"Best validation {with_unit(metric.label, metric)} at each timestep (rows) and block (columns)",
         ("Timestep", *map(str, blocks)),
         tuple(
             (
@@ -256,7 +256,7 @@ def _cells(found: BlockByTimestep, metric: Metric) -> Table:
 
 def _groups(study: StudyResults) -> list[Section]:
     pools, heads, metric = summaries.by_pooling(study), summaries.by_head(study), study.metric
-    measured, taps = f"Validation {metric.words} (95 % interval)", summaries.by_taps(study)
+    measured, taps = f"Validation {metric.label} (95 % interval)", summaries.by_taps(study)
     several = Section(
         "taps",
         f"{title(metric)} by number of taps",
@@ -302,7 +302,7 @@ def _importances(importances: Sequence[Importance]) -> Section:
 
 def _interaction(found: Interaction, metric: Metric) -> Section:
     table = Table(
-        f"Best validation {with_unit(metric.words, metric)} of each pair that was tried",
+        f"Best validation {with_unit(metric.label, metric)} of each pair that was tried",
         (found.row.capitalize(), *(f"{found.column} {choice_value(each)}" for each in found.columns)),
         tuple(
             (
@@ -325,7 +325,7 @@ def _history(study: StudyResults) -> Section:
     points, by_time, metric = summaries.history(study), summaries.history_by_time(study), study.metric
     steps = [points[0], *(new for old, new in pairwise(points) if new.best != old.best)]
     table = Table(
-        f"Each time a trial was the best so far, by validation {metric.words}",
+        f"Each time a trial was the best so far, by validation {metric.label}",
         ("Trial", column("Best", metric), "Seconds", *SETTING_COLUMNS),
         tuple(
             (

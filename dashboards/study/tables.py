@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import hypot
 from typing import Self, TypeVar
 
-from objectives.results import ACCURACY, Accuracy, Finalist, Measured, Metric, Part, StudyResults, Trial
+from objectives.results import ACCURACY, Accuracy, Finalist, IntervalEstimate, Metric, Part, StudyResults, Trial
 from spaces import Block, Setting
 
 FINALS_PHASE = "finals"
@@ -29,7 +29,7 @@ class Estimate:
         return cls(accuracy.value, *accuracy.interval(), accuracy.total)
 
     @classmethod
-    def measured(cls, measured: Measured, images: int, metric: Metric) -> Self:
+    def measured(cls, measured: IntervalEstimate, images: int, metric: Metric) -> Self:
         return cls(measured.value, measured.low, measured.high, images, metric)
 
     @property
@@ -335,13 +335,13 @@ def _validation(trial: Trial, metric: Metric) -> Estimate:
     """Of a complete trial."""
     found = trial_estimate(trial, metric)
     if found is None:
-        raise ValueError(f"trial {trial.number} has no validation {metric.words}")
+        raise ValueError(f"trial {trial.number} has no validation {metric.label}")
     return found
 
 
 def trial_estimate(trial: Trial, metric: Metric) -> Estimate | None:
     """On validation; None where it was not kept."""
-    measured, images = trial.measured(metric), trial.validation.total if trial.validation else 0
+    measured, images = trial.estimate(metric), trial.validation.total if trial.validation else 0
     return Estimate.measured(measured, images, metric) if measured else None
 
 
@@ -349,13 +349,13 @@ def _mean(finalist: Finalist, part: Part, metric: Metric) -> Estimate:
     """By the study's metric, which every final of it has kept."""
     found = finalist_estimate(finalist, part, metric)
     if found is None:
-        raise ValueError(f"the finalist {finalist.setting} has no {part} {metric.words}")
+        raise ValueError(f"the finalist {finalist.setting} has no {part} {metric.label}")
     return found
 
 
 def finalist_estimate(finalist: Finalist, part: Part, metric: Metric) -> Estimate | None:
     """The mean over seeds; None where it was not kept."""
-    measured, first = finalist.measured(part, metric), finalist.finals[0]
+    measured, first = finalist.estimate(part, metric), finalist.finals[0]
     images = first.validation.total if part == "validation" else first.test.total
     return Estimate.measured(measured, images, metric) if measured else None
 

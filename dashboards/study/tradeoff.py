@@ -24,7 +24,7 @@ class CostPoint:
 
 @dataclass(frozen=True, slots=True)
 class TradeOff:
-    """front: of `Study.front`, the cheapest first and the best last; at least one. others: the best first."""
+    """front: of `StudyResults.pareto_front`, cheapest first and best last; at least one. others: the best first."""
 
     front: tuple[CostPoint, ...]
     others: tuple[CostPoint, ...]
@@ -42,7 +42,7 @@ class TradeOff:
 def trade_off(study: StudyResults) -> TradeOff | None:
     """Of the complete trials whose cost was kept; None where there are none."""
     points = [point for trial in study.complete if (point := _point(trial, study))]
-    numbers = {trial.number for trial in study.front}
+    numbers = {trial.number for trial in study.pareto_front}
     front = sorted((point for point in points if point.trial in numbers), key=lambda point: point.gmacs)
     others = tuple(point for point in points if point.trial not in numbers)
     return TradeOff(tuple(front), others) if front else None

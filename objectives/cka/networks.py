@@ -12,11 +12,10 @@ import torch
 
 from objectives.backbones.backbone import Backbone
 from objectives.cka.estimator import BATCH, Cka, cka, parts_of
+from objectives.datasets.splits import stratified_order
 from objectives.features.extraction import Clock, Extractor
 from objectives.probe import DAMAGED_READS, ProbeSpec
-from objectives.results import Extracted
-from objectives.results.similarity import Agreement, Representation, Similarity
-from objectives.screening import stratified
+from objectives.results import DrawSimilarity, Extracted, Representation, Similarity
 from spaces import BackboneError, CacheError
 
 
@@ -76,7 +75,7 @@ def chosen_images(spec: ProbeSpec, count: int) -> np.ndarray:
     """At most so many images outside the test split, each class in proportion, as indices into the dataset; in an order
     of chance, so that minibatches are too."""
     images = np.flatnonzero(~spec.dataset.is_test)
-    some = images[stratified(spec.dataset.labels[images], spec.seed)][:count]
+    some = images[stratified_order(spec.dataset.labels[images], spec.seed)][:count]
     return np.asarray(np.random.default_rng(spec.seed).permutation(some))
 
 
@@ -105,7 +104,7 @@ def agreement(
     blocks: Sequence[int],
     timesteps: Sequence[int],
     batch: int = BATCH,
-) -> Agreement:
+) -> DrawSimilarity:
     """Of the first two noise draws of a network of this name. images: as of `similarity`."""
     values, errors = [], []
     for timestep in timesteps:
@@ -115,7 +114,7 @@ def agreement(
         errors.append(np.diagonal(found.errors, len(blocks)))
     told = _told(np.array(values).T), _told(np.array(errors).T)
     batches = len(parts_of(len(images), batch))
-    return Agreement(name, tuple(blocks), tuple(timesteps), *told, len(images), batches)
+    return DrawSimilarity(name, tuple(blocks), tuple(timesteps), *told, len(images), batches)
 
 
 def _cka(

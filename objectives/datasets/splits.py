@@ -203,5 +203,15 @@ def carve(
     return np.sort(kept), np.sort(held)
 
 
+def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Return a seeded order of n images, int64 (n,), whose every beginning holds each class in proportion, ±1 image."""
+    generator = np.random.default_rng(seed)
+    positions = np.empty(len(labels))  # in [0, 1): each class is spread evenly from a random start
+    for label in np.unique(labels):
+        images = generator.permutation(np.flatnonzero(labels == label))
+        positions[images] = (np.arange(len(images)) + generator.random()) / len(images)
+    return np.argsort(positions, kind="stable")
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names)) or "none"

@@ -1,39 +1,48 @@
-"""The plain results that every room above speaks in. Importing them loads neither torch nor numpy."""
+"""Plain results, in which every room above exchanges data. Importing them loads neither torch nor numpy."""
 
 from objectives.results.metrics import (
     ACCURACY,
     METRICS,
-    OPTIMISED,
+    SELECTION_METRICS,
     Accuracy,
     CorrectMask,
-    Measured,
+    IntervalEstimate,
     Metric,
     Part,
     Scores,
 )
 from objectives.results.reports import GMACS, Confusion, Epoch, Evaluation, Extracted, Final, Report, Rung
+from objectives.results.screening import CheaperSetting, PastTaskWeight, Recommendation, ScreenedSetting
+from objectives.results.similarity import DrawSimilarity, Representation, Similarity
 from objectives.results.study import Finalist, Picture, StudyResults, Trial, TrialState
 
 __all__ = [
     "ACCURACY",
     "GMACS",
     "METRICS",
-    "OPTIMISED",
+    "SELECTION_METRICS",
     "Accuracy",
+    "CheaperSetting",
     "Confusion",
     "CorrectMask",
+    "DrawSimilarity",
     "Epoch",
     "Evaluation",
     "Extracted",
     "Final",
     "Finalist",
-    "Measured",
+    "IntervalEstimate",
     "Metric",
     "Part",
+    "PastTaskWeight",
     "Picture",
+    "Recommendation",
     "Report",
+    "Representation",
     "Rung",
     "Scores",
+    "ScreenedSetting",
+    "Similarity",
     "StudyResults",
     "Trial",
     "TrialState",

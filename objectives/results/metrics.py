@@ -1,4 +1,4 @@
-"""Metrics, and what a classifier scores by them."""
+"""The metrics of a classifier, and the types that hold its values by them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,46 +10,52 @@ Part = Literal["validation", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number that says how good a classifier is.
+    """A measure of a classifier's quality.
 
-    name: as on the command line. words: in the middle of a sentence. share: in [0, 1] and told in percent; else told as
-    it is. rising: more is better.
+    name: as on the command line and in the database.
+    label: the metric's name inside a sentence.
+    is_proportion: values lie in [0, 1] and are shown in percent; other values are shown as they are.
+    higher_is_better: whether a larger value means a better classifier.
     """
 
     name: str
-    words: str
-    share: bool = True
-    rising: bool = True
+    label: str
+    is_proportion: bool = True
+    higher_is_better: bool = True
 
     def score(self, value: float) -> float:
-        """The more the better: what a search maximises, and how results are ordered. Of a worth, the value."""
-        return value if self.rising else -value
+        """Turn a value into a score, of which higher is always better; applied to a score, return the value.
+
+        A search maximises the score, and results are ordered by it.
+        """
+        return value if self.higher_is_better else -value
 
     @property
-    def score_words(self) -> str:
-        return self.words if self.rising else self.words.removeprefix("negative ")
+    def score_label(self) -> str:
+        """The name of the score inside a sentence."""
+        return self.label if self.higher_is_better else self.label.removeprefix("negative ")
 
     @property
     def scale(self) -> float:
-        """From a value to the number that is told."""
-        return 100.0 if self.share else 1.0
+        """The factor from a value to the number that is shown: 100 for a proportion."""
+        return 100.0 if self.is_proportion else 1.0
 
     @property
     def unit(self) -> str:
-        """Of the number that is told, after it; empty where it has none."""
-        return "%" if self.share else ""
+        """The unit of the number that is shown; empty if it has none."""
+        return "%" if self.is_proportion else ""
 
     def number(self, value: float) -> str:
-        """Without its unit: a share of 0.675 is "67.5"."""
-        return f"{self.scale * value:.{1 if self.share else 3}f}"
+        """Format a value without its unit: the proportion 0.675 becomes "67.5"."""
+        return f"{self.scale * value:.{1 if self.is_proportion else 3}f}"
 
     def text(self, value: float) -> str:
-        """ "67.5 %"."""
+        """Format a value with its unit: "67.5 %"."""
         return f"{self.number(value)} {self.unit}".strip()
 
-    def told(self, value: float) -> str:
-        """Where nothing else says what it is: "67.5 %" of the accuracy, else "mean per-class accuracy 67.5 %"."""
-        return self.text(value) if self == ACCURACY else f"{self.words} {self.text(value)}"
+    def labelled_text(self, value: float) -> str:
+        """Format a value with its label, "mean per-class accuracy 67.5 %"; an accuracy needs none, "67.5 %"."""
+        return self.text(value) if self == ACCURACY else f"{self.label} {self.text(value)}"
 
 
 METRICS = {
@@ -58,30 +64,33 @@ METRICS = {
         Metric("accuracy", "accuracy"),
         Metric("top-5", "top-5 accuracy"),
         Metric("mean-per-class", "mean per-class accuracy"),
-        Metric("nll", "negative log-likelihood", share=False, rising=False),
-        Metric("ece", "expected calibration error", rising=False),
+        Metric("nll", "negative log-likelihood", is_proportion=False, higher_is_better=False),
+        Metric("ece", "expected calibration error", higher_is_better=False),
     )
 }
-OPTIMISED = ("accuracy", "mean-per-class", "nll")
-"""What a search may choose by. Not calibration: who believes in each class as often as it comes is calibrated."""
+SELECTION_METRICS = ("accuracy", "mean-per-class", "nll")
+"""Names of the metrics by which a search can select a setting.
+
+The calibration error is not one: a classifier that predicts the classes' frequencies for every image is calibrated.
+"""
 
 ACCURACY = METRICS["accuracy"]
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Top-1 accuracy as counts: correct of total images, total ≥ 1."""
+    """Top-1 accuracy as counts: `correct` of `total` images, total ≥ 1."""
 
     correct: int
     total: int
 
     @property
     def value(self) -> float:
-        """In [0, 1]."""
+        """The proportion of correct images, in [0, 1]."""
         return self.correct / self.total
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Wilson score interval (Wilson 1927), (low, high) in [0, 1]."""
+        """Return the Wilson score interval (Wilson 1927) as (low, high), both in [0, 1]."""
         z = NormalDist().inv_cdf((1 + confidence) / 2)
         n, p = self.total, self.value
         centre = (p + z * z / (2 * n)) / (1 + z * z / n)
@@ -91,26 +100,30 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class CorrectMask:
-    """Which of `total` images a classifier had right, a bit each: the first image is the lowest bit of `right`."""
+    """A bit mask over `total` images: bit i of `bits`, from the lowest, is 1 if image i is classified correctly.
+
+    The order of the images is stated where a mask is held.
+    """
 
     total: int
-    right: int
+    bits: int
 
     @property
     def accuracy(self) -> Accuracy:
-        return Accuracy(self.right.bit_count(), self.total)
+        return Accuracy(self.bits.bit_count(), self.total)
 
     def to_bytes(self) -> bytes:
-        """Little-endian, as many as it takes."""
-        return self.right.to_bytes((self.total + 7) // 8, "little")
+        """Pack the mask into ⌈total / 8⌉ bytes, little-endian."""
+        return self.bits.to_bytes((self.total + 7) // 8, "little")
 
     @classmethod
-    def from_bytes(cls, total: int, kept: bytes) -> Self:
-        return cls(total, int.from_bytes(kept, "little"))
+    def from_bytes(cls, total: int, packed: bytes) -> Self:
+        """Unpack what `to_bytes` packed."""
+        return cls(total, int.from_bytes(packed, "little"))
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class IntervalEstimate:
     """A number and its 95 % interval, low ≤ value ≤ high."""
 
     value: float
@@ -120,7 +133,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Scores:
-    """What a classifier is worth on `total` images. values: by the name of a metric; top-5 of over 5 classes."""
+    """A classifier's values on `total` images, by the name of each metric; top-5 only for more than 5 classes."""
 
     total: int
-    values: Mapping[str, Measured]
+    values: Mapping[str, IntervalEstimate]

@@ -1,4 +1,4 @@
-"""What a probe reports of a setting while it works, and at the end."""
+"""Reports that a probe yields while it evaluates a setting, and at the end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,10 +9,11 @@ from spaces import Setting
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """`count` images of class `true` were taken for class `predicted`; both index the dataset's classes.
+    """The number of images of class `true` that a classifier takes for class `predicted`.
 
-    examples: indices of some of these images, the mistakes that the classifier was surest of first; in a final
-    they are the dataset's.
+    true, predicted: indices into the dataset's classes.
+    examples: indices of some of these images, in descending order of the classifier's confidence. In a final they
+    index the dataset.
     """
 
     true: int
@@ -23,7 +24,7 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """Progress of a setting's features: `done` of `total` images are cached, `made` of them by this call's passes."""
+    """Progress of feature extraction: `done` of `total` images are cached, `made` of them by this call's passes."""
 
     done: int
     total: int
@@ -32,31 +33,35 @@ class Extracted:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A head that trains in epochs, after epoch `number` (1-based). validation: in folds that of the first alone.
+    """The state of a head that trains in epochs, after epoch `number` (1-based).
 
-    optimised: the score by the metric that the search maximises; None where that is the accuracy.
+    validation: the accuracy on the validation split; with folds, on the first fold alone.
+    metric_score: the score by the search's metric (higher is better); None if that metric is the accuracy.
     """
 
     number: int
     validation: Accuracy
-    optimised: float | None = None
+    metric_score: float | None = None
 
     @property
     def score(self) -> float:
-        return self.validation.value if self.optimised is None else self.optimised
+        """The score by the search's metric; higher is better."""
+        return self.validation.value if self.metric_score is None else self.metric_score
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """The last report of a setting, or part of a Rung.
 
-    validation: of the validation split; in folds of all of them together, so that each image counts once.
-    seconds: by phase: "extract" (own passes), "wait" (another process's passes), "read", "fit".
-    passes_made: U-Net passes over one image each that this call made. passes_needed: how many it would have made
-    with no cache. details: facts of the fit, such as the chosen "l2" or the "epochs" trained, and of one that was not
-    stopped after an epoch `GMACS`. optimised: as of an Epoch.
-    scores: by all metrics. correct_mask: image by image. Both are of the same images, and None for a trial that was
-    stopped after an epoch.
+    validation: the accuracy on the validation split; with folds, on all folds together, so that each image counts once.
+    seconds: time by phase: "extract" (own passes), "wait" (another process's passes), "read", "fit".
+    passes_made: the number of forward passes, each over one image, that this call made.
+    passes_needed: the number of passes that the call would have made without a cache.
+    details: numbers that describe the fit, such as the chosen "l2" or the "epochs" trained. They include `GMACS` unless
+    the trial was stopped after an epoch.
+    metric_score: as in an Epoch.
+    scores, correct_mask: values by all metrics and the correct images, both on the images of `validation`; None for a
+    trial that was stopped after an epoch.
     """
 
     validation: Accuracy
@@ -64,21 +69,23 @@ class Evaluation:
     passes_made: int
     passes_needed: int
     details: Mapping[str, float] = field(default_factory=dict)
-    optimised: float | None = None
+    metric_score: float | None = None
     scores: Scores | None = None
     correct_mask: CorrectMask | None = None
 
     @property
     def score(self) -> float:
-        return self.validation.value if self.optimised is None else self.optimised
+        """The score by the search's metric; higher is better."""
+        return self.validation.value if self.metric_score is None else self.metric_score
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """On a ladder: what a setting is worth on some of the images, and what it has cost so far.
+    """The evaluation of a setting on part of the images, at one rung of successive halving.
 
-    number: 1-based, from the bottom; the Evaluation of all images, which ends the ladder, is no Rung. images: from
-    which the features of the rung are made, as many at each rung of that number of a study.
+    number: the rung, 1-based, from the fewest images on. The Evaluation on all images, which comes last, is no Rung.
+    images: the number of images whose features the rung uses; the same for every setting of a study at this rung.
+    evaluation: its seconds and passes count from the beginning of the trial.
     """
 
     number: int
@@ -89,17 +96,23 @@ class Rung:
 Report = Extracted | Epoch | Rung | Evaluation
 
 GMACS = "gmacs"
-"""Of an evaluation's details: the setting's cost, 1e9 multiply-accumulates to classify an image, passes and head."""
+"""Key in an evaluation's details of the setting's cost at inference, in 1e9 multiply-accumulates per image.
+
+The cost is that of the forward passes and of the head.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """A finalist re-evaluated under another seed (validation split, head initialisation), then refitted and tested.
+    """The re-evaluation of a finalist with another seed, and its test.
 
-    validation: on that seed's own validation split, or its own folds. test: after refitting on train + validation.
-    validation_scores, test_scores: of the same images by all metrics; None in a study that did not keep them.
-    confused: on validation, most frequent first, and if there are very many the most frequent alone.
-    test_correct_mask: of the dataset's test images in their order; None in a study that did not keep them.
+    seed: draws the validation split (or the folds) and the head's initialisation.
+    validation: the accuracy on that split. test: the test accuracy after a refit on train + validation.
+    seconds, passes_made, passes_needed: as in an Evaluation, in total.
+    validation_scores, test_scores: values by all metrics on the same images; None in a study that did not store them.
+    confused: the pairs of classes confused on validation, most frequent first; the rarest pairs may be left out.
+    test_correct_mask: the correct images among the dataset's test images, in their order; None in a study that did not
+    store it.
     """
 
     setting: Setting
@@ -115,4 +128,5 @@ class Final:
     test_correct_mask: CorrectMask | None = None
 
     def scores(self, part: Part) -> Scores | None:
+        """Return the values by all metrics on one part; None in a study that did not store them."""
         return self.validation_scores if part == "validation" else self.test_scores

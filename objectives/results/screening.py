@@ -1,47 +1,49 @@
-"""The plain results of screening, in which everyone above speaks of it. No torch here, as in `results`."""
+"""The plain results of screening."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist, fmean
 
-from objectives.results.metrics import Accuracy, Measured
+from objectives.results.metrics import Accuracy, IntervalEstimate
 from spaces import Setting
 
 
 @dataclass(frozen=True)
-class Screened:
-    """A setting, scored in closed form: each image by a ridge classifier of all others.
+class ScreenedSetting:
+    """A setting and its leave-one-out results: each image is classified by a ridge classifier of all other images.
 
-    right: whether it was classified rightly, by image. errors: its squared error over all classes; less is better, 1 is
-    what knowing nothing costs. Of more images the first are the same. l2: the strength at which the mean error is
-    least. seconds: that scoring took, passes apart.
+    correct: for each image, whether it is classified correctly.
+    errors: for each image, the squared error over all classes; lower is better, and 1 is the error without knowledge.
+    A setting that is screened on more images keeps the first ones in the same order.
+    l2: the ridge strength with the least mean error.
+    seconds: the time that scoring took, without forward passes.
     """
 
     setting: Setting
-    right: tuple[bool, ...]
+    correct: tuple[bool, ...]
     errors: tuple[float, ...]
     l2: float
     seconds: float
 
     @property
     def accuracy(self) -> Accuracy:
-        return Accuracy(sum(self.right), len(self.right))
+        return Accuracy(sum(self.correct), len(self.correct))
 
     @cached_property
     def error(self) -> float:
-        """The mean."""
+        """The mean of `errors`."""
         return fmean(self.errors)
 
-    def behind(self, other: "Screened") -> tuple[float, float]:
-        """How much larger its error is than another's, on the images of both: the mean and its standard error."""
+    def error_gap(self, other: "ScreenedSetting") -> tuple[float, float]:
+        """Return the mean of this setting's error minus the other's, on the images of both, and its standard error."""
         return _paired(self.errors, other.errors)
 
-    def loses(self, other: "Screened") -> Measured:
-        """How much of another's accuracy it loses, on the images of both, by a paired normal interval."""
-        mean, error = _paired(other.right, self.right)
+    def accuracy_loss(self, other: "ScreenedSetting") -> IntervalEstimate:
+        """Return the other's accuracy minus this setting's, on the images of both, with a paired normal interval."""
+        mean, error = _paired(other.correct, self.correct)
         half = NormalDist().inv_cdf(0.975) * error
-        return Measured(mean, mean - half, mean + half)
+        return IntervalEstimate(mean, mean - half, mean + half)
 
 
 def _paired(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
@@ -53,18 +55,26 @@ def _paired(first: Sequence[float], second: Sequence[float]) -> tuple[float, flo
 
 
 @dataclass(frozen=True)
-class Alternative:
-    """cost: its share of the recommended setting's multiply-accumulates for an image. loses: of its accuracy."""
+class CheaperSetting:
+    """A setting that costs less at inference than the recommended one.
 
-    score: Screened
+    cost: its multiply-accumulates per image, as a share of the recommended setting's, in (0, 1).
+    accuracy_loss: the recommended setting's accuracy minus this one's.
+    """
+
+    screened: ScreenedSetting
     cost: float
-    loses: Measured
+    accuracy_loss: IntervalEstimate
 
 
 @dataclass(frozen=True)
-class Learnt:
-    """What a past task came to. task: in words. agreement: rank correlation of what it says with what was screened.
-    weight: its share, in [0, 1], of all that past tasks say."""
+class PastTaskWeight:
+    """The influence of a past task on a recommendation.
+
+    task: a description for people.
+    agreement: the rank correlation, in [-1, 1], of the past task's predictions with what was screened.
+    weight: the task's share, in [0, 1], of what all past tasks contribute.
+    """
 
     task: str
     agreement: float
@@ -73,40 +83,47 @@ class Learnt:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What screening comes to.
+    """The outcome of screening.
 
-    best: the one to use: the cheapest to compute of those that are as good as the least error. tied: the others
-    that the images do not tell from the least error, which comes first. cheaper: settings that cost less than `best`,
-    each the best for what it costs; the dearest first. screened: of every setting the score on the most images. images:
-    that there were to screen. passes: of one image at one timestep, that all scores take. chance: the share of the most
-    frequent class among the images screened, which is what guessing reaches. first: of every setting the score on the
-    fewest images, which are the same for all; empty where no score is on more. learnt: of past tasks, that which counts
-    most first.
+    best: the recommended setting: the cheapest at inference of those whose error is as low as the least.
+    tied: the other settings whose error the images cannot distinguish from the least; the least error comes first.
+    cheaper: settings that cost less than `best`, each the best at its cost, in descending order of cost.
+    screened: every screened setting, on the most images that it was scored on.
+    images: the number of images available for screening.
+    passes: the number of forward passes, of one image at one timestep, that all scores need.
+    chance: the share of the most frequent class among the screened images, which is the accuracy of guessing.
+    on_fewest_images: every screened setting on the fewest images, which are the same for all; empty if no setting was
+    scored on more.
+    past_tasks: the past tasks that contributed, in descending order of weight.
     """
 
-    best: Screened
-    tied: tuple[Screened, ...]
-    cheaper: tuple[Alternative, ...]
-    screened: tuple[Screened, ...]
+    best: ScreenedSetting
+    tied: tuple[ScreenedSetting, ...]
+    cheaper: tuple[CheaperSetting, ...]
+    screened: tuple[ScreenedSetting, ...]
     images: int
     passes: int
     chance: float
-    first: tuple[Screened, ...] = ()
-    learnt: tuple[Learnt, ...] = ()
+    on_fewest_images: tuple[ScreenedSetting, ...] = ()
+    past_tasks: tuple[PastTaskWeight, ...] = ()
 
     @property
-    def comparable(self) -> tuple[Screened, ...]:
-        """Of every setting a score on the same images."""
-        return self.first or self.screened
+    def comparable(self) -> tuple[ScreenedSetting, ...]:
+        """Every screened setting, all on the same images."""
+        return self.on_fewest_images or self.screened
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of the accuracy of `best`."""
+        """The interval of the accuracy of `best`, as by `interval_of`."""
         return self.interval_of(self.best)
 
-    def interval_of(self, score: Screened) -> tuple[float, float]:
-        """Of its accuracy, wide enough for the best of all that were screened (Bonferroni)."""
-        return score.accuracy.interval(1 - 0.05 / len(self.screened))
+    def interval_of(self, screened: ScreenedSetting) -> tuple[float, float]:
+        """Return a simultaneous 95 % interval of a setting's accuracy, (low, high) in [0, 1].
+
+        It is Wilson's, with Bonferroni's correction for the number of screened settings, so that it holds for the best
+        of them too.
+        """
+        return screened.accuracy.interval(1 - 0.05 / len(self.screened))
 
     @property
     def better_than_chance(self) -> bool:

@@ -1,11 +1,15 @@
-"""How alike representations are: the plain result of `objectives.cka.estimator`. No torch here, as in `results`."""
+"""Similarities of representations (CKA), as plain results."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """What a block makes of images. backbone: its name. timestep, draw: of the noise; an encoder's timestep is None."""
+    """The features of one block of a network.
+
+    backbone: the network's name. block: 1-based.
+    timestep, draw: the noise that the images got; the timestep of an encoder of clean images is None.
+    """
 
     backbone: str
     block: int
@@ -15,11 +19,12 @@ class Representation:
 
 @dataclass(frozen=True)
 class Similarity:
-    """Unbiased linear CKA of each row with each column, on the same images.
+    """Unbiased linear CKA of each row with each column, on the same images (see `objectives.cka.estimator`).
 
-    values: (rows, columns), at most about 1; about 0, and a little below too, where nothing is shared. None where a
-    representation tells no image from another. errors: standard errors over minibatches, None of a single one.
-    images: how many, in `batches` minibatches.
+    values: (rows, columns), at most about 1. Unrelated representations have values around 0, which may be negative. A
+    value is None if a representation is the same for all images.
+    errors: standard errors over the minibatches, of the shape of `values`; None for a single minibatch.
+    images: the number of images, in `batches` minibatches.
     """
 
     rows: tuple[Representation, ...]
@@ -31,10 +36,10 @@ class Similarity:
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Unbiased linear CKA of two noise draws of the same images, at each block and timestep.
+class DrawSimilarity:
+    """Unbiased linear CKA of the features of two noise draws of the same images, at each block and timestep.
 
-    values, errors: (blocks, timesteps), as of a `Similarity`.
+    values, errors: (blocks, timesteps), as in a `Similarity`.
     """
 
     backbone: str

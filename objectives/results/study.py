@@ -1,4 +1,4 @@
-"""A study as it is read back from the database: trials, finals and what they come to together."""
+"""A study as read back from the database: its trials, its finals, and summaries of them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -7,22 +7,27 @@ from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
-from objectives.results.metrics import ACCURACY, METRICS, Accuracy, CorrectMask, Measured, Metric, Part, Scores
+from objectives.results.metrics import ACCURACY, METRICS, Accuracy, CorrectMask, IntervalEstimate, Metric, Part, Scores
 from objectives.results.reports import GMACS, Confusion, Final
 from spaces import Architecture, Setting
 
 TrialState = Literal["running", "complete", "pruned", "failed"]
 
 NO_DIFFERENCE = 0.01
-"""Of costs, as a share. Beside the passes most heads are next to nothing, and nobody would give accuracy for that."""
+"""Costs that differ by less than this share count as equal.
+
+Most heads cost next to nothing beside the forward passes, and nobody would give up accuracy for so small a saving.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A small picture of an image outside the test split.
+    """A thumbnail of an image outside the test split.
 
-    image: its index into the dataset. position: its place among the answers of the study's trials, None where it is not
-    among their validation images. label: indexes the classes. name: of its file. jpeg: square, as networks see it.
+    image: the image's index into the dataset.
+    position: the image's bit in the correct masks of the study's trials; None if it is not a validation image.
+    label: an index into the classes. name: the name of the image's file.
+    jpeg: the encoded thumbnail, square, as the networks see the image.
     """
 
     image: int
@@ -36,10 +41,13 @@ class Picture:
 class Trial:
     """One trial of a study, as read back from the database.
 
-    reason: why it failed or was pruned, one line. finished: seconds of running time of the study when it
-    ended; time between runs does not count. curve: (epoch, worth on validation) of epoch heads, in folds of the first.
-    scores: of the validation images by all metrics. correct_mask: which of them were right, in an order that is the
-    same for all trials of a study. Both are None where they were not kept.
+    reason: why the trial failed or was pruned, in one line.
+    finished: the study's running time in seconds when the trial ended; time between runs does not count.
+    curve: (epoch, validation score) of a head that trains in epochs; with folds, of the first fold.
+    scores: values on the validation images by all metrics; None if they were not stored.
+    correct_mask: the correct validation images, in an order that is the same for all trials of a study; None if it was
+    not stored.
+    Other fields: as in an Evaluation.
     """
 
     number: int
@@ -58,42 +66,47 @@ class Trial:
 
     @property
     def gmacs(self) -> float | None:
-        """Its cost, as `GMACS` says; None where it was not kept."""
+        """The cost at inference in 1e9 multiply-accumulates per image, see `GMACS`; None if it was not stored."""
         return self.details.get(GMACS)
 
-    def measured(self, metric: Metric) -> Measured | None:
-        """On validation; None where it was not kept."""
+    def estimate(self, metric: Metric) -> IntervalEstimate | None:
+        """Return the validation value by a metric, with its interval; None if it was not stored."""
         if metric == ACCURACY and self.validation is not None:
-            return Measured(self.validation.value, *self.validation.interval())
+            return IntervalEstimate(self.validation.value, *self.validation.interval())
         return self.scores.values.get(metric.name) if self.scores else None
 
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """All finals of one setting together: the mean over seeds, and the counts of all seeds' test answers."""
+    """All finals of one setting, one for each seed."""
 
     setting: Setting
     finals: tuple[Final, ...]
 
-    def measured(self, part: Part, metric: Metric) -> Measured | None:
-        """The mean over seeds; None where a final did not keep it.
+    def estimate(self, part: Part, metric: Metric) -> IntervalEstimate | None:
+        """Return the mean over seeds by a metric, with its interval; None if a final did not store it.
 
-        Of the accuracy the interval is Wilson's at the mean; of other metrics its bounds are the means of the seeds'
-        bounds. Either way it is as wide as that of one seed: seeds share their test images, so they do not add to it.
+        The interval of an accuracy is Wilson's at the mean accuracy. The bounds of another metric's interval are the
+        means of the seeds' bounds. Both are as wide as the interval of one seed: seeds share their test images, so more
+        seeds do not narrow it.
         """
         if metric == ACCURACY and part == "validation":
-            return Measured(self.validation, *self.validation_interval)
+            return IntervalEstimate(self.validation, *self.validation_interval)
         if metric == ACCURACY:
-            return Measured(self.test, *self.test_interval)
+            return IntervalEstimate(self.test, *self.test_interval)
         scores = [final.scores(part) for final in self.finals]
-        kept = [each.values[metric.name] for each in scores if each is not None and metric.name in each.values]
-        if len(kept) < len(self.finals):
+        estimates = [kept.values[metric.name] for kept in scores if kept is not None and metric.name in kept.values]
+        if len(estimates) < len(self.finals):
             return None
-        return Measured(fmean(m.value for m in kept), fmean(m.low for m in kept), fmean(m.high for m in kept))
+        return IntervalEstimate(
+            fmean(estimate.value for estimate in estimates),
+            fmean(estimate.low for estimate in estimates),
+            fmean(estimate.high for estimate in estimates),
+        )
 
     @property
     def confused(self) -> tuple[Confusion, ...]:
-        """On validation, all seeds together, most frequent first."""
+        """The pairs of classes confused on validation, summed over all seeds, most frequent first."""
         counts: Counter[tuple[int, int]] = Counter()
         examples: defaultdict[tuple[int, int], dict[int, None]] = defaultdict(dict)
         for final in self.finals:
@@ -105,20 +118,23 @@ class Finalist:
 
     @property
     def validation(self) -> float:
+        """The mean validation accuracy over seeds."""
         return fmean(final.validation.value for final in self.finals)
 
     @property
     def test(self) -> float:
+        """The mean test accuracy over seeds."""
         return fmean(final.test.value for final in self.finals)
 
     @property
     def test_interval(self) -> tuple[float, float]:
-        """Wilson at the mean accuracy over one test set: seeds share their test images, so they do not add to it."""
+        """Wilson's interval at the mean test accuracy and the size of one test split, which all seeds share."""
         total = self.finals[0].test.total
         return Accuracy(round(self.test * total), total).interval()
 
     @property
     def validation_interval(self) -> tuple[float, float]:
+        """Wilson's interval at the mean validation accuracy and the size of one validation split."""
         total = self.finals[0].validation.total
         return Accuracy(round(self.validation * total), total).interval()
 
@@ -127,10 +143,11 @@ class Finalist:
 class StudyResults:
     """Everything the database knows of one study.
 
-    dataset: its catalog name. classes: their names. counts: images by "train", "validation", "test"; in folds the same
-    images train and validate.
-    provenance: label → text, ready to print: seeds, fingerprints, library versions, the command that made it.
-    wall_seconds: of all runs together. pictures: of some images, for whoever looks at its report.
+    dataset: the dataset's catalog name. classes: the names of the classes.
+    counts: the number of images by "train", "validation", "test"; with folds the same images train and validate.
+    provenance: label → text, ready to print: seeds, fingerprints, library versions, the command that made the study.
+    wall_seconds: the running time of all runs together.
+    pictures: thumbnails of some images, for the study's report.
     """
 
     name: str
@@ -149,39 +166,44 @@ class StudyResults:
 
     @property
     def metric(self) -> Metric:
-        """What was optimised: what "best" means in this study."""
+        """The metric by which the search selected: what "best" means in this study."""
         return METRICS[self.provenance.get("metric", ACCURACY.name)]
 
     @cached_property
     def complete(self) -> tuple[Trial, ...]:
-        """Complete trials, best on validation first; ties go to the earlier block, then the earlier trial."""
-        done = [trial for trial in self.trials if trial.state == "complete" and trial.measured(self.metric)]
-        return tuple(sorted(done, key=lambda t: (-self._score(t.measured(self.metric)), t.setting.block, t.number)))
+        """Complete trials, best on validation first. Ties go to the earlier block, then to the earlier trial."""
+        complete = [trial for trial in self.trials if trial.state == "complete" and trial.estimate(self.metric)]
+        return tuple(sorted(complete, key=lambda t: (-self._score(t.estimate(self.metric)), t.setting.block, t.number)))
 
     @cached_property
     def finalists(self) -> tuple[Finalist, ...]:
-        """Best mean on validation first. The test split plays no part in the order."""
+        """The finalists, best validation mean first. The test split plays no part in the order."""
         by_setting: dict[Setting, list[Final]] = {}
         for final in self.finals:
             by_setting.setdefault(final.setting, []).append(final)
         finalists = [Finalist(setting, tuple(finals)) for setting, finals in by_setting.items()]
         metric = self.metric
-        return tuple(sorted(finalists, key=lambda f: (-self._score(f.measured("validation", metric)), f.setting.block)))
+        return tuple(sorted(finalists, key=lambda f: (-self._score(f.estimate("validation", metric)), f.setting.block)))
 
     @property
     def by_cost(self) -> bool:
-        """Whether the search was for the best of every cost, and not for the best alone."""
+        """Whether the search had two objectives, score and cost at inference."""
         return "objectives" in self.provenance
 
     @cached_property
-    def front(self) -> tuple[Trial, ...]:
-        """The complete trials that are better by the metric than all that cost no more: the cheapest first, so the best
-        last. Of costs that differ by less than `NO_DIFFERENCE` only the best, and none whose cost was not kept."""
+    def pareto_front(self) -> tuple[Trial, ...]:
+        """The complete trials with a higher score than all that cost no more, the cheapest first and the best last.
+
+        Of trials whose costs differ by less than `NO_DIFFERENCE`, only the best is kept. Trials whose cost was not
+        stored are left out.
+        """
         front: list[Trial] = []
         priced = [trial for trial in self.complete if trial.gmacs is not None]
-        for trial in sorted(priced, key=lambda trial: trial.details[GMACS]):  # of equal costs the best comes first
-            score = self._score(trial.measured(self.metric))
-            if not front or score > self._score(front[-1].measured(self.metric)):
+        for trial in sorted(
+            priced, key=lambda trial: trial.details[GMACS]
+        ):  # trials of equal cost stay in order, best first
+            score = self._score(trial.estimate(self.metric))
+            if not front or score > self._score(front[-1].estimate(self.metric)):
                 if front and trial.details[GMACS] < (1 + NO_DIFFERENCE) * front[-1].details[GMACS]:
                     front.pop()
                 front.append(trial)
@@ -197,16 +219,17 @@ class StudyResults:
 
     @property
     def folds(self) -> str | None:
-        """Their number, None where one split validates."""
+        """The number of folds; None if one split validates."""
         return self.provenance.get("folds")
 
     @property
     def finished(self) -> int:
-        """Trials that count towards a budget: complete or pruned."""
+        """The number of trials that count towards a budget: complete or pruned."""
         return self.count("complete") + self.count("pruned")
 
     def count(self, state: TrialState) -> int:
+        """Return the number of trials in a state."""
         return sum(trial.state == state for trial in self.trials)
 
-    def _score(self, measured: Measured | None) -> float:
-        return self.metric.score(measured.value) if measured else float("-inf")
+    def _score(self, estimate: IntervalEstimate | None) -> float:
+        return self.metric.score(estimate.value) if estimate else float("-inf")

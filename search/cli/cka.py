@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dashboards.similarity.report import Comparison
     from objectives.cka.networks import Network
-    from objectives.results.similarity import Representation
+    from objectives.results import Representation
 
 TIMESTEPS = 5
 """Of the default space that are compared with each other, where none were named."""
@@ -120,7 +120,7 @@ def compared(
     from objectives.cka.estimator import FEWEST
     from objectives.cka.networks import agreement, chosen_images, similarity
     from objectives.features.quota import KINDS
-    from objectives.results.similarity import Representation
+    from objectives.results import Representation
 
     since = time.monotonic()
     check_names(options)

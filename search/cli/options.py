@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from objectives.results import ACCURACY, OPTIMISED
+from objectives.results import ACCURACY, SELECTION_METRICS
 from spaces.errors import UsageError
 from spaces.lookup import check_name
 
@@ -61,9 +61,9 @@ def objectives_named(objectives: str | None, metric: str | None) -> tuple[str, b
         return metric or ACCURACY.name, False
     first, *others = names = [name.strip() for name in objectives.split(",")]
     for name in names:
-        check_name("objective", name, (*OPTIMISED, COST))
+        check_name("objective", name, (*SELECTION_METRICS, COST))
     if first == COST or others not in ([], [COST]):
-        known = " or ".join(OPTIMISED)
+        known = " or ".join(SELECTION_METRICS)
         raise UsageError(f"--objectives takes one metric, {known}, and after it cost if wanted; got {objectives!r}")
     if metric not in (None, first):
         raise UsageError(f"--metric {metric} and --objectives {objectives} name two metrics; leave --metric out")

@@ -20,7 +20,7 @@ from spaces.errors import UsageError
 
 if TYPE_CHECKING:
     from objectives.probe import ProbeSpec
-    from objectives.results.screening import Recommendation
+    from objectives.results import Recommendation
     from spaces import Space
 
 SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -142,14 +142,14 @@ def answer_of(found: "Recommendation") -> dict[str, Any]:
         "interval": list(found.interval),
         "images": found.best.accuracy.total,
         "passes": found.passes,
-        "learnt": [asdict(learnt) for learnt in found.learnt],
+        "learnt": [asdict(learnt) for learnt in found.past_tasks],
         "tied": [_place(score.setting) for score in found.tied],
         "cheaper": [
             {
-                "setting": _place(other.score.setting),
+                "setting": _place(other.screened.setting),
                 "cost": other.cost,
-                "loses": other.loses.value,
-                "interval": [other.loses.low, other.loses.high],
+                "loses": other.accuracy_loss.value,
+                "interval": [other.accuracy_loss.low, other.accuracy_loss.high],
             }
             for other in found.cheaper
         ],

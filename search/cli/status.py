@@ -52,7 +52,7 @@ def _list(rows: "list[StudySummary]", as_json: bool) -> None:
     study = Column("study", overflow="fold")
     table = Table(study, *numbers, "last run", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for row in rows:
-        best = "" if row.best is None else row.metric.told(row.metric.score(row.best))
+        best = "" if row.best is None else row.metric.labelled_text(row.metric.score(row.best))
         counts = (row.complete, row.pruned, row.failed)
         when = "at work now" if row.at_work else _day(row.last_run) if row.last_run else "never"
         table.add_row(escape(printable(row.name)), *map(str, counts), best, when)
@@ -155,7 +155,7 @@ class StudyState:
         best = answer(self.study)
         if best is None:
             return ["best        no trial is complete yet"]
-        metric = self.study.metric.words
+        metric = self.study.metric.label
         lines = [f"best        {best.setting}", f"            validation {metric} {told(best.validation)}"]
         if best.test is not None:
             return [*lines, f"            test {metric} {told(best.test)}; mean of {len(best.seeds)} seeds"]

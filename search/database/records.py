@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import psutil
 
-from objectives.results import ACCURACY, METRICS, Accuracy, CorrectMask, Measured, Metric, Scores
+from objectives.results import ACCURACY, METRICS, Accuracy, CorrectMask, IntervalEstimate, Metric, Scores
 from spaces import Architecture, Block, Setting, Space
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
@@ -180,7 +180,7 @@ def scores_to_dict(scores: Scores | None) -> dict[str, Any] | None:
 def scores_from_dict(kept: Mapping[str, Any] | None) -> Scores | None:
     if kept is None:
         return None
-    return Scores(kept["total"], {name: Measured(*numbers) for name, numbers in kept["values"].items()})
+    return Scores(kept["total"], {name: IntervalEstimate(*numbers) for name, numbers in kept["values"].items()})
 
 
 def architecture_to_dict(architecture: Architecture) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class Store:
                     )
                 if row is None:
                     session.add(study_row(record, now(session)))
-            metric_names = [f"validation {record.metric.score_words}", *(["GMAC an image"] if record.by_cost else [])]
+            metric_names = [f"validation {record.metric.score_label}", *(["GMAC an image"] if record.by_cost else [])]
             study = optuna.create_study(
                 storage=self.optuna,
                 study_name=record.name,

@@ -216,12 +216,12 @@ class RunProgress:
 
     def _best_first(self, trial: Trial) -> tuple[float, int, int]:
         """Ties as in `Study.complete`."""
-        measured = trial.measured(self.metric)
+        measured = trial.estimate(self.metric)
         return -self.metric.score(measured.value) if measured else 0.0, trial.setting.block, trial.number
 
     def _validated(self, final: Final) -> str:
         measured = final.validation_scores.values.get(self.metric.name) if final.validation_scores else None
-        return self.metric.told(measured.value) if measured else ACCURACY.told(final.validation.value)
+        return self.metric.labelled_text(measured.value) if measured else ACCURACY.labelled_text(final.validation.value)
 
     def _rate(self) -> float:
         """Passes a second over the last while, all workers together."""
@@ -250,8 +250,8 @@ class RunProgress:
 
     def _summary(self) -> str:
         facts = [f"trial {self._finished}/{self.trials}: {self._counts()}"]
-        if self.best and (measured := self.best[0].measured(self.metric)):
-            facts.append(f"best {self.metric.told(measured.value)} at {self.best[0].setting}")
+        if self.best and (measured := self.best[0].estimate(self.metric)):
+            facts.append(f"best {self.metric.labelled_text(measured.value)} at {self.best[0].setting}")
         facts.append(time_left(self._pace.left(self.trials - self._finished, time.monotonic())))
         return "; ".join(filter(None, facts))
 
@@ -307,7 +307,7 @@ class RunProgress:
 
     @property
     def _best_title(self) -> Row:
-        return "trial", f"best by validation {self.metric.words}", "value (95 % interval)", ""
+        return "trial", f"best by validation {self.metric.label}", "value (95 % interval)", ""
 
 
 def _bar(what: str, done: int, total: int, pace: Pace, elapsed: float) -> tuple[RenderableType, ...]:

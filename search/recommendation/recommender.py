@@ -12,13 +12,12 @@ from typing import final
 import numpy as np
 from scipy.stats import sem
 
-from objectives.results import Extracted
-from objectives.results.screening import Alternative, Recommendation, Screened
+from objectives.results import CheaperSetting, Extracted, Recommendation, ScreenedSetting
 from search.surrogates.past_tasks import PUBLISHED, PastTask
 from search.surrogates.screening_posterior import Levels, ScreeningPosterior, at_timestep, screening_posterior
 from spaces import Setting, Space
 
-Screen = Callable[[Sequence[Setting], int], Iterator[Extracted | Screened]]
+Screen = Callable[[Sequence[Setting], int], Iterator[Extracted | ScreenedSetting]]
 """Settings that read one timestep, on the first so many images: as `objectives.screening.Screener.screen`."""
 
 FIRST_IMAGES, FIRST_OF_CLASS = 300, 8
@@ -69,7 +68,7 @@ class Recommender:
     _levels: Levels = field(default_factory=dict, init=False)
     _outlook: ScreeningPosterior | None = field(default=None, init=False)
 
-    def run(self) -> Iterator[Extracted | Screened]:
+    def run(self) -> Iterator[Extracted | ScreenedSetting]:
         """Screens; what comes is for whoever shows progress."""
         count, began = self.first_images, self.clock()
         for timestep in self._timesteps(began):
@@ -126,22 +125,22 @@ class Recommender:
             screened=tuple(outlook.screened.values()),
             images=len(self.labels),
             passes=self.spent,
-            first=tuple(first.values()) if len(self._levels) > 1 else (),
-            chance=max(Counter(self.labels[: len(best.right)]).values()) / len(best.right),
-            learnt=outlook.learnt,
+            on_fewest_images=tuple(first.values()) if len(self._levels) > 1 else (),
+            chance=max(Counter(self.labels[: len(best.correct)]).values()) / len(best.correct),
+            past_tasks=outlook.learnt,
         )
 
-    def _alternative(self, setting: Setting, best: Setting) -> Alternative:
+    def _alternative(self, setting: Setting, best: Setting) -> CheaperSetting:
         """On as many images as both were screened on."""
         level = max(count for count, scores in self._levels.items() if setting in scores and best in scores)
         mine, theirs = self._levels[level][setting], self._levels[level][best]
-        return Alternative(mine, self._cost(mine)[0] / self._cost(theirs)[0], mine.loses(theirs))
+        return CheaperSetting(mine, self._cost(mine)[0] / self._cost(theirs)[0], mine.accuracy_loss(theirs))
 
-    def _score(self, settings: Sequence[Setting], count: int, new: int) -> Iterator[Extracted | Screened]:
+    def _score(self, settings: Sequence[Setting], count: int, new: int) -> Iterator[Extracted | ScreenedSetting]:
         self.spent += new
         self._outlook = None
         for report in self.screen(settings, count):
-            if isinstance(report, Screened):
+            if isinstance(report, ScreenedSetting):
                 self._levels.setdefault(count, {})[report.setting] = report
             yield report
 
@@ -182,7 +181,7 @@ class Recommender:
             return None
         return [score.setting for score in race if score.setting.timestep in timesteps], larger
 
-    def _cost(self, score: Screened) -> tuple[float, int]:
+    def _cost(self, score: ScreenedSetting) -> tuple[float, int]:
         """GMAC of an image's passes, then the width of what the head reads."""
         setting, architecture = score.setting, self.space.architecture
         width = sum(architecture.block(tap.block).channels for tap in setting.taps) * setting.pool**2

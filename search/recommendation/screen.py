@@ -12,7 +12,7 @@ from spaces.errors import UsageError
 
 if TYPE_CHECKING:
     from objectives.probe import ProbeSpec
-    from objectives.results.screening import Recommendation
+    from objectives.results import Recommendation
 
 STARTS = 8
 """Settings that are kept to start a search from."""

@@ -7,7 +7,7 @@ from typing import Any
 from dashboards.formatting import gmacs
 from dashboards.study.tables import Estimate
 from dashboards.study.tradeoff import CostPoint, gmacs_of, trade_off
-from objectives.results import ACCURACY, GMACS, METRICS, Finalist, Measured, Metric, StudyResults, Trial
+from objectives.results import ACCURACY, GMACS, METRICS, Finalist, IntervalEstimate, Metric, StudyResults, Trial
 from spaces import SearchError, Setting
 
 SHOWN = 8
@@ -24,13 +24,13 @@ def answer_of(study: StudyResults) -> dict[str, Any]:
     if study.finalists:
         found: Finalist = study.finalists[0]
         setting: Setting = found.setting
-        validation = {name: found.measured("validation", metric) for name, metric in METRICS.items()}
-        test = {name: found.measured("test", metric) for name, metric in METRICS.items()}
+        validation = {name: found.estimate("validation", metric) for name, metric in METRICS.items()}
+        test = {name: found.estimate("test", metric) for name, metric in METRICS.items()}
         seeds = [final.seed for final in found.finals]
     elif study.complete:
         best = study.complete[0]
         setting = best.setting
-        validation = {name: best.measured(metric) for name, metric in METRICS.items()}
+        validation = {name: best.estimate(metric) for name, metric in METRICS.items()}
         test, seeds = {}, []
     else:
         raise SearchError(f"study {study.name} has no complete trial yet; `search run` makes some")
@@ -74,8 +74,10 @@ def answer_lines(study: StudyResults) -> list[str]:
 
 
 def spread(front: Sequence[Trial], count: int) -> list[Trial]:
-    """So many of `Study.front`, the best and the cheapest first, then each time the one whose cost is furthest, as a
-    ratio, from those that there are."""
+    """Choose at most `count` trials of a Pareto front, evenly spread over its costs.
+
+    The best and the cheapest come first, then each time the trial whose cost ratio to those chosen is largest.
+    """
     chosen, left = list(front[-1:]), list(front[:-1])
     while left and len(chosen) < count:
         chosen.append(max(left, key=lambda trial: min(_apart(trial, other) for other in chosen)))
@@ -89,7 +91,7 @@ def _apart(trial: Trial, other: Trial) -> float:
 
 def _front_lines(study: StudyResults) -> list[str]:
     """A table of what is best for its cost, the cheapest first; of many those that `spread` chooses."""
-    table, shown = trade_off(study), {trial.number for trial in spread(study.front, SHOWN)}
+    table, shown = trade_off(study), {trial.number for trial in spread(study.pareto_front, SHOWN)}
     points = table.front if table else ()
     rows = [("GMAC", "validation", "test", "setting")] + [
         (gmacs(point.gmacs), told(point.validation), told(point.test), str(point.setting))
@@ -117,13 +119,13 @@ def _priced(point: CostPoint) -> dict[str, Any]:
     return {"setting": point.setting.to_dict(), "gmacs": point.gmacs, **measured}
 
 
-def _accuracy(part: str, measured: Mapping[str, Measured | None]) -> dict[str, Any]:
+def _accuracy(part: str, measured: Mapping[str, IntervalEstimate | None]) -> dict[str, Any]:
     found = measured.get(ACCURACY.name)
     interval = [found.low, found.high] if found else None
     return {f"{part}_accuracy": found.value if found else None, f"{part}_interval": interval}
 
 
-def _scores(measured: Mapping[str, Measured | None]) -> dict[str, Any]:
+def _scores(measured: Mapping[str, IntervalEstimate | None]) -> dict[str, Any]:
     return {name: {"value": m.value, "interval": [m.low, m.high]} for name, m in measured.items() if m is not None}
 
 
@@ -133,6 +135,6 @@ def _lines(part: str, chosen: Metric, scores: Mapping[str, Any], of: str = "") -
     for place, metric in enumerate([chosen] if chosen == ACCURACY else [chosen, ACCURACY]):
         score = scores[metric.name]
         low, high = map(metric.number, score["interval"])
-        name = metric.told(score["value"]) if place == 0 else f"accuracy {metric.text(score['value'])}"
+        name = metric.labelled_text(score["value"]) if place == 0 else f"accuracy {metric.text(score['value'])}"
         lines.append(f"{'' if place else part:<12}{name}  (95 % interval {low} to {high}{of})")
     return lines

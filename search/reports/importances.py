@@ -29,7 +29,7 @@ def importances(study: StudyResults) -> tuple[Importance, ...]:
     two answer different questions, and samplers try good settings more often than others: they seldom agree.
     """
     trials, tried = alone(study), varied(study)
-    scores = [study.metric.score(found.value) for trial in trials if (found := trial.measured(study.metric))]
+    scores = [study.metric.score(found.value) for trial in trials if (found := trial.estimate(study.metric))]
     if len(trials) < FEWEST or not tried or len(set(scores)) == 1:
         return ()
     # Numbers by their rank: timesteps and pools are spread unevenly, and what matters of them is their order.

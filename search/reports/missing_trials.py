@@ -137,7 +137,7 @@ def measured_trial(driver: StudyDriver, probe: Callable[[Setting], Iterator[Repo
         driver.fail(request.number, reason)
         return _said(f"failed: {reason}")
     driver.complete(request.number, ended[-1])
-    _say(f"validation {ACCURACY.told(ended[-1].validation.value)}")
+    _say(f"validation {ACCURACY.labelled_text(ended[-1].validation.value)}")
     return None
 
 

@@ -60,4 +60,4 @@ def ended(reason: str, failed: bool = False) -> dict[str, str]:
 
 def _scores(scores: Scores | None) -> Mapping[str, float]:
     kept = [(METRICS[name], each.value) for name, each in scores.values.items()] if scores else []
-    return {with_unit(metric.words, metric): round(metric.scale * value, 4) for metric, value in kept}
+    return {with_unit(metric.label, metric): round(metric.scale * value, 4) for metric, value in kept}

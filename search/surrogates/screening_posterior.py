@@ -7,7 +7,7 @@ from typing import final
 
 import numpy as np
 
-from objectives.results.screening import Learnt, Screened
+from objectives.results import PastTaskWeight, ScreenedSetting
 from search.surrogates.gaussian_process import Posterior, Surrogate
 from search.surrogates.past_tasks import Array, PastTask, agreement, array_of, reweighted, weights
 from spaces import Setting, Space
@@ -16,7 +16,7 @@ from spaces.coordinates import mean_coordinates
 DRAWS = 256
 """Of what all settings may be worth together."""
 
-Levels = dict[int, dict[Setting, Screened]]
+Levels = dict[int, dict[Setting, ScreenedSetting]]
 """Images → setting → its score on them. The fewest images have all that were screened, more have fewer of them."""
 
 
@@ -33,9 +33,9 @@ class ScreeningPosterior:
     levels: Levels
 
     @cached_property
-    def screened(self) -> dict[Setting, Screened]:
+    def screened(self) -> dict[Setting, ScreenedSetting]:
         """Of every setting the score on the most images."""
-        latest: dict[Setting, Screened] = {}
+        latest: dict[Setting, ScreenedSetting] = {}
         for count in sorted(self.levels):
             latest |= self.levels[count]
         return latest
@@ -50,11 +50,11 @@ class ScreeningPosterior:
         return -float(self.expected[self._index[setting]])
 
     @cached_property
-    def least(self) -> Screened:
+    def least(self) -> ScreenedSetting:
         """Of those screened the one of least error."""
         return self.screened[min(self.screened, key=self.error)]
 
-    def as_good(self, errors: float) -> list[Screened]:
+    def as_good(self, errors: float) -> list[ScreenedSetting]:
         """Of those screened the ones that are thought to be within so many standard errors of the least error."""
         settings = [*self.screened]
         behind, deviation = self._posterior.behind(
@@ -63,11 +63,11 @@ class ScreeningPosterior:
         held = zip(settings, behind, deviation, strict=True)
         return [self.screened[each] for each, mean, error in held if mean <= errors * error + 1e-12]
 
-    def tied(self, errors: float) -> list[Screened]:
+    def tied(self, errors: float) -> list[ScreenedSetting]:
         """Of those screened the ones whose mean error is within so many standard errors of that of the least, paired by
         image, whatever else is thought of them; the least first."""
         least = self.least
-        behind = ((score, *score.behind(least)) for score in self.screened.values() if score is not least)
+        behind = ((score, *score.error_gap(least)) for score in self.screened.values() if score is not least)
         held = [score for score, mean, error in behind if mean <= errors * error]
         return [least, *sorted(held, key=lambda score: self.error(score.setting))]
 
@@ -87,10 +87,10 @@ class ScreeningPosterior:
         }
 
     @cached_property
-    def learnt(self) -> tuple[Learnt, ...]:
+    def learnt(self) -> tuple[PastTaskWeight, ...]:
         """What each past task came to, that which counts most first."""
         found = zip(self.past, self._agreements, self._weights, strict=True)
-        learnt = [Learnt(past_task.task, float(rank), float(weight)) for past_task, rank, weight in found]
+        learnt = [PastTaskWeight(past_task.task, float(rank), float(weight)) for past_task, rank, weight in found]
         return tuple(sorted(learnt, key=lambda each: -each.weight))
 
     @cached_property

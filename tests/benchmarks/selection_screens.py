@@ -34,8 +34,7 @@ from scipy.stats import spearmanr
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import folds
 from objectives.probe import ProbeSpec
-from objectives.results import Extracted
-from objectives.results.screening import Screened
+from objectives.results import Extracted, ScreenedSetting
 from objectives.screening import Screener
 from search.recommendation.recommender import Recommender
 from search.surrogates.past_tasks import PUBLISHED, PastTask, past_task_of
@@ -72,7 +71,7 @@ def screened(
     answers: list[list[float | None]] = []
     seconds = 0.0
 
-    def watched(settings: Sequence[Setting], images: int) -> Iterator[Extracted | Screened]:
+    def watched(settings: Sequence[Setting], images: int) -> Iterator[Extracted | ScreenedSetting]:
         nonlocal seconds
         since = time.process_time()
         yield from list(screener.screen(settings, images))

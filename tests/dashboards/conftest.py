@@ -7,8 +7,17 @@ from typing import Any
 import pytest
 
 from dashboards.cross_dataset.tables import Task
-from objectives.results import GMACS, Accuracy, Final, StudyResults, Trial
-from objectives.results.screening import Alternative, Learnt, Recommendation, Screened
+from objectives.results import (
+    GMACS,
+    Accuracy,
+    CheaperSetting,
+    Final,
+    PastTaskWeight,
+    Recommendation,
+    ScreenedSetting,
+    StudyResults,
+    Trial,
+)
 from spaces import Architecture, Block, Setting, Space
 from spaces.blocks import Part
 
@@ -64,11 +73,11 @@ def _answers(chance: random.Random, total: int, probability: float) -> Accuracy:
     return Accuracy(sum(chance.random() < probability for _ in range(total)), total)
 
 
-def _score(setting: Setting, images: int, quality: float) -> Screened:
+def _score(setting: Setting, images: int, quality: float) -> ScreenedSetting:
     """Some images are hard for every setting; the first are the same of however many."""
     hard, own = random.Random(0), random.Random(str(setting))
     errors = [max(1.25 - quality + hard.gauss(0, 0.3) + own.gauss(0, 0.1), 0.0) for _ in range(images)]
-    return Screened(setting, tuple(error < 0.75 for error in errors), tuple(errors), 1.0, 0.1)
+    return ScreenedSetting(setting, tuple(error < 0.75 for error in errors), tuple(errors), 1.0, 0.1)
 
 
 def _recommendation(
@@ -84,8 +93,8 @@ def _recommendation(
     all_of_them = {setting: _score(setting, counts[0], quality(setting)) for setting in settings}
     least = min(all_of_them.values(), key=lambda score: score.error)
 
-    def near(scores: Iterable[Screened], best: Screened, errors: float) -> list[Screened]:
-        behind = [(score, *score.behind(best)) for score in scores]
+    def near(scores: Iterable[ScreenedSetting], best: ScreenedSetting, errors: float) -> list[ScreenedSetting]:
+        behind = [(score, *score.error_gap(best)) for score in scores]
         return sorted((s for s, mean, error in behind if mean <= errors * error), key=lambda score: score.error)
 
     race = [
@@ -98,8 +107,8 @@ def _recommendation(
         affordable = [s for s in all_of_them.values() if s.setting.block <= most * best.setting.block]
         if affordable:
             found = min(affordable, key=lambda score: score.error)
-            on_both = found.loses(all_of_them[best.setting])
-            cheaper.append(Alternative(found, found.setting.block / best.setting.block, on_both))
+            on_both = found.accuracy_loss(all_of_them[best.setting])
+            cheaper.append(CheaperSetting(found, found.setting.block / best.setting.block, on_both))
     return Recommendation(
         best=best,
         tied=tuple(score for score in near(race, least, 1.96) if score is not best),
@@ -108,8 +117,11 @@ def _recommendation(
         images=2000,
         passes=counts[0] * len(timesteps) + (counts[1] - counts[0]) * len({score.setting.timestep for score in race}),
         chance=chance,
-        first=tuple(all_of_them.values()),
-        learnt=(Learnt("<b>flowers</b>, screened", 0.93, 0.8), Learnt("ImageNet (arXiv 2307.08702)", 0.2, 0.2)),
+        on_fewest_images=tuple(all_of_them.values()),
+        past_tasks=(
+            PastTaskWeight("<b>flowers</b>, screened", 0.93, 0.8),
+            PastTaskWeight("ImageNet (arXiv 2307.08702)", 0.2, 0.2),
+        ),
     )
 
 

@@ -8,8 +8,7 @@ from dashboards.screening import sentences as screened_sentences
 from dashboards.screening import tables as screened
 from dashboards.study import tables as summaries
 from dashboards.study.tables import TrialCounts
-from objectives.results import Accuracy, Final, StudyResults, Trial
-from objectives.results.screening import Alternative, Recommendation, Screened
+from objectives.results import Accuracy, CheaperSetting, Final, Recommendation, ScreenedSetting, StudyResults, Trial
 from spaces import Setting, Tap
 
 StudyMaker = Callable[..., StudyResults]
@@ -142,22 +141,22 @@ def test_passes_and_trials() -> None:
     assert sentences.of_trials(TrialCounts(0, 0, 0, 0)) == "no trial yet"
 
 
-def scored(block: int, right: int, images: int = 200, timestep: int | None = 44, pool: int = 2) -> Screened:
+def scored(block: int, right: int, images: int = 200, timestep: int | None = 44, pool: int = 2) -> ScreenedSetting:
     """Right on the first so many images."""
     answers = tuple(place < right for place in range(images))
     errors = tuple(0.02 if answer else 1.0 for answer in answers)
-    return Screened(Setting(timestep, block, pool, "ridge"), answers, errors, 1.0, 0.1)
+    return ScreenedSetting(Setting(timestep, block, pool, "ridge"), answers, errors, 1.0, 0.1)
 
 
 def recommended(
-    best: Screened,
-    tied: tuple[Screened, ...] = (),
-    cheaper: tuple[tuple[Screened, float], ...] = (),
+    best: ScreenedSetting,
+    tied: tuple[ScreenedSetting, ...] = (),
+    cheaper: tuple[tuple[ScreenedSetting, float], ...] = (),
     others: int = 0,
     images: int = 2000,
     chance: float = 0.1,
 ) -> Recommendation:
-    alternatives = tuple(Alternative(score, cost, score.loses(best)) for score, cost in cheaper)
+    alternatives = tuple(CheaperSetting(score, cost, score.accuracy_loss(best)) for score, cost in cheaper)
     dropped = tuple(scored(1 + place, 10) for place in range(others))
     return Recommendation(best, tied, alternatives, (best, *tied, *dropped), images, 1450, chance)
 
@@ -221,7 +220,7 @@ def test_recommendation(study: StudyMaker, found: Recommendation, lines: str) ->
         ),
     ],
 )
-def test_tied(tied: tuple[Screened, ...], others: int, text: str) -> None:
+def test_tied(tied: tuple[ScreenedSetting, ...], others: int, text: str) -> None:
     assert sentences.of_tied(recommended(BEST, tied, others=others)) == text
 
 
@@ -241,7 +240,7 @@ def test_tied(tied: tuple[Screened, ...], others: int, text: str) -> None:
         ((BEST,), "The only cell screened, block 16, t 44, reaches 67.5 % (60.7–73.6)."),
     ],
 )
-def test_screened_cells(study: StudyMaker, scores: tuple[Screened, ...], text: str) -> None:
+def test_screened_cells(study: StudyMaker, scores: tuple[ScreenedSetting, ...], text: str) -> None:
     found = Recommendation(scores[0], (), (), scores, 2000, 100, 0.1)
     table = screened.by_block_and_timestep(found, study().architecture)
     assert plain(screened_sentences.of_cells(table)) == text

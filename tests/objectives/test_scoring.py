@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, log_loss, top_k_accuracy_score
 
 from objectives.results import METRICS, Accuracy, Confusion, CorrectMask
-from objectives.scoring import MOST_LOSS, Predictions
+from objectives.scoring import MAX_LOSS, Predictions
 
 
 def drawn(n: int, classes: int, seed: int = 0, present: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,7 +81,7 @@ def test_of_equal_beliefs_the_first_class_is_predicted_and_ranks_first() -> None
 def test_no_belief_and_no_number_are_a_large_finite_loss() -> None:
     logits = torch.tensor([[0.0, -torch.inf], [torch.nan, torch.nan], [0.0, 500.0]])
     predictions = Predictions.of(logits, torch.tensor([1, 1, 0]))
-    assert predictions.loss.tolist() == [MOST_LOSS] * 3
+    assert predictions.loss.tolist() == [MAX_LOSS] * 3
     assert all(np.isfinite([m.value, m.low, m.high]).all() for m in predictions.scores().values.values())
 
 
@@ -152,7 +152,7 @@ def test_laws(case: tuple[torch.Tensor, torch.Tensor], chance: Random) -> None:
         assert relabelled.value(name) == pytest.approx(value, abs=1e-5), name
 
     assert predictions.correct_mask.accuracy == predictions.accuracy
-    assert [bool(predictions.correct_mask.right >> at & 1) for at in range(len(labels))] == predictions.right.tolist()
+    assert [bool(predictions.correct_mask.bits >> at & 1) for at in range(len(labels))] == predictions.correct.tolist()
 
     for name in ("accuracy", "top-5", "mean-per-class", "ece"):
         assert 0 <= values[name] <= 1

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from objectives.datasets.dataset import Dataset
+from objectives.datasets.splits import stratified_order
 from objectives.probe import ProbeSpec
-from objectives.results import Extracted
-from objectives.results.screening import Screened
-from objectives.screening import LARGEST, Screener, screen, stratified
+from objectives.results import Extracted, ScreenedSetting
+from objectives.screening import MAX_IMAGES, Screener, screen
 from spaces import BackboneError, DatasetError, Setting
 from tests.support.heads import digits
 
@@ -51,16 +51,16 @@ def test_the_score_is_that_of_refits_without_the_image(count: int, width: int) -
     scores = refitted(features.double().numpy(), labels.numpy(), 10, score.l2)
     errors = ((scores - np.eye(10)[labels]) ** 2).sum(axis=1)
     assert_allclose(score.errors, errors, rtol=1e-3, atol=1e-4)
-    assert (score.right.numpy() != (scores.argmax(axis=1) == labels.numpy())).sum() <= 1
+    assert (score.correct.numpy() != (scores.argmax(axis=1) == labels.numpy())).sum() <= 1
 
 
 def test_labels_that_mean_nothing_are_not_learnt_even_where_the_fit_nearly_interpolates() -> None:
     features, labels = some(200, 64)
     wide = torch.cat([features, features.square(), features.roll(1, 1) * features, features.sin()], dim=1)
     shuffled = labels[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
-    assert screen(wide, labels, 10).right.double().mean() > 0.8
+    assert screen(wide, labels, 10).correct.double().mean() > 0.8
     score = screen(wide, shuffled, 10)
-    assert score.right.double().mean() < 0.2
+    assert score.correct.double().mean() < 0.2
     assert score.errors.mean() > 0.88  # of 0.9, where only frequencies are known
 
 
@@ -81,7 +81,7 @@ def test_what_cannot_be_screened_is_refused_in_words() -> None:
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(0, 5))
 def test_every_beginning_of_the_order_has_each_class_in_proportion(sizes: list[int], seed: int) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
-    order = stratified(labels, seed)
+    order = stratified_order(labels, seed)
     assert sorted(order.tolist()) == list(range(len(labels)))
     for count in range(1, len(labels) + 1):
         found = np.bincount(labels[order[:count]], minlength=len(sizes))
@@ -95,11 +95,11 @@ def screener(tmp_path: Path, tiny_folder: Path, few_digits: Dataset) -> Screener
     return Screener(probe.spec, probe.backbone)
 
 
-def screened(reports: Sequence[Extracted | Screened]) -> list[Screened]:
-    return [report for report in reports if isinstance(report, Screened)]
+def screened(reports: Sequence[Extracted | ScreenedSetting]) -> list[ScreenedSetting]:
+    return [report for report in reports if isinstance(report, ScreenedSetting)]
 
 
-def made(reports: Sequence[Extracted | Screened]) -> int:
+def made(reports: Sequence[Extracted | ScreenedSetting]) -> int:
     return sum(report.made for report in reports if isinstance(report, Extracted))
 
 
@@ -110,7 +110,7 @@ class TestScreener:
         reports = list(screener.screen(self.SETTINGS, 100))
         assert [score.setting for score in screened(reports)] == list(self.SETTINGS)
         assert made(reports) == 100
-        assert all(len(score.right) == len(score.errors) == 100 for score in screened(reports))
+        assert all(len(score.correct) == len(score.errors) == 100 for score in screened(reports))
         assert max(score.accuracy.value for score in screened(reports)) > 0.5
 
     def test_more_images_are_the_same_and_others(self, screener: Screener) -> None:
@@ -121,7 +121,7 @@ class TestScreener:
 
     def test_test_images_are_not_looked_at(self, screener: Screener, few_digits: Dataset) -> None:
         assert not few_digits.is_test[screener.order].any()
-        assert len(screener.order) == (~few_digits.is_test).sum() <= LARGEST
+        assert len(screener.order) == (~few_digits.is_test).sum() <= MAX_IMAGES
 
     def test_it_is_the_same_again(self, screener: Screener, tmp_path: Path) -> None:
         first = screened(list(screener.screen(self.SETTINGS, 80)))

@@ -22,7 +22,7 @@ from dashboards.cross_dataset.tables import (
     row,
 )
 from dashboards.study.tables import Estimate
-from objectives.results import Accuracy, CorrectMask, Final, Measured, StudyResults, Trial, TrialState
+from objectives.results import Accuracy, CorrectMask, Final, IntervalEstimate, StudyResults, Trial, TrialState
 from spaces import Setting, Tap
 
 StudyMaker = Callable[..., StudyResults]
@@ -52,7 +52,7 @@ def tasks(make_task: TaskMaker) -> tuple[Task, Task]:
 def test_a_matrix_by_hand(tasks: tuple[Task, Task]) -> None:
     found = matrix(tasks)
     assert found.labels == ("birds", "cars")
-    assert [cell.loses for cell in found.cells.values() if cell.own] == [Measured(0, 0, 0)] * 2
+    assert [cell.loses for cell in found.cells.values() if cell.own] == [IntervalEstimate(0, 0, 0)] * 2
     on_birds, on_cars = found.cells["cars", "birds"], found.cells["birds", "cars"]
     assert (on_birds.setting, on_cars.setting) == (LATE, DEEP)
     # Of 10 images 4 are right with block 16 alone, 1 with block 13 alone.
@@ -159,7 +159,7 @@ def test_images_that_both_have_right_or_wrong_shrink_it_alone(
     both: tuple[CorrectMask, CorrectMask], more_images: int
 ) -> None:
     more, less = both
-    wider = [CorrectMask(each.total + more_images, each.right) for each in both]
+    wider = [CorrectMask(each.total + more_images, each.bits) for each in both]
     found, shrunk = paired(more, less), paired(*wider)
     assert shrunk.value * (more.total + more_images) == pytest.approx(found.value * more.total)
 
@@ -171,8 +171,8 @@ def test_pairing_tells_apart_what_two_accuracies_do_not() -> None:
 
 
 def test_means_of_one_are_that_one_and_of_many_are_narrower() -> None:
-    one = Measured(0.1, 0.05, 0.2)
+    one = IntervalEstimate(0.1, 0.05, 0.2)
     assert mean_of([one]) == one
     four = mean_of([one] * 4)
     assert (four.value, four.low, four.high) == pytest.approx((0.1, 0.075, 0.15))
-    assert mean_of([one, Measured(0, 0, 0)]).value == 0.05
+    assert mean_of([one, IntervalEstimate(0, 0, 0)]).value == 0.05

@@ -9,8 +9,7 @@ from selenium.webdriver.common.by import By
 
 from dashboards.screening import tables as screened
 from dashboards.screening.report import About, write_recommendation
-from objectives.results import StudyResults
-from objectives.results.screening import Recommendation
+from objectives.results import Recommendation, StudyResults
 from spaces import SearchError, Setting
 
 RecommendationMaker = Callable[..., Recommendation]
@@ -103,9 +102,9 @@ def test_the_evidence_is_what_was_screened(plain: Recommendation, about: About, 
     browser = pages(plain, about)
     cheaper = plain.cheaper[0]
     row = rows_of(browser, "cheaper")[0]
-    assert row[:4] == [*map(str, (cheaper.score.setting.block, cheaper.score.setting.timestep)), row[2], row[3]]
+    assert row[:4] == [*map(str, (cheaper.screened.setting.block, cheaper.screened.setting.timestep)), row[2], row[3]]
     assert row[3] == f"{100 * cheaper.cost:.1f}"
-    assert row[5].startswith(f"{100 * cheaper.loses.value:.1f} (")
+    assert row[5].startswith(f"{100 * cheaper.accuracy_loss.value:.1f} (")
     tied = rows_of(browser, "tied")
     assert [each[:2] for each in tied] == [[str(s.setting.block), str(s.setting.timestep)] for s in plain.tied]
     board = rows_of(browser, "screened")

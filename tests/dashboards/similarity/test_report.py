@@ -14,8 +14,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from dashboards.page.png import write_pictures
 from dashboards.similarity import sentences as says
 from dashboards.similarity.report import Comparison, figures, heatmap, render, write_comparison
-from objectives.results import StudyResults
-from objectives.results.similarity import Agreement, Representation, Similarity
+from objectives.results import DrawSimilarity, Representation, Similarity, StudyResults
 from spaces import SearchError
 
 StudyMaker = Callable[..., StudyResults]
@@ -38,7 +37,7 @@ def found(study: StudyMaker) -> Comparison:
     blocks = [Representation("unet32", block, 90) for block in range(6, 23)]
     steps = [Representation("unet32", 13, timestep) for timestep in (5, 90, 400)]
     layers = [Representation(EVIL, block, None) for block in range(1, 13)]
-    draws = Agreement(
+    draws = DrawSimilarity(
         "unet32", (12, 13, 14), (5, 400), ((0.99, 0.5), (0.98, 0.4), (0.97, None)), ((0.0, 0.1),) * 3, 1000, 4
     )
     return Comparison(

@@ -62,7 +62,7 @@ def test_csv_has_a_row_a_trial_with_all_that_is_known_of_it(realistic: StudyMake
             trial.setting.head,
         )
         assert row["mlp.width"] == ("128" if trial.setting.head == "mlp" else "")
-        accuracy = trial.measured(METRICS["accuracy"])
+        accuracy = trial.estimate(METRICS["accuracy"])
         assert row["accuracy"] == ("" if accuracy is None else str(accuracy.value))
         assert row["reason"] == (trial.reason or "")
 

@@ -10,7 +10,7 @@ from dashboards.optuna_dashboard import _figures, _note
 from dashboards.study import figures, scores
 from dashboards.study import tables as summaries
 from dashboards.study.report import render
-from objectives.results import METRICS, Accuracy, Confusion, Final, Measured, Scores, StudyResults, Trial
+from objectives.results import METRICS, Accuracy, Confusion, Final, IntervalEstimate, Scores, StudyResults, Trial
 from spaces import Setting
 
 StudyMaker = Callable[..., StudyResults]
@@ -25,9 +25,9 @@ def plain(text: str) -> str:
 def scored(total: int, correct: int, nll: float) -> Scores:
     accuracy = Accuracy(correct, total)
     values = {
-        "accuracy": Measured(accuracy.value, *accuracy.interval()),
-        "mean-per-class": Measured(accuracy.value - 0.1, accuracy.value - 0.15, accuracy.value - 0.05),
-        "nll": Measured(nll, nll - 0.05, nll + 0.05),
+        "accuracy": IntervalEstimate(accuracy.value, *accuracy.interval()),
+        "mean-per-class": IntervalEstimate(accuracy.value - 0.1, accuracy.value - 0.15, accuracy.value - 0.05),
+        "nll": IntervalEstimate(nll, nll - 0.05, nll + 0.05),
     }
     return Scores(total, values)
 

@@ -11,7 +11,7 @@ import torch
 from objectives.cka.networks import Network, agreement, chosen_images, similarity
 from objectives.datasets.catalog import load_dataset
 from objectives.probe import ProbeSpec
-from objectives.results.similarity import Representation
+from objectives.results import Representation
 from spaces import BackboneError, Setting, Tap
 
 PLACES = [Representation("bundled", block, 20) for block in (12, 13)]

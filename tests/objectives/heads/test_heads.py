@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 
 from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.head import Classifier, Fit, LabelledFeatures, predict, predicted
-from objectives.results import OPTIMISED, Accuracy
+from objectives.results import SELECTION_METRICS, Accuracy
 from spaces import HEAD_OPTIONS, BackboneError, DatasetError, UnknownNameError
 from tests.support.heads import OPTIONS, blobs, blobs_of_sizes, digits, fit_head
 
@@ -57,15 +57,15 @@ class TestHead:
         train, whole = blobs(4, 80, spread, seed), blobs(4, 400, spread, 100 + seed)
         rows = torch.cat([torch.arange(0, 400, 4), *(torch.arange(label, 60, 4) for label in (1, 2, 3))])
         reached = {}
-        for metric in OPTIMISED:
+        for metric in SELECTION_METRICS:
             validation = LabelledFeatures(whole.features, whole.labels[rows], rows, metric=metric)
             epochs, fit = fit_head(name, train, validation, 4)
             predictions = predict(fit.classifier, validation)
             assert predictions.accuracy == fit.validation
             assert all(epoch.score <= predictions.score(metric) + 1e-6 for epoch in epochs)
-            reached[metric] = {each: predictions.score(each) for each in OPTIMISED}
+            reached[metric] = {each: predictions.score(each) for each in SELECTION_METRICS}
         # By another metric a fit in epochs stops at another; that it keeps its best is asserted above.
-        for metric in OPTIMISED if not epochs else ():
+        for metric in SELECTION_METRICS if not epochs else ():
             # The chosen strength is fitted further than the path was, hence the tolerance.
             assert reached[metric][metric] >= max(each[metric] for each in reached.values()) - 1e-3
 

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.results import GMACS, Accuracy, Confusion, CorrectMask, Final, Measured, Scores, StudyResults, Trial
+from objectives.results import (
+    GMACS,
+    Accuracy,
+    Confusion,
+    CorrectMask,
+    Final,
+    IntervalEstimate,
+    Scores,
+    StudyResults,
+    Trial,
+)
 from spaces import Architecture, Block, Setting
 
 NET = Architecture("net", 8, (Block(1, "b1", "encoder", 4, 8, 1.0, 1.0),), (0.9, 0.5))
@@ -15,7 +25,7 @@ NET = Architecture("net", 8, (Block(1, "b1", "encoder", 4, 8, 1.0, 1.0),), (0.9,
 
 def trial(number: int, correct: int, gmacs: float | None, state: str = "complete") -> Trial:
     """Whose negative log-likelihood falls as its accuracy rises."""
-    scores = Scores(100, {"nll": Measured(1 - correct / 100, 0.0, 1.0)})
+    scores = Scores(100, {"nll": IntervalEstimate(1 - correct / 100, 0.0, 1.0)})
     details = {} if gmacs is None else {GMACS: gmacs}
     setting = Setting(0, 1, 1, "linear", draws=number + 1)
     return Trial(number, state, setting, Accuracy(correct, 100), details=details, scores=scores)  # type: ignore[arg-type]
@@ -57,7 +67,7 @@ def study(*trials: Trial, **provenance: str) -> StudyResults:
 def test_the_front_is_what_nothing_beats_for_its_cost(
     trials: tuple[Trial, ...], front: list[int], provenance: Mapping[str, str]
 ) -> None:
-    assert [each.number for each in study(*trials, **provenance).front] == front
+    assert [each.number for each in study(*trials, **provenance).pareto_front] == front
 
 
 def test_a_study_that_is_told_no_objectives_is_not_by_cost() -> None:

@@ -243,9 +243,9 @@ def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(search:
     for trial in study.complete:
         assert trial.scores is not None
         assert values[trial.number] == pytest.approx([-trial.scores.values["nll"].value, trial.gmacs])
-    assert {final.setting for final in study.finals} == {study.front[0].setting, study.front[-1].setting}
+    assert {final.setting for final in study.finals} == {study.pareto_front[0].setting, study.pareto_front[-1].setting}
     assert "front       GMAC" in ran.stdout
-    assert [row["gmacs"] for row in answer["front"]] == [trial.gmacs for trial in study.front]
+    assert [row["gmacs"] for row in answer["front"]] == [trial.gmacs for trial in study.pareto_front]
     assert by_accuracy["front"]  # told of any study
     page = (home / "reports" / f"{study.name}.html").read_text()
     assert "Test negative log-likelihood" in page

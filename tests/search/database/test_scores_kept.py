@@ -10,7 +10,7 @@ import sqlalchemy
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import text
 
-from objectives.results import Accuracy, Confusion, Final, Measured, Scores
+from objectives.results import Accuracy, Confusion, Final, IntervalEstimate, Scores
 from search.database import migrations
 from search.database.connection import open_storage
 from search.database.models import RunRow, StudyRow
@@ -21,7 +21,7 @@ from search.database.url import Address
 from spaces import Space
 
 Facts = Callable[..., StudyRecord]
-SCORES = Scores(20, {"accuracy": Measured(0.9, 0.7, 0.97), "nll": Measured(0.31, 0.2, 0.5)})
+SCORES = Scores(20, {"accuracy": IntervalEstimate(0.9, 0.7, 0.97), "nll": IntervalEstimate(0.31, 0.2, 0.5)})
 
 
 def test_a_database_of_the_first_schema_is_upgraded_with_what_it_holds(

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from objectives.results import Accuracy, Confusion, CorrectMask, Final, Measured, Picture, Scores
+from objectives.results import Accuracy, Confusion, CorrectMask, Final, IntervalEstimate, Picture, Scores
 from search.database.models import RunRow
 from search.database.parameters import distributions, to_params
 from search.database.records import RunRecord, SavedOptions, StudyRecord, TrialRecord
@@ -18,7 +18,7 @@ from search.database.store import Store
 from spaces import Setting, Space, StorageError
 
 Records = Callable[..., StudyRecord]
-SCORES = Scores(20, {"accuracy": Measured(0.9, 0.7, 0.97), "nll": Measured(0.31, 0.2, 0.5)})
+SCORES = Scores(20, {"accuracy": IntervalEstimate(0.9, 0.7, 0.97), "nll": IntervalEstimate(0.31, 0.2, 0.5)})
 
 
 def add_trial(store: Store, study: str, space: Space, setting: Setting, state: TrialState, **fields: object) -> int:
@@ -50,7 +50,7 @@ def test_a_study_comes_back_as_it_was_put(
     store.record_trial(name, facts)
     store.record_trial(name, TrialRecord(pruned, run, 1, settings[1]))
     store.record_trial(name, TrialRecord(failed, run, 1, settings[2]))
-    test_scores = Scores(50, {"accuracy": Measured(0.8, 0.67, 0.89)})
+    test_scores = Scores(50, {"accuracy": IntervalEstimate(0.8, 0.67, 0.89)})
     confused = (Confusion(1, 0, 2, (5, 17)), Confusion(0, 1, 1))
     counts = Accuracy(17, 20), Accuracy(40, 50)
     final = Final(settings[0], 3, *counts, 2.5, 50, 150, SCORES, test_scores, confused, CorrectMask(50, 2**40 - 1))

@@ -2,7 +2,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from objectives.results.screening import Screened
+from objectives.results import ScreenedSetting
 from search.recommendation.advice import advice_of
 from search.recommendation.recommender import Recommender
 from search.surrogates.past_tasks import PUBLISHED, past_task_of
@@ -28,10 +28,10 @@ def test_it_is_where_a_recommendation_begins() -> None:
     past = (*PUBLISHED, TASK)
     screened: list[Setting] = []
 
-    def screen(settings: Sequence[Setting], count: int) -> Iterator[Screened]:
+    def screen(settings: Sequence[Setting], count: int) -> Iterator[ScreenedSetting]:
         screened.extend(settings)
         for setting in settings:
-            yield Screened(setting, (True,) * count, (0.5,) * count, 1.0, 0.0)
+            yield ScreenedSetting(setting, (True,) * count, (0.5,) * count, 1.0, 0.0)
 
     recommender = Recommender(SPACE, screen, [0, 1, 2, 3, 4] * 40, past=past)
     next(recommender.run())

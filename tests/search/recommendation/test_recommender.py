@@ -7,8 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from objectives.results import Extracted
-from objectives.results.screening import Screened
+from objectives.results import Extracted, ScreenedSetting
 from search.recommendation.recommender import FIRST_IMAGES, FIRST_TIMESTEPS, Recommender
 from search.surrogates.past_tasks import past_task_of
 from search.surrogates.screening_posterior import at_timestep
@@ -32,7 +31,7 @@ class Hill:
         away = abs(setting.block - self.block) / 4 + abs(place - self.place) + (setting.pool != 4)
         return 0.3 + self.slope * away
 
-    def screen(self, settings: Sequence[Setting], images: int) -> Iterator[Extracted | Screened]:
+    def screen(self, settings: Sequence[Setting], images: int) -> Iterator[Extracted | ScreenedSetting]:
         (timestep,) = {setting.timestep for setting in settings}
         self.asked.append((timestep, images, len(settings)))
         yield Extracted(images, images, images)
@@ -42,7 +41,7 @@ class Hill:
             errors = [self.error(setting) + shared.gauss(0, 0.3) + own.gauss(0, 0.1) for _ in range(images)]
             guess = random.Random(f"{setting} guesses")
             right = [guess.random() < 0.1 if self.chance else error < 0.5 for error in errors]
-            yield Screened(setting, tuple(right), tuple(errors), 1.0, 0.0)
+            yield ScreenedSetting(setting, tuple(right), tuple(errors), 1.0, 0.0)
 
 
 LABELS = [place % 10 for place in range(2000)]
@@ -115,8 +114,8 @@ def test_alternatives_cost_less_and_say_what_they_lose(space: Space) -> None:
     assert costs == sorted(costs, reverse=True)
     assert all(cost <= 0.75 for cost in costs)
     for alternative in found.cheaper:
-        assert alternative.loses.low <= alternative.loses.value <= alternative.loses.high
-    assert found.cheaper[-1].loses.value > 0
+        assert alternative.accuracy_loss.low <= alternative.accuracy_loss.value <= alternative.accuracy_loss.high
+    assert found.cheaper[-1].accuracy_loss.value > 0
 
 
 def test_what_guesses_is_not_taken_for_better_than_chance(space: Space) -> None:
@@ -128,7 +127,7 @@ def test_what_guesses_is_not_taken_for_better_than_chance(space: Space) -> None:
 
 def test_few_images_are_all_screened(space: Space) -> None:
     found = searched(Hill(space), labels=[0, 1] * 10).recommendation
-    assert len(found.best.right) == 20
+    assert len(found.best.correct) == 20
     assert found.passes <= 20 * 8
 
 
@@ -146,7 +145,7 @@ def test_what_was_found_before_says_where_to_look_first_and_is_found_out_where_i
         assert hill.asked[0][0] == space.timesteps[first]
         found = recommender.recommendation
         assert found.best.setting.timestep == space.timesteps[6]
-        assert found.learnt[0].agreement == pytest.approx(1 if past == (right,) else -1, abs=0.15)
+        assert found.past_tasks[0].agreement == pytest.approx(1 if past == (right,) else -1, abs=0.15)
 
 
 def test_an_encoder_has_one_timestep_and_no_neighbours() -> None:

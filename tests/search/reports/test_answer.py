@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from objectives.results import Accuracy, Evaluation, Final, Measured, Scores, StudyResults, Trial
+from objectives.results import Accuracy, Evaluation, Final, IntervalEstimate, Scores, StudyResults, Trial
 from search.database.records import StudyRecord, scores_from_dict, scores_to_dict
 from search.display.live_table import RunProgress
 from search.reports.answer import answer_lines, answer_of, spread
@@ -16,7 +16,7 @@ from search.scheduling.requests import TrialRequest
 from spaces import SearchError, Setting, Space
 
 SETTING = Setting(10, 3, 1, "linear")
-SCORES = Scores(20, {"accuracy": Measured(0.9, 0.7, 0.97), "nll": Measured(0.3125, 0.2, 0.5)})
+SCORES = Scores(20, {"accuracy": IntervalEstimate(0.9, 0.7, 0.97), "nll": IntervalEstimate(0.3125, 0.2, 0.5)})
 MakeStudy = Callable[..., StudyResults]
 
 
@@ -106,7 +106,7 @@ def test_a_study_by_cost_is_told_by_a_table_of_its_front(make_study: MakeStudy) 
 def test_of_a_long_front_a_few_are_told(make_study: MakeStudy) -> None:
     study = make_study(None, (), *(priced(number, number + 1, 2.0**number) for number in range(12)))
     lines = answer_lines(replace(study, provenance={"objectives": "accuracy, cost"}))
-    assert len(study.front) == 12
+    assert len(study.pareto_front) == 12
     assert sum("draw" in line or "linear" in line for line in lines[5:]) == 8
     assert "            and 4 between these; all are in the report" in lines
 
@@ -126,7 +126,7 @@ def test_finalists_are_spread_over_the_cost(
     make_study: MakeStudy, costs: list[float], count: int, chosen: list[int]
 ) -> None:
     study = make_study(None, (), *(priced(number, number + 1, cost) for number, cost in enumerate(costs)))
-    assert [trial.number for trial in spread(study.front, count)] == chosen
+    assert [trial.number for trial in spread(study.pareto_front, count)] == chosen
 
 
 def test_before_its_finals_a_study_has_no_test_scores(make_study: MakeStudy) -> None:
@@ -145,8 +145,12 @@ def test_before_its_finals_a_study_has_no_test_scores(make_study: MakeStudy) -> 
 def test_the_progress_line_names_the_metric(make_study: MakeStudy, metric: str | None, told: str) -> None:
     said = io.StringIO()
     progress = RunProgress.of(Console(file=said, width=200), 9, make_study(metric, (), trial()))
-    better = Evaluation(Accuracy(19, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": Measured(0.25, 0.2, 0.5)}))
-    worse = Evaluation(Accuracy(1, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": Measured(0.5, 0.2, 0.9)}))
+    better = Evaluation(
+        Accuracy(19, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": IntervalEstimate(0.25, 0.2, 0.5)})
+    )
+    worse = Evaluation(
+        Accuracy(1, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": IntervalEstimate(0.5, 0.2, 0.9)})
+    )
     for number, evaluation in enumerate((better, worse), 1):
         progress(TrialStarted(request := TrialRequest(number, SETTING, 1)))
         progress(TrialEnded(request, "complete", evaluation))

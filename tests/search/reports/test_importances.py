@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from objectives.results import Accuracy, Measured, Scores, StudyResults, Trial
+from objectives.results import Accuracy, IntervalEstimate, Scores, StudyResults, Trial
 from search.reports.importances import FEWEST, importances
 from spaces import Architecture, Block, Setting
 
@@ -25,7 +25,7 @@ def studied(score: Callable[[Setting], float], count: int = 120, metric: str = "
             chance.choice(("linear", "mlp")),
         )
         value = score(setting)
-        scores = Scores(1000, {"nll": Measured(1 - value, 0.0, 1.0)})
+        scores = Scores(1000, {"nll": IntervalEstimate(1 - value, 0.0, 1.0)})
         accuracy = Accuracy(round(1000 * value), 1000) if metric == "accuracy" else Accuracy(500, 1000)
         trials.append(Trial(number, "complete", setting, accuracy, scores=scores))
     counts = {"train": 80, "validation": 20, "test": 50}

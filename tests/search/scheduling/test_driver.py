@@ -14,7 +14,7 @@ import pytest
 from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
-from objectives.results import Accuracy, Evaluation, Measured, Scores
+from objectives.results import Accuracy, Evaluation, IntervalEstimate, Scores
 from search.database.models import RunRow
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
@@ -95,11 +95,11 @@ def test_what_a_metric_says_is_what_optuna_maximises_and_prunes_by(
     study = store.ensure_study(make_record(protocol={"metric": "nll"}))
     run = store.begin_run(study, run_record)
     driver = StudyDriver(store, study, space, sampler_named("random", 0), seed=0, budget=9, run_id=run)
-    nll = {"nll": Measured(0.25, 0.2, 0.3)}
+    nll = {"nll": IntervalEstimate(0.25, 0.2, 0.3)}
     first, second = request(driver), request(driver)
-    driver.complete(first.number, replace(EVALUATION, optimised=-0.25, scores=Scores(20, nll)))
+    driver.complete(first.number, replace(EVALUATION, metric_score=-0.25, scores=Scores(20, nll)))
     assert not driver.report(second.number, 1, -1.5)
-    driver.prune(second.number, replace(EVALUATION, optimised=-1.5))
+    driver.prune(second.number, replace(EVALUATION, metric_score=-1.5))
     complete, pruned = store.load(study).trials
     assert (complete.value, pruned.value) == (-0.25, -1.5)
     assert complete.user_attrs["negative log-likelihood"] == 0.25

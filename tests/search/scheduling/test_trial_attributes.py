@@ -1,6 +1,6 @@
 import pytest
 
-from objectives.results import Accuracy, Evaluation, Measured, Scores
+from objectives.results import Accuracy, Evaluation, IntervalEstimate, Scores
 from search.scheduling.trial_attributes import ended, facts_of, results_of
 from spaces import Setting, Space, Tap
 
@@ -29,7 +29,7 @@ def test_an_encoder_sees_no_noise(space: Space) -> None:
     assert facts_of(Setting(None, 8, 4, "linear"), space.architecture)["Noise"] == "none: clean images"
 
 
-@pytest.mark.parametrize("scores", [None, Scores(20, {"nll": Measured(0.31, 0.2, 0.5)})])
+@pytest.mark.parametrize("scores", [None, Scores(20, {"nll": IntervalEstimate(0.31, 0.2, 0.5)})])
 def test_results_keep_what_costs_are_learnt_from(scores: Scores | None) -> None:
     told = results_of(Evaluation(Accuracy(18, 20), {"fit": 0.12345}, 7, 10, {"l2": 0.01}, scores=scores))
     assert told["Accuracy"] == "90.0 % (69.9–97.2), 18 of 20 validation images"

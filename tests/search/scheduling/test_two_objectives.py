@@ -117,9 +117,12 @@ def test_two_values_are_told_and_read_and_nothing_is_pruned(
         assert trial.validation is not None
         assert values[trial.number] == [trial.validation.value, trial.gmacs]
     assert {trial.user_attrs[GMACS] for trial in store.trials(name)} == {trial.gmacs for trial in study.complete}
-    front = {tuple(values[trial.number]) for trial in study.front}
+    front = {tuple(values[trial.number]) for trial in study.pareto_front}
     assert front == {tuple(trial.values) for trial in store.load(name).best_trials}
-    assert (store.studies()[0].best, study.front[-1]) == (max(value for value, _ in values.values()), study.complete[0])
+    assert (store.studies()[0].best, study.pareto_front[-1]) == (
+        max(value for value, _ in values.values()),
+        study.complete[0],
+    )
     again, _ = read(14)
     assert again.count("complete") == 14
 
