@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.support.browser", "tests.support.postgresql"]
+pytest_plugins = ["tests.support.browser", "tests.support.finished_search", "tests.support.postgresql"]
 
 # A shell that starts the suite in the background makes it deaf to Ctrl-C, which several tests send to what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -16,55 +16,26 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from sqlalchemy import text
 
-from objectives.datasets.catalog import load_dataset
 from objectives.results import StudyResults
 from search.cli.options import printable
 from search.database.store import Store
-from tests.support.command_line import Ran, Search
-from tests.support.small_unets import plain
-
-WORDS = "--heads linear,mlp --blocks 9,14 --timesteps 20,300 --taps 2 --draws 2 --sampler random --seed 4"
-FEW = "--trials 3 --finalists 1 --final-seeds 2"
-RUN = f"run --dataset folder --data-root digits --backbone net {WORDS} {FEW}"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with digits/train, digits/test, net, and home, in which a run told all by relative paths."""
-    folder = tmp_path_factory.mktemp("made")
-    digits = load_dataset("digits", None)
-    for i in range(400):
-        place = folder / "digits" / ("test" if i >= 300 else "train") / f"digit {digits.labels[i]}"
-        place.mkdir(parents=True, exist_ok=True)
-        digits.images.read(i).save(place / f"{i}.png")
-    plain(folder / "net")
-    ran = typed(folder, *shlex.split(RUN), "--home", "home")
-    assert f"search export --study {study_of(folder).name} --home {folder}/home" in ran.stdout
-    return folder
-
-
-def typed(folder: Path, *words: str) -> Ran:
-    """In a process of its own, which has `folder` as its working directory."""
-    command = [sys.executable, "-m", "search", *words]
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    return Ran(ran.returncode, ran.stdout, ran.stderr)
+from tests.support.command_line import Ran, Search, search_process
+from tests.support.finished_search import RUN
 
 
 @pytest.fixture
-def place(made: Path, tmp_path: Path) -> Path:
-    """A copy whose study still names the first's folders, and of which nothing was exported."""
-    shutil.copytree(made / "home", tmp_path / "home", ignore=shutil.ignore_patterns("classifiers"))
-    return tmp_path
+def folder(finished_home: Path) -> Path:
+    """A folder with a copy of the home of the finished search, whose study still names that search's folders."""
+    return finished_home.parent
 
 
-def changed(place: Path, statement: str) -> None:
-    with Store.open(f"sqlite:///{place}/home/studies.db") as store, store.optuna.engine.begin() as connection:
+def changed(folder: Path, statement: str) -> None:
+    with Store.open(f"sqlite:///{folder}/home/studies.db") as store, store.optuna.engine.begin() as connection:
         connection.execute(text(statement))
 
 
-def study_of(place: Path) -> StudyResults:
-    with Store.open(f"sqlite:///{place}/home/studies.db") as store:
+def study_of(folder: Path) -> StudyResults:
+    with Store.open(f"sqlite:///{folder}/home/studies.db") as store:
         return store.read_study(store.find_study())
 
 
@@ -77,20 +48,24 @@ def record_of(path: Path) -> dict[str, Any]:
 def exported(ran: Ran) -> Path:
     assert ran.code == 0, ran.stderr
     path, use = ran.stdout.splitlines()
-    assert use.replace(" --home home", "") == f"use it as `search classify {path} IMAGE_OR_FOLDER`"
+    assert use == f"use it as `search classify {path} IMAGE_OR_FOLDER`"
     return Path(path)
 
 
 @pytest.fixture(scope="module")
-def classifier(made: Path) -> Path:
-    return exported(typed(made, "export", "--dataset", "folder", "--home", "home"))
+def classifier(finished_search: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("exporting") / "home"
+    shutil.copytree(finished_search / "home", home)
+    return exported(search_process(finished_search, home, "export", "--dataset", "folder", "--home", str(home)))
 
 
-def test_the_exported_classifier_is_right_of_what_its_final_was(made: Path, classifier: Path, search: Search) -> None:
-    study = study_of(made)
+def test_the_exported_classifier_is_right_of_what_its_final_was(
+    finished_search: Path, classifier: Path, search: Search
+) -> None:
+    study = study_of(finished_search)
     best = study.finalists[0]
     final = next(each for each in best.finals if each.seed == 5)
-    assert classifier == made / "home" / "classifiers" / f"{study.name}.safetensors"
+    assert classifier.parts[-3:] == ("home", "classifiers", f"{study.name}.safetensors")
     assert list(classifier.parent.iterdir()) == [classifier]
     record = record_of(classifier)
     assert record["setting"] == best.setting.to_dict()
@@ -102,9 +77,9 @@ def test_the_exported_classifier_is_right_of_what_its_final_was(made: Path, clas
     }
     assert record["worth"]["test_accuracy"] == best.test
     assert record["worth"]["test_interval"] == list(best.test_interval)
-    assert record["origin"]["backbone"] == str(made / "net")
+    assert record["origin"]["backbone"] == str(finished_search / "net")
 
-    ran = search("classify", str(classifier), str(made / "digits" / "test"), "--json")
+    ran = search("classify", str(classifier), str(finished_search / "digits" / "test"), "--json")
     assert ran.code == 0, ran.stderr
     entries = [json.loads(line) for line in ran.stdout.splitlines()]
     told = [(Path(entry["image"]).parent.name, entry["classes"][0]["class"]) for entry in entries]
@@ -113,9 +88,9 @@ def test_the_exported_classifier_is_right_of_what_its_final_was(made: Path, clas
 
 
 def test_a_line_an_image_whatever_its_name_and_what_cannot_be_read_is_named(
-    made: Path, classifier: Path, search: Search, tmp_path: Path
+    finished_search: Path, classifier: Path, search: Search, tmp_path: Path
 ) -> None:
-    one, another = sorted((made / "digits" / "test").rglob("*.png"))[:2]
+    one, another = sorted((finished_search / "digits" / "test").rglob("*.png"))[:2]
     folder = tmp_path / "new"
     folder.mkdir()
     shutil.copy(one, folder / "1.png")
@@ -142,10 +117,10 @@ def test_a_line_an_image_whatever_its_name_and_what_cannot_be_read_is_named(
 
 
 def test_answers_go_where_they_are_sent_while_a_terminal_shows_how_many_there_are(
-    made: Path, classifier: Path, tmp_path: Path
+    finished_search: Path, classifier: Path, tmp_path: Path
 ) -> None:
     master, terminal = pty.openpty()
-    command = [sys.executable, "-m", "search", "classify", str(classifier), str(made / "digits" / "test")]
+    command = [sys.executable, "-m", "search", "classify", str(classifier), str(finished_search / "digits" / "test")]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     with (tmp_path / "answers").open("w") as answers:
         ran = subprocess.run(command, stdout=answers, stderr=terminal, env=environment, timeout=120, check=False)
@@ -156,67 +131,69 @@ def test_answers_go_where_they_are_sent_while_a_terminal_shows_how_many_there_ar
     os.close(master)
 
 
-def test_a_study_without_finals_exports_its_best_trial_and_says_so(place: Path, search: Search) -> None:
-    changed(place, "DELETE FROM search_finals")
+def test_a_study_without_finals_exports_its_best_trial_and_says_so(folder: Path, search: Search) -> None:
+    changed(folder, "DELETE FROM search_finals")
     ran = search("export")
-    record, best = record_of(exported(ran)), study_of(place).complete[0]
+    record, best = record_of(exported(ran)), study_of(folder).complete[0]
     assert f"there are no finals yet: of the best complete trial, {best.setting}, which no test" in ran.stderr
     assert (record["setting"], record["worth"]["seeds"]) == (best.setting.to_dict(), [])
     assert record["worth"]["fitted"]["seed"] == 5
     assert record["worth"]["fitted"]["test"] is record["worth"]["test_accuracy"] is None
 
 
-def test_a_fit_that_is_not_quite_the_study_s_is_said_and_claims_no_test(place: Path, search: Search) -> None:
-    changed(place, "UPDATE search_finals SET validation_correct = validation_correct - 1")
+def test_a_fit_that_is_not_quite_the_study_s_is_said_and_claims_no_test(folder: Path, search: Search) -> None:
+    changed(folder, "UPDATE search_finals SET validation_correct = validation_correct - 1")
     ran = search("export")
     assert record_of(exported(ran))["worth"]["fitted"]["test"] is None
     assert "the fit is not quite the study's: right on" in ran.stderr
 
 
-def test_missing_passes_are_made_again_and_images_may_have_moved(made: Path, place: Path, search: Search) -> None:
+def test_missing_passes_are_made_again_and_images_may_have_moved(
+    finished_search: Path, folder: Path, search: Search
+) -> None:
     before = load_file(exported(search("export")))
-    shutil.rmtree(place / "home" / "cache")
-    shutil.copytree(made / "digits", place / "moved")
-    shutil.copytree(made / "net", place / "network")
-    changed(place, "UPDATE search_runs SET options = json_set(options, '$.backbone', '/gone/net')")
-    out = place / "deep" / "mine.safetensors"
+    shutil.rmtree(folder / "home" / "cache")
+    shutil.copytree(finished_search / "digits", folder / "moved")
+    shutil.copytree(finished_search / "net", folder / "network")
+    changed(folder, "UPDATE search_runs SET options = json_set(options, '$.backbone', '/gone/net')")
+    out = folder / "deep" / "mine.safetensors"
     assert exported(search("export", "--data-root", "moved", "--backbone", "network", "--out", str(out))) == out
-    assert record_of(out)["origin"]["backbone"] == str(place / "network")
+    assert record_of(out)["origin"]["backbone"] == str(folder / "network")
     after = load_file(out)
     assert all((after[name] - before[name]).abs().max() < 1e-3 for name in before)
 
 
-def without_options(place: Path, _: Path) -> None:
-    changed(place, "UPDATE search_runs SET options = NULL")
+def without_options(folder: Path, _: Path) -> None:
+    changed(folder, "UPDATE search_runs SET options = NULL")
 
 
-def another_digest(place: Path, _: Path) -> None:
-    changed(place, "UPDATE search_studies SET weights_digest = 'abcdefabcdef99'")
+def another_digest(folder: Path, _: Path) -> None:
+    changed(folder, "UPDATE search_studies SET weights_digest = 'abcdefabcdef99'")
 
 
-def no_network(place: Path, _: Path) -> None:
-    changed(place, """UPDATE search_runs SET options = json_set(options, '$.backbone', '/gone/net')""")
+def no_network(folder: Path, _: Path) -> None:
+    changed(folder, """UPDATE search_runs SET options = json_set(options, '$.backbone', '/gone/net')""")
 
 
-def no_images(place: Path, _: Path) -> None:
-    changed(place, """UPDATE search_runs SET options = json_set(options, '$.data_root', '/gone/images')""")
+def no_images(folder: Path, _: Path) -> None:
+    changed(folder, """UPDATE search_runs SET options = json_set(options, '$.data_root', '/gone/images')""")
 
 
-def fewer_images(place: Path, made: Path) -> None:
-    shutil.copytree(made / "digits", place / "others")
-    next((place / "others" / "test").rglob("*.png")).unlink()
+def fewer_images(folder: Path, finished_search: Path) -> None:
+    shutil.copytree(finished_search / "digits", folder / "others")
+    next((folder / "others" / "test").rglob("*.png")).unlink()
 
 
-def in_the_way(place: Path, _: Path) -> None:
-    (place / "file").write_text("in the way")
+def in_the_way(folder: Path, _: Path) -> None:
+    (folder / "file").write_text("in the way")
 
 
-def no_trials(place: Path, _: Path) -> None:
-    changed(place, "DELETE FROM search_finals")
-    changed(place, "UPDATE trials SET state = 'FAIL'")
+def no_trials(folder: Path, _: Path) -> None:
+    changed(folder, "DELETE FROM search_finals")
+    changed(folder, "UPDATE trials SET state = 'FAIL'")
 
 
-def nothing(place: Path, _: Path) -> None:
+def nothing(folder: Path, _: Path) -> None:
     pass
 
 
@@ -238,13 +215,19 @@ def nothing(place: Path, _: Path) -> None:
     ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", None),
 )
 def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(
-    made: Path, place: Path, search: Search, spoil: Callable[[Path, Path], None], words: str, code: int, message: str
+    finished_search: Path,
+    folder: Path,
+    search: Search,
+    spoil: Callable[[Path, Path], None],
+    words: str,
+    code: int,
+    message: str,
 ) -> None:
-    spoil(place, made)
+    spoil(folder, finished_search)
     ran = search("export", *shlex.split(words))
     assert (ran.code, ran.stdout, len(ran.stderr.splitlines())) == (code, "", 1)
     assert message in ran.stderr
-    assert list((place / "home" / "classifiers").glob("*")) == []
+    assert list((folder / "home" / "classifiers").glob("*")) == []
 
 
 @pytest.mark.parametrize(

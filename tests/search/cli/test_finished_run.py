@@ -1,0 +1,69 @@
+"""What one whole run has said and left behind, and the reports that are written from it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from search.database.store import Store
+from tests.support.command_line import Search
+
+
+def study_name(home: Path) -> str:
+    with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
+        return store.find_study()
+
+
+def test_a_run_leaves_an_answer_a_report_and_a_study(search: Search, finished_home: Path) -> None:
+    answer = json.loads(search("best", "--dataset", "folder", "--json").stdout)
+    setting, interval = answer["setting"], answer["test_interval"]
+    assert setting.keys() >= {"block", "timestep", "pool", "draws", "head", "further"}
+    assert interval[0] < answer["test_accuracy"] < interval[1]
+    assert answer["validation_accuracy"] > 0.85
+    assert answer["trials"] == 3
+    assert answer["passes"] == (300 + 100) * 2 * 2  # two timesteps, two noise draws
+    assert answer["passes_saved"] > 0
+    reports = list((finished_home / "reports").glob("*.html"))
+    assert [report.stem for report in reports] == [answer["study"]] == [study_name(finished_home)]
+    listed = search("status").stdout
+    assert str(answer["study"]) in listed
+
+
+def test_a_run_says_what_it_does_and_how_its_answer_is_used(finished_search: Path) -> None:
+    said = (finished_search / "stdout").read_text()
+    assert "folder: 400 images of 10 classes (240 train, 60 validation, 100 test)" in said
+    assert "the study has 3 finished trials, of 3 asked for" in said
+    export = f"search export --study {study_name(finished_search / 'home')} --home {finished_search}/home"
+    assert export in said.replace("'", "")  # a folder's name may need quotes
+    assert "Traceback" not in (finished_search / "stderr").read_text()
+
+
+def test_a_report_can_be_written_anywhere(search: Search, finished_home: Path, tmp_path: Path) -> None:
+    written = search("report", "--dataset", "folder", "--out", str(tmp_path / "deep" / "mine.html"))
+    assert written.code == 0
+    page = (tmp_path / "deep" / "mine.html").read_text()
+    assert "digit 0" in page
+    assert "data:image/jpeg" in page  # of what it confuses
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix", "beginning"),
+    [
+        ("md", "md", "# folder: which features of net"),
+        ("latex", "tex", "% Needs \\usepackage{booktabs}"),
+        ("json", "json", '{\n  "study": {'),
+        ("csv", "csv", "number,state,block,timestep,"),
+        ("html", "html", "<!doctype html>"),
+    ],
+)
+def test_a_report_has_other_formats(
+    search: Search, finished_home: Path, form: str, suffix: str, beginning: str
+) -> None:
+    written = search("report", "--format", form, "--no-images")
+    assert written.code == 0
+    path = finished_home / "reports" / f"{study_name(finished_home)}.{suffix}"
+    assert written.stdout.strip() == str(path)
+    text = path.read_text()
+    assert text.startswith(beginning)
+    assert "data:image/jpeg" not in text
+    assert search("report", "--format", form, "--no-images", "--out", "-").stdout == text
