@@ -56,7 +56,7 @@ def exported(ran: Ran) -> Path:
 def classifier(finished_search: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("exporting") / "home"
     shutil.copytree(finished_search / "home", home)
-    return exported(search_process(finished_search, home, "export", "--dataset", "folder", "--home", str(home)))
+    return exported(search_process(finished_search, home, "export", "--dataset", "folder"))
 
 
 def test_the_exported_classifier_is_right_of_what_its_final_was(
