@@ -1,100 +1,91 @@
-"""A study's answer as a classifier in a file: fitted as its final was, so that what the study says of it holds."""
+"""Exports the best setting of a study as a classifier in a file, fitted as its final was."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.home import Home
 from objectives.results import Accuracy, Final, StudyResults
-from search.cli.options import printable
-from search.reports.answer import answer_of
-from search.run import RunOptions, spec_of, threads_of
+from search.prepare import PreparedProbe, check_same, moved_options, prepare_probe, resources_of
+from search.reports.answer import answer_record
 from search.scheduling.resources import available_cores
-from spaces import BackboneError, ClassifierError, DatasetError, SearchError, Setting
+from spaces import ClassifierError, Setting
 from spaces.errors import UsageError
 
 if TYPE_CHECKING:
     from objectives.classifier_file import Origin
-    from objectives.probe import ProbeSpec
     from search.database.records import SavedOptions
 
-WORTH = ("study", "dataset", "metric", "validation_accuracy", "validation_interval", "test_accuracy", "test_interval")
-"""Of `answer_of`, what goes into the file, beside the scores by every metric and the seeds that they are means of."""
+KEPT = ("study", "dataset", "metric", "validation_accuracy", "validation_interval", "test_accuracy", "test_interval")
+"""What of `answer_record` goes into the file, beside the scores by every metric and their seeds."""
 
 
-def export(
+@dataclass(frozen=True)
+class Exported:
+    """An exported classifier. notes: what a person should know of it, a line each."""
+
+    path: Path
+    notes: tuple[str, ...]
+
+
+def export_classifier(
     study: StudyResults,
-    recipe: "SavedOptions",
+    saved: "SavedOptions",
     home: Home,
-    say: Callable[[str], None],
     out: Path | None = None,
-    data_root: str | None = None,
+    data_root: str | Path | None = None,
     backbone: str | None = None,
-) -> Path:
-    """Fit the answer's classifier on train and validation images, write it, and return where it lies.
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Exported:
+    """Fit the best setting's classifier on train + validation images and write it.
 
-    The seed is the first of the finals', so that it is the classifier which that one tested. say: takes lines that a
-    person should read. out: the file, None for one in the home folder. data_root, backbone: where the images and the
-    network lie, if not where they were. Raises SearchError in words; where they are not the study's, before anything is
-    fitted.
+    The seed is that of the first final, so that the classifier is the one which that final tested. out: the file; None
+    for one in the home folder. data_root, backbone: where the images and the network lie now, if they have moved.
+    on_progress: called with (done, total) forward passes. Raises SearchError in words, before anything is fitted where
+    the images or the network are not those of the study.
     """
     from objectives.classifier_file import Saved, save
     from objectives.features.quota import KINDS
     from objectives.probe import Trained, use_threads
-    from search.display.live_table import extracting
 
-    answer = answer_of(study)
-    setting, options = Setting.from_dict(answer["setting"]), options_of(study, recipe, home, data_root, backbone)
-    path = ready(out or home.classifiers / f"{study.name}.safetensors")
-    spec, _, weights_digest = spec_of(options, recipe.space)
-    check_same(study, spec, weights_digest)
-    seed = min(answer["seeds"], default=options.seed + 1)
+    answer = answer_record(study)
+    setting, options = Setting.from_dict(answer["setting"]), moved_options(study, saved, home, data_root, backbone)
+    path = writable(out or home.classifiers / f"{study.name}.safetensors")
+    prepared = prepare_probe(options, saved.space)
+    check_same(study, prepared)
+    notes = []
     if not answer["seeds"]:
-        say(f"there are no finals yet: of the best complete trial, {setting}, which no test image has judged")
-    probe, usage = spec.build(available_cores()), spec.usage()
-    with usage.using(spec.views, [usage.folder / kind for kind in KINDS]):
-        extracting(probe.extract(setting))
-        use_threads(threads_of(options))  # as the run did: the last bits of a fit depend on them
+        notes.append(
+            f"The study has no test result yet; this is the best trial, {setting}, whose test accuracy is unknown."
+        )
+    seed = min(answer["seeds"], default=options.seed + 1)
+    probe, usage = prepared.spec.build(available_cores()), prepared.spec.usage()
+    with usage.using(prepared.spec.views, [usage.folder / kind for kind in KINDS]):
+        for report in probe.extract(setting):
+            on_progress(report.done, report.total)
+        use_threads(resources_of(options).cpus)  # as the run did: the last bits of a fit depend on the threads
         *_, trained = probe.train(setting, seed)
-    assert isinstance(trained, Trained)
-    final = next((each for each in study.finals if (each.setting, each.seed) == (setting, seed)), None)
+    if not isinstance(trained, Trained):
+        raise TypeError(f"the probe ended with {type(trained).__name__} in place of a classifier")
+    final = next((final for final in study.finals if (final.setting, final.seed) == (setting, seed)), None)
     if final is not None and final.validation != trained.validation:
-        say(
-            f"the fit is not quite the study's: right on {_counts(trained.validation)} validation images, there on "
-            f"{_counts(final.validation)}; the device or a library's version is another"
+        notes.append(
+            f"This fit differs from the study's: it is right on {_counts(trained.validation)} validation images, the "
+            f"study's on {_counts(final.validation)}. The device or a library's version has changed."
         )
         final = None
-    results = {name: answer[name] for name in (*WORTH, "scores", "seeds")}
+    results = {name: answer[name] for name in (*KEPT, "scores", "seeds")}
     results["fitted"] = _fitted(seed, trained.validation, final)
-    origin = origin_of(spec, weights_digest, setting)
+    origin = feature_origin(prepared, setting)
     save(Saved(trained.classifier, setting, study.classes, trained.layout.groups, origin, results), path)
-    return path
+    return Exported(path, tuple(notes))
 
 
-def options_of(
-    study: StudyResults, recipe: "SavedOptions", home: Home, data_root: str | None, backbone: str | None
-) -> RunOptions:
-    """Those of the study's last run. Raises SearchError where none were kept, BackboneError where a folder is gone."""
-    if recipe.options is None:
-        command = printable(study.provenance.get("command", "search run …"))
-        raise SearchError(
-            f"study {study.name} was made before runs kept what they were told; type its `search run` command again, "
-            f"which keeps it: {command}"
-        )
-    options = RunOptions.of({**recipe.options, "dataset": study.dataset}, home)
-    moved = replace(options, data_root=data_root or options.data_root, backbone=backbone or options.backbone)
-    if Path(moved.backbone).is_absolute() and not Path(moved.backbone).is_dir():
-        raise BackboneError(
-            f"there is no network in {moved.backbone}, where study {study.name} had it; name its folder with --backbone"
-        )
-    return moved.absolute()
-
-
-def ready(path: Path) -> Path:
-    """The path, once a file can be made there: hours may pass until it is. Raises UsageError or ClassifierError."""
+def writable(path: Path) -> Path:
+    """Return the path once a file can be made there. Raises UsageError for a folder, ClassifierError otherwise."""
     if path.is_dir():
-        raise UsageError(f"--out takes a file, got the folder {path}; add a name such as {path / 'birds.safetensors'}")
+        raise UsageError(f"`out` takes a file, got the folder {path}; add a name such as {path / 'birds.safetensors'}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -102,32 +93,18 @@ def ready(path: Path) -> Path:
     return path
 
 
-def check_same(study: StudyResults, spec: "ProbeSpec", weights_digest: str) -> None:
-    """Raises DatasetError or BackboneError where the images or the network are not those of the study."""
-    fingerprint, digest = (study.provenance[name] for name in ("dataset fingerprint", "weights digest"))
-    if spec.dataset.fingerprint != fingerprint:
-        raise DatasetError(
-            f"the images of dataset {study.dataset} are not those of study {study.name}: their fingerprint is "
-            f"{spec.dataset.fingerprint[:12]}, the study's {fingerprint[:12]}; name the study's with --data-root"
-        )
-    if weights_digest != digest:
-        raise BackboneError(
-            f"the network {spec.backbone} is not that of study {study.name}: its digest is {weights_digest[:12]}, the "
-            f"study's {digest[:12]}; name the study's with --backbone"
-        )
-
-
-def origin_of(spec: "ProbeSpec", weights_digest: str, setting: Setting) -> "Origin":
-    """What makes the setting's features of an image."""
+def feature_origin(prepared: PreparedProbe, setting: Setting) -> "Origin":
+    """Return what makes the setting's features from an image."""
     from objectives.classifier_file import Origin
     from objectives.datasets.images import TRANSFORM
 
+    spec = prepared.spec
     grids = {tap.block: spec.grids[tap.block] for tap in setting.taps}
-    return Origin(spec.backbone, weights_digest, spec.precision, TRANSFORM, spec.seed, grids)
+    return Origin(spec.backbone, prepared.weights_digest, spec.precision, TRANSFORM, spec.seed, grids)
 
 
 def _fitted(seed: int, validation: Accuracy, final: Final | None) -> dict[str, Any]:
-    """Of this very classifier, [correct, total] images; of the test only where it is the one that a final tested."""
+    """Return [correct, total] images of this classifier; on test only where a final tested this very classifier."""
     test = [final.test.correct, final.test.total] if final else None
     return {"seed": seed, "validation": [validation.correct, validation.total], "test": test}
 

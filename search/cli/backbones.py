@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dashboards.formatting import gmacs
-from search.cli.options import print_table
 from spaces import Architecture, SearchError
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ class AttentionOrder(StrEnum):
 @app.callback(invoke_without_command=True)
 def backbones(context: typer.Context) -> None:
     """List the kinds of backbone and the known names."""
+    from search.display.text import print_table
+
     if context.invoked_subcommand is not None:
         return
     from rich.table import Column, Table
@@ -47,6 +48,7 @@ def show(
 ) -> None:
     """Print the block table of a backbone, with what each block costs."""
     from objectives.backbones.catalog import architecture_named
+    from search.display.text import print_table
 
     architecture = architecture_named(name)
     typer.echo(summary(architecture))

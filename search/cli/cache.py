@@ -1,7 +1,6 @@
 """The commands `search cache`: what lies in the feature cache and whose it is, whether it is sound, and less of it."""
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from objectives.home import Home
-from search.cli.options import HomeOption, print_table
-from spaces.errors import UsageError
+from search.cli.options import HomeOption, parse_size
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,22 +18,6 @@ if TYPE_CHECKING:
     from search.database.records import StudySummary
 
 app = typer.Typer(help="Show what the feature cache holds, check it, remove from it.")
-
-UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-
-
-def bytes_of(text: str | None) -> int | None:
-    """`200GB` → 200,000,000,000; `1.5GiB` → 1,610,612,736. Raises UsageError for what is no size."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"([\d.]+)\s*(|[kmgt]i?)b?", text.strip().lower())
-    try:
-        size = int(float(found[1]) * UNITS[found[2]]) if found else 0
-    except ValueError:
-        size = 0
-    if size < 1:
-        raise UsageError(f"a size is a number and a unit such as 200GB or 1.5TB, got {text!r}")
-    return size
 
 
 @app.callback(invoke_without_command=True)
@@ -49,6 +31,8 @@ def cache(
     ] = None,
 ) -> None:
     """Show what the feature cache holds, and which studies read it."""
+    from search.display.text import print_table
+
     if context.invoked_subcommand is not None:
         return
     from objectives.features.inventory import holdings
@@ -71,7 +55,7 @@ def cache(
 def verify(home: HomeOption = None) -> None:
     """Read every shard and compare it with its digest; a damaged one is removed, and made again when it is wanted."""
     from objectives.features.inventory import verify as verify_cache
-    from search.display.live_table import counted
+    from search.display.counter import counted
 
     usage = _usage(home)
     total = sum(entry.name.endswith(".safetensors") for entry in usage.files())
@@ -83,7 +67,10 @@ def verify(home: HomeOption = None) -> None:
 @app.command()
 def prune(
     to: Annotated[
-        str | None, typer.Option("--to", metavar="SIZE", help="Until the cache takes no more, e.g. 50GB; 0 for all.")
+        str | None,
+        typer.Option(
+            "--to", metavar="SIZE", parser=parse_size, help="Target cache size, e.g. 50GB. 0 empties the cache."
+        ),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option("--dataset", metavar="NAME", help="Only what belongs to this dataset.")
@@ -98,12 +85,12 @@ def prune(
     from rich.filesize import decimal
 
     if to is None and dataset is None:
-        raise UsageError("tell what to remove: --to SIZE, --dataset NAME, or both")
+        raise typer.BadParameter("name what to remove: --to SIZE, --dataset NAME, or both")
     usage = _usage(home)
     chosen = usage.worth_least_first()
     if dataset is not None:
         chosen = usage.of_dataset(chosen, dataset)
-    excess = usage.taken() - (0 if to in (None, "0") else bytes_of(to) or 0)
+    excess = usage.taken() - int(to or 0)
     going = []
     for valued in chosen:
         if excess <= 0:

@@ -8,7 +8,7 @@ import typer
 
 from objectives.home import Home
 from objectives.results import ACCURACY
-from search.cli.options import HomeOption, StorageOption, print_table, printable
+from search.cli.options import HomeOption, StorageOption
 
 if TYPE_CHECKING:
     from dashboards.comparison import StudyComparison
@@ -41,6 +41,8 @@ def _print(comparison: "StudyComparison") -> None:
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Column, Table
+
+    from search.display.text import print_table, printable
 
     columns = "", Column("first", overflow="fold"), Column("second", overflow="fold")
     table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0))

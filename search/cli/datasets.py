@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.home import Home
-from search.cli.options import HomeOption, print_table
+from search.cli.options import HomeOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,6 +25,8 @@ SHOWN = 5  # of a list that may be long; --json gives all of it
 @app.callback(invoke_without_command=True)
 def datasets(context: typer.Context) -> None:
     """List the datasets that are known by name, and how each is had."""
+    from search.display.text import print_table
+
     if context.invoked_subcommand is not None:
         return
     from rich.markup import escape
@@ -88,6 +90,7 @@ def check(
     """
     from objectives.datasets.catalog import load_with_sizes
     from objectives.datasets.checking import check as check_dataset
+    from search.display.text import print_table
 
     found = check_dataset(*load_with_sizes(name, data_root, fetched=Home.at(home).datasets, skip_unreadable=True))
     if as_json:

@@ -1,17 +1,18 @@
-"""What the commands have in common: where everything lies, which study is meant, how tables and names are printed."""
+"""Flags: made from the fields of `RunOptions`, and those that several commands share."""
 
+import inspect
+import re
+import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from objectives.results import ACCURACY, SELECTION_METRICS
-from spaces.errors import UsageError
-from spaces.lookup import check_name
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from search.options import Notation, OptionInfo, RunOptions, option_info
 
 HomeOption = Annotated[
     Path | None,
@@ -19,11 +20,10 @@ HomeOption = Annotated[
         "--home", metavar="DIR", help="Folder for everything that is kept. [default: $SEARCH_HOME, or the platform's]"
     ),
 ]
-
 StorageOption = Annotated[
     str | None,
     typer.Option(
-        "--storage", metavar="URL", help="Study database, SQLite or PostgreSQL. [default: sqlite in the home folder]"
+        "--storage", metavar="URL", help="Study database, SQLite or PostgreSQL. [default: SQLite in the home folder]"
     ),
 ]
 DatasetOption = Annotated[
@@ -33,47 +33,24 @@ DatasetOption = Annotated[
 StudyOption = Annotated[
     str | None, typer.Option("--study", metavar="NAME", help="A study by its name; see `search status`.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
 
-PIPED_COLUMNS = 160
-
-COST = "cost"
-"""What may be minimised beside the metric."""
-
-
-def print_table(table: "Table") -> None:
-    """As wide as the terminal; where there is none, wide enough to keep a row on its line."""
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS).print(table)
+BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def printable(text: str) -> str:
-    """A name from data, of which a terminal shows every character and obeys none: those that it would are escaped."""
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+def typed_command() -> str:
+    """Return the command line as it was typed."""
+    return shlex.join(["search", *sys.argv[1:]])
 
 
-def objectives_named(objectives: str | None, metric: str | None) -> tuple[str, bool]:
-    """`accuracy,cost` → ("accuracy", True): the metric, and whether the cost is an objective too.
-
-    metric: as given beside, or in place of, the objectives. Raises UnknownNameError and UsageError.
-    """
-    if objectives is None:
-        return metric or ACCURACY.name, False
-    first, *others = names = [name.strip() for name in objectives.split(",")]
-    for name in names:
-        check_name("objective", name, (*SELECTION_METRICS, COST))
-    if first == COST or others not in ([], [COST]):
-        known = " or ".join(SELECTION_METRICS)
-        raise UsageError(f"--objectives takes one metric, {known}, and after it cost if wanted; got {objectives!r}")
-    if metric not in (None, first):
-        raise UsageError(f"--metric {metric} and --objectives {objectives} name two metrics; leave --metric out")
-    return first, others == [COST]
+def flag(name: str) -> str:
+    """`data_root` → `--data-root`."""
+    return f"--{name.replace('_', '-')}"
 
 
-def integers(text: str | None) -> list[int] | None:
-    """`13,16-18` → [13, 16, 17, 18]."""
-    if text is None:
-        return None
+def parse_integers(text: str) -> list[int]:
+    """`13,16-18` → [13, 16, 17, 18]. Raises BadParameter for other text."""
     values: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
@@ -82,3 +59,103 @@ def integers(text: str | None) -> list[int] | None:
         except ValueError:
             raise typer.BadParameter(f"expected numbers and ranges such as 4,13-16, got {text!r}") from None
     return values
+
+
+def parse_names(text: str) -> list[str]:
+    """`linear, mlp` → ["linear", "mlp"]."""
+    return [name.strip() for name in text.split(",")]
+
+
+def parse_size(text: str) -> int:
+    """`200GB` → 200,000,000,000; `1.5GiB` → 1,610,612,736. Raises BadParameter for other text."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(|[kmgt]i?)b?", text.strip().lower())
+    size = int(float(match[1]) * BYTES[match[2]]) if match else -1
+    if size < 0:
+        raise typer.BadParameter(f"expected a number and a unit such as 200GB or 1.5TB, got {text!r}")
+    return size
+
+
+def parse_duration(text: str) -> float:
+    """`5m` → 300 seconds; `90s` or `90` → 90; `1.5h` → 5400. Raises BadParameter for other text."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip().lower())
+    if match is None or float(match[1]) <= 0:
+        raise typer.BadParameter(f"expected a number and s, m or h, such as 90s or 5m, got {text!r}")
+    return float(match[1]) * SECONDS[match[2]]
+
+
+PARSERS: dict[Notation, Callable[[str], Any]] = {
+    "integers": parse_integers,
+    "names": parse_names,
+    "size": parse_size,
+}
+
+
+def with_run_options(*names: str, **helps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the flags of `RunOptions`, and its first parameter the options that were typed.
+
+    names: the options that the command takes; all where none is named. helps: other help for an option of this command.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command).parameters.values())[1:]
+        chosen = [
+            (option_field, info)
+            for option_field in fields(RunOptions)
+            if (info := option_info(option_field)) and (not names or option_field.name in names)
+        ]
+        former = {info.former: option_field.name for option_field, info in chosen if info.former}
+
+        @wraps(command)
+        def typed(**values: Any) -> None:
+            for old, new in former.items():
+                values[new] = values.pop(old) or values[new]
+            options = {option_field.name: values.pop(option_field.name) for option_field, _ in chosen}
+            command(RunOptions(**options, command=typed_command()), **values)
+
+        parameters = [_parameter(option_field, info, helps) for option_field, info in chosen]
+        parameters += [_hidden(name) for name in former]
+        parameters += [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        typed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        typed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return typed
+
+    return decorate
+
+
+def _parameter(option_field: "Field[Any]", info: OptionInfo, helps: dict[str, str]) -> inspect.Parameter:
+    """Return the command's parameter for an option."""
+    name = option_field.name
+    kind: Any = get_type_hints(RunOptions)[name]
+    described: dict[str, Any] = {"help": helps.get(name, info.help), "metavar": info.metavar or _metavar(kind, info)}
+    if info.notation:
+        kind, described["parser"] = str | None, PARSERS[info.notation]
+    elif str in get_args(kind):
+        kind = str | None
+    if info.low is not None and not info.notation:
+        described |= {"min": info.low, "max": info.high}
+    switch = f"{flag(name)}/--no-{flag(name)[2:]}" if option_field.default is True else flag(name)
+    default = inspect.Parameter.empty if option_field.default is MISSING else option_field.default
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, typer.Option(switch, **described)],
+    )
+
+
+def _metavar(kind: Any, info: OptionInfo) -> str | None:
+    """Return what stands for the value in the help."""
+    if info.notation:
+        return "LIST"
+    kinds = {kind, *get_args(kind)}
+    return "NAME" if str in kinds else "NUMBER" if float in kinds else "N" if int in kinds else None
+
+
+def _hidden(name: str) -> inspect.Parameter:
+    """Return the parameter of a switch's former name."""
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False,
+        annotation=Annotated[bool, typer.Option(flag(name), hidden=True)],
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from objectives.home import Home
-from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOption, print_table, printable
+from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOption
 
 if TYPE_CHECKING:
     from objectives.results import StudyResults
@@ -28,6 +28,7 @@ def status(
 ) -> None:
     """List the studies and whether a run is at work on each; with --study or --dataset tell of one in detail."""
     from search.database.store import Store
+    from search.display.text import printable
 
     with Store.open(storage or Home.at(home).storage) as store:
         if dataset is None and study is None:
@@ -41,6 +42,8 @@ def _list(rows: "list[StudySummary]", as_json: bool) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Column, Table
+
+    from search.display.text import print_table, printable
 
     if as_json:
         typer.echo(json.dumps([_summary(row) for row in rows], indent=2))
@@ -95,7 +98,7 @@ class StudyState:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready. best: as of `search best --json`, None where no trial is complete."""
-        from search.reports.answer import answer_of
+        from search.reports.answer import answer_record
 
         study = self.study
         return {
@@ -104,7 +107,7 @@ class StudyState:
             "backbone": study.backbone,
             "settings": study.space_size,
             "trials": {state: study.count(state) for state in ("complete", "pruned", "failed", "running")},
-            "best": answer_of(study) if study.complete or study.finals else None,
+            "best": answer_record(study) if study.complete or study.finals else None,
             "passes": study.passes_made,
             "passes_saved": study.passes_needed - study.passes_made,
             "runs": [self._run(run) for run in self.runs],
@@ -162,7 +165,7 @@ class StudyState:
         return [*lines, "            the best of many trials looks better than it is; the finals will tell"]
 
     def _work_lines(self, run: "RunSummary") -> list[str]:
-        from search.display.live_table import time_left
+        from search.display.pace import time_left
 
         workers = f"{run.workers} worker{'' if run.workers == 1 else 's'}"
         lines = [f"at work     since {_moment(run.started)} on {run.host}, process {run.pid}, {workers}"]
@@ -178,12 +181,12 @@ class StudyState:
 
     def _pace(self, run: "RunSummary") -> tuple[int | None, float | None, float | None]:
         """Trials that it goes on to, trials a minute, and seconds left; None where that is not known."""
-        from search.display.live_table import Pace
+        from search.display.pace import Pace
 
         goal: int | None = (run.options or {}).get("trials")
         pace = Pace(run.ends[0], run.workers, list(run.ends[1:])) if run.ends else Pace()
-        left = pace.left(goal - self.study.finished, self.study.wall_seconds) if goal else None
-        return goal, 60 / pace.each if pace.each else None, left
+        left = pace.seconds_left(goal - self.study.finished, self.study.wall_seconds) if goal else None
+        return goal, 60 / pace.interval if pace.interval else None, left
 
     def _run(self, run: "RunSummary") -> dict[str, Any]:
         goal, pace, left = self._pace(run) if run.alive else (None, None, None)

@@ -1,23 +1,21 @@
 """What a person sees while a run goes: a live table on a terminal, plain lines elsewhere."""
 
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from dashboards.formatting import duration
 from dashboards.study.tables import trial_estimate
 from objectives.results import ACCURACY, Epoch, Extracted, Final, Metric, Rung, StudyResults, Trial
+from search.display.counter import PLAIN_SECONDS, is_drawn
+from search.display.pace import Pace, time_left
 from search.reports.answer import told
 from search.scheduling.events import (
     FinalEnded,
@@ -31,41 +29,13 @@ from search.scheduling.events import (
 from search.scheduling.requests import FinalRequest, TrialRequest
 from spaces import Setting
 
-T = TypeVar("T")
-
-PLAIN_SECONDS = 10.0
 RATE_SECONDS = 20.0
-PACE_ENDS = 20
 BEST_SHOWN = 5
 WIDEST = 110
 """Columns of the live table; further apart, rows are hard to follow."""
 
 Row = tuple[str, str, str, str]
 WORK_TITLE: Row = ("trial", "at work", "", "for")
-
-
-@dataclass
-class Pace:
-    """How fast things end of which `at_once` are worked on at a time. began, ends: seconds of one clock, rising."""
-
-    began: float = 0.0
-    at_once: int = 0
-    ends: list[float] = field(default_factory=list)
-
-    @property
-    def each(self) -> float | None:
-        """Seconds from one end to the next, of the last few; None before as many have ended as run at once."""
-        if not self.ends or len(self.ends) < self.at_once:
-            return None
-        since = self.ends[-PACE_ENDS - 1] if len(self.ends) > PACE_ENDS else self.began
-        return (self.ends[-1] - since) / len(self.ends[-PACE_ENDS:])
-
-    def left(self, more: int, now: float) -> float | None:
-        """Seconds until so many more have ended; None where nobody can say."""
-        each = self.each
-        if more <= 0 or each is None:
-            return None
-        return max(more * each - (now - self.ends[-1]), (more - 1) * each)
 
 
 @dataclass
@@ -135,7 +105,7 @@ class RunProgress:
     def showing(self) -> Iterator[None]:
         """Draw while the block runs. What stays on the screen says where the run came to, not what was at work."""
         self._began = time.monotonic()
-        if not self.console.is_terminal or self.console.is_dumb_terminal:
+        if not is_drawn(self.console):
             yield
             return
         self._live = True
@@ -194,7 +164,7 @@ class RunProgress:
         del self._jobs[request]
         self._finals.ends.append(time.monotonic())
         if self._is_time_to_print():
-            left = time_left(self._finals.left(self._expected - self._tested, time.monotonic()))
+            left = time_left(self._finals.seconds_left(self._expected - self._tested, time.monotonic()))
             count = f"{self._tested}/{self._expected}"
             self.say(f"final {count}: {final.setting}, validation {self._validated(final)}{left and f'; {left}'}")
 
@@ -252,7 +222,7 @@ class RunProgress:
         facts = [f"trial {self._finished}/{self.trials}: {self._counts()}"]
         if self.best and (measured := self.best[0].estimate(self.metric)):
             facts.append(f"best {self.metric.labelled_text(measured.value)} at {self.best[0].setting}")
-        facts.append(time_left(self._pace.left(self.trials - self._finished, time.monotonic())))
+        facts.append(time_left(self._pace.seconds_left(self.trials - self._finished, time.monotonic())))
         return "; ".join(filter(None, facts))
 
     # The live table, no wider and no higher than the terminal.
@@ -316,53 +286,5 @@ def _bar(what: str, done: int, total: int, pace: Pace, elapsed: float) -> tuple[
         ProgressBar(total=total, completed=done, width=24),
         Text(f"{done}/{total}", "progress.download"),
         Text(str(timedelta(seconds=int(elapsed))), "progress.elapsed"),
-        Text(time_left(pace.left(total - done, time.monotonic())), "progress.remaining"),
+        Text(time_left(pace.seconds_left(total - done, time.monotonic())), "progress.remaining"),
     )
-
-
-def time_left(seconds: float | None) -> str:
-    """ "about 3 min 05 s left"; empty where nobody can say."""
-    return (
-        "" if seconds is None else f"about {duration(max(round(seconds), 1))} left".replace("\N{NO-BREAK SPACE}", " ")
-    )
-
-
-def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """The items, while a bar on a terminal, or a line now and then elsewhere, tells how many there were."""
-    with _counter(what) as tell:
-        for number, item in enumerate(items, 1):
-            tell(number, total)
-            yield item
-
-
-def extracting(reports: Iterable[Extracted]) -> None:
-    """Have everything extracted, while the same tells of the images of all passes."""
-    with _counter("passes") as tell:
-        for report in reports:
-            tell(report.done, report.total)
-
-
-def followed(items: Iterable[object], what: str, place: Callable[[], tuple[int, int]]) -> None:
-    """Have all items made, while the same tells the place, (done, total)."""
-    with _counter(what) as tell:
-        for _ in items:
-            tell(*place())
-
-
-@contextmanager
-def _counter(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Within, told (done, total), it draws on the terminal that errors go to; answers may go elsewhere meanwhile."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    printed, shown, beside = time.monotonic(), console.is_terminal, sys.stdout.isatty()
-    with Progress(*columns, console=console, disable=not shown, transient=True, redirect_stdout=beside) as bar:
-        task = bar.add_task(what, total=None)
-
-        def tell(done: int, total: int) -> None:
-            nonlocal printed
-            bar.update(task, completed=done, total=total)
-            if not shown and time.monotonic() - printed > PLAIN_SECONDS:
-                printed = time.monotonic()
-                console.print(f"{what}: {done:,}/{total:,}", highlight=False)
-
-        yield tell

@@ -1,5 +1,6 @@
 """A screening by what the study database knows of past tasks, kept there for the next ones."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from search.database.screenings import Screening, save_screening
@@ -26,16 +27,16 @@ def screened(
     threads: int,
     passes: int | None = None,
     seconds: float | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> "Recommendation":
-    """On the GPU that this process sees, else on so many threads, while progress is told.
+    """Screen settings and return the recommendation, on the GPU that this process sees, else on `threads` CPU threads.
 
-    store: to learn from and to keep it in; without one the paper's findings are all there is to go by.
-
+    store: the past tasks to learn from, and where the screening is kept; None learns from the paper's findings alone.
+    passes: forward passes at most. seconds: time limit. on_progress: called with (done, total) forward passes.
     Raises UsageError where fewer passes are allowed than the first timesteps take.
     """
     from objectives.features.quota import KINDS
     from objectives.screening import Screener
-    from search.display.live_table import followed
 
     screener, usage = Screener(spec, spec.build(threads).backbone), spec.usage()
     past = () if store is None else past_tasks(store, spec.dataset.fingerprint, weights_digest)
@@ -43,10 +44,11 @@ def screened(
     if passes is not None and passes < recommender.least:
         raise UsageError(
             f"screening takes at least {recommender.least:,} passes here, its first timesteps of "
-            f"{recommender.first_images:,} images, got --passes {passes}; allow more, or narrow --timesteps"
+            f"{recommender.first_images:,} images, got `passes` {passes}; allow more, or narrow `timesteps`"
         )
     with usage.using(spec.views, [usage.folder / kind for kind in KINDS]):
-        followed(recommender.run(), "passes", lambda: (recommender.spent, recommender.limit))
+        for _ in recommender.run():
+            on_progress(recommender.spent, recommender.limit)
     found = recommender.recommendation
     if store is not None:
         save_screening(store, screening_of(found, spec, space, weights_digest))

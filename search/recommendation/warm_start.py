@@ -1,6 +1,6 @@
 """What a search starts from: past tasks, a screening of its own images, and what the cache holds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,22 @@ PLACES = 3
 """Of a screening, with every head of the space."""
 
 
-def screen_first(store: Store, spec: "ProbeSpec", space: Space, weights_digest: str, threads: int) -> None:
-    """Unless the database has a screening of these images with this network and seed already."""
+def is_screened_first(space: Space, trials: int) -> bool:
+    """Return whether a screening is worth its forward passes before this many trials in the space."""
+    return trials >= WORTH_SCREENING and len(space) > trials and 1 in space.taps
+
+
+def screen_first(
+    store: Store,
+    spec: "ProbeSpec",
+    space: Space,
+    weights_digest: str,
+    threads: int,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Screen the space, unless the database has a screening of these images with this network and seed."""
     if load_screening(store, spec.dataset.fingerprint, weights_digest, spec.seed) is None:
-        screened(spec, space, weights_digest, store, threads)
+        screened(spec, space, weights_digest, store, threads, on_progress=on_progress)
 
 
 def prior_knowledge(

@@ -14,7 +14,7 @@ SHOWN = 8
 """Of a front, on a terminal."""
 
 
-def answer_of(study: StudyResults) -> dict[str, Any]:
+def answer_record(study: StudyResults) -> dict[str, Any]:
     """JSON-ready. The test fields are None until a run has re-evaluated its finalists.
 
     metric: what the setting was chosen by. accuracy: top-1. scores: part → metric → value and 95 % interval, of all
@@ -54,7 +54,7 @@ def answer_of(study: StudyResults) -> dict[str, Any]:
 
 def answer_lines(study: StudyResults) -> list[str]:
     """The same for people."""
-    answer = answer_of(study)
+    answer = answer_record(study)
     seeds = f"mean of {len(answer['seeds'])} seeds"
     lines = [f"study       {study.name}", f"setting     {Setting.from_dict(answer['setting'])}"]
     lines += _lines("validation", study.metric, answer["scores"]["validation"])

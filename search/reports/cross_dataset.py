@@ -1,4 +1,4 @@
-"""`search report --all`: what the study database knows across datasets, and where that sends a new one."""
+"""Compares the studies of all datasets, and says where a new dataset should begin."""
 
 import shlex
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ from search.database.store import Store
 from search.database.url import Address
 from search.recommendation.advice import advice_of
 from search.recommendation.past_tasks import past_tasks
-from search.reports.missing_trials import lacks_of, measure_all
+from search.reports.missing_trials import Listener, make_missing_trials, missing_trials
 from search.surrogates.past_tasks import PUBLISHED
 from spaces import SearchError
 from spaces.lookup import check_name
@@ -28,21 +28,22 @@ Options = Mapping[str, Any] | None
 """What a study's last run was told, where that was kept."""
 
 
-def compared(
-    home: Home, storage: str | None, backbone: str | None, measure: bool, command: str
+def compare_datasets(
+    home: Home, storage: str | None, backbone: str | None, command: str, listener: Listener | None = None
 ) -> tuple[Comparison, int]:
-    """Of all studies, after the missing trials were made if asked for, and how many of those could not be made.
+    """Compare all studies across datasets; return the comparison, and how many missing trials could not be made.
 
-    backbone: of whose studies alone. command: that was typed. Raises SearchError where nothing is complete yet.
+    backbone: compare the studies of this backbone alone. command: what was typed. listener: make the missing trials
+    first, and hear how that goes. Raises SearchError where no study has a complete trial.
     """
     words = ["--home", str(home.folder)] if home != Home.at(None) else []
-    words += ["--storage", str(Address(storage))] if storage is not None else []  # which masks its password
+    words += ["--storage", str(Address(storage))] if storage is not None else []  # Address masks the password
     failed = 0
     with Store.open(storage or home.storage) as store:
         networks = networks_of(store, backbone, words)
-        if measure:
-            lacks = lacks_of(network.matrix for network in networks)
-            failed = measure_all(store, lacks, home, store.address.masked(command))
+        if listener is not None:
+            missing = missing_trials(network.matrix for network in networks)
+            failed = make_missing_trials(store, missing, home, store.address.masked(command), listener)
             networks = networks_of(store, backbone, words)
     more = shlex.join(["search", "report", "--all", "--measure", *words])
     datasets = {task.label for network in networks for task in network.matrix.tasks}

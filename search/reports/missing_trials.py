@@ -1,24 +1,23 @@
-"""One dataset's best setting tried on another: trials that were asked for, kept in the study that they belong to."""
+"""Makes the trials that a comparison across datasets lacks: the best setting of one dataset, tried on another.
+
+Each trial is kept in the study of the dataset on which it was tried.
+"""
 
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-import typer
+from typing import TYPE_CHECKING
 
 from dashboards.cross_dataset.tables import MEASURABLE, Matrix, Task
 from objectives.home import Home
 from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Report
-from search.cli.options import printable
-from search.database.heartbeat import heartbeat
 from search.database.records import RunRecord
 from search.database.store import Store
-from search.display.live_table import followed
-from search.export import check_same, options_of
+from search.prepare import check_same, library_versions, moved_options, prepare_probe
+from search.reports.study_report import publish
 from search.reports.thumbnails import keep_pictures
-from search.run import library_versions, publish, spec_of
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
 from search.scheduling.resources import available_cores
@@ -26,125 +25,119 @@ from spaces import SearchError, Setting
 
 if TYPE_CHECKING:
     from objectives.probe import ProbeSpec
-    from search.database.records import RunState
 
 
 @dataclass(frozen=True)
-class Lack:
-    """Settings of which a dataset's study has no complete trial; those that share passes follow each other."""
+class Listener:
+    """Hears how the missing trials go. message: a line for people. progress: (done, total) passes of a trial."""
+
+    message: Callable[[str], None]
+    progress: Callable[[int, int], None] = lambda done, total: None
+
+
+@dataclass(frozen=True)
+class MissingTrials:
+    """Settings without a complete trial in the study of a dataset. Settings that share passes are neighbours."""
 
     task: Task
     settings: tuple[Setting, ...]
 
 
-def lacks_of(matrices: Iterable[Matrix]) -> list[Lack]:
-    """Where a cell is missing that can be measured."""
-    found = []
+def missing_trials(matrices: Iterable[Matrix]) -> list[MissingTrials]:
+    """Return the cells that are missing and can be measured, dataset by dataset."""
+    missing = []
     for table in matrices:
         for task in table.tasks:
-            cells = (table.cells[of, task.label] for of in table.labels)
+            cells = (table.cells[label, task.label] for label in table.labels)
             settings = dict.fromkeys(cell.setting for cell in cells if cell.missing in MEASURABLE)
             if settings:
-                found.append(Lack(task, tuple(sorted(settings, key=lambda each: str([*each.passes])))))
-    return found
+                by_passes = sorted(settings, key=lambda setting: str([*setting.passes]))
+                missing.append(MissingTrials(task, tuple(by_passes)))
+    return missing
 
 
-def measure_all(store: Store, lacks: Sequence[Lack], home: Home, command: str) -> int:
-    """Make the trials, one after the other in this process; returns how many could not be made, each told on stderr.
+def make_missing_trials(
+    store: Store, missing: Sequence[MissingTrials], home: Home, command: str, listener: Listener
+) -> int:
+    """Make the trials, one after the other in this process, and return how many could not be made.
 
     What stops one dataset's trials, such as images that are gone, does not stop another's. Raises KeyboardInterrupt
-    after Ctrl-C; what was measured is kept, and the same command goes on.
+    after Ctrl-C; what was measured is kept, and the same command continues.
     """
     failed = 0
-    if not lacks:
-        _say("no trial is missing that can be made")
-    for lack in lacks:
-        label, left = printable(lack.task.label), len(lack.settings)
+    if not missing:
+        listener.message("no trial is missing that can be made")
+    for trials in missing:
+        left = len(trials.settings)
         try:
-            for reason in _measured(store, lack, home, command):
+            for reason in _made(store, trials, home, command, listener):
                 left -= reason is None
         except SearchError as error:
-            _say(f"not measured on {label}: {error}")
+            listener.message(f"not measured on {trials.task.label}: {error}")
         failed += left
     return failed
 
 
-def _measured(store: Store, lack: Lack, home: Home, command: str) -> Iterator[str | None]:
-    """For each setting None, or why there is no complete trial of it now."""
-    study, label = lack.task.study, printable(lack.task.label)
-    recipe = store.saved_options(study.name)
-    # A ladder stops trials; these were asked for.
-    options = replace(options_of(study, recipe, home, None, None), halving=False)
-    spec, space, weights_digest = spec_of(options, recipe.space)
-    check_same(study, spec, weights_digest)
-    run_id = store.begin_run(study.name, RunRecord(1, command, library_versions()))
-    proposer = sampler_named("random", options.seed)  # of which nothing is asked
-    driver = StudyDriver(store, study.name, space, proposer, seed=options.seed, budget=0, run_id=run_id)
-    state: RunState = "failed"
-    try:
-        with heartbeat(lambda: store.record_heartbeat(run_id)), _in_use(spec):
-            probe = spec.build(available_cores())
-            for number, setting in enumerate(lack.settings, 1):
-                _say(f"{label}, {number} of {len(lack.settings)}: {setting}")
-                yield measured_trial(driver, probe, setting)
-        keep_pictures(store, study.name, spec)
-        publish(store.read_study(study.name), store, home)
-        state = "finished"
-    except KeyboardInterrupt:
-        state = "interrupted"
-        _say("interrupted: what was measured is kept; type the same command again to go on")
-        raise
-    finally:
-        driver.abandon()
-        store.end_run(run_id, state)
+def _made(store: Store, trials: MissingTrials, home: Home, command: str, listener: Listener) -> Iterator[str | None]:
+    """Yield for each setting None, or why it has no complete trial now."""
+    study, label = trials.task.study, trials.task.label
+    saved = store.saved_options(study.name)
+    options = replace(moved_options(study, saved, home), halving=False)  # halving would stop trials that are wanted
+    prepared = prepare_probe(options, saved.space)
+    check_same(study, prepared)
+    proposer = sampler_named("random", options.seed)  # it is never asked: the settings are given
+    with store.run(study.name, RunRecord(1, command, library_versions())) as run_id:
+        driver = StudyDriver(store, study.name, prepared.space, proposer, seed=options.seed, budget=0, run_id=run_id)
+        try:
+            with _in_use(prepared.spec):
+                probe = prepared.spec.build(available_cores())
+                for number, setting in enumerate(trials.settings, 1):
+                    listener.message(f"{label}, {number} of {len(trials.settings)}: {setting}")
+                    yield make_trial(driver, probe, setting, listener)
+            keep_pictures(store, study.name, prepared.spec)
+            publish(store.read_study(study.name), store, home.reports)
+        finally:
+            driver.abandon()
 
 
-def _in_use(spec: "ProbeSpec") -> Any:
+def _in_use(spec: "ProbeSpec") -> AbstractContextManager[None]:
     from objectives.features.quota import KINDS
 
     usage = spec.usage()
     return usage.using(spec.views, [usage.folder / kind for kind in KINDS])
 
 
-def measured_trial(driver: StudyDriver, probe: Callable[[Setting], Iterator[Report]], setting: Setting) -> str | None:
-    """Have it complete and return None, or say why it is not and return that.
+def make_trial(
+    driver: StudyDriver, probe: Callable[[Setting], Iterator[Report]], setting: Setting, listener: Listener
+) -> str | None:
+    """Make a complete trial and return None, or return why there is none.
 
-    Raises the SearchError of a cause that would fail all others too; then the trial is still the driver's.
+    Raises the SearchError of a cause that would fail all other trials too; then the trial is still the driver's.
     """
     request = driver.ask_for(setting)
     if request is None:
-        return _said("its trial failed before, was lost too often, or runs now")
-    place, ended = (0, 1), list[Evaluation]()
-
-    def reports() -> Iterator[object]:
-        nonlocal place
+        reason = "its trial failed before, was lost too often, or runs now"
+        listener.message(reason)
+        return reason
+    evaluation: Evaluation | None = None
+    try:
         for report in probe(setting):
             if isinstance(report, Extracted):
-                place = report.done, report.total
-                yield report  # of a fit there is nothing to show
+                listener.progress(report.done, report.total)
             elif isinstance(report, Epoch):
-                driver.report(request.number, report.number, report.score)  # for its curve: nothing stops it
+                driver.report(request.number, report.number, report.score)  # for its curve: nothing stops the trial
             elif isinstance(report, Evaluation):
-                ended.append(report)
-
-    try:
-        followed(reports(), "passes", lambda: place)
+                evaluation = report
+        if evaluation is None:
+            raise RuntimeError("the probe ended without an evaluation")
     except SearchError:
         raise
     except Exception as error:  # whatever went wrong is the trial's result
         logging.getLogger(__name__).warning("trial failed:\n%s", traceback.format_exc())
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         driver.fail(request.number, reason)
-        return _said(f"failed: {reason}")
-    driver.complete(request.number, ended[-1])
-    _say(f"validation {ACCURACY.labelled_text(ended[-1].validation.value)}")
+        listener.message(f"failed: {reason}")
+        return f"failed: {reason}"
+    driver.complete(request.number, evaluation)
+    listener.message(f"validation {ACCURACY.labelled_text(evaluation.validation.value)}")
     return None
-
-
-def _said(reason: str) -> str:
-    _say(reason)
-    return reason
-
-
-def _say(line: str) -> None:
-    typer.echo(line, err=True)

@@ -63,7 +63,7 @@ class BuildsProbes(Protocol):
 class Finals(Protocol):
     """What follows the trials: which settings to re-evaluate under which seeds, and where to keep the results."""
 
-    def wanted(self) -> Sequence[tuple[Setting, int]]: ...
+    def missing(self) -> Sequence[tuple[Setting, int]]: ...
 
     def keep(self, final: Final) -> None: ...
 
@@ -211,7 +211,7 @@ class _Conductor:
                 self.on_event(TrialStarted(answer))
             if isinstance(answer, Finished) and self.finished is None and self.error is None:
                 self.finished = answer.reason
-                self._queue = [FinalRequest(setting, seed) for setting, seed in self.finals.wanted()]
+                self._queue = [FinalRequest(setting, seed) for setting, seed in self.finals.missing()]
                 self.on_event(FinalsPlanned(len(self._queue)))
             if self.finished is not None and self._queue and self.error is None:
                 answer = self._queue.pop(0)

@@ -31,7 +31,7 @@ from objectives.probe import LADDER, Probe, ProbeSpec, _images
 from objectives.results import Evaluation, Extracted
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
-from search.display.live_table import counted
+from search.display.counter import counted
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
 from search.scheduling.halving import Halving

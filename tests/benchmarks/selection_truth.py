@@ -28,7 +28,7 @@ from objectives.features.extraction import Clock
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit
 from objectives.probe import Probe, ProbeSpec
-from search.display.live_table import counted
+from search.display.counter import counted
 from spaces import PRESETS, Setting, Space
 
 FOLDS = 5

@@ -10,8 +10,6 @@ from objectives.datasets.catalog import load_dataset
 from objectives.datasets.dataset import Dataset
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.quota import CacheUsage
-from search.cli.cache import bytes_of
-from spaces.errors import UsageError
 from tests.support.command_line import Search
 
 
@@ -31,20 +29,6 @@ def filled(tmp_path: Path, digits: Dataset) -> Path:
 
 def shards(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*-*/*.safetensors"))
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [("200GB", 200 * 10**9), ("1.5 TiB", int(1.5 * 2**40)), ("300m", 300 * 10**6), ("12", 12), (None, None)],
-)
-def test_sizes(text: str | None, size: int | None) -> None:
-    assert bytes_of(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "GB", "lots", "1..5GB", "-3GB", "0GB", "3XB"])
-def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(UsageError, match="a size is a number and a unit such as 200GB"):
-        bytes_of(text)
 
 
 def test_an_empty_cache_says_what_fills_it(search: Search, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from sqlalchemy import text
 
 from objectives.results import StudyResults
-from search.cli.options import printable
 from search.database.store import Store
+from search.display.text import printable
 from tests.support.command_line import Ran, Search, search_process
 from tests.support.finished_search import RUN
 

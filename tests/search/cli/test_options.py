@@ -1,48 +1,121 @@
-"""What is typed, as what is meant."""
+"""Flags: how text becomes values, and how commands get the options of a search."""
+
+import inspect
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from search.cli.options import objectives_named
-from spaces import UnknownNameError
-from spaces.errors import UsageError
+from search.cli.options import parse_duration, parse_integers, parse_names, parse_size, with_run_options
+from search.cli.run import export_command
+from search.options import RunOptions, option_info
+
+
+def parsed(*words: str) -> RunOptions:
+    """Return the options that a command gets when the words are typed."""
+    seen: list[RunOptions] = []
+
+    @with_run_options()
+    def command(options: RunOptions) -> None:
+        seen.append(options)
+
+    app = typer.Typer()
+    app.command()(command)
+    ran = CliRunner().invoke(app, [*words], catch_exceptions=False)
+    assert ran.exit_code == 0, ran.output
+    return replace(seen[0], command="")
+
+
+def test_nothing_but_the_dataset_gives_the_defaults() -> None:
+    assert parsed("--dataset", "digits") == RunOptions("digits")
+
+
+def test_every_option_has_a_flag_that_reaches_it() -> None:
+    words = (
+        "--dataset cub --data-root x --trials 7 --backbone net --space paper --blocks 1,3-4 --timesteps 5 "
+        "--pools 1 --heads linear,mlp --draws 2 --taps 1-2 --sampler tpe --no-warm-start --seed 3 "
+        "--validation-fraction 0.1 --folds 2 --shots 4 --flips --balanced --metric nll --objectives nll,cost "
+        "--halving --finalists 2 --final-seeds 1 --workers 2 --gpus-per-trial 0.5 --precision float16 "
+        "--skip-unreadable --ray-address h:1 --cache-size 2GB --home /h --storage sqlite:///s.db"
+    )
+    options = parsed(*words.split())
+    changed = {item.name for item in fields(RunOptions) if getattr(options, item.name) != item.default}
+    assert changed == {item.name for item in fields(RunOptions) if option_info(item)}
+    assert options.blocks == [1, 3, 4]
+    assert options.objectives == ["nll", "cost"]
+    assert options.cache_size == 2 * 10**9
+    assert options.home == Path("/h")
+
+
+def test_the_former_name_of_halving_still_works_and_is_hidden() -> None:
+    assert parsed("--dataset", "digits", "--ladder").halving
+    assert not parsed("--dataset", "digits").halving
+
+    @with_run_options("dataset", "halving")
+    def command(options: RunOptions) -> None: ...
+
+    app = typer.Typer()
+    app.command()(command)
+    told = CliRunner().invoke(app, ["--help"]).output
+    assert "--halving" in told
+    assert "--ladder" not in told
+
+
+def test_a_command_may_take_some_options_and_its_own() -> None:
+    @with_run_options("dataset", "seed", seed="Another help.")
+    def command(options: RunOptions, more: int = 3) -> None: ...
+
+    assert list(inspect.signature(command).parameters) == ["dataset", "seed", "more"]
 
 
 @pytest.mark.parametrize(
-    ("objectives", "metric", "named"),
-    [
-        (None, None, ("accuracy", False)),
-        (None, "nll", ("nll", False)),
-        ("accuracy", None, ("accuracy", False)),
-        ("accuracy,cost", None, ("accuracy", True)),
-        (" nll , cost ", None, ("nll", True)),
-        ("nll,cost", "nll", ("nll", True)),
-    ],
+    ("text", "size"),
+    [("200GB", 200 * 10**9), ("1.5 TiB", int(1.5 * 2**40)), ("300m", 300 * 10**6), ("12", 12), ("0", 0)],
 )
-def test_objectives_are_a_metric_and_perhaps_the_cost(
-    objectives: str | None, metric: str | None, named: tuple[str, bool]
-) -> None:
-    assert objectives_named(objectives, metric) == named
+def test_a_size_is_read_as_people_write_it(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "lots", "1..5GB", "-3GB", "3XB"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="expected a number and a unit such as 200GB"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("5m", 300), ("90s", 90), ("90", 90), ("1.5h", 5400), (" 2 M ", 120)])
+def test_a_time_is_read_as_people_write_it(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "-5m", "0", "5 minutes", "5d", "nan"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="expected a number and s, m or h"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(("text", "values"), [("4", [4]), ("4,13-16", [4, 13, 14, 15, 16]), (" 1 , 2 ", [1, 2])])
+def test_numbers_and_ranges(text: str, values: list[int]) -> None:
+    assert parse_integers(text) == values
+
+
+def test_names() -> None:
+    assert parse_names(" nll , cost ") == ["nll", "cost"]
 
 
 @pytest.mark.parametrize(
-    ("objectives", "metric", "error", "words"),
+    ("changes", "command"),
     [
+        ({"home": Path("/home")}, "search export --study birds --home /home"),
+        ({}, "search export --study birds"),
         (
-            "accuracy,price",
-            None,
-            UnknownNameError,
-            "unknown objective 'price'; known: accuracy, cost, mean-per-class, nll",
+            {"storage": "postgresql://me:hushhush@host/db"},
+            "search export --study birds --storage 'postgresql+psycopg://me:***@host/db'",
         ),
-        ("top-5,cost", None, UnknownNameError, "unknown objective 'top-5'"),
-        ("accuracy,", None, UnknownNameError, "unknown objective ''"),
-        ("cost", None, UsageError, "and after it cost if wanted; got 'cost'"),
-        ("cost,accuracy", None, UsageError, "got 'cost,accuracy'"),
-        ("accuracy,nll", None, UsageError, "takes one metric"),
-        ("accuracy,cost,cost", None, UsageError, "takes one metric"),
-        ("accuracy,cost", "nll", UsageError, "--metric nll and --objectives accuracy,cost name two metrics"),
     ],
+    ids=["another home", "the default home", "a database"],
 )
-def test_anything_else_is_refused(objectives: str, metric: str | None, error: type[UsageError], words: str) -> None:
-    with pytest.raises(error, match=words) as raised:
-        objectives_named(objectives, metric)
-    assert raised.value.exit_code == 2
+def test_a_run_ends_with_what_to_type_for_its_classifier(changes: dict[str, Any], command: str) -> None:
+    assert export_command("birds", RunOptions("folder", **changes)) == command

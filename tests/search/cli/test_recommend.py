@@ -10,8 +10,6 @@ import pytest
 from PIL import Image
 
 from objectives.datasets.catalog import load_dataset
-from search.cli.recommend import seconds_of
-from spaces.errors import UsageError
 from tests.support.command_line import Ran, Search
 from tests.support.small_unets import plain
 
@@ -115,16 +113,3 @@ def test_too_few_passes_are_refused_before_any_is_made(
     assert ran.code == 2
     assert "at least 600 passes" in ran.stderr
     assert not list((tmp_path / "home").rglob("*.safetensors"))
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("5m", 300), ("90s", 90), ("90", 90), ("1.5h", 5400), (" 2 M ", 120), (None, None)]
-)
-def test_a_time_is_read_as_people_write_it(text: str | None, seconds: float | None) -> None:
-    assert seconds_of(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "m", "-5m", "0", "5 minutes", "5d", "nan"])
-def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="a time is a number and s, m or h"):
-        seconds_of(text)

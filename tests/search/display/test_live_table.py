@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from objectives.results import Accuracy, Evaluation, Extracted
-from search.display.live_table import Pace, RunProgress, time_left
+from search.display.live_table import RunProgress
+from search.display.pace import Pace, time_left
 from search.scheduling.events import Progressed, TrialEnded, TrialStarted
 from search.scheduling.requests import TrialRequest
 from spaces import Setting
@@ -32,7 +33,7 @@ SETTING = Setting(10, 3, 1, "linear")
     ],
 )
 def test_what_is_left_goes_by_what_has_ended(pace: Pace, more: int, now: float, left: float | None) -> None:
-    assert pace.left(more, now) == left
+    assert pace.seconds_left(more, now) == left
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from rich.console import Console
 from objectives.results import Accuracy, Evaluation, Final, IntervalEstimate, Scores, StudyResults, Trial
 from search.database.records import StudyRecord, scores_from_dict, scores_to_dict
 from search.display.live_table import RunProgress
-from search.reports.answer import answer_lines, answer_of, spread
+from search.reports.answer import answer_lines, answer_record, spread
 from search.scheduling.events import FinalsPlanned, TrialEnded, TrialStarted
 from search.scheduling.requests import TrialRequest
 from spaces import SearchError, Setting, Space
@@ -51,7 +51,7 @@ FINAL = Final(SETTING, 1, Accuracy(18, 20), Accuracy(40, 50), 1.0, 0, 0, SCORES,
 def test_a_study_of_before_scores_is_told_as_it_was(make_study: MakeStudy) -> None:
     old = Final(SETTING, 1, Accuracy(18, 20), Accuracy(40, 50), 1.0, 0, 0)
     study = make_study(None, (old,), trial(scores=None))
-    answer = answer_of(study)
+    answer = answer_record(study)
     assert (answer["metric"], answer["validation_accuracy"], answer["test_accuracy"]) == ("accuracy", 0.9, 0.8)
     assert answer["test_interval"] == list(Accuracy(40, 50).interval())
     assert answer["scores"]["test"].keys() == {"accuracy"}
@@ -63,7 +63,7 @@ def test_a_study_of_before_scores_is_told_as_it_was(make_study: MakeStudy) -> No
 
 def test_another_metric_is_named_and_the_accuracy_told_too(make_study: MakeStudy) -> None:
     study = make_study("nll", (FINAL,), trial())
-    answer = answer_of(study)
+    answer = answer_record(study)
     assert answer["metric"] == "nll"
     assert answer["scores"]["test"]["nll"] == {"value": 0.3125, "interval": [0.2, 0.5]}
     assert answer_lines(study)[2:4] == [
@@ -91,7 +91,7 @@ def test_a_study_by_cost_is_told_by_a_table_of_its_front(make_study: MakeStudy) 
         "            12.5   90.0 % (69.9 to 97.2)                         block 3, t 10, pool 1, linear",
     ]
     assert answer_lines(plain) == told[:5] + told[9:]
-    answer = answer_of(plain)
+    answer = answer_record(plain)
     assert answer["gmacs"] == 1.0
     assert [row["gmacs"] for row in answer["front"]] == [0.125, 1.0, 12.5]
     assert answer["front"][1]["test"]["value"] == 0.8
@@ -131,12 +131,12 @@ def test_finalists_are_spread_over_the_cost(
 
 def test_before_its_finals_a_study_has_no_test_scores(make_study: MakeStudy) -> None:
     study = make_study("nll", (), trial())
-    answer = answer_of(study)
+    answer = answer_record(study)
     assert (answer["test_accuracy"], answer["test_interval"], answer["scores"]["test"]) == (None, None, {})
     assert "not read yet" in answer_lines(study)[4]
     assert "looks better on validation than it is" in answer_lines(study)[5]
     with pytest.raises(SearchError, match="no complete trial yet"):
-        answer_of(make_study("nll"))
+        answer_record(make_study("nll"))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 a dataset stands there."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from sqlalchemy import select
 
 from dashboards.cross_dataset.tables import Matrix, Task
 from objectives.datasets.catalog import load_dataset
-from objectives.home import Home
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, StudyResults
 from search.database.models import RunRow
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
+from search.options import RunOptions
+from search.prepare import prepare_probe
 from search.reports.cross_dataset import networks_of
-from search.reports.missing_trials import measured_trial
-from search.run import RunOptions, spec_of
+from search.reports.missing_trials import Listener, make_trial
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
 from spaces import CacheError, Setting, Space
@@ -50,10 +50,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def searched(folder: Path, dataset: str) -> None:
     """As `search run --dataset folder` leaves it, but without Ray and the finals."""
     options = RunOptions(
-        "folder", Home(folder / "home"), folder / dataset, backbone=str(folder / "net"), command="search run"
+        "folder",
+        home=folder / "home",
+        data_root=folder / dataset,
+        backbone=str(folder / "net"),
+        heads=["linear"],
+        timesteps=[91],
+        pools=[1],
+        command="search run",
     )
-    narrowing: dict[str, Sequence[Any]] = {"heads": ["linear"], "timesteps": [91], "pools": [1]}
-    spec, space, weights_digest = spec_of(replace(options, narrowing=narrowing))
+    prepared = prepare_probe(options)
+    spec, space, weights_digest = prepared.spec, prepared.space, prepared.weights_digest
     facts = StudyRecord(
         dataset="folder",
         dataset_fingerprint=spec.dataset.fingerprint,
@@ -65,13 +72,13 @@ def searched(folder: Path, dataset: str) -> None:
         counts=spec.counts(spec.splits(0)),
         protocol={"seed": "0"},
     )
-    with Store.open(options.home.storage) as store:
+    with Store.open(options.storage_url) as store:
         name = store.ensure_study(facts)
-        run = store.begin_run(name, RunRecord(1, options.command, {}, options=options.kept()))
+        run = store.begin_run(name, RunRecord(1, options.command, {}, options=options.to_record()))
         driver = StudyDriver(store, name, space, sampler_named("random", 0), seed=0, budget=0, run_id=run)
         probe = spec.build(1)
         for block in TRIED[dataset]:
-            assert measured_trial(driver, probe, Setting(91, block, 1, "linear")) is None
+            assert make_trial(driver, probe, Setting(91, block, 1, "linear"), Listener(print)) is None
         store.end_run(run, "finished")
 
 
@@ -258,24 +265,29 @@ def probing(*reports: Report | BaseException) -> Callable[[Setting], Iterator[Re
 
 
 SETTING = Setting(90, 3, 1, "linear")
+messages: list[str] = []
+LISTENER = Listener(messages.append)
 ENDED = Evaluation(Accuracy(18, 20), {"fit": 0.5}, 20, 20)
 
 
 def test_a_trial_is_run_to_its_end_whatever_its_epochs_are(driver: StudyDriver, opened: Store) -> None:
     epochs = [Epoch(number, Accuracy(1, 20)) for number in range(1, 9)]
-    assert measured_trial(driver, probing(Extracted(20, 20, 20), *epochs, ENDED), SETTING) is None
+    assert make_trial(driver, probing(Extracted(20, 20, 20), *epochs, ENDED), SETTING, LISTENER) is None
     (trial,) = opened.read_study(driver.name).complete
     assert (trial.setting, trial.validation, trial.passes_made) == (SETTING, Accuracy(18, 20), 20)
     assert len(trial.curve) == 8
 
 
-def test_one_that_fails_is_kept_with_its_reason(driver: StudyDriver, opened: Store, capsys: Any) -> None:
-    reason = measured_trial(driver, probing(Extracted(9, 20, 9), RuntimeError("too\nmuch")), SETTING)
+def test_one_that_fails_is_kept_with_its_reason(driver: StudyDriver, opened: Store) -> None:
+    reason = make_trial(driver, probing(Extracted(9, 20, 9), RuntimeError("too\nmuch")), SETTING, LISTENER)
     assert reason == "failed: RuntimeError: too"
-    assert "failed: RuntimeError: too" in capsys.readouterr().err
+    assert messages[-1] == "failed: RuntimeError: too"
     (trial,) = opened.read_study(driver.name).trials
     assert (trial.state, trial.reason) == ("failed", "RuntimeError: too")
-    assert measured_trial(driver, probing(ENDED), SETTING) == "its trial failed before, was lost too often, or runs now"
+    assert (
+        make_trial(driver, probing(ENDED), SETTING, LISTENER)
+        == "its trial failed before, was lost too often, or runs now"
+    )
 
 
 @pytest.mark.parametrize("cause", [CacheError("the disk is full"), KeyboardInterrupt()])
@@ -283,7 +295,7 @@ def test_what_would_stop_all_others_leaves_it_to_be_asked_again(
     driver: StudyDriver, opened: Store, cause: BaseException
 ) -> None:
     with pytest.raises(type(cause)):
-        measured_trial(driver, probing(Extracted(9, 20, 9), cause), SETTING)
+        make_trial(driver, probing(Extracted(9, 20, 9), cause), SETTING, LISTENER)
     driver.abandon()
-    assert measured_trial(driver, probing(ENDED), SETTING) is None
+    assert make_trial(driver, probing(ENDED), SETTING, LISTENER) is None
     assert [trial.state for trial in opened.read_study(driver.name).trials] == ["failed", "complete"]

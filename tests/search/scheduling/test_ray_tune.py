@@ -122,7 +122,7 @@ class TwoFinals:
     store: Store
     study: str
 
-    def wanted(self) -> list[tuple[Setting, int]]:
+    def missing(self) -> list[tuple[Setting, int]]:
         return [(self.store.read_study(self.study).complete[0].setting, seed) for seed in (1, 2)]
 
     def keep(self, final: Final) -> None:

@@ -1,7 +1,6 @@
-"""The commands `search export` and `search classify`: a study's answer as a file, and that file at work on images."""
+"""The command `search classify`: an exported classifier at work on images."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,41 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from objectives.home import Home
-from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOption, printable
+from search.cli.options import HomeOption
 from spaces.errors import DatasetError, SearchError
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-def export(
-    dataset: DatasetOption = None,
-    study: StudyOption = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="[default: classifiers/ in the home folder]")
-    ] = None,
-    data_root: Annotated[
-        str | None,
-        typer.Option("--data-root", metavar="PATH", help="Where the images lie now. [default: where the run had them]"),
-    ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option("--backbone", metavar="NAME", help="Where its network is now. [default: where the run had it]"),
-    ] = None,
-    home: HomeOption = None,
-    storage: StorageOption = None,
-) -> None:
-    """Fit a study's answer on train and validation images, and save the classifier in one file to be used."""
-    from search.database.store import Store
-    from search.export import export as export_study
-
-    place = Home.at(home)
-    with Store.open(storage or place.storage) as store:
-        name = store.find_study(dataset, study)
-        found, recipe = store.read_study(name), store.saved_options(name)
-    path = export_study(found, recipe, place, lambda line: typer.echo(line, err=True), out, data_root, backbone)
-    words = ["search", "classify", str(path), *(["--home", str(home)] if home else [])]
-    typer.echo(f"{path}\nuse it as `{shlex.join(words)} IMAGE_OR_FOLDER`")
 
 
 def classify(
@@ -52,19 +21,20 @@ def classify(
         list[Path], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Of a folder, all images in it and below it.")
     ],
     top: Annotated[int, typer.Option("--top", min=1, help="Name so many classes, the likeliest first.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object an image, each on a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line for each image.")] = False,
     backbone: Annotated[
         str | None,
         typer.Option("--backbone", metavar="NAME", help="Where its network is now. [default: where the run had it]"),
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Classify images by a file of `search export`: a line an image, its class and how likely that is.
+    """Classify images with an exported classifier: one line an image, with its class and its probability.
 
-    What cannot be read is named and left out; then the exit code is 1.
+    Files that cannot be read are named and left out; then the exit code is 1.
     """
     from objectives.classifier import ImageClassifier
-    from search.display.live_table import counted
+    from search.display.counter import counted
+    from search.display.text import printable
 
     paths = files_of(images)
     classifier, left_out = ImageClassifier.load(file, backbone, Home.at(home).cache), 0
@@ -85,8 +55,9 @@ def classify(
 
 
 def files_of(places: Sequence[Path]) -> list[Path]:
-    """The files among them, and the images of the folders. Raises DatasetError for a folder that has none."""
+    """Return the files among the paths, and the images of the folders. Raises DatasetError for a folder without any."""
     from objectives.datasets.layouts.layout import SUFFIXES, images_below
+    from search.display.text import printable
 
     found: list[Path] = []
     for place in places:

@@ -1,0 +1,24 @@
+"""The command `search best`: the best setting of a study."""
+
+import json
+
+import typer
+
+from objectives.home import Home
+from search.cli.options import DatasetOption, HomeOption, JsonOption, StorageOption, StudyOption
+
+
+def best(
+    dataset: DatasetOption = None,
+    study: StudyOption = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Print the best setting that a study has found."""
+    from search.database.store import Store
+    from search.reports.answer import answer_lines, answer_record
+
+    with Store.open(storage or Home.at(home).storage) as store:
+        results = store.read_study(store.find_study(dataset, study))
+    typer.echo(json.dumps(answer_record(results), indent=2) if as_json else "\n".join(answer_lines(results)))

@@ -1,0 +1,41 @@
+"""The command `search dashboard`: Optuna Dashboard on the study database, with the reports beside it."""
+
+import threading
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from objectives.home import Home
+from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOption
+
+
+def dashboard(
+    dataset: DatasetOption = None,
+    study: StudyOption = None,
+    host: Annotated[str, typer.Option(help="Who may connect. 127.0.0.1 is this machine alone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
+    browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
+    home: HomeOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Open Optuna Dashboard on the study database, at the list of studies or at the named study."""
+    from dashboards.server import LOOPBACK, serve
+    from search.database.store import Store
+    from search.reports.study_report import study_page
+
+    if host not in LOOPBACK:
+        typer.echo(
+            f"warning: {host} lets others connect, and Optuna Dashboard has no password; they can delete studies",
+            err=True,
+        )
+    with Store.open(storage or Home.at(home).storage) as store:
+        name = store.find_study(dataset, study) if dataset or study else None
+        path = "" if name is None else f"/dashboard/studies/{store.optuna_id(name)}"
+
+        def on_listening(address: str) -> None:
+            typer.echo(f"Optuna Dashboard at {address}{path}; Ctrl-C ends it")
+            if browser:  # A text browser keeps its caller waiting and must be answered meanwhile: hence the thread.
+                threading.Thread(target=webbrowser.open, args=(address + path,), daemon=True).start()
+
+        serve(store.optuna, host, port, lambda name: study_page(store, name), on_listening)

@@ -1,0 +1,45 @@
+"""The command `search export`: the best setting of a study as a classifier in one file."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from objectives.home import Home
+from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOption
+
+
+def export(
+    dataset: DatasetOption = None,
+    study: StudyOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="The file to write. [default: in classifiers/ of the home folder]"),
+    ] = None,
+    data_root: Annotated[
+        str | None,
+        typer.Option("--data-root", metavar="PATH", help="Where the images lie now. [default: where the run had them]"),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", metavar="NAME", help="Where the network is now. [default: where the run had it]"),
+    ] = None,
+    home: HomeOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Fit the best setting of a study on train and validation images, and save the classifier in one file."""
+    from search.database.store import Store
+    from search.display.counter import counter
+    from search.export import export_classifier
+
+    folder = Home.at(home)
+    with Store.open(storage or folder.storage) as store:
+        name = store.find_study(dataset, study)
+        results, saved = store.read_study(name), store.saved_options(name)
+    with counter("passes") as update:
+        exported = export_classifier(results, saved, folder, out, data_root, backbone, on_progress=update)
+    for note in exported.notes:
+        typer.echo(note, err=True)
+    words = ["search", "classify", str(exported.path), *(["--home", str(home)] if home else [])]
+    typer.echo(f"{exported.path}\nuse it as `{shlex.join(words)} IMAGE_OR_FOLDER`")

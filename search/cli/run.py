@@ -1,0 +1,52 @@
+"""The command `search run`: search the best setting for a dataset."""
+
+import shlex
+
+import typer
+
+from search.cli.options import with_run_options
+from search.options import RunOptions
+
+
+@with_run_options()
+def run(options: RunOptions) -> None:
+    """Search the best setting for a dataset. Typing the same command again continues the study."""
+    from rich.console import Console
+
+    from search import engine
+    from search.display.run_display import RunDisplay
+    from search.events import Event, RunFinished
+    from search.reports.answer import answer_lines
+
+    console, finished = Console(soft_wrap=True), list[RunFinished]()
+
+    def on_event(event: Event) -> None:
+        display(event)
+        if isinstance(event, RunFinished):
+            finished.append(event)
+
+    try:
+        with RunDisplay(console) as display:
+            results = engine.run(options, on_event)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: every finished trial is kept; type the same command again to continue")
+        raise
+    lines = [
+        *answer_lines(results),
+        f"report      {finished[0].report}",
+        f"use it      {export_command(results.name, options)}",
+    ]
+    console.print("\n".join(lines), highlight=False, markup=False)
+
+
+def export_command(study: str, options: RunOptions) -> str:
+    """Return what to type for the study's classifier; the password of a storage is masked."""
+    from objectives.home import Home
+    from search.database.url import Address
+
+    words = ["search", "export", "--study", study]
+    if options.home_folder != Home.at(None):
+        words += ["--home", str(options.home_folder.folder)]
+    if options.storage is not None:
+        words += ["--storage", str(Address(options.storage))]
+    return shlex.join(words)

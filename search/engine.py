@@ -1,0 +1,138 @@
+"""One run from its options to its report, in the order in which it happens. It knows no terminal: it sends events."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from objectives.results import Final, StudyResults
+from search.events import OnEvent, RunFinished, RunPrepared, ScreeningProgressed, SearchEnded, SearchStarted
+from search.options import RunOptions
+from search.prepare import PreparedRun, library_versions, plan_of, prepare
+from spaces import Setting
+
+if TYPE_CHECKING:
+    from search.database.store import Store
+    from search.scheduling.driver import StudyDriver
+
+
+def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
+    """Search until the study has `options.trials` finished trials, test the finalists, and write the report.
+
+    Everything is checked before anything is written. Raises SearchError in words, and KeyboardInterrupt after Ctrl-C or
+    SIGTERM; then the same options continue where this run stopped.
+    """
+    from search.database.records import RunRecord
+    from search.database.store import Store
+    from search.reports.study_report import publish
+
+    prepared = prepare(options)
+    options = prepared.options
+    with Store.open(options.storage_url) as store:
+        study = store.ensure_study(prepared.record)
+        on_event(RunPrepared(prepared, study))
+        command = store.address.masked(options.command)
+        record = RunRecord(prepared.resources.workers, command, library_versions(), options=options.to_record())
+        with store.run(study, record) as run_id:
+            prepared = _screened_first(prepared, store, study, on_event)
+            driver = _driver(prepared, store, study, run_id)
+            driver.reconcile()
+            reason = _search(prepared, store, study, driver, on_event)
+        results = store.read_study(study)
+        report = publish(results, store, options.home_folder.reports)
+    on_event(RunFinished(results, reason, report))
+    return results
+
+
+def _screened_first(prepared: PreparedRun, store: "Store", study: str, on_event: OnEvent) -> PreparedRun:
+    """Screen the settings of a new study; return the run with the plan of what is left."""
+    from search.recommendation.warm_start import is_screened_first, screen_first
+    from search.scheduling.resources import available_cores
+
+    options, probe = prepared.options, prepared.probe
+    wanted = is_screened_first(probe.space, options.trials) and options.warm_start and options.ray_address is None
+    if store.read_study(study).trials or not wanted:
+        return prepared
+    screen_first(
+        store,
+        probe.spec,
+        probe.space,
+        probe.weights_digest,
+        available_cores(),
+        lambda done, total: on_event(ScreeningProgressed(done, total)),
+    )
+    return replace(prepared, plan=plan_of(probe, prepared.resources, options))
+
+
+def _driver(prepared: PreparedRun, store: "Store", study: str, run_id: int) -> "StudyDriver":
+    from search.recommendation.warm_start import prior_knowledge
+    from search.samplers.catalog import default_sampler, sampler_named
+    from search.scheduling.driver import StudyDriver
+
+    options, probe = prepared.options, prepared.probe
+    prior = prior_knowledge(
+        store, study, probe.spec, probe.space, probe.weights_digest, prepared.plan, options.warm_start
+    )
+    name = options.sampler or default_sampler(probe.space, options.by_cost)
+    proposer = sampler_named(name, options.seed, prior)
+    return StudyDriver(store, study, probe.space, proposer, seed=options.seed, budget=options.trials, run_id=run_id)
+
+
+def _search(prepared: PreparedRun, store: "Store", study: str, driver: "StudyDriver", on_event: OnEvent) -> str:
+    """Run the missing trials and finals, if any; return why no further trial is tried."""
+    from search.reports.dashboard_sync import refreshing
+    from search.reports.thumbnails import keep_pictures
+    from search.scheduling.ray_tune import ray_session, run_study
+
+    options, spec = prepared.options, prepared.probe.spec
+    before, finals = store.read_study(study), StudyFinals(store, study, options)
+    if before.finished >= options.trials and not finals.missing():
+        return f"the study has {before.finished} finished trials already"
+    report = options.home_folder.reports / f"{study}.html"
+    with (
+        spec.usage().using(spec.views, prepared.plan.folders),
+        refreshing(store, study, driver.run_id, report),
+        _announced(SearchStarted(before, options.trials), on_event),
+        ray_session(prepared.resources),
+    ):
+        reason = run_study(driver, spec, finals, prepared.resources, on_event)
+    keep_pictures(store, study, spec)
+    return reason
+
+
+@contextmanager
+def _announced(started: SearchStarted, on_event: OnEvent) -> Iterator[None]:
+    """Send that the search starts, and that it ends, whether all goes well or not."""
+    on_event(started)
+    try:
+        yield
+    finally:
+        on_event(SearchEnded())
+
+
+@dataclass(frozen=True)
+class StudyFinals:
+    """The finalists of a study under seeds other than the search's.
+
+    Finalists are the best complete trials on validation; where cost is an objective, trials spread over the Pareto
+    front.
+    """
+
+    store: "Store"
+    study: str
+    options: RunOptions
+
+    def missing(self) -> list[tuple[Setting, int]]:
+        """Return the (setting, seed) pairs that have not been re-evaluated yet."""
+        from search.reports.answer import spread
+
+        results, options = self.store.read_study(self.study), self.options
+        count = options.finalists
+        finalists = spread(results.pareto_front, count) if results.by_cost else results.complete[:count]
+        seeds = range(options.seed + 1, options.seed + 1 + options.final_seeds)
+        done = {(final.setting, final.seed) for final in results.finals}
+        pairs = [(trial.setting, seed) for trial in finalists for seed in seeds]
+        return [pair for pair in pairs if pair not in done]
+
+    def keep(self, final: Final) -> None:
+        self.store.record_final(self.study, final)

@@ -1,0 +1,279 @@
+"""The options of a search, as plain data: the one place that defines an option.
+
+`search run` makes its flags and its help from these fields, and `search.run` takes the fields as keywords.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from objectives.home import Home
+from objectives.results import ACCURACY, SELECTION_METRICS
+from spaces import UnknownNameError, check_name
+from spaces.errors import UsageError
+
+COST = "cost"
+"""The objective that may be minimised beside a metric: GMAC to classify an image."""
+
+VALIDATION_FRACTION = 0.2
+
+Notation = Literal["integers", "names", "size"]
+"""How the command line writes a value: `10,13-18`, `linear,mlp` or `200GB`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionInfo:
+    """What is known of an option beside its type and default.
+
+    help: one or two sentences. metavar: the command line's name for the value. low, high: the range of a number, both
+    included. notation: how text becomes the value. former: a former name that still works on the command line.
+    """
+
+    help: str
+    metavar: str | None = None
+    low: float | None = None
+    high: float | None = None
+    notation: Notation | None = None
+    former: str | None = None
+
+
+def option(default: Any, help: str, **info: Any) -> Any:
+    """Define a field of an options class. info: as of `OptionInfo`."""
+    return field(default=default, metadata={"option": OptionInfo(help, **info)})
+
+
+def option_info(option_field: "Field[Any]") -> OptionInfo | None:
+    """Return what is known of a field; None for a field that is no option."""
+    info: OptionInfo | None = option_field.metadata.get("option")
+    return info
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a search is told. The help of each option is the documentation of its field."""
+
+    dataset: str = field(
+        metadata={
+            "option": OptionInfo("A name from `search datasets`; folder, csv or huggingface for your own images.")
+        }
+    )
+    _: KW_ONLY
+    data_root: str | Path | None = option(
+        None,
+        "Where the images lie, or the hub id of a huggingface dataset. digits and fetched datasets need none.",
+        metavar="PATH",
+    )
+    trials: int = option(100, "Continue until the study has this many finished trials.", low=1)
+    backbone: str = option("bundled", "A name from `search backbones`, a local folder, or a hub id.")
+    space: str = option("default", "default, paper, or a TOML file that narrows the default.")
+    blocks: Sequence[int] | None = option(None, "Only these blocks, e.g. 10,13-18.", notation="integers")
+    timesteps: Sequence[int] | None = option(None, "Only these timesteps, e.g. 10,50,90.", notation="integers")
+    pools: Sequence[int] | None = option(None, "Only these pool sizes, e.g. 1,2,4.", notation="integers")
+    heads: Sequence[str] | None = option(None, "Only these heads, e.g. linear,mlp.", notation="names")
+    draws: Sequence[int] | None = option(
+        None, "Noise draws to average, e.g. 1,4. Each draw costs a forward pass. [default: 1]", notation="integers"
+    )
+    taps: Sequence[int] | None = option(
+        None,
+        "How many (block, timestep) pairs a setting may read together, e.g. 1-3. [default: 1]",
+        notation="integers",
+    )
+    sampler: str | None = option(
+        None,
+        "cost-aware, tpe, greedy, random, grid, qmc or gp. "
+        "[default: cost-aware; greedy with several taps; tpe with several objectives]",
+    )
+    warm_start: bool = option(True, "Screen a new study's settings first, and learn from past studies.")
+    seed: int = option(0, "Random seed for the sampler, noise, split and heads.", low=0)
+    validation_fraction: float | None = option(
+        None,
+        f"Share of the training images that validates. [default: {VALIDATION_FRACTION}]",
+        low=0.05,
+        high=0.5,
+    )
+    folds: int | None = option(None, "Cross-validate in this many folds. For small datasets.", low=2)
+    shots: int | None = option(None, "Fit heads on this many training images of each class. [default: all]", low=1)
+    flips: bool = option(False, "Fit heads on mirror images too. Each training image then costs another forward pass.")
+    balanced: bool = option(False, "Give every class the same weight when heads are fitted.")
+    metric: str | None = option(
+        None, "Metric to optimise on validation: accuracy, mean-per-class or nll. [default: accuracy]"
+    )
+    objectives: Sequence[str] | None = option(
+        None,
+        "Use instead of metric: accuracy,cost searches for the best setting at each cost, in GMAC an image.",
+        notation="names",
+    )
+    halving: bool = option(
+        False,
+        "Successive halving: try a setting that needs new forward passes on a quarter, then half of the images, and "
+        "stop it unless it is in the better half so far.",
+        former="ladder",
+    )
+    finalists: int = option(3, "Settings to re-evaluate and test at the end.", low=1)
+    final_seeds: int = option(5, "Seeds for each finalist.", low=1)
+    workers: int | None = option(None, "Trials at a time. [default: one a GPU, or one a core]", low=1)
+    gpus_per_trial: float | None = option(
+        None, "GPUs of each worker; a fraction such as 0.25 shares one. [default: an equal share]", low=0
+    )
+    precision: str = option("float32", "Precision of the forward passes: float32, bfloat16 or float16.")
+    skip_unreadable: bool = option(False, "Leave out files that are no readable image.")
+    ray_address: str | None = option(
+        None, "A running Ray cluster. [default: a private Ray on this machine]", metavar="HOST:PORT"
+    )
+    cache_size: int | None = option(
+        None,
+        "Most that the feature cache may take, e.g. 200GB. [default: all the disk has]",
+        metavar="SIZE",
+        low=1,
+        notation="size",
+    )
+    home: Path | None = option(
+        None, "Folder for everything that is kept. [default: $SEARCH_HOME, or the platform's]", metavar="DIR"
+    )
+    storage: str | None = option(
+        None, "Study database, SQLite or PostgreSQL. [default: SQLite in the home folder]", metavar="URL"
+    )
+    command: str = ""
+
+    @classmethod
+    def of(cls, dataset: str, **options: Any) -> Self:
+        """Make options from keywords. Raises UnknownNameError for a keyword that is no option."""
+        known = {each.name for each in fields(cls) if option_info(each)}
+        for name in options:
+            if name not in known:
+                raise UnknownNameError("option", name, known)
+        return cls(dataset, **options)
+
+    @property
+    def home_folder(self) -> Home:
+        return Home.at(None if self.home is None else Path(self.home))
+
+    @property
+    def storage_url(self) -> str:
+        """URL of the study database; it may hold a password."""
+        return self.storage or self.home_folder.storage
+
+    @property
+    def narrowing(self) -> dict[str, Sequence[Any] | None]:
+        """Map each dimension of the space to the values that it is narrowed to, None for all."""
+        names = ("blocks", "timesteps", "pools", "heads", "draws", "taps")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def optimised_metric(self) -> str:
+        """Name of the metric that the search maximises on validation."""
+        return self.objectives[0] if self.objectives else self.metric or ACCURACY.name
+
+    @property
+    def by_cost(self) -> bool:
+        """Whether the cost of a setting is an objective too."""
+        return self.objectives is not None and COST in self.objectives
+
+    def check(self) -> None:
+        """Refuse at once what needs no loading to be refused. Raises UsageError in words."""
+        for option_field in fields(self):
+            check_range(option_field, getattr(self, option_field.name))
+        if self.folds is not None and self.validation_fraction is not None:
+            raise UsageError("with `folds` every image validates, got `validation_fraction` too; leave one of them out")
+        self._check_objectives()
+        if self.by_cost and self.halving:
+            raise UsageError("`halving` stops trials by accuracy alone, got cost in `objectives` too; leave one out")
+
+    def _check_objectives(self) -> None:
+        if self.metric is not None:
+            check_name("metric", self.metric, SELECTION_METRICS)
+        if self.objectives is None:
+            return
+        for name in self.objectives:
+            check_name("objective", name, (*SELECTION_METRICS, COST))
+        if list(self.objectives) not in [[metric, *cost] for metric in SELECTION_METRICS for cost in ([], [COST])]:
+            metrics = " or ".join(SELECTION_METRICS)
+            raise UsageError(
+                f"`objectives` takes one metric, {metrics}, and after it cost if wanted; got "
+                f"{','.join(self.objectives)!r}"
+            )
+        if self.metric not in (None, self.optimised_metric):
+            raise UsageError(
+                f"`metric` is {self.metric} and `objectives` begins with {self.optimised_metric}; leave `metric` out"
+            )
+
+    def absolute(self) -> Self:
+        """Return the same options with absolute folders, which workers and later commands find from anywhere."""
+        root, folder = self.data_root, backbone_folder(self.backbone)
+        return replace(
+            self,
+            data_root=Path(root).absolute() if root is not None and Path(root).exists() else root,
+            backbone=self.backbone if folder is None else str(folder.absolute()),
+        )
+
+    def to_record(self) -> dict[str, Any]:
+        """Return JSON-ready values for the study database: all from which features and fits follow, beside the space.
+
+        What may hold a password is left out. The names are those of the first version that kept them.
+        """
+        options = self.absolute()
+        values = {name: getattr(options, name) for name in KEPT}
+        return values | {
+            "data_root": None if options.data_root is None else str(options.data_root),
+            "validation_fraction": VALIDATION_FRACTION
+            if self.validation_fraction is None
+            else self.validation_fraction,
+            "metric": self.optimised_metric,
+            "cost": self.by_cost,
+            "ladder": self.halving,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], home: Path | None) -> Self:
+        """Make options from what `to_record` returned, in a home folder. Values of a newer version are left out."""
+        values = {name: record[name] for name in KEPT if name in record}
+        metric = record.get("metric", ACCURACY.name)
+        if values.get("folds") is None:
+            values["validation_fraction"] = record.get("validation_fraction")
+        objectives = (metric, COST) if record.get("cost") else None
+        return cls(**values, metric=metric, objectives=objectives, halving=bool(record.get("ladder", False)), home=home)
+
+
+KEPT = (
+    "dataset",
+    "data_root",
+    "trials",
+    "backbone",
+    "sampler",
+    "seed",
+    "shots",
+    "flips",
+    "balanced",
+    "folds",
+    "finalists",
+    "final_seeds",
+    "workers",
+    "gpus_per_trial",
+    "precision",
+    "skip_unreadable",
+    "cache_size",
+    "warm_start",
+)
+"""Options that the study database keeps under their own names."""
+
+
+def check_range(option_field: "Field[Any]", value: Any) -> None:
+    """Raise UsageError where a number lies outside the range of its option."""
+    info = option_info(option_field)
+    if info is None or value is None:
+        return
+    name = option_field.name
+    if (info.low is not None or info.high is not None) and not isinstance(value, (int, float)):
+        raise UsageError(f"`{name}` must be a number, got {value!r}")
+    if info.low is not None and value < info.low:
+        raise UsageError(f"`{name}` must be at least {info.low}, got {value}")
+    if info.high is not None and value > info.high:
+        raise UsageError(f"`{name}` must be at most {info.high}, got {value}")
+
+
+def backbone_folder(backbone: str) -> Path | None:
+    """Return the local folder that a backbone names; None for a known name or a hub id."""
+    from objectives.backbones.catalog import BACKBONES
+
+    return Path(backbone) if backbone not in BACKBONES and Path(backbone).is_dir() else None

@@ -1,0 +1,243 @@
+"""Options become a checked run: what workers need, the space, the resources and the plan.
+
+Nothing is written here, so that a mistake costs an error message and nothing else.
+"""
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from objectives.home import Home
+from objectives.results import ACCURACY, StudyResults
+from search.options import VALIDATION_FRACTION, RunOptions, backbone_folder
+from spaces import (
+    HEAD_OPTIONS,
+    PRESETS,
+    Architecture,
+    BackboneError,
+    DatasetError,
+    SearchError,
+    Space,
+    UnknownNameError,
+    check_name,
+)
+
+if TYPE_CHECKING:
+    from objectives.features.plan import Plan
+    from objectives.probe import ProbeSpec
+    from search.database.records import SavedOptions, StudyRecord
+    from search.scheduling.resources import Resources
+
+
+@dataclass(frozen=True)
+class PreparedProbe:
+    """What scores settings, before any network is loaded.
+
+    spec: what a worker needs to build its probe. space: the settings. weights_digest: of the network's weights.
+    """
+
+    spec: "ProbeSpec"
+    space: Space
+    weights_digest: str
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that can begin. counts: images by "train", "validation", "test". plan: an upper bound on what it takes."""
+
+    options: RunOptions
+    probe: PreparedProbe
+    resources: "Resources"
+    counts: Mapping[str, int]
+    plan: "Plan"
+    record: "StudyRecord"
+
+
+def check(options: RunOptions) -> None:
+    """Refuse at once what needs no image and no network to be refused. Raises UsageError in words."""
+    from objectives.datasets.catalog import DATASETS
+    from search.database.url import Address
+    from search.samplers.catalog import SAMPLERS
+
+    options.check()
+    check_name("dataset", options.dataset, DATASETS)
+    Address(options.storage_url)
+    if options.space not in PRESETS and not options.space.endswith(".toml"):
+        raise UnknownNameError("space", options.space, [*PRESETS, "a .toml file"])
+    if options.sampler is not None:
+        check_name("sampler", options.sampler, SAMPLERS)
+    for head in options.heads or ():
+        check_name("head", head, HEAD_OPTIONS)
+
+
+def prepare(options: RunOptions) -> PreparedRun:
+    """Check everything and plan the run. Raises SearchError in words, before anything is written."""
+    check(options)
+    options = options.absolute()
+    probe = prepare_probe(options)
+    resources = resources_of(options)
+    counts = probe.spec.counts(probe.spec.splits(options.seed))
+    return PreparedRun(
+        options, probe, resources, counts, plan_of(probe, resources, options), study_record(options, probe, counts)
+    )
+
+
+def prepare_probe(options: RunOptions, space: Space | None = None) -> PreparedProbe:
+    """Decode and hash every image, and describe the network; load no weights.
+
+    space: the study's own, where there is one; else that of the options. Raises SearchError where the dataset, the
+    network or the space cannot be had.
+    """
+    from objectives.backbones.catalog import describe_backbone
+    from objectives.datasets.catalog import load_dataset
+    from objectives.probe import ProbeSpec
+
+    home, fraction = options.home_folder, options.validation_fraction
+    architecture, weights_digest = describe_backbone(options.backbone, options.precision, home.cache)
+    space = narrowed_space(options, architecture) if space is None else space
+    dataset = load_dataset(
+        options.dataset, options.data_root, fetched=home.datasets, skip_unreadable=options.skip_unreadable
+    )
+    spec = ProbeSpec(
+        dataset=dataset,
+        backbone=options.backbone,
+        precision=options.precision,
+        cache=home.cache,
+        grids=space.grids,
+        seed=options.seed,
+        validation_fraction=VALIDATION_FRACTION if fraction is None else fraction,
+        shots=options.shots,
+        flips=options.flips,
+        balanced=options.balanced,
+        folds=options.folds,
+        metric=options.optimised_metric,
+        cache_size=options.cache_size,
+        halving=options.halving,
+    )
+    return PreparedProbe(spec, space, weights_digest)
+
+
+def narrowed_space(options: RunOptions, architecture: Architecture) -> Space:
+    """Return the preset or the TOML file's space, narrowed by the options."""
+    if options.space in PRESETS:
+        space = PRESETS[options.space](architecture)
+    else:
+        space = PRESETS["default"](architecture).narrow_from_file(Path(options.space))
+    return space.narrow(**options.narrowing)
+
+
+def plan_of(probe: PreparedProbe, resources: "Resources", options: RunOptions) -> "Plan":
+    """Plan the passes, bytes and seconds of the search, at most. Raises CacheError where there is no room for it."""
+    from objectives.features.extraction import source_of
+    from objectives.features.plan import Demand, check_room, expected_gmacs_per_second, plan
+    from objectives.probe import gpu_count
+
+    spec, space = probe.spec, probe.space
+    demand = Demand.of(spec.views, space.architecture.image_side, options.trials, options.finalists)
+    source = source_of(probe.weights_digest, space.architecture, spec.seed)
+    on_this_cpu = options.ray_address is None and not gpu_count()  # the speed of other devices is not known here
+    speed = resources.cpus * expected_gmacs_per_second() if on_this_cpu else None
+    planned = plan(demand, space, source, spec.usage(), speed)
+    check_room(planned, spec.usage())
+    return planned
+
+
+def resources_of(options: RunOptions) -> "Resources":
+    """Return what the options ask for. By default each GPU has a worker, or where there is none each core."""
+    from objectives.probe import gpu_count
+    from search.scheduling.resources import Resources, available_cores
+
+    gpus, gpus_per_trial = gpu_count(), options.gpus_per_trial
+    by_gpu = int(gpus / gpus_per_trial) if gpus and gpus_per_trial else gpus
+    workers = max(options.workers or by_gpu or available_cores(), 1)
+    if gpus_per_trial is None:
+        gpus_per_trial = gpus / workers if gpus and not options.ray_address else 0.0
+    return Resources(workers, max(available_cores() // workers, 1), gpus_per_trial, options.ray_address)
+
+
+def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str, int]) -> "StudyRecord":
+    """Return what the database keeps of the study, from which the study's identity follows."""
+    from objectives.datasets.splits import fingerprint_of
+    from search.database.records import StudyRecord
+
+    dataset, folder = probe.spec.dataset, backbone_folder(options.backbone)
+    fraction = probe.spec.validation_fraction
+    return StudyRecord(
+        dataset=options.dataset,
+        dataset_fingerprint=dataset.fingerprint,
+        backbone=folder.name if folder else options.backbone,
+        weights_digest=probe.weights_digest,
+        preset=preset_name(options),
+        space=probe.space,
+        classes=dataset.classes,
+        counts=counts,
+        protocol={
+            "seed": str(options.seed),
+            **({"folds": str(options.folds)} if options.folds else {"validation fraction": str(fraction)}),
+            "split fingerprint": fingerprint_of(probe.spec.splits(options.seed)),
+            "precision": options.precision,
+            # A study without these options keeps the identity that it had before they existed.
+            **({"shots": str(options.shots)} if options.shots else {}),
+            **({"flips": "horizontal"} if options.flips else {}),
+            **({"classes weigh": "the same"} if options.balanced else {}),
+            **({"metric": options.optimised_metric} if options.optimised_metric != ACCURACY.name else {}),
+            **({"objectives": f"{options.optimised_metric}, cost"} if options.by_cost else {}),
+        },
+    )
+
+
+def moved_options(
+    study: StudyResults,
+    saved: "SavedOptions",
+    home: Home,
+    data_root: str | Path | None = None,
+    backbone: str | None = None,
+) -> RunOptions:
+    """Return the options of the study's last run, with the places where images and network lie now.
+
+    Raises SearchError where no options were kept, BackboneError where the network's folder is gone.
+    """
+    if saved.options is None:
+        command = study.provenance.get("command", "search run …")
+        raise SearchError(
+            f"study {study.name} was made before runs kept their options; type its `search run` command again, which "
+            f"keeps them: {command}"
+        )
+    options = RunOptions.from_record({**saved.options, "dataset": study.dataset}, home.folder)
+    moved = replace(options, data_root=data_root or options.data_root, backbone=backbone or options.backbone)
+    if Path(moved.backbone).is_absolute() and not Path(moved.backbone).is_dir():
+        raise BackboneError(
+            f"there is no network in {moved.backbone}, where study {study.name} had it; name its folder with `backbone`"
+        )
+    return moved.absolute()
+
+
+def check_same(study: StudyResults, prepared: PreparedProbe) -> None:
+    """Raise DatasetError or BackboneError where the images or the network are not those of the study."""
+    fingerprint, digest = (study.provenance[name] for name in ("dataset fingerprint", "weights digest"))
+    spec = prepared.spec
+    if spec.dataset.fingerprint != fingerprint:
+        raise DatasetError(
+            f"the images of dataset {study.dataset} are not those of study {study.name}: their fingerprint is "
+            f"{spec.dataset.fingerprint[:12]}, the study's {fingerprint[:12]}; name the study's images with `data_root`"
+        )
+    if prepared.weights_digest != digest:
+        raise BackboneError(
+            f"the network {spec.backbone} is not that of study {study.name}: its digest is "
+            f"{prepared.weights_digest[:12]}, the study's {digest[:12]}; name the study's network with `backbone`"
+        )
+
+
+def preset_name(options: RunOptions) -> str:
+    """Return what a person calls the space: the preset's or file's name, and whether it was narrowed further."""
+    name = Path(options.space).stem
+    return f"{name} narrowed" if any(values is not None for values in options.narrowing.values()) else name
+
+
+def library_versions() -> dict[str, str]:
+    """Return the version of every library that a result depends on."""
+    libraries = ("diffusion-feature-search", "torch", "diffusers", "optuna", "ray", "scikit-learn", "numpy", "pillow")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in libraries}}

@@ -1,0 +1,179 @@
+"""Compares features by CKA: blocks, timesteps, noise draws and networks, on the same images."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.options import RunOptions
+from search.prepare import check, prepare_probe
+from search.scheduling.resources import available_cores
+from spaces import DatasetError, Space
+from spaces.errors import UsageError
+
+if TYPE_CHECKING:
+    from dashboards.similarity.report import Comparison
+    from objectives.cka.networks import Network
+
+TIMESTEPS = 5
+"""Timesteps of the default space that are compared with each other, where none is named."""
+
+
+@dataclass(frozen=True)
+class CkaOptions:
+    """What is compared, beside the options of the dataset and the network.
+
+    against: other backbones. timestep: the one at which blocks are compared; None for the middle one. block: the one at
+    which timesteps are compared; None for the bottleneck. pool: side of the pooled maps. draws: compare two noise draws
+    too. images: most images, none of the test split. batch: images of a minibatch.
+    """
+
+    against: tuple[str, ...] = ()
+    timestep: int | None = None
+    block: int | None = None
+    pool: int = 4
+    draws: bool = True
+    images: int = 1000
+    batch: int = 256
+
+
+def compare_features(
+    options: RunOptions, cka: CkaOptions, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> "Comparison":
+    """Make the forward passes and compare the features.
+
+    on_progress: called with (done, total) images of a network. Raises SearchError where the dataset, a network, a block
+    or a timestep cannot be had, before a forward pass is made.
+    """
+    from dashboards.similarity.report import Comparison
+    from objectives.cka.estimator import FEWEST
+    from objectives.cka.networks import agreement, chosen_images, similarity
+    from objectives.features.quota import KINDS
+    from objectives.results import Representation
+
+    started = time.monotonic()
+    check(options)
+    networks, spaces = _networks(options.absolute(), cka)
+    name, *others = networks
+    network, space = networks[name], spaces[name]
+    timesteps = compared_timesteps(space, options.timesteps is not None)
+    timestep, block = chosen(space, timesteps, cka)
+    images = chosen_images(network.spec, cka.images)
+    if len(images) < FEWEST:
+        raise DatasetError(
+            f"a comparison takes at least {FEWEST} images outside the test split, and {options.dataset} has "
+            f"{len(images)}; add images"
+        )
+    by_block = [Representation(name, number, timestep) for number in space.blocks]
+    by_timestep = [Representation(name, block, step) for step in timesteps]
+    second_draws = [Representation(name, space.blocks[0], step, 1) for step in timesteps if cka.draws]
+    by_other = {
+        other: [Representation(other, number, middle_timestep(spaces[other])) for number in spaces[other].blocks]
+        for other in others
+    }
+    wanted = {name: [*by_block, *by_timestep, *second_draws], **by_other}
+    usage, noised = network.spec.usage(), [step for step in timesteps if step is not None]
+    with ExitStack() as in_use:
+        for each_network in networks.values():
+            in_use.enter_context(usage.using(each_network.spec.views, [usage.folder / kind for kind in KINDS]))
+        for filled, representations in wanted.items():
+            for report in networks[filled].fill(images, representations):
+                on_progress(report.done, report.total)
+        return Comparison(
+            dataset=options.dataset,
+            backbone=printed_name(name),
+            architecture=space.architecture,
+            pool=cka.pool,
+            blocks=similarity(networks, images, by_block, by_block, cka.batch),
+            timesteps=similarity(networks, images, by_timestep, by_timestep, cka.batch) if len(timesteps) > 1 else None,
+            agreement=agreement(name, network, images, space.blocks, noised, cka.batch) if second_draws else None,
+            others={
+                printed_name(other): similarity(networks, images, by_block, representations, cka.batch)
+                for other, representations in by_other.items()
+            },
+            facts={
+                "Dataset fingerprint": network.spec.dataset.fingerprint,
+                "Seed": str(options.seed),
+                "Precision": options.precision,
+                "Command": options.command,
+            },
+            seconds=time.monotonic() - started,
+        )
+
+
+def _networks(options: RunOptions, cka: CkaOptions) -> tuple[dict[str, "Network"], dict[str, Space]]:
+    """Load the networks, by name, and return the space of each: the default one for the others."""
+    from objectives.cka.networks import Network
+
+    networks, spaces = {}, {}
+    for name in (options.backbone, *cka.against):
+        if name in networks:
+            raise UsageError(f"`against` names other backbones, got {name!r}, which `backbone` names already")
+        narrowed = replace(options, backbone=name, pools=pools_with(cka.pool))
+        if name != options.backbone:
+            narrowed = replace(narrowed, blocks=None, timesteps=None)
+        prepared = prepare_probe(narrowed)
+        networks[name] = Network(prepared.spec, prepared.spec.build(available_cores()).backbone, cka.pool)
+        spaces[name] = prepared.space
+    return networks, spaces
+
+
+def compared_timesteps(space: Space, named: bool) -> list[int | None]:
+    """Return the timesteps to compare: all where they were named, else `TIMESTEPS` from the first to the last."""
+    timesteps = list(space.timesteps)
+    if named or len(timesteps) <= TIMESTEPS:
+        return timesteps
+    return [timesteps[round(index * (len(timesteps) - 1) / (TIMESTEPS - 1))] for index in range(TIMESTEPS)]
+
+
+def chosen(space: Space, timesteps: Sequence[int | None], cka: CkaOptions) -> tuple[int | None, int]:
+    """Return the timestep at which blocks are compared, and the block at which timesteps are compared.
+
+    Raises UsageError for one that does not exist.
+    """
+    architecture = space.architecture
+    last = len(architecture.alphas_cumprod) - 1
+    if cka.timestep is not None and not architecture.noised:
+        raise UsageError(f"backbone {architecture.name} adds no noise: it has no timesteps; leave `timestep` out")
+    if cka.timestep is not None and not 0 <= cka.timestep <= last:
+        raise UsageError(
+            f"`timestep` {cka.timestep} does not exist for backbone {architecture.name}; valid: 0 to {last}"
+        )
+    if cka.block is not None and cka.block not in space.blocks:
+        raise UsageError(f"`block` {cka.block} is not among the compared ones: {', '.join(map(str, space.blocks))}")
+    bottleneck = min(space.blocks, key=lambda number: abs(number - architecture.bottleneck))
+    timestep = timesteps[len(timesteps) // 2] if cka.timestep is None else cka.timestep
+    return timestep, bottleneck if cka.block is None else cka.block
+
+
+def middle_timestep(space: Space) -> int | None:
+    return space.timesteps[len(space.timesteps) // 2]
+
+
+def pools_with(pool: int) -> list[int]:
+    """Return the pool sizes that every search keeps, so that forward passes are shared with it, and this one."""
+    from spaces.presets import DEFAULT_POOLS
+
+    return sorted({*DEFAULT_POOLS, pool})
+
+
+def printed_name(backbone: str) -> str:
+    """Return a backbone's name for people and file names: of a folder its last part, of a hub id without its slash."""
+    return re.sub(r"[^\w.-]+", "-", Path(backbone).name if Path(backbone).is_dir() else backbone)
+
+
+def comparison_record(comparison: "Comparison") -> dict[str, Any]:
+    """Return the comparison as JSON-ready values. The value of a pair that has none is None."""
+    return {
+        "dataset": comparison.dataset,
+        "backbone": comparison.backbone,
+        "pool": comparison.pool,
+        "blocks": asdict(comparison.blocks),
+        "timesteps": comparison.timesteps and asdict(comparison.timesteps),
+        "agreement": comparison.agreement and asdict(comparison.agreement),
+        "others": {name: asdict(other) for name, other in comparison.others.items()},
+        "seconds": comparison.seconds,
+    }

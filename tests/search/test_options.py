@@ -1,0 +1,170 @@
+"""The options of a search: what is refused, and what the database keeps of them."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from objectives.probe import ProbeSpec
+from search.options import RunOptions, option_info
+from search.prepare import prepare_probe
+from spaces import UnknownNameError
+from spaces.errors import UsageError
+
+OPTIONS = RunOptions(
+    "folder",
+    home=Path("/home"),
+    trials=7,
+    sampler="random",
+    seed=3,
+    folds=4,
+    shots=5,
+    flips=True,
+    balanced=True,
+    metric="nll",
+    objectives=("nll", "cost"),
+    halving=True,
+    workers=2,
+    precision="bfloat16",
+    skip_unreadable=True,
+    cache_size=10**9,
+    ray_address="me:hushhush@host:1",
+    storage="postgresql://me:hushhush@host/db",
+    command="search run --storage postgresql://me:hushhush@host/db",
+)
+
+
+def test_the_database_keeps_json_without_a_password_and_the_options_come_back() -> None:
+    text = json.dumps(OPTIONS.to_record())
+    assert "hushhush" not in text
+    back = RunOptions.from_record(json.loads(text), OPTIONS.home)
+    assert back == replace(OPTIONS, ray_address=None, storage=None, command="")
+
+
+def test_the_database_keeps_options_under_the_names_of_the_first_version() -> None:
+    assert OPTIONS.to_record() == {
+        "dataset": "folder",
+        "data_root": None,
+        "trials": 7,
+        "backbone": "bundled",
+        "sampler": "random",
+        "seed": 3,
+        "validation_fraction": 0.2,
+        "shots": 5,
+        "flips": True,
+        "balanced": True,
+        "folds": 4,
+        "metric": "nll",
+        "cost": True,
+        "ladder": True,
+        "finalists": 3,
+        "final_seeds": 5,
+        "workers": 2,
+        "gpus_per_trial": None,
+        "precision": "bfloat16",
+        "skip_unreadable": True,
+        "cache_size": 10**9,
+        "warm_start": True,
+    }
+
+
+def test_values_of_other_versions_are_no_obstacle() -> None:
+    record = OPTIONS.to_record()
+    del record["flips"], record["cost"]
+    back = RunOptions.from_record({**record, "sharpness": 3, "storage": "sqlite:///x.db"}, OPTIONS.home)
+    assert (back.seed, back.flips, back.by_cost, back.storage) == (3, False, False, None)
+
+
+def test_workers_get_every_option_that_a_fit_depends_on(tmp_path: Path) -> None:
+    options = replace(OPTIONS, dataset="digits", home=tmp_path, precision="bfloat16", objectives=None, folds=None)
+    options = replace(options, validation_fraction=0.3)
+    spec = prepare_probe(options).spec
+    shared = {item.name for item in fields(ProbeSpec)} & {item.name for item in fields(RunOptions)} - {"dataset"}
+    assert {"balanced", "folds", "halving", "seed", "validation_fraction", "metric"} < shared
+    assert {name: getattr(spec, name) for name in shared} == {name: getattr(options, name) for name in shared}
+
+
+@pytest.mark.parametrize(
+    ("root", "backbone", "kept_root", "kept_backbone"),
+    [
+        ("images", "net", "{here}/images", "{here}/net"),
+        (Path("images"), "bundled", "{here}/images", "bundled"),
+        ("owner/name", "owner/model", "owner/name", "owner/model"),
+        (None, "adm-256", None, "adm-256"),
+    ],
+)
+def test_folders_are_kept_absolute_and_names_stay_names(
+    root: str | Path | None,
+    backbone: str,
+    kept_root: str | None,
+    kept_backbone: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("images", "net", "bundled"):  # a known name means the known network, not a folder of that name
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    options = replace(OPTIONS, data_root=root, backbone=backbone)
+    record = options.to_record()
+    assert options.absolute().to_record() == record
+    assert record["data_root"] == (kept_root and kept_root.format(here=tmp_path))
+    assert record["backbone"] == kept_backbone.format(here=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "metric", "by_cost"),
+    [
+        ({}, "accuracy", False),
+        ({"metric": "nll"}, "nll", False),
+        ({"objectives": ["accuracy"]}, "accuracy", False),
+        ({"objectives": ["accuracy", "cost"]}, "accuracy", True),
+        ({"objectives": ("nll", "cost"), "metric": "nll"}, "nll", True),
+    ],
+)
+def test_objectives_are_a_metric_and_perhaps_the_cost(options: dict[str, Any], metric: str, by_cost: bool) -> None:
+    made = RunOptions("digits", **options)
+    made.check()
+    assert (made.optimised_metric, made.by_cost) == (metric, by_cost)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"objectives": ["accuracy", "price"]}, UnknownNameError, "unknown objective 'price'; known: accuracy, cost, "),
+        ({"objectives": ["top-5", "cost"]}, UnknownNameError, "unknown objective 'top-5'"),
+        ({"objectives": ["accuracy", ""]}, UnknownNameError, "unknown objective ''"),
+        ({"metric": "top-5"}, UnknownNameError, "unknown metric 'top-5'"),
+        ({"objectives": ["cost"]}, UsageError, "and after it cost if wanted; got 'cost'"),
+        ({"objectives": ["cost", "accuracy"]}, UsageError, "got 'cost,accuracy'"),
+        ({"objectives": ["accuracy", "nll"]}, UsageError, "takes one metric"),
+        ({"objectives": ["accuracy", "cost", "cost"]}, UsageError, "takes one metric"),
+        (
+            {"objectives": ["accuracy", "cost"], "metric": "nll"},
+            UsageError,
+            "`metric` is nll and `objectives` begins with accuracy; leave `metric` out",
+        ),
+        ({"objectives": ["nll", "cost"], "halving": True}, UsageError, "`halving` stops trials by accuracy alone"),
+        ({"folds": 3, "validation_fraction": 0.2}, UsageError, "with `folds` every image validates"),
+        ({"trials": 0}, UsageError, "`trials` must be at least 1, got 0"),
+        ({"validation_fraction": 0.7}, UsageError, "`validation_fraction` must be at most 0.5, got 0.7"),
+        ({"workers": "two"}, UsageError, "`workers` must be a number, got 'two'"),
+    ],
+)
+def test_a_mistake_is_refused_with_the_name_of_the_option(
+    options: dict[str, Any], error: type[UsageError], words: str
+) -> None:
+    with pytest.raises(error, match=words) as raised:
+        RunOptions("digits", **options).check()
+    assert raised.value.exit_code == 2
+
+
+def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UnknownNameError, match="unknown option 'trails'; did you mean 'trials'"):
+        RunOptions.of("digits", trails=3)
+
+
+def test_every_option_has_a_help() -> None:
+    undescribed = [item.name for item in fields(RunOptions) if not (info := option_info(item)) or not info.help]
+    assert undescribed == ["command"]
