@@ -46,14 +46,14 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
 
 def _screened_first(prepared: PreparedRun, store: "Store", study: str, on_event: OnEvent) -> PreparedRun:
     """Screen the settings of a new study; return the run with the plan of what is left."""
-    from search.recommendation.warm_start import is_screened_first, screen_first
+    from search.recommendation.warm_start import ensure_screening, is_screened_first
     from search.scheduling.resources import available_cores
 
     options, probe = prepared.options, prepared.probe
     wanted = is_screened_first(probe.space, options.trials) and options.warm_start and options.ray_address is None
     if store.read_study(study).trials or not wanted:
         return prepared
-    screen_first(
+    ensure_screening(
         store,
         probe.spec,
         probe.space,

@@ -1,4 +1,4 @@
-"""Where past tasks would have a new one look first, by the machinery with which `search recommend` begins."""
+"""Advises where to look first on a dataset that nobody has searched yet, from past tasks alone."""
 
 import shlex
 from collections.abc import Sequence
@@ -12,35 +12,44 @@ from spaces import PRESETS, Architecture
 
 
 def advice_of(
-    architecture: Architecture, past: Sequence[PastTask], classes: int, images: int, backbone: str, home: Sequence[str]
+    architecture: Architecture,
+    past_tasks: Sequence[PastTask],
+    classes: int,
+    images: int,
+    backbone: str,
+    home_words: Sequence[str],
 ) -> Advice | None:
-    """For a task of so many classes and training images, over the network's default space. None where no past task is
-    of its kind, diffusion network or encoder.
+    """Return the setting of the network's default space with which `search recommend` would begin.
 
-    backbone: as it is named to a command. home: words that name the home folder and the storage, if any.
+    None where no past task used a network of the same kind (diffusion network or encoder).
+
+    classes, images: the numbers of classes and of training images of the new dataset. backbone: its name on the command
+    line. home_words: command-line words that name the home folder and the storage; may be empty.
     """
-    outlook = screening_posterior(PRESETS["default"](architecture), past, classes, images, levels={})
-    if not outlook.past:
+    posterior = screening_posterior(PRESETS["default"](architecture), past_tasks, classes, images, scores={})
+    if not posterior.past_tasks:
         return None
-    first = int(np.argmax(outlook.expected))
+    advised = int(np.argmax(posterior.mean))
     command = ["search", "recommend", "--dataset", "folder", "--data-root", "DIR"]
     command += [] if backbone == "bundled" else ["--backbone", backbone]
     return Advice(
-        setting=outlook.candidates[first],
+        setting=posterior.candidates[advised],
         classes=classes,
         images=images,
-        places=len(outlook.candidates),
-        standings=_standings(outlook, first),
-        command=shlex.join([*command, *home]) + "  # for your own folder of images, a folder a class",
+        places=len(posterior.candidates),
+        standings=_standings(posterior, advised),
+        command=shlex.join([*command, *home_words]) + "  # for your own folder of images, a folder a class",
     )
 
 
-def _standings(outlook: ScreeningPosterior, first: int) -> tuple[Standing, ...]:
-    found = []
-    for past_task, weight, says in zip(outlook.past, outlook.first_weights, outlook.carried.T, strict=True):
-        own = int(np.argmax(says))
-        above = float((says < says[first]).sum() / max(len(says) - 1, 1))
-        found.append(
-            Standing(past_task.task, float(weight), outlook.candidates[own], above, float(says[own] - says[first]))
-        )
-    return tuple(sorted(found, key=lambda each: -each.weight))
+def _standings(posterior: ScreeningPosterior, advised: int) -> tuple[Standing, ...]:
+    """Return what each past task predicts of the advised candidate, the task with the largest weight first."""
+    standings = []
+    for task, weight, predicted in zip(
+        posterior.past_tasks, posterior.initial_weights, posterior.past_predictions.T, strict=True
+    ):
+        best = int(np.argmax(predicted))
+        below = float((predicted < predicted[advised]).sum() / max(len(predicted) - 1, 1))
+        loss = float(predicted[best] - predicted[advised])
+        standings.append(Standing(task.task, float(weight), posterior.candidates[best], below, loss))
+    return tuple(sorted(standings, key=lambda standing: -standing.weight))

@@ -41,14 +41,14 @@ def recommend(
     screening for later ones. on_progress: called with (done, total) forward passes. Raises SearchError in words.
     """
     from search.database.store import Store
-    from search.recommendation.screen import screened
+    from search.recommendation.screen import run_screening
 
     started = time.monotonic()
     check(options)
     prepared = prepare_probe(options.absolute())
     spec, space, digest = prepared.spec, prepared.space, prepared.weights_digest
     with Store.open(options.storage_url) if memory else nullcontext() as store:
-        recommendation = screened(
+        recommendation = run_screening(
             spec, space, digest, store, available_cores(), passes, seconds, on_progress=on_progress
         )
     took = time.monotonic() - started

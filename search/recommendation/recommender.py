@@ -1,6 +1,6 @@
-"""Which setting for a new dataset, for the price of a few passes: what is screened next, and what it comes to.
+"""Recommends a setting for a new dataset from a few forward passes: decides what to screen next, and what to conclude.
 
-Knows neither torch nor Optuna: whoever makes it gives it the function that screens.
+It loads neither torch nor Optuna. The caller passes the function that screens.
 """
 
 import time
@@ -13,176 +13,195 @@ import numpy as np
 from scipy.stats import sem
 
 from objectives.results import CheaperSetting, Extracted, Recommendation, ScreenedSetting
-from search.surrogates.past_tasks import PUBLISHED, PastTask
-from search.surrogates.screening_posterior import Levels, ScreeningPosterior, at_timestep, screening_posterior
+from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask
+from search.surrogates.screening_posterior import (
+    ScoresByImages,
+    ScreeningPosterior,
+    screening_posterior,
+    settings_at,
+)
 from spaces import Setting, Space
 
 Screen = Callable[[Sequence[Setting], int], Iterator[Extracted | ScreenedSetting]]
-"""Settings that read one timestep, on the first so many images: as `objectives.screening.Screener.screen`."""
+"""Screens settings of one timestep on the first n images, as `objectives.screening.Screener.screen` does."""
 
-FIRST_IMAGES, FIRST_OF_CLASS = 300, 8
-"""With fewer images a class their ranks are others than those of heads that are fitted on all (docs/benchmarks.md)."""
+MIN_IMAGES, MIN_IMAGES_PER_CLASS = 300, 8
+"""Images that a timestep is first screened on. With fewer for each class, ridge scores rank settings differently from
+heads that are fitted on all images (docs/benchmarks.md)."""
 
-FIRST_TIMESTEPS = 2
+MIN_TIMESTEPS = 2
+"""Timesteps that are screened whatever the limits."""
 
 SHARE = 0.1
-"""Of the passes that all timesteps over all images would take, where no other limit is given."""
+"""Share of all passes (every timestep, every image) that is allowed where the caller gives no limit."""
 
 WORTHWHILE = 0.1
-"""Of the standard error of the least error: what a further timestep must be expected to better it by."""
+"""A further timestep must be expected to improve on the best by this many standard errors of the best."""
 
 AS_GOOD = 0.25
-"""Standard errors within which a cheaper setting is taken for as good. One, the classic rule, cost up to two points of
-accuracy (docs/benchmarks.md, Selection)."""
+"""Standard errors within which a cheaper setting counts as equally good. One, the classic rule, cost up to two points
+of accuracy (docs/benchmarks.md, Selection)."""
 
 TIED = 1.96
-"""Standard errors within which two settings are not told apart."""
+"""Standard errors within which two settings cannot be told apart."""
 
 CHEAPER = (0.75, 0.5, 0.25)
-"""Of the cost of the recommended setting, what an alternative may cost."""
+"""The most that an alternative may cost, as shares of the cost of the recommended setting."""
 
 
 @final
 @dataclass
 class Recommender:
-    """Successive refinement over the one-tap settings of a space.
+    """Screens the one-tap settings of a space, a timestep at a time, and recommends one.
 
-    A pass scores all blocks and pools of its timestep. The first is the timestep that past tasks make most of, the next
-    ones those from which most is expected, going by all that was screened and by the past (`search.surrogates`); then
-    more images for the settings that are not told from the best yet, until the limit is spent.
+    One pass scores all blocks and pool sizes of its timestep. The first timestep is the one that past tasks predict to
+    be best. Each next one is the one with the largest expected improvement. Then the settings that are tied with the
+    best are screened on twice as many images, again and again, until the limit is reached.
 
-    labels: of the images that there are to screen, in their order. passes: of one image at one timestep, that it may
-    take in all. seconds: that it may take; nothing is begun that would end later, going by what passes took so far.
-    Whatever they are the first timesteps are screened; with neither, `SHARE` of all passes. past: what there is to go
-    by.
+    labels: of the images that may be screened, in their order. max_passes: limit of the forward passes of one image.
+    max_seconds: limit of the time; nothing is begun that would end later, judging by the passes so far. The first
+    `MIN_TIMESTEPS` are screened whatever the limits. Without limits, `SHARE` of all passes may be made.
+    passes_made: so far.
     """
 
     space: Space
     screen: Screen
     labels: Sequence[int]
-    passes: int | None = None
-    seconds: float | None = None
-    past: Sequence[PastTask] = PUBLISHED
+    max_passes: int | None = None
+    max_seconds: float | None = None
+    past_tasks: Sequence[PastTask] = PUBLISHED_TASKS
     clock: Callable[[], float] = time.monotonic
-    spent: int = field(default=0, init=False)
-    _levels: Levels = field(default_factory=dict, init=False)
-    _outlook: ScreeningPosterior | None = field(default=None, init=False)
+    passes_made: int = field(default=0, init=False)
+    _scores: ScoresByImages = field(default_factory=dict, init=False)
+    _posterior: ScreeningPosterior | None = field(default=None, init=False)
 
     def run(self) -> Iterator[Extracted | ScreenedSetting]:
-        """Screens; what comes is for whoever shows progress."""
-        count, began = self.first_images, self.clock()
-        for timestep in self._timesteps(began):
-            yield from self._score(at_timestep(self.space, timestep), count, new=count)
-        while (race := self._race(count, self._left(began))) is not None:
-            settings, larger = race
+        """Screen, and yield what the screening reports. `recommendation` has the result afterwards."""
+        images, started = self.first_images, self.clock()
+        for timestep in self._timesteps(started):
+            yield from self._screen(settings_at(self.space, timestep), images, new_images=images)
+        while (tied := self._next_tied(images, self._passes_left(started))) is not None:
+            settings, more_images = tied
             for timestep in dict.fromkeys(setting.timestep for setting in settings):
-                mine = [setting for setting in settings if setting.timestep == timestep]
-                yield from self._score(mine, larger, new=larger - count)
-            count = larger
+                of_timestep = [setting for setting in settings if setting.timestep == timestep]
+                yield from self._screen(of_timestep, more_images, new_images=more_images - images)
+            images = more_images
 
     @property
     def first_images(self) -> int:
-        return min(len(self.labels), max(FIRST_IMAGES, FIRST_OF_CLASS * len(set(self.labels))))
+        """The number of images that each timestep is first screened on."""
+        return min(len(self.labels), max(MIN_IMAGES, MIN_IMAGES_PER_CLASS * len(set(self.labels))))
 
     @property
-    def limit(self) -> int:
-        """Passes."""
-        everything = len(self.labels) * len(self.space.timesteps)
-        if self.passes is not None or self.seconds is not None:
-            return everything if self.passes is None else min(self.passes, everything)
-        return max(int(SHARE * everything), self.least)
+    def pass_limit(self) -> int:
+        """The most forward passes that may be made, apart from the time limit."""
+        every_pass = len(self.labels) * len(self.space.timesteps)
+        if self.max_passes is not None or self.max_seconds is not None:
+            return every_pass if self.max_passes is None else min(self.max_passes, every_pass)
+        return max(int(SHARE * every_pass), self.min_passes)
 
     @property
-    def least(self) -> int:
-        """Passes of the first timesteps, which are screened whatever the limit."""
-        return self.first_images * min(FIRST_TIMESTEPS, len(self.space.timesteps))
+    def min_passes(self) -> int:
+        """The forward passes of the first timesteps, which are made whatever the limits."""
+        return self.first_images * min(MIN_TIMESTEPS, len(self.space.timesteps))
 
-    def _left(self, began: float) -> int:
-        """Passes that may still be made."""
-        left = self.limit - self.spent
-        if self.seconds is None:
+    def _passes_left(self, started: float) -> int:
+        left = self.pass_limit - self.passes_made
+        if self.max_seconds is None:
             return left
-        taken = max(self.clock() - began, 1e-9)
-        return min(left, int(self.spent * (self.seconds - taken) / taken))
+        seconds = max(self.clock() - started, 1e-9)
+        return min(left, int(self.passes_made * (self.max_seconds - seconds) / seconds))
 
     @property
     def recommendation(self) -> Recommendation:
-        """The cheapest of those that are `AS_GOOD` as the least error, as the one-standard-error rule would have it
-        (Breiman et al. 1984, section 3.4.3)."""
-        outlook = self.outlook
-        best = min(outlook.as_good(AS_GOOD), key=self._cost)
-        first = self._levels[min(self._levels)]
+        """The cheapest of the settings that are `AS_GOOD` as the best, and alternatives to it.
+
+        This is the one-standard-error rule (Breiman et al. 1984, section 3.4.3) with a smaller share of the error.
+        """
+        posterior = self.posterior
+        recommended = min(posterior.within(AS_GOOD), key=self._cost)
+        first = self._scores[min(self._scores)]
         cheaper: list[Setting] = []
         for share in CHEAPER:
-            affordable = [each for each, score in first.items() if self._cost(score)[0] <= share * self._cost(best)[0]]
-            found = min(affordable, key=outlook.error, default=None)
-            if found is not None and found not in cheaper:
-                cheaper.append(found)
+            limit = share * self._cost(recommended)[0]
+            affordable = [setting for setting, score in first.items() if self._cost(score)[0] <= limit]
+            alternative = min(affordable, key=posterior.expected_error, default=None)
+            if alternative is not None and alternative not in cheaper:
+                cheaper.append(alternative)
+        images = len(recommended.correct)
         return Recommendation(
-            best=best,
-            tied=tuple(score for score in outlook.tied(TIED) if score is not best),
-            cheaper=tuple(self._alternative(setting, best.setting) for setting in cheaper),
-            screened=tuple(outlook.screened.values()),
+            best=recommended,
+            tied=tuple(score for score in posterior.tied(TIED) if score is not recommended),
+            cheaper=tuple(self._alternative(setting, recommended.setting) for setting in cheaper),
+            screened=tuple(posterior.screened.values()),
             images=len(self.labels),
-            passes=self.spent,
-            on_fewest_images=tuple(first.values()) if len(self._levels) > 1 else (),
-            chance=max(Counter(self.labels[: len(best.correct)]).values()) / len(best.correct),
-            past_tasks=outlook.learnt,
+            passes=self.passes_made,
+            on_fewest_images=tuple(first.values()) if len(self._scores) > 1 else (),
+            chance=max(Counter(self.labels[:images]).values()) / images,
+            past_tasks=posterior.past_task_weights,
         )
 
-    def _alternative(self, setting: Setting, best: Setting) -> CheaperSetting:
-        """On as many images as both were screened on."""
-        level = max(count for count, scores in self._levels.items() if setting in scores and best in scores)
-        mine, theirs = self._levels[level][setting], self._levels[level][best]
-        return CheaperSetting(mine, self._cost(mine)[0] / self._cost(theirs)[0], mine.accuracy_loss(theirs))
+    def _alternative(self, setting: Setting, recommended: Setting) -> CheaperSetting:
+        """Compare two settings on as many images as both were screened on."""
+        scores = self._scores[
+            max(images for images, scores in self._scores.items() if setting in scores and recommended in scores)
+        ]
+        score, better = scores[setting], scores[recommended]
+        return CheaperSetting(score, self._cost(score)[0] / self._cost(better)[0], score.accuracy_loss(better))
 
-    def _score(self, settings: Sequence[Setting], count: int, new: int) -> Iterator[Extracted | ScreenedSetting]:
-        self.spent += new
-        self._outlook = None
-        for report in self.screen(settings, count):
+    def _screen(
+        self, settings: Sequence[Setting], images: int, new_images: int
+    ) -> Iterator[Extracted | ScreenedSetting]:
+        self.passes_made += new_images
+        self._posterior = None
+        for report in self.screen(settings, images):
             if isinstance(report, ScreenedSetting):
-                self._levels.setdefault(count, {})[report.setting] = report
+                self._scores.setdefault(images, {})[report.setting] = report
             yield report
 
-    def _timesteps(self, began: float) -> Iterator[int | None]:
-        """The next to be screened, as long as there is something to expect of one."""
-        yield self.outlook.candidates[int(np.argmax(self.outlook.expected))].timestep
-        while gains := self.outlook.gains():
-            timestep = max(gains, key=lambda each: gains[each])
-            enough = self.first_images > self._left(began) or gains[timestep] < WORTHWHILE * self._unsure
-            if self.spent >= self.least and enough:
+    def _timesteps(self, started: float) -> Iterator[int | None]:
+        """Yield the timesteps to screen, until no other one is worthwhile or affordable."""
+        yield self.posterior.candidates[int(np.argmax(self.posterior.mean))].timestep
+        while improvements := self.posterior.expected_improvements():
+            timestep = max(improvements, key=lambda candidate: improvements[candidate])
+            too_dear = self.first_images > self._passes_left(started)
+            too_little = improvements[timestep] < WORTHWHILE * self._standard_error
+            if self.passes_made >= self.min_passes and (too_dear or too_little):
                 return
             yield timestep
 
     @property
-    def outlook(self) -> ScreeningPosterior:
-        """As of now."""
-        if self._outlook is None:
-            self._outlook = screening_posterior(
-                self.space, self.past, len(set(self.labels)), len(self.labels), self._levels
+    def posterior(self) -> ScreeningPosterior:
+        """The posterior of all settings, given all that was screened so far."""
+        if self._posterior is None:
+            self._posterior = screening_posterior(
+                self.space, self.past_tasks, len(set(self.labels)), len(self.labels), self._scores
             )
-        return self._outlook
+        return self._posterior
 
     @property
-    def _unsure(self) -> float:
-        """The standard error of the least mean error."""
-        return float(sem(self.outlook.least.errors))
+    def _standard_error(self) -> float:
+        """The standard error of the best setting's mean error."""
+        return float(sem(self.posterior.best.errors))
 
-    def _race(self, count: int, left: int) -> tuple[list[Setting], int] | None:
-        """What is not told from the best, with twice the images or as many as the limit leaves, of fewer timesteps
-        where it leaves few; None where that is no question or no help."""
-        race = [score for score in self.outlook.tied(TIED) if score.setting in self._levels[count]]
-        timesteps = list(dict.fromkeys(score.setting.timestep for score in race))
-        larger = min(2 * count, len(self.labels))
-        while len(timesteps) > 1 and (larger - count) * len(timesteps) > left:
+    def _next_tied(self, images: int, passes_left: int) -> tuple[list[Setting], int] | None:
+        """Return the settings tied with the best, and on how many images to screen them next.
+
+        That is twice as many images, or as many as the limit allows. Where the limit allows few, timesteps are left
+        out. None where nothing is tied, or where there would be hardly more images.
+        """
+        tied = [score.setting for score in self.posterior.tied(TIED) if score.setting in self._scores[images]]
+        timesteps = list(dict.fromkeys(setting.timestep for setting in tied))
+        more_images = min(2 * images, len(self.labels))
+        while len(timesteps) > 1 and (more_images - images) * len(timesteps) > passes_left:
             timesteps.pop()
-        larger = min(larger, count + left // max(len(timesteps), 1))
-        if len(race) < 2 or larger - count < count // 4:
+        more_images = min(more_images, images + passes_left // max(len(timesteps), 1))
+        if len(tied) < 2 or more_images - images < images // 4:
             return None
-        return [score.setting for score in race if score.setting.timestep in timesteps], larger
+        return [setting for setting in tied if setting.timestep in timesteps], more_images
 
     def _cost(self, score: ScreenedSetting) -> tuple[float, int]:
-        """GMAC of an image's passes, then the width of what the head reads."""
+        """Return the GMAC of an image's passes, and the number of features that the head reads."""
         setting, architecture = score.setting, self.space.architecture
         width = sum(architecture.block(tap.block).channels for tap in setting.taps) * setting.pool**2
         return architecture.pass_gmacs(setting), width

@@ -1,4 +1,4 @@
-"""A screening by what the study database knows of past tasks, kept there for the next ones."""
+"""Screens a dataset with the help of past tasks, and saves the result for later tasks and searches."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ from search.database.screenings import Screening, save_screening
 from search.database.store import Store
 from search.recommendation.past_tasks import past_tasks
 from search.recommendation.recommender import Recommender
-from search.surrogates.past_tasks import PUBLISHED
+from search.surrogates.past_tasks import PUBLISHED_TASKS
 from spaces import Space
 from spaces.errors import UsageError
 
@@ -15,49 +15,57 @@ if TYPE_CHECKING:
     from objectives.probe import ProbeSpec
     from objectives.results import Recommendation
 
-STARTS = 8
-"""Settings that are kept to start a search from."""
+MAX_START_SETTINGS = 8
+"""Settings that are saved for a search to start from."""
+
+OnProgress = Callable[[int, int], None]
+"""Called with the forward passes made so far and the most that may be made."""
 
 
-def screened(
+def run_screening(
     spec: "ProbeSpec",
     space: Space,
     weights_digest: str,
     store: Store | None,
     threads: int,
-    passes: int | None = None,
-    seconds: float | None = None,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    max_passes: int | None = None,
+    max_seconds: float | None = None,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> "Recommendation":
-    """Screen settings and return the recommendation, on the GPU that this process sees, else on `threads` CPU threads.
+    """Screen the images of a dataset and return the recommendation.
 
-    store: the past tasks to learn from, and where the screening is kept; None learns from the paper's findings alone.
-    passes: forward passes at most. seconds: time limit. on_progress: called with (done, total) forward passes.
-    Raises UsageError where fewer passes are allowed than the first timesteps take.
+    It runs on the GPU that this process sees, or on so many threads. store: past tasks are read from it, and the
+    screening is saved to it; without one, past tasks are the published ones alone.
+
+    Raises UsageError where `max_passes` is less than the first timesteps take.
     """
     from objectives.features.quota import KINDS
     from objectives.screening import Screener
 
     screener, usage = Screener(spec, spec.build(threads).backbone), spec.usage()
-    past = () if store is None else past_tasks(store, spec.dataset.fingerprint, weights_digest)
-    recommender = Recommender(space, screener.screen, screener.labels, passes, seconds, (*PUBLISHED, *past))
-    if passes is not None and passes < recommender.least:
+    stored_tasks = () if store is None else past_tasks(store, spec.dataset.fingerprint, weights_digest)
+    recommender = Recommender(
+        space, screener.screen, screener.labels, max_passes, max_seconds, (*PUBLISHED_TASKS, *stored_tasks)
+    )
+    if max_passes is not None and max_passes < recommender.min_passes:
         raise UsageError(
-            f"screening takes at least {recommender.least:,} passes here, its first timesteps of "
-            f"{recommender.first_images:,} images, got `passes` {passes}; allow more, or narrow `timesteps`"
+            f"screening takes at least {recommender.min_passes:,} passes here, its first timesteps of "
+            f"{recommender.first_images:,} images, got `passes` {max_passes}; allow more, or narrow `timesteps`"
         )
     with usage.using(spec.views, [usage.folder / kind for kind in KINDS]):
         for _ in recommender.run():
-            on_progress(recommender.spent, recommender.limit)
-    found = recommender.recommendation
+            on_progress(recommender.passes_made, recommender.pass_limit)
+    recommendation = recommender.recommendation
     if store is not None:
-        save_screening(store, screening_of(found, spec, space, weights_digest))
-    return found
+        save_screening(store, screening_record(recommendation, spec, space, weights_digest))
+    return recommendation
 
 
-def screening_of(found: "Recommendation", spec: "ProbeSpec", space: Space, weights_digest: str) -> Screening:
-    """What is kept of it."""
-    starts = [found.best, *found.tied] if found.better_than_chance else []
+def screening_record(
+    recommendation: "Recommendation", spec: "ProbeSpec", space: Space, weights_digest: str
+) -> Screening:
+    """Return what the study database keeps of a screening."""
+    best = [recommendation.best, *recommendation.tied] if recommendation.better_than_chance else []
     return Screening(
         dataset=spec.dataset.name,
         dataset_fingerprint=spec.dataset.fingerprint,
@@ -66,7 +74,7 @@ def screening_of(found: "Recommendation", spec: "ProbeSpec", space: Space, weigh
         architecture=space.architecture,
         seed=spec.seed,
         classes=len(spec.dataset.classes),
-        images=found.images,
-        errors=tuple((score.setting, score.error) for score in found.comparable),
-        best=tuple(score.setting for score in starts[:STARTS]),
+        images=recommendation.images,
+        errors=tuple((score.setting, score.error) for score in recommendation.comparable),
+        best=tuple(score.setting for score in best[:MAX_START_SETTINGS]),
     )

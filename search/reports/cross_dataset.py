@@ -16,7 +16,7 @@ from search.database.url import Address
 from search.recommendation.advice import advice_of
 from search.recommendation.past_tasks import past_tasks
 from search.reports.missing_trials import Listener, make_missing_trials, missing_trials
-from search.surrogates.past_tasks import PUBLISHED
+from search.surrogates.past_tasks import PUBLISHED_TASKS
 from spaces import SearchError
 from spaces.lookup import check_name
 
@@ -67,7 +67,7 @@ def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> lis
         if backbone in (None, each.backbone):
             studies[each.weights_digest].append(each)
     tasks = {digest: _tasks(store, mine) for digest, mine in studies.items()}
-    past = (*PUBLISHED, *past_tasks(store, "", ""))  # of no dataset of theirs: all
+    past = (*PUBLISHED_TASKS, *past_tasks(store, "", ""))  # of no dataset of theirs: all
     several = Counter(mine[0].backbone for mine in studies.values())
     found = []
     for digest in sorted(studies, key=lambda each: (-len(tasks[each]), -len(studies[each]))):

@@ -1,8 +1,8 @@
-"""The sampler that knows what a trial costs: expected improvement per second (Snoek et al. 2012, section 3.2).
+"""The cost-aware sampler: maximises the expected improvement per second (Snoek, Larochelle & Adams 2012, section 3.2).
 
-A setting at a timestep whose features exist costs a fit, one at a new timestep a pass of every image. So it looks
-around where it is, and moves on when nothing there is worth its seconds any more. What it expects comes from the
-trials, and from past tasks and a screening of the same images where there are any.
+A setting at a timestep whose features are cached costs a fit. One at a new timestep costs a forward pass of every
+image. So the sampler explores the cached timesteps, and pays for a new one when nothing there is worth its seconds any
+more. It predicts scores from the trials, from past tasks, and from a screening of the same images.
 """
 
 import random
@@ -21,176 +21,216 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from scipy.stats import norm
 
 from search.database.parameters import CORE, Params, all_distributions, param_name, to_params, to_setting
-from search.surrogates.gaussian_process import Surrogate
-from search.surrogates.past_tasks import Array, PastTask, PriorKnowledge, agreement, array_of, reweighted, weights
-from search.surrogates.trial_cost import CostModel, TrialCost, cost_of
+from search.surrogates.gaussian_process import GaussianProcess, Posterior
+from search.surrogates.past_tasks import (
+    Array,
+    PastTask,
+    PriorKnowledge,
+    initial_weights,
+    rank_correlations,
+    scaled,
+    updated_weights,
+)
+from search.surrogates.trial_cost import CostModel, TrialCost, measured_cost
 from spaces import Choice, Setting, Space
 from spaces.coordinates import mean_coordinates
 
-STARTUP = 4
-"""Trials before anything is expected of one: at one timestep, so that they cost one pass."""
+STARTUP_TRIALS = 4
+"""Trials before scores are predicted. They are at one timestep, so that they cost one pass of every image."""
 
-CANDIDATES = 8192
-"""Settings of which each time the best is proposed, at random where the space has more."""
+MAX_CANDIDATES = 8192
+"""Settings that are compared for a proposal. A larger space is sampled at random."""
 
-AGREE_FROM = 8
-"""Trials before past tasks are weighed by them."""
+MIN_RANKED = 8
+"""Complete trials before past tasks are weighed by how they rank them."""
 
-HEADS_APART, OPTION_RANGE = 0.28, 0.4
-"""In coordinates in which settings half a unit apart are alike: how far apart are two heads, and an option's values."""
+HEAD_DISTANCE, OPTION_RANGE = 0.28, 0.4
+"""Distance between two heads, and between the first and last value of a head option, in the coordinates of a
+GaussianProcess, where settings half a unit apart are alike."""
 
 NOISE = 0.02
-"""Of a trial's worth, in standard deviations of all. Little, since trials validate on the same images."""
+"""Standard deviation of a trial's noise, as a share of that of all scores. It is small, since all trials validate on
+the same images."""
 
-GUESSED = 0.5
-"""The same of one that was stopped, whose worth is guessed."""
+EXTRAPOLATION_NOISE = 0.5
+"""The same for a pruned trial, whose final score is extrapolated."""
 
 
 @final
 @dataclass
 class CostAwareProposer:
+    """Proposes the setting with the largest expected improvement per second."""
+
     seed: int
     prior: PriorKnowledge = field(default_factory=PriorKnowledge)
-    _field: "_Field | None" = field(default=None, init=False)
+    _candidates: "_Candidates | None" = field(default=None, init=False)
 
     def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
         generator = random.Random(f"{self.seed}/{len(trials)}")
-        around = self._field_of(space, taken, generator)
-        free = np.array([index for index, each in enumerate(around.settings) if each not in taken], dtype=int)
+        candidates = self._candidates_of(space, taken, generator)
+        free = np.array([index for index, setting in enumerate(candidates.settings) if setting not in taken], dtype=int)
         if not free.size:
             return None
-        tried = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        if len(tried) < STARTUP:
-            return around.first(free, generator)
-        model = around.costs(trials)
-        seconds = np.array([model.seconds(around.settings[index]) for index in free])
-        best = int(free[np.argmax(around.improvement(trials, free) / seconds)])
-        return around.settings[best]
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        if len(complete) < STARTUP_TRIALS:
+            return candidates.startup_setting(free, generator)
+        costs = candidates.cost_model(trials)
+        seconds = np.array([costs.seconds(candidates.settings[index]) for index in free])
+        best = int(free[np.argmax(candidates.expected_improvement(trials, free) / seconds)])
+        return candidates.settings[best]
 
-    def _field_of(self, space: Space, taken: Collection[Setting], generator: random.Random) -> "_Field":
-        """Made once, but of a space with too many settings each time of others."""
-        large = len(space) > CANDIDATES
-        if self._field is None or self._field.space != space or large:
-            some = (space.sample(generator) for _ in range(CANDIDATES)) if large else space.settings()
-            self._field = _Field(space, tuple(dict.fromkeys([*taken, *some])), self.prior)
-        return self._field
+    def _candidates_of(self, space: Space, taken: Collection[Setting], generator: random.Random) -> "_Candidates":
+        """Return all settings of the space, kept from call to call; of a large space new random ones each time."""
+        large = len(space) > MAX_CANDIDATES
+        if self._candidates is None or self._candidates.space != space or large:
+            sampled = (space.sample(generator) for _ in range(MAX_CANDIDATES)) if large else space.settings()
+            self._candidates = _Candidates(space, tuple(dict.fromkeys([*taken, *sampled])), self.prior)
+        return self._candidates
 
 
 @dataclass(frozen=True)
-class _Field:
-    """Settings as numbers."""
+class _Candidates:
+    """The m settings that are compared, and what is predicted of them."""
 
     space: Space
     settings: tuple[Setting, ...]
     prior: PriorKnowledge
 
-    def first(self, free: np.ndarray[Any, Any], generator: random.Random) -> Setting:
-        """At the timestep, and the number of draws and taps, of which past tasks expect most; there at random."""
-        expected = self._past @ self._weights
-        left: list[Setting] = [self.settings[index] for index in free]
-        best = left[int(np.argmax(expected[free]))]
-        alike = [each for each in left if (each.passes.keys(), each.draws) == (best.passes.keys(), best.draws)]
-        return generator.choice(alike)
+    def startup_setting(self, free: np.ndarray[Any, Any], generator: random.Random) -> Setting:
+        """Return a random setting that shares timesteps and draws with the one that past tasks predict to be best."""
+        predicted = self._past @ self._initial_weights
+        settings: list[Setting] = [self.settings[index] for index in free]
+        best = settings[int(np.argmax(predicted[free]))]
+        same_passes = [
+            setting
+            for setting in settings
+            if (setting.passes.keys(), setting.draws) == (best.passes.keys(), best.draws)
+        ]
+        return generator.choice(same_passes)
 
-    def costs(self, trials: Sequence[FrozenTrial]) -> CostModel:
-        cached = dict(self.prior.cached)
-        spent: list[TrialCost] = []
+    def cost_model(self, trials: Sequence[FrozenTrial]) -> CostModel:
+        cached_draws = dict(self.prior.cached_draws)
+        costs: list[TrialCost] = []
         for trial in trials:
             if trial.state == TrialState.FAIL:
                 continue
             setting = to_setting(trial.params)
             for timestep in setting.passes:
-                cached[timestep] = max(cached.get(timestep, 0.0), setting.draws)
-            # One that was stopped took less than what a trial takes that may turn out the best.
-            if trial.state == TrialState.COMPLETE and (found := cost_of(trial)) is not None:
-                spent.append(found)
-        return CostModel(self.space, self.prior.images, cached, tuple(spent))
+                cached_draws[timestep] = max(cached_draws.get(timestep, 0.0), setting.draws)
+            # A pruned trial took less time than one that may turn out to be the best.
+            if trial.state == TrialState.COMPLETE and (cost := measured_cost(trial)) is not None:
+                costs.append(cost)
+        return CostModel(self.space, self.prior.images, cached_draws, tuple(costs))
 
-    def improvement(self, trials: Sequence[FrozenTrial], free: np.ndarray[Any, Any]) -> Array:
-        """Expected of each of these, over the best that was tried. Trials that run come out as expected."""
-        index = self._index
-        prior = [(trial, index[s]) for trial in trials if (s := to_setting(trial.params)) in index]
-        complete = [(trial, place) for trial, place in prior if trial.state == TrialState.COMPLETE]
-        pruned = [(trial, place) for trial, place in prior if trial.state == TrialState.PRUNED]
-        running = [place for trial, place in prior if trial.state == TrialState.RUNNING]
-        at = [place for _, place in complete]
-        scores = np.array([trial.values[0] for trial, _ in complete])
-        first = self._weights
-        counted = reweighted(first, agreement(self._past[at], scores)) if len(at) >= AGREE_FROM else first
-        values = np.array([*scores, *(_guessed(trial, complete) for trial, _ in pruned)])
-        noise = np.array([NOISE] * len(complete) + [GUESSED] * len(pruned)) * scores.std()
-        tried = [*at, *(place for _, place in pruned)]
-        posterior = Surrogate(self._coordinates, self._past, counted).posterior(tried, values, noise**2)
+    def expected_improvement(self, trials: Sequence[FrozenTrial], free: np.ndarray[Any, Any]) -> Array:
+        """Return the expected improvement of each free candidate on the best predicted mean of the complete trials.
+
+        The formula is equation 15 of Jones, Schonlau & Welch 1998, "Efficient Global Optimization".
+        """
+        complete, pruned, running = (
+            self._with_index(trials, state) for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+        )
+        posterior = self._posterior(complete, pruned)
         if running:
-            posterior = posterior.believing(running)
-        best = posterior.mean[at].max()
+            posterior = posterior.with_pending([index for _, index in running])
+        best = posterior.mean[[index for _, index in complete]].max()
         mean, deviation = posterior.mean[free], np.maximum(posterior.deviation[free], 1e-12)
         z = (mean - best) / deviation
-        better: Array = deviation * (z * norm.cdf(z) + norm.pdf(z))
-        return better
+        improvement: Array = deviation * (z * norm.cdf(z) + norm.pdf(z))
+        return improvement
+
+    def _posterior(self, complete: "list[IndexedTrial]", pruned: "list[IndexedTrial]") -> Posterior:
+        """Return the posterior of all candidates, given the complete and the pruned trials."""
+        observed = [index for _, index in complete]
+        scores = np.array([trial.values[0] for trial, _ in complete])
+        weights = self._initial_weights
+        if len(observed) >= MIN_RANKED:
+            weights = updated_weights(weights, rank_correlations(self._past[observed], scores))
+        values = np.array([*scores, *(_extrapolated(trial, complete) for trial, _ in pruned)])
+        noise = np.array([NOISE] * len(complete) + [EXTRAPOLATION_NOISE] * len(pruned)) * scores.std()
+        observed += [index for _, index in pruned]
+        return GaussianProcess(self._coordinates, self._past, weights).posterior(observed, values, noise**2)
+
+    def _with_index(self, trials: Sequence[FrozenTrial], state: TrialState) -> "list[IndexedTrial]":
+        """Return the trials in a state whose settings are candidates, each with the index of its candidate."""
+        index = self._index
+        return [
+            (trial, index[setting])
+            for trial in trials
+            if trial.state == state and (setting := to_setting(trial.params)) in index
+        ]
 
     @cached_property
     def _index(self) -> dict[Setting, int]:
         return {setting: index for index, setting in enumerate(self.settings)}
 
     @cached_property
-    def _weights(self) -> Array:
-        return weights(self._surfaces, self.prior.classes, self.prior.images)
+    def _initial_weights(self) -> Array:
+        return initial_weights(self._past_tasks, self.prior.classes, self.prior.images)
 
     @cached_property
-    def _surfaces(self) -> tuple[PastTask, ...]:
-        return tuple(each for each in self.prior.past if each.noised == self.space.architecture.noised)
+    def _past_tasks(self) -> tuple[PastTask, ...]:
+        return tuple(task for task in self.prior.past_tasks if task.noised == self.space.architecture.noised)
 
     @cached_property
     def _past(self) -> Array:
-        """(m, j): a surface says the same of every head."""
-        places = [mean_coordinates(self.space.architecture, setting) for setting in self.settings]
-        distinct = {place: row for row, place in enumerate(dict.fromkeys(places))}
-        rows = [distinct[place] for place in places]
-        columns = [past_task.at([*distinct])[rows] for past_task in self._surfaces]
-        return np.array(columns).reshape(len(columns), len(places)).T
+        """(m, j): what each past task predicts of each candidate, the same for all heads."""
+        coordinates = [mean_coordinates(self.space.architecture, setting) for setting in self.settings]
+        distinct = {point: row for row, point in enumerate(dict.fromkeys(coordinates))}
+        rows = [distinct[point] for point in coordinates]
+        columns = [task.predict([*distinct])[rows] for task in self._past_tasks]
+        return np.array(columns).reshape(len(columns), len(coordinates)).T
 
     @cached_property
     def _coordinates(self) -> Array:
-        """(m, k): where it reads; draws and taps; which head; the head's options."""
+        """(m, k): coordinates of the taps; draws and number of taps; the head; the options of the head."""
         architecture, heads = self.space.architecture, self.space.heads
-        where = array_of([mean_coordinates(architecture, setting) for setting in self.settings]) / 2
-        columns = [*where.T]
-        counts = [[each.draws for each in self.settings], [len(each.taps) for each in self.settings]]
+        taps = scaled([mean_coordinates(architecture, setting) for setting in self.settings]) / 2
+        columns = [*taps.T]
+        counts = [[setting.draws for setting in self.settings], [len(setting.taps) for setting in self.settings]]
         columns += [np.log(values) / 2 for values in counts if len(set(values)) > 1]
         if len(heads) > 1:
-            columns += [HEADS_APART * np.array([each.head == head for each in self.settings]) for head in heads]
+            columns += [HEAD_DISTANCE * np.array([setting.head == head for setting in self.settings]) for head in heads]
         columns += [self._option(choice) for choice in self.space.dimensions if choice.head and len(choice.values) > 1]
         return np.column_stack(columns).astype(np.float64)
 
     def _option(self, choice: Choice) -> Array:
-        """Its place among the choice's values; other heads lie in the middle."""
+        """(m,): the position of each setting's option among the values. Settings with other heads are in the middle."""
         last = len(choice.values) - 1
-        chosen = [dict(each.options).get(choice.name) if each.head == choice.head else None for each in self.settings]
+        options = [
+            dict(setting.options).get(choice.name) if setting.head == choice.head else None for setting in self.settings
+        ]
         return OPTION_RANGE * np.array(
-            [0.5 if value is None else choice.values.index(value) / last for value in chosen]
+            [0.5 if value is None else choice.values.index(value) / last for value in options]
         )
 
 
-def _guessed(pruned: FrozenTrial, complete: Sequence[tuple[FrozenTrial, int]]) -> float:
-    """What a stopped trial would have come to: as far behind the median of its head as it was when it was stopped;
-    where that is not known, the lower quartile, since it was behind half of them."""
-    alike = [trial for trial, _ in complete if trial.params["head"] == pruned.params["head"]]
-    step = max(pruned.intermediate_values, default=None)
-    passed = [trial for trial in alike if step in trial.intermediate_values]
-    if step is not None and passed:
-        behind = pruned.intermediate_values[step] - np.median([trial.intermediate_values[step] for trial in passed])
-        return float(np.median([trial.values[0] for trial in passed]) + behind)
-    return float(np.quantile([trial.values[0] for trial in alike or [trial for trial, _ in complete]], 0.25))
+IndexedTrial = tuple[FrozenTrial, int]
+"""A trial, and the index of its setting among the candidates."""
+
+
+def _extrapolated(pruned: FrozenTrial, complete: Sequence[IndexedTrial]) -> float:
+    """Return the score that a pruned trial would have reached.
+
+    It is as far from the median of its head as it was at its last epoch. Without an epoch it is the lower quartile: the
+    trial was behind half of the others.
+    """
+    same_head = [trial for trial, _ in complete if trial.params["head"] == pruned.params["head"]]
+    epoch = max(pruned.intermediate_values, default=None)
+    with_epoch = [trial for trial in same_head if epoch in trial.intermediate_values]
+    if epoch is not None and with_epoch:
+        median = np.median([trial.intermediate_values[epoch] for trial in with_epoch])
+        gap = pruned.intermediate_values[epoch] - median
+        return float(np.median([trial.values[0] for trial in with_epoch]) + gap)
+    return float(np.quantile([trial.values[0] for trial in same_head or [trial for trial, _ in complete]], 0.25))
 
 
 @final
 class CostAwareSampler(BaseSampler):
-    """A sampler for any Optuna study of one objective.
+    """The cost-aware sampler for an Optuna study of your own, which must have one objective.
 
-    Its function gets a setting from `suggest_setting`.
-
-    Costs are learnt from what trials took, by their attributes "seconds" and "passes" where they have them.
+    The objective function gets its setting from `suggest_setting`. The sampler learns costs from the attributes
+    "seconds" and "passes" of trials, or else from their durations.
     """
 
     def __init__(self, space: Space, seed: int = 0, prior: PriorKnowledge | None = None) -> None:
@@ -204,14 +244,17 @@ class CostAwareSampler(BaseSampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Raises ValueError in a study of several objectives."""
+        """Return the parameters of the next setting. Raises ValueError in a study of several objectives."""
         if len(study.directions) > 1:
             raise ValueError(f"the cost-aware sampler is for one objective, got {len(study.directions)}")
-        others = [each for each in study.get_trials(deepcopy=False) if each.number != trial.number]
-        trials = [each for each in others if each.params.keys() >= {*CORE}]
+        trials = [
+            other
+            for other in study.get_trials(deepcopy=False)
+            if other.number != trial.number and other.params.keys() >= {*CORE}
+        ]
         if study.direction == StudyDirection.MINIMIZE:
-            trials = [_turned(each) for each in trials]
-        taken = {to_setting(each.params) for each in trials if each.state != TrialState.FAIL}
+            trials = [_negated(other) for other in trials]
+        taken = {to_setting(other.params) for other in trials if other.state != TrialState.FAIL}
         setting = self._proposer.propose(trials, self.space, taken)
         return {} if setting is None else to_params(setting)
 
@@ -221,12 +264,12 @@ class CostAwareSampler(BaseSampler):
         return self._independent.sample_independent(study, trial, param_name, param_distribution)
 
 
-def _turned(trial: FrozenTrial) -> FrozenTrial:
-    """With more being better."""
-    turned = copy(trial)
+def _negated(trial: FrozenTrial) -> FrozenTrial:
+    """Return a copy of a trial to be minimised, with values of which more is better."""
+    negated = copy(trial)
     if trial.values is not None:
-        turned.values = [-value for value in trial.values]
-    return turned
+        negated.values = [-value for value in trial.values]
+    return negated
 
 
 def suggest_setting(trial: Trial, space: Space) -> Setting:

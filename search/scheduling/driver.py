@@ -17,7 +17,7 @@ from objectives.results import GMACS, Evaluation
 from search.database.parameters import distributions, to_params, to_setting
 from search.database.records import TrialRecord
 from search.database.store import Store
-from search.samplers.catalog import Proposer
+from search.samplers.proposers import Proposer
 from search.scheduling.halving import Halving
 from search.scheduling.requests import TrialRequest
 from search.scheduling.trial_attributes import ended, facts_of, results_of

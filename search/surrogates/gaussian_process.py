@@ -1,8 +1,7 @@
-"""What every setting is worth, guessed from the few that were tried and from past tasks: a Gaussian process.
+"""A Gaussian process that predicts the value of every candidate from a few observed values and from past tasks.
 
-Rasmussen & Williams, Gaussian Processes for Machine Learning (2006): chapter 2 for the posterior, 4.2 for the Matérn
-kernel, 5.4.1 for the marginal likelihood and its gradient. Numbers in, numbers out: it knows neither settings nor
-where values come from.
+Source: Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), "R&W" below. This file handles numbers
+alone: it knows neither settings nor where values come from.
 """
 
 from collections.abc import Sequence
@@ -16,22 +15,23 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+Indices = np.ndarray[Any, Any]
 
-MOST_FITTED = 300
-"""Values that lengths and strengths are fitted to; every value counts for the posterior. A fit takes time with their
-cube."""
+MAX_FITTED = 300
+"""The most values that the kernel's parameters are fitted to. The time of a fit grows with their cube. The posterior
+uses every value."""
 
-ROUNDS = 20
-"""Of the optimiser, at most: the likelihood is flat around its top."""
+MAX_ITERATIONS = 20
+"""Of the optimiser. The likelihood is flat around its maximum."""
 
-TRUST = 0.6
-"""How much of the past is expected to hold: standard deviations of the new task for one of the mean of past ones."""
+PRIOR_SLOPE = 0.6
+"""Standard deviations of the new task that are expected for one standard deviation of the mean of past tasks."""
 
 JITTER = 1e-6
-"""Added to the variance of noise, for numbers' sake."""
+"""Added to the noise variance for numerical stability."""
 
-# Natural logarithms of what is fitted, as the mean and standard deviation of a normal prior, in standard deviations of
-# the values and in the units of the coordinates.
+# Mean and standard deviation of the normal prior of each parameter's natural logarithm. Amplitudes are in standard
+# deviations of the values, lengths in units of the coordinates.
 AMPLITUDE, LENGTH, PAST, LEVEL, OWN = (
     (np.log(0.7), 0.5),
     (np.log(0.5), 0.5),
@@ -43,13 +43,17 @@ AMPLITUDE, LENGTH, PAST, LEVEL, OWN = (
 
 @final
 @dataclass(frozen=True)
-class Surrogate:
-    """Before any value is known: a smooth function of the coordinates, plus a multiple of each past surface, which is
-    expected to be positive, but need not be, plus what is each candidate's own.
+class GaussianProcess:
+    """A prior over the values of m candidates. It is the sum of four parts:
 
-    coordinates: (m, k) of all candidates, each column scaled so that values half a unit apart are alike. past: (m, j),
-    what each past task would say, standardised, more is better; j may be 0. weights: (j,), of how much each counts at
-    first; they sum to 1.
+    - a smooth function of the coordinates;
+    - a multiple of what each past task predicts; the multiple is expected to be positive, but may be negative;
+    - a level that all candidates share;
+    - an amount of each candidate's own.
+
+    coordinates: (m, k), each column scaled so that values half a unit apart are alike. past: (m, j), what each of j
+    past tasks predicts, standardised, more is better; j may be 0. weights: (j,), summing to 1, how much each past task
+    counts at first.
     """
 
     coordinates: Array
@@ -57,151 +61,172 @@ class Surrogate:
     weights: Array
 
     @classmethod
-    def without_past(cls, coordinates: Array) -> "Surrogate":
+    def without_past(cls, coordinates: Array) -> "GaussianProcess":
         return cls(coordinates, np.empty((len(coordinates), 0)), np.empty(0))
 
-    def posterior(self, at: Sequence[int], values: Array, noise: Array) -> "Posterior":
-        """Given the values of the candidates `at`, (n,), n ≥ 2, more is better, and their noise's variance, (n,)."""
-        where, level = np.asarray(at), float(values.mean())
+    def posterior(self, observed: Sequence[int], values: Array, noise_variance: Array) -> "Posterior":
+        """Condition on observed values.
+
+        observed: indices of n ≥ 2 candidates. values: (n,), more is better. noise_variance: (n,).
+        """
+        indices, offset = np.asarray(observed), float(values.mean())
         scale = float(values.std()) or 1.0
-        standard = (values - level) / scale - self.expected[where]
-        logs = self._fitted(where, standard, noise / scale**2)
-        return Posterior(self, where, standard, noise / scale**2, logs, level, scale)
+        residuals = (values - offset) / scale - self.prior_mean[indices]
+        scaled_noise = noise_variance / scale**2
+        log_params = self._fit(indices, residuals, scaled_noise)
+        return Posterior(self, indices, residuals, scaled_noise, log_params, offset, scale)
 
     @cached_property
-    def expected(self) -> Array:
-        """Of each candidate, in standard deviations, before any value is known."""
-        mean: Array = TRUST * self._past.sum(axis=1) if self.weights.size else np.zeros(len(self.coordinates))
+    def prior_mean(self) -> Array:
+        """(m,), in standard deviations of the values."""
+        if not self.weights.size:
+            return np.zeros(len(self.coordinates))
+        mean: Array = PRIOR_SLOPE * (self.past * self.weights).sum(axis=1)
         return mean
 
-    @cached_property
-    def _past(self) -> Array:
-        return self.past * self.weights
+    def _fit(self, observed: Indices, residuals: Array, noise_variance: Array) -> Array:
+        """Return the logarithms of the kernel's parameters with the highest posterior density.
 
-    def _fitted(self, at: np.ndarray[Any, Any], values: Array, noise: Array) -> Array:
-        """The logarithms of the kernel's parameters, at the top of their posterior density."""
-        if len(at) > MOST_FITTED:
-            some = np.random.default_rng(0).permutation(len(at))[:MOST_FITTED]
-            at, values, noise = at[some], values[some], noise[some]
+        The loss is the negative log marginal likelihood (R&W, equation 5.8; its gradient is equation 5.9) plus the
+        normal priors of the logarithms.
+        """
+        if len(observed) > MAX_FITTED:
+            chosen = np.random.default_rng(0).permutation(len(observed))[:MAX_FITTED]
+            observed, residuals, noise_variance = observed[chosen], residuals[chosen], noise_variance[chosen]
         means, deviations = np.array([AMPLITUDE, PAST, LEVEL, OWN, *[LENGTH] * self.coordinates.shape[1]]).T
-        rows, past = self.coordinates[at], self.past[at] * np.sqrt(self.weights)
-        squares = [np.subtract.outer(column, column) ** 2 for column in rows.T]
+        coordinates, past = self.coordinates[observed], self.past[observed] * np.sqrt(self.weights)
+        squares = [np.subtract.outer(column, column) ** 2 for column in coordinates.T]
         products = past @ past.T
 
         def loss(logs: Array) -> tuple[float, Array]:
             scaled = [square / np.exp(2 * log) for square, log in zip(squares, logs[4:], strict=True)]
-            smooth, falling = _smooth(np.sqrt(5 * np.sum(scaled, axis=0)), logs)
+            smooth, slope_factor = _matern(np.sqrt(5 * np.sum(scaled, axis=0)), logs)
             by_past = np.exp(2 * logs[1]) * products
-            kernel = smooth + by_past + np.exp(2 * logs[2]) + np.diag(noise + JITTER + np.exp(2 * logs[3]))
+            kernel = smooth + by_past + np.exp(2 * logs[2]) + np.diag(noise_variance + JITTER + np.exp(2 * logs[3]))
             try:
                 factor = cho_factor(kernel, lower=True)
             except np.linalg.LinAlgError:
                 return 1e12, np.zeros_like(logs)
-            inverse = cho_solve(factor, np.eye(len(at)))
-            solved = inverse @ values
-            away = (logs - means) / deviations
-            cost = values @ solved / 2 + np.log(np.diag(factor[0])).sum() + away @ away / 2
-            slope = (inverse - np.outer(solved, solved)) / 2
-            whole = [smooth, by_past, np.full_like(smooth, np.exp(2 * logs[2])), np.exp(2 * logs[3]) * np.eye(len(at))]
-            parts = [2 * each for each in whole] + [falling * each for each in scaled]
-            return float(cost), np.array([(slope * part).sum() for part in parts]) + away / deviations
+            inverse = cho_solve(factor, np.eye(len(observed)))
+            solved = inverse @ residuals
+            from_mean = (logs - means) / deviations
+            cost = residuals @ solved / 2 + np.log(np.diag(factor[0])).sum() + from_mean @ from_mean / 2
+            outer = (inverse - np.outer(solved, solved)) / 2
+            level = np.full_like(smooth, np.exp(2 * logs[2]))
+            own = np.exp(2 * logs[3]) * np.eye(len(observed))
+            derivatives = [2 * part for part in (smooth, by_past, level, own)]
+            derivatives += [slope_factor * square for square in scaled]
+            gradient = np.array([(outer * derivative).sum() for derivative in derivatives])
+            return float(cost), gradient + from_mean / deviations
 
         bounds = list(zip(means - 4 * deviations, means + 4 * deviations, strict=True))
-        found: Array = minimize(loss, means, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": ROUNDS}).x
-        return found
+        fit = minimize(loss, means, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": MAX_ITERATIONS})
+        log_params: Array = fit.x
+        return log_params
 
 
-def _smooth(distance: Array, logs: Array) -> tuple[Array, Array]:
-    """The Matérn kernel of order 5/2, and what a squared distance is multiplied with in the derivative by the logarithm
-    of its length. distance: sqrt(5) times that in lengths."""
-    falling = np.exp(2 * logs[0] - distance)
-    return falling * (1 + distance + distance**2 / 3), falling * (1 + distance) * 5 / 3
+def _matern(distance: Array, logs: Array) -> tuple[Array, Array]:
+    """Return the Matérn kernel of order 5/2 (R&W, equation 4.17), and the factor of its derivatives.
+
+    The derivative by the logarithm of a length is that factor times the squared distance along the coordinate, in
+    lengths. distance: sqrt(5) times the distance in lengths.
+    """
+    decay = np.exp(2 * logs[0] - distance)
+    return decay * (1 + distance + distance**2 / 3), decay * (1 + distance) * 5 / 3
 
 
 @final
 @dataclass(frozen=True)
 class Posterior:
-    """What is thought of all candidates once some were tried. Values are in the units that they came in."""
+    """The values of all candidates, given those that were observed (R&W, equations 2.25 and 2.26).
 
-    surrogate: Surrogate
-    at: np.ndarray[Any, Any]
-    standard: Array
-    noise: Array
-    logs: Array
-    level: float
+    Results are in the units of the observed values. observed: indices of n candidates. residuals: (n,), standardised
+    values minus the prior mean. noise_variance: (n,), standardised. log_params: of the kernel: amplitude, past, level,
+    own, and a length for each coordinate. offset, scale: mean and standard deviation of the observed values.
+    """
+
+    process: GaussianProcess
+    observed: Indices
+    residuals: Array
+    noise_variance: Array
+    log_params: Array
+    offset: float
     scale: float
 
     @cached_property
     def mean(self) -> Array:
         """(m,)"""
-        known = cho_solve((self._factor, True), self.standard)
-        mean: Array = self.level + self.scale * (self.surrogate.expected + self._across @ known)
+        solved = cho_solve((self._factor, True), self.residuals)
+        mean: Array = self.offset + self.scale * (self.process.prior_mean + self._cross @ solved)
         return mean
 
     @cached_property
     def deviation(self) -> Array:
-        """(m,), of each by itself."""
-        own = np.exp(2 * self.logs[[0, 2, 3]]).sum()
-        past = np.exp(2 * self.logs[1]) * (self.surrogate.past**2 @ self.surrogate.weights)
+        """(m,): the standard deviation of each candidate."""
+        own = np.exp(2 * self.log_params[[0, 2, 3]]).sum()
+        past = np.exp(2 * self.log_params[1]) * (self.process.past**2 @ self.process.weights)
         deviation: Array = self.scale * np.sqrt(np.maximum(own + past - (self._explained**2).sum(axis=0), 0))
         return deviation
 
-    def covariance(self, of: Sequence[int]) -> Array:
-        """(n, n) of these candidates."""
-        rows = np.asarray(of)
+    def covariance(self, candidates: Sequence[int]) -> Array:
+        """Return the (n, n) covariance of n candidates."""
+        rows = np.asarray(candidates)
         prior = self._kernel(rows, rows)
         explained = self._explained[:, rows]
         covariance: Array = self.scale**2 * (prior - explained.T @ explained)
         return covariance
 
-    def behind(self, of: Sequence[int], best: int) -> tuple[Array, Array]:
-        """By how much each of these is worse than another candidate: the mean and its standard error."""
-        covariance = self.covariance([*of, best])
+    def gaps(self, candidates: Sequence[int], best: int) -> tuple[Array, Array]:
+        """Return by how much each candidate is worse than `best`: the (n,) means and their (n,) standard errors."""
+        covariance = self.covariance([*candidates, best])
         variance = np.diag(covariance)[:-1] + covariance[-1, -1] - 2 * covariance[-1, :-1]
-        return self.mean[best] - self.mean[np.asarray(of)], np.sqrt(np.maximum(variance, 0))
+        return self.mean[best] - self.mean[np.asarray(candidates)], np.sqrt(np.maximum(variance, 0))
 
-    def believing(self, at: Sequence[int]) -> "Posterior":
-        """As if these candidates, too, had been tried and were worth what is expected of them (the kriging believer of
-        Ginsbourger et al. 2010)."""
-        more = np.asarray(at)
-        standard = (self.mean[more] - self.level) / self.scale - self.surrogate.expected[more]
+    def with_pending(self, candidates: Sequence[int]) -> "Posterior":
+        """Return the posterior as if these candidates had been observed at their means.
+
+        This is the kriging believer of Ginsbourger et al. 2010, "Kriging is well-suited to parallelize optimization".
+        """
+        pending = np.asarray(candidates)
+        residuals = (self.mean[pending] - self.offset) / self.scale - self.process.prior_mean[pending]
         return replace(
             self,
-            at=np.concatenate([self.at, more]),
-            standard=np.concatenate([self.standard, standard]),
-            noise=np.concatenate([self.noise, np.zeros(len(more))]),
+            observed=np.concatenate([self.observed, pending]),
+            residuals=np.concatenate([self.residuals, residuals]),
+            noise_variance=np.concatenate([self.noise_variance, np.zeros(len(pending))]),
         )
 
-    def draws(self, of: Sequence[int], count: int, seed: int) -> Array:
-        """(count, n): what these candidates may be worth together."""
-        covariance = self.covariance(of) / self.scale**2
+    def samples(self, candidates: Sequence[int], count: int, seed: int) -> Array:
+        """Return `count` joint samples of the values of n candidates, (count, n)."""
+        covariance = self.covariance(candidates) / self.scale**2
         factor = np.linalg.cholesky(covariance + 1e-6 * np.eye(len(covariance)))
         normal = np.random.default_rng(seed).standard_normal((count, len(covariance)))
-        drawn: Array = self.mean[np.asarray(of)] + self.scale * normal @ factor.T
-        return drawn
+        samples: Array = self.mean[np.asarray(candidates)] + self.scale * normal @ factor.T
+        return samples
 
     @cached_property
     def _factor(self) -> Array:
-        kernel = self._kernel(self.at, self.at)
-        factor: Array = cho_factor(kernel + np.diag(self.noise + JITTER), lower=True)[0]
+        kernel = self._kernel(self.observed, self.observed)
+        factor: Array = cho_factor(kernel + np.diag(self.noise_variance + JITTER), lower=True)[0]
         return factor
 
     @cached_property
-    def _across(self) -> Array:
-        """(m, n) of all candidates with those tried."""
-        return self._kernel(np.arange(len(self.surrogate.coordinates)), self.at)
+    def _cross(self) -> Array:
+        """(m, n): the kernel between all candidates and the observed ones."""
+        return self._kernel(np.arange(len(self.process.coordinates)), self.observed)
 
     @cached_property
     def _explained(self) -> Array:
-        solved: Array = solve_triangular(self._factor, self._across.T, lower=True)
+        """(n, m): its squared columns sum to the variance that the observations explain."""
+        solved: Array = solve_triangular(self._factor, self._cross.T, lower=True)
         return solved
 
-    def _kernel(self, rows: np.ndarray[Any, Any], columns: np.ndarray[Any, Any]) -> Array:
-        """A smooth part; how much of each past surface holds; the level of all; what is each one's own."""
-        scaled = self.surrogate.coordinates / np.exp(self.logs[4:])
-        smooth, _ = _smooth(np.sqrt(5) * cdist(scaled[rows], scaled[columns]), self.logs)
-        past = self.surrogate.past * np.sqrt(self.surrogate.weights)
-        by_past = np.exp(2 * self.logs[1]) * (past[rows] @ past[columns].T)
-        own = np.exp(2 * self.logs[3]) * np.equal.outer(rows, columns)
-        kernel: Array = smooth + by_past + np.exp(2 * self.logs[2]) + own
+    def _kernel(self, rows: Indices, columns: Indices) -> Array:
+        scaled = self.process.coordinates / np.exp(self.log_params[4:])
+        smooth, _ = _matern(np.sqrt(5) * cdist(scaled[rows], scaled[columns]), self.log_params)
+        past = self.process.past * np.sqrt(self.process.weights)
+        by_past = np.exp(2 * self.log_params[1]) * (past[rows] @ past[columns].T)
+        level = np.exp(2 * self.log_params[2])
+        own = np.exp(2 * self.log_params[3]) * np.equal.outer(rows, columns)
+        kernel: Array = smooth + by_past + level + own
         return kernel

@@ -1,9 +1,9 @@
-"""What past tasks say of the settings of a new one.
+"""Past tasks: scores of settings on other datasets, and what they predict of the settings of a new task.
 
-A past task is a set of places, which mean the same on every network (`spaces.coordinates`), and their scores. It
-is carried to the places of the new task by a smooth function through what was found, and counts for as much as it is
-like the new task: at first by a weak guess from the numbers of classes and images, then by how alike both rank what
-was screened on the new one.
+A past task holds coordinates, which mean the same on every network (`spaces.coordinates`), and their scores. A smooth
+function through the scores predicts the scores at other coordinates. At first a past task counts by the numbers of its
+classes and images. Later it counts by how well it ranks the settings that were screened on the new task, in the manner
+of Feurer, Letham & Bakshy 2018, "Scalable Meta-Learning for Bayesian Optimization" (arXiv 1802.02219).
 """
 
 import math
@@ -22,92 +22,113 @@ from spaces.presets import PAPER_BLOCK_COUNT, PAPER_BOTTLENECK, linear_schedule_
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
-ALIKE = (2.0, 0.35, 1.5)
-"""In noise, depth and grid: how far apart settings are alike; what was found on digits, CUB and flowers has lengths of
-this size (docs/benchmarks.md, Selection)."""
+LENGTH_SCALES = (2.0, 0.35, 1.5)
+"""Distances in noise, depth and grid over which scores are alike. Gaussian processes fitted to digits, CUB and flowers
+had lengths of this size (docs/benchmarks.md, Selection)."""
 
-UNEVEN = 0.05
-"""Share of a surface's variance that is not carried: a setting's own, and what its measurement added."""
+NUGGET = 0.05
+"""Share of the variance of scores that does not carry over: a setting's own part, and measurement noise."""
 
-MOST_PLACES = 500
+MAX_SETTINGS = 500
+"""The most settings of a past task that its prediction uses."""
 
 
 @dataclass(frozen=True)
 class PastTask:
-    """task: in words. worth: of each place, more is better, on any scale. classes: their number. images: of training.
-    noised: of a diffusion network; surfaces of encoders say nothing of one, nor the other way round."""
+    """The scores of settings on another dataset.
+
+    task: its name in words. coordinates, scores: of each setting; more is better, on any scale. classes, images: the
+    numbers of classes and of training images. noised: True for a diffusion network. Scores of an encoder predict
+    nothing of a diffusion network, nor the other way round.
+    """
 
     task: str
-    places: tuple[Coordinates, ...]
-    score: tuple[float, ...]
+    coordinates: tuple[Coordinates, ...]
+    scores: tuple[float, ...]
     classes: int
     images: int
     noised: bool = True
 
-    def at(self, places: Sequence[Coordinates]) -> Array:
-        """What it says of other places, in standard deviations of its own worth."""
-        mine, score = array_of(self.places), np.array(self.score)
-        if len(mine) > MOST_PLACES:
-            some = np.random.default_rng(0).permutation(len(mine))[:MOST_PLACES]
-            mine, score = mine[some], score[some]
-        standard = (score - score.mean()) / (score.std() or 1.0)
-        known = np.linalg.solve(_likeness(mine, mine) + UNEVEN * np.eye(len(mine)), standard)
-        carried: Array = _likeness(array_of(places), mine) @ known
-        return carried
+    def predict(self, coordinates: Sequence[Coordinates]) -> Array:
+        """Return the (m,) predicted scores at m coordinates, in standard deviations of the task's own scores.
+
+        The prediction is the mean of a Gaussian process (Rasmussen & Williams 2006, equation 2.25).
+        """
+        own, scores = scaled(self.coordinates), np.array(self.scores)
+        if len(own) > MAX_SETTINGS:
+            chosen = np.random.default_rng(0).permutation(len(own))[:MAX_SETTINGS]
+            own, scores = own[chosen], scores[chosen]
+        standardised = (scores - scores.mean()) / (scores.std() or 1.0)
+        solved = np.linalg.solve(_kernel(own, own) + NUGGET * np.eye(len(own)), standardised)
+        predicted: Array = _kernel(scaled(coordinates), own) @ solved
+        return predicted
 
 
-def array_of(places: Sequence[Coordinates]) -> Array:
-    """(m, 3), each column in lengths over which settings are alike."""
-    return np.array([(place.noise, place.depth, place.grid) for place in places]) / ALIKE
+def scaled(coordinates: Sequence[Coordinates]) -> Array:
+    """Return (m, 3) coordinates in units of `LENGTH_SCALES`."""
+    return np.array([(point.noise, point.depth, point.grid) for point in coordinates]) / LENGTH_SCALES
 
 
-def _likeness(one: Array, other: Array) -> Array:
-    """Half of it along each coordinate by itself, so that a few points on lines tell of a whole surface."""
-    apart: Array = np.exp(-cdist(one, other))
-    alone: Array = np.mean([np.exp(-cdist(one[:, [k]], other[:, [k]])) for k in range(one.shape[1])], axis=0)
-    return (apart + alone) / 2
+def _kernel(one: Array, other: Array) -> Array:
+    """Return the mean of two exponential kernels: one of the distance, one averaged over the coordinates.
+
+    The second part lets a few points along single coordinates predict all others.
+    """
+    joint: Array = np.exp(-cdist(one, other))
+    additive: Array = np.mean([np.exp(-cdist(one[:, [k]], other[:, [k]])) for k in range(one.shape[1])], axis=0)
+    return (joint + additive) / 2
 
 
-def weights(past_tasks: Sequence[PastTask], classes: int, images: int) -> Array:
-    """(j,), summing to 1: a weak guess, less for a task of other size."""
+def initial_weights(past_tasks: Sequence[PastTask], classes: int, images: int) -> Array:
+    """Return (j,) weights of the past tasks, summing to 1, before anything is known of the new task's scores.
 
-    def apart(one: float, other: float) -> float:
+    A task of another number of classes, or of another number of images a class, counts less. classes, images: of the
+    new task.
+    """
+
+    def log_ratio(one: float, other: float) -> float:
         return abs(math.log(one / other))
 
-    alike = [
-        1 / (1 + apart(each.classes, classes) + apart(each.images / each.classes, images / classes))
-        for each in past_tasks
+    weights = [
+        1 / (1 + log_ratio(task.classes, classes) + log_ratio(task.images / task.classes, images / classes))
+        for task in past_tasks
     ]
-    return np.array(alike) / (sum(alike) or 1.0)
+    return np.array(weights) / (sum(weights) or 1.0)
 
 
-def agreement(past: Array, score: Array) -> Array:
-    """(j,) rank correlations in [-1, 1] of the columns of `past` (n, j) with what was found, (n,)."""
-    return np.array([_correlation(column, score) for column in past.T])
+def rank_correlations(predictions: Array, scores: Array) -> Array:
+    """Return the (j,) Spearman correlations in [-1, 1] of each column of `predictions`, (n, j), with `scores`, (n,).
+
+    A correlation is 0 where all predictions or all scores are equal.
+    """
+    return np.array([_rank_correlation(column, scores) for column in predictions.T])
 
 
-def _correlation(one: Array, other: Array) -> float:
+def _rank_correlation(one: Array, other: Array) -> float:
     if len(np.unique(one)) < 2 or len(np.unique(other)) < 2:
         return 0.0
     return float(spearmanr(rankdata(one), rankdata(other)).statistic)
 
 
-def reweighted(prior: Array, agreements: Array) -> Array:
-    """By evidence: a task that ranks otherwise counts for nothing, unless all do."""
-    found: Array = prior * np.maximum(agreements, 1e-3) ** 2
-    return found / (found.sum() or 1.0)
+def updated_weights(weights: Array, correlations: Array) -> Array:
+    """Return weights, summing to 1, that also count how each past task ranks the scores of the new task.
+
+    A task that ranks them the other way round gets almost no weight, unless all do.
+    """
+    updated: Array = weights * np.maximum(correlations, 1e-3) ** 2
+    return updated / (updated.sum() or 1.0)
 
 
 def past_task_of(
-    task: str, architecture: Architecture, found: Sequence[tuple[Setting, float]], classes: int, images: int
+    task: str, architecture: Architecture, scores: Sequence[tuple[Setting, float]], classes: int, images: int
 ) -> PastTask:
-    """Of settings and what they were worth."""
-    places = tuple(mean_coordinates(architecture, setting) for setting, _ in found)
-    return PastTask(task, places, tuple(score for _, score in found), classes, images, architecture.noised)
+    """Return the past task of settings and their scores on a network."""
+    coordinates = tuple(mean_coordinates(architecture, setting) for setting, _ in scores)
+    return PastTask(task, coordinates, tuple(score for _, score in scores), classes, images, architecture.noised)
 
 
 def _published(task: str, table: paper.Table, classes: int, images: int) -> PastTask:
-    places = tuple(
+    coordinates = tuple(
         Coordinates(
             math.log(linear_schedule_sigma(timestep)),
             relative_depth(block, PAPER_BOTTLENECK, PAPER_BLOCK_COUNT),
@@ -115,25 +136,26 @@ def _published(task: str, table: paper.Table, classes: int, images: int) -> Past
         )
         for timestep, block, pool in table
     )
-    return PastTask(f"{task} (arXiv 2307.08702)", places, tuple(table.values()), classes, images)
+    return PastTask(f"{task} (arXiv 2307.08702)", coordinates, tuple(table.values()), classes, images)
 
 
-PUBLISHED = (
+PUBLISHED_TASKS = (
     _published("ImageNet", paper.IMAGENET, 1000, 1_281_167),
     _published("CUB", paper.CUB, 200, 5_994),
 )
-"""What there is to go by with an empty database."""
+"""The past tasks of an empty database: the accuracies that arXiv 2307.08702 published."""
 
 
 @dataclass(frozen=True)
 class PriorKnowledge:
-    """What there is to go by before the first trial.
+    """What is known of a task before its first trial.
 
-    past: surfaces. classes, images: of the task, of training. start: settings to try first. cached: as in `CostModel`.
+    classes, images: the numbers of classes and of training images. past_tasks: see PastTask. start: settings to try
+    first. cached_draws: see `CostModel`.
     """
 
     classes: int = 10
     images: int = 1000
-    past: tuple[PastTask, ...] = PUBLISHED
+    past_tasks: tuple[PastTask, ...] = PUBLISHED_TASKS
     start: tuple[Setting, ...] = ()
-    cached: Mapping[int | None, float] = field(default_factory=dict)
+    cached_draws: Mapping[int | None, float] = field(default_factory=dict)

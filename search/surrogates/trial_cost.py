@@ -1,11 +1,11 @@
-"""What a trial will take, learnt from those that were made: its missing passes, and the fit of its head."""
+"""Predicts the seconds of a trial from those of earlier trials: its missing forward passes, and the fit of its head."""
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from optuna.trial import FrozenTrial
@@ -14,39 +14,46 @@ from search.database.parameters import to_setting
 from spaces import Setting, Space
 
 GMACS_PER_SECOND = 50.0
-"""Of passes, before any was measured: a core's or two's."""
+"""Speed of forward passes before one was measured: that of one or two CPU cores."""
 
 FIT_SECONDS = 0.1
-"""Of a head on `FIT_WIDTH` features, before any of its kind was fitted."""
+"""Seconds of a fit on `REFERENCE_WIDTH` features, before a head of its kind was fitted."""
 
-FIT_WIDTH = 1000
+REFERENCE_WIDTH = 1000
 
-FIXED_SECONDS = 0.02
-"""That every trial takes besides."""
+OVERHEAD_SECONDS = 0.02
+"""Seconds of every trial besides passes and fit."""
 
-# Of the logarithm of a fit's seconds: standard deviations of a head's own level, of the exponent of the width and of
-# single fits.
+# The logarithm of a fit's seconds is a level of its head, plus an exponent times the logarithm of the width. These are
+# the standard deviation of a level, the mean and standard deviation of the exponent, and that of a single fit.
 LEVEL_DEVIATION, EXPONENT, EXPONENT_DEVIATION, FIT_DEVIATION = 2.0, 0.7, 0.3, 0.3
 
 
 @dataclass(frozen=True)
 class TrialCost:
-    """passes: of one image, made; extracting: seconds that they took. fitting: seconds of reading and fitting."""
+    """The measured cost of a trial.
+
+    passes: forward passes of one image that the trial made. pass_seconds: their time. fit_seconds: the time of reading
+    features and fitting the head.
+    """
 
     setting: Setting
     passes: int
-    extracting: float
-    fitting: float
+    pass_seconds: float
+    fit_seconds: float
 
 
-def cost_of(trial: FrozenTrial) -> TrialCost | None:
-    """As a trial of a search tells it in its attributes; of any other all that it took, as its fit."""
+def measured_cost(trial: FrozenTrial) -> TrialCost | None:
+    """Return the cost of a trial, or None where its time is unknown.
+
+    A trial of `search run` has its cost in its attributes. The whole duration of any other trial counts as its fit.
+    """
     setting = to_setting(trial.params)
     seconds: Mapping[str, float] | None = trial.user_attrs.get("seconds")
     if seconds is not None:
         passes: Mapping[str, int] = trial.user_attrs.get("passes", {})
-        fitting = seconds.get("fit", 0.0) + seconds.get("read", 0.0)
-        return TrialCost(setting, passes.get("made", 0), seconds.get("extract", 0.0), fitting)
+        fit_seconds = seconds.get("fit", 0.0) + seconds.get("read", 0.0)
+        return TrialCost(setting, passes.get("made", 0), seconds.get("extract", 0.0), fit_seconds)
     if trial.duration is None:
         return None
     return TrialCost(setting, 0, 0.0, trial.duration.total_seconds())
@@ -55,55 +62,62 @@ def cost_of(trial: FrozenTrial) -> TrialCost | None:
 @final
 @dataclass(frozen=True)
 class CostModel:
-    """images: that a setting's features are made of. cached: timestep → how many draws of it, parts of one too, were
-    made already. spent: by the trials so far."""
+    """Predicts the seconds of a trial.
+
+    images: number of images whose features a setting needs. cached_draws: timestep → how many of its noise draws are
+    cached; a fraction where some images are. costs: of the trials so far.
+    """
 
     space: Space
     images: int
-    cached: Mapping[int | None, float] = field(default_factory=dict)
-    spent: Sequence[TrialCost] = ()
+    cached_draws: Mapping[int | None, float] = field(default_factory=dict)
+    costs: Sequence[TrialCost] = ()
 
     def seconds(self, setting: Setting) -> float:
-        """Of a trial of it, now."""
-        return FIXED_SECONDS + self.passes(setting) * self.pass_seconds + self.fit_seconds(setting)
+        """Return the predicted seconds of a trial of the setting now."""
+        return OVERHEAD_SECONDS + self.missing_passes(setting) * self.seconds_per_pass + self.fit_seconds(setting)
 
-    def passes(self, setting: Setting) -> float:
-        """That are missing."""
-        missing = sum(max(setting.draws - self.cached.get(timestep, 0.0), 0.0) for timestep in setting.passes)
+    def missing_passes(self, setting: Setting) -> float:
+        """Return how many forward passes of one image the setting needs that are not cached."""
+        missing = sum(max(setting.draws - self.cached_draws.get(timestep, 0.0), 0.0) for timestep in setting.passes)
         return missing * self.images
 
     @cached_property
-    def pass_seconds(self) -> float:
-        """Every pass goes as deep as the deepest block of the space and keeps all, whatever the setting reads."""
-        made, seconds = sum(each.passes for each in self.spent), sum(each.extracting for each in self.spent)
-        if made and seconds:
-            return seconds / made
+    def seconds_per_pass(self) -> float:
+        """The seconds of one image's pass. It is the same for all settings: each pass runs to the deepest block."""
+        passes, seconds = sum(cost.passes for cost in self.costs), sum(cost.pass_seconds for cost in self.costs)
+        if passes and seconds:
+            return seconds / passes
         return self.space.architecture.block(max(self.space.blocks)).cumulative_gmacs / GMACS_PER_SECOND
 
     def fit_seconds(self, setting: Setting) -> float:
-        level, exponent = self._fits[setting.head], self._fits[""]
-        return math.exp(level + exponent * self._width(setting))
+        """Return the predicted seconds of reading features and fitting the head."""
+        levels, exponent = self._fit
+        return math.exp(levels[setting.head] + exponent * self._log_width(setting))
 
     @cached_property
-    def _fits(self) -> defaultdict[str, float]:
-        """Of each head its level, and the exponent under no name: the ridge regression of the logarithm of seconds."""
-        heads = list(dict.fromkeys(each.setting.head for each in self.spent))
-        count = len(heads) + 1
-        rows: list[Any] = [row / FIT_DEVIATION for row in (self._row(each, heads) for each in self.spent)]
-        told = [math.log(max(each.fitting, 1e-3)) / FIT_DEVIATION for each in self.spent]
-        for place in range(count):
-            deviation, mean = (EXPONENT_DEVIATION, EXPONENT) if place == 0 else (LEVEL_DEVIATION, math.log(FIT_SECONDS))
-            rows.append(np.eye(count)[place] / deviation)
-            told.append(mean / deviation)
-        exponent, *levels = np.linalg.lstsq(np.array(rows), np.array(told), rcond=None)[0].tolist()
-        found = defaultdict(lambda: math.log(FIT_SECONDS), zip(heads, levels, strict=True))
-        found[""] = exponent
-        return found
+    def _fit(self) -> tuple[Mapping[str, float], float]:
+        """The level of each head, and the exponent.
 
-    def _row(self, spent: TrialCost, heads: Sequence[str]) -> np.ndarray[Any, Any]:
-        return np.array([self._width(spent.setting), *(float(head == spent.setting.head) for head in heads)])
+        They are the most probable ones, by a linear regression of the logarithm of seconds with normal priors, that is
+        a ridge regression (Hastie, Tibshirani & Friedman 2009, section 3.4.1).
+        """
+        heads = list(dict.fromkeys(cost.setting.head for cost in self.costs))
+        rows = [
+            [self._log_width(cost.setting), *(float(head == cost.setting.head) for head in heads)]
+            for cost in self.costs
+        ]
+        targets = [math.log(max(cost.fit_seconds, 1e-3)) for cost in self.costs]
+        means = np.array([EXPONENT, *[math.log(FIT_SECONDS)] * len(heads)])
+        deviations = np.array([EXPONENT_DEVIATION, *[LEVEL_DEVIATION] * len(heads)])
+        # Each prior is one more row of the least-squares problem.
+        matrix = np.vstack([np.reshape(rows, (-1, len(means))) / FIT_DEVIATION, np.diag(1 / deviations)])
+        vector = np.concatenate([np.array(targets) / FIT_DEVIATION, means / deviations])
+        solution: list[float] = np.linalg.lstsq(matrix, vector, rcond=None)[0].tolist()
+        exponent, *levels = solution
+        return defaultdict(lambda: math.log(FIT_SECONDS), zip(heads, levels, strict=True)), exponent
 
-    def _width(self, setting: Setting) -> float:
-        """ln of the number of features, 0 at `FIT_WIDTH`."""
+    def _log_width(self, setting: Setting) -> float:
+        """Return the logarithm of the number of features, relative to `REFERENCE_WIDTH`."""
         channels = sum(self.space.architecture.block(tap.block).channels for tap in setting.taps)
-        return math.log(channels * setting.pool**2 / FIT_WIDTH)
+        return math.log(channels * setting.pool**2 / REFERENCE_WIDTH)

@@ -30,7 +30,7 @@ from typing import Any
 from scipy.stats import spearmanr
 
 from objectives.results import Accuracy
-from search.surrogates.past_tasks import PUBLISHED, PriorKnowledge, past_task_of
+from search.surrogates.past_tasks import PUBLISHED_TASKS, PriorKnowledge, past_task_of
 from spaces import Setting, Space
 from tests.benchmarks.selection_picture import Point, picture
 from tests.benchmarks.selection_screens import JUDGES
@@ -95,7 +95,7 @@ def walk(tried: Iterator[Setting], see: See, judge: Judge, work: Work, before: S
     """A trial a step. What was tried before costs nothing. before: the steps of a screening that the search starts
     from; its passes are not made again."""
     steps, seen, timesteps = list(before) or [judge.start], dict[Setting, float](), set[int | None]()
-    began, cached = steps[-1], work.known.cached if before and work.known else {}
+    began, cached = steps[-1], work.known.cached_draws if before and work.known else {}
     for setting in tried:
         if setting in seen:
             continue
@@ -168,7 +168,7 @@ def known_from(screened: Mapping[str, Any], truth: Truth, space: Space) -> Prior
     past_task = past_task_of("screened", space.architecture, found, truth.classes, images)
     cached = dict.fromkeys((setting.timestep for setting, _ in found), screened["answers"][0][0] / sum(truth.sizes))
     answer = linear(screened["answers"][-1][2:5])
-    return PriorKnowledge(truth.classes, images, (*PUBLISHED, past_task), (answer,), cached)
+    return PriorKnowledge(truth.classes, images, (*PUBLISHED_TASKS, past_task), (answer,), cached)
 
 
 def walks_of(truth: Truth, screens: Mapping[str, Any], space: Space, names: Sequence[str]) -> dict[str, list[Walk]]:

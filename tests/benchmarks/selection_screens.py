@@ -37,7 +37,7 @@ from objectives.probe import ProbeSpec
 from objectives.results import Extracted, ScreenedSetting
 from objectives.screening import Screener
 from search.recommendation.recommender import Recommender
-from search.surrogates.past_tasks import PUBLISHED, PastTask, past_task_of
+from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask, past_task_of
 from search.surrogates.screening_posterior import ScreeningPosterior
 from spaces import Setting, Space
 from tests.benchmarks.selection_searches import See
@@ -75,24 +75,24 @@ def screened(
         nonlocal seconds
         since = time.process_time()
         yield from list(screener.screen(settings, images))
-        least = recommender.outlook.least
+        least = recommender.posterior.best
         answer = recommender.recommendation.best
         seconds += time.process_time() - since
-        answers.append([recommender.spent, round(seconds, 3), *cell(answer.setting), *cell(least.setting)])
+        answers.append([recommender.passes_made, round(seconds, 3), *cell(answer.setting), *cell(least.setting)])
 
     labels = screener.spec.dataset.labels[screener.order].tolist()
-    recommender = Recommender(space, watched, labels, passes, past=past)
+    recommender = Recommender(space, watched, labels, passes, past_tasks=past)
     for _ in recommender.run():
         pass
-    outlook = recommender.outlook
-    ranks = {name: _rank(outlook, truth) for name, truth in truths.items()}
+    posterior = recommender.posterior
+    ranks = {name: _rank(posterior, truth) for name, truth in truths.items()}
     scores = [[*cell(each.setting), round(each.error, 4)] for each in recommender.recommendation.comparable]
     return {"images": len(labels), "answers": answers, "ranks": ranks, "scores": scores}
 
 
-def _rank(outlook: ScreeningPosterior, truth: See) -> float:
-    true = [truth(replace(setting, head="linear")) for setting in outlook.candidates]
-    return round(float(spearmanr(outlook.expected, true).statistic), 4)
+def _rank(posterior: ScreeningPosterior, truth: See) -> float:
+    true = [truth(replace(setting, head="linear")) for setting in posterior.candidates]
+    return round(float(spearmanr(posterior.mean, true).statistic), 4)
 
 
 def past_studies(task: str, folder: Path, space: Space, seed: int) -> list[PastTask]:
@@ -134,14 +134,19 @@ def main() -> None:
     backbone = spec.build(threads=1).backbone
     parts = [fold.validation for fold in folds(dataset, FOLDS, seed=0)]
     everything = np.concatenate(parts)
-    limit = Recommender(space, Screener(spec, backbone).screen, dataset.labels[everything].tolist()).limit
-    screened(Screener(spec, backbone), space, limit, PUBLISHED, {})  # untimed: makes the passes that most orders need
+    limit = Recommender(space, Screener(spec, backbone).screen, dataset.labels[everything].tolist()).pass_limit
+    screened(
+        Screener(spec, backbone), space, limit, PUBLISHED_TASKS, {}
+    )  # untimed: it makes the passes that most orders need
     screens = []
     truth = Truth.read(given.out / f"{given.task}.json")
     for seed, judges in enumerate(JUDGES):
         seen = np.concatenate([part for number, part in enumerate(parts) if number not in judges])
         row: dict[str, Any] = {"judges": judges}
-        pasts = {"alone": PUBLISHED, "memory": [*PUBLISHED, *past_studies(given.task, given.out, space, seed)]}
+        pasts = {
+            "alone": PUBLISHED_TASKS,
+            "memory": [*PUBLISHED_TASKS, *past_studies(given.task, given.out, space, seed)],
+        }
         truths = {
             name: partial(truth.accuracy, folds=folds) for name, folds in (("judges", judges), ("all", range(FOLDS)))
         }

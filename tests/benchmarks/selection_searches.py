@@ -48,7 +48,7 @@ Strategy = Callable[[Space, See, int, Work], Iterator[Setting]]
 def sampled(name: str) -> Strategy:
     def tried(space: Space, see: See, seed: int, work: Work) -> Iterator[Setting]:
         proposer, trials, taken = sampler_named(name, seed, work.known), list[FrozenTrial](), set[Setting]()
-        made = set[int | None](work.known.cached if work.known else ())
+        made = set[int | None](work.known.cached_draws if work.known else ())
         while len(trials) < TRIALS and (setting := proposer.propose(trials, space, taken)):
             yield setting
             kinds = distributions(space, setting)
@@ -113,7 +113,7 @@ def trials_to_the_papers_best() -> dict[str, float]:
         return paper.CUB[setting.timestep or 0, setting.block, setting.pool]
 
     def trials(name: str, seed: int) -> int:
-        tried = STRATEGIES[name][0](space, see, seed, Work(PAPER_IMAGES, 0.1, PriorKnowledge(past=())))
+        tried = STRATEGIES[name][0](space, see, seed, Work(PAPER_IMAGES, 0.1, PriorKnowledge(past_tasks=())))
         return next(number for number, each in enumerate(tried, start=1) if see(each) == best)
 
     return {

@@ -3,7 +3,7 @@
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.database.parameters import distributions, to_params, to_setting
-from search.samplers.catalog import Proposer
+from search.samplers.proposers import Proposer
 from spaces import Setting, Space
 
 

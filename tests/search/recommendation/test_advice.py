@@ -5,7 +5,7 @@ import pytest
 from objectives.results import ScreenedSetting
 from search.recommendation.advice import advice_of
 from search.recommendation.recommender import Recommender
-from search.surrogates.past_tasks import PUBLISHED, past_task_of
+from search.surrogates.past_tasks import PUBLISHED_TASKS, past_task_of
 from spaces import PRESETS, Architecture, Setting
 from spaces.coordinates import mean_coordinates
 from tests.support.architectures import ADM, SMALL
@@ -25,7 +25,7 @@ TASK = past_task_of(
 
 
 def test_it_is_where_a_recommendation_begins() -> None:
-    past = (*PUBLISHED, TASK)
+    past = (*PUBLISHED_TASKS, TASK)
     screened: list[Setting] = []
 
     def screen(settings: Sequence[Setting], count: int) -> Iterator[ScreenedSetting]:
@@ -33,7 +33,7 @@ def test_it_is_where_a_recommendation_begins() -> None:
         for setting in settings:
             yield ScreenedSetting(setting, (True,) * count, (0.5,) * count, 1.0, 0.0)
 
-    recommender = Recommender(SPACE, screen, [0, 1, 2, 3, 4] * 40, past=past)
+    recommender = Recommender(SPACE, screen, [0, 1, 2, 3, 4] * 40, past_tasks=past)
     next(recommender.run())
     found = advice_of(SMALL, past, 5, 200, "bundled", [])
     assert found is not None
@@ -43,7 +43,9 @@ def test_it_is_where_a_recommendation_begins() -> None:
 
 
 def test_a_task_that_is_nearer_in_size_counts_more_and_is_suited_better() -> None:
-    found, other = (advice_of(SMALL, (*PUBLISHED, TASK), *size, "bundled", []) for size in ((10, 990), (900, 10**6)))
+    found, other = (
+        advice_of(SMALL, (*PUBLISHED_TASKS, TASK), *size, "bundled", []) for size in ((10, 990), (900, 10**6))
+    )
     assert found is not None
     assert other is not None
     assert found.standings[0].task == "coarse"
@@ -66,7 +68,7 @@ def test_of_one_task_it_is_that_ones_best() -> None:
 
 
 def test_it_is_carried_to_another_network() -> None:
-    found = advice_of(ADM, PUBLISHED[1:], 200, 5994, "adm-256", ["--home", "/my home"])
+    found = advice_of(ADM, PUBLISHED_TASKS[1:], 200, 5994, "adm-256", ["--home", "/my home"])
     assert found is not None
     assert found.setting.pool == 4
     assert found.command.startswith(
@@ -76,4 +78,4 @@ def test_it_is_carried_to_another_network() -> None:
 
 def test_diffusion_networks_say_nothing_of_an_encoder() -> None:
     encoder = Architecture("encoder", SMALL.image_side, SMALL.blocks)
-    assert advice_of(encoder, PUBLISHED, 10, 990, "dinov2", []) is None
+    assert advice_of(encoder, PUBLISHED_TASKS, 10, 990, "dinov2", []) is None

@@ -20,7 +20,7 @@ def test_a_screening_teaches_other_tasks_but_not_the_same_images_again(store: St
     assert past_tasks(store, "b" * 64, "w" * 64) == []
     (past_task,) = past_tasks(store, "c" * 64, "w" * 64)
     assert past_task.task == "birds of 7 classes with small, screened"
-    assert past_task.score == tuple(-error for _, error in screening.errors)
+    assert past_task.scores == tuple(-error for _, error in screening.errors)
     assert (past_task.classes, past_task.images) == (7, 300)
 
 
@@ -44,7 +44,9 @@ def test_a_study_teaches_the_scores_of_settings_whatever_the_head(
     (past_task,) = past_tasks(store, "c" * 64, "w" * 64)
     assert past_task.task == "digits of 2 classes with bundled, 17 trials"
     assert (past_task.classes, past_task.images) == (2, 80)
-    assert max(past_task.score) < 0.1  # a better head does not make a setting better
-    by_grid = {place.grid for place, score in zip(past_task.places, past_task.score, strict=True) if score > 0.005}
+    assert max(past_task.scores) < 0.1  # a better head does not make a setting better
+    by_grid = {
+        place.grid for place, score in zip(past_task.coordinates, past_task.scores, strict=True) if score > 0.005
+    }
     assert by_grid == {2}
     assert past_tasks(store, "c" * 64, "w" * 64, exclude=study) == []

@@ -8,9 +8,9 @@ from itertools import pairwise
 import pytest
 
 from objectives.results import Extracted, ScreenedSetting
-from search.recommendation.recommender import FIRST_IMAGES, FIRST_TIMESTEPS, Recommender
+from search.recommendation.recommender import MIN_IMAGES, MIN_TIMESTEPS, Recommender
 from search.surrogates.past_tasks import past_task_of
-from search.surrogates.screening_posterior import at_timestep
+from search.surrogates.screening_posterior import settings_at
 from spaces import PRESETS, Setting, Space
 from tests.support.architectures import ADM, SMALL
 
@@ -71,30 +71,32 @@ def test_it_spends_no_more_than_it_may(space: Space) -> None:
     for passes in (None, 600, 1000, 5000):
         hill = Hill(space)
         recommender = searched(hill, passes=passes)
-        assert recommender.spent <= (1600 if passes is None else passes)
+        assert recommender.passes_made <= (1600 if passes is None else passes)
         paid: dict[int | None, int] = {}
         for timestep, images, _ in hill.asked:
             paid[timestep] = max(paid.get(timestep, 0), images)
-        assert recommender.spent == sum(paid.values())
+        assert recommender.passes_made == sum(paid.values())
 
 
 @pytest.mark.parametrize("seconds", [100, 700, 1500, 4000])
 def test_it_begins_nothing_that_would_end_too_late(space: Space, seconds: float) -> None:
     """Every pass takes a second."""
     hill = Hill(space, slope=0.01)
-    recommender = Recommender(space, hill.screen, LABELS, seconds=seconds, clock=lambda: float(recommender.spent))
+    recommender = Recommender(
+        space, hill.screen, LABELS, max_seconds=seconds, clock=lambda: float(recommender.passes_made)
+    )
     list(recommender.run())
-    assert 0.6 * seconds < recommender.spent <= max(seconds, FIRST_TIMESTEPS * FIRST_IMAGES)
+    assert 0.6 * seconds < recommender.passes_made <= max(seconds, MIN_TIMESTEPS * MIN_IMAGES)
 
 
 def test_more_images_go_to_what_is_not_told_from_the_best_alone(space: Space) -> None:
     hill = Hill(space, slope=0.01)
     searched(hill, passes=20_000)
     sizes = [(images, settings) for _, images, settings in hill.asked]
-    assert sizes[0] == (FIRST_IMAGES, len(space.narrow(timesteps=[44], heads=["linear"])))
+    assert sizes[0] == (MIN_IMAGES, len(space.narrow(timesteps=[44], heads=["linear"])))
     for (images, settings), (more, fewer) in pairwise(sizes):
         assert more > images or settings == sizes[0][1] or fewer <= sizes[0][1]
-    assert sizes[-1][0] > FIRST_IMAGES
+    assert sizes[-1][0] > MIN_IMAGES
     assert sizes[-1][1] < sizes[0][1] / 4
 
 
@@ -102,7 +104,7 @@ def test_of_settings_that_are_as_good_the_cheapest_is_recommended(space: Space) 
     recommender = searched(Hill(space, slope=0.0), passes=600)
     found = recommender.recommendation
     assert space.architecture.pass_gmacs(found.best.setting) < space.architecture.pass_gmacs(
-        recommender.outlook.least.setting
+        recommender.posterior.best.setting
     )
     assert len(found.tied) > 10
 
@@ -133,14 +135,14 @@ def test_few_images_are_all_screened(space: Space) -> None:
 
 def test_what_was_found_before_says_where_to_look_first_and_is_found_out_where_it_is_wrong(space: Space) -> None:
     hill = Hill(space, place=6)
-    settings = [setting for timestep in space.timesteps for setting in at_timestep(space, timestep)]
+    settings = [setting for timestep in space.timesteps for setting in settings_at(space, timestep)]
     right, wrong = (
         past_task_of(name, SMALL, [(each, sign * hill.error(each)) for each in settings], 10, 2000)
         for name, sign in (("alike", -1), ("not alike", 1))
     )
     for past, first in (((right,), 6), ((wrong,), 0)):
         hill.asked.clear()
-        recommender = Recommender(space, hill.screen, LABELS, past=past)
+        recommender = Recommender(space, hill.screen, LABELS, past_tasks=past)
         list(recommender.run())
         assert hill.asked[0][0] == space.timesteps[first]
         found = recommender.recommendation

@@ -11,9 +11,9 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.database.parameters import distributions, to_params, to_setting
-from search.samplers.cost_aware import STARTUP, CostAwareProposer, CostAwareSampler, suggest_setting
+from search.samplers.cost_aware import STARTUP_TRIALS, CostAwareProposer, CostAwareSampler, suggest_setting
 from search.surrogates.past_tasks import PriorKnowledge, past_task_of
-from search.surrogates.trial_cost import FIXED_SECONDS, CostModel, TrialCost, cost_of
+from search.surrogates.trial_cost import OVERHEAD_SECONDS, CostModel, TrialCost, measured_cost
 from spaces import Setting, Space, Tap
 from tests.support.sampling import best, score, search
 
@@ -31,11 +31,11 @@ def trial(space: Space, setting: Setting, **changes: object) -> FrozenTrial:
 def test_a_trial_says_what_it_cost_or_else_how_long_it_took(space: Space) -> None:
     seconds = {"extract": 8.0, "wait": 1.0, "read": 0.1, "fit": 0.4}
     told = trial(space, PLACE, user_attrs={"seconds": seconds, "passes": {"made": 100, "needed": 200}})
-    assert cost_of(told) == TrialCost(PLACE, 100, 8.0, 0.5)
+    assert measured_cost(told) == TrialCost(PLACE, 100, 8.0, 0.5)
     start = datetime(2026, 1, 1)
     timed = trial(space, PLACE, datetime_start=start, datetime_complete=start + timedelta(seconds=3))
-    assert cost_of(timed) == TrialCost(PLACE, 0, 0.0, 3.0)
-    assert cost_of(trial(space, PLACE, state=TrialState.RUNNING, datetime_complete=None)) is None
+    assert measured_cost(timed) == TrialCost(PLACE, 0, 0.0, 3.0)
+    assert measured_cost(trial(space, PLACE, state=TrialState.RUNNING, datetime_complete=None)) is None
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_trial_says_what_it_cost_or_else_how_long_it_took(space: Space) -> Non
 def test_passes_are_those_that_the_cache_lacks(
     space: Space, setting: Setting, cached: dict[int | None, float], passes: float
 ) -> None:
-    assert CostModel(space, 200, cached).passes(setting) == pytest.approx(passes)
+    assert CostModel(space, 200, cached).missing_passes(setting) == pytest.approx(passes)
 
 
 def test_seconds_are_learnt_from_what_trials_took(space: Space) -> None:
@@ -64,17 +64,17 @@ def test_seconds_are_learnt_from_what_trials_took(space: Space) -> None:
     settings = [replace(PLACE, pool=pool) for pool in (1, 2, 4)] + [replace(mlp, pool=pool) for pool in (1, 2)]
     spent = tuple(TrialCost(each, 100, 5.0, fit(each)) for each in settings)
     model = CostModel(space, 200, {90: 1.0}, spent)
-    assert model.pass_seconds == pytest.approx(0.05)
+    assert model.seconds_per_pass == pytest.approx(0.05)
     for setting in (*settings, replace(mlp, pool=4)):
         assert model.fit_seconds(setting) == pytest.approx(fit(setting), rel=0.5)
-    assert model.seconds(PLACE) == pytest.approx(FIXED_SECONDS + model.fit_seconds(PLACE))
+    assert model.seconds(PLACE) == pytest.approx(OVERHEAD_SECONDS + model.fit_seconds(PLACE))
     assert model.seconds(replace(PLACE, timestep=10)) == pytest.approx(model.seconds(PLACE) + 10)
 
 
 def test_it_looks_around_at_one_timestep_before_it_pays_for_another(space: Space) -> None:
-    trials = search(CostAwareProposer(0, PriorKnowledge(past=())), space, 30)
+    trials = search(CostAwareProposer(0, PriorKnowledge(past_tasks=())), space, 30)
     timesteps = [each.params["timestep"] for each in trials]
-    assert len(set(timesteps[:STARTUP])) == 1
+    assert len(set(timesteps[:STARTUP_TRIALS])) == 1
     changes = sum(one != other for one, other in pairwise(timesteps))
     assert changes < 15  # of three timesteps, at random two thirds of the trials change
     assert best(trials) > 0.9
@@ -83,7 +83,7 @@ def test_it_looks_around_at_one_timestep_before_it_pays_for_another(space: Space
 def test_a_past_that_is_right_brings_it_there_at_once(space: Space) -> None:
     found = [(each, score(each, space)) for each in space.settings() if each.head == "linear"]
     past = past_task_of("the same", space.architecture, found, 10, 1000)
-    trials = search(CostAwareProposer(0, PriorKnowledge(past=(past,))), space.narrow(heads=["linear"]), 10)
+    trials = search(CostAwareProposer(0, PriorKnowledge(past_tasks=(past,))), space.narrow(heads=["linear"]), 10)
     assert best(trials) == pytest.approx(max(value for _, value in found), abs=0.011)
 
 
@@ -91,7 +91,7 @@ def test_it_learns_from_trials_that_were_stopped(space: Space) -> None:
     """All that mlp ever does but for the first is to be stopped early, which is quick."""
     trials: list[FrozenTrial] = []
     taken: set[Setting] = set()
-    proposer = CostAwareProposer(0, PriorKnowledge(past=()))
+    proposer = CostAwareProposer(0, PriorKnowledge(past_tasks=()))
     for number in range(40):
         setting = proposer.propose(trials, space, taken)
         assert setting is not None
@@ -139,7 +139,7 @@ def test_several_objectives_are_refused(space: Space) -> None:
 
 
 def test_a_space_too_large_to_list_is_sampled_from(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.samplers.cost_aware.CANDIDATES", 40)
+    monkeypatch.setattr("search.samplers.cost_aware.MAX_CANDIDATES", 40)
     trials = search(CostAwareProposer(0), space, 20)
     assert best(trials) > 0.85
     assert math.isfinite(best(trials))

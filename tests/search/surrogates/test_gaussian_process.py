@@ -9,7 +9,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from search.surrogates import gaussian_process as surrogate
-from search.surrogates.gaussian_process import JITTER, Surrogate
+from search.surrogates.gaussian_process import JITTER, GaussianProcess
 
 RANDOM = np.random.default_rng(0)
 PLACES = RANDOM.uniform(0, 2, (40, 2))
@@ -25,14 +25,14 @@ def test_it_is_the_posterior_of_scikit_learn_for_the_same_kernel() -> None:
     """What is a candidate's own tells nothing of others: for them it is noise."""
     at = some(15)
     rest = [index for index in range(40) if index not in at]
-    found = Surrogate.without_past(PLACES).posterior(at, HILL[at], NOISE[at])
-    amplitude, _, level, own, *lengths = np.exp(found.logs)
+    found = GaussianProcess.without_past(PLACES).posterior(at, HILL[at], NOISE[at])
+    amplitude, _, level, own, *lengths = np.exp(found.log_params)
     kernel = ConstantKernel(amplitude**2) * Matern(np.array(lengths), nu=2.5) + ConstantKernel(level**2)
     other = GaussianProcessRegressor(kernel, alpha=NOISE[at] / found.scale**2 + JITTER + own**2, optimizer=None)
-    other.fit(PLACES[at], (HILL[at] - found.level) / found.scale)
+    other.fit(PLACES[at], (HILL[at] - found.offset) / found.scale)
     mean, covariance = other.predict(PLACES[rest], return_cov=True)
     covariance = found.scale**2 * (covariance + own**2 * np.eye(len(rest)))
-    assert found.mean[rest] == pytest.approx(found.level + found.scale * mean, abs=1e-6)
+    assert found.mean[rest] == pytest.approx(found.offset + found.scale * mean, abs=1e-6)
     assert found.covariance(rest) == pytest.approx(covariance, abs=1e-6)
     assert found.deviation[rest] == pytest.approx(np.sqrt(np.diag(covariance)), abs=1e-4)
 
@@ -51,16 +51,16 @@ def test_what_it_fits_by_is_the_slope_of_what_it_fits(monkeypatch: pytest.Monkey
     monkeypatch.setattr(surrogate, "minimize", minimize)
     at = some(20)
     past = np.column_stack([HILL, RANDOM.standard_normal(40)])
-    Surrogate(PLACES, past, np.array([0.7, 0.3])).posterior(at, HILL[at], NOISE[at])
+    GaussianProcess(PLACES, past, np.array([0.7, 0.3])).posterior(at, HILL[at], NOISE[at])
     assert seen["off"] < 1e-4
 
 
 def test_it_finds_the_top_between_what_was_tried() -> None:
     at = some(12)
-    found = Surrogate.without_past(PLACES).posterior(at, HILL[at], NOISE[at])
+    found = GaussianProcess.without_past(PLACES).posterior(at, HILL[at], NOISE[at])
     assert np.corrcoef(found.mean, HILL)[0, 1] > 0.95
     assert (found.deviation[at] < 0.1 * np.std(HILL)).all()
-    behind, error = found.behind(at, int(np.argmax(found.mean)))
+    behind, error = found.gaps(at, int(np.argmax(found.mean)))
     assert (behind >= 0).all()
     assert (error >= 0).all()
 
@@ -71,8 +71,8 @@ def test_the_past_helps_even_where_it_was_the_other_way_round(sign: int, better:
     rough = RANDOM.standard_normal(40)
     at = some(12)
     rest = [index for index in range(40) if index not in at]
-    without = Surrogate.without_past(PLACES).posterior(at, rough[at], NOISE[at])
-    found = Surrogate(PLACES, sign * rough[:, None], np.ones(1)).posterior(at, rough[at], NOISE[at])
+    without = GaussianProcess.without_past(PLACES).posterior(at, rough[at], NOISE[at])
+    found = GaussianProcess(PLACES, sign * rough[:, None], np.ones(1)).posterior(at, rough[at], NOISE[at])
     assert np.corrcoef(found.mean[rest], rough[rest])[0, 1] > 0.9
     assert np.corrcoef(without.mean[rest], rough[rest])[0, 1] < 0.6
 
@@ -81,7 +81,7 @@ def test_a_past_of_noise_does_little_harm() -> None:
     at = some(20)
     rest = [index for index in range(40) if index not in at]
     past = np.random.default_rng(7).standard_normal((40, 3))
-    found = Surrogate(PLACES, past, np.full(3, 1 / 3)).posterior(at, HILL[at], NOISE[at])
+    found = GaussianProcess(PLACES, past, np.full(3, 1 / 3)).posterior(at, HILL[at], NOISE[at])
     assert np.corrcoef(found.mean[rest], HILL[rest])[0, 1] > 0.9
 
 
@@ -89,7 +89,7 @@ def test_a_past_of_noise_does_little_harm() -> None:
 @given(scale=st.floats(1e-3, 1e3), level=st.floats(-100, 100))
 def test_units_do_not_matter(scale: float, level: float) -> None:
     at = some(10)
-    surrogate = Surrogate.without_past(PLACES)
+    surrogate = GaussianProcess.without_past(PLACES)
     one = surrogate.posterior(at, HILL[at], NOISE[at])
     other = surrogate.posterior(at, level + scale * HILL[at], scale**2 * NOISE[at])
     assert other.mean == pytest.approx(level + scale * one.mean, rel=1e-3, abs=1e-3 * scale)
@@ -97,6 +97,6 @@ def test_units_do_not_matter(scale: float, level: float) -> None:
 
 def test_values_that_are_all_the_same_are_no_trouble() -> None:
     at = some(5)
-    found = Surrogate.without_past(PLACES).posterior(at, np.zeros(5), np.zeros(5))
+    found = GaussianProcess.without_past(PLACES).posterior(at, np.zeros(5), np.zeros(5))
     assert np.isfinite(found.mean).all()
-    assert np.isfinite(found.draws(range(40), 8, seed=0)).all()
+    assert np.isfinite(found.samples(range(40), 8, seed=0)).all()
