@@ -28,14 +28,14 @@ class ImageClassifier:
     backbone: Backbone
 
     @classmethod
-    def load(cls, path: Path, backbone: str | None = None, cache: Path | None = None) -> Self:
+    def load(cls, path: str | Path, backbone: str | None = None, cache: Path | None = None) -> Self:
         """On the GPU that this process sees, else on its CPU.
 
         backbone: a name, folder or hub id that has the network, where it is not where it was when the classifier was
         trained. cache: of the program, below which published checkpoints are kept. Raises ClassifierError for a file
         that is absent, damaged or not for this version, BackboneError where the network cannot be had or is another.
         """
-        saved = load(path)
+        saved = load(Path(path))
         origin = saved.origin
         if origin.transform != TRANSFORM:
             raise ClassifierError(
@@ -55,13 +55,21 @@ class ImageClassifier:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Their names, in the order of the columns of what `classify` gives."""
+        """Their names, in the order of the columns of what `predict_proba` returns."""
         return self.saved.classes
 
-    def classify(self, images: ImageSource | Sequence[Path]) -> np.ndarray:
-        """What it believes of each image, float32 (n, classes), each row of sum 1.
+    def predict(self, images: ImageSource | Sequence[str | Path]) -> np.ndarray:
+        """Return the name of the most probable class of each image, str (n,).
 
-        Raises DatasetError for an image that cannot be read, BackboneError for one whose features are not finite.
+        images: files, or an image source. Raises as `predict_proba`.
+        """
+        return np.array(self.classes)[self.predict_proba(images).argmax(axis=1)]
+
+    def predict_proba(self, images: ImageSource | Sequence[str | Path]) -> np.ndarray:
+        """Return the probability of each class for each image, float32 (n, classes); each row sums to 1.
+
+        images: files, or an image source. Raises DatasetError for an image that cannot be read, BackboneError for one
+        whose features are not finite.
         """
         probabilities = np.empty((len(images), len(self.classes)), np.float32)
         for row, answer in zip(probabilities, self.answers(images), strict=True):
@@ -70,8 +78,8 @@ class ImageClassifier:
             row[:] = answer
         return probabilities
 
-    def answers(self, images: ImageSource | Sequence[Path]) -> Iterator[np.ndarray | SearchError]:
-        """Of each image, in order, its row of `classify`, or what that would raise of it.
+    def answers(self, images: ImageSource | Sequence[str | Path]) -> Iterator[np.ndarray | SearchError]:
+        """Of each image, in order, its row of `predict_proba`, or what that would raise of it.
 
         No more than two batches of images are held; while one is passed the next is decoded. What an image gets does
         not depend on the others but for the last bits, in which a device may differ between sizes of a batch.

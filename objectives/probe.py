@@ -206,6 +206,12 @@ class Probe:
         validated = yield from self._validate(features, self._training, self.splits(seed), setting, seed, clock)
         yield Trained(*self._refitted(features, setting, seed, validated), validated.predictions.accuracy)
 
+    def matrix(self, setting: Setting) -> Generator[Extracted, None, np.ndarray]:
+        """Return the features of every image of the dataset, float32 (n, length), in the order of the dataset."""
+        images = np.arange(len(self.spec.dataset))
+        features = yield from self._features(self._views[:1], images, setting, Clock())
+        return features.flatten(1).cpu().numpy()
+
     def splits(self, seed: int) -> tuple[Split, ...]:
         if seed not in self._splits:
             self._splits[seed] = self.spec.splits(seed)

@@ -1,1 +1,120 @@
-"""Which setting next, where it runs, what is kept: samplers, Ray Tune, the study database, the command line."""
+"""Search over diffusion-feature settings: which block, timestep, pooling and head classify your images best.
+
+    import search
+
+    study = search.run("digits", trials=40)
+    study.best.setting                      # block, timestep, pooling, head
+    study.report("report.html")
+    classifier = study.export("digits.safetensors")
+
+Names are loaded when they are first used, so that `import search` is light: torch, Ray, Optuna, SQLAlchemy and plotly
+come with the functions that need them.
+"""
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from objectives.classifier import ImageClassifier as Classifier
+    from search.api import compare, features, load_study, recommend, run, studies
+    from search.feature_matrix import Features
+    from search.recommendation.recommend import Recommended as Recommendation
+    from search.samplers.cost_aware import CostAwareSampler, suggest_setting
+    from search.study import Study
+    from spaces import (
+        PRESETS,
+        BackboneError,
+        CacheError,
+        ClassifierError,
+        DatasetError,
+        InvalidSpaceError,
+        SearchError,
+        Setting,
+        Space,
+        StorageError,
+        UnknownNameError,
+        UsageError,
+    )
+
+_SOURCES = {
+    "run": "search.api",
+    "recommend": "search.api",
+    "load_study": "search.api",
+    "studies": "search.api",
+    "compare": "search.api",
+    "features": "search.api",
+    "Features": "search.feature_matrix",
+    "Study": "search.study",
+    "Recommendation": "search.recommendation.recommend:Recommended",
+    "Classifier": "objectives.classifier:ImageClassifier",
+    "CostAwareSampler": "search.samplers.cost_aware",
+    "suggest_setting": "search.samplers.cost_aware",
+    "Setting": "spaces",
+    "Space": "spaces",
+    "PRESETS": "spaces",
+    "SearchError": "spaces",
+    "UsageError": "spaces",
+    "UnknownNameError": "spaces",
+    "InvalidSpaceError": "spaces",
+    "DatasetError": "spaces",
+    "BackboneError": "spaces",
+    "ClassifierError": "spaces",
+    "CacheError": "spaces",
+    "StorageError": "spaces",
+}
+
+__all__ = [
+    "PRESETS",
+    "BackboneError",
+    "CacheError",
+    "Classifier",
+    "ClassifierError",
+    "CostAwareSampler",
+    "DatasetError",
+    "Features",
+    "InvalidSpaceError",
+    "Recommendation",
+    "SearchError",
+    "Setting",
+    "Space",
+    "StorageError",
+    "Study",
+    "UnknownNameError",
+    "UsageError",
+    "compare",
+    "features",
+    "load_study",
+    "recommend",
+    "run",
+    "studies",
+    "suggest_setting",
+]
+
+
+def _check_spaces() -> None:
+    """Raise ImportError in one line where another distribution has overwritten our top-level package `spaces`."""
+    spec = importlib.util.find_spec("spaces")
+    here = importlib.util.find_spec("spaces.presets") if spec is not None and spec.submodule_search_locations else None
+    if here is None:
+        origin = "nowhere" if spec is None else spec.origin
+        raise ImportError(
+            f"diffusion-feature-search needs its own package `spaces`, and Python finds another one at {origin}; "
+            "uninstall that distribution and install diffusion-feature-search again, or use a virtual environment"
+        )
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used."""
+    if name not in _SOURCES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, source = _SOURCES[name].partition(":")
+    value = getattr(importlib.import_module(module), source or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+_check_spaces()

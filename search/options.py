@@ -3,15 +3,14 @@
 `search run` makes its flags and its help from these fields, and `search.run` takes the fields as keywords.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from objectives.home import Home
 from objectives.results import ACCURACY, SELECTION_METRICS
-from spaces import UnknownNameError, check_name
-from spaces.errors import UsageError
+from spaces import UsageError, check_name
 
 COST = "cost"
 """The objective that may be minimised beside a metric: GMAC to classify an image."""
@@ -128,7 +127,7 @@ class RunOptions:
         low=1,
         notation="size",
     )
-    home: Path | None = option(
+    home: str | Path | None = option(
         None, "Folder for everything that is kept. [default: $SEARCH_HOME, or the platform's]", metavar="DIR"
     )
     storage: str | None = option(
@@ -137,12 +136,14 @@ class RunOptions:
     command: str = ""
 
     @classmethod
-    def of(cls, dataset: str, **options: Any) -> Self:
-        """Make options from keywords. Raises UnknownNameError for a keyword that is no option."""
-        known = {each.name for each in fields(cls) if option_info(each)}
+    def of(cls, dataset: str, names: Collection[str] | None = None, **options: Any) -> Self:
+        """Make options from keywords. names: the options that may be given; None for all.
+
+        Raises UnknownNameError for another keyword.
+        """
+        known = [item.name for item in fields(cls) if option_info(item)] if names is None else names
         for name in options:
-            if name not in known:
-                raise UnknownNameError("option", name, known)
+            check_name("option", name, known)
         return cls(dataset, **options)
 
     @property
@@ -225,7 +226,7 @@ class RunOptions:
         }
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any], home: Path | None) -> Self:
+    def from_record(cls, record: Mapping[str, Any], home: str | Path | None) -> Self:
         """Make options from what `to_record` returned, in a home folder. Values of a newer version are left out."""
         values = {name: record[name] for name in KEPT if name in record}
         metric = record.get("metric", ACCURACY.name)
@@ -234,6 +235,18 @@ class RunOptions:
         objectives = (metric, COST) if record.get("cost") else None
         return cls(**values, metric=metric, objectives=objectives, halving=bool(record.get("ladder", False)), home=home)
 
+
+IMAGE_OPTIONS = ("dataset", "data_root", "skip_unreadable", "backbone", "precision", "seed")
+"""Options of everything that reads features of images."""
+
+SCREENING_OPTIONS = (*IMAGE_OPTIONS, "space", "blocks", "timesteps", "pools", "home", "storage")
+"""Options of `search recommend`."""
+
+CKA_OPTIONS = (*IMAGE_OPTIONS, "blocks", "timesteps", "home")
+"""Options of `search cka`."""
+
+FEATURE_OPTIONS = (*IMAGE_OPTIONS, "space", "validation_fraction", "folds", "shots", "cache_size", "home")
+"""Options of `search.features`."""
 
 KEPT = (
     "dataset",

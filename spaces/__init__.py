@@ -11,6 +11,7 @@ from spaces.errors import (
     SearchError,
     StorageError,
     UnknownNameError,
+    UsageError,
 )
 from spaces.lookup import check_name, lookup
 from spaces.presets import PRESETS
@@ -34,6 +35,7 @@ __all__ = [
     "StorageError",
     "Tap",
     "UnknownNameError",
+    "UsageError",
     "check_name",
     "lookup",
 ]

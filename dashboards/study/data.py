@@ -73,13 +73,18 @@ def plain(value: Any) -> Any:
 def study_csv(study: StudyResults) -> str:
     """A row for each trial: number and state, the setting, what it is worth on validation by each metric with its 95 %
     interval, its cost, its seconds by phase and its passes. What a trial has not is empty. Accuracies are in [0, 1]."""
-    rows = [_row(trial) for trial in study.trials]
+    rows = trial_rows(study)
     columns = list(dict.fromkeys(name for row in rows for name in row)) or ["number"]
     text = StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def trial_rows(study: StudyResults) -> list[dict[str, Any]]:
+    """Return one row a trial, in the order of their numbers; a trial has no key for what it does not know."""
+    return [_row(trial) for trial in study.trials]
 
 
 def _row(trial: Trial) -> dict[str, Any]:

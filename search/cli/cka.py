@@ -7,20 +7,12 @@ from typing import Annotated
 import typer
 
 from search.cli.options import JsonOption, parse_names, with_run_options
-from search.options import RunOptions
+from search.options import CKA_OPTIONS, RunOptions
 from spaces import SearchError
 
 
 @with_run_options(
-    "dataset",
-    "data_root",
-    "backbone",
-    "blocks",
-    "timesteps",
-    "seed",
-    "precision",
-    "skip_unreadable",
-    "home",
+    *CKA_OPTIONS,
     blocks="Only these blocks, e.g. 4-22. [default: those of a search]",
     timesteps="Timesteps to compare with each other, e.g. 10,50,90. [default: 5 of those of a search]",
     seed="Random seed for the noise and the choice of images.",

@@ -6,22 +6,11 @@ from typing import Annotated
 import typer
 
 from search.cli.options import JsonOption, parse_duration, with_run_options
-from search.options import RunOptions
+from search.options import SCREENING_OPTIONS, RunOptions
 
 
 @with_run_options(
-    "dataset",
-    "data_root",
-    "backbone",
-    "space",
-    "blocks",
-    "timesteps",
-    "pools",
-    "seed",
-    "precision",
-    "skip_unreadable",
-    "home",
-    "storage",
+    *SCREENING_OPTIONS,
     seed="Random seed for the noise and the choice of images.",
 )
 def recommend(

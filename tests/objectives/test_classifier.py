@@ -61,7 +61,7 @@ def test_it_is_right_of_exactly_the_test_images_that_the_final_was(
     final = list(probe.finalise(setting, 1))[-1]
     assert isinstance(final, Final)
     tested, dataset = probe._tested, spec.dataset
-    predict = classifier.classify(dataset.images.keep(tested.tolist()))
+    predict = classifier.predict_proba(dataset.images.keep(tested.tolist()))
     assert predict.shape == (100, 10)
     assert predict.sum(axis=1) == pytest.approx(np.ones(100), abs=1e-5)
     assert int((predict.argmax(axis=1) == dataset.labels[tested]).sum()) == final.test.correct > 50
@@ -98,13 +98,15 @@ def test_an_image_is_classified_alike_in_any_company_and_files_by_their_content(
 ) -> None:
     classifier = ImageClassifier.load(saved(spec.build(1), LINEAR, tmp_path / "c.safetensors"))
     paths = small_files(tmp_path / "images", spec.dataset, 70)
-    together = classifier.classify(paths)
+    together = classifier.predict_proba(paths)
     assert (together.argmax(axis=1) == spec.dataset.labels[:70]).mean() > 0.6
     (tmp_path / "another name.png").write_bytes(paths[67].read_bytes())
-    alone = classifier.classify([tmp_path / "another name.png"])
+    alone = classifier.predict_proba([tmp_path / "another name.png"])
     assert alone[0] == pytest.approx(together[67], abs=0.01)
-    assert np.array_equal(classifier.classify(FileImages(tmp_path / "images", tuple(p.name for p in paths))), together)
-    assert classifier.classify([]).shape == (0, 10)
+    assert np.array_equal(
+        classifier.predict_proba(FileImages(tmp_path / "images", tuple(p.name for p in paths))), together
+    )
+    assert classifier.predict_proba([]).shape == (0, 10)
 
 
 def test_what_cannot_be_read_is_said_in_its_place(spec: ProbeSpec, tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_what_cannot_be_read_is_said_in_its_place(spec: ProbeSpec, tmp_path: Pat
     assert "3.png" in str(answers[3])
     assert "gone.png cannot be read: No such file or directory" in str(answers[65])
     with pytest.raises(DatasetError, match=r"3\.png"):
-        classifier.classify(paths)
+        classifier.predict_proba(paths)
     assert [type(each) for each in classifier.answers(paths[65:])] == [DatasetError]
 
 

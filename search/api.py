@@ -1,0 +1,159 @@
+"""The functions of `import search`. Each does what the command of its name does, and returns what it found."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+from objectives.home import Home
+from search.options import FEATURE_OPTIONS, SCREENING_OPTIONS, RunOptions, option_info
+from spaces import Setting
+
+if TYPE_CHECKING:
+    from dashboards.comparison import StudyComparison
+    from search.database.records import StudySummary
+    from search.database.store import Store
+    from search.events import OnEvent
+    from search.feature_matrix import Features
+    from search.recommendation.recommend import Recommended
+    from search.study import Study
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def with_option_keywords(*names: str) -> Callable[[F], F]:
+    """Show options of a search in a function's signature and help, in place of `**options`. names: none for all."""
+
+    def decorate(function: F) -> F:
+        own = [
+            parameter
+            for parameter in inspect.signature(function).parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        hints, lines, parameters = get_type_hints(RunOptions), [], []
+        for item in fields(RunOptions):
+            info = option_info(item)
+            if info is None or item.name == "dataset" or (names and item.name not in names):
+                continue
+            parameters.append(
+                inspect.Parameter(
+                    item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=hints[item.name]
+                )
+            )
+            lines.append(f"    {item.name}: {info.help}")
+        function.__signature__ = inspect.Signature([*own, *parameters])  # type: ignore[attr-defined]
+        function.__doc__ = inspect.cleandoc(function.__doc__ or "") + "\n\nOptions:\n" + "\n".join(lines)
+        return function
+
+    return decorate
+
+
+@with_option_keywords()
+def run(dataset: str, *, on_event: "OnEvent | None" = None, **options: Any) -> "Study":
+    """Search the best setting for a dataset, and return the study. The same call again continues the study.
+
+    on_event: called with everything that happens, see `search.events`. A terminal or a notebook shows the progress by
+    itself. options: as of `search run`, see `search.options.RunOptions`. Raises SearchError in words, and
+    KeyboardInterrupt after Ctrl-C; then the same call continues where this run stopped.
+    """
+    from rich.console import Console
+
+    from search import engine
+    from search.display.run_display import RunDisplay
+    from search.study import Study
+
+    made = RunOptions.of(dataset, **options)
+    with RunDisplay(Console(), plain=False) as display:
+
+        def send(event: Any) -> None:
+            display(event)
+            if on_event is not None:
+                on_event(event)
+
+        results = engine.run(made, send)
+    return Study(results, made.home_folder, made.storage_url)
+
+
+@with_option_keywords(*SCREENING_OPTIONS)
+def recommend(
+    dataset: str,
+    *,
+    passes: int | None = None,
+    budget: float | None = None,
+    memory: bool = True,
+    **options: Any,
+) -> "Recommended":
+    """Recommend a setting for a dataset from a few forward passes.
+
+    passes: forward passes at most, one image at one timestep each; None for a tenth of all. budget: time limit in
+    seconds; no round starts unless it would finish in time. memory: learn from past studies and screenings, and keep
+    this screening for later ones. options: as of `search recommend`. Raises SearchError in words.
+    """
+    from rich.console import Console
+
+    from search.display.counter import counter
+    from search.recommendation import recommend as recommending
+
+    made = RunOptions.of(dataset, SCREENING_OPTIONS, **options)
+    with counter("passes", Console(), plain=False) as update:
+        return recommending.recommend(made, passes, budget, memory, update)
+
+
+def load_study(name: str, *, home: str | Path | None = None, storage: str | None = None) -> "Study":
+    """Load a study: the one of this name, or the latest of the dataset of this name.
+
+    home: the folder of everything that is kept; None for SEARCH_HOME or the platform's. storage: URL of the study
+    database; None for the one in the home folder. Raises StorageError where there is no such study.
+    """
+    from search.study import Study
+
+    folder, url, store = _opened(home, storage)
+    with store:
+        study = name if name in store.names() else store.find_study(dataset=name)
+        return Study(store.read_study(study), folder, url)
+
+
+def studies(*, home: str | Path | None = None, storage: str | None = None) -> "list[StudySummary]":
+    """List the studies of a database, the one that ran last first. home, storage: as of `load_study`."""
+    _, _, store = _opened(home, storage)
+    with store:
+        return list(store.studies())
+
+
+def compare(first: "Study | str", second: "Study | str", **where: Any) -> "StudyComparison":
+    """Compare the best settings of two studies of the same images, by a paired test on the same test images.
+
+    first, second: studies, or names as of `load_study`. where: home and storage, as of `load_study`. Raises SearchError
+    where the studies cannot be compared.
+    """
+    from dashboards.comparison import StudyComparison
+
+    loaded = [load_study(study, **where) if isinstance(study, str) else study for study in (first, second)]
+    return StudyComparison.of(*(study.results for study in loaded))
+
+
+@with_option_keywords(*FEATURE_OPTIONS)
+def features(dataset: str, *, setting: Setting, **options: Any) -> "Features":
+    """Return the features of a dataset's images at a setting as arrays (X, y, names, splits).
+
+    setting: which blocks, timesteps, noise draws and pooling to read; its head plays no part. options: as of `search
+    run`, among them data_root, backbone, precision and seed. Raises SearchError in words.
+    """
+    from rich.console import Console
+
+    from search.display.counter import counter
+    from search.feature_matrix import read_features
+
+    made = RunOptions.of(dataset, FEATURE_OPTIONS, **options)
+    with counter("passes", Console(), plain=False) as update:
+        return read_features(made, setting, update)
+
+
+def _opened(home: str | Path | None, storage: str | None) -> "tuple[Home, str, Store]":
+    """Return the home folder, the URL of the study database, and the open database."""
+    from search.database.store import Store
+
+    folder = Home.at(None if home is None else Path(home))
+    url = storage or folder.storage
+    return folder, url, Store.open(url)

@@ -1,0 +1,76 @@
+"""Reads the features of a dataset at one setting, as arrays."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from search.options import RunOptions
+from search.prepare import PreparedProbe, check, prepare_probe
+from search.scheduling.resources import available_cores
+from spaces import Setting
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Features(NamedTuple):
+    """The features of a dataset at one setting, an image a row.
+
+    X: float32 (n, length). y: int64 (n,), indices into names. names: of the classes. splits: "train", "validation" or
+    "test" for each image, (n,); with folds, the images that validate in turn are "train".
+    """
+
+    X: "np.ndarray"
+    y: "np.ndarray"
+    names: tuple[str, ...]
+    splits: "np.ndarray"
+
+
+def read_features(
+    options: RunOptions, setting: Setting, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> Features:
+    """Return the features, from the cache or by new forward passes.
+
+    on_progress: called with (done, total) images. Raises SearchError in words, and InvalidSpaceError for a setting that
+    the network cannot have.
+    """
+    from objectives.features.quota import KINDS
+
+    check(options)
+    prepared = prepare_probe(options.absolute())
+    spec = replace(prepared.spec, grids=_grids(prepared, setting))
+    probe, usage = spec.build(available_cores()), spec.usage()
+    with usage.using(spec.views, [usage.folder / kind for kind in KINDS]):
+        reports = probe.matrix(setting)
+        while True:
+            try:
+                report = next(reports)
+            except StopIteration as end:
+                matrix = end.value
+                break
+            on_progress(report.done, report.total)
+    dataset = spec.dataset
+    return Features(matrix, dataset.labels, dataset.classes, _split_names(prepared, options))
+
+
+def _grids(prepared: PreparedProbe, setting: Setting) -> dict[int, int]:
+    """Return the grids of the space, whose cached features serve every pool size, and those that only the setting has.
+
+    Raises InvalidSpaceError for a block, a timestep or a pool size that the network does not have.
+    """
+    blocks, timesteps = {tap.block for tap in setting.taps}, {tap.timestep for tap in setting.taps}
+    space = prepared.space
+    noised = [timestep for timestep in timesteps if timestep is not None]
+    wanted = space.narrow(blocks=sorted(blocks), timesteps=sorted(noised) or None, pools=[setting.pool])
+    return {**wanted.grids, **{block: grid for block, grid in space.grids.items() if grid >= setting.pool}}
+
+
+def _split_names(prepared: PreparedProbe, options: RunOptions) -> "np.ndarray":
+    import numpy as np
+
+    parts = prepared.spec.splits(options.seed)
+    names = np.full(len(prepared.spec.dataset), "train", dtype="<U10")
+    names[prepared.spec.dataset.is_test] = "test"
+    if options.folds is None:
+        names[parts[0].validation] = "validation"
+    return names

@@ -1,0 +1,120 @@
+"""A study as Python users hold it: its results, its report and its classifier."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+from objectives.home import Home
+from objectives.results import Finalist, StudyResults, Trial
+from spaces import SearchError
+
+if TYPE_CHECKING:
+    import pandas
+
+    from dashboards.study.tables import Answer
+    from objectives.classifier import ImageClassifier
+
+
+@final
+@dataclass(frozen=True)
+class Study:
+    """A study of the database, as it was when it was loaded.
+
+    results: everything that the database knows of it. home: the folder of its reports and classifiers. storage: URL of
+    the study database, which may hold a password.
+    """
+
+    results: StudyResults
+    home: Home
+    storage: str = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.results.name
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset in the catalog."""
+        return self.results.dataset
+
+    @property
+    def backbone(self) -> str:
+        return self.results.backbone
+
+    @property
+    def best(self) -> "Answer":
+        """The setting to use, with its accuracy on validation and, after the finals, on test.
+
+        Raises SearchError where no trial is complete.
+        """
+        from dashboards.study.tables import answer
+
+        best = answer(self.results)
+        if best is None:
+            raise SearchError(f"study {self.name} has no complete trial yet")
+        return best
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials, in the order of their numbers."""
+        return self.results.trials
+
+    @property
+    def finalists(self) -> tuple[Finalist, ...]:
+        """The re-evaluated settings, best mean on validation first."""
+        return self.results.finalists
+
+    def trials_frame(self) -> "pandas.DataFrame":
+        """Return a pandas DataFrame with one row a trial, indexed by its number.
+
+        Accuracies are shares in [0, 1], seconds are seconds. Raises ImportError where pandas is not installed.
+        """
+        import pandas
+
+        from dashboards.study.data import trial_rows
+
+        return pandas.DataFrame(trial_rows(self.results)).set_index("number")
+
+    def report(self, path: str | Path | None = None, form: str = "html") -> Path:
+        """Write the report and return its path.
+
+        path: the file; None for one in the home folder. form: "html", "md", "latex", "json" or "csv". Raises
+        UnknownNameError for another form, SearchError where the file cannot be written.
+        """
+        from dashboards.study.report import FORMATS, SUFFIXES
+        from search.reports.study_report import write_study_report
+        from spaces import check_name
+
+        check_name("format", form, FORMATS)
+        default = self.home.reports / f"{self.name}.{SUFFIXES.get(form, form)}"
+        return write_study_report(self.results, default if path is None else Path(path), form)
+
+    def export(
+        self,
+        path: str | Path | None = None,
+        *,
+        data_root: str | Path | None = None,
+        backbone: str | None = None,
+    ) -> "ImageClassifier":
+        """Fit the best setting's classifier on train + validation images, write it and return it.
+
+        path: the file; None for one in the home folder. data_root, backbone: where the images and the network lie now,
+        if they have moved. Raises SearchError in words.
+        """
+        from objectives.classifier import ImageClassifier
+        from search.database.store import Store
+        from search.export import export_classifier
+
+        with Store.open(self.storage) as store:
+            saved = store.saved_options(self.name)
+        out = None if path is None else Path(path)
+        exported = export_classifier(self.results, saved, self.home, out, data_root, backbone)
+        return ImageClassifier.load(exported.path, backbone, self.home.cache)
+
+    def __repr__(self) -> str:
+        finished = f"{self.results.finished} finished trials"
+        if not self.results.complete and not self.results.finals:
+            return f"Study({self.name!r}, {finished})"
+        best = self.best
+        test = "not tested" if best.test is None else f"test {best.test.metric.text(best.test.value)}"
+        return f"Study({self.name!r}, {finished}, best {best.setting}, {test})"

@@ -1,0 +1,174 @@
+"""`import search` as a Python user meets it: on a finished search, in a script, in a notebook's event loop."""
+
+import asyncio
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import search
+from search.events import Event, RunFinished, RunPrepared, SearchEnded, SearchStarted
+from search.options import RunOptions, option_info
+
+PUBLIC = {
+    "run", "recommend", "load_study", "studies", "compare", "features",
+    "Study", "Recommendation", "Features", "Classifier",
+    "Setting", "Space", "PRESETS", "CostAwareSampler", "suggest_setting",
+    "SearchError", "UsageError", "UnknownNameError", "InvalidSpaceError", "DatasetError", "BackboneError",
+    "ClassifierError", "CacheError", "StorageError",
+}  # fmt: skip
+
+
+def test_exactly_this_is_public() -> None:
+    assert set(search.__all__) == PUBLIC
+    for name in PUBLIC:
+        assert getattr(search, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'runn'"):
+        search.runn  # noqa: B018
+
+
+def test_importing_it_loads_nothing_heavy_and_changes_nothing() -> None:
+    check = (
+        "import logging, os, sys\n"
+        "before = dict(os.environ)\n"
+        "import search\n"
+        "search.Setting, search.PRESETS, search.SearchError\n"
+        "heavy = ('torch', 'ray', 'optuna', 'sqlalchemy', 'plotly', 'diffusers', 'numpy', 'rich', 'typer')\n"
+        "print([name for name in heavy if name in sys.modules], before == dict(os.environ), logging.root.handlers)"
+    )
+    ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[] True []"
+
+
+def test_another_package_named_spaces_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "spaces").mkdir()
+    (tmp_path / "spaces" / "__init__.py").write_text("class Box: ...")
+    check = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import search"
+    ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    last = ran.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: diffusion-feature-search needs its own package `spaces`")
+    assert str(tmp_path) in last
+
+
+def test_the_signature_and_the_help_name_every_option() -> None:
+    options = {item.name for item in RunOptions.__dataclass_fields__.values() if option_info(item)}
+    assert set(inspect.signature(search.run).parameters) == options | {"on_event"}
+    for name in options - {"dataset"}:
+        assert f"    {name}: " in (search.run.__doc__ or "")
+    assert "trials" not in inspect.signature(search.recommend).parameters
+
+
+def test_a_mistake_is_an_error_that_names_the_field(tmp_path: Path) -> None:
+    with pytest.raises(search.UnknownNameError, match="unknown option 'trails'; did you mean 'trials'"):
+        search.run("digits", trails=3)
+    with pytest.raises(search.UnknownNameError, match="did you mean 'digits'"):
+        search.run("digitz", home=tmp_path / "home")
+    with pytest.raises(search.UsageError, match="`trials` must be at least 1, got 0"):
+        search.run("digits", trials=0, home=tmp_path / "home")
+    with pytest.raises(search.UnknownNameError, match="unknown option 'trials'"):
+        search.recommend("digits", trials=3)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_finished_study_is_loaded_read_reported_and_compared(finished_home: Path, tmp_path: Path) -> None:
+    study = search.load_study("folder", home=finished_home)
+    assert search.load_study(study.name, home=str(finished_home)).results == study.results
+    assert [row.name for row in search.studies(home=finished_home)] == [study.name]
+    best = study.best
+    assert best.setting == study.finalists[0].setting
+    assert best.test is not None
+    assert best.test.low <= best.test.value <= best.test.high
+    assert best.test.value == pytest.approx(study.finalists[0].test)
+    assert study.name in repr(study)
+    assert str(best.setting) in repr(study)
+    frame = study.trials_frame()
+    assert len(frame) == len(study.trials) == 3
+    assert set(frame.loc[frame.state == "complete", "accuracy"].between(0, 1)) == {True}
+    assert study.report(tmp_path / "deep" / "mine.html").read_text().startswith("<!doctype html>")
+    assert study.report(form="csv").parent == finished_home / "reports"
+    with pytest.raises(search.UnknownNameError, match="unknown format"):
+        study.report(form="pdf")
+    with pytest.raises(search.UsageError, match="twice"):
+        search.compare(study, study.name, home=finished_home)
+    with pytest.raises(search.StorageError, match="no study of dataset 'cub'"):
+        search.load_study("cub", home=finished_home)
+
+
+def test_a_study_exports_a_classifier_that_predicts(finished_home: Path, finished_search: Path, tmp_path: Path) -> None:
+    study = search.load_study("folder", home=finished_home)
+    path = tmp_path / "digits.safetensors"
+    exported = study.export(path)
+    loaded = search.Classifier.load(path)
+    images = sorted((finished_search / "digits" / "test").glob("*/*.png"))[:20]
+    probabilities = loaded.predict_proba(images)
+    assert probabilities.shape == (20, len(loaded.classes))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    predicted = loaded.predict(images)
+    assert list(predicted) == [loaded.classes[index] for index in probabilities.argmax(axis=1)]
+    assert list(exported.predict(images)) == list(predicted)
+
+
+def test_features_are_the_rows_of_the_dataset_from_the_cache(finished_home: Path, finished_search: Path) -> None:
+    study = search.load_study("folder", home=finished_home)
+    options = {
+        "data_root": finished_search / "digits",
+        "backbone": str(finished_search / "net"),
+        "seed": 4,
+        "home": finished_home,
+    }
+    setting = study.best.setting
+    X, y, names, splits = search.features("folder", setting=setting, **options)
+    assert X.dtype == np.float32
+    assert len(X) == len(y) == len(splits) == 400
+    assert names == study.results.classes
+    assert {name: int((splits == name).sum()) for name in set(splits)} == study.results.counts
+    assert np.isfinite(X).all()
+    again = search.features("folder", setting=setting, **options).X
+    np.testing.assert_array_equal(X, again)
+    with pytest.raises(search.SearchError, match="99"):
+        search.features("folder", setting=search.Setting(20, 99, 1, "linear"), **options)
+
+
+@pytest.mark.slow
+def test_a_search_runs_inside_an_event_loop_and_sends_events(tmp_path: Path) -> None:
+    events: list[Event] = []
+
+    async def in_a_notebook() -> search.Study:
+        return search.run(
+            "digits",
+            trials=2,
+            heads=["ridge"],
+            blocks=range(8, 10),
+            timesteps=[20],
+            pools=[1],
+            finalists=1,
+            final_seeds=1,
+            home=tmp_path / "home",
+            on_event=events.append,
+        )
+
+    study = asyncio.run(in_a_notebook())
+    assert study.results.finished == 2
+    kinds = [type(event) for event in events]
+    assert kinds[0] is RunPrepared
+    assert kinds[-1] is RunFinished
+    assert kinds.index(SearchStarted) < kinds.index(SearchEnded)
+    assert isinstance(events[-1], RunFinished)
+    assert events[-1].report.is_file()
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_runs_and_prints_nothing_by_itself(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import search\n"
+        "study = search.run('digits', trials=1, heads=['ridge'], blocks=[8], timesteps=[20], pools=[1], finalists=1,\n"
+        f"                   final_seeds=1, home={str(tmp_path / 'home')!r})\n"
+        "print(study.best.setting)\n"
+    )
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=300)
+    assert ran.stdout.strip().startswith("block 8, t 20, pool 1, ridge")
+    assert len(ran.stdout.splitlines()) == 1
