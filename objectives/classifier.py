@@ -63,7 +63,8 @@ class ImageClassifier:
 
         images: files, or an image source. Raises as `predict_proba`.
         """
-        return np.array(self.classes)[self.predict_proba(images).argmax(axis=1)]
+        names: np.ndarray = np.array(self.classes)[self.predict_proba(images).argmax(axis=1)]
+        return names
 
     def predict_proba(self, images: ImageSource | Sequence[str | Path]) -> np.ndarray:
         """Return the probability of each class for each image, float32 (n, classes); each row sums to 1.

@@ -103,7 +103,8 @@ def test_an_image_is_classified_alike_in_any_company_and_files_by_their_content(
     (tmp_path / "another name.png").write_bytes(paths[67].read_bytes())
     alone = classifier.predict_proba([tmp_path / "another name.png"])
     assert alone[0] == pytest.approx(together[67], abs=0.01)
-    assert np.array_equal(
+    source = FileImages(tmp_path / "images", tuple(path.name for path in paths))
+    assert np.array_equal(classifier.predict_proba(source), together)
         classifier.predict_proba(FileImages(tmp_path / "images", tuple(p.name for p in paths))), together
     )
     assert classifier.predict_proba([]).shape == (0, 10)

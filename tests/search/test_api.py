@@ -120,7 +120,7 @@ def test_features_are_the_rows_of_the_dataset_from_the_cache(finished_home: Path
         "home": finished_home,
     }
     setting = study.best.setting
-    X, y, names, splits = search.features("folder", setting=setting, **options)
+    X, y, names, splits = search.features("folder", setting=setting, **options)  # noqa: N806
     assert X.dtype == np.float32
     assert len(X) == len(y) == len(splits) == 400
     assert names == study.results.classes
