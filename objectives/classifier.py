@@ -12,11 +12,13 @@ import torch
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import load_backbone_here
 from objectives.classifier_file import Saved, load
-from objectives.datasets.images import TRANSFORM, FileImages, ImageSource, squares_or_errors
+from objectives.datasets.images import TRANSFORM, ArrayImages, FileImages, ImageSource, squares_or_errors
 from objectives.features.batches import Batches
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
 from spaces import BackboneError, ClassifierError, DatasetError, SearchError
+
+Images = ImageSource | Sequence[str | Path] | np.ndarray
 
 
 @final
@@ -58,18 +60,18 @@ class ImageClassifier:
         """Their names, in the order of the columns of what `predict_proba` returns."""
         return self.saved.classes
 
-    def predict(self, images: ImageSource | Sequence[str | Path]) -> np.ndarray:
+    def predict(self, images: Images) -> np.ndarray:
         """Return the name of the most probable class of each image, str (n,).
 
-        images: files, or an image source. Raises as `predict_proba`.
+        images: as of `predict_proba`, which also says what is raised.
         """
         names: np.ndarray = np.array(self.classes)[self.predict_proba(images).argmax(axis=1)]
         return names
 
-    def predict_proba(self, images: ImageSource | Sequence[str | Path]) -> np.ndarray:
+    def predict_proba(self, images: Images) -> np.ndarray:
         """Return the probability of each class for each image, float32 (n, classes); each row sums to 1.
 
-        images: files, or an image source. Raises DatasetError for an image that cannot be read, BackboneError for one
+        images: files, an image source, or pixels, uint8 (n, height, width, 3) RGB. Raises DatasetError for an image that cannot be read, BackboneError for one
         whose features are not finite.
         """
         probabilities = np.empty((len(images), len(self.classes)), np.float32)
@@ -79,13 +81,13 @@ class ImageClassifier:
             row[:] = answer
         return probabilities
 
-    def answers(self, images: ImageSource | Sequence[str | Path]) -> Iterator[np.ndarray | SearchError]:
+    def answers(self, images: Images) -> Iterator[np.ndarray | SearchError]:
         """Of each image, in order, its row of `predict_proba`, or what that would raise of it.
 
         No more than two batches of images are held; while one is passed the next is decoded. What an image gets does
         not depend on the others but for the last bits, in which a device may differ between sizes of a batch.
         """
-        source = FileImages(Path(), tuple(map(str, images))) if isinstance(images, Sequence) else images
+        source = _source(images)
         batches = Batches.fitting(self.backbone.architecture, self.backbone.device)
         step, side = batches.size, self.backbone.architecture.image_side
         chunks = [range(start, min(start + step, len(source))) for start in range(0, len(source), step)]
@@ -136,6 +138,12 @@ class ImageClassifier:
             digests, pixels = zip(*squares, strict=True)
             features = self.features(digests, np.stack(pixels), batches)
             yield from self.saved.classifier.logits(features).softmax(dim=1).numpy()
+
+
+def _source(images: Images) -> ImageSource:
+    if isinstance(images, np.ndarray):
+        return ArrayImages(images)
+    return FileImages(Path(), tuple(map(str, images))) if isinstance(images, Sequence) else images
 
 
 def _rounded(maps: torch.Tensor) -> torch.Tensor:
