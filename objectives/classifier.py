@@ -71,8 +71,8 @@ class ImageClassifier:
     def predict_proba(self, images: Images) -> np.ndarray:
         """Return the probability of each class for each image, float32 (n, classes); each row sums to 1.
 
-        images: files, an image source, or pixels, uint8 (n, height, width, 3) RGB. Raises DatasetError for an image that cannot be read, BackboneError for one
-        whose features are not finite.
+        images: files, an image source, or pixels, uint8 (n, height, width, 3) RGB. Raises DatasetError for an image
+        that cannot be read, BackboneError for one whose features are not finite.
         """
         probabilities = np.empty((len(images), len(self.classes)), np.float32)
         for row, answer in zip(probabilities, self.answers(images), strict=True):
