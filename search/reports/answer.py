@@ -1,4 +1,4 @@
-"""A study's answer in words and as JSON: the setting to use, how good it is, what it cost."""
+"""The best setting of a study, in words and as JSON: how good it is, and what it costs."""
 
 from collections.abc import Mapping, Sequence
 from math import log
@@ -11,22 +11,23 @@ from objectives.results import ACCURACY, GMACS, METRICS, Finalist, IntervalEstim
 from spaces import SearchError, Setting
 
 SHOWN = 8
-"""Of a front, on a terminal."""
+"""Settings of a Pareto front that a terminal shows."""
 
 
 def answer_record(study: StudyResults) -> dict[str, Any]:
-    """JSON-ready. The test fields are None until a run has re-evaluated its finalists.
+    """Return the best setting and its scores as JSON-ready values.
 
-    metric: what the setting was chosen by. accuracy: top-1. scores: part → metric → value and 95 % interval, of all
-    that were kept. gmacs: 1e9 multiply-accumulates to classify an image. front: what is best for its cost, the cheapest
-    first, where costs were kept; its validation is of one seed. Raises SearchError where no trial is complete yet.
+    The test fields are None until a run has re-evaluated its finalists. metric: the one that chose the setting.
+    accuracy: top-1. scores: part → metric → value and 95 % interval, for all metrics that were kept. gmacs: 1e9
+    multiply-accumulates to classify an image. front: the Pareto front, cheapest first, where costs were kept; its
+    validation scores are those of one seed. Raises SearchError where no trial is complete.
     """
     if study.finalists:
-        found: Finalist = study.finalists[0]
-        setting: Setting = found.setting
-        validation = {name: found.estimate("validation", metric) for name, metric in METRICS.items()}
-        test = {name: found.estimate("test", metric) for name, metric in METRICS.items()}
-        seeds = [final.seed for final in found.finals]
+        finalist: Finalist = study.finalists[0]
+        setting: Setting = finalist.setting
+        validation = {name: finalist.estimate("validation", metric) for name, metric in METRICS.items()}
+        test = {name: finalist.estimate("test", metric) for name, metric in METRICS.items()}
+        seeds = [final.seed for final in finalist.finals]
     elif study.complete:
         best = study.complete[0]
         setting = best.setting
@@ -53,7 +54,7 @@ def answer_record(study: StudyResults) -> dict[str, Any]:
 
 
 def answer_lines(study: StudyResults) -> list[str]:
-    """The same for people."""
+    """Return the same as lines for people."""
     answer = answer_record(study)
     seeds = f"mean of {len(answer['seeds'])} seeds"
     lines = [f"study       {study.name}", f"setting     {Setting.from_dict(answer['setting'])}"]
@@ -61,8 +62,8 @@ def answer_lines(study: StudyResults) -> list[str]:
     if answer["scores"]["test"]:
         lines += _lines("test", study.metric, answer["scores"]["test"], f"; {seeds}")
     else:
-        lines.append("test        not read yet: the run has not come to its finalists, and the best of")
-        lines.append("            many trials looks better on validation than it is")
+        lines.append("test        not measured yet: the finalists have not been re-evaluated, and the best")
+        lines.append("            of many trials looks better on validation than it is")
     if answer["gmacs"] is not None:
         lines.append(f"cost        {gmacs(answer['gmacs'])} GMAC an image, passes and head")
     if study.by_cost:
@@ -90,7 +91,7 @@ def _apart(trial: Trial, other: Trial) -> float:
 
 
 def _front_lines(study: StudyResults) -> list[str]:
-    """A table of what is best for its cost, the cheapest first; of many those that `spread` chooses."""
+    """Return a table of the Pareto front, cheapest first; of a long front, the settings that `spread` chooses."""
     table, shown = trade_off(study), {trial.number for trial in spread(study.pareto_front, SHOWN)}
     points = table.front if table else ()
     rows = [("GMAC", "validation", "test", "setting")] + [
@@ -101,8 +102,8 @@ def _front_lines(study: StudyResults) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if len(points) > len(shown):
-        lines.append(f"and {len(points) - len(shown)} between these; all are in the report")
-    return [f"{'' if place else 'front':<12}{line}" for place, line in enumerate(lines)]
+        lines.append(f"and {len(points) - len(shown)} more between these; the report has all")
+    return [f"{'' if index else 'front':<12}{line}" for index, line in enumerate(lines)]
 
 
 def told(estimate: Estimate | None) -> str:
@@ -129,12 +130,12 @@ def _scores(measured: Mapping[str, IntervalEstimate | None]) -> dict[str, Any]:
     return {name: {"value": m.value, "interval": [m.low, m.high]} for name, m in measured.items() if m is not None}
 
 
-def _lines(part: str, chosen: Metric, scores: Mapping[str, Any], of: str = "") -> list[str]:
-    """What the setting was chosen by and, where that is another, the accuracy."""
+def _lines(part: str, chosen: Metric, scores: Mapping[str, Any], note: str = "") -> list[str]:
+    """Return a line for the metric that chose the setting, and one for the accuracy where that is another metric."""
     lines = []
-    for place, metric in enumerate([chosen] if chosen == ACCURACY else [chosen, ACCURACY]):
+    for index, metric in enumerate([chosen] if chosen == ACCURACY else [chosen, ACCURACY]):
         score = scores[metric.name]
         low, high = map(metric.number, score["interval"])
-        name = metric.labelled_text(score["value"]) if place == 0 else f"accuracy {metric.text(score['value'])}"
-        lines.append(f"{'' if place else part:<12}{name}  (95 % interval {low} to {high}{of})")
+        name = metric.labelled_text(score["value"]) if index == 0 else f"accuracy {metric.text(score['value'])}"
+        lines.append(f"{'' if index else part:<12}{name}  (95 % interval {low} to {high}{note})")
     return lines

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from search.database.records import StudySummary
 
 
-Options = Mapping[str, Any] | None
-"""What a study's last run was told, where that was kept."""
+SavedValues = Mapping[str, Any] | None
+"""The options of a study's last run, where they were kept."""
 
 
 def compare_datasets(
@@ -51,76 +51,88 @@ def compare_datasets(
 
 
 def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> list[Network]:
-    """That with most datasets first, of equals that with most studies. words: that name the home folder and the
-    storage to a command, where they are not the usual ones.
+    """Return the networks with their studies: the one with most datasets first, then the one with most studies.
 
-    Raises SearchError where no study has a complete trial, UnknownNameError for a backbone of which there is none.
+    backbone: only this one. words: options that name the home folder and the storage to a command, where they are not
+    the default. Raises SearchError where no study has a complete trial, UnknownNameError for a backbone without any.
     """
-    there = [each for each in store.studies() if each.complete]
-    if not there:
+    complete = [study for study in store.studies() if study.complete]
+    if not complete:
         raise SearchError("no study has a complete trial yet; `search run --dataset digits --trials 40` makes some")
-    names = {each.backbone for each in there}
     if backbone is not None:
-        check_name("backbone of a study", backbone, names)
-    studies: dict[str, list[StudySummary]] = defaultdict(list)
-    for each in there:
-        if backbone in (None, each.backbone):
-            studies[each.weights_digest].append(each)
-    tasks = {digest: _tasks(store, mine) for digest, mine in studies.items()}
-    past = (*PUBLISHED_TASKS, *past_tasks(store, "", ""))  # of no dataset of theirs: all
-    several = Counter(mine[0].backbone for mine in studies.values())
-    found = []
-    for digest in sorted(studies, key=lambda each: (-len(tasks[each]), -len(studies[each]))):
-        mine, latest = tasks[digest], studies[digest][0]
-        name = latest.backbone if several[latest.backbone] == 1 else f"{latest.backbone} ({digest[:8]})"
-        classes = median_low(len(task.study.classes) for task in mine)
-        images = median_low(task.study.counts["train"] for task in mine)
+        check_name("backbone of a study", backbone, {study.backbone for study in complete})
+    by_weights: dict[str, list[StudySummary]] = defaultdict(list)
+    for study in complete:
+        if backbone in (None, study.backbone):
+            by_weights[study.weights_digest].append(study)
+    tasks = {digest: _tasks(store, summaries) for digest, summaries in by_weights.items()}
+    past = (*PUBLISHED_TASKS, *past_tasks(store, "", ""))  # no dataset has an empty fingerprint: these are all
+    networks_of_name = Counter(summaries[0].backbone for summaries in by_weights.values())
+    networks = []
+    for digest in sorted(by_weights, key=lambda digest: (-len(tasks[digest]), -len(by_weights[digest]))):
+        network_tasks, latest = tasks[digest], by_weights[digest][0]
+        unique = networks_of_name[latest.backbone] == 1
+        name = latest.backbone if unique else f"{latest.backbone} ({digest[:8]})"
+        classes = median_low(len(task.study.classes) for task in network_tasks)
+        images = median_low(task.study.counts["train"] for task in network_tasks)
         options = store.saved_options(latest.name).options
         typed = str(options["backbone"]) if options else latest.backbone
-        advice = advice_of(mine[0].study.architecture, past, classes, images, typed, words)
-        found.append(Network(name, matrix(mine), advice))
-    return found
+        advice = advice_of(network_tasks[0].study.architecture, past, classes, images, typed, words)
+        networks.append(Network(name, matrix(network_tasks), advice))
+    return networks
 
 
-def _tasks(store: Store, studies: "Sequence[StudySummary]") -> list[Task]:
-    """Of one network's studies, the one that ran last first. The first of a dataset stands for it."""
-    options = {each.name: store.saved_options(each.name).options for each in studies}
-    standing = _standing(studies, options)
-    others = Counter(standing.values())
-    chosen = [each for each in studies if standing[each.name] == each.name]
-    labels = _distinct(chosen, [_label(each.dataset, options[each.name]) for each in chosen])
-    found = [
-        Task(label, store.read_study(each.name), store.saved_options(each.name).space, others[each.name] - 1)
-        for label, each in zip(labels, chosen, strict=True)
+def _tasks(store: Store, summaries: "Sequence[StudySummary]") -> list[Task]:
+    """Return a task for each dataset of one network. The study that ran last stands for its dataset.
+
+    summaries: the studies of the network, the one that ran last first.
+    """
+    options = {study.name: store.saved_options(study.name).options for study in summaries}
+    representative = _representatives(summaries, options)
+    studies_of_task = Counter(representative.values())
+    chosen = [study for study in summaries if representative[study.name] == study.name]
+    labels = _distinct(chosen, [_label(study.dataset, options[study.name]) for study in chosen])
+    tasks = [
+        Task(
+            label,
+            store.read_study(study.name),
+            store.saved_options(study.name).space,
+            studies_of_task[study.name] - 1,
+        )
+        for label, study in zip(labels, chosen, strict=True)
     ]
-    return sorted(found, key=lambda task: task.label)
+    return sorted(tasks, key=lambda task: task.label)
 
 
-def _standing(studies: "Sequence[StudySummary]", options: Mapping[str, Options]) -> dict[str, str]:
-    """Study → the study that stands for its dataset, which is the same where the images are, or where they lie in the
-    same place: there they have changed since."""
-    standing: dict[str, str] = {}
+def _representatives(summaries: "Sequence[StudySummary]", options: Mapping[str, SavedValues]) -> dict[str, str]:
+    """Map each study to the study that stands for its dataset.
+
+    Two studies have the same dataset where their images are the same, or lie in the same folder, in which they have
+    changed since.
+    """
+    representative: dict[str, str] = {}
     seen: dict[tuple[str, str], str] = {}
-    for each in studies:
-        told = options[each.name]
-        keys = [("images", each.dataset_fingerprint), *([(each.dataset, str(told["data_root"]))] if told else [])]
-        standing[each.name] = next((seen[key] for key in keys if key in seen), each.name)
-        seen |= {key: standing[each.name] for key in keys if key not in seen}
-    return standing
+    for study in summaries:
+        saved = options[study.name]
+        keys = [("images", study.dataset_fingerprint)]
+        keys += [(study.dataset, str(saved["data_root"]))] if saved else []
+        representative[study.name] = next((seen[key] for key in keys if key in seen), study.name)
+        seen |= {key: representative[study.name] for key in keys if key not in seen}
+    return representative
 
 
-def _label(dataset: str, options: Options) -> str:
-    """The catalog's name; of images of one's own where they lie, too."""
+def _label(dataset: str, options: SavedValues) -> str:
+    """Return the dataset's name in the catalog; for a person's own images, with the name of their folder."""
     entry = DATASETS.get(dataset)
     if entry is None or entry.page is not None or not entry.needs_root or not options:
         return dataset
     return f"{Path(str(options['data_root'])).name} ({dataset})"
 
 
-def _distinct(studies: "Sequence[StudySummary]", labels: Sequence[str]) -> list[str]:
-    """With the beginning of the images' fingerprint where labels are the same."""
+def _distinct(summaries: "Sequence[StudySummary]", labels: Sequence[str]) -> list[str]:
+    """Add the beginning of the images' fingerprint to labels that are the same."""
     counts = Counter(labels)
     return [
-        label if counts[label] == 1 else f"{label} {each.dataset_fingerprint[:8]}"
-        for label, each in zip(labels, studies, strict=True)
+        label if counts[label] == 1 else f"{label} {study.dataset_fingerprint[:8]}"
+        for label, study in zip(labels, summaries, strict=True)
     ]

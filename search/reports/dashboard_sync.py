@@ -1,4 +1,4 @@
-"""A study's note and figures in Optuna Dashboard, written anew while a run works on it."""
+"""Keeps a study's note and figures in Optuna Dashboard up to date while a run works."""
 
 import logging
 import threading
@@ -10,18 +10,18 @@ from pathlib import Path
 from search.database.store import Store
 
 SHORTEST = 15.0
-"""Seconds between two."""
+"""Seconds from one refresh to the next, at least."""
 
 SPARING = 20
-"""At least so many times what the last one took lies between two: some hundredths of a run's time at most."""
+"""A pause is at least this many times as long as the refresh before it, so that refreshes take few percent of a run."""
 
 
 @contextmanager
 def refreshing(store: Store, study: str, run: int, report: Path, every: float = SHORTEST) -> Iterator[None]:
-    """From a thread of its own, at once and whenever trials have ended since; a last time where the block raises.
+    """Refresh in a thread of its own, at once and whenever trials have ended; once more where the block raises.
 
-    run: its id. report: where the study's report will lie. every: seconds at least. What goes wrong is logged, and the
-    run goes on.
+    run: id of the run. report: where the study's report will lie. every: shortest pause in seconds. An error is logged,
+    and the run continues.
     """
     stop, shown = threading.Event(), -1
 
@@ -38,9 +38,9 @@ def refreshing(store: Store, study: str, run: int, report: Path, every: float = 
     def work() -> None:
         wait = 0.0
         while not stop.wait(wait):
-            since = time.monotonic()
+            started = time.monotonic()
             refresh()
-            wait = max(every, SPARING * (time.monotonic() - since))
+            wait = max(every, SPARING * (time.monotonic() - started))
 
     thread = threading.Thread(target=work, name=f"dashboard of {study}", daemon=True)
     thread.start()
@@ -57,16 +57,16 @@ def refreshing(store: Store, study: str, run: int, report: Path, every: float = 
 
 
 def show(store: Store, study: str, report: Path, last: bool = True, run: int | None = None) -> None:
-    """The note and figures of the study as it is now. Raises StorageError where the database cannot be used.
+    """Write the note and figures of the study as it is now. Raises StorageError where the database cannot be used.
 
-    last: of a run. Until then the note keeps its version, so that whoever edits theirs meanwhile can save it.
-    run: the id of the one that shows it; at its last it is no more among those at work, though the database may not
-    know yet that it ended.
+    last: whether this is the last refresh of a run. Before it, the note keeps its version, so that a person who is
+    editing the note can save it. run: id of the run that refreshes; at its last refresh it no longer counts as at work,
+    though the database may not know yet that it ended.
     """
     from dashboards.optuna_dashboard import NOTE_VERSION, Shown
 
-    kept = store.read_study(study)
+    results = store.read_study(study)
     at_work = store.live_runs(study) - ({run} if last else set())
-    shown = Shown.of(kept, report, len(at_work))  # which takes longest, before the note of others is read
+    shown = Shown.of(results, report, len(at_work))  # this takes longest, so it comes before the attributes are locked
     with store.edit_attributes(study, keep=() if last else (NOTE_VERSION,)) as optuna_study:
         shown.save(optuna_study)

@@ -14,25 +14,25 @@ from objectives.results import StudyResults
 from search.database.parameters import DIRECTIONS
 
 FEWEST = 10
-"""Trials: of fewer, importances are chance."""
+"""Complete trials below which importances are mostly chance."""
 
 GOOD = 5
-"""Trials that PED-ANOVA should have above its quantile."""
+"""Trials that PED-ANOVA should have in its best group, at least."""
 
 
 def importances(study: StudyResults) -> tuple[Importance, ...]:
-    """Of the choices that complete trials of one tap have varied, the most important by the mean of two evaluators
-    first. Empty where there are too few trials, or all are worth the same.
+    """Return the importance of each choice that the complete trials of one tap vary, most important first.
 
-    fANOVA (Hutter et al. 2014): the share of the variance over the whole space that a choice explains by itself.
-    PED-ANOVA (Watanabe et al. 2023): how much it matters for being among the best tenth, or the best five trials. The
-    two answer different questions, and samplers try good settings more often than others: they seldom agree.
+    The order is by the mean of two evaluators. fANOVA (Hutter et al. 2014) gives the share of the variance over the
+    whole space that a choice explains by itself. PED-ANOVA (Watanabe et al. 2023) gives how much a choice matters for
+    being in the best tenth, or the best five trials. The two answer different questions, and samplers try good settings
+    more often, so they seldom agree. Empty where there are too few trials, or all have the same score.
     """
     trials, tried = alone(study), varied(study)
-    scores = [study.metric.score(found.value) for trial in trials if (found := trial.estimate(study.metric))]
+    scores = [study.metric.score(value.value) for trial in trials if (value := trial.estimate(study.metric))]
     if len(trials) < FEWEST or not tried or len(set(scores)) == 1:
         return ()
-    # Numbers by their rank: timesteps and pools are spread unevenly, and what matters of them is their order.
+    # Timesteps and pools become ranks: they are unevenly spaced, and only their order matters.
     ranks = {choice: {value: rank for rank, value in enumerate(values)} for choice, values in tried.items()}
     spaces: dict[str, BaseDistribution] = {
         choice: CategoricalDistribution(range(len(values))) if choice == "head" else IntDistribution(0, len(values) - 1)
@@ -50,7 +50,7 @@ def importances(study: StudyResults) -> tuple[Importance, ...]:
     quantile = min(max(0.1, GOOD / len(trials)), 0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.simplefilter("ignore", UserWarning)  # that of many equal trials PED-ANOVA finds all choices alike
+        warnings.simplefilter("ignore", UserWarning)  # PED-ANOVA warns where many trials are equal
         evaluators: Mapping[str, BaseImportanceEvaluator] = {
             "fANOVA": FanovaImportanceEvaluator(seed=0),
             "PED-ANOVA": PedAnovaImportanceEvaluator(target_quantile=quantile),
@@ -59,5 +59,5 @@ def importances(study: StudyResults) -> tuple[Importance, ...]:
             name: optuna.importance.get_param_importances(copied, evaluator=evaluator)
             for name, evaluator in evaluators.items()
         }
-    found_all = [Importance(choice, {name: float(by[choice]) for name, by in shares.items()}) for choice in tried]
-    return tuple(sorted(found_all, key=lambda each: -each.mean))
+    table = [Importance(choice, {name: float(by[choice]) for name, by in shares.items()}) for choice in tried]
+    return tuple(sorted(table, key=lambda importance: -importance.mean))
