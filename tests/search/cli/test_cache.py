@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from objectives.datasets.dataset import Dataset
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.quota import CacheUsage
 from tests.support.command_line import Search
+from tests.support.made_once import made_once
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +20,22 @@ def digits() -> Dataset:
     return load_dataset("digits", None)
 
 
+@pytest.fixture(scope="session")
+def filled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with 300 images at two timesteps of the bundled network; not to change."""
+
+    def fill(folder: Path) -> None:
+        usage, digits = CacheUsage(folder), load_dataset("digits", None)
+        usage.remember(digits)
+        list(Extractor(load_backbone("bundled"), digits, usage, {9: 2}, 0).fill(np.arange(300), [5, 44], 1, Clock()))
+
+    return made_once(tmp_path_factory, "filled cache", fill)
+
+
 @pytest.fixture
-def filled(tmp_path: Path, digits: Dataset) -> Path:
-    """The test's home, with 300 images at two timesteps of the bundled network in its cache."""
-    usage = CacheUsage(tmp_path / "home" / "cache")
-    usage.remember(digits)
-    list(Extractor(load_backbone("bundled"), digits, usage, {9: 2}, 0).fill(np.arange(300), [5, 44], 1, Clock()))
-    return usage.folder
+def filled(filled_cache: Path, tmp_path: Path) -> Path:
+    """The cache of the test's home, a copy of that one."""
+    return Path(shutil.copytree(filled_cache, tmp_path / "home" / "cache"))
 
 
 def shards(folder: Path) -> list[Path]:
