@@ -18,6 +18,9 @@ from spaces import HEAD_OPTIONS, CacheError, Setting, Tap
 
 LINEAR = Setting(20, 9, 2, "linear")
 MLP = Setting(20, 9, 2, "mlp", 1, (("width", 128), ("learning_rate", 3e-3), ("weight_decay", 1e-3)))
+LINEAR_AND_SLOWLY_MLP = [pytest.param(LINEAR, id="linear"), pytest.param(MLP, id="mlp", marks=pytest.mark.slow)]
+NETWORKS_ON_MAPS = ("cnn", "attention")
+"""Heads that train for seconds."""
 
 
 @pytest.fixture
@@ -95,7 +98,9 @@ def test_a_setting_s_features_are_those_of_its_taps(spec: ProbeSpec) -> None:
     assert labelled.layout.groups == ((16, 16), (16,))
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(
+    "head", [pytest.param(head, marks=[pytest.mark.slow] * (head in NETWORKS_ON_MAPS)) for head in HEADS]
+)
 def test_every_head_learns_from_several_taps(spec: ProbeSpec, head: str) -> None:
     options = tuple((choice.name, choice.values[0]) for choice in HEAD_OPTIONS[head])
     setting = replace(LINEAR, head=head, options=options).reading(Tap(9, 20), Tap(12, 20), Tap(9, 300))
@@ -158,6 +163,7 @@ def test_with_shots_the_heads_see_so_many_images_of_each_class_and_no_more(spec:
     assert 0.1 < final.test.value < all_of_them.test.value
 
 
+@pytest.mark.slow
 def test_with_flips_heads_are_fitted_on_mirror_images_too_which_cost_a_pass_each(spec: ProbeSpec) -> None:
     flipped = replace(spec, flips=True)
     before, probe = last(spec.build(1), LINEAR), flipped.build(1)
@@ -214,7 +220,7 @@ def test_the_mirror_image_of_an_image_that_validates_or_tests_never_trains(
         assert accuracy.value < 0.25
 
 
-@pytest.mark.parametrize("setting", [LINEAR, MLP], ids=["linear", "mlp"])
+@pytest.mark.parametrize("setting", LINEAR_AND_SLOWLY_MLP)
 def test_in_folds_every_image_outside_the_test_split_validates_once(spec: ProbeSpec, setting: Setting) -> None:
     folded = replace(spec, folds=3)
     probe = folded.build(1)
@@ -259,7 +265,10 @@ def test_all_metrics_are_measured_and_one_is_maximised(spec: ProbeSpec, setting:
         assert epoch.score <= evaluation.score + 1e-9
 
 
-@pytest.mark.parametrize(("setting", "chosen"), [(LINEAR, "l2"), (MLP, "epochs")], ids=["linear", "mlp"])
+@pytest.mark.parametrize(
+    ("setting", "chosen"),
+    [pytest.param(LINEAR, "l2", id="linear"), pytest.param(MLP, "epochs", id="mlp", marks=pytest.mark.slow)],
+)
 def test_folds_add_up_what_they_get_right_and_pass_on_the_lower_median_of_what_they_choose(
     spec: ProbeSpec, setting: Setting, chosen: str
 ) -> None:
@@ -297,7 +306,12 @@ def test_with_shots_each_fold_trains_on_so_many_of_each_class(spec: ProbeSpec) -
 
 
 @pytest.mark.parametrize(
-    ("setting", "flips"), [(LINEAR, False), (LINEAR, True), (MLP, False)], ids=["linear", "linear, flips", "mlp"]
+    ("setting", "flips"),
+    [
+        pytest.param(LINEAR, False, id="linear"),
+        pytest.param(LINEAR, True, id="linear, flips"),
+        pytest.param(MLP, False, id="mlp", marks=pytest.mark.slow),
+    ],
 )
 def test_features_in_a_file_score_the_same(
     spec: ProbeSpec, setting: Setting, flips: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

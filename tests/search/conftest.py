@@ -12,14 +12,13 @@ from search.database.screenings import Screening
 from search.database.store import Store
 from spaces import Architecture, Block, Setting, Space
 from tests.support.command_line import Ran, Search
+from tests.support.postgresql import database_url
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgresql, pytest.mark.slow])])
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/deep er/studies.db"
-    url: str = request.getfixturevalue("postgresql_url")
-    return url
+    """Both databases. Tests of the database itself, in `database/`, always run on both."""
+    return database_url(request, tmp_path)
 
 
 @pytest.fixture

@@ -68,3 +68,11 @@ def postgresql_url(postgresql: str) -> Iterator[str]:
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
+
+
+def database_url(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Return the URL of an empty database of the kind that `request.param` names: sqlite or postgresql."""
+    if request.param == "sqlite":
+        return f"sqlite:///{folder}/deep er/studies.db"
+    url: str = request.getfixturevalue("postgresql_url")
+    return url

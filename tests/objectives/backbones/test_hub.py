@@ -12,7 +12,7 @@ from tests.support import small_unets
 from tests.support.hub import hub_environment, serve_hub
 
 
-@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("old", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_hub_id_is_fetched_once_without_its_variants(tmp_path: Path, old: bool) -> None:
     """old: a model published before safetensors."""
     import torch

@@ -315,6 +315,7 @@ def test_after_a_kill_the_next_process_goes_on(
     assert remote.requests == [None, f"bytes={there}-"]
 
 
+@pytest.mark.slow
 def test_processes_that_ask_at_the_same_time_make_it_once(
     process: subprocess.Popen[bytes],
     remote: Remote,

@@ -18,6 +18,9 @@ CHOSEN = {"l2": 1.0, "factor": 1.0, "doubt": 0.1, "epochs": 1}
 DIGITS = {"ridge": 0.92, "prototype": 0.87, "attention": 0.94}
 """The share of digits that a head must get right where 0.95 is beyond it."""
 
+TRAINED_SLOWLY = [pytest.param(name, marks=[pytest.mark.slow] * (name in ("cnn", "attention"))) for name in HEADS]
+"""Every head; those that train for seconds on many images are marked."""
+
 
 def score(classifier: Classifier, data: LabelledFeatures) -> Accuracy:
     labels = predicted(classifier, data.features)
@@ -42,14 +45,6 @@ class TestHead:
         _, fit = fit_head(name, train, validation, 5)
         assert fit.validation == score(fit.classifier, validation) == Accuracy(60, 60)
         assert score(fit.classifier, train) == Accuracy(203, 203)
-
-    def test_learns_real_digits(self, name: str) -> None:
-        train, validation = digits()
-        epochs, fit = fit_head(name, train, validation, 10)
-        assert fit.validation == score(fit.classifier, validation)
-        assert fit.validation.value >= DIGITS.get(name, 0.95)
-        assert all(epoch.validation.correct <= fit.validation.correct for epoch in epochs)
-        assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
 
     @pytest.mark.parametrize(("spread", "seed"), [(1.0, 1), (1.5, 1), (2.5, 3)])
     def test_chooses_by_the_metric_that_it_is_told(self, name: str, spread: float, seed: int) -> None:
@@ -107,15 +102,6 @@ class TestHead:
         logits = [fit.classifier.logits(validation.features) for fit in (plain, balanced)]
         torch.testing.assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-4)
 
-    def test_weighing_classes_serves_the_rare_ones(self, name: str) -> None:
-        train = blobs_of_sizes((600, 30, 30, 30), 2.0, seed=1)
-        validation = replace(blobs(4, 400, 2.0, seed=2), metric="mean-per-class")
-        score = []
-        for balanced in (False, True):
-            _, fit = fit_head(name, replace(train, balanced=balanced), validation, 4)
-            score.append(predict(fit.classifier, blobs(4, 4000, 2.0, seed=3)).score("mean-per-class"))
-        assert score[1] > score[0] + 0.01
-
     def test_its_logits_are_finite_beliefs_of_which_the_largest_is_the_label(self, name: str) -> None:
         train, validation = blobs(4, 130, 1.5, seed=1), blobs(4, 400, 1.5, seed=2)
         _, fit = fit_head(name, train, validation, 4)
@@ -135,23 +121,6 @@ class TestHead:
         alone = torch.cat([fit.classifier.logits(image[None]) for image in features])
         torch.testing.assert_close(alone, together, rtol=1e-3, atol=1e-3)
         assert torch.equal(features, validation.features)  # and reading them changes nothing
-
-    def test_refit_on_the_same_images_reaches_the_same(self, name: str) -> None:
-        train, validation = digits()
-        few = LabelledFeatures(train.features[:300], train.labels[:300])
-        _, fit = fit_head(name, few, validation, 10)
-        again = head_named(name).refit(few, 10, OPTIONS[name], fit.details, 0)
-        agreed = (
-            (predicted(again, validation.features) == predicted(fit.classifier, validation.features)).float().mean()
-        )
-        assert agreed >= 0.995
-
-    def test_refit_on_more_images_is_better(self, name: str) -> None:
-        train, validation = digits()
-        few = LabelledFeatures(train.features[:150], train.labels[:150])
-        _, fit = fit_head(name, few, validation, 10)
-        more = head_named(name).refit(train, 10, OPTIONS[name], fit.details, 0)
-        assert score(more, validation).value > fit.validation.value + 0.01
 
     def test_constant_features_and_an_absent_class_do_no_harm(self, name: str) -> None:
         train, validation = blobs(3, 90, 0.1, seed=1), blobs(3, 30, 0.1, seed=2)
@@ -222,3 +191,40 @@ class TestHead:
         if "one shape" not in message:
             with pytest.raises(ValueError, match=message):
                 head_named(name).refit(LabelledFeatures(features, labels), 3, OPTIONS[name], CHOSEN, 0)
+
+
+@pytest.mark.parametrize("name", TRAINED_SLOWLY)
+class TestHeadOnManyImages:
+    def test_learns_real_digits(self, name: str) -> None:
+        train, validation = digits()
+        epochs, fit = fit_head(name, train, validation, 10)
+        assert fit.validation == score(fit.classifier, validation)
+        assert fit.validation.value >= DIGITS.get(name, 0.95)
+        assert all(epoch.validation.correct <= fit.validation.correct for epoch in epochs)
+        assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
+
+    def test_weighing_classes_serves_the_rare_ones(self, name: str) -> None:
+        train = blobs_of_sizes((600, 30, 30, 30), 2.0, seed=1)
+        validation = replace(blobs(4, 400, 2.0, seed=2), metric="mean-per-class")
+        score = []
+        for balanced in (False, True):
+            _, fit = fit_head(name, replace(train, balanced=balanced), validation, 4)
+            score.append(predict(fit.classifier, blobs(4, 4000, 2.0, seed=3)).score("mean-per-class"))
+        assert score[1] > score[0] + 0.01
+
+    def test_refit_on_the_same_images_reaches_the_same(self, name: str) -> None:
+        train, validation = digits()
+        few = LabelledFeatures(train.features[:300], train.labels[:300])
+        _, fit = fit_head(name, few, validation, 10)
+        again = head_named(name).refit(few, 10, OPTIONS[name], fit.details, 0)
+        agreed = (
+            (predicted(again, validation.features) == predicted(fit.classifier, validation.features)).float().mean()
+        )
+        assert agreed >= 0.995
+
+    def test_refit_on_more_images_is_better(self, name: str) -> None:
+        train, validation = digits()
+        few = LabelledFeatures(train.features[:150], train.labels[:150])
+        _, fit = fit_head(name, few, validation, 10)
+        more = head_named(name).refit(train, 10, OPTIONS[name], fit.details, 0)
+        assert score(more, validation).value > fit.validation.value + 0.01

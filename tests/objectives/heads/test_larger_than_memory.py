@@ -49,6 +49,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return folder, count, features
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux, where a limit does not count files")
 @pytest.mark.parametrize(
     ("filled", "name"),

@@ -116,6 +116,7 @@ def test_a_line_an_image_whatever_its_name_and_what_cannot_be_read_is_named(
     assert entry.keys() == {"image", "error"}
 
 
+@pytest.mark.slow
 def test_answers_go_where_they_are_sent_while_a_terminal_shows_how_many_there_are(
     finished_search: Path, classifier: Path, tmp_path: Path
 ) -> None:

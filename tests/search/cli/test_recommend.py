@@ -68,6 +68,7 @@ def test_it_names_a_setting_for_a_few_passes(search: Search, net: Path, pictures
     assert found["report"] in told.stdout
 
 
+@pytest.mark.slow
 def test_shuffled_labels_are_said_to_say_nothing(search: Search, net: Path, pictures: Pictures, tmp_path: Path) -> None:
     images, labels = pictures
     shuffled = random.Random(0).sample(labels, len(labels))
@@ -79,6 +80,7 @@ def test_shuffled_labels_are_said_to_say_nothing(search: Search, net: Path, pict
     assert "better than chance" in told.stdout
 
 
+@pytest.mark.slow
 def test_black_images_say_nothing(search: Search, net: Path, pictures: Pictures, tmp_path: Path) -> None:
     black = [Image.fromarray(np.zeros((8, 8), np.uint8))] * 60
     found = answer(recommended(search, written(tmp_path / "x", black, pictures[1][:60]), net, "--json"))

@@ -28,6 +28,7 @@ from spaces import Space, StorageError
 Records = Callable[..., StudyRecord]
 
 
+@pytest.mark.slow
 def test_opening_a_new_database_from_many_processes_at_once(storage_url: str) -> None:
     code = "import sys; from search.database.store import Store; Store.open(sys.argv[1]).close()"
     command = [sys.executable, "-W", "error", "-c", code, storage_url]

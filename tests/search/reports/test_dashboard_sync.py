@@ -269,6 +269,7 @@ def edit_note(driver: Any, text: str, meanwhile: Callable[[], None]) -> None:
     driver.find_element(By.XPATH, "//button[contains(., 'Save')]").click()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unsparing")
 def test_a_browser_shows_a_study_while_trials_come(
     storage_url: str, store: Store, study: str, run: int, tell: Tell, browser: Any

@@ -166,6 +166,7 @@ def search(
     return name, reason, heard
 
 
+@pytest.mark.slow
 def test_a_study_runs_to_its_budget_goes_on_from_there_and_repeats_nothing(store: Store) -> None:
     name, reason, heard = search(store, 30)
     study = store.read_study(name)
@@ -181,6 +182,7 @@ def test_a_study_runs_to_its_budget_goes_on_from_there_and_repeats_nothing(store
     assert study.complete[0].setting.block in (4, 5, 6)
 
 
+@pytest.mark.slow
 def test_heads_that_train_in_epochs_are_pruned_when_behind(store: Store) -> None:
     name, _, heard = search(store, 60, seed=3)
     pruned = [trial for trial in store.read_study(name).trials if trial.state == "pruned"]
@@ -189,6 +191,7 @@ def test_heads_that_train_in_epochs_are_pruned_when_behind(store: Store) -> None
     assert all(len(trial.curve) < 7 for trial in pruned)
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_behind_on_a_ladder_earns_no_more_images(store: Store) -> None:
     name, _, heard = search(store, 16, Hill(halving=True), sampler="random", workers=1)
     study = store.read_study(name)
@@ -221,6 +224,7 @@ def test_a_failing_setting_is_kept_with_its_reason_and_costs_nothing_else(store:
     assert study.finished == 30
 
 
+@pytest.mark.slow
 def test_a_run_in_which_everything_fails_ends_and_says_why(store: Store) -> None:
     """The grid comes to block 2 after the 26 settings of block 1, and would stay there for 26."""
     name, reason, _ = search(store, 100, Hill("error"), sampler="grid")
@@ -229,6 +233,7 @@ def test_a_run_in_which_everything_fails_ends_and_says_why(store: Store) -> None
     assert store.read_study(name).count("failed") < 2 * (MAX_FAILURES + 1) + 2 < 26
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_fails_its_trial_and_the_search_goes_on(store: Store) -> None:
     name, _, _ = search(store, 20, Hill("death"), sampler="random")
     study = store.read_study(name)
@@ -238,6 +243,7 @@ def test_a_worker_that_dies_fails_its_trial_and_the_search_goes_on(store: Store)
     assert study.finished == 20
 
 
+@pytest.mark.slow
 def test_a_cause_that_would_fail_every_trial_ends_the_run_and_loses_none(store: Store) -> None:
     with pytest.raises(CacheError, match="the disk of /cache is full"):
         search(store, 10, Hill("disk"))
@@ -256,6 +262,7 @@ class FaultyHeard(Heard):
         super().__call__(event)
 
 
+@pytest.mark.slow
 def test_an_error_in_the_driver_process_ends_the_run_and_is_raised_as_it_is(store: Store) -> None:
     with pytest.raises(RuntimeError, match="the terminal went away"):
         search(store, 10, heard=FaultyHeard())
@@ -264,6 +271,7 @@ def test_an_error_in_the_driver_process_ends_the_run_and_is_raised_as_it_is(stor
     assert store.read_study(name).count("running") == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_gives_up_the_trials_in_flight_and_the_next_run_asks_them_again(store: Store) -> None:
     timer = threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
