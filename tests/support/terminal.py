@@ -1,4 +1,4 @@
-"""A command on a pseudo-terminal of its own, and what it showed there."""
+"""Run a command on a pseudo-terminal of its own, and keep what the terminal showed."""
 
 import os
 import pty
@@ -15,8 +15,13 @@ NOT_INHERITED = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 
 @dataclass(frozen=True)
 class Shown:
-    """What a terminal showed. states: all lines so far, each time before some are drawn anew. redrawn: the most lines
-    at once. lines: those that stay, with the scrollback. code: how it ended, below zero by a signal."""
+    """What a terminal showed.
+
+    states: all lines, each time before some of them are drawn again.
+    redrawn: the largest number of lines that were drawn again at once.
+    lines: the lines that stay at the end, with the scrollback.
+    code: the exit code; negative if a signal ended the command.
+    """
 
     states: list[list[str]]
     redrawn: int
@@ -25,7 +30,7 @@ class Shown:
 
     @classmethod
     def of(cls, sent: str, code: int) -> "Shown":
-        """Understands what rich sends: lines, which are erased before the cursor goes up, and colours."""
+        """Interpret what rich sends: lines, which are erased before the cursor goes up, and colours."""
         lines, row = [""], 0
         states: list[list[str]] = []
         erased: list[int] = [0]
@@ -46,10 +51,10 @@ class Shown:
         return cls(states, max(erased), [line.rstrip() for line in lines if line.strip()], code)
 
 
-def on_a_terminal(
+def run_on_terminal(
     words: Sequence[str], columns: int, height: int, environment: Mapping[str, str], ctrl_c_at: str | None = None
 ) -> Shown:
-    """Runs Python with these words. ctrl_c_at: what it shows when Ctrl-C is typed, a pattern."""
+    """Run Python with these arguments. Type Ctrl-C when the output matches the pattern `ctrl_c_at`."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (height, columns))
     inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
@@ -67,14 +72,14 @@ def on_a_terminal(
             while read := os.read(ours, 65536):
                 sent += read.decode(errors="replace")
                 if ctrl_c_at is not None and re.search(ctrl_c_at, sent):
-                    os.killpg(run.pid, signal.SIGINT)  # which is what a terminal makes of it
+                    os.killpg(run.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
                     ctrl_c_at = None
-        except OSError:  # so Linux says that nobody writes any more
+        except OSError:  # on Linux: the command has ended
             pass
         os.close(ours)
     return Shown.of(sent, run.returncode)
 
 
-def like(lines: Sequence[str]) -> list[str]:
-    """Without bars and clocks, which differ from run to run, and without how wide columns are."""
+def without_clocks(lines: Sequence[str]) -> list[str]:
+    """Remove bars and clocks, which differ from run to run, and the padding of columns."""
     return [re.sub(r"\s+", " ", re.sub(r"[━╸╺]+|\d:\d\d:\d\d", "", line)).strip() for line in lines]

@@ -20,7 +20,7 @@ from search.database.store import Store
 from tests.support.command_line import Ran, Search, search_process
 from tests.support.images import class_folders
 from tests.support.made_once import made_once
-from tests.support.terminal import like, on_a_terminal
+from tests.support.terminal import run_on_terminal, without_clocks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -109,13 +109,13 @@ def test_the_same_command_has_nothing_left_to_do_and_a_larger_one_goes_on(search
 
 def test_a_terminal_shows_the_run_and_ctrl_c_leaves_it_tidy(home: Path) -> None:
     words = ["-m", "search", *DIGITS, "--trials", "60"]
-    shown = on_a_terminal(words, 80, 24, {"SEARCH_HOME": str(home)}, ctrl_c_at=r"\D1[4-9]/60")
+    shown = run_on_terminal(words, 80, 24, {"SEARCH_HOME": str(home)}, ctrl_c_at=r"\D1[4-9]/60")
     assert shown.code == 130
     assert 4 < shown.redrawn < 24
-    said = [" | ".join(like(state)) for state in shown.states]
+    said = [" | ".join(without_clocks(state)) for state in shown.states]
     assert any(re.search(r"trial at work for \| \d+ block .* \| trial best by validation accuracy", it) for it in said)
     assert any(re.search(r"trials 1\d/60 about .* left", state) for state in said)
-    *_, interrupted = kept = like(shown.lines[-9:])
+    *_, interrupted = kept = without_clocks(shown.lines[-9:])
     assert interrupted == "interrupted: every finished trial is kept; type the same command again to go on"
     assert re.fullmatch(r"trials 1\d/60( about .* left)?", kept[0])
     assert [line.split()[0] for line in kept[2:3]] == ["trial"]

@@ -14,7 +14,7 @@ from search.scheduling.events import Progressed, TrialEnded, TrialStarted
 from search.scheduling.requests import TrialRequest
 from spaces import Setting
 from tests.support import terminal_process
-from tests.support.terminal import Shown, like, on_a_terminal
+from tests.support.terminal import Shown, run_on_terminal, without_clocks
 
 SETTING = Setting(10, 3, 1, "linear")
 
@@ -45,7 +45,7 @@ def test_what_is_left_is_said_in_words_or_not_at_all(seconds: float | None, said
 
 
 def shown_by(columns: int, height: int, *words: str, **environment: str) -> Shown:
-    return on_a_terminal([terminal_process.__file__, *words], columns, height, environment)
+    return run_on_terminal([terminal_process.__file__, *words], columns, height, environment)
 
 
 FAILED = "failed: block 24, t 30, pool 2, linear: ValueError: [nothing] is " + "very " * 20 + "good"
@@ -59,14 +59,14 @@ def test_a_terminal_shows_what_is_at_work_and_keeps_where_the_run_came_to(column
     assert max(cell_len(line) for line in drawn) <= columns
     assert not any("left" in line for line in drawn if "trials" in line and "0/5" in line)
     assert shown.lines[0] == FAILED
-    kept = like(shown.lines[1:])
+    kept = without_clocks(shown.lines[1:])
     assert kept[0].startswith("trials 4/5")
     assert kept[1:3] == ["finals 2/2", "2 complete, 2 pruned, 1 failed; 600 passes made"]
     assert "at work" not in " ".join(kept)
     assert len(kept) == min(6, height - 2 + 1)
     if height < 24:
         return
-    said = [" | ".join(like(state)) for state in shown.states]
+    said = [" | ".join(without_clocks(state)) for state in shown.states]
     assert any("starting the workers" in state for state in said)
     assert any("passes 300/1,437" in state and "epoch 7" in state and "starting" in state for state in said)
     assert any("0 block 24, t 30, pool 2, linear fitting" in state for state in said)
@@ -75,7 +75,7 @@ def test_a_terminal_shows_what_is_at_work_and_keeps_where_the_run_came_to(column
 
 def test_many_workers_leave_room_for_the_best() -> None:
     shown = shown_by(80, 12, "40", "well")
-    said = [" | ".join(like(state)) for state in shown.states]
+    said = [" | ".join(without_clocks(state)) for state in shown.states]
     assert shown.redrawn <= 11
     assert any(re.search(r"and 3\d more \| trial best by", state) for state in said)
 
@@ -90,7 +90,7 @@ def test_many_workers_leave_room_for_the_best() -> None:
 def test_a_run_that_ends_early_leaves_its_last_state_and_why(end: str, kept: list[str]) -> None:
     lines = shown_by(80, 24, "3", end).lines
     assert len(lines) == len(kept)
-    for line, begins in zip(like(lines), kept, strict=True):
+    for line, begins in zip(without_clocks(lines), kept, strict=True):
         assert line.startswith(begins)
 
 
