@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from xxhash import xxh3_128
 
 from objectives.heads.catalog import head_named
-from objectives.heads.head import Classifier, Layout
+from objectives.heads.head import Classifier, FeatureLayout
 from spaces import ClassifierError, InvalidSpaceError, Setting
 
 FORMAT = 1
@@ -65,8 +65,9 @@ class Origin:
 class Saved:
     """A classifier and what one must know to use it.
 
-    setting: what it reads, and what trained it. classes: their names, one for each logit. groups: as in `Layout`, of
-    the setting's features. worth: JSON-ready, of the study that found it: its name, metric, accuracies and more.
+    setting: what it reads, and what trained it. classes: their names, one for each logit. groups: as in
+    `FeatureLayout`, of the setting's features. worth: JSON-ready, of the study that found it: its name, metric,
+    accuracies and more.
     """
 
     classifier: Classifier
@@ -77,8 +78,8 @@ class Saved:
     results: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def layout(self) -> Layout:
-        return Layout(self.groups, self.setting.pool)
+    def layout(self) -> FeatureLayout:
+        return FeatureLayout(self.groups, self.setting.pool)
 
 
 def save(saved: Saved, path: Path) -> None:
@@ -123,7 +124,7 @@ def load(path: Path) -> Saved:
         groups = tuple(tuple(group) for group in record["groups"])
         if [len(group) for group in groups] != [len(blocks) for blocks in setting.passes.values()]:
             raise ValueError(f"its features are of blocks {groups}, which are not those of {setting}")
-        head, layout = head_named(setting.head), Layout(groups, setting.pool)
+        head, layout = head_named(setting.head), FeatureLayout(groups, setting.pool)
         classifier = head.restore(state, layout, len(classes), dict(setting.options))
         answer = tuple(classifier.logits(torch.zeros(2, *layout.shape)).shape)
         if answer != (2, len(classes)):

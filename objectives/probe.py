@@ -22,7 +22,7 @@ from objectives.features.mapped_tensors import large_empty
 from objectives.features.quota import CacheUsage
 from objectives.heads.catalog import head_named
 from objectives.heads.cost import head_gmacs
-from objectives.heads.head import Classifier, Fit, LabelledFeatures, Layout, predict
+from objectives.heads.head import Classifier, FeatureLayout, Fit, LabelledFeatures, predict
 from objectives.results import ACCURACY, GMACS, Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
 from objectives.scoring import Predictions
 from spaces import CacheError, Setting
@@ -140,7 +140,7 @@ class Trained:
     """
 
     classifier: Classifier
-    layout: Layout
+    layout: FeatureLayout
     validation: Accuracy
 
 
@@ -309,7 +309,7 @@ class Probe:
 
     def _refitted(
         self, features: torch.Tensor, setting: Setting, seed: int, validated: _Validated
-    ) -> tuple[Classifier, Layout]:
+    ) -> tuple[Classifier, FeatureLayout]:
         """By what the fits on the seed's splits chose."""
         parts = self.splits(seed)[0]  # train + validation are the same images in every fold
         everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])

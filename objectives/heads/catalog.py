@@ -1,4 +1,4 @@
-"""The heads that can be trained on frozen features; their options are `spaces.HEAD_OPTIONS`."""
+"""The catalog of heads by name. Their options are in `spaces.HEAD_OPTIONS`."""
 
 from objectives.heads.head import Head
 from objectives.heads.linear_models.linear import Linear

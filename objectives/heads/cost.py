@@ -1,4 +1,4 @@
-"""What a classifier costs at inference, counted while it classifies an image."""
+"""The cost of a classifier at inference."""
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -8,14 +8,15 @@ from objectives.heads.head import Classifier
 
 
 def head_gmacs(classifier: Classifier, image: torch.Tensor) -> float:
-    """1e9 multiply-accumulates of products and convolutions for one image's features, float32 (1, c, p, p).
+    """Count the multiply-accumulates, in units of 1e9, while the classifier classifies one image.
 
-    What is done number by number, such as standardising, does not count: beside these it is nothing.
+    image: its features, float32 (1, c, p, p). Only matrix products and convolutions count; the cost of elementwise
+    operations, such as standardisation, is negligible beside them.
     """
     counter, fast = FlopCounterMode(display=False), torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # a transformer's layers as one kernel cannot be counted
+    torch.backends.mha.set_fastpath_enabled(False)  # the fused kernel of a transformer layer is not counted
     try:
-        with counter, sdpa_kernel(SDPBackend.MATH):  # nor can attention as one, on a CPU
+        with counter, sdpa_kernel(SDPBackend.MATH):  # nor is fused attention on a CPU
             classifier.logits(image)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -1,4 +1,7 @@
-"""What a head is: it learns to classify frozen features, and chooses L2 or epochs on a validation split."""
+"""The interface of heads: classifiers that are trained on frozen features, and the features they are trained on.
+
+A head chooses its L2 strength or its number of epochs on a validation split.
+"""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,14 +17,14 @@ from spaces.dimensions import Value
 from spaces.errors import BackboneError, DatasetError
 
 SLAB_BYTES = 2**23
-"""Of features that are looked at together: few enough for a CPU's caches, enough to keep a GPU busy."""
+"""Bytes of features that are processed at a time: they fit into a CPU's caches and keep a GPU busy."""
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What lies where in features (n, c, p, p).
+class FeatureLayout:
+    """The meaning of the channels of features (n, c, p, p).
 
-    groups: of each timestep the channels of each block that was read at it, in their order. side: p.
+    groups: for each timestep, in order, the number of channels of each block that is read at it. side: p.
     """
 
     groups: tuple[tuple[int, ...], ...]
@@ -29,11 +32,12 @@ class Layout:
 
     @property
     def channels(self) -> int:
+        """The number of channels, c."""
         return sum(map(sum, self.groups))
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(c, p, p)."""
+        """The shape of one image's features, (c, p, p)."""
         return self.channels, self.side, self.side
 
 
@@ -41,13 +45,15 @@ class Layout:
 class LabelledFeatures:
     """Pooled features of n ≥ 1 images and their labels.
 
-    features: float32 (m, c, p, p), of these images among others. They may be larger than memory, and lie on the CPU
-    while another device computes. labels: int64 (n,), each in [0, classes), on the device that computes. rows: int64
-    (n,), each image's row of `features`, on their device; None where it is all of them in order. scratch: folder for
-    what a head makes that is as large as the features. metric: name of that by which a head chooses on these images.
-    groups: as in `Layout`; None where all channels are of one block.
-    balanced: every class weighs the same when a head is fitted on these images, however many it has of them; scores and
-    what is calibrated on them never weigh, for they describe the images as they are.
+    features: float32 (m, c, p, p), of these images and perhaps of others. They may be larger than memory, and may lie
+    on the CPU while another device computes.
+    labels: int64 (n,), each in [0, classes), on the device that computes.
+    rows: each image's row in `features`, int64 (n,), on their device; None if the images are all rows in order.
+    scratch: a folder for temporary files as large as the features.
+    metric: the name of the metric by which a head chooses on these images.
+    groups: as in `FeatureLayout`; None if all channels are of one block.
+    balanced: whether every class has the same total weight when a head is fitted on these images. Scores and
+    calibration never use these weights, because they describe the images as they are.
     """
 
     features: torch.Tensor
@@ -63,62 +69,76 @@ class LabelledFeatures:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(n, d) with d = c p²."""
+        """The shape of the flattened features, (n, d) with d = c p²."""
         return len(self), self.features.shape[1:].numel()
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> FeatureLayout:
+        """The layout of the channels."""
         channels, side = self.features.shape[1:3]
-        return Layout(self.groups or ((channels,),), side)
+        return FeatureLayout(self.groups or ((channels,),), side)
 
     @property
     def weights(self) -> torch.Tensor | None:
-        """What each image counts for in a fit, float64 (n,) of mean 1; None where all count alike."""
+        """The weight of each image in a fit, float64 (n,), with mean 1; None if all weights are equal."""
         return self.class_weights()[self.labels] if self.balanced else None
 
     def class_weights(self, classes: int = 0) -> torch.Tensor:
-        """What an image of each class counts for where every class that has any weighs the same, float64 (classes,)."""
+        """Return the weight of an image of each class, float64 (classes,), if all classes have equal total weights.
+
+        Classes without images take no share. classes: the length of the result, at least the largest label + 1.
+        """
         counts = torch.bincount(self.labels, minlength=classes).double()
         return len(self) / (counts.count_nonzero() * counts.clamp(min=1))
 
     def slabs(self) -> Iterator[slice]:
-        """The images in parts whose features take about `SLAB_BYTES`."""
+        """Split the n images into ranges whose features take about `SLAB_BYTES` each."""
         n, d = self.shape
         step = max(SLAB_BYTES // (torch.float32.itemsize * d), 1)
         for start in range(0, n, step):
             yield slice(start, min(start + step, n))
 
     def take(self, images: slice | torch.Tensor) -> torch.Tensor:
-        """The features of some of the n images, (k, c, p, p). images: on the features' device."""
-        at = images if self.rows is None else self.rows[images]
-        return self.features[at].to(self.labels.device)
+        """Return the features of k of the n images, (k, c, p, p), on the labels' device.
+
+        images: a range, or indices on the features' device.
+        """
+        rows = images if self.rows is None else self.rows[images]
+        return self.features[rows].to(self.labels.device)
 
     def flat(self, images: slice) -> torch.Tensor:
-        """The same as (k, d)."""
+        """Return the features of some of the n images, flattened to (k, d)."""
         return self.take(images).flatten(1)
 
     def strip(self, columns: slice) -> torch.Tensor:
-        """Some of the d features of all n images, (n, k)."""
+        """Return k of the d flattened features of all n images, (n, k)."""
         strip = self.features.flatten(1)[:, columns]
         return (strip if self.rows is None else strip[self.rows]).to(self.labels.device)
 
 
 class Classifier(Protocol):
-    def logits(self, features: torch.Tensor) -> torch.Tensor:
-        """float32 (n, classes), whose softmax is what it believes, of features, float32 (n, c, p, p).
+    """A trained head."""
 
-        On the device that the head was trained on. The label it predicts is that of the largest; of equals the first.
+    def logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the logits of n images, float32 (n, classes). Their softmax is the predicted probabilities.
+
+        features: float32 (n, c, p, p), on the device that the head was trained on. The predicted label is that of the
+        largest logit, or the first of several equal ones.
         """
         ...
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Everything learned, as contiguous tensors that share no memory: what safetensors can save."""
+        """Return everything that was learned, as contiguous tensors without shared memory, for safetensors to save."""
         ...
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted head. validation: of `classifier`, on the validation split. details: what was chosen there."""
+    """A fitted head.
+
+    validation: the accuracy of `classifier` on the validation split.
+    details: the numbers that were chosen on the validation split, by name; `Head.refit` takes them.
+    """
 
     classifier: Classifier
     validation: Accuracy
@@ -126,12 +146,14 @@ class Fit:
 
 
 class Head(Protocol):
-    """`fit` and `refit` raise BackboneError for features that are not finite, DatasetError where the training labels
-    are all one class, and ValueError for tensors of the wrong shape or type, labels outside [0, classes) and missing
-    options. Neither reads nor moves torch's global random state; on a CPU the same arguments make the same classifier.
+    """A kind of classifier that can be trained on frozen features.
 
-    A class may lack training images, though the splits of `objectives.datasets.splits` leave none without: no head then
-    predicts it for images like those it was trained on; ridge, knn and prototype never do.
+    `fit` and `refit` raise BackboneError for features that are not finite, DatasetError if all training labels are of
+    one class, and ValueError for tensors of the wrong shape or type, labels outside [0, classes) and missing options.
+    Neither method reads or changes torch's global random state. On a CPU equal arguments give equal classifiers.
+
+    A class may lack training images, although the splits of `objectives.datasets.splits` leave none without. No head
+    predicts such a class for images like the training images; ridge, knn and prototype never predict it.
     """
 
     def fit(
@@ -142,8 +164,10 @@ class Head(Protocol):
         options: Mapping[str, Value],
         seed: int,
     ) -> Iterator[Epoch | Fit]:
-        """Train on `train`, choose on `validation` by its metric. A head that trains in epochs yields an Epoch after
-        each; the last item is the Fit. options: one value for each of the head's `spaces.HEAD_OPTIONS`. seed ≥ 0.
+        """Train on `train`, and choose on `validation` by its metric.
+
+        A head that trains in epochs yields an Epoch after each; the last item is the Fit.
+        options: one value for each of the head's `spaces.HEAD_OPTIONS`. seed: at least 0.
         """
         ...
 
@@ -155,48 +179,52 @@ class Head(Protocol):
         details: Mapping[str, float],
         seed: int,
     ) -> Classifier:
-        """Train again, on more images, with what `fit` chose: `details` of its Fit."""
+        """Train again, usually on more images, with the numbers that `fit` chose: `details` of its Fit."""
         ...
 
     def restore(
         self,
         state: Mapping[str, torch.Tensor],
-        layout: Layout,
+        layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:
-        """The classifier that had this `state()`, on the CPU, of features so laid out, trained with these options.
+        """Rebuild, on the CPU, the classifier that had this `state()`.
 
-        Raises KeyError, ValueError or RuntimeError where they do not fit together.
+        layout, options: those that the classifier was trained with. Raises KeyError, ValueError or RuntimeError if the
+        arguments do not fit together.
         """
         ...
 
 
 def accuracy(classifier: Classifier, data: LabelledFeatures) -> Accuracy:
-    correct = sum(int((predicted(classifier, data.take(rows)) == data.labels[rows]).sum()) for rows in data.slabs())
+    """Measure a classifier's accuracy, slab by slab."""
+    correct = sum(
+        int((predict_labels(classifier, data.take(rows)) == data.labels[rows]).sum()) for rows in data.slabs()
+    )
     return Accuracy(correct, len(data))
 
 
 def predict(classifier: Classifier, data: LabelledFeatures) -> Predictions:
-    """Slab by slab: of features that are larger than memory only a few numbers for each image are kept."""
+    """Predict labels and probabilities slab by slab, so that the features may be larger than memory."""
     return Predictions.joined(
         Predictions.of(classifier.logits(data.take(rows)), data.labels[rows]) for rows in data.slabs()
     )
 
 
-def reached(number: int, classifier: Classifier, validation: LabelledFeatures) -> Epoch:
-    """What a classifier is worth after epoch `number`, by the metric of the validation images."""
+def validation_epoch(number: int, classifier: Classifier, validation: LabelledFeatures) -> Epoch:
+    """Evaluate a classifier after epoch `number` (1-based), by the metric of the validation images."""
     predictions = predict(classifier, validation)
     return Epoch(number, predictions.accuracy, predictions.score(validation.metric))
 
 
-def predicted(classifier: Classifier, features: torch.Tensor) -> torch.Tensor:
-    """Labels, int64 (n,), of features, float32 (n, c, p, p)."""
+def predict_labels(classifier: Classifier, features: torch.Tensor) -> torch.Tensor:
+    """Predict labels, int64 (n,), for features, float32 (n, c, p, p)."""
     return classifier.logits(features).argmax(dim=1)
 
 
 def check(classes: int, train: LabelledFeatures, validation: LabelledFeatures | None = None) -> None:
-    """Refuse what no head can learn from; raises as `Head` says."""
+    """Check that a head can learn from these features; raises as `Head` states."""
     _check_split("training", train, classes)
     if validation is not None:
         _check_split("validation", validation, classes)
@@ -235,8 +263,8 @@ def _check_split(name: str, data: LabelledFeatures, classes: int) -> None:
 
 
 def _check_finite(name: str, first: int, features: torch.Tensor) -> None:
-    """first: the number of the first of these images in its split."""
-    if not bool(torch.stack(torch.aminmax(features)).isfinite().all()):  # either is NaN where any is
+    """Raise BackboneError if a feature is not finite. first: the index of the first of these images in its split."""
+    if not bool(torch.stack(torch.aminmax(features)).isfinite().all()):  # both are NaN if any feature is
         finite = torch.isfinite(features)
         image = int((~finite.flatten(1).all(dim=1)).nonzero()[0])
         bad = features[image][~finite[image]]

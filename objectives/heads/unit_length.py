@@ -1,4 +1,4 @@
-"""L2 normalisation: a head of features that are first scaled to one length, image by image, whatever their contrast."""
+"""L2 normalisation: a head on features that are scaled to one length per image, so that contrast is ignored."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -6,17 +6,19 @@ from dataclasses import dataclass, replace
 import torch
 
 from objectives.features.mapped_tensors import large_empty
-from objectives.heads.head import Classifier, Fit, Head, LabelledFeatures, Layout, check
+from objectives.heads.head import Classifier, FeatureLayout, Fit, Head, LabelledFeatures, check
 from objectives.results import Epoch
 from spaces.dimensions import Value
 
 
 @dataclass(frozen=True)
 class UnitLengthClassifier:
+    """A classifier of normalised features."""
+
     inner: Classifier
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
-        return self.inner.logits(scaled(features))
+        return self.inner.logits(normalised(features))
 
     def state(self) -> dict[str, torch.Tensor]:
         return self.inner.state()
@@ -24,7 +26,7 @@ class UnitLengthClassifier:
 
 @dataclass(frozen=True)
 class UnitLength:
-    """As `head`, which then standardises each feature as always."""
+    """Wraps a head: normalises each image's features, after which `head` standardises each feature as usual."""
 
     head: Head
 
@@ -37,7 +39,7 @@ class UnitLength:
         seed: int,
     ) -> Iterator[Epoch | Fit]:
         check(classes, train, validation)
-        for report in self.head.fit(_copy(train), _copy(validation), classes, options, seed):
+        for report in self.head.fit(_normalised_copy(train), _normalised_copy(validation), classes, options, seed):
             yield _wrapped(report) if isinstance(report, Fit) else report
 
     def refit(
@@ -49,20 +51,20 @@ class UnitLength:
         seed: int,
     ) -> Classifier:
         check(classes, train)
-        return UnitLengthClassifier(self.head.refit(_copy(train), classes, options, details, seed))
+        return UnitLengthClassifier(self.head.refit(_normalised_copy(train), classes, options, details, seed))
 
     def restore(
         self,
         state: Mapping[str, torch.Tensor],
-        layout: Layout,
+        layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:
         return UnitLengthClassifier(self.head.restore(state, layout, classes, options))
 
 
-def scaled(features: torch.Tensor) -> torch.Tensor:
-    """(n, ...) with a root mean square of 1 in each image; an image of zeros stays one."""
+def normalised(features: torch.Tensor) -> torch.Tensor:
+    """Scale features (n, …) to a root mean square of 1 per image; an image of zeros stays zero."""
     flat = features.flatten(1)
     lengths = flat.square().mean(dim=1, keepdim=True).sqrt()
     return (flat / lengths.masked_fill(lengths == 0, 1)).view_as(features)
@@ -72,11 +74,11 @@ def _wrapped(fit: Fit) -> Fit:
     return replace(fit, classifier=UnitLengthClassifier(fit.classifier))
 
 
-def _copy(data: LabelledFeatures) -> LabelledFeatures:
-    """Of these images alone, in a file where they are many."""
+def _normalised_copy(data: LabelledFeatures) -> LabelledFeatures:
+    """Normalise a copy of these images' features; a large copy is in a file."""
     shape = (len(data), *data.features.shape[1:])
     device = data.labels.device
     features = large_empty(shape, data.scratch) if device.type == "cpu" else torch.empty(shape, device=device)
     for rows in data.slabs():
-        features[rows] = scaled(data.take(rows))
+        features[rows] = normalised(data.take(rows))
     return replace(data, features=features, rows=None)

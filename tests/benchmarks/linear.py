@@ -36,7 +36,7 @@ from torch.nn.functional import cross_entropy
 from objectives.heads.head import LabelledFeatures
 from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
 from objectives.heads.linear_models.logistic import LogisticRegression, Solution
-from objectives.heads.standardising import Standardised, Standardiser
+from objectives.heads.standardisation import Standardised, Standardiser
 
 
 @dataclass(frozen=True)

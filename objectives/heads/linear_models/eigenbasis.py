@@ -1,22 +1,25 @@
-"""An orthonormal basis in which the images' covariance is diagonal, so that one decomposition serves every strength.
+"""An orthonormal basis in which the images' covariance is diagonal, so that one decomposition serves every L2 strength.
 
-Where images have weights w_i, of mean 1, it is their covariance mean_i w_i x_i x_iᵀ, which is that of √w_i x_i.
+If images have weights w_i of mean 1, the covariance is mean_i w_i x_i x_iᵀ, which is the covariance of √w_i x_i.
 """
 
 from dataclasses import dataclass
 
 import torch
 
-from objectives.heads.standardising import Standardised, strips
+from objectives.heads.standardisation import Standardised, strips
 
 
 @dataclass(frozen=True)
 class Basis:
-    """An orthonormal basis of the space that n training images of d features span; r directions.
+    """An orthonormal basis, of r directions, of the space that n training images of d features span.
 
-    vectors: (d, r), a direction each; where there is a `span`, (n, r), by which its images add up to them. spectrum:
-    (r,), the variance along each direction, ascending. images: (n, r + 1), the training images, and last ones. weights:
-    (n,), what the images count for, of mean 1; None where all count alike. All are of the features' type.
+    vectors: the directions, (d, r). If there is a `span`, the coefficients (n, r) by which its images sum to them.
+    spectrum: the variance along each direction, (r,), ascending.
+    images: the training images in the basis, and a last column of ones, (n, r + 1).
+    span: the training images, if they are fewer than the features.
+    weights: the images' weights, (n,), of mean 1; None if all are equal.
+    All tensors are of the features' type.
     """
 
     vectors: torch.Tensor
@@ -26,15 +29,15 @@ class Basis:
     weights: torch.Tensor | None = None
 
     def weighed(self, values: torch.Tensor) -> torch.Tensor:
-        """Values of the images, (…, n), times what each image counts for."""
+        """Multiply values of the images, (…, n), by the images' weights."""
         return values if self.weights is None else values * self.weights
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """Of values (n, k) over the images, by their weights, (k,)."""
+        """Return the weighted mean (k,) of values (n, k) over the images."""
         return values.mean(dim=0) if self.weights is None else self.weights @ values / len(values)
 
     def project(self, features: Standardised) -> torch.Tensor:
-        """(m, d) → (m, r)."""
+        """Transform standardised features (m, d) into the basis, (m, r)."""
         result = features.empty(self.vectors.shape[1])
         if self.span is None:
             for rows, slab in features.slabs():
@@ -46,7 +49,7 @@ class Basis:
         return torch.mm(products, self.vectors, out=result)
 
     def lift(self, weights: torch.Tensor) -> torch.Tensor:
-        """Weights in the basis, (K, r), as weights of features, (K, d), of the same norm."""
+        """Transform a classifier's weights in the basis, (K, r), to weights of features, (K, d), of the same norm."""
         weights = weights @ self.vectors.T
         if self.span is None:
             return weights
@@ -54,15 +57,15 @@ class Basis:
 
 
 def eigenbasis(features: Standardised) -> Basis:
-    """Of features (n, d) with zero mean, by their weights; r = d, or r < n where there are fewer images than features.
+    """Compute the basis of features (n, d) with zero weighted mean; r = d, or r < n if n < d.
 
-    With an L2 penalty the optimal weights lie in the span of the images, so the smaller problem is the same problem.
+    With an L2 penalty the optimal weights lie in the span of the images. So the smaller problem has the same solution.
     """
     n, d = features.shape
     weights = features.data.weights
-    weights = None if weights is None else weights.to(features.by.mean.dtype)
+    weights = None if weights is None else weights.to(features.standardiser.mean.dtype)
     roots = None if weights is None else weights.sqrt()[:, None]
-    gram = features.by.mean.new_zeros(min(n, d), min(n, d))
+    gram = features.standardiser.mean.new_zeros(min(n, d), min(n, d))
     if d <= n:
         for rows, slab in features.slabs():
             if roots is not None:
@@ -80,8 +83,8 @@ def eigenbasis(features: Standardised) -> Basis:
             strip.mul_(roots)
         gram.addmm_(strip, strip.T)
     spectrum, vectors = torch.linalg.eigh(gram.div_(n))
-    # What is below the rounding of the Gram matrix is noise. At the weakest strength that is worth fitting, 1e-7 of the
-    # total variance, it would move no logit by more than a fraction of that image's own error.
+    # Variances below the rounding error of the Gram matrix are noise. Even at the weakest useful strength, 1e-7 of the
+    # total variance, they would move no logit by more than a fraction of the image's own error.
     kept = spectrum > torch.finfo(spectrum.dtype).eps * spectrum[-1]
     spectrum, vectors = spectrum[kept], vectors[:, kept]
     norms = (n * spectrum).sqrt()

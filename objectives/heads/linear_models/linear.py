@@ -6,23 +6,23 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 
-from objectives.heads.head import Classifier, Fit, LabelledFeatures, Layout, accuracy, check
+from objectives.heads.head import Classifier, FeatureLayout, Fit, LabelledFeatures, accuracy, check
 from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
 from objectives.heads.linear_models.logistic import LogisticRegression, Solution
-from objectives.heads.standardising import Standardised, Standardiser
+from objectives.heads.standardisation import Standardised, Standardiser
 from objectives.results import Epoch
 from objectives.scoring import Predictions
 from spaces.dimensions import Value
 
-# Times the features' total variance (the number of them that vary, once standardised), because that is what the best
-# strength grows with: for 100 to 3,000 features of U-Net blocks that tell birds apart poorly it was 3e-5 to 1e-3 of it,
-# for random convolutions that tell digits apart well 1e-5 to 3e-7. Strong to weak.
+# L2 strengths as multiples of the features' total variance (the number of features that vary, once standardised), from
+# strong to weak. The best strength grows with that variance. It was 3e-5 to 1e-3 of it for 100 to 3,000 features of
+# U-Net blocks that classify birds poorly, and 3e-7 to 1e-5 for random convolutions that classify digits well.
 PATH = tuple(10 ** (-2.5 - half / 2) for half in range(9))
 
 
 @dataclass(frozen=True)
 class LinearClassifier:
-    """weight: (classes, d), of standardised features. bias: (classes,)."""
+    """A linear classifier of standardised features. weight: (classes, d). bias: (classes,)."""
 
     standardise: Standardiser
     weight: torch.Tensor
@@ -42,16 +42,19 @@ class LinearClassifier:
 
     @classmethod
     def of(cls, state: Mapping[str, torch.Tensor]) -> "LinearClassifier":
-        """The one that had this state."""
+        """Rebuild the classifier that had this state."""
         return cls(Standardiser(state["mean"], state["scale"]), state["weight"], state["bias"])
 
 
 @dataclass(frozen=True)
 class Linear:
-    """Fits every strength of a path to convergence and keeps the best by the metric of the validation images; ties go
-    to the lower validation cross-entropy, then to the stronger. Nothing in it is random: the seed is not used.
+    """Multinomial logistic regression, fitted to convergence at every L2 strength of `PATH`.
 
-    details: "l2", the coefficient of ‖W‖²/2 beside the mean cross-entropy; "converged", 1 or 0: of the chosen strength.
+    The strength with the best metric on the validation images is kept. Ties go to the lower validation cross-entropy,
+    then to the stronger penalty. Nothing is random, and the seed is unused.
+
+    details: "l2", the coefficient of ‖W‖²/2 beside the mean cross-entropy; "converged", whether the fit at this
+    strength converged, 1 or 0.
     """
 
     def fit(
@@ -74,7 +77,7 @@ class Linear:
 
         regression = LogisticRegression(basis, train.labels, classes)
         path = regression.path([factor * variance for factor in PATH])
-        best = regression.refine(max(path, key=score))  # the first of equals, so the stronger
+        best = regression.refine(max(path, key=score))  # of equals the first, which is the strongest
         classifier = _classifier(standardise, basis, best)
         details = {"l2": best.l2, "converged": float(best.converged)}
         yield Fit(classifier, accuracy(classifier, validation), details)
@@ -95,7 +98,7 @@ class Linear:
     def restore(
         self,
         state: Mapping[str, torch.Tensor],
-        layout: Layout,
+        layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:

@@ -1,19 +1,23 @@
-"""Multinomial logistic regression to convergence, for a whole path of L2 strengths at about the price of one fit.
+"""Multinomial logistic regression to convergence, for a path of L2 strengths at about the price of one fit.
 
 Minimises, over weights W (K, r) and an unpenalised bias b (K,),
 
     mean_i w_i cross-entropy(W z_i + b, y_i) + l2/2 ‖W‖²
 
-where w_i is what an image counts for, 1 on average; where all count alike nothing is multiplied by it.
+where w_i is the weight of image i, 1 on average.
 
-One eigen-decomposition serves every strength: in the eigenbasis of the images' covariance the Hessian of each class is
-nearly diagonal, mean_i w_i p_ik (1 - p_ik) λ_j + l2 at (k, j), which is exact where all images have the same
-probabilities (Böhning 1992 bounds it by λ_j/2 + l2). That diagonal preconditions L-BFGS (Nocedal 1980). Logits are
-linear in the weights, so a line search costs no product with the features and can be nearly exact. Strengths are walked
-from strong to weak, each started where the last two point: three to fifteen iterations each on features of U-Net
-blocks.
+One eigen-decomposition serves every strength. In the eigenbasis of the images' covariance the Hessian of each class is
+nearly diagonal: mean_i w_i p_ik (1 - p_ik) λ_j + l2 at (k, j), which is exact if all images have the same probabilities
+(Böhning 1992 bounds it by λ_j/2 + l2). That diagonal preconditions L-BFGS (Nocedal 1980). Logits are linear in the
+weights, so a line search needs no product with the features and can be nearly exact. Strengths go from strong to weak,
+and each fit starts at the extrapolation of the last two solutions. A fit takes three to fifteen iterations on features
+of U-Net blocks.
 
-Classes come first in every matrix, (K, …): products with few rows are a fifth faster than with few columns.
+No library is used because scikit-learn's LogisticRegression, which has no preconditioner, takes 6 to 21 times the
+processor time for a path (docs/benchmarks.md).
+
+Classes are the first dimension of every matrix, (K, …): products with few rows are a fifth faster than with few
+columns.
 """
 
 from collections import deque
@@ -25,19 +29,22 @@ from torch.nn.functional import one_hot
 
 from objectives.heads.linear_models.eigenbasis import Basis
 
-# The error that is left, in the norm of the Hessian, relative to the weights and to the square root of the loss. The
-# first is enough to compare strengths by (the loss within about 1e-4 of its minimum); the second leaves nearly every
-# prediction as it would be at the minimum.
-COMPARED = 2e-3
-DELIVERED = 2e-4
-ITERATIONS = 500
-MEMORY = 6
+# Tolerances: the remaining error in the norm of the Hessian, relative to the weights and to the square root of the
+# loss. The first suffices to compare strengths (the loss is within about 1e-4 of its minimum). With the second nearly
+# every prediction is that at the minimum.
+SELECTION_TOLERANCE = 2e-3
+FINAL_TOLERANCE = 2e-4
+MAX_ITERATIONS = 500
+MEMORY = 6  # pairs of steps and gradient changes that L-BFGS keeps
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Of one strength. parameters: (K, r + 1), the weights and, last, the bias. logits: (K, n), of the training images.
-    converged: whether the tolerance was reached."""
+    """The parameters at one strength.
+
+    parameters: (K, r + 1), the weights in the basis and, in the last column, the bias.
+    logits: (K, n), of the training images. converged: whether the tolerance was reached.
+    """
 
     l2: float
     parameters: torch.Tensor
@@ -46,17 +53,17 @@ class Solution:
 
     @property
     def weights(self) -> torch.Tensor:
-        """(K, r)."""
+        """The weights in the basis, (K, r)."""
         return self.parameters[:, :-1]
 
     @property
     def bias(self) -> torch.Tensor:
-        """(K,)."""
+        """The bias, (K,)."""
         return self.parameters[:, -1]
 
 
 class LogisticRegression:
-    """The objective on one set of images. The bias is the weight of one more feature, 1, that is not penalised."""
+    """The objective on one set of images. The bias is the unpenalised weight of one more feature, which is always 1."""
 
     def __init__(self, basis: Basis, labels: torch.Tensor, classes: int) -> None:
         """labels: int64 (n,), each in [0, classes), of the basis's images."""
@@ -69,62 +76,68 @@ class LogisticRegression:
         self.n = len(labels)
 
     def path(self, strengths: Sequence[float]) -> Iterator[Solution]:
-        """A solution for each of `strengths`, to COMPARED, in their order; from strong to weak is much the fastest."""
+        """Yield a solution for each strength, to SELECTION_TOLERANCE. Strong to weak is by far the fastest order."""
         solution = start = self.without_features()
         previous: Solution | None = None
         for l2 in strengths:
             guess = replace(solution, l2=l2)
-            # Along log-spaced strengths the path is smooth, but for the first step, which comes from infinite strength.
+            # On log-spaced strengths the path is smooth, except for the first step, which starts at infinite strength.
             if previous is not None and previous is not start:
-                onwards = Solution(
+                extrapolated = Solution(
                     l2, 2 * solution.parameters - previous.parameters, 2 * solution.logits - previous.logits
                 )
-                guess = min(guess, onwards, key=self.loss)
-            previous, solution = solution, self.minimise(guess, COMPARED)
+                guess = min(guess, extrapolated, key=self.loss)
+            previous, solution = solution, self.minimise(guess, SELECTION_TOLERANCE)
             yield solution
 
     def solve(self, l2: float) -> Solution:
-        """To DELIVERED, by a path from stronger ones: at once takes twice as long where l2 is weak."""
+        """Solve one strength to FINAL_TOLERANCE, by a path from stronger ones; directly it takes twice as long."""
         *_, solution = self.path([l2 * 10 ** (half / 2) for half in reversed(range(5))])
         return self.refine(solution)
 
     def refine(self, solution: Solution) -> Solution:
-        """To DELIVERED."""
-        return self.minimise(solution, DELIVERED)
+        """Continue a solution to FINAL_TOLERANCE."""
+        return self.minimise(solution, FINAL_TOLERANCE)
 
     def without_features(self) -> Solution:
-        """At infinite strength: the classes' frequencies, an absent class as a tenth of an image."""
+        """Return the solution at infinite strength: the class frequencies, where an absent class counts 0.1 images."""
         bias = self.weighed(self.targets).sum(dim=1).clamp(min=0.1).log()
         parameters = self.images.new_zeros(len(bias), self.images.shape[1])
         parameters[:, -1] = bias - bias.mean()
         return Solution(float("inf"), parameters, parameters @ self.images.T)
 
     def loss(self, at: Solution) -> float:
+        """Return the objective's value."""
         entropy = self.weighed(at.logits.logsumexp(dim=0) - (at.logits * self.targets).sum(dim=0)).mean()
         return float(entropy + at.l2 / 2 * (at.parameters.square() @ self.penalised).sum())
 
     def residuals(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Probabilities (K, n), and, weighed, probabilities less targets. The target's own is minus the sum of the
-        others, which unlike p - 1 keeps its digits where the image is fitted well."""
+        """Return the probabilities, and the weighted probabilities minus targets, both (K, n).
+
+        The residual of the true class is minus the sum of the others. Unlike p - 1, that sum keeps its precision if the
+        image is fitted well.
+        """
         probabilities = logits.softmax(dim=0)
         wrong = probabilities * self.others
         return probabilities, self.weighed(wrong.addcmul_(self.targets, wrong.sum(dim=0), value=-1))
 
     def gradient(self, at: Solution, residuals: torch.Tensor) -> torch.Tensor:
+        """Return the objective's gradient, (K, r + 1), from weighted residuals (K, n)."""
         return torch.addcmul(residuals @ self.images / self.n, at.parameters, self.penalised, value=at.l2)
 
     def minimise(self, at: Solution, tolerance: float) -> Solution:
+        """Minimise the objective at a solution's strength, starting from its parameters."""
         probabilities, residuals = self.residuals(at.logits)
         gradient = self.gradient(at, residuals)
         memory: deque[tuple[torch.Tensor, torch.Tensor, float]] = deque(maxlen=MEMORY)
-        for _ in range(ITERATIONS):
-            # Rounding can make p (1 - p) zero; a bias must keep some curvature.
+        for _ in range(MAX_ITERATIONS):
+            # Rounding can make p (1 - p) zero, but a bias needs some curvature.
             spread = self.weighed(probabilities - probabilities.square()).mean(dim=1).clamp_(min=1e-7)
             curvature = torch.outer(spread, self.spectrum).add_(self.penalised, alpha=at.l2)
             direction = _descent(gradient, curvature, memory)
-            slope = _dot(gradient, direction)  # minus the squared error, by what is known of the Hessian
+            slope = _dot(gradient, direction)  # minus the squared error in the norm of the approximate Hessian
             size = float((at.parameters.square() * curvature).sum())
-            # 1e-10 nats of loss are near enough for weights that say nothing.
+            # 1e-10 nats of loss suffice for weights that are almost zero.
             if -slope <= max(tolerance**2 * min(size, self.loss(at)), 1e-10):
                 return replace(at, converged=True)
             change = direction @ self.images.T
@@ -140,10 +153,11 @@ class LogisticRegression:
     def line_search(
         self, at: Solution, direction: torch.Tensor, change: torch.Tensor, slope: float
     ) -> tuple[float, torch.Tensor, torch.Tensor]:
-        """The step at which the slope along `direction`, (K, r + 1), is below 0.3 of `slope`, and `residuals` there.
+        """Find the step at which the slope along `direction` has fallen to 0.3 of `slope`; return it and `residuals`.
 
-        Newton's method on the slope, kept in its bracket; the slope of a convex function only grows. It starts at 1.
-        change: (K, n), the logits' change along direction.
+        This is Newton's method on the slope, which starts at step 1 and stays inside a bracket of the root: the slope
+        of a convex function only grows. SciPy's scalar solvers know no such early stop and would cost more evaluations.
+        direction: (K, r + 1). change: the change of the logits along it, (K, n). slope: the slope at step 0.
         """
         constant = at.l2 * float(((at.parameters * direction) @ self.penalised).sum())
         linear = at.l2 * float((direction.square() @ self.penalised).sum())
@@ -166,7 +180,10 @@ class LogisticRegression:
 def _descent(
     gradient: torch.Tensor, curvature: torch.Tensor, memory: Sequence[tuple[torch.Tensor, torch.Tensor, float]]
 ) -> torch.Tensor:
-    """Minus the L-BFGS inverse Hessian, which starts as the inverse of `curvature`, times the gradient."""
+    """Return minus the L-BFGS inverse Hessian times the gradient (two-loop recursion, Nocedal 1980).
+
+    The initial inverse Hessian is the inverse of the diagonal `curvature`.
+    """
     direction = -gradient
     coefficients = []
     for moved, turned, inverse in reversed(memory):

@@ -1,66 +1,72 @@
-"""The nearest-neighbour head: the most similar training images vote."""
+"""The k-nearest-neighbour head: the most similar training images vote."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 
-from objectives.heads.head import SLAB_BYTES, Classifier, Fit, LabelledFeatures, Layout, check
-from objectives.heads.neighbours.cosine import directions, frequencies
-from objectives.heads.standardising import Standardised, Standardiser
+from objectives.heads.calibration import fit_smoothing, smooth
+from objectives.heads.head import SLAB_BYTES, Classifier, FeatureLayout, Fit, LabelledFeatures, check
+from objectives.heads.neighbours.cosine import class_frequencies, unit_vectors
+from objectives.heads.standardisation import Standardised, Standardiser
 from objectives.results import Accuracy, Epoch
 from spaces.dimensions import Value
 
-SHARPNESS = 0.07
-"""A neighbour whose cosine is so much lower has 1/e of the vote (Wu et al. 2018, as DINO evaluates features)."""
+VOTE_TEMPERATURE = 0.07
+"""Temperature τ of a vote, exp((cosine − 1) / τ): a cosine that is lower by τ has 1/e of the vote.
+
+Wu et al. 2018 (arXiv 1805.01978), section 3.4; DINO evaluates features with the same value.
+"""
 
 
 @dataclass(frozen=True)
 class KnnClassifier:
-    """The logarithm of the classes' shares of the neighbours' votes, of which `doubt` is shared by all classes alike.
+    """Logits are the logarithms of the classes' shares of the neighbours' votes, smoothed toward uniform shares.
 
-    Similarity is the cosine of standardised features; an image that points away has no vote, and where nobody votes the
-    shares are the classes' frequencies. A vote counts for what its image weighs. neighbours ≥ 1. doubt: in (0, 1]. The
-    training images are not copied: `train` must stay as it is.
+    Similarity is the cosine of standardised features. A neighbour with a negative cosine has no vote. If no neighbour
+    votes, the shares are the class frequencies. Votes are multiplied by the weights of their images.
+    train: the training images, which are not copied and must not change.
+    neighbours: at least 1.
+    smoothing: the weight of the uniform distribution in the mixture with the shares, in (0, 1]; see `smooth`.
     """
 
     standardise: Standardiser
     train: LabelledFeatures
     classes: int
     neighbours: int
-    label_smoothing: float
+    smoothing: float
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
-        return smoothed(self.shares(features), self.label_smoothing).log()
+        return smooth(self.shares(features), self.smoothing).log()
 
     def shares(self, features: torch.Tensor) -> torch.Tensor:
-        """Of the votes, float32 (n, classes); each row's sum is 1."""
+        """Return the classes' shares of the votes, float32 (n, classes); each row sums to 1."""
         queries = LabelledFeatures(features, self.train.labels.new_zeros(len(features)))
         return torch.cat([self._shares(queries.flat(rows)) for rows in queries.slabs()])
 
     def _shares(self, features: torch.Tensor) -> torch.Tensor:
-        """Of features (n, d) that are a slab: all training images pass by, a slab and a part of it at a time."""
-        queries = directions(self.standardise(features))
+        """Return the shares for one slab of features (n, d), by a scan over all training images in parts."""
+        queries = unit_vectors(self.standardise(features))
         best = queries.new_zeros(len(queries), 0)
         labels = self.train.labels.new_zeros(len(queries), 0)
         for rows, slab in Standardised(self.train, self.standardise).slabs():
             step = max(SLAB_BYTES // (torch.float32.itemsize * len(queries)), 1)
-            parts = zip(directions(slab).split(step), self.train.labels[rows].split(step), strict=True)  # type: ignore[no-untyped-call]
-            for images, theirs in parts:
+            parts = zip(unit_vectors(slab).split(step), self.train.labels[rows].split(step), strict=True)  # type: ignore[no-untyped-call]
+            for images, image_labels in parts:
                 best = torch.cat([best, queries @ images.T], dim=1)
-                labels = torch.cat([labels, theirs.expand(len(queries), -1)], dim=1)
+                labels = torch.cat([labels, image_labels.expand(len(queries), -1)], dim=1)
                 best, order = best.topk(min(self.neighbours, best.shape[1]), dim=1)
                 labels = labels.gather(1, order)
-        votes = ((best - 1) / SHARPNESS).exp().masked_fill(best <= 0, 0)
+        votes = ((best - 1) / VOTE_TEMPERATURE).exp().masked_fill(best <= 0, 0)
         shares = votes.new_zeros(len(votes), self.classes).scatter_add_(1, labels, votes)
         if self.train.balanced:
             shares *= self.train.class_weights(self.classes)
         total = shares.sum(dim=1, keepdim=True)
-        common = frequencies(self.train, self.classes)
-        return torch.where(total > 0, shares / total.clamp(min=1e-30), common)
+        frequencies = class_frequencies(self.train, self.classes)
+        return torch.where(total > 0, shares / total.clamp(min=1e-30), frequencies)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """With the training images: as large as their features."""
+        """Return the state, which contains the training features and is as large as they are."""
         train = self.train
         return {
             "mean": self.standardise.mean.clone(),
@@ -68,15 +74,16 @@ class KnnClassifier:
             "features": (train.features if train.rows is None else train.features[train.rows]).clone(),
             "labels": train.labels.clone(),
             "balanced": torch.tensor(train.balanced),
-            "doubt": torch.tensor(self.label_smoothing, dtype=torch.float64),
+            "doubt": torch.tensor(self.smoothing, dtype=torch.float64),
         }
 
 
 @dataclass(frozen=True)
 class Knn:
-    """Nothing in it is trained or random: the seed is not used. The doubt is fitted on the validation split.
+    """k nearest neighbours. The smoothing is fitted on the validation split; nothing is random, and the seed is unused.
 
-    options: "neighbours" ≥ 1; all training images where there are fewer. details: "doubt".
+    options: "neighbours", at least 1; if there are fewer training images, all of them vote.
+    details: "doubt", the smoothing.
     """
 
     def fit(
@@ -88,12 +95,12 @@ class Knn:
         seed: int,
     ) -> Iterator[Epoch | Fit]:
         check(classes, train, validation)
-        certain = KnnClassifier(Standardiser.of(train), train, classes, _neighbours(options), 1.0)
-        shares = torch.cat([certain.shares(validation.take(rows)) for rows in validation.slabs()])
-        classifier = replace(certain, label_smoothing=fitted_label_smoothing(shares, validation.labels))
-        labels = smoothed(shares, classifier.label_smoothing).log().argmax(dim=1)
+        unsmoothed = KnnClassifier(Standardiser.of(train), train, classes, _neighbours(options), 0.0)
+        shares = torch.cat([unsmoothed.shares(validation.take(rows)) for rows in validation.slabs()])
+        classifier = replace(unsmoothed, smoothing=fit_smoothing(shares, validation.labels))
+        labels = smooth(shares, classifier.smoothing).log().argmax(dim=1)
         correct = int((labels == validation.labels).sum())
-        yield Fit(classifier, Accuracy(correct, len(validation)), {"doubt": classifier.label_smoothing})
+        yield Fit(classifier, Accuracy(correct, len(validation)), {"doubt": classifier.smoothing})
 
     def refit(
         self,
@@ -109,35 +116,14 @@ class Knn:
     def restore(
         self,
         state: Mapping[str, torch.Tensor],
-        layout: Layout,
+        layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:
-        balanced = bool(state.get("balanced", False))  # files from before there was a choice do not say
+        balanced = bool(state.get("balanced", False))  # absent from files of versions without this option
         train = LabelledFeatures(state["features"], state["labels"], balanced=balanced)
         standardise = Standardiser(state["mean"], state["scale"])
         return KnnClassifier(standardise, train, classes, _neighbours(options), float(state["doubt"]))
-
-
-def smoothed(shares: torch.Tensor, label_smoothing: float) -> torch.Tensor:
-    """Shares (n, classes) of which `doubt` is spread evenly; the largest stays the largest."""
-    return (1 - label_smoothing) * shares + label_smoothing / shares.shape[1]
-
-
-def fitted_label_smoothing(shares: torch.Tensor, labels: torch.Tensor) -> float:
-    """The doubt that makes labels, int64 (m,), likeliest by their `doubted` shares (m, classes).
-
-    At least 1 / (m + 2): m images that are all right do not show that none could be wrong (Laplace). At most 0.99, so
-    that an order is left. The loss is convex in it, and its slope is bisected.
-    """
-    own = shares.double().gather(1, labels[:, None])
-    even = 1 / shares.shape[1]
-    low, high = min(1 / (len(labels) + 2), 0.5), 0.99
-    for _ in range(30):
-        middle = (low + high) / 2
-        falling = float(((even - own) / ((1 - middle) * own + middle * even)).mean()) > 0
-        low, high = (middle, high) if falling else (low, middle)
-    return (low + high) / 2
 
 
 def _neighbours(options: Mapping[str, Value]) -> int:

@@ -1,37 +1,40 @@
-"""The prototype head: each image goes to the class whose mean points most nearly where it points."""
+"""The prototype head: each image gets the class whose mean has the largest cosine with it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 
-from objectives.heads.calibrating import fitted_factor
-from objectives.heads.head import Classifier, Fit, LabelledFeatures, Layout, accuracy, check
-from objectives.heads.neighbours.cosine import directions, frequencies
-from objectives.heads.standardising import Standardised, Standardiser
+from objectives.heads.calibration import fit_inverse_temperature
+from objectives.heads.head import Classifier, FeatureLayout, Fit, LabelledFeatures, accuracy, check
+from objectives.heads.neighbours.cosine import class_frequencies, unit_vectors
+from objectives.heads.standardisation import Standardised, Standardiser
 from objectives.results import Epoch
 from spaces.dimensions import Value
 
 
 @dataclass(frozen=True)
 class PrototypeClassifier:
-    """Logits are a factor times the cosines of an image and each class's mean.
+    """Logits are the cosines of an image with each class's mean, times a factor.
 
-    prototypes: (classes, d), unit vectors of standardised features. offset: (classes,), 0, or -2 for a class without
-    training images, which puts it below every cosine. commonness: (classes,), the log of each class's frequency: all
-    that is known of an image without a direction. factor: ().
+    prototypes: the class means of standardised features, as unit vectors, (classes, d).
+    offset: what is added to the cosines, (classes,): 0, or -2 for a class without training images, which puts it below
+    every cosine.
+    log_frequencies: the logarithms of the class frequencies, (classes,); the logits of an image without a direction,
+    whose standardised features are zero.
+    factor: the inverse temperature, ().
     """
 
     standardise: Standardiser
     prototypes: torch.Tensor
     offset: torch.Tensor
-    commonness: torch.Tensor
+    log_frequencies: torch.Tensor
     factor: torch.Tensor
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
-        pointing = directions(self.standardise(features.flatten(1)))
-        cosines = torch.addmm(self.offset, pointing, self.prototypes.T)
-        return torch.where(pointing.any(dim=1, keepdim=True), self.factor * cosines, self.commonness)
+        vectors = unit_vectors(self.standardise(features.flatten(1)))
+        cosines = torch.addmm(self.offset, vectors, self.prototypes.T)
+        return torch.where(vectors.any(dim=1, keepdim=True), self.factor * cosines, self.log_frequencies)
 
     def state(self) -> dict[str, torch.Tensor]:
         tensors = {
@@ -39,7 +42,7 @@ class PrototypeClassifier:
             "scale": self.standardise.scale,
             "prototypes": self.prototypes,
             "offset": self.offset,
-            "commonness": self.commonness,
+            "commonness": self.log_frequencies,
             "factor": self.factor,
         }
         return {name: tensor.clone() for name, tensor in tensors.items()}
@@ -47,9 +50,11 @@ class PrototypeClassifier:
 
 @dataclass(frozen=True)
 class Prototype:
-    """Class means of standardised features, compared by cosine, the factor fitted on the validation split. Nothing is
-    random: the seed is not used. A class's mean is what it is whatever its images weigh: that moves what they are
-    standardised by, and what is believed of an image without a direction.
+    """Nearest class mean by cosine (as in Snell et al. 2017, arXiv 1703.05175, there with Euclidean distance).
+
+    The factor is fitted on the validation split. Nothing is random, and the seed is unused. Image weights do not move a
+    class's mean, because all images of a class have equal weights. They change the standardisation, and the logits of
+    an image without a direction.
 
     details: "factor".
     """
@@ -65,7 +70,7 @@ class Prototype:
         check(classes, train, validation)
         plain = _classifier(train, classes, 1.0)
         scores = torch.cat([plain.logits(validation.take(rows)) for rows in validation.slabs()])
-        factor = fitted_factor(scores, validation.labels)
+        factor = fit_inverse_temperature(scores, validation.labels)
         classifier = replace(plain, factor=torch.full_like(plain.factor, factor))
         yield Fit(classifier, accuracy(classifier, validation), {"factor": factor})
 
@@ -83,12 +88,17 @@ class Prototype:
     def restore(
         self,
         state: Mapping[str, torch.Tensor],
-        layout: Layout,
+        layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:
-        learned = {name: state[name] for name in ("prototypes", "offset", "commonness", "factor")}
-        return PrototypeClassifier(Standardiser(state["mean"], state["scale"]), **learned)
+        return PrototypeClassifier(
+            Standardiser(state["mean"], state["scale"]),
+            state["prototypes"],
+            state["offset"],
+            state["commonness"],
+            state["factor"],
+        )
 
 
 def _classifier(train: LabelledFeatures, classes: int, factor: float) -> PrototypeClassifier:
@@ -97,6 +107,8 @@ def _classifier(train: LabelledFeatures, classes: int, factor: float) -> Prototy
     for rows, slab in Standardised(train, standardise).slabs():
         sums.index_add_(0, train.labels[rows], slab)
     counts = torch.bincount(train.labels, minlength=classes)
-    means = directions(sums / counts.clamp(min=1)[:, None])
+    means = unit_vectors(sums / counts.clamp(min=1)[:, None])
     offset = torch.where(counts > 0, 0.0, -2.0)
-    return PrototypeClassifier(standardise, means, offset, frequencies(train, classes).log(), sums.new_tensor(factor))
+    return PrototypeClassifier(
+        standardise, means, offset, class_frequencies(train, classes).log(), sums.new_tensor(factor)
+    )

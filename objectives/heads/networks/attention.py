@@ -1,4 +1,4 @@
-"""A small transformer over the cells of one map, or of several that were read at other blocks and timesteps."""
+"""The attention head's network: a small transformer over the cells of one or several feature maps."""
 
 import math
 from collections.abc import Mapping
@@ -7,68 +7,71 @@ from itertools import islice
 import torch
 from torch import nn
 
-from objectives.heads.head import Layout
-from objectives.heads.options import number
+from objectives.heads.head import FeatureLayout
+from objectives.heads.options import number_option
 from spaces.dimensions import Value
 
-MOST_HEADS = 4
-DROPPED = 0.5
-POSITIONS = 0.5
+MAX_ATTENTION_HEADS = 4
+DROPPED_CELLS = 0.5  # the share of an image's cells that a training step leaves out
+POSITION_SCALE = 0.5  # the standard deviation of the initial position embeddings
 
 
-def attention(layout: Layout, classes: int, options: Mapping[str, Value]) -> nn.Module:
-    """A vision transformer of few blocks, whose tokens are the cells of the maps.
+def attention(layout: FeatureLayout, classes: int, options: Mapping[str, Value]) -> nn.Module:
+    """Build a vision transformer of a few blocks, whose tokens are the cells of the maps.
 
-    options: "width" of a token, "depth", the blocks.
+    options: "width", the length of a token; "depth", the number of transformer blocks.
     """
-    width, depth = (int(number(options, name, least=1)) for name in ("width", "depth"))
+    width, depth = (int(number_option(options, name, least=1)) for name in ("width", "depth"))
     return Transformer(layout, classes, width, depth)
 
 
 class Transformer(nn.Module):
-    """Projected cells with learned positions → pre-norm blocks → the norm of the cells' mean → linear.
+    """Projected cells with learned positions → pre-norm blocks → mean over cells → norm → linear.
 
-    That of Dosovitskiy et al. 2021, with two times the width between a block's linear layers instead of four, and with
-    the mean instead of a class token, as Beyer et al. 2022 (arXiv 2205.01580) have it. Positions start about as large
-    as projected cells, by `POSITIONS` instead of 0.02: a fit is too short for them to grow. In training each image
-    keeps a random half of its cells (PatchDropout, Liu et al. 2022, arXiv 2208.07220): it overfits less, in less time.
+    The network follows Dosovitskiy et al. 2021 (arXiv 2010.11929), with a hidden width of 2 × width in a block instead
+    of 4 ×, and with the mean over cells instead of a class token, as in Beyer et al. 2022 (arXiv 2205.01580). Position
+    embeddings start about as large as projected cells (`POSITION_SCALE` instead of 0.02), because a fit is too short
+    for them to grow. In training each image keeps a random half of its cells (PatchDropout, Liu et al. 2022, arXiv
+    2208.07220), which reduces overfitting and time.
 
-    Several taps are read after DifFormer (Mukhopadhyay et al. 2023, arXiv 2311.17921): each has a projection of its
-    own, the cells of one timestep's blocks are one set of tokens, the same blocks serve every timestep, and what they
-    make of the timesteps is classified side by side.
+    Several taps are combined as in DifFormer (Mukhopadhyay et al. 2023, arXiv 2311.17921). Each tap has its own
+    projection. The cells of all blocks of one timestep form one set of tokens. The same transformer blocks serve every
+    timestep, and their outputs for all timesteps are concatenated and classified.
     """
 
-    def __init__(self, layout: Layout, classes: int, width: int, depth: int) -> None:
+    def __init__(self, layout: FeatureLayout, classes: int, width: int, depth: int) -> None:
         super().__init__()
         self.blocks_read = [len(group) for group in layout.groups]
         self.channels = [channels for group in layout.groups for channels in group]
         self.projects = nn.ModuleList(nn.Linear(channels, width) for channels in self.channels)
-        self.positions = nn.Parameter(POSITIONS * torch.randn(layout.side**2, width))
+        self.positions = nn.Parameter(POSITION_SCALE * torch.randn(layout.side**2, width))
         self.blocks = nn.Sequential(*(_block(width) for _ in range(depth)))
-        answers = width * len(layout.groups)
-        self.classify = nn.Sequential(nn.LayerNorm(answers), nn.Linear(answers, classes))
+        total_width = width * len(layout.groups)
+        self.classify = nn.Sequential(nn.LayerNorm(total_width), nn.Linear(total_width, classes))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(n, c, p, p) → (n, classes)."""
+        """Map features (n, c, p, p) to logits (n, classes)."""
         maps = torch.split(features.flatten(2).transpose(1, 2), self.channels, dim=2)
         cells = iter([project(part) + self.positions for project, part in zip(self.projects, maps, strict=True)])
-        answers = []
+        outputs = []
         for count in self.blocks_read:
             tokens = torch.cat(list(islice(cells, count)), dim=1)
-            answers.append(self.blocks(_some(tokens) if self.training else tokens).mean(dim=1))
-        logits: torch.Tensor = self.classify(torch.cat(answers, dim=1))
+            outputs.append(self.blocks(_random_cells(tokens) if self.training else tokens).mean(dim=1))
+        logits: torch.Tensor = self.classify(torch.cat(outputs, dim=1))
         return logits
 
 
-def _some(cells: torch.Tensor) -> torch.Tensor:
-    """Of (n, cells, width), other cells of each image: all but the share `DROPPED`, and at least one."""
+def _random_cells(cells: torch.Tensor) -> torch.Tensor:
+    """Keep random cells of each image, (n, cells, width): all but the share `DROPPED_CELLS`, and at least one."""
     images, count, width = cells.shape
-    drawn = torch.rand(images, count, device=cells.device).argsort(dim=1)[:, : max(round(count * (1 - DROPPED)), 1)]
-    return cells.gather(1, drawn[:, :, None].expand(-1, -1, width))
+    kept = torch.rand(images, count, device=cells.device).argsort(dim=1)[
+        :, : max(round(count * (1 - DROPPED_CELLS)), 1)
+    ]
+    return cells.gather(1, kept[:, :, None].expand(-1, -1, width))
 
 
 def _block(width: int) -> nn.Module:
-    heads = math.gcd(width, MOST_HEADS)
+    heads = math.gcd(width, MAX_ATTENTION_HEADS)
     return nn.TransformerEncoderLayer(
         width, heads, 2 * width, dropout=0, activation="gelu", batch_first=True, norm_first=True
     )

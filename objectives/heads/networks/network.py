@@ -1,4 +1,4 @@
-"""Heads that are small networks: a function from shapes and options to a module, trained in epochs, the best kept."""
+"""Heads that are small networks, trained in epochs, of which the best is kept."""
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
@@ -7,26 +7,27 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from objectives.heads.head import Classifier, Fit, LabelledFeatures, Layout, check, reached
+from objectives.heads.head import Classifier, FeatureLayout, Fit, LabelledFeatures, check, validation_epoch
 from objectives.heads.networks.training import Recipe, epochs, seeded
-from objectives.heads.options import number
-from objectives.heads.standardising import Standardiser
+from objectives.heads.options import number_option
+from objectives.heads.standardisation import Standardiser
 from objectives.results import Epoch
 from spaces.dimensions import Value
 
 PATIENCE = 10
-"""Epochs without one that is at least as good as the best, after which a fit stops."""
+"""A fit stops after this number of epochs in a row that are worse than the best."""
 
-Build = Callable[[Layout, int, Mapping[str, Value]], nn.Module]
-"""layout, classes, options → network: standardised maps, float32 (n, c, p, p) → logits, (n, classes).
+NetworkBuilder = Callable[[FeatureLayout, int, Mapping[str, Value]], nn.Module]
+"""A function (layout, classes, options) → network.
 
-Its random initialisation is drawn from torch's global state. Raises ValueError for options that are missing or no use.
+The network maps standardised features, float32 (n, c, p, p), to logits, (n, classes). The network's random
+initialisation is drawn from torch's global state. Raises ValueError for options that are missing or invalid.
 """
 
 
 @dataclass(frozen=True)
 class NetworkClassifier:
-    """network: features, float32 (n, c, p, p) → logits (n, classes); in evaluation mode."""
+    """A trained network in evaluation mode: features, float32 (n, c, p, p) → logits (n, classes)."""
 
     network: nn.Module
 
@@ -39,8 +40,8 @@ class NetworkClassifier:
         return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
 
-class Standardise(nn.Module):
-    """Standardises each feature of maps by the training images; kept with the weights."""
+class StandardisationLayer(nn.Module):
+    """Standardises each feature by the training images; its statistics are saved with the weights."""
 
     mean: torch.Tensor
     scale: torch.Tensor
@@ -56,14 +57,16 @@ class Standardise(nn.Module):
 
 @dataclass(frozen=True)
 class NetworkHead:
-    """A network on standardised features, trained by AdamW.
+    """A network on standardised features, trained with AdamW.
 
-    options: "learning_rate" > 0, "weight_decay" ≥ 0, and those of `build`. details: "epochs", the number of the best
-    one by the metric of the validation images; of equals the last, whose learning rate is the lowest. `fit` stops
-    `PATIENCE` epochs after it; `refit` stops at it, with the schedule as far gone. mixed, blend: as in `Recipe`.
+    `fit` stops `PATIENCE` epochs after the best one. `refit` stops at that epoch of the same schedule.
+    options: "learning_rate" > 0, "weight_decay" ≥ 0, and those of `build`.
+    details: "epochs", the number of the best epoch by the metric of the validation images; of equally good epochs the
+    last one, whose learning rate is the lowest.
+    mixed, blend: as in `Recipe`.
     """
 
-    build: Build
+    build: NetworkBuilder
     mixed: bool = False
     blend: bool = False
 
@@ -79,13 +82,13 @@ class NetworkHead:
         recipe, network = self._recipe(options), self._network(train, classes, options, seed)
         best: tuple[Epoch, Fit] | None = None
         for done in epochs(network, train, recipe, seed):
-            epoch = reached(done, NetworkClassifier(network), validation)
+            epoch = validation_epoch(done, NetworkClassifier(network), validation)
             yield epoch
             if best is None or epoch.score >= best[0].score:
-                best = epoch, Fit(_kept(network), epoch.validation, {"epochs": done})
+                best = epoch, Fit(_frozen_copy(network), epoch.validation, {"epochs": done})
             elif done - best[0].number >= PATIENCE:
                 break
-        if best is not None:  # a recipe has at least one epoch
+        if best is not None:  # always: a recipe has at least one epoch
             yield best[1]
 
     def refit(
@@ -103,29 +106,32 @@ class NetworkHead:
         for epoch in epochs(network, train, recipe, seed):
             if epoch == details["epochs"]:
                 break
-        return _kept(network)
+        return _frozen_copy(network)
 
     def restore(
         self,
         state: Mapping[str, torch.Tensor],
-        layout: Layout,
+        layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
     ) -> Classifier:
         blank = LabelledFeatures(torch.zeros(1, *layout.shape), torch.zeros(1, dtype=torch.int64), groups=layout.groups)
-        network = self._network(blank, classes, options, seed=0)  # whose every number is then replaced
+        network = self._network(blank, classes, options, seed=0)  # the state replaces every weight
         network.load_state_dict(dict(state))
-        return _kept(network)
+        return _frozen_copy(network)
 
     def _recipe(self, options: Mapping[str, Value]) -> Recipe:
-        rate, decay = number(options, "learning_rate", least=1e-12), number(options, "weight_decay", least=0)
+        rate, decay = (
+            number_option(options, "learning_rate", least=1e-12),
+            number_option(options, "weight_decay", least=0),
+        )
         return Recipe(rate, decay, mixed=self.mixed, blend=self.blend)
 
     def _network(self, train: LabelledFeatures, classes: int, options: Mapping[str, Value], seed: int) -> nn.Module:
-        with seeded(seed, 0, torch.device("cpu")):  # one initialisation, whatever the device
+        with seeded(seed, 0, torch.device("cpu")):  # the initialisation does not depend on the device
             body = self.build(train.layout, classes, options)
-        return nn.Sequential(Standardise(Standardiser.of(train)), body).to(train.labels.device)
+        return nn.Sequential(StandardisationLayer(Standardiser.of(train)), body).to(train.labels.device)
 
 
-def _kept(network: nn.Module) -> NetworkClassifier:
+def _frozen_copy(network: nn.Module) -> NetworkClassifier:
     return NetworkClassifier(deepcopy(network).eval().requires_grad_(False))

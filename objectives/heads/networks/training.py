@@ -1,4 +1,4 @@
-"""Trains a network on frozen features by AdamW, epoch by epoch, reproducibly, the global random state left alone."""
+"""Trains a network on frozen features with AdamW, reproducibly and without touching the global random state."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,20 +10,25 @@ from torch.nn.functional import cross_entropy
 
 from objectives.heads.head import LabelledFeatures
 
-STEPS, LEAST = 40, 8
-"""An epoch of few images has so many steps, each of at least so many images: with 9 a fit ends before it has begun."""
+STEPS = 40
+"""Least number of steps of an epoch, as long as each has `LEAST_BATCH` images; with 9 steps, fits are far too short."""
+
+LEAST_BATCH = 8
+"""Least number of images of a step."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """AdamW (Loshchilov and Hutter 2019) with a tenth of the steps of warm-up and a cosine to zero over `epochs`.
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), with a warm-up over a tenth of the steps and a cosine to 0.
 
-    weight_decay: of weight matrices only. batch: the most images a step, of few images fewer (`STEPS`); the last of an
-    epoch may be smaller and is not dropped. blend: mixup (Zhang et al. 2018, section 2, alpha 1), each image with the
-    next of its step, by one share for all. mixed: on a GPU, matrix products of training in bfloat16, whose range
-    needs no scaling of the loss; weights and what is asked of the network between epochs stay float32.
-
-    Epoch k of `epochs` lies at one fraction of the schedule, however many images there are.
+    weight_decay: applies to weight matrices only.
+    epochs: the length of the schedule; epoch k lies at the same fraction of it for any number of images.
+    batch: the largest number of images in a step; small training sets use fewer (see `STEPS`). The last step of an
+    epoch may be smaller and is not dropped.
+    blend: mixup (Zhang et al. 2018, arXiv 1710.09412, section 2, α = 1) of each image with the next one in its step,
+    with one mixing weight per step.
+    mixed: on a GPU, compute the matrix products of training in bfloat16, whose range needs no loss scaling. Weights and
+    the evaluation between epochs stay float32.
     """
 
     learning_rate: float
@@ -35,10 +40,10 @@ class Recipe:
 
 
 def epochs(network: nn.Module, train: LabelledFeatures, recipe: Recipe, seed: int) -> Iterator[int]:
-    """Train `network` in place; yields the number of each epoch, from 1 to `recipe.epochs`, when it is done.
+    """Train `network` in place; yield the number of each epoch, from 1 to `recipe.epochs`, when it is finished.
 
-    The network is then in evaluation mode and without gradients; not going on leaves it so. Every epoch has a random
-    stream of its own, from (seed, epoch), so what the caller does between two of them changes nothing.
+    At each yield the network is in evaluation mode and without gradients, and stays so if the caller stops. Each epoch
+    has its own random stream, from (seed, epoch), so that the caller's actions between epochs change nothing.
     """
     matrices = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
@@ -48,7 +53,7 @@ def epochs(network: nn.Module, train: LabelledFeatures, recipe: Recipe, seed: in
     ]
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
     images, weights = len(train), train.weights
-    batch = min(recipe.batch, max(images // STEPS, LEAST))
+    batch = min(recipe.batch, max(images // STEPS, LEAST_BATCH))
     steps = -(-images // batch) * recipe.epochs
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.learning_rate, total_steps=steps, pct_start=0.1, cycle_momentum=False
@@ -57,23 +62,25 @@ def epochs(network: nn.Module, train: LabelledFeatures, recipe: Recipe, seed: in
         network.train()
         with seeded(seed, epoch, train.labels.device):
             for rows in torch.split(torch.randperm(images).to(train.features.device), batch):
-                at = rows.to(train.labels.device)
-                labels, weighs = train.labels[at], None if weights is None else weights[at]
+                images_of_step = rows.to(train.labels.device)
+                labels = train.labels[images_of_step]
+                weights_of_step = None if weights is None else weights[images_of_step]
                 optimizer.zero_grad(set_to_none=True)
                 features = train.take(rows)
                 share = float(torch.rand(())) if recipe.blend else 0.0
                 if share:
-                    # Of features as they are: standardising them afterwards is the same, for it is affine.
+                    # Mixing before standardisation equals mixing after it, because standardisation is affine.
                     features = features.lerp(features.roll(1, 0), share)
                 with torch.autocast("cuda", torch.bfloat16, enabled=recipe.mixed and features.is_cuda):
                     logits = network(features)
-                    loss = _loss(logits, labels, weighs)
+                    loss = _loss(logits, labels, weights_of_step)
                     if share:
                         loss = loss.lerp(
-                            _loss(logits, labels.roll(1), None if weighs is None else weighs.roll(1)), share
+                            _loss(logits, labels.roll(1), None if weights_of_step is None else weights_of_step.roll(1)),
+                            share,
                         )
                 torch.autograd.backward(loss)
-                # Not clipped: it gained nothing, and would take from an image of a rare class what it weighs.
+                # Gradients are not clipped: clipping gained nothing, and would undo the weights of rare classes.
                 optimizer.step()
                 schedule.step()
         optimizer.zero_grad(set_to_none=True)
@@ -82,7 +89,11 @@ def epochs(network: nn.Module, train: LabelledFeatures, recipe: Recipe, seed: in
 
 
 def _loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-    """Of one step. Divided by its images and not by what they weigh together, so that on average it is that of all."""
+    """Return the weighted cross-entropy of one step.
+
+    It is divided by the number of images, not by their total weight, so that it is an unbiased estimate of the loss of
+    all images.
+    """
     if weights is None:
         return cross_entropy(logits, labels)
     return (cross_entropy(logits, labels, reduction="none") * weights).mean()
@@ -90,7 +101,7 @@ def _loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | No
 
 @contextmanager
 def seeded(seed: int, stream: int, device: torch.device) -> Iterator[None]:
-    """Random numbers from (seed, stream) inside, on the CPU and on `device`; the global states as they were outside."""
+    """Seed the CPU and `device` by (seed, stream) inside the context, and restore their random states at its end."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         mixed = (seed * 1_000_003 + stream) % 2**63
         torch.default_generator.manual_seed(mixed)

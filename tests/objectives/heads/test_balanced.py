@@ -9,14 +9,14 @@ from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from objectives.heads.catalog import HEADS
-from objectives.heads.head import Fit, LabelledFeatures, predict, predicted
+from objectives.heads.head import Fit, LabelledFeatures, predict, predict_labels
 from objectives.heads.linear_models.eigenbasis import eigenbasis
 from objectives.heads.linear_models.linear import Linear
 from objectives.heads.linear_models.logistic import LogisticRegression, Solution
 from objectives.heads.linear_models.ridge import LeastSquares
-from objectives.heads.neighbours.knn import SHARPNESS, Knn, KnnClassifier
+from objectives.heads.neighbours.knn import VOTE_TEMPERATURE, Knn, KnnClassifier
 from objectives.heads.networks.training import Recipe, epochs
-from objectives.heads.standardising import Standardised, Standardiser
+from objectives.heads.standardisation import Standardised, Standardiser
 from tests.support.heads import OPTIONS, blobs, blobs_of_sizes, digits
 
 SIZES = (6, 12, 4)
@@ -140,7 +140,7 @@ def test_linear_agrees_with_scikit_learn(count: int) -> None:
     for classifier in (fit.classifier, Linear().refit(train, 10, {}, fit.details, 0)):
         state = classifier.state()
         assert loss(classifier.logits(train.features).double(), state["weight"].double()) == pytest.approx(least, 1e-5)
-        agreed = predicted(classifier, validation.features) == unseen.argmax(dim=1)
+        agreed = predict_labels(classifier, validation.features) == unseen.argmax(dim=1)
         assert agreed.float().mean() >= 0.995
 
 
@@ -182,7 +182,7 @@ def test_a_neighbours_vote_counts_for_what_its_image_weighs() -> None:
         nn.functional.normalize(standardise(data.features.flatten(1)).double()) for data in (train, validation)
     )
     cosines, at = (queries @ images.T).topk(7, dim=1)
-    votes = ((cosines - 1) / SHARPNESS).exp().where(cosines > 0, 0)[:, :, None] * one_hot(train.labels[at], 3)
+    votes = ((cosines - 1) / VOTE_TEMPERATURE).exp().where(cosines > 0, 0)[:, :, None] * one_hot(train.labels[at], 3)
     votes = votes.sum(dim=1) / torch.tensor([60, 10, 20])
     expected = votes / votes.sum(dim=1, keepdim=True)
     torch.testing.assert_close(fit.classifier.shares(validation.features).double(), expected, rtol=0, atol=1e-4)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load, save
 
 from objectives.heads.catalog import HEADS, head_named
-from objectives.heads.head import Classifier, Fit, LabelledFeatures, predict, predicted
+from objectives.heads.head import Classifier, Fit, LabelledFeatures, predict, predict_labels
 from objectives.results import SELECTION_METRICS, Accuracy
 from spaces import HEAD_OPTIONS, BackboneError, DatasetError, UnknownNameError
 from tests.support.heads import OPTIONS, blobs, blobs_of_sizes, digits, fit_head
@@ -23,7 +23,7 @@ TRAINED_SLOWLY = [pytest.param(name, marks=[pytest.mark.slow] * (name in ("cnn",
 
 
 def score(classifier: Classifier, data: LabelledFeatures) -> Accuracy:
-    labels = predicted(classifier, data.features)
+    labels = predict_labels(classifier, data.features)
     assert labels.shape == data.labels.shape
     assert labels.dtype == torch.int64
     return Accuracy(int((labels == data.labels).sum()), len(data.labels))
@@ -109,7 +109,7 @@ class TestHead:
         assert logits.shape == (400, 4)
         assert logits.dtype == torch.float32
         assert bool(logits.isfinite().all())
-        assert torch.equal(logits.argmax(dim=1), predicted(fit.classifier, validation.features))
+        assert torch.equal(logits.argmax(dim=1), predict_labels(fit.classifier, validation.features))
         guessing = torch.tensor(4.0).log()
         assert torch.nn.functional.cross_entropy(logits, validation.labels) < guessing
 
@@ -144,7 +144,7 @@ class TestHead:
     def test_features_that_tell_nothing_give_the_commonest_class(self, name: str) -> None:
         train = LabelledFeatures(torch.full((60, 2, 1, 1), 3.3), (torch.arange(60) % 3).clamp(max=1))
         _, fit = fit_head(name, train, train, 3)
-        assert predicted(fit.classifier, train.features).tolist() == [1] * 60
+        assert predict_labels(fit.classifier, train.features).tolist() == [1] * 60
 
     def test_state_is_what_safetensors_can_save(self, name: str) -> None:
         train = blobs(3, 90, 0.5, seed=1)
@@ -218,7 +218,9 @@ class TestHeadOnManyImages:
         _, fit = fit_head(name, few, validation, 10)
         again = head_named(name).refit(few, 10, OPTIONS[name], fit.details, 0)
         agreed = (
-            (predicted(again, validation.features) == predicted(fit.classifier, validation.features)).float().mean()
+            (predict_labels(again, validation.features) == predict_labels(fit.classifier, validation.features))
+            .float()
+            .mean()
         )
         assert agreed >= 0.995
 

@@ -93,7 +93,7 @@ def test_rows_in_slabs_are_learned_from_as_a_copy_at_once_is(
         *_, whole = HEADS[name].fit(some, validation, 10, OPTIONS[name], 0)
         with monkeypatch.context() as patched:
             patched.setattr(head, "SLAB_BYTES", 64 * 4 * 7)
-            patched.setattr("objectives.heads.standardising.SLAB_BYTES", 40 * 4 * 5)
+            patched.setattr("objectives.heads.standardisation.SLAB_BYTES", 40 * 4 * 5)
             *_, parts = HEADS[name].fit(lazy[1], lazy[0], 10, OPTIONS[name], 0)
         assert isinstance(whole, Fit)
         assert isinstance(parts, Fit)

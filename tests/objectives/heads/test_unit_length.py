@@ -4,16 +4,18 @@ import torch
 
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, LabelledFeatures
-from objectives.heads.unit_length import scaled
+from objectives.heads.unit_length import normalised
 from tests.support.heads import blobs
 
 
 def test_every_image_has_one_length_but_one_of_zeros() -> None:
     features = torch.randn(5, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     features[2] = 0
-    lengths = scaled(features).flatten(1).square().mean(dim=1)
+    lengths = normalised(features).flatten(1).square().mean(dim=1)
     torch.testing.assert_close(lengths, torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0]))
-    torch.testing.assert_close(scaled(features)[0] * features[0].norm(), features[0] * scaled(features)[0].norm())
+    torch.testing.assert_close(
+        normalised(features)[0] * features[0].norm(), features[0] * normalised(features)[0].norm()
+    )
 
 
 def test_how_strong_an_image_is_makes_no_difference() -> None:

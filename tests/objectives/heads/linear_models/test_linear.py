@@ -8,12 +8,12 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from torch.nn.functional import cross_entropy
 
-from objectives.heads.head import Fit, LabelledFeatures, predicted
+from objectives.heads.head import Fit, LabelledFeatures, predict_labels
 from objectives.heads.linear_models import logistic
 from objectives.heads.linear_models.eigenbasis import eigenbasis
 from objectives.heads.linear_models.linear import PATH, Linear
 from objectives.heads.linear_models.logistic import LogisticRegression as Regression
-from objectives.heads.standardising import Standardised, Standardiser
+from objectives.heads.standardisation import Standardised, Standardiser
 from objectives.scoring import Predictions
 
 UNSEEN = 4000
@@ -140,7 +140,7 @@ def test_fit_and_refit_agree_with_scikit_learn_at_the_strength_they_chose(name: 
     least = theirs.loss(features, problem.labels, fit.details["l2"])
     expected = theirs.logits(standardise(problem.unseen)).argmax(dim=0)
     for classifier in (fit.classifier, Linear().refit(train, problem.classes, {}, fit.details, 0)):
-        assert (predicted(classifier, unseen) == expected).double().mean() >= 0.999
+        assert (predict_labels(classifier, unseen) == expected).double().mean() >= 0.999
         state = classifier.state()
         ours = Linearly(state["weight"].double(), state["bias"].double()[:, None])
         assert ours.loss(features, problem.labels, fit.details["l2"]) == pytest.approx(least, rel=1e-5)
@@ -179,7 +179,7 @@ def test_chooses_by_the_metric_and_then_by_cross_entropy(name: str, metric: str)
 def test_a_fit_that_runs_out_of_iterations_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = PROBLEMS["correlated"]
     train = LabelledFeatures(problem.features[:, :, None, None], problem.labels)
-    monkeypatch.setattr(logistic, "ITERATIONS", 2)
+    monkeypatch.setattr(logistic, "MAX_ITERATIONS", 2)
     (fit,) = Linear().fit(train, train, problem.classes, {}, 0)
     assert isinstance(fit, Fit)
     assert fit.details["converged"] == 0

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge as Oracle
 from torch.nn.functional import one_hot
 
-from objectives.heads.calibrating import fitted_factor
+from objectives.heads.calibration import fit_inverse_temperature
 from objectives.heads.head import Fit, LabelledFeatures
 from objectives.heads.linear_models.eigenbasis import eigenbasis
 from objectives.heads.linear_models.ridge import PATH, LeastSquares, Ridge, leave_one_out
-from objectives.heads.standardising import Standardised, Standardiser
+from objectives.heads.standardisation import Standardised, Standardiser
 from objectives.scoring import Predictions
 from tests.support.heads import digits
 
@@ -56,7 +56,7 @@ def test_leaving_one_out_is_fitting_to_the_others_at_every_strength(train: Label
     strengths = [factor * float(basis.spectrum.sum()) for factor in PATH]
     scaled, targets = train.features.flatten(1) / standardise.scale, one_hot(train.labels, CLASSES).double()
     weights = torch.ones(len(train), dtype=torch.float64) if train.weights is None else train.weights
-    for left in LeastSquares(basis, train.labels, CLASSES).left_out(strengths):
+    for left in LeastSquares(basis, train.labels, CLASSES).leave_one_out(strengths):
         for image in range(len(train)):
             others = torch.arange(len(train)) != image
             expected = refitted(scaled[others], targets[others], weights[others], left.l2, scaled[image])
@@ -71,7 +71,7 @@ def test_leaving_one_out_in_float32_is_near_enough_to_rank_strengths(count: int)
     exact = LabelledFeatures(train.features.double(), train.labels)
     basis = eigenbasis(Standardised(exact, Standardiser.of(exact)))
     ours = list(leave_one_out(train, 10))
-    theirs = list(LeastSquares(basis, train.labels, 10).left_out([left.l2 for left in ours]))
+    theirs = list(LeastSquares(basis, train.labels, 10).leave_one_out([left.l2 for left in ours]))
     assert len(ours) == len(PATH)
     for one, other in zip(ours, theirs, strict=True):
         assert abs(one.accuracy.correct - other.accuracy.correct) <= 1
@@ -127,6 +127,8 @@ def test_chooses_by_the_metric(metric: str) -> None:
     for factor in PATH:
         details = {"l2": factor * variance, "factor": 1.0}
         scores = Ridge().refit(few, 10, {}, details, 0).logits(rest.features)
-        score[details["l2"]] = Predictions.of(fitted_factor(scores, rest.labels) * scores, rest.labels).score(metric)
+        score[details["l2"]] = Predictions.of(fit_inverse_temperature(scores, rest.labels) * scores, rest.labels).score(
+            metric
+        )
     chosen = min(score, key=lambda l2: abs(l2 - fit.details["l2"]))
     assert score[chosen] == pytest.approx(max(score.values()), abs=1e-4)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 from torch.nn.functional import normalize, one_hot
 
-from objectives.heads.calibrating import fitted_factor
+from objectives.heads.calibration import fit_inverse_temperature, fit_smoothing, smooth
 from objectives.heads.catalog import HEADS
-from objectives.heads.head import Fit, LabelledFeatures, predicted
-from objectives.heads.neighbours.knn import SHARPNESS, Knn, KnnClassifier, fitted_label_smoothing, smoothed
+from objectives.heads.head import Fit, LabelledFeatures, predict_labels
+from objectives.heads.neighbours.knn import VOTE_TEMPERATURE, Knn, KnnClassifier
 from objectives.heads.neighbours.prototype import Prototype
-from objectives.heads.standardising import Standardiser
+from objectives.heads.standardisation import Standardiser
 from spaces.dimensions import Value
 from tests.support.heads import blobs, digits
 
@@ -26,16 +26,16 @@ def test_the_votes_are_those_of_scikit_learns_neighbours(neighbours: int) -> Non
     oracle = NearestNeighbors(n_neighbors=neighbours, metric="cosine", algorithm="brute")
     oracle.fit(standardise(train.features.flatten(1)).double().numpy())
     distances, at = oracle.kneighbors(standardise(validation.features.flatten(1)).double().numpy())
-    votes = torch.from_numpy(-distances / SHARPNESS).exp()[:, :, None] * one_hot(train.labels[at], 10)
+    votes = torch.from_numpy(-distances / VOTE_TEMPERATURE).exp()[:, :, None] * one_hot(train.labels[at], 10)
     expected = votes.sum(dim=1) / votes.sum(dim=(1, 2))[:, None]
     (fit,) = Knn().fit(train, validation, 10, {"neighbours": neighbours}, 0)
     assert isinstance(fit, Fit)
     assert isinstance(fit.classifier, KnnClassifier)
     shares = fit.classifier.shares(validation.features)
     torch.testing.assert_close(shares.double(), expected, rtol=0, atol=1e-3)
-    assert torch.equal(predicted(fit.classifier, validation.features), shares.argmax(dim=1))
+    assert torch.equal(predict_labels(fit.classifier, validation.features), shares.argmax(dim=1))
     predict = fit.classifier.logits(validation.features).softmax(dim=1)
-    torch.testing.assert_close(predict, smoothed(shares, fit.details["doubt"]))
+    torch.testing.assert_close(predict, smooth(shares, fit.details["doubt"]))
 
 
 def test_an_image_that_points_away_from_all_gets_the_frequencies() -> None:
@@ -72,7 +72,7 @@ def test_a_class_without_images_is_never_predicted(name: str) -> None:
     (fit,) = HEADS[name].fit(train, train, 5, {"neighbours": 5}, 0)
     assert isinstance(fit, Fit)
     everywhere = torch.randn(500, 3, 2, 2, generator=torch.Generator().manual_seed(0))
-    assert set(predicted(fit.classifier, everywhere).tolist()) == {0, 1, 2}
+    assert set(predict_labels(fit.classifier, everywhere).tolist()) == {0, 1, 2}
 
 
 @given(st.integers(0, 2**31), st.integers(2, 6), st.integers(1, 60), st.floats(0.0, 4.0))
@@ -84,14 +84,14 @@ def test_doubt_and_factor_are_the_likeliest_and_change_no_prediction(
     scores = torch.randn(count, classes, generator=generator) + signal * one_hot(labels, classes)
     shares = (3 * scores).softmax(dim=1)
 
-    def loss(label_smoothing: float) -> float:
-        return -float(smoothed(shares.double(), label_smoothing).gather(1, labels[:, None]).log().mean())
+    def loss(smoothing: float) -> float:
+        return -float(smooth(shares.double(), smoothing).gather(1, labels[:, None]).log().mean())
 
-    label_smoothing = fitted_label_smoothing(shares, labels)
-    assert 1 / (count + 2) - 1e-6 <= label_smoothing <= 0.99
+    smoothing = fit_smoothing(shares, labels)
+    assert 1 / (count + 2) - 1e-6 <= smoothing <= 0.99
     grid = torch.linspace(min(1 / (count + 2), 0.5), 0.99, 50).tolist()
-    assert loss(label_smoothing) <= min(map(loss, grid)) + 1e-6
-    assert torch.equal(smoothed(shares.double(), label_smoothing).argmax(dim=1), shares.argmax(dim=1))
+    assert loss(smoothing) <= min(map(loss, grid)) + 1e-6
+    assert torch.equal(smooth(shares.double(), smoothing).argmax(dim=1), shares.argmax(dim=1))
 
     rest = 1 / (count + 2)
     targets = (1 - rest) * one_hot(labels, classes).double() + rest / classes
@@ -99,7 +99,7 @@ def test_doubt_and_factor_are_the_likeliest_and_change_no_prediction(
     def entropy(factor: float) -> float:
         return -float((targets * (factor * scores.double()).log_softmax(dim=1)).sum(dim=1).mean())
 
-    factor = fitted_factor(scores, labels)
+    factor = fit_inverse_temperature(scores, labels)
     if factor > 2e-3:  # not at the end of its range
         assert entropy(factor) <= min(entropy(factor * change) for change in (0.5, 0.9, 1.1, 2.0)) + 1e-9
 

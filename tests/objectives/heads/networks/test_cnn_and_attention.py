@@ -3,19 +3,19 @@
 import pytest
 import torch
 
-from objectives.heads.head import Layout
+from objectives.heads.head import FeatureLayout
 from objectives.heads.networks.attention import Transformer, attention
 from objectives.heads.networks.cnn import cnn
-from objectives.heads.networks.network import Build
+from objectives.heads.networks.network import NetworkBuilder
 from spaces.dimensions import Value
 
 OPTIONS: dict[str, Value] = {"width": 12, "depth": 2}
 BUILDS = [cnn, attention]
 
 
-def one(channels: int, side: int) -> Layout:
+def one(channels: int, side: int) -> FeatureLayout:
     """Of one tap."""
-    return Layout(((channels,),), side)
+    return FeatureLayout(((channels,),), side)
 
 
 def maps(channels: int, side: int) -> torch.Tensor:
@@ -29,7 +29,7 @@ def shuffled_cells(features: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize(("channels", "side"), [(7, 1), (5, 2), (1, 3), (3, 4)])
-def test_an_image_has_its_logits_whichever_others_come_with_it(build: Build, channels: int, side: int) -> None:
+def test_an_image_has_its_logits_whichever_others_come_with_it(build: NetworkBuilder, channels: int, side: int) -> None:
     network, features = build(one(channels, side), 4, OPTIONS), maps(channels, side)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
     logits = network.eval()(features)
@@ -39,7 +39,7 @@ def test_an_image_has_its_logits_whichever_others_come_with_it(build: Build, cha
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_it_matters_where_in_the_map_a_feature_lies(build: Build) -> None:
+def test_it_matters_where_in_the_map_a_feature_lies(build: NetworkBuilder) -> None:
     network, features = build(one(3, 4), 4, OPTIONS).eval(), maps(3, 4)
     assert not torch.allclose(network(shuffled_cells(features)), network(features), atol=1e-3)
 
@@ -52,12 +52,12 @@ def test_attention_knows_places_by_its_positions_alone() -> None:
     torch.testing.assert_close(network(shuffled_cells(features)), network(features))
 
 
-TAPS = Layout(((3, 2), (4,)), 2)
+TAPS = FeatureLayout(((3, 2), (4,)), 2)
 """Two blocks at one timestep, one at another."""
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_all_taps_have_a_say(build: Build) -> None:
+def test_all_taps_have_a_say(build: NetworkBuilder) -> None:
     network, features = build(TAPS, 4, OPTIONS).eval(), maps(9, 2)
     logits = network(features)
     assert logits.shape == (9, 4)
@@ -81,7 +81,7 @@ def test_attention_reads_the_blocks_of_a_timestep_as_one_set_and_each_timestep_a
 
 
 def test_attention_serves_all_timesteps_with_the_same_blocks() -> None:
-    once, twice = (attention(Layout(((5,),) * times, 2), 4, OPTIONS) for times in (1, 2))
+    once, twice = (attention(FeatureLayout(((5,),) * times, 2), 4, OPTIONS) for times in (1, 2))
     sizes = [sum(p.numel() for name, p in net.named_parameters() if name.startswith("blocks")) for net in (once, twice)]
     assert sizes[0] == sizes[1] > 0
 
@@ -104,7 +104,7 @@ def test_attention_trains_on_half_of_the_cells_and_answers_by_all(side: int, kep
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_width_and_depth_make_it_larger(build: Build) -> None:
+def test_width_and_depth_make_it_larger(build: NetworkBuilder) -> None:
     sizes = [
         sum(parameter.numel() for parameter in build(one(3, 2), 4, {"width": width, "depth": depth}).parameters())
         for width, depth in [(5, 1), (5, 2), (30, 2)]  # widths that four attention heads do not divide
@@ -114,7 +114,7 @@ def test_width_and_depth_make_it_larger(build: Build) -> None:
 
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("name", ["width", "depth"])
-def test_a_network_without_a_width_or_depth_is_refused(build: Build, name: str) -> None:
+def test_a_network_without_a_width_or_depth_is_refused(build: NetworkBuilder, name: str) -> None:
     with pytest.raises(ValueError, match=f"needs option '{name}', a number of at least 1, not 0"):
         build(one(3, 2), 4, OPTIONS | {name: 0})
     with pytest.raises(ValueError, match=f"needs option '{name}', a number of at least 1, not None"):
