@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from objectives.results import Final, StudyResults
 from search.events import OnEvent, RunFinished, RunPrepared, ScreeningProgressed, SearchEnded, SearchStarted
 from search.options import RunOptions
-from search.prepare import PreparedRun, library_versions, plan_of, prepare
+from search.prepare import PreparedRun, check, library_versions, plan_of, prepare, resources_of
 from spaces import Setting
 
 if TYPE_CHECKING:
     from search.database.store import Store
     from search.scheduling.driver import StudyDriver
+    from search.scheduling.ray_session import RaySession
 
 
 def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
@@ -22,11 +23,35 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
     Everything is checked before anything is written. Raises SearchError in words, and KeyboardInterrupt after Ctrl-C or
     SIGTERM; then the same options continue where this run stopped.
     """
+    from search.scheduling.ray_session import RaySession
+
+    check(options)
+    with RaySession(resources_of(options)) as ray:
+        if not _is_finished(options):
+            ray.start()  # which takes seconds, while the images are hashed
+        return _run(prepare(options), ray, on_event)
+
+
+def _is_finished(options: RunOptions) -> bool:
+    """Return whether the database has a study of the dataset with all trials; then Ray will probably not be needed."""
+    from search.database.store import Store
+    from search.database.url import Address
+
+    file = Address(options.storage_url).file
+    if file is None or not file.exists():  # a look must not make a database
+        return False
+    with Store.open(options.storage_url) as store:
+        return any(
+            study.dataset == options.dataset and study.complete + study.pruned >= options.trials
+            for study in store.studies()
+        )
+
+
+def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyResults:
     from search.database.records import RunRecord
     from search.database.store import Store
     from search.reports.study_report import publish
 
-    prepared = prepare(options)
     options = prepared.options
     with Store.open(options.storage_url) as store:
         study = store.ensure_study(prepared.record)
@@ -37,7 +62,7 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
             prepared = _screened_first(prepared, store, study, on_event)
             driver = _driver(prepared, store, study, run_id)
             driver.reconcile()
-            reason = _search(prepared, store, study, driver, on_event)
+            reason = _search(prepared, store, study, driver, ray, on_event)
         results = store.read_study(study)
         report = publish(results, store, options.home_folder.reports)
     on_event(RunFinished(results, reason, report))
@@ -78,11 +103,13 @@ def _driver(prepared: PreparedRun, store: "Store", study: str, run_id: int) -> "
     return StudyDriver(store, study, probe.space, proposer, seed=options.seed, budget=options.trials, run_id=run_id)
 
 
-def _search(prepared: PreparedRun, store: "Store", study: str, driver: "StudyDriver", on_event: OnEvent) -> str:
+def _search(
+    prepared: PreparedRun, store: "Store", study: str, driver: "StudyDriver", ray: "RaySession", on_event: OnEvent
+) -> str:
     """Run the missing trials and finals, if any; return why no further trial is tried."""
     from search.reports.dashboard_sync import refreshing
     from search.reports.thumbnails import keep_pictures
-    from search.scheduling.ray_tune import ray_session, run_study
+    from search.scheduling.ray_tune import run_study
 
     options, spec = prepared.options, prepared.probe.spec
     before, finals = store.read_study(study), StudyFinals(store, study, options)
@@ -93,8 +120,8 @@ def _search(prepared: PreparedRun, store: "Store", study: str, driver: "StudyDri
         spec.usage().using(spec.views, prepared.plan.folders),
         refreshing(store, study, driver.run_id, report),
         _announced(SearchStarted(before, options.trials), on_event),
-        ray_session(prepared.resources),
     ):
+        ray.wait()
         reason = run_study(driver, spec, finals, prepared.resources, on_event)
     keep_pictures(store, study, spec)
     return reason

@@ -74,8 +74,7 @@ def check(options: RunOptions) -> None:
 
 
 def prepare(options: RunOptions) -> PreparedRun:
-    """Check everything and plan the run. Raises SearchError in words, before anything is written."""
-    check(options)
+    """Plan a run whose options passed `check`. Raises SearchError in words, before anything is written."""
     options = options.absolute()
     probe = prepare_probe(options)
     resources = resources_of(options)

@@ -5,11 +5,9 @@ which the searcher and the scheduler here only pass messages. Workers never touc
 """
 
 import logging
-import os
 import secrets
 import shutil
 import signal
-import socket
 import tempfile
 import threading
 import time
@@ -19,15 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-
-import ray
 from ray import tune
-from ray.exceptions import AuthenticationError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
@@ -66,45 +56,6 @@ class Finals(Protocol):
     def missing(self) -> Sequence[tuple[Setting, int]]: ...
 
     def keep(self, final: Final) -> None: ...
-
-
-@contextmanager
-def ray_session(resources: Resources) -> Iterator[None]:
-    """A private Ray on this machine, its temporary folder removed at the end, or a connection to a cluster."""
-    if resources.address is not None:
-        _check_answers(resources.address)
-    folder = Path(tempfile.mkdtemp(prefix="search-ray-"))
-    if resources.address is None:
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    private = {
-        "num_cpus": max(resources.workers * resources.cpus, 1),
-        "include_dashboard": False,
-        "_temp_dir": str(folder),
-    }
-    try:
-        try:
-            ray.init(
-                address=resources.address or "local",
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                **({} if resources.address else private),
-            )
-        except (ConnectionError, AuthenticationError) as error:
-            reason = str(error).splitlines()[0]
-            raise SearchError(f"cannot join the Ray cluster at {resources.address}: {reason}") from error
-        yield
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _check_answers(address: str) -> None:
-    """Ray itself would wait for minutes and then abort the process."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, ValueError) as error:
-        raise SearchError(f"no Ray cluster answers at {address} (HOST:PORT of `ray start --head`): {error}") from error
 
 
 def run_study(

@@ -24,7 +24,8 @@ from search.scheduling.events import (
     TrialEvent,
     TrialStarted,
 )
-from search.scheduling.ray_tune import ray_session, run_study
+from search.scheduling.ray_session import RaySession
+from search.scheduling.ray_tune import run_study
 from search.scheduling.requests import FinalRequest, TrialRequest
 from search.scheduling.resources import Resources
 from spaces import Architecture, Block, CacheError, SearchError, Setting, Space
@@ -131,7 +132,8 @@ class TwoFinals:
 
 @pytest.fixture(scope="module", autouse=True)
 def ray() -> Iterator[None]:
-    with ray_session(Resources(workers=2)):
+    with RaySession(Resources(workers=2)) as session:
+        session.wait()
         yield
 
 
@@ -294,6 +296,6 @@ def test_ctrl_c_gives_up_the_trials_in_flight_and_the_next_run_asks_them_again(s
 def test_a_cluster_that_does_not_answer_is_an_error_in_words(address: str) -> None:
     with (
         pytest.raises(SearchError, match=f"no Ray cluster answers at {address}"),
-        ray_session(Resources(workers=1, address=address)),
+        RaySession(Resources(workers=1, address=address)) as session,
     ):
-        pass
+        session.start()
