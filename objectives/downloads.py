@@ -1,16 +1,61 @@
-"""One way to fetch a published file: resumed where it broke off, and taken only where its digest is the known one."""
+"""Fetches published files: resumes a download that broke off, and takes a file only if its digest is the known one."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, Protocol, final
 
 from filelock import FileLock, Timeout
-from rich.console import Console
 
+from objectives.sizes import size_in_words
 from spaces.errors import SearchError
+
+log = logging.getLogger(__name__)
+
+
+class DownloadListener(Protocol):
+    """What is told of downloads, so that it can show them."""
+
+    def begins(self, line: str) -> None:
+        """Something begins that may take long. line: says what, for people."""
+        ...
+
+    def progresses(self, name: str, done: int, total: int) -> None:
+        """done, total: bytes of the file `name`, which is downloaded or unpacked."""
+        ...
+
+
+@final
+class DownloadLog:
+    """The listener where nobody set another: it logs what begins, at level INFO."""
+
+    def begins(self, line: str) -> None:
+        log.info("%s", line)
+
+    def progresses(self, name: str, done: int, total: int) -> None:
+        pass
+
+
+_LISTENER: ContextVar[DownloadListener] = ContextVar("download listener", default=DownloadLog())  # noqa: B039 - no state
+
+
+def listener() -> DownloadListener:
+    """The listener of downloads that this thread makes."""
+    return _LISTENER.get()
+
+
+@contextmanager
+def reporting_to(listener: DownloadListener) -> Iterator[None]:
+    """Within, the downloads that this thread makes are reported to the listener."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
 
 
 @final
@@ -50,7 +95,7 @@ def claim(kind: Kind, name: str, folder: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            say(f"{name}: another process is making it ready; waiting")
+            listener().begins(f"{name}: another process is making it ready; waiting")
             lock.acquire()
     except OSError as error:
         raise kind.error(f"cannot keep {kind.noun} {name} in {folder}: {error}") from error
@@ -89,9 +134,8 @@ def download(kind: Kind, name: str, url: str, content: Content, placed: Path) ->
             part.unlink()
         with part.open("ab") as file:
             begun = file.tell()
-            going_on = f", going on from {begun / 1e6:,.0f} MB" if begun else ""
-            say(f"{name}: downloading {content.size / 1e6:,.0f} MB from {url}{going_on}")
-            # Resumes, tries again, and draws a bar on a terminal alone; downloads from the hub look the same.
+            going_on = f", going on from {size_in_words(begun)}" if begun else ""
+            listener().begins(f"{name}: downloading {size_in_words(content.size)} from {url}{going_on}")
             http_get(
                 url,
                 file,
@@ -99,6 +143,7 @@ def download(kind: Kind, name: str, url: str, content: Content, placed: Path) ->
                 headers={"Accept-Encoding": "identity"},  # a range of a compressed answer is no range of the file
                 expected_size=content.size,
                 displayed_filename=placed.name,
+                tqdm_class=_reporting_bar(placed.name, begun, content.size),
             )
     except Exception as error:  # of the HTTP client that huggingface_hub is built on, which differs between versions
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -117,12 +162,24 @@ def download(kind: Kind, name: str, url: str, content: Content, placed: Path) ->
     return part
 
 
+def _reporting_bar(name: str, begun: int, total: int) -> type[Any]:
+    """A progress bar for `http_get` that draws nothing and reports the bytes. begun: bytes that were there before."""
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # documented, and not declared
+
+    class ReportingBar(tqdm):
+        done = begun
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            super().__init__(disable=True)  # type: ignore[no-untyped-call]
+
+        def update(self, n: float | None = 1) -> None:
+            ReportingBar.done += int(n or 0)
+            listener().progresses(name, ReportingBar.done, total)
+
+    return ReportingBar
+
+
 def sha256(path: Path) -> str:
     """sha256 hex of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def say(line: str) -> None:
-    """Tell a person what is going on, apart from a command's output."""
-    Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)

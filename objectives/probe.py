@@ -6,24 +6,23 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median_low
-from typing import TypeVar, final
+from typing import Self, TypeVar, final
 
 import numpy as np
 import torch
 
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import load_backbone_here
-from objectives.datasets.catalog import Dataset
-from objectives.datasets.flips import Mirrored
-from objectives.datasets.splits import Split, few_shot, folds, rung, split
+from objectives.datasets.splits import Split, rung
+from objectives.devices import use_threads
 from objectives.features.cache import SCRATCH
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.mapped_tensors import large_empty
-from objectives.features.quota import CacheUsage
 from objectives.heads.catalog import head_named
 from objectives.heads.cost import head_gmacs
 from objectives.heads.head import Classifier, FeatureLayout, Fit, LabelledFeatures, predict
-from objectives.results import ACCURACY, GMACS, Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
+from objectives.probe_spec import ProbeSpec, validated_images
+from objectives.results import GMACS, Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
 from objectives.scoring import Predictions
 from spaces import CacheError, Setting
 
@@ -36,83 +35,6 @@ DAMAGED_READS = 3
 
 CONFUSIONS_KEPT = 1000
 """Of a final: all there are, but of very many classes."""
-
-
-def validated_images(splits: Sequence[Split]) -> np.ndarray:
-    """Indices into the dataset, int64 (n,), in the order of the answers of whatever these splits validate."""
-    return np.concatenate([parts.validation for parts in splits])
-
-
-def gpu_count() -> int:
-    """GPUs that torch can use on this machine."""
-    return torch.cuda.device_count()
-
-
-def use_threads(count: int) -> None:
-    """Of the CPU, for everything that this process computes from now on."""
-    torch.set_num_threads(count)
-
-
-@dataclass(frozen=True)
-class ProbeSpec:
-    """What a worker needs to build the probe for itself: everything but the loaded network.
-
-    backbone: a name that `load_backbone` knows. grids: block → grid of everything that a pass should keep, from the
-    space. cache: folder of the feature cache; cache_size: bytes that it may take, None for as many as the disk has.
-    seed: of the noise, the validation split and the heads. shots: training images of each class that heads are fitted
-    on; None for all. flips: fit heads on the training images and on their mirror images. balanced: every class weighs
-    the same when heads are fitted, however many images it has. folds: so many splits in place of one by the validation
-    fraction, so that every image outside the test split validates once; None for one. metric: name of what is chosen
-    by; one of `SELECTION_METRICS`. ladder: score a setting on parts of the images before all, `LADDER`.
-    """
-
-    dataset: Dataset
-    backbone: str
-    precision: str
-    cache: Path
-    grids: Mapping[int, int]
-    seed: int = 0
-    validation_fraction: float = 0.2
-    shots: int | None = None
-    flips: bool = False
-    balanced: bool = False
-    folds: int | None = None
-    metric: str = ACCURACY.name
-    cache_size: int | None = None
-    halving: bool = False
-
-    @property
-    def views(self) -> tuple[Dataset, ...]:
-        """Whose training images heads are fitted on: the dataset and, with flips, its mirror images."""
-        if not self.flips:
-            return (self.dataset,)
-        mirrored = replace(self.dataset, name=f"{self.dataset.name}, mirrored", images=Mirrored(self.dataset.images))
-        return self.dataset, mirrored
-
-    def splits(self, seed: int) -> tuple[Split, ...]:
-        """A head is fitted on each. Raises UsageError and DatasetError as `split`, `folds` and `few_shot` do."""
-        if self.folds is None:
-            whole: tuple[Split, ...] = (split(self.dataset, seed, self.validation_fraction),)
-        else:
-            whole = folds(self.dataset, self.folds, seed)
-        if self.shots is None:
-            return whole
-        return tuple(few_shot(self.dataset, parts, self.shots, seed) for parts in whole)
-
-    def counts(self, splits: Sequence[Split]) -> dict[str, int]:
-        """Images by "train", "validation", "test". In folds all but the test images both train and validate; with shots
-        those are counted that train in each fold."""
-        validation = sum(len(parts.validation) for parts in splits)
-        train = validation if self.folds and self.shots is None else len(splits[0].train)
-        return {"train": train, "validation": validation, "test": len(splits[0].test)}
-
-    def usage(self) -> CacheUsage:
-        return CacheUsage(self.cache, self.cache_size)
-
-    def build(self, threads: int) -> "Probe":
-        """On the GPU that this process sees, else on `threads` CPU threads."""
-        use_threads(threads)
-        return Probe(self, load_backbone_here(self.backbone, self.precision, self.cache))
 
 
 @dataclass(frozen=True)
@@ -152,6 +74,12 @@ class Probe:
     spec: ProbeSpec
     backbone: Backbone
     _splits: dict[int, tuple[Split, ...]] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def build(cls, spec: ProbeSpec, threads: int) -> Self:
+        """With its network, on the GPU that this process sees, else on `threads` CPU threads."""
+        use_threads(threads)
+        return cls(spec, load_backbone_here(spec.backbone, spec.precision, spec.cache))
 
     def __call__(self, setting: Setting) -> Iterator[Report]:
         """Extract what is missing; on each split, fit on its training and score on its validation images. The last

@@ -21,7 +21,8 @@ from objectives.datasets.splits import stratified_order
 from objectives.features.extraction import Clock, Extractor
 from objectives.heads.head import LabelledFeatures
 from objectives.heads.linear_models.ridge import leave_one_out
-from objectives.probe import DAMAGED_READS, ProbeSpec
+from objectives.probe import DAMAGED_READS
+from objectives.probe_spec import ProbeSpec
 from objectives.results import Extracted, ScreenedSetting
 from spaces import CacheError, Setting
 

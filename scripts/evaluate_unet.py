@@ -28,7 +28,8 @@ from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
 from objectives.heads.catalog import head_named
 from objectives.heads.head import Fit, LabelledFeatures, accuracy
-from objectives.probe import ProbeSpec
+from objectives.probe import Probe
+from objectives.probe_spec import ProbeSpec
 from objectives.results import Accuracy, Evaluation, Final
 from spaces import PRESETS, Setting
 
@@ -68,7 +69,7 @@ def best_probe(dataset: Dataset, backbone: str, cache: Path, quick: bool) -> dic
     if quick:
         space = space.narrow(timesteps=space.timesteps[1::2], pools=[4])
     grids = {block: space.grid_at(block) for block in space.blocks}
-    probe = ProbeSpec(dataset, backbone, "float32", cache, grids).build(threads=torch.get_num_threads())
+    probe = Probe.build(ProbeSpec(dataset, backbone, "float32", cache, grids), threads=torch.get_num_threads())
     surface: list[tuple[Setting, Accuracy]] = []
     for setting in space.settings():
         *_, last = probe(setting)

@@ -107,6 +107,7 @@ def _search(
     prepared: PreparedRun, store: "Store", study: str, driver: "StudyDriver", ray: "RaySession", on_event: OnEvent
 ) -> str:
     """Run the missing trials and finals, if any; return why no further trial is tried."""
+    from objectives.probe_builder import ProbeBuilder
     from search.reports.dashboard_sync import refreshing
     from search.reports.thumbnails import keep_pictures
     from search.scheduling.ray_tune import run_study
@@ -122,7 +123,7 @@ def _search(
         _announced(SearchStarted(before, options.trials), on_event),
     ):
         ray.wait()
-        reason = run_study(driver, spec, finals, prepared.resources, on_event)
+        reason = run_study(driver, ProbeBuilder(spec), finals, prepared.resources, on_event)
     keep_pictures(store, study, spec)
     return reason
 

@@ -46,8 +46,9 @@ def export_classifier(
     the images or the network are not those of the study.
     """
     from objectives.classifier_file import Saved, save
-    from objectives.features.quota import KINDS
-    from objectives.probe import Trained, use_threads
+    from objectives.devices import use_threads
+    from objectives.features.quota import CONTENTS
+    from objectives.probe import Probe, Trained
 
     answer = answer_record(study)
     setting, options = Setting.from_dict(answer["setting"]), moved_options(study, saved, home, data_root, backbone)
@@ -60,8 +61,8 @@ def export_classifier(
             f"The study has no test result yet; this is the best trial, {setting}, whose test accuracy is unknown."
         )
     seed = min(answer["seeds"], default=options.seed + 1)
-    probe, usage = prepared.spec.build(available_cores()), prepared.spec.usage()
-    with usage.using(prepared.spec.views, [usage.folder / kind for kind in KINDS]):
+    probe, usage = Probe.build(prepared.spec, available_cores()), prepared.spec.usage()
+    with usage.using(prepared.spec.views, [usage.folder / kind for kind in CONTENTS]):
         for report in probe.extract(setting):
             on_progress(report.done, report.total)
         use_threads(resources_of(options).cpus)  # as the run did: the last bits of a fit depend on the threads

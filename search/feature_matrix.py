@@ -34,13 +34,14 @@ def read_features(
     on_progress: called with (done, total) images. Raises SearchError in words, and InvalidSpaceError for a setting that
     the network cannot have.
     """
-    from objectives.features.quota import KINDS
+    from objectives.features.quota import CONTENTS
+    from objectives.probe import Probe
 
     check(options)
     prepared = prepare_probe(options.absolute())
     spec = replace(prepared.spec, grids=_grids(prepared, setting))
-    probe, usage = spec.build(available_cores()), spec.usage()
-    with usage.using(spec.views, [usage.folder / kind for kind in KINDS]):
+    probe, usage = Probe.build(spec, available_cores()), spec.usage()
+    with usage.using(spec.views, [usage.folder / kind for kind in CONTENTS]):
         reports = probe.matrix(setting)
         while True:
             try:

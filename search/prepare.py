@@ -21,13 +21,12 @@ from spaces import (
     DatasetError,
     SearchError,
     Space,
-    UnknownNameError,
     check_name,
 )
 
 if TYPE_CHECKING:
     from objectives.features.plan import Plan
-    from objectives.probe import ProbeSpec
+    from objectives.probe_spec import ProbeSpec
     from search.database.records import SavedOptions, StudyRecord
     from search.scheduling.resources import Resources
 
@@ -65,8 +64,8 @@ def check(options: RunOptions) -> None:
     options.check()
     check_name("dataset", options.dataset, DATASETS)
     Address(options.storage_url)
-    if options.space not in PRESETS and not options.space.endswith(".toml"):
-        raise UnknownNameError("space", options.space, [*PRESETS, "a .toml file"])
+    if not options.space.endswith(".toml"):
+        check_name("space", options.space, [*PRESETS, "a .toml file"])
     if options.sampler is not None:
         check_name("sampler", options.sampler, SAMPLERS)
     for head in options.heads or ():
@@ -92,7 +91,7 @@ def prepare_probe(options: RunOptions, space: Space | None = None) -> PreparedPr
     """
     from objectives.backbones.catalog import describe_backbone
     from objectives.datasets.catalog import load_dataset
-    from objectives.probe import ProbeSpec
+    from objectives.probe_spec import ProbeSpec
 
     home, fraction = options.home_folder, options.validation_fraction
     architecture, weights_digest = describe_backbone(options.backbone, options.precision, home.cache)
@@ -130,23 +129,26 @@ def narrowed_space(options: RunOptions, architecture: Architecture) -> Space:
 
 def plan_of(probe: PreparedProbe, resources: "Resources", options: RunOptions) -> "Plan":
     """Plan the passes, bytes and seconds of the search, at most. Raises CacheError where there is no room for it."""
-    from objectives.features.extraction import source_of
+    from objectives.devices import gpu_count
+    from objectives.features.cache import source_digest
     from objectives.features.plan import Demand, check_room, expected_gmacs_per_second, plan
-    from objectives.probe import gpu_count
 
     spec, space = probe.spec, probe.space
     demand = Demand.of(spec.views, space.architecture.image_side, options.trials, options.finalists)
-    source = source_of(probe.weights_digest, space.architecture, spec.seed)
+    source = source_digest(probe.weights_digest, space.architecture, spec.seed)
     on_this_cpu = options.ray_address is None and not gpu_count()  # the speed of other devices is not known here
-    speed = resources.cpus * expected_gmacs_per_second() if on_this_cpu else None
-    planned = plan(demand, space, source, spec.usage(), speed)
+
+    def expected_speed() -> float | None:
+        return resources.cpus * expected_gmacs_per_second() if on_this_cpu else None
+
+    planned = plan(demand, space, source, spec.usage(), expected_speed)
     check_room(planned, spec.usage())
     return planned
 
 
 def resources_of(options: RunOptions) -> "Resources":
     """Return what the options ask for. By default each GPU has a worker, or where there is none each core."""
-    from objectives.probe import gpu_count
+    from objectives.devices import gpu_count
     from search.scheduling.resources import Resources, available_cores
 
     gpus, gpus_per_trial = gpu_count(), options.gpus_per_trial

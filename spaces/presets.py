@@ -22,7 +22,7 @@ DEFAULT_TIMESTEP_COUNT = 8
 DEFAULT_LOG_SNR = (8.0, -2.0)
 DEFAULT_POOLS = (1, 2, 4)
 DEFAULT_HEADS = ("linear", "mlp")
-"""`--heads` brings others. Naming them keeps a space what it was when a head is added."""
+"""Named one by one, so that the default space stays the same when a head is added."""
 
 
 def paper(architecture: Architecture) -> Space:

@@ -1,11 +1,15 @@
 """What every backbone is to the rest of the room."""
 
 from collections.abc import Collection
-from typing import Protocol
-
-import torch
+from typing import TYPE_CHECKING, Protocol
 
 from spaces import Architecture
+
+if TYPE_CHECKING:
+    import torch
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""Number formats of a forward pass, by their names in torch."""
 
 
 class Backbone(Protocol):
@@ -26,9 +30,9 @@ class Backbone(Protocol):
     def latents(self) -> str | None: ...
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> "torch.device": ...
 
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+    def encode(self, pixels: "torch.Tensor") -> "torch.Tensor":
         """What the network reads of clean images: they normalised, or their latents.
 
         pixels: uint8 (n, 3, side, side), RGB, side the architecture's `image_side`, on any device.
@@ -37,8 +41,8 @@ class Backbone(Protocol):
         ...
 
     def taps(
-        self, inputs: torch.Tensor, noise: torch.Tensor | None, timestep: int | None, blocks: Collection[int]
-    ) -> dict[int, torch.Tensor]:
+        self, inputs: "torch.Tensor", noise: "torch.Tensor | None", timestep: int | None, blocks: Collection[int]
+    ) -> "dict[int, torch.Tensor]":
         """The maps of the wanted blocks in one pass that stops at the deepest of them.
 
         inputs: as `encode` gives them; noise: standard normal of the same shape; both on `device`. An encoder takes

@@ -5,23 +5,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from diffusers import UNet2DModel
-
-from objectives.backbones.adm import noise_scheduler, unet_config
-from objectives.backbones.dit import DiTNetwork
-from objectives.backbones.encoders import ENCODERS, KNOWN
+from objectives.backbones.backbone import PRECISIONS
+from objectives.backbones.description import Description, Descriptions
 from objectives.backbones.files import network_folder
-from objectives.backbones.latent import ConditionalUNetNetwork
 from objectives.backbones.published import PUBLISHED, folder_of
-from objectives.backbones.schedule import schedule_of
-from objectives.backbones.tapped import PRECISIONS, Network, TappedBackbone, architecture_of, digest_of, tapped
-from objectives.backbones.unet import UNetNetwork
 from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
-from spaces import Architecture, BackboneError, UnknownNameError
-from spaces.lookup import check_name
+from spaces import Architecture, BackboneError, UnknownNameError, check_name
+
+if TYPE_CHECKING:
+    from objectives.backbones.tapped import Network, TappedBackbone
 
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -31,7 +26,12 @@ HUB = {
     "sd-1.5": ("Stable Diffusion's U-Net, of latents of 512x512", "stable-diffusion-v1-5/stable-diffusion-v1-5"),
     "sdxl": ("Stable Diffusion XL's U-Net, of latents of 1024x1024", "stabilityai/stable-diffusion-xl-base-1.0"),
     "dit-256": ("DiT-XL/2, of latents of 256x256", "facebook/DiT-XL-2-256"),
-    **KNOWN,
+    "resnet50": ("ResNet-50, supervised on ImageNet-1k", "microsoft/resnet-50"),
+    "vit-b16": ("ViT-B/16, supervised on ImageNet-21k and -1k", "google/vit-base-patch16-224"),
+    "mae-b16": ("MAE's ViT-B/16", "facebook/vit-mae-base"),
+    "dinov2": ("DINOv2's ViT-B/14", "facebook/dinov2-base"),
+    "clip-b16": ("CLIP's ViT-B/16", "openai/clip-vit-base-patch16"),
+    "siglip-b16": ("SigLIP's ViT-B/16", "google/siglip-base-patch16-224"),
 }
 """Known name → what it is, hub id."""
 
@@ -45,14 +45,53 @@ HUB_FILES = [
 HUB_OLD_FILES = ["pytorch_model.bin", "diffusion_pytorch_model.bin", "*/diffusion_pytorch_model.bin"]
 HUB_VARIANTS = ["*.fp16.*", "*.non_ema.*", "*.ema.*", "*/flax_*"]
 
-KINDS: dict[str, Callable[[str, Path, bool], Network]] = {
-    "UNet2DModel": UNetNetwork.read,
-    "UNet2DConditionModel": ConditionalUNetNetwork.read,
-    "DiTTransformer2DModel": DiTNetwork.read,
-    "Transformer2DModel": DiTNetwork.read,  # what published DiTs call themselves
-    **ENCODERS,
+ENCODERS = (
+    "resnet",
+    "vit",
+    "vit_mae",
+    "dinov2",
+    "dinov2_with_registers",
+    "dinov3_vit",
+    "clip",
+    "clip_vision_model",
+    "siglip",
+    "siglip_vision_model",
+)
+"""The keys of `encoders.FAMILIES`, without importing it."""
+
+
+def _read_unet(name: str, folder: Path, hollow: bool) -> "Network":
+    from objectives.backbones.unet import UNetNetwork
+
+    return UNetNetwork.read(name, folder, hollow)
+
+
+def _read_conditional_unet(name: str, folder: Path, hollow: bool) -> "Network":
+    from objectives.backbones.latent import ConditionalUNetNetwork
+
+    return ConditionalUNetNetwork.read(name, folder, hollow)
+
+
+def _read_dit(name: str, folder: Path, hollow: bool) -> "Network":
+    from objectives.backbones.dit import DiTNetwork
+
+    return DiTNetwork.read(name, folder, hollow)
+
+
+def _read_encoder(kind: str, name: str, folder: Path, hollow: bool) -> "Network":
+    from objectives.backbones.encoders import FAMILIES, EncoderNetwork
+
+    return EncoderNetwork.read(FAMILIES[kind], name, folder, hollow)
+
+
+NETWORK_KINDS: dict[str, Callable[[str, Path, bool], "Network"]] = {
+    "UNet2DModel": _read_unet,
+    "UNet2DConditionModel": _read_conditional_unet,
+    "DiTTransformer2DModel": _read_dit,
+    "Transformer2DModel": _read_dit,  # the class name in the configurations of the published DiTs
+    **{kind: partial(_read_encoder, kind) for kind in ENCODERS},
 }
-"""What a folder's config.json calls its network → how it is read, given (name, folder, hollow)."""
+"""The kind of network that a folder's config.json names → its reader, called with (name, folder, hollow)."""
 
 
 def _hub_folder(hub_id: str, _cache: Path | None = None) -> Path:
@@ -103,20 +142,24 @@ BACKBONES: dict[str, KnownBackbone] = {
 
 def load_backbone(
     name: str, device: str = "cpu", precision: str = "float32", cache: Path | None = None
-) -> TappedBackbone:
+) -> "TappedBackbone":
     """A name in `BACKBONES`, a folder of diffusers or transformers, or a hub id `owner/model`; fetched once.
 
     precision: a key of `PRECISIONS`. cache: of the program, below which published checkpoints are kept.
     Raises UnknownNameError, or BackboneError where the network cannot be had.
     """
-    _check_precision(precision)
+    from objectives.backbones.tapped import architecture_of, tapped
+
+    check_name("precision", precision, PRECISIONS)
     folder = _folder(name, cache)
     architecture = architecture_of(_read(name, folder, hollow=True))
     return tapped(_read(name, folder, hollow=False), architecture, device, precision)
 
 
-def load_backbone_here(name: str, precision: str = "float32", cache: Path | None = None) -> TappedBackbone:
+def load_backbone_here(name: str, precision: str = "float32", cache: Path | None = None) -> "TappedBackbone":
     """On the GPU that this process sees, else on its CPU. Raises what `load_backbone` does."""
+    import torch
+
     torch.backends.cudnn.allow_tf32 = False  # float32 means it; who wants speed says bfloat16
     return load_backbone(name, "cuda" if torch.cuda.is_available() else "cpu", precision, cache)
 
@@ -126,21 +169,36 @@ def describe_backbone(name: str, precision: str = "float32", cache: Path | None 
 
     Raises what `load_backbone` does, except for weights that are damaged.
     """
-    _check_precision(precision)
-    network = _read(name, _folder(name, cache), hollow=True)
-    return architecture_of(network), digest_of(network, precision)
+    check_name("precision", precision, PRECISIONS)
+    folder = _folder(name, cache)
+    memory = Descriptions((cache or Home.at(None).cache) / "descriptions")
+    description = memory.described(name, folder, partial(_describe, name, folder))
+    return description.architecture, description.digest(precision, memory.weights.sha256)
+
+
+def _describe(name: str, folder: Path) -> Description:
+    from objectives.backbones.tapped import architecture_of, folders_of
+
+    network = _read(name, folder, hollow=True)
+    return Description(architecture_of(network), folders_of(network))
 
 
 def architecture_named(name: str, cache: Path | None = None) -> Architecture:
     """The architecture alone; a published checkpoint need not be fetched for it. Raises what `load_backbone` does."""
+    from objectives.backbones.tapped import architecture_of
+
     return architecture_of(_hollow(name, cache))
 
 
 def random_backbone(
     name: str, device: str = "cpu", precision: str = "float32", cache: Path | None = None
-) -> TappedBackbone:
+) -> "TappedBackbone":
     """The architecture with random weights, seeded: for measuring speed. Raises what `load_backbone` does."""
-    _check_precision(precision)
+    import torch
+
+    from objectives.backbones.tapped import architecture_of, tapped
+
+    check_name("precision", precision, PRECISIONS)
     network = _hollow(name, cache)
     network.module.to_empty(device=device)
     for buffer in network.module.buffers():  # positions, a text, running statistics: any value in range will do
@@ -151,17 +209,20 @@ def random_backbone(
     return tapped(network, architecture_of(_hollow(name, cache)), device, precision)
 
 
-def _hollow(name: str, cache: Path | None) -> Network:
+def _hollow(name: str, cache: Path | None) -> "Network":
     if name in PUBLISHED:
+        import torch
+        from diffusers import UNet2DModel
+
+        from objectives.backbones.adm import noise_scheduler, unet_config
+        from objectives.backbones.schedule import schedule_of
+        from objectives.backbones.unet import UNetNetwork
+
         checkpoint = PUBLISHED[name]
         with torch.device("meta"):
             module = UNet2DModel(**unet_config(checkpoint.settings))
         return UNetNetwork.of(name, module, schedule_of(noise_scheduler(checkpoint.settings)))
     return _read(name, _folder(name, cache), hollow=True)
-
-
-def _check_precision(precision: str) -> None:
-    check_name("precision", precision, PRECISIONS)
 
 
 def _folder(name: str, cache: Path | None) -> Path:
@@ -175,13 +236,14 @@ def _folder(name: str, cache: Path | None) -> Path:
     raise UnknownNameError("backbone", name, [*BACKBONES, *others])
 
 
-def _read(name: str, folder: Path, hollow: bool) -> Network:
+def _read(name: str, folder: Path, hollow: bool) -> "Network":
     config = network_folder(folder) / "config.json"
     try:
         values = json.loads(config.read_text())
         kind = values.get("_class_name") or values.get("model_type")
     except (ValueError, AttributeError, OSError) as error:
         raise BackboneError(f"{config} is not a network's configuration: {error}") from None
-    if kind not in KINDS:
-        raise BackboneError(f"backbone {name} is a {kind or 'network of no stated kind'}; known: {', '.join(KINDS)}")
-    return KINDS[kind](name, folder, hollow)
+    if kind not in NETWORK_KINDS:
+        kinds = ", ".join(NETWORK_KINDS)
+        raise BackboneError(f"backbone {name} is a {kind or 'network of no stated kind'}; known: {kinds}")
+    return NETWORK_KINDS[kind](name, folder, hollow)

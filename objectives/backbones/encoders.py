@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -39,19 +38,8 @@ from transformers.utils.constants import (
 )
 
 from objectives.backbones.files import loading, network_folder
-from objectives.backbones.tapped import Network
 from spaces import BackboneError
 from spaces.blocks import Part
-
-KNOWN = {
-    "resnet50": ("ResNet-50, supervised on ImageNet-1k", "microsoft/resnet-50"),
-    "vit-b16": ("ViT-B/16, supervised on ImageNet-21k and -1k", "google/vit-base-patch16-224"),
-    "mae-b16": ("MAE's ViT-B/16", "facebook/vit-mae-base"),
-    "dinov2": ("DINOv2's ViT-B/14", "facebook/dinov2-base"),
-    "clip-b16": ("CLIP's ViT-B/16", "openai/clip-vit-base-patch16"),
-    "siglip-b16": ("SigLIP's ViT-B/16", "google/siglip-base-patch16-224"),
-}
-"""Known name → what it is, hub id."""
 
 RESNET_SIDE = 224  # of He et al. 2016, section 3.4; a ResNet's own configuration says nothing of a side
 
@@ -192,12 +180,6 @@ class EncoderNetwork:
             return values
         side: int = self.image_side // self.module.config.patch_size
         return values[:, -side * side :].reshape(len(values), side, side, -1).permute(0, 3, 1, 2)
-
-
-ENCODERS: dict[str, Callable[[str, Path, bool], Network]] = {
-    kind: partial(EncoderNetwork.read, family) for kind, family in FAMILIES.items()
-}
-"""What a folder's config.json calls its network → how it is read, given (name, folder, hollow)."""
 
 
 def _hollow(family: Family, config: Any) -> Any:

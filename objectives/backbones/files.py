@@ -1,15 +1,13 @@
-"""Folders of weights: reading them with errors in words, and their digests."""
+"""Folders of weights: read with errors in words, and told apart by their digests."""
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
-
+from objectives.backbones.schedule import Schedule
 from objectives.downloads import sha256
 from spaces import BackboneError
 
@@ -19,9 +17,11 @@ WEIGHTS = (".json", ".safetensors", ".bin")
 @contextmanager
 def loading(name: str, folder: Path) -> Iterator[None]:
     """Within, what goes wrong in reading a network of that folder is a BackboneError that names both."""
+    import transformers
+
     for library in ("diffusers", "transformers"):  # their hints and bars are for those who call them directly
         logging.getLogger(library).setLevel(logging.ERROR)
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     except Exception as error:  # each of the readers below has errors of its own kinds for a damaged file
@@ -34,6 +34,8 @@ def read_module(name: str, kind: Any, place: Path, hollow: bool) -> Any:
 
     Raises BackboneError where files are missing or damaged.
     """
+    import torch
+
     with loading(name, place):
         if hollow:
             with torch.device("meta"):
@@ -54,11 +56,27 @@ def network_folder(folder: Path) -> Path:
     )
 
 
-def folder_digest(*folders: Path) -> str:
+def backbone_digest(
+    folders: Sequence[Path], precision: str, schedule: Schedule | None, digest: Callable[[Path], str] = sha256
+) -> str:
+    """A backbone's digest, sha256 hex. digest: gives the sha256 of one file."""
+    return _combined(folder_digest(*folders, digest=digest), precision, repr(schedule))
+
+
+def latents_digest(autoencoder: Path, precision: str) -> str:
+    """The digest of an autoencoder's latents, sha256 hex."""
+    return _combined(folder_digest(autoencoder), precision)
+
+
+def folder_digest(*folders: Path, digest: Callable[[Path], str] = sha256) -> str:
     """sha256 hex of the weights and configurations that lie directly in the folders, by name and content."""
-    digest = hashlib.sha256()
+    total = hashlib.sha256()
     for folder in folders:
         for path in sorted(folder.iterdir()):
             if path.suffix in WEIGHTS:
-                digest.update(f"{path.name} {sha256(path)}\n".encode())
-    return digest.hexdigest()
+                total.update(f"{path.name} {digest(path)}\n".encode())
+    return total.hexdigest()
+
+
+def _combined(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import final
 
 from objectives.backbones.adm_settings import AdmSettings, AttentionOrder
-from objectives.downloads import Content, Kind, check_placed, claim, download, say
+from objectives.downloads import Content, Kind, check_placed, claim, download, listener
 from spaces.errors import BackboneError
 from spaces.lookup import lookup
 
@@ -138,5 +138,5 @@ def _download(name: str, checkpoint: PublishedCheckpoint, placed: Path) -> Path:
 def _convert(file: Path, checkpoint: PublishedCheckpoint, folder: Path) -> None:
     from objectives.backbones.adm import convert
 
-    say(f"{folder.name}: converting {file.name}")
+    listener().begins(f"{folder.name}: converting {file.name}")
     convert(file, checkpoint.settings, checkpoint.order, folder)

@@ -3,7 +3,6 @@
 What differs between kinds of network is a `Network`; everything else is here, once.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from objectives.backbones.files import folder_digest
+from objectives.backbones.files import backbone_digest, latents_digest
 from objectives.backbones.schedule import Schedule, add_noise
 from spaces import Architecture, Block
 from spaces.blocks import Part
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MULTIPLYING = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -123,21 +121,25 @@ class TappedBackbone:
 
 def tapped(network: Network, architecture: Architecture, device: str, precision: str) -> TappedBackbone:
     """The loaded network on its device, frozen."""
-    kind = PRECISIONS[precision]
+    kind: torch.dtype = getattr(torch, precision)
     module = network.module.eval().requires_grad_(False)
     for part in module.modules():
         if isinstance(part, MULTIPLYING):  # autocast would make the same copy of the weights again at every pass
             part.to(kind)
     module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its fourth overload is unannotated
-    latents = _combined(folder_digest(network.autoencoder), precision) if network.autoencoder else None
+    latents = latents_digest(network.autoencoder, precision) if network.autoencoder else None
     digest = digest_of(network, precision)
     return TappedBackbone(network, architecture, digest, latents, torch.device(device), kind)
 
 
 def digest_of(network: Network, precision: str) -> str:
     """A backbone's digest, sha256 hex; a hollow network has the same as a loaded one."""
-    folders = (*network.folders, network.autoencoder) if network.autoencoder else network.folders
-    return _combined(folder_digest(*folders), precision, repr(network.schedule))
+    return backbone_digest(folders_of(network), precision, network.schedule)
+
+
+def folders_of(network: Network) -> tuple[Path, ...]:
+    """The folders whose weights and configurations a network's features depend on."""
+    return (*network.folders, network.autoencoder) if network.autoencoder else network.folders
 
 
 def architecture_of(hollow: Network) -> Architecture:
@@ -165,10 +167,6 @@ def architecture_of(hollow: Network) -> Architecture:
     if schedule is None:
         return Architecture(hollow.name, hollow.image_side, tuple(table))
     return Architecture(hollow.name, hollow.image_side, tuple(table), schedule.alphas_cumprod, schedule.prediction)
-
-
-def _combined(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 class _DeepestReached(Exception):  # noqa: N818 - a signal, not an error

@@ -14,14 +14,15 @@ from objectives.backbones.backbone import Backbone
 from objectives.cka.estimator import BATCH, Cka, cka, parts_of
 from objectives.datasets.splits import stratified_order
 from objectives.features.extraction import Clock, Extractor
-from objectives.probe import DAMAGED_READS, ProbeSpec
+from objectives.probe import DAMAGED_READS
+from objectives.probe_spec import ProbeSpec
 from objectives.results import DrawSimilarity, Extracted, Representation, Similarity
 from spaces import BackboneError, CacheError
 
 
 @final
 @dataclass(frozen=True)
-class Network:
+class ComparedNetwork:
     """One of those that are compared. pool: side of the grid to which maps are averaged, or the largest size below
     that divides a block's map."""
 
@@ -80,7 +81,7 @@ def chosen_images(spec: ProbeSpec, count: int) -> np.ndarray:
 
 
 def similarity(
-    networks: Mapping[str, Network],
+    networks: Mapping[str, ComparedNetwork],
     images: np.ndarray,
     rows: Sequence[Representation],
     columns: Sequence[Representation],
@@ -99,7 +100,7 @@ def similarity(
 
 def agreement(
     name: str,
-    network: Network,
+    network: ComparedNetwork,
     images: np.ndarray,
     blocks: Sequence[int],
     timesteps: Sequence[int],
@@ -118,7 +119,7 @@ def agreement(
 
 
 def _cka(
-    networks: Mapping[str, Network], images: np.ndarray, representations: Sequence[Representation], batch: int
+    networks: Mapping[str, ComparedNetwork], images: np.ndarray, representations: Sequence[Representation], batch: int
 ) -> Cka:
     return cka((networks[each.backbone].features(images, each) for each in representations), batch)
 

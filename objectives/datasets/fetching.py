@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from rich import progress
-from rich.console import Console
-
-from objectives.downloads import Content, Kind, check_placed, claim, download, part_of, say
+from objectives.downloads import Content, Kind, check_placed, claim, download, listener, part_of
+from objectives.sizes import size_in_words
 from spaces.errors import DatasetError
 from spaces.lookup import check_name
 
@@ -169,7 +167,7 @@ def how_to_get(name: str) -> str:
     name = PART_OF.get(name, name)
     if name in BY_HAND:
         return "by hand"
-    return f"{sum(file.content.size for file in SOURCES[name]) / 1e6:,.0f} MB" if name in SOURCES else ""
+    return size_in_words(sum(file.content.size for file in SOURCES[name])) if name in SOURCES else ""
 
 
 def _check_space(name: str, files: Sequence[PublishedFile], folder: Path) -> None:
@@ -181,8 +179,8 @@ def _check_space(name: str, files: Sequence[PublishedFile], folder: Path) -> Non
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DatasetError(
-            f"dataset {name} needs about {needed / 1e9:,.1f} GB more in {folder} while it is unpacked, and "
-            f"{free / 1e9:,.1f} GB are free; make room, or name a folder on another disk"
+            f"dataset {name} needs about {size_in_words(needed)} more in {folder} while it is unpacked, and "
+            f"{size_in_words(free)} are free; make room, or name a folder on another disk"
         )
 
 
@@ -201,7 +199,7 @@ def _unpack(name: str, files: Sequence[PublishedFile], at_hand: Sequence[Path], 
         unfinished.mkdir()
         for file, path in zip(files, at_hand, strict=True):
             if file.is_archive:
-                say(f"{name}: unpacking {file.file_name}")
+                listener().begins(f"{name}: unpacking {file.file_name}")
                 _extract(path, unfinished)
             else:
                 shutil.copyfile(path, unfinished / file.file_name)
@@ -213,8 +211,13 @@ def _unpack(name: str, files: Sequence[PublishedFile], at_hand: Sequence[Path], 
 
 
 def _extract(path: Path, into: Path) -> None:
-    console = Console(stderr=True)
-    bar = progress.open(path, "rb", description=path.name, console=console, disable=not console.is_terminal)
-    # The filter refuses absolute names, names and links that leave the folder, and devices.
-    with bar as file, tarfile.open(fileobj=file) as archive:
-        archive.extractall(into, filter="data")
+    size = path.stat().st_size
+    with path.open("rb") as file, tarfile.open(fileobj=file) as archive:
+
+        def reported(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+            """Refuses absolute names, names and links that leave the folder, and devices."""
+            listener().progresses(path.name, file.tell(), size)
+            return tarfile.data_filter(member, folder)
+
+        archive.extractall(into, filter=reported)
+    listener().progresses(path.name, size, size)

@@ -7,18 +7,21 @@ A column of a shard is one block, pooled to the finest grid that was asked for; 
 go by their content, so whatever shares images shares their passes: a subset, another split, another study.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
-import torch
 
-from objectives.features.pooling import pool
+from objectives.datasets.images import TRANSFORM
 from objectives.features.shard_folder import ShardFolder
 from spaces import Architecture
+
+if TYPE_CHECKING:
+    import torch
 
 SCRATCH = "scratch"
 """Folder of the cache for what is larger than memory."""
@@ -34,6 +37,13 @@ class Pass:
     source: str
     timestep: int | None
     draw: int
+
+
+def source_digest(backbone_digest: str, architecture: Architecture, seed: int) -> str:
+    """The `source` of all passes of a backbone, sha256 hex: the same for any images. seed: that of the noise."""
+    noise = (f"noise seed {seed}",) if architecture.noised else ()
+    parts = (backbone_digest, TRANSFORM, str(architecture.image_side), *noise)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +117,13 @@ class FeatureCache:
                 missing &= ~np.outer(where >= 0, given)
         return missing
 
-    def read_into(self, result: torch.Tensor, passes: Sequence[Pass], images: np.ndarray, block: int) -> bool:
+    def read_into(self, result: "torch.Tensor", passes: Sequence[Pass], images: np.ndarray, block: int) -> bool:
         """The block averaged over passes into float32 (n, c, p, p), pooled to p; False where some is absent or damaged.
 
         result: may be a part of a larger tensor. Shards are read one by one, so that no more than one is held besides.
         """
+        from objectives.features.pooling import pool
+
         size = result.shape[-1]
         for key in passes:
             found = 0
@@ -132,8 +144,10 @@ class FeatureCache:
         return True
 
 
-def _slice(positions: np.ndarray) -> slice | torch.Tensor:
+def _slice(positions: np.ndarray) -> "slice | torch.Tensor":
     """Neighbours as a slice, which is copied into at once."""
+    import torch
+
     if positions[-1] - positions[0] + 1 == len(positions) and bool((np.diff(positions) == 1).all()):
         return slice(int(positions[0]), int(positions[-1]) + 1)
     return torch.from_numpy(positions)

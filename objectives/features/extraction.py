@@ -1,6 +1,5 @@
 """Fill the cache by as few passes as can be, together with whoever else is filling it; read features back."""
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,9 +14,8 @@ import torch
 
 from objectives.backbones.backbone import Backbone
 from objectives.datasets.dataset import Dataset
-from objectives.datasets.images import TRANSFORM
 from objectives.features.batches import Batches
-from objectives.features.cache import SCRATCH, Feature, FeatureCache, Pass
+from objectives.features.cache import SCRATCH, Feature, FeatureCache, Pass, source_digest
 from objectives.features.inputs import POLL_SECONDS, Inputs
 from objectives.features.inventory import About
 from objectives.features.mapped_tensors import large_empty
@@ -25,7 +23,7 @@ from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
 from objectives.features.quota import CacheUsage
 from objectives.features.shard_folder import Claim
-from objectives.features.shards import Column, explaining_full_disk
+from objectives.features.shards import FLOAT16, Column, explaining_full_disk
 from objectives.results import Extracted
 from spaces import Architecture, Setting
 
@@ -45,13 +43,6 @@ def shard_images(images: int, architecture: Architecture, deepest: int, device: 
     if device.type != "cuda":
         most = min(most, int(CPU_SHARD_GMACS / architecture.block(deepest).cumulative_gmacs))
     return 1 << max(most, 1).bit_length() - 1
-
-
-def source_of(backbone_digest: str, architecture: Architecture, seed: int) -> str:
-    """What all passes of a backbone over any images have in common, sha256 hex. seed: of the noise."""
-    noise = (f"noise seed {seed}",) if architecture.noised else ()
-    parts = (backbone_digest, TRANSFORM, str(architecture.image_side), *noise)
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 @dataclass
@@ -109,7 +100,7 @@ class Extractor:
         return Inputs(self.backbone, self.dataset, self.usage, self._batches)
 
     def passes(self, timestep: int | None, draws: int) -> list[Pass]:
-        source = source_of(self.backbone.digest, self.backbone.architecture, self.seed)
+        source = source_digest(self.backbone.digest, self.backbone.architecture, self.seed)
         return [Pass(source, timestep, draw) for draw in range(draws)]
 
     def fill(
@@ -221,7 +212,7 @@ class Extractor:
         device, timestep, grids = self.backbone.device, claimed.work.key.timestep, claimed.grids
         channels = {block: self.backbone.architecture.block(block).channels for block in grids}
         names = {block: Feature(block, grid).column for block, grid in grids.items()}
-        columns = {names[b]: Column(torch.float16, (channels[b], grid, grid)) for b, grid in grids.items()}
+        columns = {names[b]: Column(FLOAT16, (channels[b], grid, grid)) for b, grid in grids.items()}
 
         def maps(rows: slice) -> dict[str, torch.Tensor]:
             noise = None if claimed.noise is None else claimed.noise[rows].to(device, non_blocking=True)

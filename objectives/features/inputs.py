@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -13,12 +13,11 @@ from objectives.backbones.backbone import Backbone
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import TRANSFORM, square_pixels
 from objectives.features.batches import Batches
-from objectives.features.quota import CacheUsage
+from objectives.features.quota import LATENTS, PIXELS, CacheUsage
 from objectives.features.shard_folder import ShardFolder
-from objectives.features.shards import Column, image_keys
+from objectives.features.shards import FLOAT32, UINT8, Column, image_keys
 
 POLL_SECONDS = 0.05
-PIXELS, LATENTS = "pixels", "latents"
 
 
 @final
@@ -81,20 +80,20 @@ class Inputs:
 
         if self.dataset.images.in_memory:  # to resize them again costs no more than to read them
             return decoded(indices)
-        return self._kept(self._pixel_folder, PIXELS, torch.uint8, indices, decoded)
+        return self._kept(self._pixel_folder, PIXELS, UINT8, indices, decoded)
 
     def _latents(self, indices: np.ndarray) -> torch.Tensor:
         def encoded(some: np.ndarray) -> torch.Tensor:
             pixels = self._pixels(some)
             return torch.cat(list(self.batches.run(len(some), lambda rows: self.backbone.encode(pixels[rows])))).cpu()
 
-        return self._kept(self._latent_folder, LATENTS, torch.float32, indices, encoded)
+        return self._kept(self._latent_folder, LATENTS, FLOAT32, indices, encoded)
 
     def _kept(
         self,
         folder: ShardFolder,
         column: str,
-        dtype: torch.dtype,
+        dtype: np.dtype[Any],
         indices: np.ndarray,
         make: Callable[[np.ndarray], torch.Tensor],
     ) -> torch.Tensor:

@@ -3,20 +3,18 @@
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-import torch
-from rich.filesize import decimal
 
 from objectives.datasets.dataset import Dataset
 from objectives.features.cache import FeatureCache, Pass, deepest_block, image_bytes
-from objectives.features.inputs import LATENTS, PIXELS
-from objectives.features.quota import CacheUsage
+from objectives.features.quota import LATENTS, PIXELS, CacheUsage
 from objectives.features.shards import KEY_BYTES, image_keys
+from objectives.sizes import size_in_words
 from spaces import CacheError, Space
 
 
@@ -85,13 +83,16 @@ class Plan:
             return f"plan: all {self.passes:,} passes are in the cache"
         there = f", {self.cached:,} of them in the cache" if self.cached else ""
         long = f", about {_duration(self.seconds / workers)}" if self.seconds is not None else ""
-        return f"plan: at most {self.passes:,} passes{there}; {decimal(self.new_bytes)} to be written{long}"
+        return f"plan: at most {self.passes:,} passes{there}; {size_in_words(self.new_bytes)} to be written{long}"
 
 
-def plan(demand: Demand, space: Space, source: str, usage: CacheUsage, otherwise: float | None) -> Plan:
+def plan(
+    demand: Demand, space: Space, source: str, usage: CacheUsage, expected_speed: Callable[[], float | None]
+) -> Plan:
     """What is missing in the cache, and what it will take.
 
-    source: as of `extraction.source_of`. otherwise: GMAC a second of a worker where no pass of this source was made.
+    source: as `cache.source_digest` gives it. expected_speed: called where no pass of this source was
+    made yet; gives GMAC a second of one worker, or None where nobody can say.
     """
     cache = FeatureCache(usage.folder)
     missing: list[tuple[int, int]] = []
@@ -108,7 +109,7 @@ def plan(demand: Demand, space: Space, source: str, usage: CacheUsage, otherwise
     training, tested = (sorted(counts, reverse=True) for counts in zip(*missing, strict=True))
     made = sum(training[:trained]) + sum(tested[: min(trained, finals)])
     passes, total = demand.passes(space), demand.bytes(space)
-    speed = gmacs_per_second(cache, source, space) or otherwise
+    speed = gmacs_per_second(cache, source, space) or expected_speed()
     seconds = None
     if speed is not None:
         seconds = made * space.architecture.block(max(space.blocks)).cumulative_gmacs / speed
@@ -133,6 +134,8 @@ def gmacs_per_second(cache: FeatureCache, source: str, space: Space) -> float | 
 
 def expected_gmacs_per_second() -> float:
     """Of one worker on one core, from a matrix product: passes reach some 0.8 of its speed (docs/benchmarks.md)."""
+    import torch
+
     one, other = torch.ones(1024, 1024), torch.ones(1024, 1024)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -151,27 +154,27 @@ def check_room(plan: Plan, usage: CacheUsage) -> None:
     """Raises CacheError, with what would make it fit, where the limit or the disk has no room for all of the plan."""
     if usage.limit is not None and plan.bytes > usage.limit:
         raise CacheError(
-            f"the search may come to want {decimal(plan.bytes)} of cached features, and --cache-size allows "
-            f"{decimal(usage.limit)}; {_options(plan, usage.limit)}"
+            f"the search may come to want {size_in_words(plan.bytes)} of cached features, and `cache_size` allows "
+            f"{size_in_words(usage.limit)}; {_options(plan, usage.limit)}"
         )
     free = shutil.disk_usage(_existing(usage.folder)).free
     if plan.new_bytes > free:
         room = plan.bytes - plan.new_bytes + free
         raise CacheError(
-            f"the search may come to write {decimal(plan.new_bytes)} of features, and the disk of {usage.folder} has "
-            f"{decimal(free)} free; {_options(plan, room, enlarge='--home on a larger disk')}"
+            f"the search may come to write {size_in_words(plan.new_bytes)} of features, and the disk of {usage.folder} "
+            f"has {size_in_words(free)} free; {_options(plan, room, enlarge='a `home` on a larger disk')}"
         )
 
 
 def _options(plan: Plan, room: int, enlarge: str | None = None) -> str:
     fitting = [f"{words}" for words, space in _smaller(plan.space) if plan.demand.bytes(space) <= room]
     first_of_each = {words.split()[0]: words for words in reversed(fitting)}
-    choices = [enlarge or f"--cache-size {_rounded_up(plan.bytes)}", *reversed(first_of_each.values())]
+    choices = [enlarge or f"`cache_size` {_rounded_up(plan.bytes)}", *reversed(first_of_each.values())]
     return f"it would fit with {', or '.join(choices)}"
 
 
 def _smaller(space: Space) -> Iterator[tuple[str, Space]]:
-    """The space narrowed in one dimension, as options to type; of each dimension the largest first."""
+    """The space narrowed in one dimension, and how to say so; of each dimension the largest first."""
     many = len(space.timesteps)
     for count in range(many - 1, 0, -1):
         yield _narrowed(space, "timesteps", [space.timesteps[i * many // count] for i in range(count)])
@@ -186,11 +189,11 @@ def _smaller(space: Space) -> Iterator[tuple[str, Space]]:
 
 def _narrowed(space: Space, dimension: str, values: Sequence[Any]) -> tuple[str, Space]:
     narrowing: Mapping[str, Sequence[Any]] = {dimension: values}
-    return f"--{dimension} {','.join(map(str, values))}", space.narrow(**narrowing)
+    return f"`{dimension}` {','.join(map(str, values))}", space.narrow(**narrowing)
 
 
 def _rounded_up(size: int) -> str:
-    """As a person would type it: 1.2e9 bytes → 2GB."""
+    """A size as `cache_size` takes it, rounded up: 1.2e9 bytes → 2GB."""
     unit, name = next(
         (unit, name) for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (1, "B")) if size >= unit
     )

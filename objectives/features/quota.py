@@ -20,11 +20,9 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-import torch
 from filelock import Timeout
-from rich.filesize import decimal
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.numpy import save_file
 
 from objectives.datasets.dataset import Dataset
 from objectives.features.shard_folder import LEASE_SECONDS, Claim, lease
@@ -39,12 +37,14 @@ from objectives.features.shards import (
     image_keys,
     shard_bytes,
 )
+from objectives.sizes import size_in_words
 from spaces import CacheError
 from spaces.lookup import check_name
 
 log = logging.getLogger(__name__)
 
-KINDS = ("features", "latents", "pixels")
+FEATURES, LATENTS, PIXELS = CONTENTS = ("features", "latents", "pixels")
+"""The folders of the cache that hold shards."""
 HALF_LIFE_DAYS = 30.0
 SPARE = 0.02
 """Share of the limit that is freed beyond what is needed, so that not every shard looks for what should go."""
@@ -122,7 +122,7 @@ class CacheUsage:
         path = self.folder / "datasets" / f"{dataset.fingerprint[:32]}{SUFFIX}"
         if not path.exists():
             keys = np.unique(image_keys([dataset.images.digest(i) for i in range(len(dataset))]))
-            values = torch.from_numpy(keys.view(np.uint8).reshape(-1, KEY_BYTES))
+            values = keys.view(np.uint8).reshape(-1, KEY_BYTES)
             part = path.with_suffix(f".{uuid.uuid4().hex}.part")
             with explaining_full_disk(path.parent):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,8 +137,8 @@ class CacheUsage:
         found = {}
         for path in sorted((self.folder / "datasets").glob(f"*{SUFFIX}")):
             try:
-                with safe_open(path, framework="pt") as file:
-                    keys = file.get_tensor(IMAGES).numpy().view(f"S{KEY_BYTES}").reshape(-1)
+                with safe_open(path, framework="np") as file:
+                    keys = file.get_tensor(IMAGES).view(f"S{KEY_BYTES}").reshape(-1)
                     metadata = file.metadata()
                 found[path.name] = KnownDataset(metadata["name"], metadata["fingerprint"], keys)
             except (SafetensorError, KeyError, TypeError, ValueError):
@@ -170,7 +170,7 @@ class CacheUsage:
         with self.room(shard_bytes(len(claim.images), columns)):
             return ShardWriter(claim.part, claim.images, columns)
 
-    def files(self, kinds: Sequence[str] = KINDS) -> list[os.DirEntry[str]]:
+    def files(self, kinds: Sequence[str] = CONTENTS) -> list[os.DirEntry[str]]:
         """Every shard, and every shard in the making at the size that it will have."""
         return [e for kind in kinds for e in _walk(self.folder / kind) if e.name.endswith((SUFFIX, ".part"))]
 
@@ -178,7 +178,7 @@ class CacheUsage:
         """Bytes of all of them."""
         return sum(_size(entry) for entry in self.files())
 
-    def shards(self, kinds: Sequence[str] = KINDS) -> Iterator[Shard]:
+    def shards(self, kinds: Sequence[str] = CONTENTS) -> Iterator[Shard]:
         """Every shard there is; one whose header is damaged is removed, with a warning."""
         for entry in self.files(kinds):
             shard = Shard.open(Path(entry.path)) if entry.name.endswith(SUFFIX) else None
@@ -203,8 +203,8 @@ class CacheUsage:
             excess = taken + needed - self.limit
             if excess > 0 and self._free(excess + int(SPARE * self.limit)) < excess:
                 raise CacheError(
-                    f"the cache may take {decimal(self.limit)}, and all of its {decimal(taken)} is in use; give it "
-                    "more by --cache-size, or search fewer blocks, pools or timesteps"
+                    f"the cache may take {size_in_words(self.limit)} (`cache_size`), and all of its "
+                    f"{size_in_words(taken)} is in use; let it take more, or search fewer blocks, pools or timesteps"
                 )
             yield
         finally:

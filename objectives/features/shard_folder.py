@@ -16,15 +16,17 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
-import torch
 from filelock import SoftFileLease, Timeout
 from xxhash import xxh3_128
 
 from objectives.features.image_index import Memberships
 from objectives.features.shards import KEY_BYTES, SUFFIX, Shard, explaining_full_disk, read_each
+
+if TYPE_CHECKING:
+    import torch
 
 LEASE_SECONDS = 30.0
 
@@ -116,12 +118,14 @@ class ShardFolder:
 
     def read(
         self, images: np.ndarray, column: Callable[[frozenset[str]], str | None]
-    ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+    ) -> "Iterator[tuple[np.ndarray, torch.Tensor]]":
         """One column of the images that are there: (positions in `images`, their rows), shard by shard.
 
         column: the one to read of those that a shard has; None where it has none that would do. A shard that turns out
         damaged is removed, and gives nothing.
         """
+        import torch
+
         self.refresh()
         shards, where, rows = self.locate(images, column)
         order = np.argsort(where, kind="stable")
@@ -132,12 +136,15 @@ class ShardFolder:
         for (positions, shard, _), values in zip(wanted, each, strict=True):
             if values is not None:
                 self._note_use(shard)
+                tensor = torch.from_numpy(values)
                 at = rows[positions]
                 whole = len(at) == len(values) and bool((at == np.arange(len(at))).all())
-                yield positions, values if whole else values[torch.from_numpy(at)]
+                yield positions, tensor if whole else tensor[torch.from_numpy(at)]
 
-    def gather(self, images: np.ndarray, column: str) -> torch.Tensor | None:
+    def gather(self, images: np.ndarray, column: str) -> "torch.Tensor | None":
         """One column of the images as it is stored, (n, …); None where some lack."""
+        import torch
+
         pieces = list(self.read(images, lambda columns: column if column in columns else None))
         if sum(len(positions) for positions, _ in pieces) < len(images):
             return None

@@ -18,13 +18,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-import torch
 from xxhash import xxh3_128
 
 from spaces import CacheError
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,8 @@ AHEAD = 16
 """Shards open at a time: small pieces keep a disk busy only many at once."""
 PIECE = 2**18
 """Bytes that are read before they are digested: they are in the CPU's cache still."""
-_NAMES = {torch.float16: "F16", torch.float32: "F32", torch.uint8: "U8"}
+FLOAT16, FLOAT32, UINT8 = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.uint8)
+_NAMES: dict[np.dtype[Any], str] = {FLOAT16: "F16", FLOAT32: "F32", UINT8: "U8"}
 _DTYPES = {name: dtype for dtype, name in _NAMES.items()}
 
 
@@ -46,9 +49,9 @@ def image_keys(digests: Sequence[str]) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One tensor of a shard without its number of rows: shape is of a single row."""
+    """One tensor of a shard without its number of rows. shape: that of a single row."""
 
-    dtype: torch.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
 
     @property
@@ -89,30 +92,30 @@ class ShardWriter:
         os.truncate(self._file, at)  # so that whoever counts bytes sees what this will take
         self._put_bytes(header, self.images.tobytes())
 
-    def append(self, rows: Mapping[str, torch.Tensor]) -> None:
+    def append(self, rows: "Mapping[str, torch.Tensor]") -> None:
         """The next rows of every column, float tensors of any device, or uint8. Raises CacheError on a full disk."""
-        stored = {name: values.to("cpu", self.columns[name].dtype).contiguous() for name, values in rows.items()}
-        too_large = [name for name, values in stored.items() if values.dtype == torch.float16 and not _finite(values)]
+        stored = {name: _on_cpu(values, self.columns[name].dtype) for name, values in rows.items()}
+        too_large = [name for name, values in stored.items() if values.dtype == FLOAT16 and not _finite(values)]
         with explaining_full_disk(self.part.parent):
             if too_large:
                 self._widen(too_large)
-                stored |= {name: rows[name].to("cpu", torch.float32).contiguous() for name in too_large}
+                stored |= {name: _on_cpu(rows[name], FLOAT32) for name in too_large}
             for name, values in stored.items():
                 self._put(name, values)
 
     def _widen(self, names: Sequence[str]) -> None:
         """Begin the file again with float32 columns, and take the rows that are there already over into it."""
         columns, starts, ends, file = self.columns, self._starts, self._at, self._file
-        self._open({name: replace(c, dtype=torch.float32) if name in names else c for name, c in columns.items()})
+        self._open({name: replace(c, dtype=FLOAT32) if name in names else c for name, c in columns.items()})
         for name, column in columns.items():
             there = os.pread(file, ends[name] - starts[name], starts[name])
             if there:
-                values = torch.frombuffer(bytearray(there), dtype=column.dtype).reshape(-1, *column.shape)
-                self._put(name, values.to(self.columns[name].dtype))
+                values = np.frombuffer(there, column.dtype).reshape(-1, *column.shape)
+                self._put(name, values.astype(self.columns[name].dtype))
         os.close(file)
 
-    def _put(self, name: str, values: torch.Tensor) -> None:
-        content = values.numpy().data.cast("B")
+    def _put(self, name: str, values: np.ndarray) -> None:
+        content = values.data.cast("B")
         self._digests[name].update(content)
         self._put_bytes(self._at[name], content)
         self._at[name] += len(content)
@@ -132,7 +135,7 @@ class ShardWriter:
         }
         entries: dict[str, object] = {"__metadata__": metadata}
         at = 0
-        for name, column in {IMAGES: Column(torch.uint8, (KEY_BYTES,)), **self.columns}.items():
+        for name, column in {IMAGES: Column(UINT8, (KEY_BYTES,)), **self.columns}.items():
             end = at + column.row_bytes * len(self.images)
             shape = [len(self.images), *column.shape]
             entries[name] = {"dtype": _NAMES[column.dtype], "shape": shape, "data_offsets": [at, end]}
@@ -164,9 +167,18 @@ class ShardWriter:
             self.part.unlink(missing_ok=True)
 
 
-def _finite(halves: torch.Tensor) -> bool:
+def _on_cpu(values: "torch.Tensor", dtype: np.dtype[Any]) -> np.ndarray:
+    """The values of a tensor of any device, converted where they are: a GPU then sends half as many bytes."""
+    import torch
+
+    kind: torch.dtype = getattr(torch, dtype.name)
+    stored: np.ndarray = values.to("cpu", kind).contiguous().numpy()
+    return stored
+
+
+def _finite(halves: np.ndarray) -> bool:
     """By their bits, of which infinity and NaN have the largest, positive and negative: thrice as fast as by value."""
-    bits = halves.view(torch.int16).numpy()
+    bits = halves.view(np.int16)
     return bool(bits.max() < 0x7C00) and bool(bits.view(np.uint16).max() < 0xFC00)
 
 
@@ -174,7 +186,7 @@ def _finite(halves: torch.Tensor) -> bool:
 class _Stored:
     """Where a tensor lies in its shard's file, and the digest of its bytes."""
 
-    dtype: torch.dtype
+    dtype: np.dtype[Any]
     shape: tuple[int, ...]
     at: int
     bytes: int
@@ -201,22 +213,22 @@ class Shard:
             outcome.append(cls(path, tensors[IMAGES].shape[0], columns, float(metadata["seconds"]), tensors))
         return outcome[0] if outcome else None
 
-    def read(self, name: str) -> torch.Tensor | None:
+    def read(self, name: str) -> np.ndarray | None:
         """A column, or IMAGES, (n, …). None as `read_each` says."""
         (values,) = read_each([(self, name)])
         return values
 
-    def stored(self, name: str, file: int) -> torch.Tensor:
+    def stored(self, name: str, file: int) -> np.ndarray:
         """A tensor of the shard's open file, compared with its digest. Raises KeyError where they differ."""
         where = self._tensors[name]
-        content = torch.empty(where.bytes, dtype=torch.uint8)
-        view, digest, at = content.numpy().data, xxh3_128(), where.at
+        content = np.empty(where.bytes, np.uint8)
+        view, digest, at = content.data, xxh3_128(), where.at
         while view and (count := os.preadv(file, [view[:PIECE]], at)):
             digest.update(view[:count])
             view, at = view[count:], at + count
         if view or where.digest != digest.hexdigest():
             raise KeyError(name)
-        return content.view(where.dtype).view(where.shape)
+        return content.view(where.dtype).reshape(where.shape)
 
     def announce(self, name: str, file: int) -> None:
         """Have the system fetch a tensor of the open file from the disk meanwhile."""
@@ -227,14 +239,14 @@ class Shard:
     def keys(self) -> np.ndarray | None:
         """The images, as `image_keys` gives them; None as `read` does."""
         values = self.read(IMAGES)
-        return None if values is None else values.numpy().view(f"S{KEY_BYTES}").reshape(-1)
+        return None if values is None else values.view(f"S{KEY_BYTES}").reshape(-1)
 
     def sound(self) -> bool:
         """Every digest holds; where one does not the file is removed, with a warning."""
         return all(self.read(name) is not None for name in (IMAGES, *self.columns))
 
 
-def read_each(wanted: Iterable[tuple[Shard, str]]) -> Iterator[torch.Tensor | None]:
+def read_each(wanted: Iterable[tuple[Shard, str]]) -> Iterator[np.ndarray | None]:
     """A column, or IMAGES, of each shard, in order; the disk is at work on the next `AHEAD` meanwhile.
 
     None where the file is gone, or is damaged by what its digest says (then it is removed, with a warning).
@@ -264,7 +276,7 @@ def _opened(path: Path) -> int:
         return -1
 
 
-def _next(opened: deque[tuple[Shard, str, int]]) -> torch.Tensor | None:
+def _next(opened: deque[tuple[Shard, str, int]]) -> np.ndarray | None:
     shard, name, file = opened.popleft()
     if file < 0:
         return None
@@ -318,5 +330,7 @@ def explaining_full_disk(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise CacheError(f"the disk of {folder} is full; free some space there or choose another --home") from error
+            raise CacheError(
+                f"the disk of {folder} is full; free some space there, or choose a `home` on another disk"
+            ) from error
         raise CacheError(f"cannot write to {folder}: {error}") from error

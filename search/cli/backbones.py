@@ -29,13 +29,13 @@ def backbones(context: typer.Context) -> None:
         return
     from rich.table import Column, Table
 
-    from objectives.backbones.catalog import BACKBONES, KINDS
+    from objectives.backbones.catalog import BACKBONES, NETWORK_KINDS
 
     table = Table(Column("name", no_wrap=True), "what it is", "from")
     for name, known in BACKBONES.items():
         table.add_row(name, known.words, known.source)
     print_table(table)
-    typer.echo(f"\nor a local folder, or a hub id owner/model, that holds one of: {', '.join(KINDS)}")
+    typer.echo(f"\nor a local folder, or a hub id owner/model, that holds one of: {', '.join(NETWORK_KINDS)}")
     typer.echo("`search backbones show NAME` prints the blocks of one")
 
 

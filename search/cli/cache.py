@@ -45,10 +45,10 @@ def cache(
     elif not held:
         typer.echo(f"the cache in {usage.folder} is empty; `search run` fills it")
     else:
-        from rich.filesize import decimal
+        from objectives.sizes import size_in_words
 
         print_table(_table(held, studies))
-        typer.echo(f"{decimal(sum(each.bytes for each in held))} in {usage.folder}")
+        typer.echo(f"{size_in_words(sum(each.bytes for each in held))} in {usage.folder}")
 
 
 @app.command()
@@ -82,7 +82,7 @@ def prune(
 
     What a run at work reads stays. Anything that is removed is made again when it is wanted.
     """
-    from rich.filesize import decimal
+    from objectives.sizes import size_in_words
 
     if to is None and dataset is None:
         raise typer.BadParameter("name what to remove: --to SIZE, --dataset NAME, or both")
@@ -100,8 +100,8 @@ def prune(
     for valued in going if not dry_run else ():
         valued.shard.path.unlink(missing_ok=True)
     typer.echo(
-        f"{len(going):,} shards, {decimal(sum(valued.bytes for valued in going))}, "
-        f"{'would go' if dry_run else 'removed'}; {decimal(usage.taken())} {'are there' if dry_run else 'stay'}"
+        f"{len(going):,} shards, {size_in_words(sum(valued.bytes for valued in going))}, "
+        f"{'would go' if dry_run else 'removed'}; {size_in_words(usage.taken())} {'are there' if dry_run else 'stay'}"
     )
 
 
@@ -152,9 +152,10 @@ def _row(holding: "Holding", studies: "Sequence[StudySummary]") -> dict[str, Any
 
 
 def _table(held: "Sequence[Holding]", studies: "Sequence[StudySummary]") -> "Table":
-    from rich.filesize import decimal
     from rich.markup import escape
     from rich.table import Column, Table
+
+    from objectives.sizes import size_in_words
 
     right = (Column(name, justify="right") for name in ("timesteps", "passes", "shards", "size"))
     table = Table("what", "dataset", *right, "last used", "studies")
@@ -168,7 +169,7 @@ def _table(held: "Sequence[Holding]", studies: "Sequence[StudySummary]") -> "Tab
             str(len(each.timesteps) or ""),
             f"{each.images:,}",
             f"{len(each.shards):,}",
-            decimal(each.bytes),
+            size_in_words(each.bytes),
             "in use" if each.in_use else f"{each.used.astimezone():%Y-%m-%d %H:%M}",
             escape("\n".join(_of(each, studies))),
         )

@@ -18,6 +18,7 @@ from search.cli.recommend import recommend
 from search.cli.report import report
 from search.cli.run import run
 from search.cli.status import status
+from search.display.downloads import showing_downloads
 from spaces import SearchError
 
 app = typer.Typer(
@@ -37,7 +38,8 @@ for room in (datasets, backbones, cache):
 def main() -> None:
     """Run the command that was typed. Exit codes: 0 done, 1 an error in words, 2 usage, 130 interrupted."""
     try:
-        app()
+        with showing_downloads():
+            app()
     except SearchError as error:
         typer.echo(f"error: {with_flags(str(error))}", err=True)
         sys.exit(error.exit_code)

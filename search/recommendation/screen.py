@@ -12,7 +12,7 @@ from spaces import Space
 from spaces.errors import UsageError
 
 if TYPE_CHECKING:
-    from objectives.probe import ProbeSpec
+    from objectives.probe_spec import ProbeSpec
     from objectives.results import Recommendation
 
 MAX_START_SETTINGS = 8
@@ -39,10 +39,11 @@ def run_screening(
 
     Raises UsageError where `max_passes` is less than the first timesteps take.
     """
-    from objectives.features.quota import KINDS
+    from objectives.features.quota import CONTENTS
+    from objectives.probe import Probe
     from objectives.screening import Screener
 
-    screener, usage = Screener(spec, spec.build(threads).backbone), spec.usage()
+    screener, usage = Screener(spec, Probe.build(spec, threads).backbone), spec.usage()
     stored_tasks = () if store is None else past_tasks(store, spec.dataset.fingerprint, weights_digest)
     recommender = Recommender(
         space, screener.screen, screener.labels, max_passes, max_seconds, (*PUBLISHED_TASKS, *stored_tasks)
@@ -52,7 +53,7 @@ def run_screening(
             f"screening takes at least {recommender.min_passes:,} passes here, its first timesteps of "
             f"{recommender.first_images:,} images, got `passes` {max_passes}; allow more, or narrow `timesteps`"
         )
-    with usage.using(spec.views, [usage.folder / kind for kind in KINDS]):
+    with usage.using(spec.views, [usage.folder / kind for kind in CONTENTS]):
         for _ in recommender.run():
             on_progress(recommender.passes_made, recommender.pass_limit)
     recommendation = recommender.recommendation

@@ -13,7 +13,7 @@ from spaces import HEAD_OPTIONS, Setting, Space
 
 if TYPE_CHECKING:
     from objectives.features.plan import Plan
-    from objectives.probe import ProbeSpec
+    from objectives.probe_spec import ProbeSpec
 
 MIN_TRIALS = 10
 """For a search of fewer trials, the passes of a screening are better spent on the trials."""

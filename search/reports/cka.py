@@ -16,7 +16,7 @@ from spaces.errors import UsageError
 
 if TYPE_CHECKING:
     from dashboards.similarity.report import Comparison
-    from objectives.cka.networks import Network
+    from objectives.cka.networks import ComparedNetwork
 
 TIMESTEPS = 5
 """Timesteps of the default space that are compared with each other, where none is named."""
@@ -51,7 +51,7 @@ def compare_features(
     from dashboards.similarity.report import Comparison
     from objectives.cka.estimator import FEWEST
     from objectives.cka.networks import agreement, chosen_images, similarity
-    from objectives.features.quota import KINDS
+    from objectives.features.quota import CONTENTS
     from objectives.results import Representation
 
     started = time.monotonic()
@@ -78,7 +78,7 @@ def compare_features(
     usage, noised = network.spec.usage(), [step for step in timesteps if step is not None]
     with ExitStack() as in_use:
         for each_network in networks.values():
-            in_use.enter_context(usage.using(each_network.spec.views, [usage.folder / kind for kind in KINDS]))
+            in_use.enter_context(usage.using(each_network.spec.views, [usage.folder / kind for kind in CONTENTS]))
         for filled, representations in wanted.items():
             for report in networks[filled].fill(images, representations):
                 on_progress(report.done, report.total)
@@ -104,9 +104,10 @@ def compare_features(
         )
 
 
-def _networks(options: RunOptions, cka: CkaOptions) -> tuple[dict[str, "Network"], dict[str, Space]]:
+def _networks(options: RunOptions, cka: CkaOptions) -> tuple[dict[str, "ComparedNetwork"], dict[str, Space]]:
     """Load the networks, by name, and return the space of each: the default one for the others."""
-    from objectives.cka.networks import Network
+    from objectives.cka.networks import ComparedNetwork
+    from objectives.probe import Probe
 
     networks, spaces = {}, {}
     for name in (options.backbone, *cka.against):
@@ -116,7 +117,8 @@ def _networks(options: RunOptions, cka: CkaOptions) -> tuple[dict[str, "Network"
         if name != options.backbone:
             narrowed = replace(narrowed, blocks=None, timesteps=None)
         prepared = prepare_probe(narrowed)
-        networks[name] = Network(prepared.spec, prepared.spec.build(available_cores()).backbone, cka.pool)
+        backbone = Probe.build(prepared.spec, available_cores()).backbone
+        networks[name] = ComparedNetwork(prepared.spec, backbone, cka.pool)
         spaces[name] = prepared.space
     return networks, spaces
 

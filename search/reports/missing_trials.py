@@ -24,7 +24,8 @@ from search.scheduling.resources import available_cores
 from spaces import SearchError, Setting
 
 if TYPE_CHECKING:
-    from objectives.probe import ProbeSpec
+    from objectives.probe import Probe
+    from objectives.probe_spec import ProbeSpec
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _made(store: Store, trials: MissingTrials, home: Home, command: str, listene
         driver = StudyDriver(store, study.name, prepared.space, proposer, seed=options.seed, budget=0, run_id=run_id)
         try:
             with _in_use(prepared.spec):
-                probe = prepared.spec.build(available_cores())
+                probe = Probe.build(prepared.spec, available_cores())
                 for number, setting in enumerate(trials.settings, 1):
                     listener.message(f"{label}, {number} of {len(trials.settings)}: {setting}")
                     yield make_trial(driver, probe, setting, listener)
@@ -101,10 +102,10 @@ def _made(store: Store, trials: MissingTrials, home: Home, command: str, listene
 
 
 def _in_use(spec: "ProbeSpec") -> AbstractContextManager[None]:
-    from objectives.features.quota import KINDS
+    from objectives.features.quota import CONTENTS
 
     usage = spec.usage()
-    return usage.using(spec.views, [usage.folder / kind for kind in KINDS])
+    return usage.using(spec.views, [usage.folder / kind for kind in CONTENTS])
 
 
 def make_trial(

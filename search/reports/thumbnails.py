@@ -6,7 +6,7 @@ from dashboards.study.contested import contested
 from search.database.store import Store
 
 if TYPE_CHECKING:
-    from objectives.probe import ProbeSpec
+    from objectives.probe_spec import ProbeSpec
 
 CONFUSED = 10
 """Pairs of confused classes whose mistakes are kept."""
@@ -19,7 +19,7 @@ def keep_pictures(store: Store, study: str, spec: "ProbeSpec") -> None:
     an example of each class that was predicted by mistake. Raises DatasetError where an image cannot be read any more.
     """
     from objectives.datasets.pictures import pictures_of
-    from objectives.probe import validated_images
+    from objectives.probe_spec import validated_images
 
     results, dataset = store.read_study(study), spec.dataset
     validated = validated_images(spec.splits(spec.seed)).tolist()

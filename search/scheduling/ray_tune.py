@@ -43,7 +43,7 @@ WAIT_SECONDS = 0.2
 
 
 class BuildsProbes(Protocol):
-    """`objectives.probe.ProbeSpec`, or three lines in a test."""
+    """`objectives.probe_builder.ProbeBuilder`, or three lines in a test."""
 
     def build(self, threads: int) -> Any:
         """A callable `probe(setting)` that yields reports, with a `finalise(setting, seed)` that ends in a Final."""

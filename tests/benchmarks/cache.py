@@ -44,7 +44,7 @@ from objectives.features import shard_folder
 from objectives.features.extraction import SHARD_IMAGES, Clock, Extractor
 from objectives.features.image_index import Memberships
 from objectives.features.quota import CacheUsage
-from objectives.features.shards import Column, ShardWriter, image_keys
+from objectives.features.shards import FLOAT16, Column, ShardWriter, image_keys
 from spaces import Architecture, Block, Setting
 
 SIDE = 8
@@ -174,7 +174,7 @@ class Shards(Store):
 
     def fill(self) -> None:
         keys = image_keys(self.dataset.images.digests)  # type: ignore[attr-defined]
-        columns = {str(block): Column(torch.float16, self.shape) for block in self.network.values}
+        columns = {str(block): Column(FLOAT16, self.shape) for block in self.network.values}
         for rows, maps in self.chunks():
             with ShardWriter(self.folder / "a.part", keys[rows], columns) as writer:
                 writer.append({str(block): values for block, values in maps.items()})

@@ -21,7 +21,8 @@ from statistics import fmean
 import torch
 
 from objectives.datasets.catalog import load_dataset
-from objectives.probe import Probe, ProbeSpec
+from objectives.probe import Probe
+from objectives.probe_spec import ProbeSpec
 from objectives.results import Accuracy, Epoch, Evaluation
 from spaces import HEAD_OPTIONS, Setting
 from spaces.dimensions import Value
@@ -89,7 +90,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         grids = dict.fromkeys(blocks, given.pool)
         spec = ProbeSpec(dataset, given.backbone, "float32", given.cache or Path(temporary), grids)
-        probe = spec.build(given.threads)
+        probe = Probe.build(spec, given.threads)
         for head, block, timestep in product(given.heads.split(","), blocks, timesteps):
             for options in options_of(head):
                 setting = Setting(timestep, block, given.pool, head, options=tuple(options.items()))

@@ -27,7 +27,8 @@ import numpy as np
 
 from objectives.datasets.splits import Split, rung
 from objectives.features.extraction import Clock
-from objectives.probe import LADDER, Probe, ProbeSpec, _images
+from objectives.probe import LADDER, Probe, _images
+from objectives.probe_spec import ProbeSpec
 from objectives.results import Evaluation, Extracted
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
@@ -201,7 +202,7 @@ def main() -> None:
     for name, _, root in (words.partition("=") for words in given.task):
         truth = Truth.read(TABLES / f"{name}.json")
         spec = ProbeSpec(TASKS[name].load(Path(root) if root else None), "bundled", "float32", cache, space.grids)
-        probe = spec.build(threads=1)
+        probe = Probe.build(spec, threads=1)
         for timestep in counted(space.timesteps, len(space.timesteps), "timesteps"):
             list(probe.extract(replace(next(iter(truth.right)), timestep=timestep)))
         walks: dict[str, list[list[Step]]] = {halving: [] for halving in LADDERS}

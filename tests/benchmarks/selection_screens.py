@@ -33,7 +33,8 @@ from scipy.stats import spearmanr
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import folds
-from objectives.probe import ProbeSpec
+from objectives.probe import Probe
+from objectives.probe_spec import ProbeSpec
 from objectives.results import Extracted, ScreenedSetting
 from objectives.screening import Screener
 from search.recommendation.recommender import Recommender
@@ -110,7 +111,7 @@ def past_studies(task: str, folder: Path, space: Space, seed: int) -> list[PastT
 
 def trial_seconds(spec: ProbeSpec, space: Space) -> float:
     """Processor seconds of a trial whose passes are made, on average."""
-    probe = spec.build(threads=1)
+    probe = Probe.build(spec, threads=1)
     settings = np.random.default_rng(0).permutation(np.array([*space.settings()], object))[:TIMED].tolist()
     for setting in settings:
         list(probe(setting))
@@ -131,7 +132,7 @@ def main() -> None:
     dataset = TASKS[given.task].load(given.data_root)
     space = space_of_truth(given.home / "cache")
     spec = ProbeSpec(dataset, "bundled", "float32", given.home / "cache", space.grids)
-    backbone = spec.build(threads=1).backbone
+    backbone = Probe.build(spec, threads=1).backbone
     parts = [fold.validation for fold in folds(dataset, FOLDS, seed=0)]
     everything = np.concatenate(parts)
     limit = Recommender(space, Screener(spec, backbone).screen, dataset.labels[everything].tolist()).pass_limit

@@ -27,7 +27,8 @@ from objectives.datasets.splits import folds
 from objectives.features.extraction import Clock
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit
-from objectives.probe import Probe, ProbeSpec
+from objectives.probe import Probe
+from objectives.probe_spec import ProbeSpec
 from search.display.counter import counted
 from spaces import PRESETS, Setting, Space
 
@@ -136,7 +137,7 @@ def main() -> None:
         return
     dataset = TASKS[given.task].load(given.data_root)
     space = space_of_truth(given.home / "cache")
-    probe = ProbeSpec(dataset, "bundled", "float32", given.home / "cache", space.grids).build(threads=1)
+    probe = Probe.build(ProbeSpec(dataset, "bundled", "float32", given.home / "cache", space.grids), threads=1)
     table = [
         [setting.timestep, setting.block, setting.pool, counts]
         for setting, counts in counted(truths(probe, dataset, space.settings()), len(space), "settings")

@@ -1,3 +1,5 @@
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +38,17 @@ def few_digits() -> Dataset:
     pixels = (images[:600].reshape(-1, 8, 8) * 15.9).astype(np.uint8)
     is_test = np.arange(600) >= 500
     return Dataset("digits", tuple("0123456789"), ArrayImages(pixels), labels[:600].astype(np.int64), is_test)
+
+
+@pytest.fixture
+def downloads_said() -> Iterator[list[str]]:
+    """The lines that downloads say to people, by whichever thread."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("objectives.downloads")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    yield lines
+    log.removeHandler(handler)
+    log.setLevel(logging.NOTSET)

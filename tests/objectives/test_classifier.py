@@ -12,7 +12,8 @@ from objectives.classifier_file import Origin, Saved, save
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import TRANSFORM, FileImages, square_pixels
 from objectives.features.batches import Batches
-from objectives.probe import Probe, ProbeSpec, Trained
+from objectives.probe import Probe, Trained
+from objectives.probe_spec import ProbeSpec
 from objectives.results import Final
 from spaces import BackboneError, ClassifierError, DatasetError, Setting, Tap
 from tests.support.small_unets import tiny_unet
@@ -56,7 +57,7 @@ def small_files(folder: Path, dataset: Dataset, count: int) -> list[Path]:
 def test_it_is_right_of_exactly_the_test_images_that_the_final_was(
     spec: ProbeSpec, setting: Setting, tmp_path: Path
 ) -> None:
-    probe = spec.build(1)
+    probe = Probe.build(spec, 1)
     classifier = ImageClassifier.load(saved(probe, setting, tmp_path / "c.safetensors"))
     final = list(probe.finalise(setting, 1))[-1]
     assert isinstance(final, Final)
@@ -82,7 +83,7 @@ def test_it_is_right_of_exactly_the_test_images_that_the_final_was(
     ids=["one split", "folds", "shots and flips"],
 )
 def test_what_trains_is_what_the_final_trains(spec: ProbeSpec, changes: dict[str, int], made: int) -> None:
-    probe = replace(spec, **changes).build(1)  # type: ignore[arg-type]
+    probe = Probe.build(replace(spec, **changes), 1)  # type: ignore[arg-type]
     assert sum(report.made for report in probe.extract(LINEAR)) == made
     *_, trained = probe.train(LINEAR, 1)
     *_, final = probe.finalise(LINEAR, 1)
@@ -96,7 +97,7 @@ def test_what_trains_is_what_the_final_trains(spec: ProbeSpec, changes: dict[str
 def test_an_image_is_classified_alike_in_any_company_and_files_by_their_content(
     spec: ProbeSpec, tmp_path: Path
 ) -> None:
-    classifier = ImageClassifier.load(saved(spec.build(1), LINEAR, tmp_path / "c.safetensors"))
+    classifier = ImageClassifier.load(saved(Probe.build(spec, 1), LINEAR, tmp_path / "c.safetensors"))
     paths = small_files(tmp_path / "images", spec.dataset, 70)
     together = classifier.predict_proba(paths)
     assert (together.argmax(axis=1) == spec.dataset.labels[:70]).mean() > 0.6
@@ -113,7 +114,7 @@ def test_an_image_is_classified_alike_in_any_company_and_files_by_their_content(
 
 
 def test_what_cannot_be_read_is_said_in_its_place(spec: ProbeSpec, tmp_path: Path) -> None:
-    classifier = ImageClassifier.load(saved(spec.build(1), LINEAR, tmp_path / "c.safetensors"))
+    classifier = ImageClassifier.load(saved(Probe.build(spec, 1), LINEAR, tmp_path / "c.safetensors"))
     paths = small_files(tmp_path / "images", spec.dataset, 66)
     paths[3].write_bytes(paths[3].read_bytes()[:40])
     paths[65] = tmp_path / "gone.png"
@@ -127,7 +128,7 @@ def test_what_cannot_be_read_is_said_in_its_place(spec: ProbeSpec, tmp_path: Pat
 
 
 def test_another_network_or_transform_is_refused(spec: ProbeSpec, tmp_path: Path) -> None:
-    probe, path = spec.build(1), tmp_path / "c.safetensors"
+    probe, path = Probe.build(spec, 1), tmp_path / "c.safetensors"
     other = tmp_path / "other"
     network = tiny_unet()
     network.conv_in.weight.data += 1
@@ -144,7 +145,7 @@ def test_another_network_or_transform_is_refused(spec: ProbeSpec, tmp_path: Path
 def test_features_beyond_half_precision_are_kept_and_those_that_are_none_are_said(
     spec: ProbeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    classifier = ImageClassifier.load(saved(spec.build(1), LINEAR, tmp_path / "c.safetensors"))
+    classifier = ImageClassifier.load(saved(Probe.build(spec, 1), LINEAR, tmp_path / "c.safetensors"))
     taps = type(classifier.backbone).taps
     factor = torch.tensor([1.0, 1e6, torch.nan])[:, None, None, None]
 

@@ -12,7 +12,8 @@ from objectives.features.extraction import Extractor
 from objectives.features.quota import CacheUsage
 from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.head import Fit, LabelledFeatures
-from objectives.probe import Probe, ProbeSpec
+from objectives.probe import Probe
+from objectives.probe_spec import ProbeSpec
 from objectives.results import GMACS, METRICS, SELECTION_METRICS, Accuracy, Epoch, Evaluation, Extracted, Final, Rung
 from spaces import HEAD_OPTIONS, CacheError, Setting, Tap
 
@@ -35,7 +36,7 @@ def last(probe: Probe, setting: Setting) -> Evaluation:
 
 
 def test_a_setting_is_extracted_fitted_and_scored_on_validation(spec: ProbeSpec) -> None:
-    reports = list(spec.build(1)(LINEAR))
+    reports = list(Probe.build(spec, 1)(LINEAR))
     assert [type(report) for report in reports] == [Extracted, Extracted, Extracted, Evaluation]
     evaluation = reports[-1]
     assert isinstance(evaluation, Evaluation)
@@ -47,7 +48,7 @@ def test_a_setting_is_extracted_fitted_and_scored_on_validation(spec: ProbeSpec)
 
 
 def test_a_setting_costs_its_passes_and_its_head(spec: ProbeSpec) -> None:
-    probe = spec.build(1)
+    probe = Probe.build(spec, 1)
     architecture = probe.backbone.architecture
     features = 4 * architecture.block(9).channels
     for setting, head in ((LINEAR, features * 10), (MLP, features * 128 + 128 * 10)):
@@ -57,11 +58,11 @@ def test_a_setting_costs_its_passes_and_its_head(spec: ProbeSpec) -> None:
     features += 4 * architecture.block(12).channels
     twice = architecture.block(9).cumulative_gmacs + architecture.block(12).cumulative_gmacs
     for folded in (spec, replace(spec, folds=2), replace(spec, flips=True)):
-        assert last(folded.build(1), times).details[GMACS] == pytest.approx(twice + features * 10 / 1e9)
+        assert last(Probe.build(folded, 1), times).details[GMACS] == pytest.approx(twice + features * 10 / 1e9)
 
 
 def test_block_pool_and_head_cost_no_pass_once_the_timestep_is_there(spec: ProbeSpec) -> None:
-    probe = spec.build(1)
+    probe = Probe.build(spec, 1)
     last(probe, LINEAR)
     for setting in (replace(LINEAR, block=12), replace(LINEAR, pool=4), MLP):
         evaluation = last(probe, setting)
@@ -71,7 +72,7 @@ def test_block_pool_and_head_cost_no_pass_once_the_timestep_is_there(spec: Probe
 
 
 def test_taps_are_read_beside_each_other_each_timestep_at_the_price_of_a_pass(spec: ProbeSpec) -> None:
-    probe = spec.build(1)
+    probe = Probe.build(spec, 1)
     alone = [last(probe, replace(LINEAR, block=block)) for block in (9, 12)]
     both = last(probe, LINEAR.reading(Tap(9, 20), Tap(12, 20)))
     assert (both.passes_made, both.passes_needed) == (0, 500)
@@ -86,7 +87,7 @@ def test_taps_are_read_beside_each_other_each_timestep_at_the_price_of_a_pass(sp
 
 
 def test_a_setting_s_features_are_those_of_its_taps(spec: ProbeSpec) -> None:
-    probe = spec.build(1)
+    probe = Probe.build(spec, 1)
     setting = LINEAR.reading(Tap(12, 20), Tap(9, 20), Tap(9, 300))
     list(probe(setting))
     (view,), images = probe._views, probe._training
@@ -104,11 +105,11 @@ def test_a_setting_s_features_are_those_of_its_taps(spec: ProbeSpec) -> None:
 def test_every_head_learns_from_several_taps(spec: ProbeSpec, head: str) -> None:
     options = tuple((choice.name, choice.values[0]) for choice in HEAD_OPTIONS[head])
     setting = replace(LINEAR, head=head, options=options).reading(Tap(9, 20), Tap(12, 20), Tap(9, 300))
-    assert last(spec.build(1), setting).validation.value > 0.5
+    assert last(Probe.build(spec, 1), setting).validation.value > 0.5
 
 
 def test_a_head_that_trains_in_epochs_reports_each(spec: ProbeSpec) -> None:
-    reports = list(spec.build(1)(MLP))
+    reports = list(Probe.build(spec, 1)(MLP))
     epochs = [report for report in reports if isinstance(report, Epoch)]
     assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
     evaluation = reports[-1]
@@ -118,8 +119,8 @@ def test_a_head_that_trains_in_epochs_reports_each(spec: ProbeSpec) -> None:
 
 def test_the_same_setting_scores_the_same_in_another_process_and_cache(spec: ProbeSpec, tmp_path: Path) -> None:
     for setting in (LINEAR, MLP):
-        first = last(spec.build(1), setting)
-        second = last(replace(spec, cache=tmp_path / "other").build(1), setting)
+        first = last(Probe.build(spec, 1), setting)
+        second = last(Probe.build(replace(spec, cache=tmp_path / "other"), 1), setting)
         assert first.validation == second.validation
 
 
@@ -130,12 +131,12 @@ def test_the_search_never_looks_at_a_test_image(spec: ProbeSpec, few_digits: Dat
     wrong = np.where(few_digits.is_test, (few_digits.labels + 1) % 10, few_digits.labels)
     clean = replace(few_digits, images=ArrayImages(pixels))
     spoilt = replace(few_digits, images=ArrayImages(black), labels=wrong)
-    scores = [last(replace(spec, dataset=dataset).build(1), LINEAR).validation for dataset in (clean, spoilt)]
+    scores = [last(Probe.build(replace(spec, dataset=dataset), 1), LINEAR).validation for dataset in (clean, spoilt)]
     assert scores[0] == scores[1]
 
 
 def test_a_final_uses_the_seeds_own_split_and_the_whole_test_split(spec: ProbeSpec) -> None:
-    probe = spec.build(1)
+    probe = Probe.build(spec, 1)
     last(probe, LINEAR)
     finals = []
     for seed in (1, 2):
@@ -156,7 +157,10 @@ def test_with_shots_the_heads_see_so_many_images_of_each_class_and_no_more(spec:
     assert parts.validation.tolist() == whole.validation.tolist()
     assert parts.test.tolist() == whole.test.tolist()
     assert parts.fingerprint != whole.fingerprint
-    *_, final, all_of_them = *few.build(1).finalise(LINEAR, 3), list(spec.build(1).finalise(LINEAR, 3))[-1]
+    *_, final, all_of_them = (
+        *Probe.build(few, 1).finalise(LINEAR, 3),
+        list(Probe.build(spec, 1).finalise(LINEAR, 3))[-1],
+    )
     assert isinstance(final, Final)
     assert isinstance(all_of_them, Final)
     assert final.test.total == 100
@@ -166,7 +170,7 @@ def test_with_shots_the_heads_see_so_many_images_of_each_class_and_no_more(spec:
 @pytest.mark.slow
 def test_with_flips_heads_are_fitted_on_mirror_images_too_which_cost_a_pass_each(spec: ProbeSpec) -> None:
     flipped = replace(spec, flips=True)
-    before, probe = last(spec.build(1), LINEAR), flipped.build(1)
+    before, probe = last(Probe.build(spec, 1), LINEAR), Probe.build(flipped, 1)
     *extracted, evaluation = probe(LINEAR)
     assert isinstance(evaluation, Evaluation)
     assert evaluation.passes_made == 500  # the images as they are had theirs
@@ -181,7 +185,7 @@ def test_with_flips_heads_are_fitted_on_mirror_images_too_which_cost_a_pass_each
     assert final.test.total == final.passes_made == 100
     assert final.passes_needed == 1100
     for setting in (LINEAR, MLP):
-        again = replace(flipped, cache=spec.cache / "other").build(1)
+        again = Probe.build(replace(flipped, cache=spec.cache / "other"), 1)
         assert last(probe, setting).validation == last(again, setting).validation
 
 
@@ -191,7 +195,7 @@ def test_balanced_heads_serve_the_rare_classes(spec: ProbeSpec, flips: bool) -> 
     dataset = replace(spec.dataset, labels=most_are_others, classes=("0", "1", "2", "other"))
     reached = []
     for balanced in (False, True):
-        probe = replace(spec, dataset=dataset, flips=flips, balanced=balanced).build(1)
+        probe = Probe.build(replace(spec, dataset=dataset, flips=flips, balanced=balanced), 1)
         *_, final = probe.finalise(replace(LINEAR, head="ridge"), 1)
         assert isinstance(final, Final)
         assert final.validation_scores is not None
@@ -213,7 +217,7 @@ def test_the_mirror_image_of_an_image_that_validates_or_tests_never_trains(
     images = ArrayImages(np.concatenate([half, half[:, :, ::-1]], axis=2))
     blind = replace(spec.dataset, images=images, labels=generator.permutation(spec.dataset.labels))
     setting = replace(LINEAR, pool=4)  # so many features that what trained is known by heart
-    probe = replace(spec, dataset=blind, shots=shots, flips=True, folds=folds).build(1)
+    probe = Probe.build(replace(spec, dataset=blind, shots=shots, flips=True, folds=folds), 1)
     *_, final = probe.finalise(setting, 1)
     assert isinstance(final, Final)
     for accuracy in (last(probe, setting).validation, final.validation, final.test):
@@ -223,7 +227,7 @@ def test_the_mirror_image_of_an_image_that_validates_or_tests_never_trains(
 @pytest.mark.parametrize("setting", LINEAR_AND_SLOWLY_MLP)
 def test_in_folds_every_image_outside_the_test_split_validates_once(spec: ProbeSpec, setting: Setting) -> None:
     folded = replace(spec, folds=3)
-    probe = folded.build(1)
+    probe = Probe.build(folded, 1)
     *reports, evaluation = probe(setting)
     assert isinstance(evaluation, Evaluation)
     assert evaluation.validation.total == evaluation.passes_made == evaluation.passes_needed == 500
@@ -232,7 +236,9 @@ def test_in_folds_every_image_outside_the_test_split_validates_once(spec: ProbeS
     assert all(epoch.validation.total == len(folded.splits(0)[0].validation) for epoch in epochs)
     assert bool(epochs) == (setting is MLP)
     assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))  # of one fold of three
-    assert last(replace(folded, cache=spec.cache / "other").build(1), setting).validation == evaluation.validation
+    assert (
+        last(Probe.build(replace(folded, cache=spec.cache / "other"), 1), setting).validation == evaluation.validation
+    )
     *_, final = probe.finalise(setting, 1)
     assert isinstance(final, Final)
     assert final.validation.total == 500
@@ -255,7 +261,7 @@ def test_in_folds_every_image_outside_the_test_split_validates_once(spec: ProbeS
 @pytest.mark.parametrize("setting", [LINEAR, MLP], ids=["linear", "mlp"])
 @pytest.mark.parametrize("metric", SELECTION_METRICS)
 def test_all_metrics_are_measured_and_one_is_maximised(spec: ProbeSpec, setting: Setting, metric: str) -> None:
-    *reports, evaluation = replace(spec, metric=metric).build(1)(setting)
+    *reports, evaluation = Probe.build(replace(spec, metric=metric), 1)(setting)
     assert isinstance(evaluation, Evaluation)
     assert evaluation.scores is not None
     assert evaluation.scores.values.keys() == METRICS.keys()
@@ -273,7 +279,7 @@ def test_folds_add_up_what_they_get_right_and_pass_on_the_lower_median_of_what_t
     spec: ProbeSpec, setting: Setting, chosen: str
 ) -> None:
     folded = replace(spec, folds=4)
-    probe = folded.build(1)
+    probe = Probe.build(folded, 1)
     evaluation = last(probe, setting)
     extractor = Extractor(probe.backbone, spec.dataset, CacheUsage(spec.cache), spec.grids, spec.seed)
 
@@ -299,7 +305,7 @@ def test_with_shots_each_fold_trains_on_so_many_of_each_class(spec: ProbeSpec) -
         assert np.bincount(spec.dataset.labels[parts.train]).tolist() == [2] * 10
         assert set(parts.train) <= set(all_of_them.train)
         assert parts.validation.tolist() == all_of_them.validation.tolist()
-    assert last(few.build(1), LINEAR).validation.total == 500
+    assert last(Probe.build(few, 1), LINEAR).validation.total == 500
     assert few.counts(splits) == {"train": 20, "validation": 500, "test": 100}
     assert replace(few, shots=None).counts(whole) == {"train": 500, "validation": 500, "test": 100}
     assert spec.counts(spec.splits(0)) == {"train": 400, "validation": 100, "test": 100}
@@ -316,7 +322,7 @@ def test_with_shots_each_fold_trains_on_so_many_of_each_class(spec: ProbeSpec) -
 def test_features_in_a_file_score_the_same(
     spec: ProbeSpec, setting: Setting, flips: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    probe = replace(spec, flips=flips).build(1)
+    probe = Probe.build(replace(spec, flips=flips), 1)
     before = last(probe, setting).validation, _tested(probe, setting)
     monkeypatch.setattr(scratch, "free_memory", lambda: 1000)
     assert (last(probe, setting).validation, _tested(probe, setting)) == before
@@ -330,7 +336,7 @@ def _tested(probe: Probe, setting: Setting) -> Accuracy:
 
 
 def test_a_cache_file_damaged_between_trials_is_made_again(spec: ProbeSpec) -> None:
-    probe = spec.build(1)
+    probe = Probe.build(spec, 1)
     before = last(probe, LINEAR)
     for victim in (spec.cache / "features").rglob("*.safetensors"):
         victim.write_bytes(b"not a tensor")
@@ -342,7 +348,7 @@ def test_a_cache_file_damaged_between_trials_is_made_again(spec: ProbeSpec) -> N
 def test_a_cache_that_cannot_be_written_is_an_error_in_words(spec: ProbeSpec, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CacheError, match="cannot write to"):
-        list(replace(spec, cache=tmp_path / "file").build(1)(LINEAR))
+        list(Probe.build(replace(spec, cache=tmp_path / "file"), 1)(LINEAR))
 
 
 @pytest.mark.parametrize(
@@ -352,8 +358,8 @@ def test_a_ladder_scores_a_part_of_the_images_first_and_comes_to_the_same(
     spec: ProbeSpec, tmp_path: Path, setting: Setting, folds: int | None, flips: bool
 ) -> None:
     plain = replace(spec, folds=folds, flips=flips)
-    reports = list(replace(plain, halving=True, cache=tmp_path / "ladder").build(1)(setting))
-    at_once = list(plain.build(1)(setting))
+    reports = list(Probe.build(replace(plain, halving=True, cache=tmp_path / "ladder"), 1)(setting))
+    at_once = list(Probe.build(plain, 1)(setting))
     places = [place for place, report in enumerate(reports) if isinstance(report, Rung)]
     quarter, half = (report for report in reports if isinstance(report, Rung))
     assert (quarter.number, half.number) == (1, 2)
@@ -374,7 +380,7 @@ def test_a_ladder_scores_a_part_of_the_images_first_and_comes_to_the_same(
 
 
 def test_a_rung_below_has_paid_for_the_next_trial_on_its_timestep(spec: ProbeSpec) -> None:
-    probe = replace(spec, halving=True).build(1)
+    probe = Probe.build(replace(spec, halving=True), 1)
     stopped = next(report for report in probe(LINEAR) if isinstance(report, Rung))
     *reports, evaluation = probe(replace(LINEAR, block=12))
     assert isinstance(evaluation, Evaluation)
@@ -383,13 +389,13 @@ def test_a_rung_below_has_paid_for_the_next_trial_on_its_timestep(spec: ProbeSpe
 
 
 def test_where_no_pass_is_to_be_saved_no_trial_is_stopped_on_a_part_of_the_images(spec: ProbeSpec) -> None:
-    probe = replace(spec, halving=True).build(1)
-    assert last(spec.build(1), LINEAR).passes_made == 500
+    probe = Probe.build(replace(spec, halving=True), 1)
+    assert last(Probe.build(spec, 1), LINEAR).passes_made == 500
     for setting, rungs in ((LINEAR, 0), (replace(LINEAR, block=12), 0), (replace(LINEAR, timestep=300), 2)):
         assert len([report for report in probe(setting) if isinstance(report, Rung)]) == rungs
 
 
 def test_finals_know_no_ladder_nor_does_one_shot_hinder_one(spec: ProbeSpec) -> None:
-    probe = replace(spec, shots=1, halving=True).build(1)
+    probe = Probe.build(replace(spec, shots=1, halving=True), 1)
     assert len([report for report in probe(LINEAR) if isinstance(report, Rung)]) == 2
     assert {type(report) for report in probe.finalise(LINEAR, 1)} == {Extracted, Final}

@@ -13,7 +13,8 @@ from numpy.testing import assert_allclose
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import stratified_order
-from objectives.probe import ProbeSpec
+from objectives.probe import Probe
+from objectives.probe_spec import ProbeSpec
 from objectives.results import Extracted, ScreenedSetting
 from objectives.screening import MAX_IMAGES, Screener, screen
 from spaces import BackboneError, DatasetError, Setting
@@ -91,7 +92,7 @@ def test_every_beginning_of_the_order_has_each_class_in_proportion(sizes: list[i
 
 @pytest.fixture
 def screener(tmp_path: Path, tiny_folder: Path, few_digits: Dataset) -> Screener:
-    probe = ProbeSpec(few_digits, str(tiny_folder), "float32", tmp_path, {9: 4, 12: 4}).build(1)
+    probe = Probe.build(ProbeSpec(few_digits, str(tiny_folder), "float32", tmp_path, {9: 4, 12: 4}), 1)
     return Screener(probe.spec, probe.backbone)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from objectives.probe import ProbeSpec
+from objectives.probe_spec import ProbeSpec
 from search.options import RunOptions, option_info
 from search.prepare import prepare_probe
 from spaces import UnknownNameError

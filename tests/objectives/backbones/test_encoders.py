@@ -28,7 +28,8 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-from objectives.backbones.encoders import ENCODERS
+from objectives.backbones.catalog import ENCODERS
+from objectives.backbones.encoders import FAMILIES, EncoderNetwork
 from objectives.backbones.tapped import Network, TappedBackbone, architecture_of, tapped
 from spaces import BackboneError
 from tests.support import small_encoders
@@ -60,7 +61,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def read(folder: Path, hollow: bool = False) -> Network:
     kind = json.loads((folder / "config.json").read_text())["model_type"]
-    return ENCODERS[kind]("small", folder, hollow)
+    return EncoderNetwork.read(FAMILIES[kind], "small", folder, hollow)
 
 
 def loaded(folder: Path) -> TappedBackbone:
@@ -358,3 +359,7 @@ def test_an_early_exit_leaves_transformers_own_recording_whole(name: str, folder
     assert len(after) == len(before) == small_encoders.LAYERS + 1
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
     assert torch.equal(first, backbone.taps(images, None, None, [1])[1])
+
+
+def test_the_catalog_names_every_family() -> None:
+    assert tuple(FAMILIES) == ENCODERS

@@ -22,6 +22,7 @@ from huggingface_hub import constants
 from objectives.backbones.adm import convert_state_dict
 from objectives.backbones.adm_settings import AdmSettings
 from objectives.backbones.published import PUBLISHED, Content, PublishedCheckpoint, folder_of
+from objectives.sizes import size_in_words
 from spaces import BackboneError, UnknownNameError
 from tests.support import small_adm
 
@@ -124,21 +125,20 @@ def names(folder: Path) -> set[str]:
 
 
 def test_a_checkpoint_is_fetched_and_converted_once(
-    remote: Remote, state: dict[str, torch.Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    remote: Remote, state: dict[str, torch.Tensor], tmp_path: Path, downloads_said: list[str]
 ) -> None:
     cache = tmp_path / "not/yet/there"
     assert folder_of("tiny", cache) == cache / "tiny"
-    said = capsys.readouterr()
-    assert [line.split(" from ")[0] for line in said.err.splitlines()] == [
-        f"tiny: downloading {len(remote.content) / 1e6:,.0f} MB",
+    assert [line.split(" from ")[0] for line in downloads_said] == [
+        f"tiny: downloading {size_in_words(len(remote.content))}",
         "tiny: converting tiny.part.pt",
     ]
-    assert not said.out
+    downloads_said.clear()
     assert is_whole(cache / "tiny", state)
     assert names(cache) == {"tiny"}
     assert folder_of("tiny", cache) == cache / "tiny"
     assert remote.requests == [None]
-    assert not capsys.readouterr().err
+    assert not downloads_said
 
 
 def test_the_download_can_be_kept(remote: Remote, tmp_path: Path) -> None:
@@ -149,13 +149,13 @@ def test_the_download_can_be_kept(remote: Remote, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_download_goes_on_from_the_bytes_that_are_there(
-    remote: Remote, state: dict[str, torch.Tensor], tmp_path: Path, ranges: bool, capsys: pytest.CaptureFixture[str]
+    remote: Remote, state: dict[str, torch.Tensor], tmp_path: Path, ranges: bool, downloads_said: list[str]
 ) -> None:
     remote.ranges = ranges
     (tmp_path / "tiny.part.pt").write_bytes(remote.content[:300_000])
     assert is_whole(folder_of("tiny", tmp_path), state)
     assert remote.requests == ["bytes=300000-"]
-    assert "going on from 0 MB" in capsys.readouterr().err
+    assert "going on from 300.0 kB" in downloads_said[0]
 
 
 @pytest.mark.parametrize("ranges", [True, False])
@@ -321,13 +321,13 @@ def test_processes_that_ask_at_the_same_time_make_it_once(
     remote: Remote,
     state: dict[str, torch.Tensor],
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    downloads_said: list[str],
 ) -> None:
     threading.Timer(0.5, remote.go_on.set).start()
     assert is_whole(folder_of("tiny", tmp_path), state)
     assert process.wait() == 0
     assert remote.requests == [None]
-    assert capsys.readouterr().err == "tiny: another process is making it ready; waiting\n"
+    assert downloads_said == ["tiny: another process is making it ready; waiting"]
 
 
 def test_published_digests_and_sizes_are_of_the_form() -> None:

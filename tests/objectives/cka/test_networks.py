@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from objectives.cka.networks import Network, agreement, chosen_images, similarity
+from objectives.cka.networks import ComparedNetwork, agreement, chosen_images, similarity
 from objectives.datasets.catalog import load_dataset
-from objectives.probe import ProbeSpec
+from objectives.probe import Probe
+from objectives.probe_spec import ProbeSpec
 from objectives.results import Representation
 from spaces import BackboneError, Setting, Tap
 
@@ -33,7 +34,8 @@ def test_images_are_of_every_class_and_none_is_tested(spec: ProbeSpec) -> None:
 
 
 def test_a_draw_is_read_by_itself_and_the_mean_of_two_is_what_a_setting_reads(spec: ProbeSpec) -> None:
-    network, images = Network(spec, spec.build(1).backbone, 2), chosen_images(spec, 20)
+    network = ComparedNetwork(spec, Probe.build(spec, 1).backbone, 2)
+    images = chosen_images(spec, 20)
     draws = [network.features(images, replace(PLACES[0], draw=draw)) for draw in (0, 1)]
     assert draws[0].shape == (20, network.backbone.architecture.block(12).channels, 2, 2)
     assert not torch.equal(*draws)
@@ -46,7 +48,8 @@ def test_a_draw_is_read_by_itself_and_the_mean_of_two_is_what_a_setting_reads(sp
 
 
 def test_maps_hold_rows_and_columns_as_they_were_asked_for(spec: ProbeSpec) -> None:
-    network, images = Network(spec, spec.build(1).backbone, 8), chosen_images(spec, 40)  # the largest pool that divides
+    network = ComparedNetwork(spec, Probe.build(spec, 1).backbone, 8)  # the largest pool that divides
+    images = chosen_images(spec, 40)
     networks = {"bundled": network}
     found = similarity(networks, images, PLACES, [PLACES[1]], batch=20)
     both = similarity(networks, images, PLACES, PLACES, batch=20)
@@ -61,7 +64,8 @@ def test_maps_hold_rows_and_columns_as_they_were_asked_for(spec: ProbeSpec) -> N
 
 
 def test_features_that_are_not_finite_are_refused(spec: ProbeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, images = Network(spec, spec.build(1).backbone, 4), chosen_images(spec, 4)
+    network = ComparedNetwork(spec, Probe.build(spec, 1).backbone, 4)
+    images = chosen_images(spec, 4)
     taps: Callable[..., dict[int, torch.Tensor]] = type(network.backbone).taps
 
     def broken(*arguments: object) -> dict[int, torch.Tensor]:

@@ -7,7 +7,8 @@ import pytest
 
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
-from objectives.features.extraction import Clock, Extractor, source_of
+from objectives.features.cache import source_digest
+from objectives.features.extraction import Clock, Extractor
 from objectives.features.plan import Demand, Plan, check_room, plan
 from objectives.features.quota import CacheUsage
 from spaces import CacheError, Space
@@ -24,7 +25,7 @@ def planned(
     folder: Path, backbone: TappedBackbone, dataset: Dataset, space: Space, trials: int = MANY, finalists: int = 1
 ) -> Plan:
     demand = Demand.of([dataset], backbone.architecture.image_side, trials, finalists)
-    return plan(demand, space, source_of(backbone.digest, space.architecture, 0), CacheUsage(folder), None)
+    return plan(demand, space, source_digest(backbone.digest, space.architecture, 0), CacheUsage(folder), lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +83,12 @@ def test_what_does_not_fit_is_refused_with_what_would_fit(
     check_room(found, CacheUsage(tmp_path, found.bytes))
     usage = CacheUsage(tmp_path, int(0.4 * found.bytes))
     with pytest.raises(
-        CacheError, match=r"may come to want .*, and --cache-size allows .*; it would fit with"
+        CacheError, match=r"may come to want .*, and `cache_size` allows .*; it would fit with"
     ) as caught:
         check_room(found, usage)
-    options = dict(re.findall(r"--(\w[\w-]*) ([\w,]*\w)", str(caught.value).partition("fit with")[2]))
-    assert options.keys() >= {"cache-size", "timesteps", "pools", "blocks"}
-    del options["cache-size"]
+    options = dict(re.findall(r"`(\w+)` ([\w,]*\w)", str(caught.value).partition("fit with")[2]))
+    assert options.keys() >= {"cache_size", "timesteps", "pools", "blocks"}
+    del options["cache_size"]
     for dimension, values in options.items():
         narrowed = space.narrow(**{dimension: [int(value) for value in values.split(",")]})
         check_room(planned(tmp_path, tiny, few_digits, narrowed), usage)
@@ -97,6 +98,6 @@ def test_a_disk_without_the_room_is_said(
     tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset, space: Space
 ) -> None:
     found = replace(planned(tmp_path, tiny, few_digits, space), new_bytes=10**18, bytes=10**18)
-    with pytest.raises(CacheError, match=r"and the disk of .* has .* free; it would fit with --home on a larger disk"):
+    with pytest.raises(CacheError, match=r"the disk of .* has .* free; it would fit with a `home` on a larger disk"):
         check_room(found, CacheUsage(tmp_path / "absent"))
     assert not (tmp_path / "absent").exists()

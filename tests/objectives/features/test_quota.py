@@ -79,7 +79,7 @@ def test_nothing_in_use_goes_and_what_cannot_fit_is_refused(tmp_path: Path) -> N
         assert (one.exists(), other.exists(), third.exists()) == (True, False, True)
     with (
         usage.using([ONE, THIRD], [usage.folder / "features"]),
-        pytest.raises(CacheError, match=r"the cache may take .*, and all of its .* is in use; give it more by --cache"),
+        pytest.raises(CacheError, match=r"may take .* \(`cache_size`\), and all of its .* is in use; let it take more"),
     ):
         make(usage, OTHER)
     assert (one.exists(), third.exists()) == (True, True)

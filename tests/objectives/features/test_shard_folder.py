@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from objectives.features.shard_folder import Claim, ShardFolder
-from objectives.features.shards import Column, ShardWriter
+from objectives.features.shards import FLOAT32, Column, ShardWriter
 from tests.objectives.features.test_shards import keys
 
-NUMBER = Column(torch.float32, (1,))
+NUMBER = Column(FLOAT32, (1,))
 CONTEXT = multiprocessing.get_context("fork")
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from objectives.features.cache import Feature, FeatureCache
-from objectives.features.shards import Column, ShardWriter
+from objectives.features.shards import FLOAT16, Column, ShardWriter
 from objectives.heads import head
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, LabelledFeatures
@@ -43,7 +43,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         rows = torch.arange(start, start + 400) % CLASSES
         values = centres[rows] + torch.randn(400, features, 1, 1, generator=generator)
         some = images[start : start + 400]
-        with ShardWriter(shards.folder / "x.part", some, {name: Column(torch.float16, (features, 1, 1))}) as writer:
+        with ShardWriter(shards.folder / "x.part", some, {name: Column(FLOAT16, (features, 1, 1))}) as writer:
             writer.append({name: values})
             writer.commit(shards.name_of(some, [name]), 1.0)
     return folder, count, features

@@ -37,7 +37,7 @@ def test_every_dataset_is_listed_with_how_it_is_had(search: Search, tmp_path: Pa
     assert ran.code == 0, ran.stderr
     rows = {line.split("│")[1].strip(): line for line in ran.stdout.splitlines() if line.startswith("│")}
     assert DATASETS.keys() <= rows.keys()
-    assert "1,151 MB" in rows["cub"]
+    assert "1.2 GB" in rows["cub"]
     assert "<class>" in ran.stdout
     assert not list(tmp_path.iterdir())
 

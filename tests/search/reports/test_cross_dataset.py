@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from dashboards.cross_dataset.tables import Matrix, Task
 from objectives.datasets.catalog import load_dataset
+from objectives.probe import Probe
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, StudyResults
 from search.database.models import RunRow
 from search.database.records import RunRecord, StudyRecord
@@ -76,7 +77,7 @@ def searched(folder: Path, dataset: str) -> None:
         name = store.ensure_study(facts)
         run = store.begin_run(name, RunRecord(1, options.command, {}, options=options.to_record()))
         driver = StudyDriver(store, name, space, sampler_named("random", 0), seed=0, budget=0, run_id=run)
-        probe = spec.build(1)
+        probe = Probe.build(spec, 1)
         for block in TRIED[dataset]:
             assert make_trial(driver, probe, Setting(91, block, 1, "linear"), Listener(print)) is None
         store.end_run(run, "finished")

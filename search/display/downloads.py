@@ -1,0 +1,58 @@
+"""What a person sees of downloads: a line when one begins and, on a terminal, a bar with bytes and the time left."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from objectives.downloads import reporting_to
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+@final
+@dataclass
+class DownloadDisplay:
+    """A `DownloadListener` that draws on the terminal to which errors go."""
+
+    _bar: "Progress | None" = None
+    _task: "tuple[str, TaskID] | None" = None
+
+    def begins(self, line: str) -> None:
+        from rich.console import Console
+
+        Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def progresses(self, name: str, done: int, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            return
+        if self._bar is None:
+            columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+            self._bar = Progress(*columns, console=console)
+            self._bar.start()
+        if self._task is None or self._task[0] != name:
+            self._task = name, self._bar.add_task(name)
+        self._bar.update(self._task[1], completed=done, total=total)
+        if done >= total:
+            self.close()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._task = None
+
+
+@contextmanager
+def showing_downloads() -> Iterator[None]:
+    """Within, downloads are shown."""
+    display = DownloadDisplay()
+    with reporting_to(display):
+        try:
+            yield
+        finally:
+            display.close()

@@ -1,0 +1,124 @@
+"""Descriptions of backbones that a later process takes from the cache."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from diffusers import DDPMScheduler
+
+from objectives.backbones.catalog import describe_backbone, load_backbone
+from objectives.backbones.description import Description, Descriptions, FileDigests
+from objectives.downloads import sha256
+from spaces import Architecture, Block
+
+ARCHITECTURE = Architecture(
+    "small", 32, (Block(1, "conv_in", "encoder", 8, 32, 0.1 + 0.2, 0.3),), (0.1 + 0.7, 1e-17), "v_prediction"
+)
+
+
+def long_ago(path: Path) -> None:
+    os.utime(path, (1e9, 1e9))
+
+
+@pytest.mark.parametrize("architecture", [ARCHITECTURE, replace(ARCHITECTURE, alphas_cumprod=(), prediction=None)])
+def test_a_description_is_read_back_as_it_was_to_the_last_bit(tmp_path: Path, architecture: Architecture) -> None:
+    described = Description(architecture, (tmp_path / "unet", tmp_path))
+    stored = json.loads(json.dumps(described.to_dict(tmp_path)))
+    assert Description.from_dict(stored, tmp_path) == described
+
+
+def test_a_network_is_described_once_until_its_configuration_changes(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "network"
+    shutil.copytree(tiny_folder, folder)
+    first = Description(ARCHITECTURE, (folder,))
+    calls: list[int] = []
+
+    def describe() -> Description:
+        calls.append(1)
+        return first
+
+    memory = Descriptions(tmp_path / "memory")
+    for _ in range(3):
+        assert memory.described("small", folder, describe) == first
+    assert len(calls) == 1
+    memory.described("another name", folder, describe)
+    DDPMScheduler(num_train_timesteps=500).save_pretrained(folder / "scheduler")
+    memory.described("small", folder, describe)
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("content", ["", "null", "[]", '{"architecture": {}}', '{"architecture": [1], "folders": []}'])
+def test_a_damaged_description_is_made_again(tiny_folder: Path, tmp_path: Path, content: str) -> None:
+    before = describe_backbone(str(tiny_folder), cache=tmp_path)
+    (stored,) = (path for path in (tmp_path / "descriptions").iterdir() if path.name != "weights.json")
+    whole = stored.read_text()
+    stored.write_text(content)
+    (tmp_path / "descriptions/weights.json").write_text(content)
+    assert describe_backbone(str(tiny_folder), cache=tmp_path) == before
+    assert stored.read_text() == whole
+
+
+def test_a_remembered_description_is_that_of_the_loaded_network(tiny_folder: Path, tmp_path: Path) -> None:
+    backbone = load_backbone(str(tiny_folder))
+    for _ in range(2):
+        described = describe_backbone(str(tiny_folder), cache=tmp_path)
+        assert described == (backbone.architecture, backbone.digest)
+
+
+def test_changed_weights_are_another_digest(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "network"
+    shutil.copytree(tiny_folder, folder)
+    weights = folder / "unet/diffusion_pytorch_model.safetensors"
+    long_ago(weights)
+    _, before = describe_backbone(str(folder), cache=tmp_path / "cache")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    _, after = describe_backbone(str(folder), cache=tmp_path / "cache")
+    assert after == load_backbone(str(folder)).digest != before
+
+
+def test_the_digest_of_a_file_is_remembered_while_its_size_and_time_stay(tmp_path: Path) -> None:
+    file, memory = tmp_path / "weights", tmp_path / "memory.json"
+    file.write_bytes(b"first")
+    long_ago(file)
+    assert FileDigests(memory).sha256(file) == sha256(file)
+    (state,) = json.loads(memory.read_text()).values()
+    memory.write_text(json.dumps({str(file.resolve()): [*state[:-1], "remembered"]}))
+    assert FileDigests(memory).sha256(file) == "remembered"
+    file.write_bytes(b"other")
+    assert FileDigests(memory).sha256(file) == sha256(file)
+
+
+def test_the_digest_of_a_file_that_has_just_changed_is_not_remembered(tmp_path: Path) -> None:
+    file, memory = tmp_path / "weights", tmp_path / "memory.json"
+    file.write_bytes(b"first")
+    assert FileDigests(memory).sha256(file) == sha256(file)
+    assert not memory.exists()
+
+
+def test_a_cache_that_cannot_be_written_costs_the_memory_alone(tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    expected = describe_backbone(str(tiny_folder), cache=tmp_path / "cache")
+    assert describe_backbone(str(tiny_folder), cache=tmp_path / "file") == expected
+
+
+def test_a_backbone_described_before_is_described_without_the_libraries_of_networks(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    describe_backbone(str(tiny_folder), cache=tmp_path)
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "import objectives.features.plan, objectives.probe_builder\n"
+        "from objectives.backbones.catalog import describe_backbone\n"
+        f"describe_backbone({str(tiny_folder)!r}, cache=Path({str(tmp_path)!r}))\n"
+        "print({'torch', 'diffusers', 'transformers'} & sys.modules.keys())"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "set()\n"
