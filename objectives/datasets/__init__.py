@@ -1,1 +1,1 @@
-"""Labelled images: where they are found, how they become square pixels, and which of them train, validate and test."""
+"""Labelled images: how they are found and decoded, and how they are split into train, validation and test."""

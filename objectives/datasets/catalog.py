@@ -1,4 +1,4 @@
-"""The datasets that go by a name. To add one, add an entry to DATASETS."""
+"""The catalog of datasets by name. To add one, add an entry to DATASETS."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 
 from objectives.datasets.dataset import Dataset
-from objectives.datasets.fetching import how_to_get, place_of
+from objectives.datasets.fetch import dataset_folder, how_to_get
 from objectives.datasets.hub import hub_folder
 from objectives.datasets.images import sizes_or_errors
 from objectives.datasets.layouts import (
@@ -51,10 +51,14 @@ __all__ = ["DATASETS", "Dataset", "Entry", "load_dataset", "load_with_sizes"]
 @final
 @dataclass(frozen=True)
 class Entry:
-    """description: one line for people. reader: called with the root where one is needed, else with nothing.
+    """A dataset of the catalog.
 
-    page: where a published dataset can be had, as in its Layout. takes_file: the root may be a file. from_hub: the
-    folder of a dataset of that hub id, where the root may be one.
+    description: one line for people.
+    needs_root: whether the dataset is read from a folder that the user names.
+    reader: called with the root if one is needed, otherwise without arguments.
+    page: the address of a published dataset, as in its Layout.
+    takes_file: whether the root may be a file.
+    from_hub: turns a hub id into a local folder, if the root may be a hub id.
     """
 
     description: str
@@ -65,8 +69,8 @@ class Entry:
     from_hub: Callable[[str], Path] | None = None
 
 
-def _published(what: str, layout: Layout, reader: Callable[..., Dataset]) -> Entry:
-    return Entry(f"{what} in {layout}", True, reader, page=layout.page)
+def _published(subject: str, layout: Layout, reader: Callable[..., Dataset]) -> Entry:
+    return Entry(f"{subject} in {layout}", True, reader, page=layout.page)
 
 
 DATASETS: dict[str, Entry] = {
@@ -103,12 +107,13 @@ DATASETS: dict[str, Entry] = {
 def load_dataset(
     name: str, root: Path | str | None, *, fetched: Path | None = None, skip_unreadable: bool = False
 ) -> Dataset:
-    """Reads a dataset by its catalog name, and decodes and hashes every image once.
+    """Read a dataset by its catalog name; every image is decoded and hashed once.
 
-    root: the folder it lies in (csv's file, huggingface's hub id), where it needs one. fetched: the folder into which
-    datasets are fetched, where a published one is found without a root. skip_unreadable: leave out images that cannot
-    be decoded and list them in `Dataset.skipped`. Raises UnknownNameError; DatasetError where root or layout is wrong,
-    a hub id's files cannot be had or, unless they are skipped, an image cannot be decoded (at least one must be).
+    root: the dataset's folder (for csv also its file, for huggingface also a hub id), if the dataset needs one.
+    fetched: the folder into which published datasets are fetched; they are read from there if no root is given.
+    skip_unreadable: leave out images that cannot be decoded, and list them in `Dataset.skipped`.
+    Raises UnknownNameError for an unknown name. Raises DatasetError if the root or the layout is wrong, if a hub id's
+    files cannot be fetched, or if an image cannot be decoded and is not skipped (at least one must be readable).
     """
     return load_with_sizes(name, root, fetched=fetched, skip_unreadable=skip_unreadable)[0]
 
@@ -116,20 +121,20 @@ def load_dataset(
 def load_with_sizes(
     name: str, root: Path | str | None, *, fetched: Path | None = None, skip_unreadable: bool = False
 ) -> tuple[Dataset, np.ndarray]:
-    """What `load_dataset` gives, and each image's (width, height), int (N, 2), which that one decoding has told."""
+    """Read a dataset as `load_dataset` does; also return each image's (width, height) in pixels, int (N, 2)."""
     entry = lookup("dataset", name, DATASETS)
     if not entry.needs_root and root is not None:
-        raise DatasetError(f"dataset {name!r} needs no folder, got {root}: leave out --data-root")
-    place = _place(name, root, fetched) if entry.needs_root else None
+        raise DatasetError(f"dataset {name!r} needs no folder, got {root}: leave out `data_root`")
+    path = _dataset_path(name, root, fetched) if entry.needs_root else None
 
     try:
-        dataset = entry.reader() if place is None else entry.reader(place)
+        dataset = entry.reader() if path is None else entry.reader(path)
     except OSError as error:
-        raise DatasetError(f"cannot read {error.filename or place}: {error.strerror or error}") from error
+        raise DatasetError(f"cannot read {error.filename or path}: {error.strerror or error}") from error
 
-    found = sizes_or_errors(dataset.images)
-    sizes = np.array([size for size in found if not isinstance(size, DatasetError)])
-    broken = {i: error for i, error in enumerate(found) if isinstance(error, DatasetError)}
+    sizes_found = sizes_or_errors(dataset.images)
+    sizes = np.array([size for size in sizes_found if not isinstance(size, DatasetError)])
+    broken = {i: error for i, error in enumerate(sizes_found) if isinstance(error, DatasetError)}
     if not broken:
         return dataset, sizes
     first = broken[min(broken)]
@@ -138,13 +143,13 @@ def load_with_sizes(
     if not skip_unreadable:
         raise DatasetError(
             f"{first}; {len(broken)} of {len(dataset)} images cannot be read: "
-            "repair or remove them, or add --skip-unreadable to leave them out"
+            "repair or remove them, or add `skip_unreadable` to leave them out"
         )
     return _without(dataset, broken), sizes
 
 
-def _place(name: str, root: Path | str | None, fetched: Path | None) -> Path:
-    """The folder (or file) that the dataset is read from. Raises DatasetError where there is none."""
+def _dataset_path(name: str, root: Path | str | None, fetched: Path | None) -> Path:
+    """Return the folder (or file) that the dataset is read from. Raises DatasetError if there is none."""
     entry, published = DATASETS[name], how_to_get(name)
     if root is not None:
         given = Path(root)
@@ -152,21 +157,22 @@ def _place(name: str, root: Path | str | None, fetched: Path | None) -> Path:
             return given
         if entry.from_hub and is_hub_id(str(root)) and not given.exists():
             return entry.from_hub(str(root))
-        came = "is a file" if given.exists() else "does not exist"
-        raise DatasetError(f"--data-root {root} {came}; give the folder of dataset {name!r} ({entry.description})")
+        problem = "is a file" if given.exists() else "does not exist"
+        raise DatasetError(f"`data_root` {root} {problem}; give the folder of dataset {name!r} ({entry.description})")
     if fetched is None or not published:
-        raise DatasetError(f"dataset {name!r} needs its folder: add --data-root DIR ({entry.description})")
-    place = place_of(name, fetched)
-    if place.is_dir():
-        return place
-    how = "says how it is had, to be unpacked there" if published == "by hand" else "puts it there"
+        raise DatasetError(f"dataset {name!r} needs its folder: add `data_root` ({entry.description})")
+    folder = dataset_folder(name, fetched)
+    if folder.is_dir():
+        return folder
+    how = "says how to get it, to be unpacked there" if published == "by hand" else "puts it there"
     raise DatasetError(
-        f"dataset {name!r} is not in {place}: `search datasets fetch {name}` {how} (give both the same --home), or add "
-        f"--data-root DIR ({entry.description})"
+        f"dataset {name!r} is not in {folder}: `search datasets fetch {name}` {how} (give both the same `home`), "
+        f"or add `data_root` ({entry.description})"
     )
 
 
 def _without(dataset: Dataset, indices: Iterable[int]) -> Dataset:
+    """Leave images out of a dataset, and list them as skipped."""
     dropped = np.zeros(len(dataset), bool)
     dropped[list(indices)] = True
     kept = np.flatnonzero(~dropped)

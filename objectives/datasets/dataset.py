@@ -1,4 +1,4 @@
-"""A dataset: images, one label each, and which of them are the test split."""
+"""A dataset: images with one label each, and its test split."""
 
 import hashlib
 import json
@@ -14,8 +14,11 @@ from objectives.datasets.images import ImageSource
 class Dataset:
     """N labelled images.
 
-    name: its catalog name. classes: their names, as the data gives them. labels: int64 (N,), indices into classes.
-    is_test: bool (N,). skipped: the images that could not be read and were left out.
+    name: the dataset's catalog name.
+    classes: the names of the classes, as in the data.
+    labels: indices into `classes`, int64 (N,).
+    is_test: whether an image belongs to the test split, bool (N,).
+    skipped: the names of images that could not be read and were left out.
     """
 
     name: str
@@ -30,7 +33,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256, in hexadecimal, over the images' digests, labels, test split and class names: not where they lie."""
+        """SHA-256, in hexadecimal, over the images' digests, labels, test split and class names; paths do not count."""
         digest = hashlib.sha256(json.dumps([self.classes, len(self)]).encode())
         for i in range(len(self)):
             digest.update(self.images.digest(i).encode())

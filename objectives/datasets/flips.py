@@ -1,4 +1,4 @@
-"""Images seen in a mirror: a classifier may train on both, since left and right seldom tell classes apart."""
+"""Mirrored images: a classifier may train on them too, because left and right seldom distinguish classes."""
 
 import hashlib
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ from objectives.datasets.images import ImageSource
 @final
 @dataclass(frozen=True)
 class Mirrored:
-    """The images of `inner`, left and right exchanged once they are decoded and upright.
+    """The images of `inner`, flipped horizontally after they are decoded and turned upright.
 
-    The digest is of the word and the inner digest: features of a mirrored image are never taken for the image's own.
+    A mirrored image has a digest of its own, so that its features are never mistaken for the original's.
     """
 
     inner: ImageSource

@@ -1,4 +1,4 @@
-"""Datasets by hub id: the Parquet files of a dataset's repository, fetched into the hub's own cache."""
+"""Datasets by hub id: fetches the Parquet files of a dataset's repository into the cache of huggingface_hub."""
 
 from collections.abc import Sequence
 from glob import escape
@@ -10,32 +10,32 @@ from spaces.errors import DatasetError
 
 
 def hub_folder(hub_id: str) -> Path:
-    """The folder of a hub dataset's one configuration, shared with every other program; each file is fetched once.
+    """Fetch the only configuration of a hub dataset, and return its folder, which all programs share.
 
-    What was fetched before is taken where the hub cannot be reached. Raises DatasetError where the hub has no such
-    dataset or does not give it, or where it has no Parquet files or several configurations.
+    Each file is fetched once. If the hub cannot be reached, the files that were fetched before are used. Raises
+    DatasetError if the hub has no such dataset or refuses it, or if it has no Parquet files or several configurations.
     """
     from huggingface_hub import snapshot_download
 
     names = _listed(hub_id)
-    wanted = ["*.parquet"] if names is None else _wanted(hub_id, names)
+    patterns = ["*.parquet"] if names is None else _patterns(hub_id, names)
     try:
-        return Path(snapshot_download(hub_id, repo_type="dataset", allow_patterns=wanted))
+        return Path(snapshot_download(hub_id, repo_type="dataset", allow_patterns=patterns))
     except Exception as error:  # of the HTTP client that huggingface_hub is built on, which differs between versions
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DatasetError(
             f"dataset {hub_id} is no local folder and cannot be fetched from the hub: {reason}; type the same command "
-            "where the hub can be reached, or give --data-root DIR"
+            "where the hub can be reached, or give its folder as `data_root`"
         ) from error
 
 
 def _listed(hub_id: str) -> Sequence[str] | None:
-    """The names of the repository's files; None where the hub cannot be reached."""
+    """Return the names of the repository's files; None if the hub cannot be reached."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
 
     try:
-        HfApi().dataset_info(hub_id)  # says at once that there is no hub; the listing tries again for half a minute
+        HfApi().dataset_info(hub_id)  # fails at once without a hub; the listing retries for half a minute
         return HfApi().list_repo_files(hub_id, repo_type="dataset")
     except GatedRepoError:
         raise DatasetError(
@@ -51,18 +51,19 @@ def _listed(hub_id: str) -> Sequence[str] | None:
         return None
 
 
-def _wanted(hub_id: str, names: Sequence[str]) -> list[str]:
-    """Patterns of the files, of all that the repository has, which make up the dataset."""
+def _patterns(hub_id: str, names: Sequence[str]) -> list[str]:
+    """Return patterns of the files that make up the dataset, among all files of the repository."""
     found = configurations(names)
     download = f"hf download {hub_id} --repo-type dataset"
     if len(found) > 1:
         raise DatasetError(
             f"dataset {hub_id} has several configurations, {briefly(found)}: fetch one, as by `{download} --include "
-            f"'{next(iter(found))}/*' --local-dir DIR`, and give --data-root DIR"
+            f"'{next(iter(found))}/*' --local-dir DIR`, and give DIR as `data_root`"
         )
     if not found:
         raise DatasetError(
             f"dataset {hub_id} has no Parquet files of a split train on the hub, but {briefly(names)}: if the hub has "
-            f"converted it, type `{download} --revision refs/convert/parquet --local-dir DIR`, and give --data-root DIR"
+            f"converted it, type `{download} --revision refs/convert/parquet --local-dir DIR`, "
+            "and give DIR as `data_root`"
         )
     return [escape(name) for parts in found.values() for files in parts.values() for name in files]

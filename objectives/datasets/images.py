@@ -1,4 +1,4 @@
-"""Images as they lie on disk or in memory, and the one way in which they become square pixels."""
+"""Images on disk or in memory, and the one transform that makes square pixels of them."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from spaces.errors import DatasetError
 
 TRANSFORM = "exif-upright,rgb-on-white,shorter-side-bicubic,centre-square"
-"""Names what `square_pixels` does. It belongs, with the side, in the key of everything computed from the pixels."""
+"""The name of the transform of `square_pixels`. Cache keys of everything computed from pixels hold it and the side."""
 
 T = TypeVar("T")
 
@@ -23,31 +23,31 @@ THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes and resizes outside the 
 
 
 class ImageSource(Protocol):
-    """A sequence of images. Indices run over range(len(source))."""
+    """A sequence of images with indices from 0 to len(source) - 1."""
 
     def __len__(self) -> int: ...
 
     def name(self, i: int) -> str:
-        """What a message calls image i."""
+        """The name of image i in messages."""
 
     def digest(self, i: int) -> str:
-        """SHA-256, in hexadecimal, of image i's content. Raises DatasetError where it cannot be read."""
+        """SHA-256, in hexadecimal, of image i's content. Raises DatasetError if it cannot be read."""
 
     def read(self, i: int) -> Image.Image:
-        """Image i, fully decoded: mode RGB, upright, on white. Raises DatasetError where that cannot be done."""
+        """Decode image i: mode RGB, upright, on a white background. Raises DatasetError if that fails."""
 
     def keep(self, indices: Iterable[int]) -> Self:
-        """These images only, in this order."""
+        """Select images, in the order of `indices`."""
 
     @property
     def in_memory(self) -> bool:
-        """Whether images are there as pixels, so that keeping them as squares would save next to nothing."""
+        """Whether images are held as pixels, so that caching their squares would save almost nothing."""
 
 
 @final
 @dataclass(frozen=True)
 class FileImages:
-    """Image files at `paths` below `root`. The digest is of the file's bytes, and each file is hashed once."""
+    """Image files at `paths` below `root`. A digest is that of the file's bytes, and each file is hashed once."""
 
     root: Path
     paths: tuple[str, ...]
@@ -62,7 +62,7 @@ class FileImages:
     def digest(self, i: int) -> str:
         path = self.paths[i]
         if path not in self._digests:
-            with _naming(self.name(i)), (self.root / path).open("rb") as file:
+            with _named_errors(self.name(i)), (self.root / path).open("rb") as file:
                 self._digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._digests[path]
 
@@ -80,7 +80,7 @@ class FileImages:
 @final
 @dataclass(frozen=True, eq=False)
 class ArrayImages:
-    """Images in memory: uint8, (N, H, W) greyscale or (N, H, W, 3) RGB. The digest is of shape and values."""
+    """Images in memory: uint8, (N, H, W) greyscale or (N, H, W, 3) RGB. A digest covers shape and values."""
 
     arrays: np.ndarray
 
@@ -113,54 +113,53 @@ class ArrayImages:
 
 
 def decode(file: Path | BinaryIO, name: str) -> Image.Image:
-    """An image file as `ImageSource.read` returns it. Raises DatasetError, with this name, where it cannot be read."""
-    with _naming(name), Image.open(file) as image:
+    """Decode an image file as `ImageSource.read` does. Raises DatasetError, which names `name`, if that fails."""
+    with _named_errors(name), Image.open(file) as image:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _rgb(image)
 
 
 def square_pixels(images: ImageSource, indices: Sequence[int] | np.ndarray, side: int) -> np.ndarray:
-    """The chosen images as pixels, uint8 (n, 3, side, side), RGB.
+    """Read the chosen images as square RGB pixels, uint8 (n, 3, side, side).
 
     Each image is read upright as RGB (transparency over white, 16-bit greys by their upper byte). It is scaled by
-    side / min(width, height), the same both ways, with Pillow's antialiased bicubic filter, and its centre
-    side x side is kept. Both are one resampling of the exact centre square, so the longer side is never rounded
-    to whole pixels. Raises DatasetError where an image can no longer be read.
+    side / min(width, height) in both directions with Pillow's antialiased bicubic filter, and cropped to its centre
+    side × side. Both steps are one resampling of the exact centre square, so that the longer side is never rounded to
+    whole pixels. Raises DatasetError if an image can no longer be read.
     """
     pixels = np.empty((len(indices), 3, side, side), np.uint8)
 
     def fill(row: int) -> None:
         pixels[row] = _square(images.read(int(indices[row])), side)
 
-    _each(fill, range(len(indices)))
+    _map(fill, range(len(indices)))
     return pixels
 
 
 def squares_or_errors(images: ImageSource, indices: range, side: int) -> list[tuple[str, np.ndarray] | DatasetError]:
-    """Of each chosen image its digest and its pixels, uint8 (3, side, side) as of `square_pixels`, or why it cannot be
-    read."""
+    """Return each chosen image's digest and its pixels, uint8 (3, side, side) as by `square_pixels`, or its error."""
 
-    def look(i: int) -> tuple[str, np.ndarray] | DatasetError:
+    def read(i: int) -> tuple[str, np.ndarray] | DatasetError:
         try:
             return images.digest(i), _square(images.read(i), side)
         except DatasetError as error:
             return error
 
-    return _each(look, indices)
+    return _map(read, indices)
 
 
 def sizes_or_errors(images: ImageSource) -> list[tuple[int, int] | DatasetError]:
-    """Decodes and hashes every image once: its (width, height) in pixels, upright, or why it cannot be read."""
+    """Decode and hash every image once; return its upright (width, height) in pixels, or its error."""
 
-    def look(i: int) -> tuple[int, int] | DatasetError:
+    def read(i: int) -> tuple[int, int] | DatasetError:
         try:
             images.digest(i)
             return images.read(i).size
         except DatasetError as error:
             return error
 
-    return _each(look, range(len(images)))
+    return _map(read, range(len(images)))
 
 
 def _square(image: Image.Image, side: int) -> np.ndarray:
@@ -171,7 +170,7 @@ def _square(image: Image.Image, side: int) -> np.ndarray:
     return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, box=square)).transpose(2, 0, 1)
 
 
-def _each(work: Callable[[int], T], items: range) -> list[T]:
+def _map(work: Callable[[int], T], items: range) -> list[T]:
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(work, items))
 
@@ -181,15 +180,15 @@ def _rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError(f"its values (Pillow mode {image.mode}) have no fixed range; save it with 8 or 16 bits")
-    if image.has_transparency_data:  # dropping alpha would show whatever colour lies hidden below it
+    if image.has_transparency_data:  # without alpha, the hidden colour of transparent pixels would show
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
 
 @contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Turns what goes wrong with one file into a DatasetError that names it."""
+def _named_errors(name: str) -> Iterator[None]:
+    """Turn any error in the context into a DatasetError that names the image."""
     try:
         yield
     except UnidentifiedImageError as error:

@@ -1,4 +1,4 @@
-"""Small pictures of images, for people who look at results."""
+"""Thumbnails of images, for people who look at results."""
 
 from io import BytesIO
 from pathlib import PurePath
@@ -11,13 +11,14 @@ from objectives.datasets.images import square_pixels
 from objectives.results import Picture
 
 SIDE = 112
-"""Pixels: 28 mm on paper at 100 dots an inch, and some 4 kB."""
+"""Side of a thumbnail in pixels: 28 mm on paper at 100 dots per inch, and about 4 kB."""
 
 
 def pictures_of(dataset: Dataset, images: dict[int, int | None]) -> tuple[Picture, ...]:
-    """images: index into the dataset → position among the answers of a study's trials, see `Picture`.
+    """Make thumbnails of the centre squares that networks see.
 
-    Each is the centre square that networks see. Raises DatasetError where an image can no longer be read.
+    images: index into the dataset → bit in the correct masks of a study's trials, see `Picture.position`. Raises
+    DatasetError if an image can no longer be read.
     """
     chosen = sorted(images)
     squares = square_pixels(dataset.images, chosen, SIDE)
@@ -26,7 +27,7 @@ def pictures_of(dataset: Dataset, images: dict[int, int | None]) -> tuple[Pictur
             image=image,
             position=images[image],
             label=int(dataset.labels[image]),
-            name=PurePath(dataset.images.name(image)).name,  # where it lies is nobody's business
+            name=PurePath(dataset.images.name(image)).name,  # without its folder, which is private
             jpeg=_jpeg(pixels),
         )
         for image, pixels in zip(chosen, squares, strict=True)

@@ -1,4 +1,4 @@
-"""Which images train, which validate and which test: stratified, seeded, and refused where it cannot be honest."""
+"""Stratified, seeded splits into train, validation and test; a split that could not be honest raises an error."""
 
 import hashlib
 import math
@@ -17,7 +17,7 @@ TEST_SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Three disjoint index arrays into a dataset, int64 and ascending; only `few_shot` leaves images in none."""
+    """Three disjoint index arrays into a dataset, int64 and ascending. Only `few_shot` leaves images unused."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -33,30 +33,33 @@ class Split:
 
 
 def fingerprint_of(splits: Sequence[Split]) -> str:
-    """Of one split its own; of several SHA-256, in hexadecimal, over theirs."""
-    each = [parts.fingerprint for parts in splits]
-    return each[0] if len(each) == 1 else hashlib.sha256("\n".join(each).encode()).hexdigest()
+    """Return the fingerprint of one split, or the SHA-256, in hexadecimal, over the fingerprints of several."""
+    fingerprints = [parts.fingerprint for parts in splits]
+    if len(fingerprints) == 1:
+        return fingerprints[0]
+    return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()
 
 
 def split(dataset: Dataset, seed: int, validation_fraction: float = 0.2) -> Split:
-    """Carves the validation split, stratified by class and seeded, from the images outside the test split.
+    """Carve the validation split, stratified by class and seeded, from the images outside the test split.
 
     seed: in [0, 2**32). validation_fraction: in (0, 1), of the images outside the test split, rounded up.
-    Raises UsageError for a seed or fraction out of range; DatasetError for fewer than 2 classes, no test images, a
-    class with fewer than 2 images outside the test split, or so few images that a split cannot hold every class.
+    Raises UsageError for a seed or a fraction out of range. Raises DatasetError for fewer than 2 classes, for no test
+    images, for a class with fewer than 2 images outside the test split, and for so few images that a split cannot hold
+    every class.
     """
     if not 0 < validation_fraction < 1:
         raise UsageError(f"the validation fraction lies between 0 and 1, both excluded, got {validation_fraction}")
-    rest, test = _apart(dataset, seed)
+    rest, test = _outside_and_test(dataset, seed)
     kept, held = carve("validation", dataset.labels[rest], dataset.classes, validation_fraction, seed)
     return Split(train=rest[kept], validation=rest[held], test=test)
 
 
 def few_shot(dataset: Dataset, parts: Split, shots: int, seed: int) -> Split:
-    """`parts` with a seeded choice of `shots` training images of each class; the rest of `parts.train` is unused.
+    """Keep a seeded choice of `shots` training images of each class; the others are unused.
 
-    With one seed, fewer shots are among more. Raises UsageError for fewer than 1 shot or a seed out of range;
-    DatasetError for a class that has fewer training images than shots.
+    With the same seed, a smaller number of shots chooses a subset of a larger one. Raises UsageError for fewer than 1
+    shot or a seed out of range. Raises DatasetError for a class with fewer training images than shots.
     """
     _check_seed(seed)
     if shots < 1:
@@ -75,16 +78,17 @@ def few_shot(dataset: Dataset, parts: Split, shots: int, seed: int) -> Split:
 
 
 def folds(dataset: Dataset, k: int, seed: int) -> tuple[Split, ...]:
-    """k splits, stratified by class and seeded; each image outside the test split validates once, else trains.
+    """Make k splits for cross-validation, stratified by class and seeded.
 
-    For sets too small to spare one validation split. Raises UsageError for fewer than 2 folds or a seed out of range;
-    DatasetError for fewer than 2 classes, no test images, or a class with fewer than k images outside the test split.
+    Each image outside the test split validates in one of them and trains in the others. Folds are for datasets too
+    small for one validation split. Raises UsageError for fewer than 2 folds or a seed out of range. Raises DatasetError
+    for fewer than 2 classes, for no test images, and for a class with fewer than k images outside the test split.
     """
     from sklearn.model_selection import StratifiedKFold
 
     if k < 2:
         raise UsageError(f"at least 2 folds are needed, got {k}")
-    rest, test = _apart(dataset, seed)
+    rest, test = _outside_and_test(dataset, seed)
     labels = dataset.labels[rest]
     _check_classes(dataset.classes)
     counts = np.bincount(labels, minlength=len(dataset.classes))
@@ -94,15 +98,15 @@ def folds(dataset: Dataset, k: int, seed: int) -> tuple[Split, ...]:
             f"class {dataset.classes[scarce]!r} has {counts[scarce]} images outside the test split, too few for {k} "
             "folds; ask for fewer, or add images of it"
         )
-    each = StratifiedKFold(k, shuffle=True, random_state=seed).split(labels, labels)
-    return tuple(Split(rest[kept], rest[held], test) for kept, held in each)
+    parts = StratifiedKFold(k, shuffle=True, random_state=seed).split(labels, labels)
+    return tuple(Split(rest[kept], rest[held], test) for kept, held in parts)
 
 
 def rung(dataset: Dataset, splits: Sequence[Split], fraction: float, seed: int) -> tuple[Split, ...]:
-    """The splits with a fraction of the images that they train and validate on, stratified by class and seeded.
+    """Keep a fraction of the training and validation images of each split, stratified by class and seeded.
 
-    fraction: in (0, 1]. With one seed, the images of a smaller fraction are among those of a larger one, and train and
-    validate where they do there. Each class keeps a training image in each split, and each split a validation image.
+    fraction: in (0, 1]. With the same seed, a smaller fraction keeps a subset of a larger one, and each image stays in
+    its split. Each class keeps at least one training image in each split, and each split one validation image.
     """
     share = _shares(dataset.labels, splits, seed)
 
@@ -120,26 +124,27 @@ def rung(dataset: Dataset, splits: Sequence[Split], fraction: float, seed: int) 
 
 
 def _shares(labels: np.ndarray, splits: Sequence[Split], seed: int) -> np.ndarray:
-    """Of each image, float64 (N,) in [0, 1): it is in the fractions that are larger. Infinite where no split uses it.
+    """Assign each image a threshold, float64 (N,) in [0, 1), above which fractions keep it; infinite if it is unused.
 
-    The images of a class that validate in the same split, or in none, lie evenly. They begin at multiples of the golden
-    ratio, lest all groups be rounded to whole images the same way and a fraction hold too many or too few.
+    The thresholds of the images of a class that validate in the same split, or in none, are evenly spaced. Their starts
+    are multiples of the golden ratio: with equal starts all groups would round to whole images the same way, and a
+    fraction would keep too many or too few.
     """
     generator = np.random.default_rng(seed)
     validates = np.full(len(labels), len(splits))
-    for place, parts in enumerate(splits):
-        validates[parts.validation] = place
+    for number, parts in enumerate(splits):
+        validates[parts.validation] = number
     used = np.unique(np.concatenate([np.concatenate([parts.train, parts.validation]) for parts in splits]))
     shares, start = np.full(len(labels), np.inf), generator.random()
     for group in np.unique(np.stack([validates[used], labels[used]]), axis=1).T:
-        mine = used[(validates[used] == group[0]) & (labels[used] == group[1])]
-        shares[generator.permutation(mine)] = (np.arange(len(mine)) + start) / len(mine)
+        images = used[(validates[used] == group[0]) & (labels[used] == group[1])]
+        shares[generator.permutation(images)] = (np.arange(len(images)) + start) / len(images)
         start = (start + (5**0.5 - 1) / 2) % 1
     return shares
 
 
-def _apart(dataset: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The images outside the test split and those in it. Raises UsageError, DatasetError as `split` does."""
+def _outside_and_test(dataset: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images outside the test split and those in it. Raises as `split` does."""
     _check_seed(seed)
     if not dataset.is_test.any():
         raise DatasetError(f"{dataset.name} has no test images; put some images of each class into its test split")
@@ -157,7 +162,7 @@ def _check_classes(classes: Sequence[str]) -> None:
 
 
 def carve_test(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """A test split, bool (N,), for data that come without one: always the same stratified fifth, whatever the seed.
+    """Carve a test split, bool (N,), for data without one: a stratified fifth, the same for every seed of a study.
 
     Raises DatasetError as `split` does.
     """
@@ -168,11 +173,12 @@ def carve_test(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
 
 
 def carve(
-    what: str, labels: np.ndarray, classes: Sequence[str], fraction: float, seed: int
+    split_name: str, labels: np.ndarray, classes: Sequence[str], fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions in `labels`, (kept, held): ceil(fraction * N) are held, each class in proportion within one image.
+    """Divide N images into two sets; return their positions in `labels` as (kept, held), both ascending.
 
-    what: the name of the split being carved, for messages. Raises DatasetError as `split` does.
+    ⌈fraction · N⌉ images are held out, each class in proportion within one image. split_name: the split that is carved,
+    for messages. Raises DatasetError as `split` does.
     """
     from sklearn.model_selection import train_test_split
 
@@ -183,22 +189,23 @@ def carve(
     scarce = f"class {classes[smallest]!r} has {n} {'image' if n == 1 else 'images'}"
     if n < 2:
         raise DatasetError(
-            f"{scarce} to carve the {what} split from, and needs at least 2; "
+            f"{scarce} to carve the {split_name} split from, and needs at least 2; "
             "add images of it, or remove the class from the data"
         )
     held_size = math.ceil(fraction * len(labels))
     if min(held_size, len(labels) - held_size) < len(classes):
         raise DatasetError(
-            f"holding {held_size} of {len(labels)} images for the {what} split leaves one side with fewer images than "
-            f"there are classes ({len(classes)}; {scarce}, the fewest); add images, or hold another fraction"
+            f"holding {held_size} of {len(labels)} images for the {split_name} split leaves one side "
+            f"with fewer images than there are classes ({len(classes)}; {scarce}, the fewest); "
+            "add images, or hold another fraction"
         )
     kept, held = train_test_split(np.arange(len(labels)), test_size=held_size, stratify=labels, random_state=seed)
     missing = set(range(len(classes))) - set(labels[kept].tolist())
     if missing:
         lost = min(missing)
         raise DatasetError(
-            f"class {classes[lost]!r} has {counts[lost]} images, and holding {fraction:g} of them for the {what} split "
-            "leaves none to train on; add images of it, or hold a smaller fraction"
+            f"class {classes[lost]!r} has {counts[lost]} images, and holding {fraction:g} of them for the "
+            f"{split_name} split leaves none to train on; add images of it, or hold a smaller fraction"
         )
     return np.sort(kept), np.sort(held)
 

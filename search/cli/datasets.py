@@ -15,7 +15,7 @@ from search.cli.options import HomeOption
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from objectives.datasets.checking import Check, Duplicate
+    from objectives.datasets.check import Check, Duplicate
 
 app = typer.Typer(help="List datasets, fetch a published one, check one before it is used.")
 
@@ -33,7 +33,7 @@ def datasets(context: typer.Context) -> None:
     from rich.table import Column, Table
 
     from objectives.datasets.catalog import DATASETS
-    from objectives.datasets.fetching import how_to_get
+    from objectives.datasets.fetch import how_to_get
 
     table = Table(Column("name", no_wrap=True), "what it is", Column("fetch", no_wrap=True, justify="right"))
     for name, entry in DATASETS.items():
@@ -57,8 +57,8 @@ def fetch(
 ) -> None:
     """Download a published dataset, check it and unpack it. The same command goes on where it broke off."""
     from objectives.datasets.catalog import DATASETS
-    from objectives.datasets.fetching import fetch as fetch_dataset
-    from objectives.datasets.fetching import how_to_get
+    from objectives.datasets.fetch import fetch as fetch_dataset
+    from objectives.datasets.fetch import how_to_get
     from spaces import DatasetError
 
     if name in DATASETS and not how_to_get(name):
@@ -89,7 +89,7 @@ def check(
     What is found is told, and is no error; a layout that cannot be read is one.
     """
     from objectives.datasets.catalog import load_with_sizes
-    from objectives.datasets.checking import check as check_dataset
+    from objectives.datasets.check import check as check_dataset
     from search.display.text import print_table
 
     found = check_dataset(*load_with_sizes(name, data_root, fetched=Home.at(home).datasets, skip_unreadable=True))
@@ -116,7 +116,7 @@ def counts_table(found: "Check") -> "Table":
 
 def findings(found: "Check") -> list[str]:
     """Lines for people: sizes and the fingerprint, then what would spoil a study."""
-    from objectives.datasets.checking import SMALL_CLASS
+    from objectives.datasets.check import SMALL_CLASS
 
     side = found.shorter_side
     lines = [

@@ -1,4 +1,4 @@
-"""Readers of the layouts in which labelled images come. They list files and check tables; they open no image file."""
+"""Readers of the layouts of labelled images on disk. They list files and check tables, and open no image file."""
 
 from objectives.datasets.layouts.arrays import CIFAR10, CIFAR100, read_cifar10, read_cifar100, read_digits
 from objectives.datasets.layouts.birds import CUB, NABIRDS, read_cub, read_nabirds

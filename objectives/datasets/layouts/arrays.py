@@ -1,4 +1,4 @@
-"""Datasets that are small enough to be held in memory: scikit-learn's digits, CIFAR-10 and CIFAR-100."""
+"""Datasets that fit into memory: scikit-learn's digits, CIFAR-10 and CIFAR-100."""
 
 import io
 import pickle
@@ -23,7 +23,10 @@ Batch = tuple[np.ndarray, np.ndarray]  # uint8 (n, 3072), labels (n,)
 @final
 @dataclass(frozen=True)
 class CifarForm:
-    """One of the two published forms. test: the name of its last batch; the others train."""
+    """One of the two published forms of CIFAR.
+
+    train, test: the names of the batches of each split. names: the file of the class names.
+    """
 
     layout: Layout
     train: tuple[str, ...]
@@ -34,7 +37,10 @@ class CifarForm:
 
 
 def read_digits() -> Dataset:
-    """scikit-learn's 1,797 handwritten digits, 8x8: values 0..16 scaled to 0..255, a stratified fifth as test split."""
+    """Read scikit-learn's 1,797 handwritten 8x8 digits.
+
+    Values 0 to 16 are scaled to 0 to 255. A fixed stratified fifth is the test split.
+    """
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -45,16 +51,16 @@ def read_digits() -> Dataset:
 
 
 def read_cifar10(root: Path) -> Dataset:
-    """CIFAR-10, as Python or as binary version, with its own test split (Krizhevsky 2009).
+    """Read CIFAR-10, in the Python or the binary version, with its own test split (Krizhevsky 2009).
 
-    root: cifar-10-batches-py, cifar-10-batches-bin or the folder above. Raises DatasetError where a part is missing or
+    root: cifar-10-batches-py, cifar-10-batches-bin or the folder above. Raises DatasetError if a part is missing or
     damaged, or a label is out of range.
     """
     return _read_cifar("cifar10", CIFAR10, root)
 
 
 def read_cifar100(root: Path) -> Dataset:
-    """CIFAR-100 with its 100 fine labels, as `read_cifar10` reads CIFAR-10.
+    """Read CIFAR-100 with its 100 fine labels, as `read_cifar10` reads CIFAR-10.
 
     root: cifar-100-python, cifar-100-binary or the folder above. Raises DatasetError as `read_cifar10` does.
     """
@@ -62,7 +68,7 @@ def read_cifar100(root: Path) -> Dataset:
 
 
 def _read_cifar(name: str, forms: tuple[CifarForm, ...], root: Path) -> Dataset:
-    form = max(forms, key=lambda each: each.layout.completeness(root))  # the Python version where neither is there
+    form = max(forms, key=lambda form: form.layout.completeness(root))  # of equals the Python version
     parts = form.layout.locate(root)
     classes = form.read_names(parts[form.names])
     files = [parts[batch] for batch in (*form.train, form.test)]
@@ -85,7 +91,7 @@ def _read_cifar(name: str, forms: tuple[CifarForm, ...], root: Path) -> Dataset:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Builds what CIFAR's pickles hold, numpy arrays in plain containers, and nothing that could run code."""
+    """Unpickles numpy arrays in plain containers, as in CIFAR's files, and refuses all that could run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("numpy", "ndarray"):
@@ -98,7 +104,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _empty_array(kind: type, shape: tuple[int, ...], code: bytes) -> np.ndarray:
-    """What numpy's own `_reconstruct` gives: an array to be filled by its `__setstate__`."""
+    """Return an array that `__setstate__` fills, as numpy's private `_reconstruct`, which old pickles name, does."""
     if kind is not np.ndarray:
         raise pickle.UnpicklingError(f"it asks for an array of kind {kind}")
     return np.ndarray(shape, code.decode())
@@ -129,7 +135,7 @@ def _pickled_names(key: bytes) -> Callable[[Path], tuple[str, ...]]:
 
 
 def _binary_batch(label_bytes: int) -> Callable[[Path], Batch]:
-    """Records of the label bytes, the last of them the finest label, and the pixels."""
+    """Make a reader of records that consist of label bytes, of which the last is the finest label, and pixels."""
 
     def read(path: Path) -> Batch:
         content = np.fromfile(path, np.uint8)

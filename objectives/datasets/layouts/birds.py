@@ -1,4 +1,4 @@
-"""CUB-200-2011 and NABirds: four text tables that are joined by the images' ids."""
+"""CUB-200-2011 and NABirds, whose four text tables are joined by image ids."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -21,10 +21,10 @@ NABIRDS = Layout("NABirds", "https://dl.allaboutbirds.org/nabirds", ("nabirds",)
 
 
 def read_cub(root: Path) -> Dataset:
-    """The CUB-200-2011 layout with its own test split (Wah et al. 2011); root is its folder or the one above.
+    """Read CUB-200-2011 with its own test split (Wah et al. 2011). root: its folder or the folder above.
 
-    Images come in the order of images.txt. Raises DatasetError where a part is missing, a line cannot be understood,
-    an id, image or class is listed twice, or the tables do not speak of the same ids.
+    Images keep the order of images.txt. Raises DatasetError if a part is missing, a line cannot be parsed, an id, image
+    or class is listed twice, or the tables list different ids.
     """
     parts = CUB.locate(root)
     classes = text_table(parts["classes"])
@@ -35,10 +35,10 @@ def read_cub(root: Path) -> Dataset:
 
 
 def read_nabirds(root: Path) -> Dataset:
-    """The NABirds layout with its own test split (Van Horn et al. 2015); root is its folder or the one above.
+    """Read NABirds with its own test split (Van Horn et al. 2015). root: its folder or the folder above.
 
-    classes.txt names every node of the hierarchy, 1,011 of them; the classes are those 555 that images have, in its
-    order. Where two of them bear one name, the id is added to it. Raises DatasetError as `read_cub` does.
+    classes.txt names all 1,011 nodes of the hierarchy. The classes are the 555 nodes that have images, in its order. If
+    two classes have the same name, their ids are appended. Raises DatasetError as `read_cub` does.
     """
     parts = NABIRDS.locate(root)
     nodes = text_table(parts["classes"])

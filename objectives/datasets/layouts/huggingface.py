@@ -1,4 +1,4 @@
-"""Folders of Hugging Face's `datasets`: Parquet files as on its hub, or what `save_to_disk` writes."""
+"""Folders of Hugging Face's `datasets` library: Parquet files as on its hub, or what `save_to_disk` writes."""
 
 import hashlib
 import io
@@ -31,9 +31,9 @@ _LABELS = ("label", "labels", "fine_label")
 @final
 @dataclass(frozen=True, eq=False)
 class ArrowImages:
-    """Encoded images in columns of Arrow binaries, one a file. The digest is of the encoded bytes.
+    """Encoded images in columns of Arrow binaries, one column per file. A digest is that of the encoded bytes.
 
-    rows: of each image, the number of its file and its row there.
+    rows: for each image, the index of its file and its row there.
     """
 
     files: tuple[str, ...]
@@ -67,13 +67,13 @@ class ArrowImages:
 
 
 def read_huggingface(root: Path) -> Dataset:
-    """Images and labels of a Hugging Face dataset's folder; Parquet is read into memory, Arrow files are mapped.
+    """Read images and labels from a Hugging Face dataset's folder. Parquet is read into memory, Arrow files are mapped.
 
-    The image column is the one whose feature is an Image; the label column is the one ClassLabel, or of several the one
-    called label, labels or fine_label. The test split is test or, where that is absent or has no labels (all -1),
-    validation, which else trains; where there is neither, a fixed stratified fifth is carved. Raises DatasetError where
-    there is no such folder or column, there are several configurations, files are missing, images are not embedded, or
-    a label is out of range.
+    The image column is the one whose feature is an Image. The label column is the only ClassLabel; of several, the one
+    called label, labels or fine_label. The test split is test. If test is absent or has no labels (all -1), it is
+    validation, which otherwise trains. Without either, a fixed stratified fifth is carved.
+    Raises DatasetError if there is no such folder or column, if there are several configurations, if files are missing,
+    if images are not embedded, or if a label is out of range.
     """
     parts = _files(root)
     if "train" not in parts:
@@ -84,7 +84,7 @@ def read_huggingface(root: Path) -> Dataset:
     values = {split: [_labels(file, table, label) for file, table in read] for split, read in tables.items()}
     if "test" in tables and all((labels == -1).all() for labels in values["test"]):
         del tables["test"], values["test"]
-    tested = next((split for split in ("test", "validation") if split in tables), None)
+    test_split = next((split for split in ("test", "validation") if split in tables), None)
 
     order = [split for split in ("train", "validation", "test") if split in tables]
     files = [file for split in order for file, _ in tables[split]]
@@ -95,7 +95,7 @@ def read_huggingface(root: Path) -> Dataset:
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
         raise DatasetError(f"{root} holds labels {labels.min()} to {labels.max()}; expected 0 to {len(classes) - 1}")
 
-    is_test = np.repeat([split == tested for split in order], [sum(map(len, values[split])) for split in order])
+    is_test = np.repeat([split == test_split for split in order], [sum(map(len, values[split])) for split in order])
     return Dataset(
         name="huggingface",
         classes=classes,
@@ -105,15 +105,16 @@ def read_huggingface(root: Path) -> Dataset:
             tuple((file, row) for file, column in enumerate(columns) for row in range(len(column))),
         ),
         labels=labels,
-        is_test=is_test if tested else carve_test(labels, classes),
+        is_test=is_test if test_split else carve_test(labels, classes),
     )
 
 
 def configurations(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
-    """Folder → split → its Parquet files in order, of names below a dataset's folder, "/" between their parts.
+    """Sort file names into configurations: folder → split → its Parquet files in order.
 
-    A split's files are called <split>-*.parquet, or lie in a folder <split>. Folders without a split train are left
-    out. Where files lie at the top (".") or else in data, these are the one configuration.
+    names: paths relative to a dataset's folder, with "/". The files of a split are called <split>-*.parquet or lie in a
+    folder <split>. Folders without a split train are left out. If there are such files at the top (".") or else in
+    data, they are the only configuration.
     """
     found: dict[str, dict[str, list[str]]] = {}
     for name in sorted(names):
@@ -131,11 +132,11 @@ def configurations(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
 
 
 def _files(root: Path) -> dict[str, list[Path]]:
-    """The files of each split, in order."""
+    """Return the files of each split, in order."""
     found = configurations(file.relative_to(root).as_posix() for file in root.rglob("*.parquet"))
     if len(found) > 1:
         raise DatasetError(
-            f"{root} holds several configurations, {briefly(found)}: give one of them, as --data-root "
+            f"{root} holds several configurations, {briefly(found)}: give one of them as `data_root`, such as "
             f"{root / next(iter(found))}"
         )
     for parts in found.values():
@@ -148,18 +149,20 @@ def _files(root: Path) -> dict[str, list[Path]]:
 
 
 def _check_whole(root: Path, names: Sequence[str]) -> None:
-    """Raises DatasetError where files are missing that the others count: train-00000-of-00003.parquet."""
+    """Raise DatasetError if shards are missing that other names count, as in train-00000-of-00003.parquet."""
     shards = Counter(match.groups() for match in map(_SHARD.match, names) if match)
-    for (series, count), there in shards.items():
-        if there < int(count):
-            raise DatasetError(f"{root} has {there} of the {int(count)} files {series}-*.parquet; fetch the others too")
+    for (series, count), present in shards.items():
+        if present < int(count):
+            raise DatasetError(
+                f"{root} has {present} of the {int(count)} files {series}-*.parquet; fetch the others too"
+            )
 
 
 def _saved(folder: Path) -> list[Path]:
-    """The Arrow files of one split as save_to_disk wrote it; its state lists them in order."""
+    """Return the Arrow files of one split that save_to_disk wrote, in the order of its state.json."""
     try:
         names = [entry["filename"] for entry in json.loads((folder / "state.json").read_bytes())["_data_files"]]
-        return [folder / Path(name).name for name in names]  # a bare name: it never leaves the folder
+        return [folder / Path(name).name for name in names]  # the bare name, so that no path leaves the folder
     except (ValueError, TypeError, KeyError) as error:
         raise DatasetError(
             f"{folder / 'state.json'} is not what save_to_disk writes; save the dataset again"
@@ -180,7 +183,7 @@ def _table(file: Path) -> Any:
 
 
 def _columns(file: Path, table: Any) -> tuple[str, str, tuple[str, ...]]:
-    """The image's column, the label's, and the classes' names; none where the labels themselves are names."""
+    """Return the image column, the label column and the class names; no names if the labels themselves are names."""
     metadata = (table.schema.metadata or {}).get(b"huggingface", b"{}")
     features = json.loads(metadata).get("info", {}).get("features", {})
     kinds = {name: feature.get("_type") for name, feature in features.items() if isinstance(feature, dict)}

@@ -1,4 +1,4 @@
-"""ImageNet (ILSVRC 2012) as its archives unpack, as Kaggle gives it, or sorted into class folders; and its subsets."""
+"""ImageNet (ILSVRC 2012) and its subsets, as its archives unpack, from Kaggle, or sorted into class folders."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.layouts.layout import Layout, briefly, contents, folders_in, images_in
-from objectives.datasets.layouts.tables import Row, counted_from_0, csv_rows, dataset_of, matlab_pairs, text_lines
+from objectives.datasets.layouts.tables import Row, csv_rows, dataset_of, matlab_pairs, text_lines, zero_based
 from spaces.errors import DatasetError
 
 _KAGGLE = ("Data/CLS-LOC", "ILSVRC/Data/CLS-LOC")
@@ -23,25 +23,24 @@ _WNID = re.compile(r"n\d{8}")
 
 
 def read_imagenet(root: Path, name: str = "imagenet", subset: Sequence[str] = ()) -> Dataset:
-    """ImageNet's ILSVRC 2012 classes (Russakovsky et al. 2015), called by their WordNet ids.
+    """Read ImageNet's ILSVRC 2012 classes (Russakovsky et al. 2015), which are named by their WordNet ids.
 
-    The published validation images are the test split, as those of the published test split have no public labels.
-
-    root: the folder with train/<wnid>/* and val/, or above Kaggle's ILSVRC/Data/CLS-LOC. val/ holds either class
-    folders, or the images themselves; these are labelled by Kaggle's LOC_val_solution.csv or else by the development
-    kit (ILSVRC2012_devkit_t12). subset: read these classes only. Raises DatasetError where a part is missing or
-    contradicts another, or a class has no images in train/ or val/.
+    The published validation images are the test split, because the published test images have no public labels.
+    root: the folder with train/<wnid>/* and val/, or the folder above Kaggle's ILSVRC/Data/CLS-LOC. val/ holds class
+    folders, or the images themselves. In the latter case Kaggle's LOC_val_solution.csv labels them, or else the
+    development kit (ILSVRC2012_devkit_t12). subset: read only these classes.
+    Raises DatasetError if a part is missing or contradicts another, or if a class has no images in train/ or val/.
     """
     parts = IMAGENET.locate(root)
     train, val = parts["train"], parts["val"]
-    there = _classes_in(train)
-    if not there:
+    available = _classes_in(train)
+    if not available:
         raise DatasetError(f"expected {IMAGENET}; no folder in {train} is called by a WordNet id; {contents(train)}")
-    absent = sorted(set(subset) - set(there))
+    absent = sorted(set(subset) - set(available))
     if absent:
         raise DatasetError(f"{train} lacks {len(absent)} of the {len(subset)} classes of {name}: {briefly(absent)}")
 
-    wnids = sorted(subset or there)
+    wnids = sorted(subset or available)
     number = {wnid: label for label, wnid in enumerate(wnids)}
     tests = _validation(root, val)
     tested = {wnid for _, wnid in tests}
@@ -67,7 +66,7 @@ def _images(root: Path, folder: Path) -> list[str]:
 
 
 def _validation(root: Path, val: Path) -> list[tuple[str, str]]:
-    """Each validation image's path below the root, and its WordNet id."""
+    """Return each validation image's path below the root, and its WordNet id."""
     folders = _classes_in(val)
     if folders:
         return [(path, wnid) for wnid in folders for path in _images(root, val / wnid)]
@@ -79,11 +78,11 @@ def _validation(root: Path, val: Path) -> list[tuple[str, str]]:
     devkit = next((root / place for place in _DEVKIT if (root / place / _TRUTH).is_file()), None)
     if devkit:
         synsets = matlab_pairs(devkit / "meta.mat", "synsets", ("ILSVRC2012_ID", "WNID"))
-        ids = counted_from_0(devkit / "meta.mat", "a synset", (number for number, _ in synsets), len(synsets))
+        ids = zero_based(devkit / "meta.mat", "a synset", (number for number, _ in synsets), len(synsets))
         wnid_of = dict(zip(ids, (wnid for _, wnid in synsets), strict=True))
         if len(set(wnid_of.values())) < len(synsets):
             raise DatasetError(f"{devkit / 'meta.mat'} lists a synset twice; take it from the published archive again")
-        labels = counted_from_0(
+        labels = zero_based(
             devkit / _TRUTH, "a synset", (line for _, line in text_lines(devkit / _TRUTH)), len(synsets)
         )
         return [(f"{below}/ILSVRC2012_val_{i:08d}.JPEG", wnid_of[label]) for i, label in enumerate(labels, start=1)]

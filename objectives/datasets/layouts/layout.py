@@ -1,4 +1,4 @@
-"""A published layout: which files and folders it consists of, where they may lie, and where they can be had."""
+"""The layout of a published dataset: its files and folders, their possible places, and its address."""
 
 import os
 import re
@@ -16,11 +16,12 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".zip")
 @final
 @dataclass(frozen=True)
 class Layout:
-    """What a published dataset consists of.
+    """The files and folders of a published dataset.
 
-    title: as its authors call it. page: the address at which it can be had, and what to know of it. folders: where the
-    parts lie below the root, in case the root is the folder above them. parts: under a short name each, the places in
-    which a part may lie, folders ending in "/"; the first is the published one.
+    title: the dataset's name, as its authors use it.
+    page: the dataset's address, and remarks about it.
+    folders: the folders below the root that may hold the parts, if the root is the folder above.
+    parts: short name → the paths at which a part may lie; folders end in "/", and the first path is the published one.
     """
 
     title: str
@@ -29,95 +30,100 @@ class Layout:
     parts: Mapping[str, tuple[str, ...]]
 
     def __str__(self) -> str:
-        published = [places[0] for places in self.parts.values()]
+        published = [paths[0] for paths in self.parts.values()]
         above = " (or the folder above it)" if self.folders else ""
         return f"the {self.title} layout: a folder{above} with {listed(published)}"
 
-    def found(self, folder: Path) -> dict[str, Path]:
-        """The parts that lie in this very folder."""
-        there = {}
-        for part, places in self.parts.items():
-            for place in places:
-                path = folder / place
-                if path.is_dir() if place.endswith("/") else path.is_file():
-                    there[part] = path
+    def present(self, folder: Path) -> dict[str, Path]:
+        """Return the paths of the parts that this folder holds."""
+        present = {}
+        for part, paths in self.parts.items():
+            for relative in paths:
+                path = folder / relative
+                if path.is_dir() if relative.endswith("/") else path.is_file():
+                    present[part] = path
                     break
-        return there
+        return present
 
     def completeness(self, root: Path) -> int:
-        """How many parts lie in the root, or in the folder below it that holds most."""
-        return max(len(self.found(folder)) for folder in self._folders(root))
+        """Return the number of parts in the root, or in the one of its `folders` that holds most."""
+        return max(len(self.present(folder)) for folder in self._folders(root))
 
     def locate(self, root: Path) -> dict[str, Path]:
-        """Every part's path; root is the folder that holds them, or the one above.
+        """Return the path of every part. root: the folder that holds the parts, or the folder above it.
 
-        Raises DatasetError where a part is missing: what is, what lies there instead, and where it can be had.
+        Raises DatasetError if a part is missing. The message says which, what the folder holds, and the address.
         """
-        folder = max(self._folders(root), key=lambda each: len(self.found(each)))  # the first of equals
-        there = self.found(folder)
-        missing = [places[0] for part, places in self.parts.items() if part not in there]
+        folder = max(self._folders(root), key=lambda folder: len(self.present(folder)))  # of equals the first
+        present = self.present(folder)
+        missing = [paths[0] for part, paths in self.parts.items() if part not in present]
         if missing:
             raise DatasetError(
                 f"expected {self}; {listed(missing)} missing; {contents(folder)}; it can be had at {self.page}"
             )
-        return there
+        return present
 
     def _folders(self, root: Path) -> list[Path]:
         return [root, *(root / name for name in self.folders)]
 
 
 def folders_in(folder: Path) -> list[Path]:
+    """Return the folders in a folder, without hidden ones, in natural order."""
     return [entry for entry in entries(folder) if entry.is_dir()]
 
 
 def images_in(folder: Path) -> list[Path]:
+    """Return the image files in a folder, by their suffix, without hidden ones, in natural order."""
     return [entry for entry in entries(folder) if entry.suffix.lower() in SUFFIXES and entry.is_file()]
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Those of the folder, then those of each folder in it and so on; links to folders are not followed.
+    """Return the image files of a folder, then those of its subfolders at all depths; links are not followed.
 
-    Raises OSError where a folder cannot be read.
+    Raises OSError if a folder cannot be read.
     """
 
     def refuse(error: OSError) -> None:
         raise error
 
-    found: list[Path] = []
-    for place, folders, _ in os.walk(folder, onerror=refuse):
+    images: list[Path] = []
+    for parent, folders, _ in os.walk(folder, onerror=refuse):
         folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural)
-        found += images_in(Path(place))
-    return found
+        images += images_in(Path(parent))
+    return images
 
 
 def entries(folder: Path) -> list[Path]:
-    """What is not hidden, in natural order; nothing where there is no such folder."""
+    """Return what a folder holds, without hidden entries, in natural order; an empty list if there is no folder."""
     if not folder.is_dir():
         return []
-    return sorted((e for e in folder.iterdir() if not e.name.startswith(".")), key=lambda entry: natural(entry.name))
+    return sorted(
+        (entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda entry: natural(entry.name)
+    )
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
-    """Sorts numbers inside names by value; the name itself settles "1" against "01"."""
+    """Return a sort key by which numbers inside names sort by value; "1" and "01" sort by the name itself."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
 
 
 def contents(folder: Path) -> str:
-    """What lies in a folder, for messages; archives among it are what a person has most likely forgotten."""
-    there = entries(folder)
-    names = [f"{entry.name}/" if entry.is_dir() else entry.name for entry in there]
-    packed = [entry.name for entry in there if entry.name.lower().endswith(ARCHIVES) and entry.is_file()]
+    """Describe what a folder holds, for messages; if there are archives, advise to unpack them."""
+    held = entries(folder)
+    names = [f"{entry.name}/" if entry.is_dir() else entry.name for entry in held]
+    packed = [entry.name for entry in held if entry.name.lower().endswith(ARCHIVES) and entry.is_file()]
     advice = f"; unpack {briefly(packed)} there" if packed else ""
     return f"found in {folder}: {briefly(names)}{advice}"
 
 
 def briefly(items: Iterable[str], most: int = 6) -> str:
+    """List at most `most` names, "a, b and 3 more"; "nothing" if there are none."""
     names = list(items)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "nothing") + more
 
 
 def listed(items: Iterable[str]) -> str:
-    """ "a, b and c"."""
+    """Join at least one name as "a, b and c"."""
     *most, last = items
     return f"{', '.join(most)} and {last}" if most else last

@@ -1,4 +1,4 @@
-"""A person's own images: class folders, or a CSV file that lists them."""
+"""A user's own images: class folders, or a CSV file that lists images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +21,11 @@ _IS_TEST = {"train": False, "val": False, "validation": False, "test": True}
 
 
 def read_folder(root: Path) -> Dataset:
-    """Class folders, `root/<class>/*`, or `root/train/<class>/*` with `root/test/<class>/*`.
+    """Read class folders, `root/<class>/*`, or `root/train/<class>/*` with `root/test/<class>/*`.
 
-    Classes and files in natural order (2 before 10); files are told by their suffix (SUFFIXES, any case), hidden ones
-    are left out. Where there is no test folder, a fixed stratified fifth is carved as test split. A folder called
-    train is a class like any other where it holds images itself. Raises DatasetError where the layout is another.
+    Classes and files are in natural order (2 before 10). Image files are recognised by their suffix (SUFFIXES, in any
+    case); hidden files are left out. Without a test folder, a fixed stratified fifth is carved as the test split. A
+    folder called train that holds images itself is an ordinary class. Raises DatasetError for any other layout.
     """
     train, test = root / "train", root / "test"
     if folders_in(train) and not images_in(train):
@@ -68,12 +68,12 @@ def read_folder(root: Path) -> Dataset:
 
 
 def read_csv(root: Path) -> Dataset:
-    """Images listed by a CSV file (RFC 4180, UTF-8) with the header path,label[,split], further columns being allowed.
+    """Read images that a CSV file (RFC 4180, UTF-8) lists, with the header path,label[,split] and any further columns.
 
-    root: the file, or the folder with no other CSV file. Paths are relative to the file's folder and stay below it.
-    Classes in natural order. split: train, val or validation (both train), or test, in any case; without that column a
-    fixed stratified fifth is carved as test split. Raises DatasetError where the file cannot be understood, an image
-    is listed twice, a label is empty, or a path leaves the folder.
+    root: the file, or a folder with no other CSV file. Paths are relative to the file's folder and stay below it.
+    Classes are in natural order. split: train, val or validation (which train too), or test, in any case. Without that
+    column, a fixed stratified fifth is carved as the test split. Raises DatasetError if the file cannot be parsed, an
+    image is listed twice, a label is empty, or a path leaves the folder.
     """
     file = root if root.is_file() else _only_csv(root)
     listed: list[tuple[str, str, bool | None]] = []
@@ -98,6 +98,6 @@ def _only_csv(folder: Path) -> Path:
     if len(files) != 1:
         raise DatasetError(
             f"expected {CSV_LAYOUT}; {len(files)} CSV files in {folder}; {contents(folder)}; "
-            "name the file itself with --data-root FILE.csv"
+            "name the file itself as `data_root`"
         )
     return files[0]

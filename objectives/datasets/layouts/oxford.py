@@ -7,11 +7,11 @@ from objectives.datasets.dataset import Dataset
 from objectives.datasets.layouts.layout import Layout
 from objectives.datasets.layouts.tables import (
     Row,
-    counted_from_0,
     dataset_of,
     matlab_variable,
     text_lines,
     text_table,
+    zero_based,
 )
 from spaces.errors import DatasetError
 
@@ -39,11 +39,11 @@ FLOWERS = Layout(
 
 
 def read_aircraft(root: Path, level: Level = "variant") -> Dataset:
-    """FGVC-Aircraft with its own test split (Maji et al. 2013): 100 variants, 70 families or 30 manufacturers.
+    """Read FGVC-Aircraft with its own test split (Maji et al. 2013): 100 variants, 70 families or 30 manufacturers.
 
-    root: fgvc-aircraft-2013b, its folder data, or the folder above. The published training and validation images
-    both train. The photographs keep the 20-pixel banner at their lower edge, as they do in other readers. Raises
-    DatasetError where a part is missing, a line cannot be understood, a class is unknown or an image is listed twice.
+    root: fgvc-aircraft-2013b, its folder data, or the folder above. The published training and validation images both
+    train. The photographs keep the 20-pixel banner at their lower edge, as in other readers. Raises DatasetError if a
+    part is missing, a line cannot be parsed, a class is unknown or an image is listed twice.
     """
     parts = AIRCRAFT[level].locate(root)
     classes = [line for _, line in text_lines(parts["classes"])]
@@ -63,21 +63,19 @@ def read_aircraft(root: Path, level: Level = "variant") -> Dataset:
 
 
 def read_flowers(root: Path) -> Dataset:
-    """102 Flowers with its own test split (Nilsback and Zisserman 2008); root is its folder or the one above.
+    """Read 102 Flowers with its own test split (Nilsback and Zisserman 2008). root: its folder or the folder above.
 
-    The test images are `tstid` of setid.mat, as published: 6,149, six times the 1,020 of `trnid`. `trnid` and `valid`
-    both train. The archive names no classes: they are called by their numbers, from 1. Raises DatasetError where a part
+    The test images are the published `tstid` of setid.mat: 6,149, six times the 1,020 of `trnid`. `trnid` and `valid`
+    both train. The archive names no classes, so they are named by their numbers, from 1. Raises DatasetError if a part
     is missing or damaged, a number is out of range, or an image is in two splits.
     """
     parts = FLOWERS.locate(root)
     numbers = matlab_variable(parts["labels"], "labels").tolist()
     classes = [str(n + 1) for n in range(len(set(numbers)))]
-    labels = counted_from_0(parts["labels"], "a class", numbers, len(classes))
+    labels = zero_based(parts["labels"], "a class", numbers, len(classes))
 
     rows: list[Row] = []
     for split in ("trnid", "valid", "tstid"):
-        for i in counted_from_0(
-            parts["split"], "an image", matlab_variable(parts["split"], split).tolist(), len(labels)
-        ):
+        for i in zero_based(parts["split"], "an image", matlab_variable(parts["split"], split).tolist(), len(labels)):
             rows.append((f"image_{i + 1:05d}.jpg", labels[i], split == "tstid"))
     return dataset_of("flowers", parts["files"], classes, rows)

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.layouts.layout import Layout
-from objectives.datasets.layouts.tables import Row, counted_from_0, dataset_of, matlab_pairs, matlab_variable
+from objectives.datasets.layouts.tables import Row, dataset_of, matlab_pairs, matlab_variable, zero_based
 from spaces.errors import DatasetError
 
 CARS = Layout(
@@ -33,9 +33,10 @@ DOGS = Layout(
 
 
 def read_cars(root: Path) -> Dataset:
-    """Stanford Cars with its own test split (Krause et al. 2013); root is its folder or the one above.
+    """Read Stanford Cars with its own test split (Krause et al. 2013). root: its folder or the folder above.
 
-    Raises DatasetError where a part is missing or damaged, a class is out of range, or one or an image is listed twice.
+    Raises DatasetError if a part is missing or damaged, a class is out of range, or a class or an image is listed
+    twice.
     """
     parts = CARS.locate(root)
     classes = [str(name) for name in matlab_variable(parts["classes"], "class_names")]
@@ -45,7 +46,7 @@ def read_cars(root: Path) -> Dataset:
     rows: list[Row] = []
     for split in ("train", "test"):
         records = matlab_pairs(parts[split], "annotations", ("fname", "class"))
-        labels = counted_from_0(parts[split], "a class", (number for _, number in records), len(classes))
+        labels = zero_based(parts[split], "a class", (number for _, number in records), len(classes))
         folder = parts[f"{split} files"].relative_to(root).as_posix()
         for (file, _), label in zip(records, labels, strict=True):
             rows.append((f"{folder}/{file}", label, split == "test"))
@@ -53,10 +54,10 @@ def read_cars(root: Path) -> Dataset:
 
 
 def read_dogs(root: Path) -> Dataset:
-    """Stanford Dogs with its own test split (Khosla et al. 2011); root is its folder or the one above.
+    """Read Stanford Dogs with its own test split (Khosla et al. 2011). root: its folder or the folder above.
 
-    Classes are called as their folders are, such as n02085620-Chihuahua. Raises DatasetError where a part is missing
-    or damaged, an image is listed twice, or one folder's images have two labels.
+    Classes have the names of their folders, such as n02085620-Chihuahua. Raises DatasetError if a part is missing or
+    damaged, an image is listed twice, or the images of one folder have two labels.
     """
     parts = DOGS.locate(root)
     files = {split: [str(file) for file in matlab_variable(parts[split], "file_list")] for split in ("train", "test")}
@@ -64,7 +65,7 @@ def read_dogs(root: Path) -> Dataset:
     names: dict[int, str] = {}
     rows: list[Row] = []
     for split, paths in files.items():
-        labels = counted_from_0(parts[split], "a class", matlab_variable(parts[split], "labels").tolist(), count)
+        labels = zero_based(parts[split], "a class", matlab_variable(parts[split], "labels").tolist(), count)
         if len(paths) != len(labels):
             raise DatasetError(f"{parts[split]} lists {len(paths)} files but {len(labels)} labels; expected as many")
         for path, label in zip(paths, labels, strict=True):

@@ -1,4 +1,4 @@
-"""Subsets of ImageNet's classes that others have published, as WordNet ids."""
+"""Published subsets of ImageNet's classes, as WordNet ids."""
 
 IMAGENET_100 = (
     "n01558993", "n01692333", "n01729322", "n01735189", "n01749939", "n01773797", "n01820546", "n01855672",
@@ -28,6 +28,6 @@ IMAGENET_50 = (
 )  # fmt: skip
 """The 50 classes of SCAN (Van Gansbeke et al., arXiv 2005.12320), imagenet_50.txt of its code.
 
-The ablations on "ImageNet-50" of arXiv 2307.08702 read a list of that name and form, which its code does not contain:
-that it is this one is likely, and not known.
+The ablations on "ImageNet-50" of arXiv 2307.08702 read a list of that name and form, which their code does not contain.
+It is probably this list, but that is not certain.
 """

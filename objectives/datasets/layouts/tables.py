@@ -1,4 +1,4 @@
-"""Tables of images as text, CSV and MATLAB files hold them, and a dataset built of their rows."""
+"""Reads tables of images from text, CSV and MATLAB files, and builds a dataset from their rows."""
 
 import csv
 import io
@@ -11,13 +11,13 @@ from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import FileImages
 from spaces.errors import DatasetError
 
-Row = tuple[str, int, bool]  # path below the dataset's folder, label, is it a test image
+Row = tuple[str, int, bool]  # path below the dataset's folder, label, whether it is a test image
 
 
 def dataset_of(name: str, folder: Path, classes: Sequence[str], rows: Iterable[Row]) -> Dataset:
-    """The dataset whose image files are listed by `rows`, in their order. Whether a file is there is not looked at.
+    """Build a dataset of the image files that `rows` list, in their order, without checking that the files exist.
 
-    Raises DatasetError where there are no rows, an image is listed twice, or a path would leave the folder.
+    Raises DatasetError if there are no rows, an image is listed twice, or a path would leave the folder.
     """
     labels: list[int] = []
     is_test: list[bool] = []
@@ -41,7 +41,7 @@ def dataset_of(name: str, folder: Path, classes: Sequence[str], rows: Iterable[R
 
 
 def check_inside(folder: Path, path: str) -> None:
-    """Raises DatasetError for a path that is not relative, or that would leave the folder by '..'."""
+    """Raise DatasetError for a path that is not relative, or that would leave the folder by '..'."""
     relative = Path(path)
     if relative.anchor or ".." in relative.parts or not relative.parts:
         raise DatasetError(
@@ -50,9 +50,9 @@ def check_inside(folder: Path, path: str) -> None:
 
 
 def text_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines that are not empty, stripped, each with its number from 1.
+    """Read the lines of a text file that are not empty, stripped, each with its number from 1.
 
-    Raises DatasetError where the file is no UTF-8 or has no such line.
+    Raises DatasetError if the file is not UTF-8 or has no such line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -67,7 +67,7 @@ def text_lines(path: Path) -> list[tuple[int, str]]:
 
 
 def text_table(path: Path) -> dict[str, str]:
-    """Lines of "<id> <value>", in order. Values may hold spaces.
+    """Read lines of the form "<id> <value>", in order. Values may contain spaces.
 
     Raises DatasetError for a line of another form, or an id that is listed twice.
     """
@@ -83,10 +83,10 @@ def text_table(path: Path) -> dict[str, str]:
 
 
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of an RFC 4180 file with a header, each with its line number; further columns are allowed.
+    """Yield the rows of an RFC 4180 file with a header, each with its line number; further columns are allowed.
 
-    Raises DatasetError where one of `columns` is missing, a row has more or fewer fields than the header, or the file
-    is no UTF-8 or no CSV.
+    Raises DatasetError if one of `columns` is missing, a row has more or fewer fields than the header, or the file is
+    not UTF-8 or not CSV.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -116,9 +116,9 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str
 
 
 def matlab_variable(path: Path, name: str) -> np.ndarray:
-    """One variable of a MATLAB file (version 4 to 7.2), of one dimension: numbers, text or records.
+    """Read one variable of a MATLAB file (version 4 to 7.2), flattened to one dimension: numbers, text or records.
 
-    Raises DatasetError where the file is damaged or has no such variable.
+    Raises DatasetError if the file is damaged or has no such variable.
     """
     from scipy.io import loadmat
 
@@ -135,7 +135,7 @@ def matlab_variable(path: Path, name: str) -> np.ndarray:
 
 
 def matlab_pairs(path: Path, name: str, fields: tuple[str, str]) -> list[tuple[str, str]]:
-    """Two fields, as text, of each record of a MATLAB struct array. Raises DatasetError as `matlab_variable` does."""
+    """Read two fields, as text, of each record of a MATLAB struct array. Raises as `matlab_variable` does."""
     records = matlab_variable(path, name)
     missing = [field for field in fields if field not in (records.dtype.names or ())]
     if missing:
@@ -143,15 +143,15 @@ def matlab_pairs(path: Path, name: str, fields: tuple[str, str]) -> list[tuple[s
     return [(str(record[fields[0]]), str(record[fields[1]])) for record in records]
 
 
-def counted_from_0(path: Path, what: str, numbers: Iterable[object], count: int) -> list[int]:
-    """Numbers from 1 as indices from 0. what: of which thing they are, for messages.
+def zero_based(path: Path, item: str, numbers: Iterable[object], count: int) -> list[int]:
+    """Convert numbers from 1 to indices from 0. item: what a number stands for, for messages.
 
     Raises DatasetError for a number outside 1 to `count`.
     """
     indices = []
     for entry, number in enumerate(numbers, start=1):
-        text = str(number).removesuffix(".0")  # MATLAB's numbers are floats unless told otherwise
+        text = str(number).removesuffix(".0")  # MATLAB stores numbers as floats by default
         if not text.isdecimal() or not 1 <= int(text) <= count:
-            raise DatasetError(f"{path}, entry {entry}: expected the number of {what}, 1 to {count}, got {text}")
+            raise DatasetError(f"{path}, entry {entry}: expected the number of {item}, 1 to {count}, got {text}")
         indices.append(int(text) - 1)
     return indices

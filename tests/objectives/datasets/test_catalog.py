@@ -58,12 +58,12 @@ def test_published_datasets_say_where_they_can_be_had() -> None:
 @pytest.mark.parametrize(
     ("name", "root", "message"),
     [
-        ("cub", None, "dataset 'cub' needs its folder: add --data-root DIR .*images.txt"),
-        ("folder", None, "dataset 'folder' needs its folder: add --data-root DIR .*<class>"),
-        ("folder", "missing", "--data-root .*missing does not exist; give the folder .*<class>"),
-        ("cub", "file.txt", "--data-root .*file.txt is a file; give the folder .*images.txt"),
-        ("csv", "missing", "--data-root .*missing does not exist; give the folder .*path,label"),
-        ("digits", ".", "dataset 'digits' needs no folder, got .*: leave out --data-root"),
+        ("cub", None, "dataset 'cub' needs its folder: add `data_root` .*images.txt"),
+        ("folder", None, "dataset 'folder' needs its folder: add `data_root` .*<class>"),
+        ("folder", "missing", "`data_root` .*missing does not exist; give the folder .*<class>"),
+        ("cub", "file.txt", "`data_root` .*file.txt is a file; give the folder .*images.txt"),
+        ("csv", "missing", "`data_root` .*missing does not exist; give the folder .*path,label"),
+        ("digits", ".", "dataset 'digits' needs no folder, got .*: leave out `data_root`"),
     ],
 )
 def test_a_wrong_root_is_told_what_to_type(tmp_path: Path, name: str, root: str | None, message: str) -> None:
@@ -82,7 +82,7 @@ def test_unknown_names_list_what_exists() -> None:
 def test_an_unreadable_image_is_named_and_skipped_only_when_told(folder: Path) -> None:
     truncate(folder / "Möwe" / "Möwe 3.jpg")
     (folder / "red kite" / "red kite 7.jpg").write_text("no image")
-    message = "Möwe 3.jpg cannot be read: .*; 2 of 20 images cannot be read: .*--skip-unreadable"
+    message = "Möwe 3.jpg cannot be read: .*; 2 of 20 images cannot be read: .*`skip_unreadable`"
     with pytest.raises(DatasetError, match=message) as caught:
         load_dataset("folder", folder)
     assert "\n" not in str(caught.value)

@@ -23,7 +23,7 @@ def test_the_root_may_be_the_file(tmp_path: Path) -> None:
     assert dataset.classes == ('Möwe, "Larus"', "red kite")
     assert dataset.is_test.sum() == 4
     with pytest.raises(
-        DatasetError, match=r"2 CSV files in .*labels.csv, others.csv; name the file itself with --data"
+        DatasetError, match=r"2 CSV files in .*labels.csv, others.csv; name the file itself as `data_root`"
     ):
         read_csv(tmp_path)
 

@@ -88,13 +88,13 @@ def test_what_the_hub_does_not_give_is_told_in_a_line(tmp_path: Path) -> None:
     }
     wanted = {
         "nobody/several": "has several configurations, full, small: fetch one, as by `hf download nobody/several "
-        "--repo-type dataset --include 'full/*' --local-dir DIR`, and give --data-root DIR",
+        "--repo-type dataset --include 'full/*' --local-dir DIR`, and give DIR as `data_root`",
         "nobody/pictures": "has no Parquet files of a split train on the hub, but .cache/train-00000-of-00001.parquet",
         "nobody/absent": "nobody/absent is no local folder, and the hub has no such dataset: correct the name",
         "nobody/bad name": "nobody/bad name is no local folder, and the hub has no such dataset",
         "nobody/gated": "accept its terms: do so at https://huggingface.co/datasets/nobody/gated, then type `hf auth",
-        "./nobody/several": "--data-root ./nobody/several does not exist; give the folder",
-        "several/data/train": "--data-root several/data/train does not exist",
+        "./nobody/several": "`data_root` ./nobody/several does not exist; give the folder",
+        "several/data/train": "`data_root` several/data/train does not exist",
     }
     with serve_hub(folders) as (address, served):
         told = load(address, tmp_path / "hub", *wanted)

@@ -133,7 +133,7 @@ def test_one_of_several_configurations_must_be_given(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         write(tmp_path / name, train=PLAIN, test=PLAIN)
     with pytest.raises(
-        DatasetError, match=r"several configurations, small, very large: give one .*--data-root .*/small"
+        DatasetError, match=r"several configurations, small, very large: give one .*`data_root`, such as .*/small"
     ):
         read_huggingface(tmp_path)
     assert len(read_huggingface(tmp_path / "very large")) == 4

@@ -300,7 +300,7 @@ def test_an_image_that_the_split_lists_and_the_folder_lacks(tmp_path: Path, name
     images = DATASETS[name].reader(tmp_path).images
     gone = Path(images.name(3))
     gone.unlink()
-    message = f"{gone.name} cannot be read: No such file.*; 1 of {len(contents)} images cannot be read: .*--skip-unr"
+    message = f"{gone.name} cannot be read: No such file.*; 1 of {len(contents)} images cannot be read: .*`skip_unr"
     with pytest.raises(DatasetError, match=message):
         load_dataset(name, tmp_path)
     assert load_dataset(name, tmp_path, skip_unreadable=True).skipped == (str(gone),)

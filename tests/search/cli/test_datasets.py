@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from objectives.datasets.catalog import DATASETS
-from objectives.datasets.fetching import PART_OF, SOURCES, PublishedFile
+from objectives.datasets.fetch import PART_OF, SOURCES, PublishedFile
 from objectives.downloads import Content
 from tests.support.command_line import Search
 from tests.support.file_server import serve_files
@@ -155,11 +155,11 @@ def test_findings_are_told_and_are_no_error(search: Search, images: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["check", "folder"], 1, "needs its folder: add --data-root DIR"),
+        (["check", "folder"], 1, "needs its folder: add --data-root ("),
         (["check", "folder", "--data-root", "images/train/light"], 1, "no class folders"),
         (["check", "cub", "--data-root", "images"], 1, "expected the CUB-200-2011 layout"),
         (["check", "cub"], 1, "home/datasets/cub: `search datasets fetch cub` puts it there"),
-        (["check", "cub"], 1, "or add --data-root DIR (birds, 200"),
+        (["check", "cub"], 1, "or add --data-root (birds, 200"),
         (["check", "imagenet-50"], 1, "home/datasets/imagenet: `search datasets fetch imagenet-50` says how it is"),
         (["check", "cup"], 2, "unknown dataset 'cup'; did you mean 'cub'"),
         (["fetch", "cup"], 2, "unknown published dataset 'cup'; did you mean 'cub'"),

@@ -44,7 +44,7 @@ def test_a_mistake_ends_a_process_as_it_should(tmp_path: Path) -> None:
         (("run", "--dataset", "digits", "--folds", "3", "--validation-fraction", "0.2"), 2, "leave one of them out"),
         (("run", "--dataset", "digits", "--blocks", "13", "--pools", "8"), 2, "valid: 1, 2, 4"),
         (("run", "--dataset", "digits", "--blocks", "x"), 2, "expected numbers and ranges"),
-        (("run", "--dataset", "cub"), 1, "add --data-root DIR"),
+        (("run", "--dataset", "cub"), 1, "add --data-root ("),
         (("run", "--dataset", "cub", "--data-root", "/nowhere"), 1, "/nowhere does not exist"),
         (("run", "--dataset", "digits", "--storage", "mysql://me:hushhush@host/db"), 1, "must be SQLite or PostgreSQL"),
         (("run", "--dataset", "digits", "--storage", "postgresql://me:hushhush@127.0.0.1:1/db"), 1, "me:***@127.0.0.1"),

@@ -1,4 +1,4 @@
-"""The published datasets that can be had without a form: fetched from their publishers, checked and unpacked."""
+"""Fetches published datasets from their publishers, checks and unpacks them, if no registration is needed."""
 
 import os
 import shutil
@@ -16,15 +16,14 @@ from spaces.lookup import check_name
 
 DATASET = Kind("dataset", "published file", DatasetError)
 
-UNPACKED = (
-    1.2  # bytes on disk for a byte of archive: photographs are compressed already, and CIFAR's arrays shrink by a tenth
-)
+UNPACKED_RATIO = 1.2
+"""Bytes on disk per byte of archive: photographs are compressed already, and CIFAR's arrays shrink by a tenth."""
 
 
 @final
 @dataclass(frozen=True)
 class PublishedFile:
-    """An archive, which is unpacked in the dataset's folder, or another file, which is placed there."""
+    """An archive, which is unpacked into the dataset's folder, or another file, which is copied there."""
 
     url: str
     content: Content
@@ -122,48 +121,49 @@ PART_OF: dict[str, str] = {
     "imagenet-50": "imagenet",
     "imagenet-100": "imagenet",
 }
-"""Datasets that are read from another one's files."""
+"""Datasets that are read from the files of another one."""
 
 
-def place_of(name: str, folder: Path) -> Path:
-    """Where `fetch` puts the dataset `name` below `folder`; one of PART_OF lies in the one that it is read from."""
+def dataset_folder(name: str, folder: Path) -> Path:
+    """Return the folder below `folder` in which `fetch` puts a dataset; one of PART_OF shares the other's folder."""
     return folder / PART_OF.get(name, name)
 
 
 def fetch(name: str, folder: Path, *, keep_downloads: bool = False) -> Path:
-    """The dataset `name`, unpacked at its `place_of`; a folder that is there is taken to be it.
+    """Download a dataset, unpack it into its `dataset_folder`, and return that folder; if it exists, nothing is done.
 
-    A file placed in `folder` by hand under its published name is taken instead of a download, and stays. A download
-    that breaks off goes on at the next call; it is removed once unpacked unless `keep_downloads`. What is unpacked
-    appears at once, whole. Processes that ask at the same time make it once. Raises UnknownNameError, or DatasetError
-    where the dataset is not given out freely, cannot be had, is not the published one, or does not fit on the disk.
+    A file that a person put into `folder` under its published name replaces the download, and is kept. An interrupted
+    download is resumed by the next call. Downloads are removed after unpacking, unless `keep_downloads`. The unpacked
+    folder appears only when it is complete. Concurrent processes fetch a dataset once.
+    Raises UnknownNameError for an unknown name. Raises DatasetError if the dataset needs registration, cannot be
+    downloaded, differs from the published one, or does not fit on the disk.
     """
     name = PART_OF.get(name, name)
     if name in BY_HAND:
         raise DatasetError(
             f"dataset {name} cannot be fetched for you: {BY_HAND[name]}; then "
-            f"`search datasets check {name} --data-root DIR` says whether all is there"
+            f"`search datasets check {name}` with that folder as `data_root` says whether all is there"
         )
     check_name("published dataset", name, [*SOURCES, *BY_HAND, *PART_OF])
-    made, files = place_of(name, folder), SOURCES[name]
-    if made.is_dir():
-        return made
+    target, files = dataset_folder(name, folder), SOURCES[name]
+    if target.is_dir():
+        return target
     with claim(DATASET, name, folder):
-        if made.is_dir():
-            return made
+        if target.is_dir():
+            return target
         for orphan in folder.glob(f"{name}.*.part"):
             shutil.rmtree(orphan, ignore_errors=True)
         _check_space(name, files, folder)
-        at_hand = [_at_hand(name, file, folder) for file in files]
-        _unpack(name, files, at_hand, made)
-        for file, path in zip(files, at_hand, strict=True):
+        paths = [_obtain(name, file, folder) for file in files]
+        _unpack(name, files, paths, target)
+        for file, path in zip(files, paths, strict=True):
             if path == part_of(folder / file.file_name):
                 path.replace(folder / file.file_name) if keep_downloads else path.unlink()
-    return made
+    return target
 
 
 def how_to_get(name: str) -> str:
-    """In a few words: what is downloaded, or that a person must; "" where nothing is published under that name."""
+    """Return the size of the download, or "by hand"; an empty string if no dataset of this name is published."""
     name = PART_OF.get(name, name)
     if name in BY_HAND:
         return "by hand"
@@ -171,11 +171,12 @@ def how_to_get(name: str) -> str:
 
 
 def _check_space(name: str, files: Sequence[PublishedFile], folder: Path) -> None:
+    """Raise DatasetError if the downloads and the unpacked files do not fit on the disk."""
     needed = 0.0
     for file in files:
         placed = folder / file.file_name
-        there = next((path.stat().st_size for path in (placed, part_of(placed)) if path.is_file()), 0)
-        needed += max(file.content.size - there, 0) + UNPACKED * file.content.size
+        present = next((path.stat().st_size for path in (placed, part_of(placed)) if path.is_file()), 0)
+        needed += max(file.content.size - present, 0) + UNPACKED_RATIO * file.content.size
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DatasetError(
@@ -184,7 +185,8 @@ def _check_space(name: str, files: Sequence[PublishedFile], folder: Path) -> Non
         )
 
 
-def _at_hand(name: str, file: PublishedFile, folder: Path) -> Path:
+def _obtain(name: str, file: PublishedFile, folder: Path) -> Path:
+    """Return the path of a published file, which is downloaded unless a person put it into `folder`."""
     placed = folder / file.file_name
     if not placed.is_file():
         return download(DATASET, name, file.url, file.content, placed)
@@ -192,30 +194,31 @@ def _at_hand(name: str, file: PublishedFile, folder: Path) -> Path:
     return placed
 
 
-def _unpack(name: str, files: Sequence[PublishedFile], at_hand: Sequence[Path], made: Path) -> None:
-    """Everything in a folder beside `made`, which is then renamed: half a dataset is never taken for one."""
-    unfinished = made.with_name(f"{name}.{os.getpid()}.part")
+def _unpack(name: str, files: Sequence[PublishedFile], paths: Sequence[Path], target: Path) -> None:
+    """Unpack into a temporary folder and rename it to `target`, so that no reader sees half a dataset."""
+    unfinished = target.with_name(f"{name}.{os.getpid()}.part")
     try:
         unfinished.mkdir()
-        for file, path in zip(files, at_hand, strict=True):
+        for file, path in zip(files, paths, strict=True):
             if file.is_archive:
                 listener().begins(f"{name}: unpacking {file.file_name}")
                 _extract(path, unfinished)
             else:
                 shutil.copyfile(path, unfinished / file.file_name)
-        unfinished.rename(made)
+        unfinished.rename(target)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DatasetError(f"dataset {name} cannot be unpacked to {made}: {error}; the downloads stay") from error
+        raise DatasetError(f"dataset {name} cannot be unpacked to {target}: {error}; the downloads stay") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _extract(path: Path, into: Path) -> None:
+    """Unpack an archive, and report the progress by the bytes that were read."""
     size = path.stat().st_size
     with path.open("rb") as file, tarfile.open(fileobj=file) as archive:
 
         def reported(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
-            """Refuses absolute names, names and links that leave the folder, and devices."""
+            """Report progress; refuse absolute names, names and links that leave the folder, and devices."""
             listener().progresses(path.name, file.tell(), size)
             return tarfile.data_filter(member, folder)
 

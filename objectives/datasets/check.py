@@ -1,4 +1,4 @@
-"""What a person should know of a dataset before a study spends hours on it."""
+"""Checks of a dataset, whose findings a person should know before a study spends hours on it."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ import numpy as np
 from objectives.datasets.dataset import Dataset
 
 SMALL_CLASS = 10
-"""Of fewer training images than this, the validation split's fifth is one image or two."""
+"""A class with fewer training images than this is small: the validation split's fifth of it is one or two images."""
 
 
 @final
 @dataclass(frozen=True)
 class Spread:
-    """The least, the middle and the greatest of some numbers."""
+    """The minimum, the median and the maximum of some numbers."""
 
     least: int
     median: float
@@ -23,14 +23,14 @@ class Spread:
 
     @classmethod
     def of(cls, values: np.ndarray) -> "Spread":
-        """values: at least one."""
+        """Summarise at least one value."""
         return cls(int(values.min()), float(np.median(values)), int(values.max()))
 
 
 @final
 @dataclass(frozen=True)
 class ClassCount:
-    """Images of a class in each split."""
+    """The numbers of a class's images in each split."""
 
     name: str
     train: int
@@ -40,7 +40,10 @@ class ClassCount:
 @final
 @dataclass(frozen=True)
 class Duplicate:
-    """Two or more images of the same content, each listed in `train` or `test`. classes: their labels, each once."""
+    """Two or more images with the same content.
+
+    train, test: the images' names, by split. classes: the classes of the images, each once.
+    """
 
     train: tuple[str, ...]
     test: tuple[str, ...]
@@ -50,9 +53,12 @@ class Duplicate:
 @final
 @dataclass(frozen=True)
 class Check:
-    """train, test: images. classes: in the dataset's order; train_per_class and test_per_class are over them.
+    """The findings of a check.
 
-    shorter_side: over the images, in pixels. unreadable: files that cannot be decoded, counted nowhere else.
+    train, test: the numbers of images. classes: in the dataset's order.
+    train_per_class, test_per_class: summaries of the numbers of images per class.
+    shorter_side: a summary of the images' shorter sides, in pixels.
+    unreadable: files that cannot be decoded, which no other field counts.
     duplicates: every group of images with the same bytes.
     """
 
@@ -69,31 +75,31 @@ class Check:
 
     @property
     def small(self) -> tuple[ClassCount, ...]:
-        """Classes of fewer than SMALL_CLASS training images."""
-        return tuple(each for each in self.classes if each.train < SMALL_CLASS)
+        """Classes with fewer than SMALL_CLASS training images."""
+        return tuple(count for count in self.classes if count.train < SMALL_CLASS)
 
     @property
     def untested(self) -> tuple[ClassCount, ...]:
-        """Classes of which no image is in the test split."""
-        return tuple(each for each in self.classes if each.test == 0)
+        """Classes without test images."""
+        return tuple(count for count in self.classes if count.test == 0)
 
     @property
     def leaks(self) -> tuple[Duplicate, ...]:
-        """Duplicates that lie on both sides of the split: a head has seen what it is tested on."""
+        """Duplicates in both splits: a head would be tested on images that it was trained on."""
         return tuple(group for group in self.duplicates if group.train and group.test)
 
     @property
     def contradictions(self) -> tuple[Duplicate, ...]:
-        """Duplicates under more than one label, one of which must be wrong."""
+        """Duplicates with more than one label, of which at least one is wrong."""
         return tuple(group for group in self.duplicates if len(group.classes) > 1)
 
 
 def check(dataset: Dataset, sizes: np.ndarray) -> Check:
-    """What there is to know of a dataset as `load_with_sizes` gave it, what is unreadable left out.
+    """Check a dataset that `load_with_sizes` read without its unreadable images.
 
-    sizes: int (N, 2). No image is decoded again, and none hashed again that keeps its digest. Duplicates are told by
-    content digest alone: the same picture saved twice is not seen. Raises DatasetError where an image can no longer be
-    read.
+    sizes: each image's (width, height), int (N, 2). No image is decoded again, and an image whose digest is known is
+    not hashed again. Duplicates are found by content digest alone; the same picture saved twice with other bytes is not
+    found. Raises DatasetError if an image can no longer be read.
     """
     train, test = (
         np.bincount(dataset.labels[part], minlength=len(dataset.classes))

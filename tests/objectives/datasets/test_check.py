@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from objectives.datasets.catalog import load_with_sizes
-from objectives.datasets.checking import ClassCount, Duplicate, Spread, check
+from objectives.datasets.check import ClassCount, Duplicate, Spread, check
 
 Paint = Callable[..., Path]
 

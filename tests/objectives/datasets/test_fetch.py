@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from objectives.datasets.catalog import DATASETS
-from objectives.datasets.fetching import BY_HAND, PART_OF, SOURCES, PublishedFile, fetch, how_to_get
+from objectives.datasets.fetch import BY_HAND, PART_OF, SOURCES, PublishedFile, fetch, how_to_get
 from objectives.downloads import Content
 from spaces.errors import DatasetError, UnknownNameError
 from tests.support import small_archives
@@ -229,7 +229,7 @@ def test_a_disk_without_the_room_is_said_before_anything_is_fetched(
 def test_what_is_had_by_hand_is_told_with_where_and_what(name: str, tmp_path: Path) -> None:
     what = PART_OF.get(name, name)
     with pytest.raises(
-        DatasetError, match=rf"{what} cannot be fetched for you: .*https://.*`search datasets check {what} "
+        DatasetError, match=rf"{what} cannot be fetched for you: .*https://.*`search datasets check {what}` "
     ):
         fetch(name, tmp_path)
     assert how_to_get(name) == "by hand"
