@@ -115,7 +115,7 @@ def make_trial(
 
     Raises the SearchError of a cause that would fail all other trials too; then the trial is still the driver's.
     """
-    request = driver.ask_for(setting)
+    request = driver.trial_for(setting)
     if request is None:
         reason = "its trial failed before, was lost too often, or runs now"
         listener.message(reason)
@@ -126,7 +126,9 @@ def make_trial(
             if isinstance(report, Extracted):
                 listener.progress(report.done, report.total)
             elif isinstance(report, Epoch):
-                driver.report(request.number, report.number, report.score)  # for its curve: nothing stops the trial
+                driver.report_epoch(
+                    request.number, report.number, report.score
+                )  # for its curve: nothing stops the trial
             elif isinstance(report, Evaluation):
                 evaluation = report
         if evaluation is None:

@@ -1,4 +1,4 @@
-"""Which trials earn more images."""
+"""Successive halving: decides which trials continue on more images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +10,23 @@ from typing import final
 class Halving:
     """Asynchronous successive halving (Li et al. 2020, "A system for massively parallel hyperparameter tuning").
 
-    A trial goes on from a rung if it is among the best 1 / eta of those that have reported the rung, itself included;
-    where fewer than `others` have before it, in any case.
+    A trial continues from a rung if it is among the best 1 / eta of the trials that have reported that rung, itself
+    included. It also continues if fewer than `min_others` have reported the rung before.
 
-    Optuna's SuccessiveHalvingPruner takes its rungs from the steps of intermediate values, which here are epochs, and
-    while it waits for others it stops trials rather than let them go on. Its PercentilePruner compares with complete
-    trials alone: those that had been good enough.
+    Optuna's SuccessiveHalvingPruner does not fit: its rungs are steps of intermediate values, which are epochs here,
+    and it stops trials while it waits for others. Nor does its PercentilePruner: it compares with complete trials
+    alone, which were the good ones.
     """
 
     eta: int = 2
-    others: int = 1
+    min_others: int = 1
 
     def stops(self, score: float, others: Sequence[float]) -> bool:
-        """worth: of the trial; others: of those that reported the rung before. The more the better."""
-        if len(others) < self.others:
+        """Return whether a trial stops at a rung.
+
+        score: of the trial; more is better. others: the scores of the trials that reported the rung before.
+        """
+        if len(others) < self.min_others:
             return False
         better = sum(other > score for other in others)
         return better >= max(1, (len(others) + 1) // self.eta)

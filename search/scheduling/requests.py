@@ -1,4 +1,4 @@
-"""What a worker is asked for."""
+"""What a worker is asked to do."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,10 @@ from spaces import Setting
 
 @dataclass(frozen=True, slots=True)
 class TrialRequest:
-    """A trial to run: its number in the study and its setting; attempt 1 unless it was interrupted before."""
+    """A trial to run.
+
+    number: of the trial in its study. attempt: 1, or more where earlier trials of the setting were interrupted.
+    """
 
     number: int
     setting: Setting

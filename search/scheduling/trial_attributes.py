@@ -1,8 +1,9 @@
-"""What a trial tells in its attributes to whoever opens it in Optuna Dashboard.
+"""The user attributes of a trial, which Optuna Dashboard shows.
 
-Names in capitals are words for people. SQLite gives attributes in the order of their names, so that these come before
-what programs read, and Optuna Dashboard shows the first six before one has to scroll; PostgreSQL gives them as they
-were written. Numbers stand apart: Optuna Dashboard sorts and draws them.
+Attributes for people have names with a capital letter, and programs read the others. SQLite returns attributes in the
+order of their names, so those for people come first; Optuna Dashboard shows six before a reader has to scroll.
+PostgreSQL returns them as they were written. Numbers are attributes of their own, which Optuna Dashboard sorts and
+draws.
 """
 
 from collections.abc import Mapping
@@ -15,8 +16,8 @@ from spaces import Architecture, Setting
 PHASES = {"extract": "passes", "wait": "waiting for passes of others", "read": "reading", "fit": "fitting"}
 
 
-def facts_of(setting: Setting, architecture: Architecture) -> dict[str, Any]:
-    """What the setting means on this network: known when the trial is asked for, so that failed ones have it too."""
+def setting_attributes(setting: Setting, architecture: Architecture) -> dict[str, Any]:
+    """Return what a setting means on a network. It is known when a trial begins, so failed trials have it too."""
     blocks = [architecture.block(tap.block) for tap in setting.taps]
     count = len(architecture.blocks)
     maps = (f"{b.number} of {count} ({b.part}), {b.channels} channels of {b.side} × {b.side}" for b in blocks)
@@ -34,18 +35,18 @@ def facts_of(setting: Setting, architecture: Architecture) -> dict[str, Any]:
     }
 
 
-def results_of(evaluation: Evaluation | None) -> dict[str, Any]:
-    """What it came to and what it took. "seconds" and "passes" are what `search.surrogates.trial_cost` learns from."""
+def result_attributes(evaluation: Evaluation | None) -> dict[str, Any]:
+    """Return the accuracy and the cost of a trial. `search.surrogates.trial_cost` reads "seconds" and "passes"."""
     if evaluation is None:
         return {}
-    right, (low, high) = evaluation.validation, evaluation.validation.interval()
-    share = f"{ACCURACY.text(right.value)} ({ACCURACY.number(low)}–{ACCURACY.number(high)})"
-    taken = sorted(evaluation.seconds.items(), key=lambda each: -each[1])
+    accuracy, (low, high) = evaluation.validation, evaluation.validation.interval()
+    share = f"{ACCURACY.text(accuracy.value)} ({ACCURACY.number(low)}–{ACCURACY.number(high)})"
+    longest_first = sorted(evaluation.seconds.items(), key=lambda phase: -phase[1])
     made, needed = evaluation.passes_made, evaluation.passes_needed
     return {
-        "Accuracy": f"{share}, {right.correct:,} of {right.total:,} validation images",
+        "Accuracy": f"{share}, {accuracy.correct:,} of {accuracy.total:,} validation images",
         "Passes": f"{made:,} made of {needed:,} needed",
-        "Time": ", ".join(f"{PHASES.get(name, name)} {duration(seconds)}" for name, seconds in taken),
+        "Time": ", ".join(f"{PHASES.get(name, name)} {duration(seconds)}" for name, seconds in longest_first),
         "seconds": {phase: round(seconds, 3) for phase, seconds in evaluation.seconds.items()},
         "passes": {"made": made, "needed": needed},
         **evaluation.details,
@@ -53,11 +54,11 @@ def results_of(evaluation: Evaluation | None) -> dict[str, Any]:
     }
 
 
-def ended(reason: str, failed: bool = False) -> dict[str, str]:
-    """Why the trial came to no good end. failed: by itself; all else the reason says. "reason" is what reports read."""
+def end_attributes(reason: str, failed: bool = False) -> dict[str, str]:
+    """Return why a trial failed or was pruned. failed: whether it failed by itself. Reports read "reason"."""
     return {"reason": reason, "Ended": f"failed: {reason}" if failed else reason}
 
 
 def _scores(scores: Scores | None) -> Mapping[str, float]:
-    kept = [(METRICS[name], each.value) for name, each in scores.values.items()] if scores else []
-    return {with_unit(metric.label, metric): round(metric.scale * value, 4) for metric, value in kept}
+    values = [(METRICS[name], estimate.value) for name, estimate in scores.values.items()] if scores else []
+    return {with_unit(metric.label, metric): round(metric.scale * value, 4) for metric, value in values}

@@ -1,4 +1,4 @@
-"""What a trial has cost so far, for one that is stopped before it can tell."""
+"""Measures the cost of a trial from its reports, for a trial that is stopped before it reports its cost itself."""
 
 import time
 from collections.abc import Mapping
@@ -11,25 +11,38 @@ from objectives.results import Epoch, Evaluation, Extracted, Rung
 @final
 @dataclass
 class TrialTimer:
-    """As its reports tell. Begins when it is made; seconds by phase as of an Evaluation."""
+    """The cost of a trial so far. Create it when the trial starts.
 
-    made: int = 0
-    needed: int = 0
-    before: Mapping[str, float] = field(default_factory=dict)
-    since: float = field(default_factory=time.monotonic)
+    passes_made, passes_needed: forward passes of one image. seconds_before: by phase, up to the last rung.
+    started, extracted: times of the monotonic clock, when the trial or its last rung began and when its last features
+    were extracted.
+    """
+
+    passes_made: int = 0
+    passes_needed: int = 0
+    seconds_before: Mapping[str, float] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
     extracted: float = field(default_factory=time.monotonic)
 
     def extract(self, report: Extracted) -> None:
-        self.made += report.made
-        self.needed = report.total
+        self.passes_made += report.made
+        self.passes_needed = report.total
         self.extracted = time.monotonic()
 
     def report_rung(self, rung: Rung) -> None:
-        """A rung knows what all has cost until there."""
-        self.before = rung.evaluation.seconds
-        self.since = self.extracted = time.monotonic()
+        """Take over the seconds of a rung, which include all that came before."""
+        self.seconds_before = rung.evaluation.seconds
+        self.started = self.extracted = time.monotonic()
 
     def evaluation(self, epoch: Epoch) -> Evaluation:
-        phases = {"extract": self.extracted - self.since, "fit": time.monotonic() - self.extracted}
-        seconds = {**self.before, **{name: self.before.get(name, 0.0) + spent for name, spent in phases.items()}}
-        return Evaluation(epoch.validation, seconds, self.made, self.needed, {"epochs": epoch.number}, epoch.score)
+        """Return the evaluation of a trial that stops after this epoch."""
+        phases = {"extract": self.extracted - self.started, "fit": time.monotonic() - self.extracted}
+        seconds = {name: self.seconds_before.get(name, 0.0) + elapsed for name, elapsed in phases.items()}
+        return Evaluation(
+            epoch.validation,
+            {**self.seconds_before, **seconds},
+            self.passes_made,
+            self.passes_needed,
+            {"epochs": epoch.number},
+            epoch.score,
+        )

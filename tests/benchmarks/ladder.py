@@ -60,7 +60,7 @@ class Ladder:
 LADDERS: Mapping[str, Ladder] = {
     "no ladder": Ladder(()),
     "ladder": Ladder(LADDER),
-    "ladder, four others first": Ladder(LADDER, Halving(others=4)),
+    "ladder, four others first": Ladder(LADDER, Halving(min_others=4)),
     "ladder, also where no pass is saved": Ladder(LADDER, always=True),
 }
 
@@ -124,7 +124,7 @@ def search(scores: Scores, space: Space, truth: Truth, halving: Ladder, trials: 
             run_id=store.begin_run(study, RunRecord(1, "", {})),
             halving=halving.halving,
         )
-        while isinstance(asked := driver.ask(), TrialRequest):
+        while isinstance(asked := driver.next_trial(), TrialRequest):
             setting = asked.setting
             climbed = halving.fractions if halving.always or passed[setting.timestep] < whole else ()
             for fraction in (*climbed, ALL):

@@ -11,7 +11,7 @@ from objectives.results import Accuracy, Evaluation
 from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import Finished, StudyDriver
+from search.scheduling.driver import NoMoreTrials, StudyDriver
 from search.scheduling.requests import TrialRequest
 from spaces import Setting, Space
 
@@ -29,7 +29,7 @@ def main(url: str, study: str, space_json: str, budget: str, seconds: str, sampl
             proposer = sampler_named(sampler, 0)
             driver = StudyDriver(store, study, space, proposer, seed=0, budget=int(budget), run_id=run_id)
             driver.reconcile()
-            while not isinstance(answer := driver.ask(), Finished):
+            while not isinstance(answer := driver.next_trial(), NoMoreTrials):
                 if isinstance(answer, TrialRequest):
                     print(answer.number, flush=True)  # noqa: T201 - the process that started this one reads it
                     time.sleep(float(seconds))

@@ -34,7 +34,7 @@ def at_work(
     driver = StudyDriver(store, name, space, sampler_named("random", 0), seed=0, budget=99, run_id=run)
     settings = []
     for number in range(finished + failed + 2):
-        asked = driver.ask()
+        asked = driver.next_trial()
         assert isinstance(asked, TrialRequest)
         if number < failed:
             driver.fail(asked.number, f"ValueError: \x1b[31mno {number}")

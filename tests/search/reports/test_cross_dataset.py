@@ -193,7 +193,7 @@ def kept(
         options = {"data_root": data_root, "backbone": "bundled"}
         run = opened.begin_run(name, replace(run_record, options=options))
         driver = StudyDriver(opened, name, space, sampler_named("random", 0), seed=0, budget=1, run_id=run)
-        request = driver.ask_for(next(space.settings()))
+        request = driver.trial_for(next(space.settings()))
         assert request is not None
         driver.complete(request.number, Evaluation(Accuracy(9, 20), {}, 0, 0))
         opened.end_run(run, "finished")

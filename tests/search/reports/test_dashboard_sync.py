@@ -48,7 +48,7 @@ def tell(store: Store, study: str, run: int, space: Space) -> Tell:
     driver = StudyDriver(store, study, space, sampler_named("random", 0), seed=0, budget=50, run_id=run)
 
     def told(correct: int) -> None:
-        request = driver.ask()
+        request = driver.next_trial()
         assert isinstance(request, TrialRequest)
         if correct:
             driver.complete(request.number, Evaluation(Accuracy(correct, 20), {"fit": 0.5}, 0, 20, {GMACS: 0.01}))

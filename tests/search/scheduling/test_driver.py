@@ -1,11 +1,5 @@
 """The rules of a study: exactly the budget, no setting twice, whatever dies on the way."""
 
-import json
-import signal
-import subprocess
-import sys
-import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -19,10 +13,9 @@ from search.database.models import RunRow
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import MAX_ATTEMPTS, Finished, StudyDriver, Wait
+from search.scheduling.driver import MAX_ATTEMPTS, NoMoreTrials, NoTrialYet, StudyDriver
 from search.scheduling.requests import TrialRequest
 from spaces import InvalidSpaceError, Setting, Space, StorageError
-from tests.support import driver_process
 
 EVALUATION = Evaluation(
     Accuracy(18, 20), {"extract": 1.23456, "fit": 0.5}, passes_made=7, passes_needed=10, details={"l2": 0.01}
@@ -54,7 +47,7 @@ def silence(store: Store, driver: StudyDriver) -> None:
 
 
 def request(driver: StudyDriver) -> TrialRequest:
-    answer = driver.ask()
+    answer = driver.next_trial()
     assert isinstance(answer, TrialRequest), answer
     return answer
 
@@ -64,7 +57,7 @@ def test_a_trial_is_kept_as_it_was_told(store: Store, study: str, space: Space, 
     first, second, third = (request(driver) for _ in range(3))
     assert [first.number, second.number, third.number] == [0, 1, 2]
     driver.complete(second.number, EVALUATION)
-    assert not driver.report(first.number, 1, 0.25)
+    assert not driver.report_epoch(first.number, 1, 0.25)
     driver.prune(first.number)
     driver.fail(third.number, "out of\n  memory")
 
@@ -98,7 +91,7 @@ def test_what_a_metric_says_is_what_optuna_maximises_and_prunes_by(
     nll = {"nll": IntervalEstimate(0.25, 0.2, 0.3)}
     first, second = request(driver), request(driver)
     driver.complete(first.number, replace(EVALUATION, metric_score=-0.25, scores=Scores(20, nll)))
-    assert not driver.report(second.number, 1, -1.5)
+    assert not driver.report_epoch(second.number, 1, -1.5)
     driver.prune(second.number, replace(EVALUATION, metric_score=-1.5))
     complete, pruned = store.load(study).trials
     assert (complete.value, pruned.value) == (-0.25, -1.5)
@@ -117,14 +110,14 @@ def test_the_budget_counts_finished_trials_of_all_runs(make_driver: MakeDriver) 
     other.prune(second.number)
     one.fail(third.number, "broken")  # does not count
     third, fourth = request(one), request(other)
-    assert isinstance(one.ask(), Wait)
-    assert isinstance(other.ask(), Wait)
+    assert isinstance(one.next_trial(), NoTrialYet)
+    assert isinstance(other.next_trial(), NoTrialYet)
     one.fail(third.number, "broken")
     third = request(other)
     other.complete(third.number, EVALUATION)
     other.complete(fourth.number, EVALUATION)
-    answer = one.ask()
-    assert isinstance(answer, Finished)
+    answer = one.next_trial()
+    assert isinstance(answer, NoMoreTrials)
     assert answer.reason == "the study has 4 finished trials, of 4 asked for"
     assert isinstance(request(make_driver(budget=5)), TrialRequest)
 
@@ -136,10 +129,10 @@ def test_the_end_of_the_space(space: Space, make_driver: MakeDriver) -> None:
     assert {trial.setting for trial in trials} == set(small.settings())
     for trial in trials[1:]:
         driver.complete(trial.number, EVALUATION)
-    assert isinstance(driver.ask(), Wait)
+    assert isinstance(driver.next_trial(), NoTrialYet)
     driver.fail(trials[0].number, "broken")
-    answer = driver.ask()
-    assert isinstance(answer, Finished)
+    answer = driver.next_trial()
+    assert isinstance(answer, NoMoreTrials)
     assert answer.reason == "all 4 settings of the space have been tried"
 
 
@@ -167,7 +160,7 @@ def test_a_dead_run_is_put_right_by_whoever_asks_next(store: Store, study: str, 
     trial = store.read_study(study).trials[first.number]
     assert (trial.state, trial.reason) == ("failed", "interrupted: the process that ran it is gone")
     # The run was not dead, only cut off; what it says now comes too late.
-    assert lost.report(first.number, 1, 0.5)
+    assert lost.report_epoch(first.number, 1, 0.5)
     lost.complete(first.number, EVALUATION)
     assert store.read_study(study).trials[first.number] == trial
 
@@ -207,8 +200,8 @@ def test_too_many_failures_end_the_run_in_words(make_driver: MakeDriver) -> None
     driver.complete(request(driver).number, EVALUATION)
     for _ in range(11):
         driver.fail(request(driver).number, "CUDA out of memory")
-    answer = driver.ask()
-    assert isinstance(answer, Finished)
+    answer = driver.next_trial()
+    assert isinstance(answer, NoMoreTrials)
     assert answer.reason == "11 trials failed with none succeeding between; the last: CUDA out of memory"
 
 
@@ -218,11 +211,11 @@ def test_a_hopeless_trial_is_pruned(make_driver: MakeDriver) -> None:
         driver.complete(request(driver).number, EVALUATION)  # a head without epochs does not count
     for level in (0.5, 0.6, 0.7, 0.8, 0.9):
         trial = request(driver)
-        assert not any(driver.report(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
+        assert not any(driver.report_epoch(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
         driver.complete(trial.number, EVALUATION)
     hopeless, good = request(driver), request(driver)
-    assert [driver.report(hopeless.number, epoch, 0.1) for epoch in (1, 2, 3)] == [False, False, True]
-    assert [driver.report(good.number, epoch, 0.75) for epoch in (1, 2, 3)] == [False, False, False]
+    assert [driver.report_epoch(hopeless.number, epoch, 0.1) for epoch in (1, 2, 3)] == [False, False, True]
+    assert [driver.report_epoch(good.number, epoch, 0.75) for epoch in (1, 2, 3)] == [False, False, False]
 
 
 def test_a_trial_that_is_behind_on_a_rung_is_not_worth_more_images(make_driver: MakeDriver) -> None:
@@ -243,13 +236,13 @@ def test_what_a_trial_is_worth_on_a_rung_is_no_epoch_and_is_kept_with_its_cost(
     for level in (0.5, 0.6, 0.7, 0.8, 0.9):
         trial = request(driver)
         driver.report_rung(trial.number, 3, level + 10)  # as many images as epochs
-        assert not any(driver.report(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
+        assert not any(driver.report_epoch(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
         driver.complete(trial.number, EVALUATION)
     stopped, good = request(driver), request(driver)
     assert driver.report_rung(stopped.number, 3, 0.1)
     driver.prune(stopped.number, EVALUATION, "pruned: behind other trials on the same 3 images")
     driver.report_rung(good.number, 3, 0.0)
-    assert not any(driver.report(good.number, epoch, 0.75) for epoch in (1, 2, 3, 4))
+    assert not any(driver.report_epoch(good.number, epoch, 0.75) for epoch in (1, 2, 3, 4))
     kept = store.read_study(study)
     assert (kept.trials[stopped.number].state, kept.finished) == ("pruned", 6)
     assert kept.trials[stopped.number].reason == "pruned: behind other trials on the same 3 images"
@@ -283,7 +276,7 @@ def test_the_pruner_can_be_chosen(store: Store, study: str, space: Space, run_re
     )
     for level in (0.5, 0.6, 0.7, 0.8, 0.9, 0.1):
         trial = request(driver)
-        assert not any(driver.report(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
+        assert not any(driver.report_epoch(trial.number, epoch, level) for epoch in (1, 2, 3, 4))
         driver.complete(trial.number, EVALUATION)
 
 
@@ -313,68 +306,19 @@ def test_an_unknown_study_is_said(store: Store, space: Space) -> None:
         StudyDriver(store, "nothing", space, sampler_named("grid", 0), seed=0, budget=1, run_id=1)
 
 
-# Processes
-
-
-def start(url: str, study: str, space: Space, budget: int, seconds: float, sampler: str) -> "subprocess.Popen[str]":
-    arguments = [url, study, json.dumps(space.to_dict()), str(budget), str(seconds), sampler]
-    return subprocess.Popen([sys.executable, driver_process.__file__, *arguments], stdout=subprocess.PIPE, text=True)
-
-
-def check_finished(store: Store, study: str, budget: int) -> None:
-    trials = store.read_study(study).trials
-    states = Counter(trial.state for trial in trials)
-    assert states["complete"] == budget
-    assert states["running"] == 0
-    assert [trial.number for trial in trials] == list(range(len(trials)))
-    settings = Counter(trial.setting for trial in trials if trial.state == "complete")
-    assert set(settings.values()) == {1}
-    assert all(
-        trial.reason == "interrupted: the process that ran it is gone" for trial in trials if trial.state == "failed"
-    )
-
-
-def test_two_processes_make_exactly_the_budget(storage_url: str, store: Store, study: str, space: Space) -> None:
-    processes = [start(storage_url, study, space, 60, 0.0, sampler) for sampler in ("random", "tpe")]
-    counts = [len(process.communicate(timeout=120)[0].split()) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert sum(counts) == 60
-    check_finished(store, study, 60)
-
-
-def test_killing_and_starting_again(storage_url: str, store: Store, study: str, space: Space) -> None:
-    processes = [start(storage_url, study, space, 20, 0.4, "random") for _ in range(2)]
-    for count, process in enumerate(processes, start=2):
-        while len(store.trials(study)) < 2 * count:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)  # a trial has just begun
-        process.communicate()
-    trials = store.read_study(study).trials
-    assert any(trial.state == "running" for trial in trials)
-    assert len(trials) < 20
-    again = start(storage_url, study, space, 20, 0.0, "random")
-    again.communicate(timeout=120)
-    assert again.returncode == 0
-    check_finished(store, study, 20)
-    trials = store.read_study(study).trials
-    lost = [trial.setting for trial in trials if trial.state == "failed"]
-    assert 1 <= len(lost) <= 2
-    assert set(lost) <= {trial.setting for trial in trials if trial.state == "complete"}
-
-
 def test_a_trial_that_is_asked_for_comes_whatever_the_budget_and_once(
     store: Store, study: str, space: Space, make_driver: MakeDriver
 ) -> None:
     driver, wanted = make_driver(budget=0), next(space.settings())
-    assert isinstance(driver.ask(), Finished)
-    first = driver.ask_for(wanted)
+    assert isinstance(driver.next_trial(), NoMoreTrials)
+    first = driver.trial_for(wanted)
     assert first == TrialRequest(0, wanted, 1)
-    assert driver.ask_for(wanted) is None  # it runs
+    assert driver.trial_for(wanted) is None  # it runs
     driver.prune(first.number)
-    second = driver.ask_for(wanted)
+    second = driver.trial_for(wanted)
     assert second == TrialRequest(1, wanted, 1)
     driver.complete(second.number, EVALUATION)
-    assert driver.ask_for(wanted) is None
+    assert driver.trial_for(wanted) is None
     assert [trial.state for trial in store.read_study(study).trials] == ["pruned", "complete"]
 
 
@@ -383,21 +327,21 @@ def test_one_that_was_interrupted_is_asked_for_again_and_one_that_failed_is_not(
 ) -> None:
     wanted, other, *_ = space.settings()
     before = make_driver()
-    assert before.ask_for(wanted) == TrialRequest(0, wanted, 1)
+    assert before.trial_for(wanted) == TrialRequest(0, wanted, 1)
     for attempt in range(2, MAX_ATTEMPTS + 1):
         silence(store, before)
         before = make_driver(host="elsewhere")
-        assert before.ask_for(wanted) == TrialRequest(attempt - 1, wanted, attempt)
+        assert before.trial_for(wanted) == TrialRequest(attempt - 1, wanted, attempt)
     silence(store, before)
     driver = make_driver()
-    assert driver.ask_for(wanted) is None  # lost too often
-    failing = driver.ask_for(other)
+    assert driver.trial_for(wanted) is None  # lost too often
+    failing = driver.trial_for(other)
     assert failing is not None
     driver.fail(failing.number, "out of memory")
-    assert driver.ask_for(other) is None
+    assert driver.trial_for(other) is None
 
 
 def test_one_outside_the_space_cannot_be_asked_for(store: Store, study: str, make_driver: MakeDriver) -> None:
     with pytest.raises(InvalidSpaceError, match="timestep 11 is not in the space; valid: 10, 90, 300"):
-        make_driver().ask_for(Setting(11, 3, 1, "linear"))
+        make_driver().trial_for(Setting(11, 3, 1, "linear"))
     assert store.trials(study) == []

@@ -24,6 +24,6 @@ def test_fewer_go_on_of_a_larger_eta_and_all_while_others_are_waited_for() -> No
     values = [0.5, 0.1, 0.6, 0.2, 0.55, 0.3, 0.95, 0.1]
     gone_on = {
         halving: [score for place, score in enumerate(values) if not halving.stops(score, values[:place])]
-        for halving in (Halving(), Halving(eta=4), Halving(others=4))
+        for halving in (Halving(), Halving(eta=4), Halving(min_others=4))
     }
     assert list(gone_on.values()) == [[0.5, 0.6, 0.55, 0.95], [0.5, 0.6, 0.95], [0.5, 0.1, 0.6, 0.2, 0.55, 0.95]]

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,6 @@ from search.scheduling.events import (
     TrialStarted,
 )
 from search.scheduling.ray_session import RaySession
-from search.scheduling.ray_tune import run_study
 from search.scheduling.requests import FinalRequest, TrialRequest
 from search.scheduling.resources import Resources
 from spaces import Architecture, Block, CacheError, SearchError, Setting, Space
@@ -153,6 +153,8 @@ def search(
     workers: int = 2,
 ) -> tuple[str, str, Heard]:
     """One run to `trials` finished ones: the study's name, why it ended, what was heard."""
+    from search.scheduling.ray_tune import run_study  # Ray reads its variables, which the session sets, on import
+
     facts = StudyRecord(
         "made-up", "f" * 64, "hill", "w" * 64, "default", SPACE, ("a", "b"), {"train": 8}, {"seed": "0"}
     )
@@ -299,3 +301,18 @@ def test_a_cluster_that_does_not_answer_is_an_error_in_words(address: str) -> No
         RaySession(Resources(workers=1, address=address)) as session,
     ):
         session.start()
+
+
+def test_ray_tune_still_has_the_private_parts_that_keep_workers_alive() -> None:
+    changed = f"Ray {version('ray')} changed how it keeps idle workers: see search/scheduling/ray_tune.py"
+    try:
+        from ray.tune.execution.tune_controller import TrialRunnerWrapper, TuneController
+        from ray.tune.utils.object_cache import _ObjectCache
+    except ImportError as error:
+        pytest.fail(f"{changed} ({error})")
+    assert "_tune_controller" in TrialRunnerWrapper.__init__.__code__.co_names, changed
+    assert "_actor_cache" in TuneController.__init__.__code__.co_names, changed
+    cache = _ObjectCache(may_keep_one=True)
+    assert hasattr(cache, "increase_max"), changed
+    cache.increase_max("workers", by=2)
+    assert cache.total_max_objects == 2, changed

@@ -1,12 +1,12 @@
 import pytest
 
 from objectives.results import Accuracy, Evaluation, IntervalEstimate, Scores
-from search.scheduling.trial_attributes import ended, facts_of, results_of
+from search.scheduling.trial_attributes import end_attributes, result_attributes, setting_attributes
 from spaces import Setting, Space, Tap
 
 
 def test_a_setting_is_told_in_words_and_units(space: Space) -> None:
-    assert facts_of(Setting(90, 8, 4, "linear"), space.architecture) == {
+    assert setting_attributes(Setting(90, 8, 4, "linear"), space.architecture) == {
         "Setting": "block 8, t 90, pool 4, linear",
         "Block": "8 of 12 (decoder), 32 channels of 4 × 4",
         "Features": "512 an image, pooled to 4 × 4",
@@ -17,7 +17,7 @@ def test_a_setting_is_told_in_words_and_units(space: Space) -> None:
 
 def test_several_taps_and_draws_are_all_told(space: Space) -> None:
     setting = Setting(90, 8, 2, "linear", draws=4).reading(Tap(8, 90), Tap(3, 10))
-    facts = facts_of(setting, space.architecture)
+    facts = setting_attributes(setting, space.architecture)
     assert facts["Block"] == "3 of 12 (encoder), 32 channels of 8 × 8; 8 of 12 (decoder), 32 channels of 4 × 4"
     assert facts["Noise"].count("sigma") == 2
     assert facts["Noise"].endswith(", 4 draws averaged")
@@ -26,26 +26,31 @@ def test_several_taps_and_draws_are_all_told(space: Space) -> None:
 
 
 def test_an_encoder_sees_no_noise(space: Space) -> None:
-    assert facts_of(Setting(None, 8, 4, "linear"), space.architecture)["Noise"] == "none: clean images"
+    assert setting_attributes(Setting(None, 8, 4, "linear"), space.architecture)["Noise"] == "none: clean images"
 
 
 @pytest.mark.parametrize("scores", [None, Scores(20, {"nll": IntervalEstimate(0.31, 0.2, 0.5)})])
 def test_results_keep_what_costs_are_learnt_from(scores: Scores | None) -> None:
-    told = results_of(Evaluation(Accuracy(18, 20), {"fit": 0.12345}, 7, 10, {"l2": 0.01}, scores=scores))
+    told = result_attributes(Evaluation(Accuracy(18, 20), {"fit": 0.12345}, 7, 10, {"l2": 0.01}, scores=scores))
     assert told["Accuracy"] == "90.0 % (69.9–97.2), 18 of 20 validation images"
     assert told["Passes"] == "7 made of 10 needed"
     assert told["Time"] == "fitting 0.12\N{NO-BREAK SPACE}s"
     assert (told["seconds"], told["passes"], told["l2"]) == ({"fit": 0.123}, {"made": 7, "needed": 10}, 0.01)
     assert told.get("negative log-likelihood") == (None if scores is None else 0.31)
-    assert results_of(None) == {}
+    assert result_attributes(None) == {}
 
 
 def test_why_a_trial_ended_is_told_to_people_and_to_reports() -> None:
-    assert ended("out of memory", failed=True) == {"reason": "out of memory", "Ended": "failed: out of memory"}
-    assert ended("pruned: behind") == {"reason": "pruned: behind", "Ended": "pruned: behind"}
+    assert end_attributes("out of memory", failed=True) == {"reason": "out of memory", "Ended": "failed: out of memory"}
+    assert end_attributes("pruned: behind") == {"reason": "pruned: behind", "Ended": "pruned: behind"}
 
 
 def test_what_people_read_comes_first_in_the_order_of_names(space: Space) -> None:
     """Optuna Dashboard shows six lines before one has to scroll."""
-    prior = {**facts_of(Setting(90, 8, 4, "linear"), space.architecture), "attempt": 1, "seed": 0, **ended("why")}
+    prior = {
+        **setting_attributes(Setting(90, 8, 4, "linear"), space.architecture),
+        "attempt": 1,
+        "seed": 0,
+        **end_attributes("why"),
+    }
     assert sorted(prior)[:6] == ["Block", "Cost", "Ended", "Features", "Noise", "Setting"]

@@ -89,9 +89,9 @@ def read(
         run = store.begin_run(name, run_record)
         proposer = sampler_named("tpe", 0)
         driver = StudyDriver(store, name, space, proposer, seed=0, budget=budget, run_id=run)
-        while isinstance(request := driver.ask(), TrialRequest):
+        while isinstance(request := driver.next_trial(), TrialRequest):
             for epoch in range(1, 8):  # the later the worse: pruned, if anything were
-                assert not driver.report(request.number, epoch, 0.5 - request.number / 100)
+                assert not driver.report_epoch(request.number, epoch, 0.5 - request.number / 100)
             gmacs = space.architecture.pass_gmacs(request.setting)
             done = Evaluation(
                 Accuracy(round(1000 * score(request.setting, space)), 1000),
@@ -134,7 +134,7 @@ def test_an_evaluation_of_unknown_cost_is_no_evaluation(
     driver = StudyDriver(
         store, name, space, sampler_named("random", 0), seed=0, budget=2, run_id=store.begin_run(name, run_record)
     )
-    request = driver.ask()
+    request = driver.next_trial()
     assert isinstance(request, TrialRequest)
     with pytest.raises(KeyError, match=GMACS):
         driver.complete(request.number, Evaluation(Accuracy(1, 2), {}, 0, 0))

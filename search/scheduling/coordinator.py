@@ -1,0 +1,206 @@
+"""Passes requests and results between the workers' scheduler and the study driver. It does not know Ray."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from objectives.results import Epoch, Evaluation, Extracted, Final, Rung, TrialState
+from search.scheduling.driver import NoMoreTrials, NoTrialYet, StudyDriver
+from search.scheduling.events import (
+    FinalEnded,
+    FinalsPlanned,
+    FinalStarted,
+    OnTrialEvent,
+    Progressed,
+    TrialEnded,
+    TrialStarted,
+)
+from search.scheduling.requests import FinalRequest, TrialRequest
+from search.scheduling.trial_timer import TrialTimer
+from spaces import SearchError, Setting
+
+STALL_SECONDS = 600
+"""A run in which nothing runs and nothing happens for this long is stuck, and ends."""
+
+WAIT_SECONDS = 0.2
+"""Pause before the driver is asked again after it had no trial yet."""
+
+
+class Finals(Protocol):
+    """The re-evaluations that follow the trials."""
+
+    def missing(self) -> Sequence[tuple[Setting, int]]:
+        """Return the (setting, seed) pairs that are still to be evaluated."""
+        ...
+
+    def keep(self, final: Final) -> None:
+        """Save a result."""
+        ...
+
+
+class Coordinator:
+    """Answers the scheduler of the workers by asking the driver, and sends an event for everything that happens.
+
+    Its methods never raise into the scheduler, which would end the run unexplained. They keep the error, `stop` becomes
+    True, and `raise_error` raises it at the end. Trials are known here by the scheduler's own ids.
+    """
+
+    def __init__(self, driver: StudyDriver, finals: Finals, on_event: OnTrialEvent) -> None:
+        self.driver = driver
+        self.finals = finals
+        self.on_event = on_event
+        self.running: dict[str, TrialRequest | FinalRequest] = {}
+        self.timers: dict[str, TrialTimer] = {}
+        self.reason: str | None = None  # why no further trial is made
+        self.error: BaseException | None = None
+        self.last_event = time.monotonic()
+        self._finals_left: list[FinalRequest] = []
+        self._wait_until = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing: Ray Tune pickles this object for a restore that is never made."""
+        return {}
+
+    def next_request(self, trial_id: str) -> TrialRequest | FinalRequest | NoTrialYet | NoMoreTrials:
+        """Return what the scheduler shall run next under this id: first all trials, then all finals."""
+        if time.monotonic() < self._wait_until and not self.error:
+            return NoTrialYet()
+        answer: TrialRequest | FinalRequest | NoTrialYet | NoMoreTrials = NoMoreTrials("stopped")
+        with self._keeping_errors():
+            if self.reason is None and self.error is None:
+                answer = self.driver.next_trial()
+            if isinstance(answer, TrialRequest):
+                self.on_event(TrialStarted(answer))
+            if isinstance(answer, NoMoreTrials) and self.reason is None and self.error is None:
+                self.reason = answer.reason
+                self._finals_left = [FinalRequest(setting, seed) for setting, seed in self.finals.missing()]
+                self.on_event(FinalsPlanned(len(self._finals_left)))
+            if self.reason is not None and self._finals_left and self.error is None:
+                answer = self._finals_left.pop(0)
+                self.on_event(FinalStarted(answer))
+        if isinstance(answer, (TrialRequest, FinalRequest)):
+            self.running[trial_id] = answer
+            self.timers[trial_id] = TrialTimer()
+        elif isinstance(answer, NoTrialYet):
+            self._wait_until = time.monotonic() + WAIT_SECONDS
+        return answer
+
+    def handle_result(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Take one message of a worker. Return whether the trial shall stop.
+
+        result: has the key "report", or "cause" for an error that would fail every other trial too, or "error" for one
+        that fails this trial alone.
+        """
+        stop = True
+        with self._keeping_errors():
+            stop = self._handle_result(trial_id, result)
+        return stop or self.error is not None
+
+    def _handle_result(self, trial_id: str, result: dict[str, Any]) -> bool:
+        request = self.running.get(trial_id)
+        if request is None:
+            return True
+        report = result.get("report")
+        if isinstance(report, (Extracted, Epoch, Rung)):
+            self.on_event(Progressed(request, report))
+        if isinstance(report, Extracted):
+            self.timers[trial_id].extract(report)
+        elif isinstance(report, Epoch) and isinstance(request, TrialRequest):
+            if self.driver.report_epoch(request.number, report.number, report.score):
+                evaluation = self.timers[trial_id].evaluation(report)
+                reason = f"pruned: behind other trials at epoch {report.number}"
+                self._end(trial_id, request, "pruned", evaluation, reason)
+                return True
+        elif isinstance(report, Rung) and isinstance(request, TrialRequest):
+            self.timers[trial_id].report_rung(report)
+            if self.driver.report_rung(request.number, result["images"], report.evaluation.score):
+                reason = f"pruned: behind other trials on the same {report.images:,} images"
+                self._end(trial_id, request, "pruned", report.evaluation, reason)
+                return True
+        elif isinstance(report, Evaluation) and isinstance(request, TrialRequest):
+            self._end(trial_id, request, "complete", report)
+        elif isinstance(report, Final) and isinstance(request, FinalRequest):
+            del self.running[trial_id]
+            self.finals.keep(report)
+            self.on_event(FinalEnded(request, report))
+        elif "cause" in result:  # the run ends, and the next run tries this setting again
+            self.error = self.error or result["cause"]
+        elif "error" in result:
+            self._fail(trial_id, request, result["error"])
+        return False
+
+    def handle_loss(self, trial_id: str, reason: str) -> None:
+        """Fail a trial that ended without a last result, since its process died or was stopped."""
+        request = self.running.get(trial_id)
+        if request is not None and self.error is None:
+            with self._keeping_errors():
+                self._fail(trial_id, request, reason)
+
+    def _fail(self, trial_id: str, request: TrialRequest | FinalRequest, reason: str) -> None:
+        if isinstance(request, TrialRequest):
+            self._end(trial_id, request, "failed", reason=reason)
+        else:
+            self.error = self.error or SearchError(
+                f"the final of {request.setting}, seed {request.seed} failed: {reason}"
+            )
+
+    def _end(
+        self,
+        trial_id: str,
+        request: TrialRequest,
+        state: TrialState,
+        evaluation: Evaluation | None = None,
+        reason: str = "",
+    ) -> None:
+        del self.running[trial_id]
+        if evaluation is None:
+            self.driver.fail(request.number, reason or "no reason given")
+        elif state == "pruned":
+            self.driver.prune(request.number, evaluation, reason)
+        else:
+            self.driver.complete(request.number, evaluation)
+        self.on_event(TrialEnded(request, state, evaluation, reason or None))
+
+    @contextmanager
+    def _keeping_errors(self) -> Iterator[None]:
+        self.last_event = time.monotonic()
+        try:
+            yield
+        except Exception as error:
+            self.error = self.error or error
+
+    @property
+    def stop(self) -> bool:
+        """Whether the run shall end early. A stuck run ends too, rather than hang."""
+        if not self.running and not self.reason and time.monotonic() - self.last_event > STALL_SECONDS:
+            self.error = self.error or SearchError(f"nothing happened for {STALL_SECONDS} s; type the command again")
+        return self.error is not None
+
+    @contextmanager
+    def handling_signals(self) -> Iterator[None]:
+        """End the run in good order at the first Ctrl-C or SIGTERM. Python handles the second one."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def on_signal(number: int, _frame: object) -> None:
+            signal.signal(number, handlers[signal.Signals(number)])
+            self.error = self.error or KeyboardInterrupt()
+
+        for number in handlers:
+            signal.signal(number, on_signal)
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def raise_error(self) -> None:
+        """Raise the error that ended the run early, if any. The next run tries the unfinished trials again."""
+        if self.error is not None:
+            self.driver.abandon()
+            raise self.error
