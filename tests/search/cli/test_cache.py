@@ -84,8 +84,8 @@ def test_pruning_removes_no_more_than_asked(search: Search, filled: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("prune",), 2, "tell what to remove: --to SIZE, --dataset NAME, or both"),
-        (("prune", "--to", "much"), 2, "a size is a number and a unit"),
+        (("prune",), 2, "name what to remove: --to SIZE, --dataset NAME, or both"),
+        (("prune", "--to", "much"), 2, "expected a number and a unit"),
         (("prune", "--dataset", "digit"), 2, "unknown dataset in the cache 'digit'; did you mean 'digits'?"),
     ],
 )

@@ -136,7 +136,7 @@ def test_a_study_without_finals_exports_its_best_trial_and_says_so(folder: Path,
     changed(folder, "DELETE FROM search_finals")
     ran = search("export")
     record, best = record_of(exported(ran)), study_of(folder).complete[0]
-    assert f"there are no finals yet: of the best complete trial, {best.setting}, which no test" in ran.stderr
+    assert f"The study has no test result yet; exporting the best trial, {best.setting}, whose test" in ran.stderr
     assert (record["setting"], record["worth"]["seeds"]) == (best.setting.to_dict(), [])
     assert record["worth"]["fitted"]["seed"] == 5
     assert record["worth"]["fitted"]["test"] is record["worth"]["test_accuracy"] is None
@@ -146,7 +146,7 @@ def test_a_fit_that_is_not_quite_the_study_s_is_said_and_claims_no_test(folder: 
     changed(folder, "UPDATE search_finals SET validation_correct = validation_correct - 1")
     ran = search("export")
     assert record_of(exported(ran))["worth"]["fitted"]["test"] is None
-    assert "the fit is not quite the study's: right on" in ran.stderr
+    assert "This fit differs from the study's: it is right on" in ran.stderr
 
 
 def test_missing_passes_are_made_again_and_images_may_have_moved(
@@ -204,8 +204,8 @@ def nothing(folder: Path, _: Path) -> None:
         (nothing, "--dataset cub", 1, "no study of dataset 'cub'"),
         (nothing, "--study mine", 1, "no study of name 'mine'"),
         (no_trials, "", 1, "has no complete trial yet"),
-        (without_options, "", 1, f"which keeps it: search {RUN}"),
-        (another_digest, "", 1, "the study's abcdefabcdef; name the study's with --backbone"),
+        (without_options, "", 1, f"which keeps them: search {RUN}"),
+        (another_digest, "", 1, "the study's abcdefabcdef; name the study's network with --backbone"),
         (no_network, "", 1, "no network in /gone/net, where study"),
         (no_images, "", 1, "--data-root /gone/images does not exist"),
         (nothing, "--data-root nowhere", 1, "--data-root nowhere does not exist"),

@@ -126,5 +126,5 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
         "main()"
     )
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
-    assert "Search a dataset's best setting" in ran.stdout
+    assert "Search the best setting for a dataset" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "[]"

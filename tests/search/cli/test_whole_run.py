@@ -116,7 +116,7 @@ def test_a_terminal_shows_the_run_and_ctrl_c_leaves_it_tidy(home: Path) -> None:
     assert any(re.search(r"trial at work for \| \d+ block .* \| trial best by validation accuracy", it) for it in said)
     assert any(re.search(r"trials 1\d/60 about .* left", state) for state in said)
     *_, interrupted = kept = without_clocks(shown.lines[-9:])
-    assert interrupted == "interrupted: every finished trial is kept; type the same command again to go on"
+    assert interrupted == "interrupted: every finished trial is kept; type the same command again to continue"
     assert re.fullmatch(r"trials 1\d/60( about .* left)?", kept[0])
     assert [line.split()[0] for line in kept[2:3]] == ["trial"]
     assert not any("Traceback" in line for line in shown.lines)
