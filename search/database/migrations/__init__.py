@@ -1,6 +1,6 @@
-"""Bring a database's tables of ours to the version of this program, or say that it is too new for it.
+"""Migrations of the project's own tables, with Alembic.
 
-A change of `models.py` is a new file in `versions/`; a test compares the two.
+Every change of `models.py` needs a new file in `versions/`. A test compares the two.
 """
 
 from pathlib import Path
@@ -21,18 +21,18 @@ def _config() -> Config:
 
 
 def versions() -> list[str]:
-    """All that this program knows, oldest first."""
+    """Return the schema versions that this program knows, oldest first."""
     scripts = ScriptDirectory.from_config(_config())
     return [script.revision for script in scripts.walk_revisions()][::-1]
 
 
 def version_of(connection: Connection) -> str | None:
-    """The database's; None where it has no tables of ours yet."""
+    """Return the schema version of a database; None where it has none of the project's tables yet."""
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 
 def upgrade(connection: Connection, version: str = "head") -> None:
-    """To a version, the newest if not told, in one transaction with what the caller does on the connection."""
+    """Upgrade to a version, by default the newest, within the transaction of the caller."""
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, version)

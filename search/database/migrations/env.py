@@ -1,4 +1,4 @@
-"""What Alembic runs for `search.database.migrations.upgrade`."""
+"""The script that Alembic runs for `search.database.migrations.upgrade`."""
 
 from alembic import context
 

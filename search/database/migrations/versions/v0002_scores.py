@@ -1,4 +1,4 @@
-"""Scores beside the accuracies of trials and finals; null in rows from before."""
+"""Scores of trials and finals, beside their accuracies; null in older rows."""
 
 import sqlalchemy as sa
 from alembic import op

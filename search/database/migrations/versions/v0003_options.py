@@ -1,4 +1,4 @@
-"""What each run was told, so that its features and fits can be made again; null in rows from before."""
+"""The options of each run, from which its features and fits can be made again; null in older rows."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What was screened, for later tasks to learn from and for a search to start from."""
+"""Finished screenings, which later tasks learn from and searches start from."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Which images trials and finals had right, and pictures of some; null and none in rows from before."""
+"""Masks of correct images of trials and finals, null in older rows, and pictures of some images."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,15 +1,16 @@
-r"""What a ladder saves: searches that stop bad settings on a part of the images, beside searches that do not.
+r"""Measures what successive halving saves: searches with it, beside searches without.
 
-    python tests/benchmarks/ladder.py --home HOME --task digits --task flowers-17=FLOWERS --task cub-50=CUB --out FILE
+    python tests/benchmarks/halving.py --home HOME --task digits --task flowers-17=FLOWERS --task cub-50=CUB --out FILE
 
-TPE over the default space with the linear head on the bundled network, by the driver of `search run`, a trial at a
-time; every seed has its own split and sampler, the same for all rows. The home's cache, which is filled first, spares
-the passes; each search is charged as if it had begun without: 350 images a second for those of each timestep that no
-trial before it needed, and the processor seconds of reading and fitting. Proposals are free. Regret is what the best
-complete trial on validation loses to the best of all settings by the exhaustive tables of `selection_truth.py`, means
-of five folds, in points; a search without an answer yet has that of a random setting.
+TPE searches the default space with the linear head on the bundled network, by the driver of `search run`, one trial at
+a time. Each seed has its own split and sampler, the same for all rows. The cache of the home is filled first, so no
+search makes passes. Each search is charged as if it had begun with an empty cache: the passes of each timestep that no
+earlier trial needed, at 350 images a second, and the processor seconds of reading and fitting. Proposals are free.
+Regret is in points: the best accuracy of all settings, in the exhaustive tables of `selection_truth.py` (means of five
+folds), minus the accuracy of the best complete trial on validation. Before its first complete trial, a search has the
+regret of a random setting.
 
-A task is a name of `selection_truth.py`, and after "=" where its images lie.
+A task is a name of `selection_truth.py`; after "=" comes the folder of its images.
 """
 
 import argparse
@@ -44,30 +45,30 @@ from tests.benchmarks.selection_truth import FOLDS, TASKS, Truth, space_of_truth
 TABLES = Path(__file__).with_name("truth")
 ALL = 1.0
 PASSES = (1, 2, 3, 4, 5, 6, 7)
-"""Over all images, at which the searches are compared."""
+"""Passes of every image at which the searches are compared."""
 SECONDS = (5, 10, 20, 30, 40, 60)
 
 
 @dataclass(frozen=True)
-class Ladder:
-    """fractions: of the rungs below all images. always: also where the features of all images are there already."""
+class Variant:
+    """A way to halve. fractions: of the images, at the rungs below all of them. always: also where all are cached."""
 
     fractions: tuple[float, ...]
     halving: Halving = field(default_factory=Halving)
     always: bool = False
 
 
-LADDERS: Mapping[str, Ladder] = {
-    "no ladder": Ladder(()),
-    "ladder": Ladder(LADDER),
-    "ladder, four others first": Ladder(LADDER, Halving(min_others=4)),
-    "ladder, also where no pass is saved": Ladder(LADDER, always=True),
+VARIANTS: Mapping[str, Variant] = {
+    "no ladder": Variant(()),
+    "ladder": Variant(LADDER),
+    "ladder, four others first": Variant(LADDER, Halving(min_others=4)),
+    "ladder, also where no pass is saved": Variant(LADDER, always=True),
 }
 
 
 @dataclass(frozen=True)
 class Step:
-    """After a trial: what the search has spent, what its answer loses in points, and of what fraction the trial was."""
+    """The state of a search after a trial: its cost, its regret in points, and the last rung of the trial."""
 
     passes: int
     seconds: float
@@ -77,21 +78,21 @@ class Step:
 
 @dataclass(frozen=True)
 class Scores:
-    """Of settings on fractions of the images, each fitted once for all searches of a seed."""
+    """Scores of settings on fractions of the images. Each is fitted once for all searches of a seed."""
 
     probe: Probe
     splits: tuple[Split, ...]
     seed: int
-    known: dict[tuple[Setting, float], tuple[int, float, Evaluation]] = field(default_factory=dict)
+    cached: dict[tuple[Setting, float], tuple[int, float, Evaluation]] = field(default_factory=dict)
 
-    def at(self, setting: Setting, fraction: float) -> tuple[int, float, Evaluation]:
-        """The images of the fraction, the processor seconds without passes, and what they come to."""
-        if (setting, fraction) not in self.known:
+    def evaluated(self, setting: Setting, fraction: float) -> tuple[int, float, Evaluation]:
+        """Return the number of images, the processor seconds without passes, and the evaluation."""
+        if (setting, fraction) not in self.cached:
             splits = rung(self.probe.spec.dataset, self.splits, fraction, self.seed)
             images, since = _images(splits), time.process_time()
             evaluation = self._drained(images, splits, setting)
-            self.known[setting, fraction] = len(images), time.process_time() - since, evaluation
-        return self.known[setting, fraction]
+            self.cached[setting, fraction] = len(images), time.process_time() - since, evaluation
+        return self.cached[setting, fraction]
 
     def _drained(self, images: np.ndarray, splits: Sequence[Split], setting: Setting) -> Evaluation:
         reports = self.probe._evaluated(images, splits, setting, Clock())
@@ -104,8 +105,8 @@ class Scores:
                 raise SystemExit(f"{setting}: its features are missing in the cache, and were made; start again")
 
 
-def search(scores: Scores, space: Space, truth: Truth, halving: Ladder, trials: int) -> Iterator[Step]:
-    """A step a trial."""
+def search(scores: Scores, space: Space, truth: Truth, variant: Variant, trials: int) -> Iterator[Step]:
+    """Yield the state of a search after each trial."""
     judges, whole = range(FOLDS), len(scores.probe._training)
     best = truth.accuracy(truth.best(judges), judges)
     yield Step(0, 0.0, best - fmean(truth.accuracy(setting, judges) for setting in truth.right))
@@ -122,31 +123,31 @@ def search(scores: Scores, space: Space, truth: Truth, halving: Ladder, trials: 
             seed=scores.seed,
             budget=trials,
             run_id=store.begin_run(study, RunRecord(1, "", {})),
-            halving=halving.halving,
+            halving=variant.halving,
         )
-        while isinstance(asked := driver.next_trial(), TrialRequest):
-            setting = asked.setting
-            climbed = halving.fractions if halving.always or passed[setting.timestep] < whole else ()
-            for fraction in (*climbed, ALL):
-                images, fit, evaluation = scores.at(setting, fraction)
+        while isinstance(request := driver.next_trial(), TrialRequest):
+            setting = request.setting
+            rungs = variant.fractions if variant.always or passed[setting.timestep] < whole else ()
+            for fraction in (*rungs, ALL):
+                images, fit, evaluation = scores.evaluated(setting, fraction)
                 made = max(0, images - passed[setting.timestep])
                 passed[setting.timestep] += made
                 seconds += made / PASSES_PER_SECOND + fit
-                if fraction < ALL and driver.report_rung(asked.number, images, evaluation.score):
-                    driver.prune(asked.number, evaluation)
+                if fraction < ALL and driver.report_rung(request.number, images, evaluation.score):
+                    driver.prune(request.number, evaluation)
                     break
             else:
-                driver.complete(asked.number, evaluation)
+                driver.complete(request.number, evaluation)
                 complete[setting] = evaluation.score
-            answer = max(complete, key=lambda each: (complete[each], -each.block))
-            yield Step(passed.total(), seconds, best - truth.accuracy(answer, judges), fraction)
+            best_so_far = max(complete, key=lambda setting: (complete[setting], -setting.block))
+            yield Step(passed.total(), seconds, best - truth.accuracy(best_so_far, judges), fraction)
 
 
 Walks = Mapping[str, Sequence[Sequence[Step]]]
 
 
-def spent(walk: Sequence[Step], within: Callable[[Step], bool]) -> float:
-    """The regret of the last step within what may be spent."""
+def regret_within(walk: Sequence[Step], within: Callable[[Step], bool]) -> float:
+    """Return the regret after the last step that is within a limit of passes or seconds."""
     return [step for step in walk if within(step)][-1].regret
 
 
@@ -155,12 +156,12 @@ def mean(values: Sequence[float]) -> float:
 
 
 def row(walks: Sequence[Sequence[Step]], baseline: Sequence[Sequence[Step]], images: int) -> dict[str, Any]:
-    """Means over the seeds; of regret also how much less it is than the baseline's of the same seed, and the standard
-    error of that."""
+    """Return means over the seeds. Regret also has the mean difference from the baseline's of the same seed ("less"),
+    and the standard error of that difference."""
 
     def compared(within: Callable[[Step], bool]) -> dict[str, float]:
-        regrets = [spent(walk, within) for walk in walks]
-        less = [spent(walk, within) - regret for walk, regret in zip(baseline, regrets, strict=True)]
+        regrets = [regret_within(walk, within) for walk in walks]
+        less = [regret_within(walk, within) - regret for walk, regret in zip(baseline, regrets, strict=True)]
         return {"regret": mean(regrets), "less": mean(less), "error": round(stdev(less) / len(less) ** 0.5, 4)}
 
     last = [walk[-1] for walk in walks]
@@ -176,7 +177,7 @@ def row(walks: Sequence[Sequence[Step]], baseline: Sequence[Sequence[Step]], ima
 
 
 def show(task: str, rows: Mapping[str, Any]) -> None:
-    """As Markdown. In brackets, how much less regret than without a ladder."""
+    """Print a Markdown table. In brackets is how much less regret there is than without halving."""
     heads = ["trials by last fraction", "passes", "seconds", "regret at the end"]
     heads += [*(f"at {n} passes" for n in PASSES), *(f"{s} s" for s in SECONDS)]
     print(f"\n| {task} | {' | '.join(heads)} |\n|{' --- |' * (len(heads) + 1)}")
@@ -184,8 +185,8 @@ def show(task: str, rows: Mapping[str, Any]) -> None:
         trials = ", ".join(f"{count:.1f} at {fraction}" for fraction, count in facts["trials by last fraction"].items())
         spent = f"{facts['passes over all images']:.2f} | {facts['seconds']:.1f}"
         cells = [facts["at the end"], *facts["at passes"].values(), *facts["at seconds"].values()]
-        told = [f"{cell['regret']:.1f} ({cell['less']:+.1f} ± {cell['error']:.1f})" for cell in cells]
-        print(f"| {name} | {trials} | {spent} | {' | '.join(told)} |")
+        printed = [f"{cell['regret']:.1f} ({cell['less']:+.1f} ± {cell['error']:.1f})" for cell in cells]
+        print(f"| {name} | {trials} | {spent} | {' | '.join(printed)} |")
 
 
 def main() -> None:
@@ -205,13 +206,13 @@ def main() -> None:
         probe = Probe.build(spec, threads=1)
         for timestep in counted(space.timesteps, len(space.timesteps), "timesteps"):
             list(probe.extract(replace(next(iter(truth.right)), timestep=timestep)))
-        walks: dict[str, list[list[Step]]] = {halving: [] for halving in LADDERS}
+        walks: dict[str, list[list[Step]]] = {variant: [] for variant in VARIANTS}
         for seed in counted(range(given.seeds), given.seeds, "seeds"):
             scores = Scores(probe, spec.splits(seed), seed)
-            for halving, mine in walks.items():
-                mine.append(list(search(scores, space, truth, LADDERS[halving], given.trials)))
+            for variant, searches in walks.items():
+                searches.append(list(search(scores, space, truth, VARIANTS[variant], given.trials)))
         images = len(probe._training)
-        rows = {halving: row(mine, walks["no ladder"], images) for halving, mine in walks.items()}
+        rows = {variant: row(searches, walks["no ladder"], images) for variant, searches in walks.items()}
         show(f"{name}, {images:,} images", rows)
         found[name] = {"images": images, "seeds": given.seeds, "trials": given.trials, "rows": rows}
     given.out.write_text(json.dumps(found, indent=1) + "\n")
