@@ -28,14 +28,6 @@ from transformers.models.resnet.modeling_resnet import ResNetBasicLayer, ResNetB
 from transformers.models.siglip.modeling_siglip import SiglipEncoderLayer
 from transformers.models.vit.modeling_vit import ViTLayer
 from transformers.models.vit_mae.modeling_vit_mae import ViTMAELayer
-from transformers.utils.constants import (
-    IMAGENET_DEFAULT_MEAN,
-    IMAGENET_DEFAULT_STD,
-    IMAGENET_STANDARD_MEAN,
-    IMAGENET_STANDARD_STD,
-    OPENAI_CLIP_MEAN,
-    OPENAI_CLIP_STD,
-)
 
 from objectives.backbones.files import loading, network_folder
 from spaces import BackboneError
@@ -63,9 +55,9 @@ def _unmasked(model: PreTrainedModel, images: torch.Tensor) -> object:
 Normalisation = tuple[Sequence[float], Sequence[float]]
 """(mean, standard deviation) of each channel of RGB in [0, 1]."""
 
-OF_IMAGENET: Normalisation = (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-OF_CLIP: Normalisation = (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
-TO_ONE: Normalisation = (IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD)  # [0, 1] to [-1, 1]
+OF_IMAGENET: Normalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+OF_CLIP: Normalisation = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+TO_ONE: Normalisation = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # [0, 1] to [-1, 1]
 
 
 @final

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -363,3 +365,27 @@ def test_an_early_exit_leaves_transformers_own_recording_whole(name: str, folder
 
 def test_the_catalog_names_every_family() -> None:
     assert tuple(FAMILIES) == ENCODERS
+
+
+UNDOCUMENTED = {
+    "transformers.image_processing_utils": ("get_size_dict",),
+    "transformers.models.auto.image_processing_auto": ("get_image_processor_config",),
+    "transformers.models.clip.modeling_clip": ("CLIPEncoderLayer",),
+    "transformers.models.dinov2.modeling_dinov2": ("Dinov2Layer",),
+    "transformers.models.dinov2_with_registers.modeling_dinov2_with_registers": ("Dinov2WithRegistersLayer",),
+    "transformers.models.dinov3_vit.modeling_dinov3_vit": ("DINOv3ViTLayer",),
+    "transformers.models.resnet.modeling_resnet": ("ResNetBasicLayer", "ResNetBottleNeckLayer", "ResNetEmbeddings"),
+    "transformers.models.siglip.modeling_siglip": ("SiglipEncoderLayer",),
+    "transformers.models.vit.modeling_vit": ("ViTLayer",),
+    "transformers.models.vit_mae.modeling_vit_mae": ("ViTMAELayer",),
+}
+"""What `objectives.backbones.encoders` takes from transformers that no documentation promises."""
+
+
+@pytest.mark.parametrize("module", UNDOCUMENTED)
+def test_transformers_still_has_what_it_does_not_document(module: str) -> None:
+    missing = [name for name in UNDOCUMENTED[module] if not hasattr(import_module(module), name)]
+    assert not missing, (
+        f"transformers {version('transformers')} has no {', '.join(missing)} in {module} any more: find its new name "
+        "and mend objectives/backbones/encoders.py"
+    )
