@@ -56,7 +56,7 @@ class UNetNetwork:
             raise BackboneError(f"backbone {name} must take square RGB images, its input is {channels} x {side}")
         if isinstance(module.class_embedding, nn.Embedding):
             mean = module.class_embedding.weight.detach().mean(dim=0, keepdim=True)
-            module.class_embedding = nn.Embedding.from_pretrained(mean)
+            module.class_embedding = nn.Embedding.from_pretrained(mean)  # type: ignore[no-untyped-call]
         elif module.class_embedding is not None:
             raise BackboneError(
                 f"backbone {name} is conditioned by {module.config['class_embed_type']} class embeddings; "
