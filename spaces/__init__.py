@@ -1,4 +1,4 @@
-"""What can be chosen: settings, the space they live in, and the networks they refer to. Standard library only."""
+"""Settings, the spaces they belong to, and descriptions of networks. Plain data; standard library only."""
 
 from spaces.blocks import Architecture, Block
 from spaces.dimensions import HEAD_OPTIONS, Choice

@@ -1,4 +1,4 @@
-"""What a space must know about a network: its blocks and its noise schedule, as plain numbers."""
+"""Descriptions of networks as plain numbers: their blocks and their noise schedule."""
 
 import math
 from bisect import bisect_left
@@ -15,10 +15,11 @@ Part = Literal["encoder", "bottleneck", "decoder", "layer"]
 class Block:
     """One row of a block table.
 
-    number: 1-based, execution order. name: the module whose output is the whole block's output. part: of a U-Net; a
-    network without an hourglass is made of layers.
-    channels, side: of that output, (channels, side, side). gmacs: 1e9 multiply-accumulates of this block for one
-    image; cumulative_gmacs: from the input to the end of this block.
+    number: 1-based, in execution order. name: the module whose output is the output of the whole block.
+    part: the part of the U-Net; "layer" in a network that is not a U-Net.
+    channels, side: the shape of the output is (channels, side, side).
+    gmacs: 1e9 multiply-accumulates of this block for one image. cumulative_gmacs: the same from the input to the end
+    of this block.
     """
 
     number: int
@@ -31,7 +32,7 @@ class Block:
 
     @property
     def pools(self) -> tuple[int, ...]:
-        """The pool sizes that divide the map exactly, so that the kernel is side / pool."""
+        """The pool sizes that divide the side of the map; the pooling kernel is side / pool."""
         return tuple(p for p in range(1, self.side + 1) if self.side % p == 0)
 
 
@@ -39,10 +40,11 @@ class Block:
 class Architecture:
     """A backbone without its weights.
 
-    name: the backbone's. image_side: pixels of the square input. blocks: in execution order, numbers 1..n.
-    alphas_cumprod: the noise schedule's cumulative alphas, alphas_cumprod[t] in [0, 1], falling with t; empty for an
-    encoder, which reads clean images and knows no timestep. prediction: what a diffusion network was trained to
-    predict, in diffusers' words ("epsilon", "v_prediction", "sample").
+    name: the name of the backbone. image_side: side of the square input in pixels.
+    blocks: in execution order, numbered 1 to n.
+    alphas_cumprod: the cumulative alphas of the noise schedule, each in [0, 1], falling with the timestep; empty for
+    an encoder, which reads clean images and has no timesteps.
+    prediction: what a diffusion network predicts, by its name in diffusers ("epsilon", "v_prediction", "sample").
     """
 
     name: str
@@ -53,31 +55,36 @@ class Architecture:
 
     @property
     def noised(self) -> bool:
+        """Whether the network reads noised images, at a timestep."""
         return bool(self.alphas_cumprod)
 
     def block(self, number: int) -> Block:
         return self.blocks[number - 1]
 
     def pass_gmacs(self, setting: Setting) -> float:
-        """1e9 multiply-accumulates of one image's passes: for each timestep and draw, one to the deepest block read."""
+        """1e9 multiply-accumulates of the forward passes that a setting needs for one image.
+
+        Each timestep and noise draw needs one pass, which ends at the deepest block that the setting reads there.
+        """
         return setting.draws * sum(self.block(max(blocks)).cumulative_gmacs for blocks in setting.passes.values())
 
     @cached_property
     def bottleneck(self) -> int:
-        """Number of the bottleneck block; the deepest encoder block where there is none."""
+        """The number of the bottleneck block; where there is none, that of the deepest encoder block."""
         numbers = [block.number for block in self.blocks if block.part != "decoder"]
         return max(numbers)
 
     def sigma(self, timestep: int) -> float:
-        """Noise over signal at a timestep, sqrt((1 - a) / a) with a = alphas_cumprod[t]."""
+        """The ratio of noise to signal at a timestep t: sqrt((1 - a) / a) with a = alphas_cumprod[t]."""
         alpha = max(self.alphas_cumprod[timestep], 2.0**-24)  # a schedule may end in pure noise
         return math.sqrt((1 - alpha) / alpha)
 
     def log_snr(self, timestep: int) -> float:
+        """The natural logarithm of the signal-to-noise ratio at a timestep."""
         return -2 * math.log(self.sigma(timestep))
 
     def timestep_at(self, sigma: float) -> int:
-        """The timestep whose sigma is nearest in log, clipped to the schedule."""
+        """The timestep of the schedule whose log(sigma) is nearest."""
         sigmas = [self.sigma(t) for t in range(len(self.alphas_cumprod))]
         right = min(bisect_left(sigmas, sigma), len(sigmas) - 1)
         left = max(right - 1, 0)

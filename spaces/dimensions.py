@@ -1,15 +1,18 @@
-"""The finite choices a space is made of, and which of them belong to which head."""
+"""The dimensions of a space: named finite choices, some of which belong to one head."""
 
 from dataclasses import dataclass
 
 Value = int | float | str | None
-"""None is the timestep of an encoder."""
+"""One value of a choice. None is the timestep of an encoder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A named, ordered, finite set of values. head: set where the choice exists for that head alone. taps: it exists
-    for settings of at least so many."""
+    """A named, ordered, finite set of values.
+
+    head: the only head that has the choice; None where every head has it.
+    taps: the smallest number of taps of a setting that has the choice.
+    """
 
     name: str
     values: tuple[Value, ...]
@@ -18,9 +21,12 @@ class Choice:
 
 
 RECIPES = {"mlp": 2, "cnn": 2, "attention": 2}
-"""Raised where a head makes something else of the same options, so that its new scores begin a new study."""
+"""Head → version of how it is fitted.
 
-# Learning rate and weight decay belong to each head's search: recipes move accuracy by tens of points.
+If you change how a head is fitted, raise its version; otherwise old and new scores would mix in one study.
+"""
+
+# Learning rate and weight decay are searched for each head: they change the accuracy by tens of points.
 HEAD_OPTIONS: dict[str, tuple[Choice, ...]] = {
     "linear": (),
     "linear-unit": (),

@@ -1,8 +1,8 @@
-"""Every error that a user can cause or mend. Each message says the rule, what came, and what would do.
+"""Every error that a user can cause or mend. Each message says the rule, what was given, and what would be valid.
 
 SearchError                the base; exit code 1
-  UsageError               what was typed cannot be done; exit code 2
-    UnknownNameError            a name that nothing goes by; lists what exists
+  UsageError               the options cannot be carried out; exit code 2
+    UnknownNameError            a name that does not exist; lists those that do
     InvalidSpaceError           a space or setting that cannot exist
   DatasetError             images or labels that cannot be read or split
   BackboneError            a network that cannot be loaded, or whose weights are damaged
@@ -17,15 +17,22 @@ from typing import ClassVar, Self
 
 
 class SearchError(Exception):
+    """The base of all errors that a user can cause or mend."""
+
     exit_code: ClassVar[int] = 1
 
 
 class UsageError(SearchError):
+    """The options cannot be carried out."""
+
     exit_code: ClassVar[int] = 2
 
 
 class UnknownNameError(UsageError):
-    """`UnknownNameError("head", "mpl", HEADS)` → "unknown head 'mpl'; did you mean 'mlp'? known: linear, mlp"."""
+    """A name that does not exist.
+
+    `UnknownNameError("head", "mpl", HEADS)` says "unknown head 'mpl'; did you mean 'mlp'? known: linear, mlp".
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
@@ -35,29 +42,29 @@ class UnknownNameError(UsageError):
         super().__init__(f"unknown {kind} {name!r}; {hint}known: {', '.join(names) or 'none'}")
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str, list[str]]]:
-        """So that a worker can send it: pickle would call the class with the message alone."""
+        """Let a worker send the error: pickle would call the class with the message alone."""
         return type(self), self._parts
 
 
 class InvalidSpaceError(UsageError):
-    pass
+    """A space or setting that cannot exist."""
 
 
 class DatasetError(SearchError):
-    pass
+    """Images or labels that cannot be read or split."""
 
 
 class BackboneError(SearchError):
-    pass
+    """A network that cannot be loaded, or whose weights are damaged."""
 
 
 class ClassifierError(SearchError):
-    pass
+    """A saved classifier that cannot be written, read or rebuilt."""
 
 
 class CacheError(SearchError):
-    pass
+    """A feature cache that cannot be written."""
 
 
 class StorageError(SearchError):
-    pass
+    """A study database that cannot be reached or understood."""

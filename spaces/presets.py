@@ -26,8 +26,11 @@ DEFAULT_HEADS = ("linear", "mlp")
 
 
 def paper(architecture: Architecture) -> Space:
-    """The paper's grid and its four kinds of head; elsewhere, blocks by relative depth and timesteps by sigma scaled
-    with the image side."""
+    """The paper's grid and its four heads.
+
+    On another network than ADM-256, blocks correspond by relative depth, and timesteps by sigma scaled with the image
+    side.
+    """
     blocks = _unique(_by_relative_depth(architecture, block) for block in PAPER_BLOCKS)
     timesteps: tuple[int | None, ...] = (None,)
     if architecture.noised:
@@ -38,7 +41,7 @@ def paper(architecture: Architecture) -> Space:
 def default(architecture: Architecture) -> Space:
     """Every block in the range the paper searched, eight timesteps evenly spaced in log-SNR, pools 1, 2 and 4.
 
-    An encoder is read to its last layer, which is what it was trained for.
+    An encoder is read to its last layer, whose output it was trained for.
 
     Log-SNR 8 to -2 spans the paper's t 10 to 500 on its own schedule. Pool 8 is left out: at four times the
     features it beat pool 4 in one of the 14 cells that the paper reports (CUB, block 15, t 50).
@@ -70,7 +73,11 @@ def _space(
 
 
 def _by_relative_depth(architecture: Architecture, paper_block: int) -> int:
-    """Bottleneck to bottleneck; before and after it, by the share of the way. Of mere layers, by the share of all."""
+    """The block that corresponds to a block of ADM-256.
+
+    The bottlenecks correspond to each other; before and after them, blocks at the same share of the way. In a network
+    of layers, it is the layer at the same share of all.
+    """
     if architecture.blocks[-1].part == "layer":
         return max(1, round(paper_block * len(architecture.blocks) / PAPER_BLOCK_COUNT))
     middle = architecture.bottleneck
@@ -81,13 +88,13 @@ def _by_relative_depth(architecture: Architecture, paper_block: int) -> int:
 
 
 def _by_sigma(architecture: Architecture, paper_timestep: int) -> int:
-    """Where the same is seen: see `spaces.coordinates`."""
+    """The timestep at which as much of the image is seen as at the paper's timestep; see `spaces.coordinates`."""
     scale = architecture.image_side / REFERENCE_SIDE
     return architecture.timestep_at(linear_schedule_sigma(paper_timestep) * scale)
 
 
 def linear_schedule_sigma(timestep: int) -> float:
-    """Sigma of the linear schedule beta = 1e-4 … 0.02 over 1,000 steps (Ho et al. 2020, section 4)."""
+    """The sigma of the linear schedule beta = 1e-4 … 0.02 over 1,000 steps (Ho et al. 2020, section 4)."""
     alpha = 1.0
     for t in range(timestep + 1):
         alpha *= 1 - (1e-4 + (0.02 - 1e-4) * t / 999)

@@ -1,4 +1,4 @@
-"""One point of the space, and the taps it reads."""
+"""A setting, which is one point of a space, and the taps that it reads."""
 
 import json
 from collections.abc import Mapping
@@ -12,8 +12,11 @@ from spaces.errors import InvalidSpaceError
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """Where a map is read. block: 1-based, in execution order. timestep: of the added noise, 0 ≤ timestep < the
-    schedule's length; None for an encoder, which adds none."""
+    """A (block, timestep) pair at which a setting reads a map.
+
+    block: 1-based, in execution order. timestep: 0 ≤ timestep < the length of the noise schedule; None for an encoder,
+    which adds no noise.
+    """
 
     block: int
     timestep: int | None
@@ -26,12 +29,12 @@ class Tap:
 class Setting:
     """Where features are read and what is trained on them.
 
-    timestep, block: of the only tap or, of several, the first. further: the others. Whatever order they are given in,
-    they are kept by timestep, then block. pool: side of the adaptive-average-pooled grid, of every tap.
-    head: a key of `HEAD_OPTIONS`. draws: noise draws averaged, ≥ 1.
+    timestep, block: the first tap. further: the other taps. Taps are sorted by timestep, then block, whatever order
+    they are given in. pool: side of the grid to which the map of every tap is average-pooled.
+    head: a key of `HEAD_OPTIONS`. draws: the number of noise draws that are averaged, ≥ 1.
     options: the head's own choices as sorted (name, value) pairs, e.g. (("width", 256),).
 
-    Raises InvalidSpaceError where a tap comes twice.
+    Raises InvalidSpaceError where two taps are equal.
     """
 
     timestep: int | None
@@ -45,7 +48,7 @@ class Setting:
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(sorted((name, value) for name, value in self.options)))
         if self.further:
-            first, *others = taps = sorted((Tap(self.block, self.timestep), *self.further), key=_place)
+            first, *others = taps = sorted((Tap(self.block, self.timestep), *self.further), key=_order)
             if len(set(taps)) < len(taps):
                 raise InvalidSpaceError(f"a setting reads a tap once, got {' + '.join(map(str, taps))}")
             for name, value in (("timestep", first.timestep), ("block", first.block), ("further", tuple(others))):
@@ -53,22 +56,22 @@ class Setting:
 
     @property
     def taps(self) -> tuple[Tap, ...]:
-        """All, by timestep, then block: as their features lie beside each other."""
+        """All taps, sorted by timestep, then block. Their features are concatenated in this order."""
         return Tap(self.block, self.timestep), *self.further
 
     @property
     def passes(self) -> dict[int | None, tuple[int, ...]]:
-        """The timesteps, each of which costs a pass a draw, and the blocks that are read at it."""
+        """Timestep → the blocks that are read at it. Each timestep takes one forward pass for each noise draw."""
         groups = groupby(self.taps, key=lambda tap: tap.timestep)
         return {timestep: tuple(tap.block for tap in taps) for timestep, taps in groups}
 
     def reading(self, *taps: Tap) -> Self:
-        """The same of other taps, at least one."""
+        """The same setting with other taps, at least one."""
         first, *others = taps
         return replace(self, block=first.block, timestep=first.timestep, further=tuple(others))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, in the order people read: block, timestep, further taps, pool, draws, head, its options."""
+        """The setting as JSON-ready data: block, timestep, further taps, pool, draws, head, options of the head."""
         further = [{"block": tap.block, "timestep": tap.timestep} for tap in self.further]
         return {
             "block": self.block,
@@ -109,7 +112,7 @@ class Setting:
         return json.dumps(self.to_dict())
 
 
-def _place(tap: Tap) -> tuple[int, int]:
+def _order(tap: Tap) -> tuple[int, int]:
     return -1 if tap.timestep is None else tap.timestep, tap.block
 
 

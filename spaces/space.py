@@ -1,4 +1,4 @@
-"""A space: every setting that may be tried on one architecture. It can be counted, enumerated and asked."""
+"""A space: all settings that a search may try on one architecture. It can be counted, listed, sampled and tested."""
 
 import hashlib
 import json
@@ -23,10 +23,11 @@ MOST_TAPS = 8
 
 @dataclass(frozen=True)
 class Space:
-    """The product of its dimensions, less what cannot be: a pool must divide the block's map, options follow the head.
+    """The product of its dimensions, without the combinations that cannot exist.
 
-    An encoder's only timestep is None, and one draw is all there is to average. taps: how many (block, timestep) pairs
-    a setting may read; all of them are pooled to one size.
+    A pool size must divide the side of the block's map, and a setting has only the options of its head. An encoder has
+    the single timestep None and a single draw. taps: how many (block, timestep) pairs a setting may read; the maps of
+    all of them are pooled to the same size.
 
     Raises InvalidSpaceError where a dimension is empty, repeats a value or holds one that the architecture cannot give.
     """
@@ -59,12 +60,12 @@ class Space:
                 "leave both out"
             )
         self._check_pools()
-        together = max(len(self._fitting(pool)) for pool in self.pools) * len(self.timesteps)
+        pairs = max(len(self._fitting(pool)) for pool in self.pools) * len(self.timesteps)
         for count in self.taps:
-            if not 1 <= count <= min(together, MOST_TAPS):
+            if not 1 <= count <= min(pairs, MOST_TAPS):
                 raise InvalidSpaceError(
-                    f"a setting cannot read {count} taps here; valid: 1 to {min(together, MOST_TAPS)}"
-                    f" (the space has {together} pairs of block and timestep of one pool size)"
+                    f"a setting cannot read {count} taps here; valid: 1 to {min(pairs, MOST_TAPS)}"
+                    f" (the space has {pairs} pairs of block and timestep of one pool size)"
                 )
 
     def _check_pools(self) -> None:
@@ -91,25 +92,25 @@ class Space:
                 raise InvalidSpaceError(f"{what} {value} does not exist for backbone {name}; valid: {low} to {high}")
 
     def pools_at(self, block: int) -> tuple[int, ...]:
-        """The space's pools that the block's map can give."""
+        """The pool sizes of the space that divide the side of the block's map."""
         return tuple(p for p in self.pools if p in self.architecture.block(block).pools)
 
     def _fitting(self, pool: int) -> tuple[int, ...]:
-        """The space's blocks whose maps can give the pool."""
+        """The blocks of the space whose maps have a side that the pool size divides."""
         return tuple(b for b in self.blocks if pool in self.architecture.block(b).pools)
 
     def grid_at(self, block: int) -> int:
-        """Side of the finest grid from which every pool of the block follows by exact averaging."""
+        """The side of the finest grid from which every pool size of the block follows by exact averaging."""
         return math.lcm(*self.pools_at(block))
 
     @property
     def grids(self) -> dict[int, int]:
-        """Block → `grid_at`: everything that one pass should keep."""
+        """Block → `grid_at`: everything that a forward pass should keep."""
         return {block: self.grid_at(block) for block in self.blocks}
 
     @property
     def dimensions(self) -> tuple[Choice, ...]:
-        """Every dimension as a flat list; those of one head carry its name, those of further taps their place."""
+        """All dimensions. The options of a head carry its name, the dimensions of further taps their number."""
         core = (
             Choice("timestep", self.timesteps),
             Choice("block", self.blocks),
@@ -118,13 +119,13 @@ class Space:
             Choice("head", self.heads),
         )
         several = [Choice("taps", self.taps)] if self.taps != (1,) else []
-        for place in range(2, max(self.taps) + 1):
-            several.append(Choice(f"block {place}", self.blocks, taps=place))
-            several.append(Choice(f"timestep {place}", self.timesteps, taps=place))
+        for number in range(2, max(self.taps) + 1):
+            several.append(Choice(f"block {number}", self.blocks, taps=number))
+            several.append(Choice(f"timestep {number}", self.timesteps, taps=number))
         return *core, *several, *(choice for head in self.heads for choice in HEAD_OPTIONS[head])
 
     def settings(self) -> Iterator[Setting]:
-        """All settings: one tap first, and timesteps outermost, since each costs a pass and all else is nearly free."""
+        """All settings: by number of taps, then by timestep, since each timestep costs a forward pass."""
         pairs = [Tap(block, timestep) for timestep, block in product(self.timesteps, self.blocks)]
         for count in sorted(self.taps):
             for draws, (first, *further) in product(self.draws, combinations(pairs, count)):
@@ -134,7 +135,7 @@ class Space:
 
     @property
     def _fits(self) -> tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]:
-        """Every head with every choice of its options."""
+        """Every head with every combination of its options."""
         fits: list[tuple[str, tuple[tuple[str, Any], ...]]] = []
         for head in self.heads:
             names = [choice.name for choice in HEAD_OPTIONS[head]]
@@ -143,22 +144,22 @@ class Space:
         return tuple(fits)
 
     @property
-    def _places(self) -> dict[tuple[int, int], int]:
-        """(taps, pool) → the ways to choose so many taps whose maps can give the pool."""
+    def _ways(self) -> dict[tuple[int, int], int]:
+        """(number of taps, pool size) → the number of ways to choose the taps."""
         pairs = {pool: len(self._fitting(pool)) * len(self.timesteps) for pool in self.pools}
         return {(count, pool): math.comb(pairs[pool], count) for count, pool in product(self.taps, self.pools)}
 
     def __len__(self) -> int:
-        return len(self.draws) * sum(self._places.values()) * len(self._fits)
+        return len(self.draws) * sum(self._ways.values()) * len(self._fits)
 
     def sample(self, generator: random.Random) -> Setting:
-        """One of all settings, each as likely as any other."""
-        places = self._places
-        count, pool = generator.choices(list(places), weights=list(places.values()))[0]
+        """A random setting; all are equally likely."""
+        ways = self._ways
+        count, pool = generator.choices(list(ways), weights=list(ways.values()))[0]
         blocks = self._fitting(pool)
         first, *further = (
-            Tap(blocks[place % len(blocks)], self.timesteps[place // len(blocks)])
-            for place in generator.sample(range(len(blocks) * len(self.timesteps)), count)
+            Tap(blocks[index % len(blocks)], self.timesteps[index // len(blocks)])
+            for index in generator.sample(range(len(blocks) * len(self.timesteps)), count)
         )
         head, options = generator.choice(self._fits)
         draws = generator.choice(self.draws)
@@ -168,7 +169,7 @@ class Space:
         return isinstance(setting, Setting) and self.why_not(setting) is None
 
     def why_not(self, setting: Setting) -> str | None:
-        """What keeps a setting out of the space, in words; None where it belongs."""
+        """Why a setting is not in the space, in words; None where it is."""
         checks = (
             *(("timestep", tap.timestep, self.timesteps) for tap in setting.taps),
             *(("block", tap.block, self.blocks) for tap in setting.taps),
@@ -193,9 +194,10 @@ class Space:
         return None
 
     def narrow(self, **dimensions: Sequence[Any] | None) -> Self:
-        """The same space with some dimensions replaced; None leaves one as it is.
+        """The same space with some dimensions replaced; a dimension that is None stays as it is.
 
-        Pools that fit none of the newly chosen blocks fall away unless pools were named, and the other way round.
+        Where blocks are given and pools are not, the pool sizes that fit none of the blocks are dropped, and the other
+        way round. Raises UnknownNameError for another dimension, InvalidSpaceError for a wrong value.
         """
         given: dict[str, Any] = {name: tuple(values) for name, values in dimensions.items() if values is not None}
         for name, values in given.items():
@@ -214,7 +216,10 @@ class Space:
         return replace(self, **given)
 
     def narrow_from_file(self, path: Path) -> Self:
-        """Narrow by a TOML file such as `blocks = [13, 16]`. Raises InvalidSpaceError for what it cannot read."""
+        """Narrow the space by a TOML file such as `blocks = [13, 16]`.
+
+        Raises as `narrow`, and InvalidSpaceError for a file that cannot be read.
+        """
         try:
             values = tomllib.loads(path.read_text())
         except FileNotFoundError:
@@ -227,9 +232,9 @@ class Space:
         return self.narrow(**values)
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """The dimensions, JSON-ready; the architecture is the backbone's to tell."""
+        """The dimensions as JSON-ready data; without the architecture, which the backbone describes."""
         dimensions = {name: list(getattr(self, name)) for name in NARROWABLE}
-        if self.taps == (1,):  # a space of one tap is what it was before there could be several
+        if self.taps == (1,):  # the form, and so the digest, that a space had before a setting could read several taps
             del dimensions["taps"]
         return dimensions
 
@@ -238,12 +243,12 @@ class Space:
         return cls(architecture, **{name: tuple(values[name]) for name in NARROWABLE if name in values})
 
     def to_toml(self) -> str:
-        """A file that `narrow_from_file` reads back to this space."""
+        """The text of a file from which `narrow_from_file` makes this space."""
         chosen = {name: values for name, values in self.to_dict().items() if values != [None]}
         return "".join(f"{name} = {json.dumps(values)}\n" for name, values in chosen.items())
 
     def digest(self) -> str:
-        """Changes whenever the set of settings, a head's recipe or the architecture's name does; 64 hex digits."""
+        """A sha256, in hex, of the set of settings, the versions of the heads and the name of the architecture."""
         options = {head: [(c.name, c.values) for c in HEAD_OPTIONS[head]] for head in self.heads}
         recipes = {head: RECIPES[head] for head in self.heads if head in RECIPES}
         content = json.dumps([self.architecture.name, self.to_dict(), options, *([recipes] if recipes else [])])
