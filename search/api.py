@@ -57,14 +57,12 @@ def run(dataset: str, *, on_event: "OnEvent | None" = None, **options: Any) -> "
     itself. options: as of `search run`, see `search.options.RunOptions`. Raises SearchError in words, and
     KeyboardInterrupt after Ctrl-C; then the same call continues where this run stopped.
     """
-    from rich.console import Console
-
     from search import engine
     from search.display.run_display import RunDisplay
     from search.study import Study
 
     made = RunOptions.of(dataset, **options)
-    with RunDisplay(Console(), plain=False) as display:
+    with RunDisplay(plain=False) as display:
 
         def send(event: Any) -> None:
             display(event)
@@ -90,13 +88,11 @@ def recommend(
     seconds; no round starts unless it would finish in time. memory: learn from past studies and screenings, and keep
     this screening for later ones. options: as of `search recommend`. Raises SearchError in words.
     """
-    from rich.console import Console
-
     from search.display.counter import counter
     from search.recommendation import recommend as recommending
 
     made = RunOptions.of(dataset, SCREENING_OPTIONS, **options)
-    with counter("passes", Console(), plain=False) as update:
+    with counter("passes", plain=False) as update:
         return recommending.recommend(made, passes, budget, memory, update)
 
 
@@ -140,13 +136,11 @@ def features(dataset: str, *, setting: Setting, **options: Any) -> "Features":
     setting: which blocks, timesteps, noise draws and pooling to read; its head plays no part. options: as of `search
     run`, among them data_root, backbone, precision and seed. Raises SearchError in words.
     """
-    from rich.console import Console
-
     from search.display.counter import counter
     from search.feature_matrix import read_features
 
     made = RunOptions.of(dataset, FEATURE_OPTIONS, **options)
-    with counter("passes", Console(), plain=False) as update:
+    with counter("passes", plain=False) as update:
         return read_features(made, setting, update)
 
 

@@ -1,5 +1,6 @@
 """The command line as a whole. Commands import what is heavy inside, so that `search --help` answers at once."""
 
+import os
 import re
 import sys
 from typing import Any
@@ -37,15 +38,19 @@ for room in (datasets, backbones, cache):
 
 def main() -> None:
     """Run the command that was typed. Exit codes: 0 done, 1 an error in words, 2 usage, 130 interrupted."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait do not spin; torch reads it when it loads
     try:
         with showing_downloads():
-            app()
+            code = app(standalone_mode=False)
     except SearchError as error:
         typer.echo(f"error: {with_flags(str(error))}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
+    except typer.TyperException as error:
+        message = error.format_message()
+        is_help = message.startswith("Usage:")  # `search` alone asks for the help
+        typer.echo(message if is_help else f"error: {message}", err=not is_help)
+        sys.exit(error.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def with_flags(message: str) -> str:

@@ -19,10 +19,10 @@ class RunDisplay:
     plain: print lines where nothing can be drawn; else show nothing there.
     """
 
-    def __init__(self, console: Console, plain: bool = True) -> None:
-        self.console = console
+    def __init__(self, console: Console | None = None, plain: bool = True) -> None:
+        self.console = console or Console()
         self.plain = plain
-        self._shown = plain or is_drawn(console)
+        self._shown = plain or is_drawn(self.console)
         self._drawn = ExitStack()
         self._count_screening: Callable[[int, int], None] | None = None
         self._progress: RunProgress | None = None
