@@ -1,7 +1,6 @@
-"""What was found, as functions of plain results: tables of numbers, figures drawn from them, pages to read.
+"""What was found, as functions of plain results: tables of numbers, figures, sentences and report pages.
 
-`summaries` and `tradeoff` compute, `sentences` says it in words, `figures` draws it, `report` makes one HTML file of
-all three, and `optuna_dashboard` shows it beside the trials. `screened`, `screened_sentences` and `recommendation` do
-the same for what is screened before any study; `pages` is what both files share. Each is imported by name; importing
-this package loads none.
+Each report has a room: `study`, `screening`, `cross_dataset`, `similarity`. In each, `tables` computes, `sentences`
+puts it into words, `figures` draws it, and `report` makes a page of all three. `page` holds what all pages share.
+Importing this package loads no module of it.
 """

@@ -1,21 +1,19 @@
-"""A backbone's blocks, drawn: how large their maps are, and what it costs to reach them."""
+"""The figure of a backbone's blocks: the size of their feature maps, and the cost to reach them."""
 
-from html import escape
 from math import log10
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboards.formatting import gmacs
-from dashboards.study.figures import BLUE, INK, ORANGE, TEMPLATE, VERMILION
+from dashboards.page.style import BLUE, GREEN, INK, ORANGE, TEMPLATE, VERMILION, plotly_text
 from spaces import Architecture, Block
 
 COLOURS = {"encoder": BLUE, "bottleneck": VERMILION, "decoder": ORANGE, "layer": BLUE}
-GREEN = "#009E73"
 
 
-def blocks_figure(architecture: Architecture) -> go.Figure:
-    """Above, each block's map side as a bar that carries its channels; below, the cost from the input to its end."""
+def backbone_figure(architecture: Architecture) -> go.Figure:
+    """Top: a bar for the map side of each block, labelled with its channels. Bottom: the cost from the input to it."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.62, 0.38], vertical_spacing=0.08)
     for part, colour in COLOURS.items():
         blocks = [block for block in architecture.blocks if block.part == part]
@@ -52,19 +50,19 @@ def blocks_figure(architecture: Architecture) -> go.Figure:
         col=1,
     )
     sides = sorted({block.side for block in architecture.blocks})
-    room = [log10(sides[0]) - 0.15, log10(sides[-1]) + 0.35]  # below for the lowest bars, above for the numbers
-    figure.update_yaxes(title="Side of the map<br>(channels on the bar)", type="log", range=room, row=1, col=1)
+    limits = [log10(sides[0]) - 0.15, log10(sides[-1]) + 0.35]  # below: the lowest bars; above: the labels
+    figure.update_yaxes(title="Side of the map<br>(channels on the bar)", type="log", range=limits, row=1, col=1)
     figure.update_yaxes(tickvals=sides, ticktext=[str(side) for side in sides], row=1, col=1)
-    figure.update_yaxes(title="GMAC an image,<br>from the input", rangemode="tozero", row=2, col=1)
+    figure.update_yaxes(title="GMAC per image,<br>from the input", rangemode="tozero", row=2, col=1)
     figure.update_xaxes(title="Block, in execution order", row=2, col=1, tickmode="linear", tick0=1, dtick=2)
     title = (
-        f"{architecture.name}: {len(numbers)} blocks, {gmacs(architecture.blocks[-1].cumulative_gmacs)} GMAC an image"
+        f"{architecture.name}: {len(numbers)} blocks, {gmacs(architecture.blocks[-1].cumulative_gmacs)} GMAC per image"
     )
     figure.update_layout(
         template=TEMPLATE,
         height=520,
         showlegend=len({block.part for block in architecture.blocks}) > 1,
-        title={"text": escape(title, quote=False), "x": 0, "font": {"color": INK, "size": 15}},
+        title={"text": plotly_text(title), "x": 0, "font": {"color": INK, "size": 15}},
         margin={"t": 76},
         bargap=0.15,
     )
@@ -75,6 +73,7 @@ def _hover(block: Block, architecture: Architecture) -> str:
     share = block.cumulative_gmacs / architecture.blocks[-1].cumulative_gmacs
     return (
         f"<b>block {block.number}</b> ({block.part})<br>{block.channels} channels of {block.side} × {block.side}<br>"
-        f"{gmacs(block.gmacs)} GMAC, {gmacs(block.cumulative_gmacs)} from the input ({100 * share:.1f} % of all)<br>"
-        f"{escape(block.name, quote=False)}"
+        f"{gmacs(block.gmacs)} GMAC, {gmacs(block.cumulative_gmacs)} from the input "
+        f"({100 * share:.1f} % of the whole network)<br>"
+        f"{plotly_text(block.name)}"
     )

@@ -1,17 +1,14 @@
 """The comparison of two studies of the same images: a paired test of their best settings on the test images."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
-from dashboards.statistics import Paired, paired
+from dashboards.statistics import PairedDifference, paired_difference, verdict
 from dashboards.study.tradeoff import gmacs_of
 from objectives.results import CorrectMask, Finalist, StudyResults
 from spaces import SearchError
 from spaces.errors import UsageError
-
-LIKELY = 0.05
-"""What chance does as often as this is no difference."""
 
 PROTOCOL = (
     "seed",
@@ -35,25 +32,29 @@ class StudyComparison:
     """
 
     studies: tuple[StudyResults, StudyResults]
-    paired: Paired
+    paired: PairedDifference
     differing: tuple[str, ...]
 
     @classmethod
     def of(cls, first: StudyResults, second: StudyResults) -> Self:
-        """Compare two studies. Raises UsageError and SearchError where they cannot be compared."""
+        """Compare two studies. Raises UsageError or SearchError if they cannot be compared."""
         if first.name == second.name:
-            raise UsageError(f"two studies are compared, got {first.name} twice; `search status` lists them")
+            raise UsageError(
+                f"comparing needs two different studies, got {first.name} twice; `search status` lists the studies"
+            )
         if first.provenance["dataset fingerprint"] != second.provenance["dataset fingerprint"]:
             raise SearchError(
-                f"studies are compared on the same images, and {first.name} is of {_images(first)}, {second.name} of "
-                f"{_images(second)}; `search run` on one dataset makes two that compare"
+                f"comparing needs two studies of the same images: {first.name} is of {_images(first)}, {second.name} "
+                f"of {_images(second)}; use two studies of one dataset"
             )
         masks = test_masks(first), test_masks(second)
         totals = [each[0].total for each in masks]
         if len(set(totals)) > 1:
-            raise SearchError(f"the studies tested on {totals[0]:,} and {totals[1]:,} images, which cannot be the same")
+            raise SearchError(
+                f"comparing needs the same test images, but the studies used {totals[0]:,} and {totals[1]:,} of them"
+            )
         differing = (label for label in PROTOCOL if first.provenance.get(label) != second.provenance.get(label))
-        return cls((first, second), paired(*masks), tuple(differing))
+        return cls((first, second), paired_difference(*masks), tuple(differing))
 
     @property
     def finalists(self) -> list[tuple[StudyResults, Finalist]]:
@@ -62,17 +63,20 @@ class StudyComparison:
 
     @property
     def sentence(self) -> str:
-        """What follows, in words."""
-        found, images = self.paired, self.paired.images
-        chance = f"chance alone makes as large a difference {_often(found.p)}"
-        if found.p >= LIKELY:
-            return f"the test images cannot tell them apart: {chance}"
-        better = "first" if found.difference > 0 else "second"
-        more = abs(found.difference) * images
-        return f"the {better} is better: it has {more:.1f} of {images:,} test images more right, and {chance}"
+        """Whether the difference is significant, and which study is better."""
+        difference = self.paired.difference
+        result = verdict(difference)
+        if not difference.significant:
+            return f"{result[0].upper()}{result[1:]}."
+        better = "first" if difference.value > 0 else "second"
+        more = abs(difference.value) * self.paired.images
+        return (
+            f"The {better} study is better: it classifies {more:.1f} more of {self.paired.images:,} test images "
+            f"correctly; {result}."
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready. paired: see `dashboards.statistics.Paired`, accuracies as shares."""
+        """JSON-ready. Accuracies, their difference and its interval are in [0, 1]; see `PairedDifference`."""
         studies = [
             {
                 "study": study.name,
@@ -85,33 +89,35 @@ class StudyComparison:
             }
             for study, best in self.finalists
         ]
-        differing = list(self.differing)
-        return {"studies": studies, "paired": asdict(self.paired), "differing": differing, "sentence": self.sentence}
+        difference = self.paired.difference
+        paired = {
+            "images": self.paired.images,
+            "difference": difference.value,
+            "low": difference.low,
+            "high": difference.high,
+            "p": difference.p,
+            "both": self.paired.both,
+            "first_only": self.paired.first_only,
+            "second_only": self.paired.second_only,
+            "neither": self.paired.neither,
+        }
+        return {"studies": studies, "paired": paired, "differing": list(self.differing), "sentence": self.sentence}
 
 
 def test_masks(study: StudyResults) -> Sequence[CorrectMask]:
-    """Which test images the best finalist classified correctly, one mask a seed. Raises SearchError where none are
+    """Which test images the best finalist classified correctly, one mask a seed. Raises SearchError if none are
     kept."""
     if not study.finalists:
-        raise SearchError(
-            f"study {study.name} has no finals yet, which read the test images; its `search run` makes them"
-        )
+        raise SearchError(f"study {study.name} has no test result yet; its `search run` makes one at the end")
     masks = [final.test_correct_mask for final in study.finalists[0].finals]
     kept = [mask for mask in masks if mask is not None]
     if len(kept) < len(masks):
         raise SearchError(
-            f"study {study.name} was made before its answers to each image were kept; make it again under another "
-            f"home or seed"
+            f"study {study.name} is too old: it keeps no result for each test image; run it again with another "
+            "`home` or `seed`"
         )
     return kept
 
 
 def _images(study: StudyResults) -> str:
     return f"{study.dataset} ({sum(study.counts.values()):,} images)"
-
-
-def _often(p: float) -> str:
-    """ "4 times in 100", "once in 2,500 times"."""
-    if p >= 0.015:
-        return f"{100 * p:.0f} times in 100"
-    return f"once in {1 / p:,.0f} times" if p > 1e-6 else "less than once in a million times"

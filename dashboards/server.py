@@ -1,4 +1,4 @@
-"""The web server: Optuna Dashboard on a storage that it is handed, and beside it the reports of its studies."""
+"""The web server: Optuna Dashboard on a given storage, and the reports of its studies."""
 
 import errno
 import re
@@ -18,22 +18,22 @@ from spaces import SearchError
 REPORTS = "/reports/"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
-"""A Host header that names it. Any port: behind an SSH tunnel the browser's is not the server's."""
+"""A Host header that names this machine. Any port: through an SSH tunnel, browser and server use different ones."""
 
 HEADERS = (
     ("Content-Type", "text/html; charset=utf-8"),
-    # In a sandbox, whatever might come to run in a page is of no origin, so that the dashboard does not listen to it.
+    # In a sandbox, code that might run in a page has no origin, so the dashboard accepts no request from it.
     ("Content-Security-Policy", f"{POLICY}; frame-ancestors 'none'; sandbox allow-scripts allow-downloads"),
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
 )
 
 Reports = Callable[[str], str | None]
-"""A study's name → its report as HTML, None where there is no such study."""
+"""A study's name → its report as HTML; None if there is no such study."""
 
 
 def report_link(study: str) -> str:
-    """Where the server has a study's report: a path, whatever the name is."""
+    """The path of a study's report on the server, for any name."""
     return REPORTS + quote(study, safe="")
 
 
@@ -46,11 +46,11 @@ def serve(
 ) -> None:
     """Serve Optuna Dashboard on an Optuna storage until interrupted.
 
-    reports: of its studies. listening: is told the address, `http://HOST:PORT`, as soon as a browser finds it there.
+    reports: of the studies. listening: called with the address, `http://HOST:PORT`, once a browser can open it.
 
-    It asks nobody for a password and can delete studies, hence the loopback address unless told otherwise; there it
-    answers to names of this machine alone, so that no web page can reach it under a name of its own. Raises SearchError
-    where it cannot listen, e.g. on a port in use.
+    Optuna Dashboard needs no password and can delete studies, so the default is the loopback address. There the server
+    accepts only names of this machine, so that no web page can reach it under a name of its own. Raises SearchError
+    if it cannot listen, for example because the port is in use.
     """
     from optuna_dashboard import wsgi
 
@@ -61,9 +61,7 @@ def serve(
     except (OSError, OverflowError) as error:
         in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         reason = "the port is in use" if in_use else getattr(error, "strerror", None) or error
-        raise SearchError(
-            f"cannot listen on {host} port {port}: {reason}; name another with --host or --port"
-        ) from None
+        raise SearchError(f"cannot listen on {host} port {port}: {reason}; choose another `host` or `port`") from None
     with server, suppress(KeyboardInterrupt):
         listening(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         server.serve_forever()
@@ -72,7 +70,7 @@ def serve(
 @final
 @dataclass(frozen=True)
 class Application:
-    """WSGI. only_this_machine: refuse requests that were made to another name, or by a page from elsewhere."""
+    """The WSGI application. only_this_machine: refuse requests to another host name, or from a page of another site."""
 
     dashboard: Callable[[dict[str, Any], Any], Iterable[bytes]]
     reports: Reports
@@ -81,21 +79,21 @@ class Application:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if refused := self._refused(environ):
             return _page(environ, start_response, "403 Forbidden", refused)
-        path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")  # as WSGI has it
+        path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")  # WSGI's encoding
         if not path.startswith(REPORTS):
             return self.dashboard(environ, start_response)
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            refused = "A report can be read, and nothing else."
+            refused = "Reports are read-only: use GET or HEAD."
             return _page(environ, start_response, "405 Method Not Allowed", refused, ("Allow", "GET, HEAD"))
         return self._report(path.removeprefix(REPORTS), environ, start_response)
 
     def _refused(self, environ: dict[str, Any]) -> str | None:
-        """Why, in words."""
+        """Why a request is refused, in words; None if it is accepted."""
         host, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
         if self.only_this_machine and not THIS_MACHINE.fullmatch(host):
-            return f"This server is for its own machine alone, as localhost, and not for {host or 'no name'}."
+            return f"This server accepts requests to localhost only, got {host or 'no host name'}."
         if origin is not None and origin.partition("://")[2] != host:
-            return f"A page of {origin} may not use this server."
+            return f"Requests from pages of {origin} are not accepted."
         return None
 
     def _report(self, study: str, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -105,17 +103,17 @@ class Application:
             return _page(environ, start_response, "503 Service Unavailable", str(error))
         if report is None:
             return _page(environ, start_response, "404 Not Found", f"There is no study {study!r} in this database.")
-        return _answer(environ, start_response, "200 OK", report)
+        return _respond(environ, start_response, "200 OK", report)
 
 
 def _page(
     environ: dict[str, Any], start_response: Any, status: str, words: str, *headers: tuple[str, str]
 ) -> Iterable[bytes]:
     page = f"<!doctype html><meta charset=utf-8><title>{status}</title><p>{escape(words)}\n"
-    return _answer(environ, start_response, status, page, *headers)
+    return _respond(environ, start_response, status, page, *headers)
 
 
-def _answer(
+def _respond(
     environ: dict[str, Any], start_response: Any, status: str, page: str, *headers: tuple[str, str]
 ) -> Iterable[bytes]:
     content = page.encode(errors="replace")
@@ -124,7 +122,7 @@ def _answer(
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A browser keeps connections waiting; with one thread they would block each other."""
+    """Uses a thread for each connection: a browser keeps connections open, and in one thread they would block."""
 
     daemon_threads = True
     allow_reuse_port = False

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from plotly.subplots import make_subplots
 
-from dashboards.study.figures import TEMPLATE
+from dashboards.page.style import TEMPLATE
 from objectives.results import Accuracy
 
 

@@ -11,7 +11,7 @@ from spaces import SearchError
 if TYPE_CHECKING:
     import pandas
 
-    from dashboards.study.tables import Answer
+    from dashboards.study.tables import BestSetting
     from objectives.classifier import ImageClassifier
 
 
@@ -42,14 +42,14 @@ class Study:
         return self.results.backbone
 
     @property
-    def best(self) -> "Answer":
+    def best(self) -> "BestSetting":
         """The setting to use, with its accuracy on validation and, after the finals, on test.
 
         Raises SearchError where no trial is complete.
         """
-        from dashboards.study.tables import answer
+        from dashboards.study.tables import best_setting
 
-        best = answer(self.results)
+        best = best_setting(self.results)
         if best is None:
             raise SearchError(f"study {self.name} has no complete trial yet")
         return best

@@ -1,90 +1,95 @@
-"""Where to look first on a dataset that nobody has searched: what past tasks make of a place, and how it is told."""
+"""Where to look first on a new dataset: the block, timestep and pooling that past tasks predict to be best."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dashboards.formatting import count, percent, place
-from dashboards.page.page import PLACE_COLUMNS, Section, Table, placed
+from dashboards.formatting import count, features_text, percent
+from dashboards.page.page import FEATURE_COLUMNS, Section, Table, feature_cells
 from spaces import Setting
 
 SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What a past task says of the advised place.
+class PastTaskRanking:
+    """How a past task ranks the advised setting among the candidates.
 
-    task: in words. weight: its share, in [0, 1], of what all say. own: the place of the same space of which it makes
-    most. above: the share of the other places that it puts below the advised one. loses: to `own`, in standard
-    deviations of what the task found.
+    task: in words. weight: its share of the advice, in [0, 1]. best: the candidate that the past task ranks first.
+    above: the share of the other candidates that it ranks below the advised setting. loss: of the advised setting
+    against `best`, in standard deviations of the task's accuracies.
     """
 
     task: str
     weight: float
-    own: Setting
+    best: Setting
     above: float
-    loses: float
+    loss: float
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """setting: of which past tasks make most, for a task of so many classes and training images; its head is none of
-    theirs to say. places: of the space. standings: the task that counts most first. command: to type for a dataset."""
+    """The setting that past tasks together predict to be best on a new dataset.
+
+    setting: its head is arbitrary, for past tasks do not compare heads. classes, images: of the new dataset, about.
+    candidates: how many combinations of block, timestep and pooling the space has. rankings: of the past tasks, the
+    largest weight first. command: a shell command for a new dataset.
+    """
 
     setting: Setting
     classes: int
     images: int
-    places: int
-    standings: tuple[Standing, ...]
+    candidates: int
+    rankings: tuple[PastTaskRanking, ...]
     command: str
 
 
 def advice_section(advice: Advice, backbone: str, id: str) -> Section:
-    shown = advice.standings[:SHOWN]
+    shown = advice.rankings[:SHOWN]
+    some = f" The {len(shown)} largest weights of {len(advice.rankings)}." if len(shown) < len(advice.rankings) else ""
     table = Table(
-        "How past tasks see it. Counts: by how near a task's classes and images are in number. Above: the share of the "
-        f"other {advice.places - 1:,} places that it puts below this one. Loses: to its own best place, in standard "
-        "deviations of what it found"
-        + (
-            f". The {len(shown)} that count most of {len(advice.standings)}"
-            if len(shown) < len(advice.standings)
-            else ""
-        ),
-        ("Past task", "Counts %", "Above %", "Loses sd", *(f"Its best {name.lower()}" for name in PLACE_COLUMNS)),
+        "How past tasks rank this setting. Weight: larger for a similar number of classes and images. "
+        f"Above: the share of the other {advice.candidates - 1:,} combinations that it ranks below this one. Loss: "
+        f"against the task's own best, in standard deviations of its accuracies.{some}",
+        ("Past task", "Weight %", "Above %", "Loss, SD", *(f"Its best {name.lower()}" for name in FEATURE_COLUMNS)),
         tuple(
             (
-                each.task,
-                f"{100 * each.weight:.0f}",
-                f"{100 * each.above:.0f}",
-                f"{each.loses:.2f}",
-                *placed(each.own),
+                past.task,
+                f"{100 * past.weight:.0f}",
+                f"{100 * past.above:.0f}",
+                f"{past.loss:.2f}",
+                *feature_cells(past.best),
             )
-            for each in shown
+            for past in shown
         ),
     )
-    return Section(id, f"For a new dataset, with {backbone}", of_advice(advice), table=table)
+    return Section(id, f"For a new dataset, with {backbone}", advice_sentences(advice), table=table)
 
 
-def of_advice(advice: Advice) -> tuple[str, ...]:
-    """What to look at first, why, and what would say more."""
-    best, *_ = standings = advice.standings
-    tasks = "the only past task makes" if len(standings) == 1 else f"{count(len(standings), 'past task')} together make"
+def advice_sentences(advice: Advice) -> tuple[str, ...]:
+    """What to look at first, why, and how to find out more."""
+    first, *_ = rankings = advice.rankings
+    tasks = "the only past task predicts" if len(rankings) == 1 else f"{count(len(rankings), 'past task')} predict"
     told = (
-        f"Of {advice.places:,} places {tasks} most of {place(advice.setting)}, for a dataset of about "
-        f"{advice.classes:,} classes and {advice.images:,} training images, as is typical of those searched."
+        f"Among {advice.candidates:,} combinations of block, timestep and pool, {tasks} "
+        f"{features_text(advice.setting)} to be the best for a dataset of about {advice.classes:,} classes and "
+        f"{advice.images:,} training images, which is typical of the datasets that were searched."
     )
-    why = f"What counts most, {best.task} ({percent(best.weight)}), puts it above {percent(best.above)} of the others"
-    if len(standings) > 1:
-        against = max(standings, key=lambda each: each.loses)
+    why = (
+        f"The task with the largest weight, {first.task} ({percent(first.weight)}), ranks it above "
+        f"{percent(first.above)} of the others"
+    )
+    if len(rankings) > 1:
+        against = max(rankings, key=lambda past: past.loss)
         why += (
-            f"; what it suits least, {against.task}, loses {against.loses:.1f} standard deviations by it and would "
-            f"rather have {place(against.own)}"
+            f"; it suits {against.task} least, where it loses {against.loss:.1f} standard deviations against "
+            f"{features_text(against.best)}"
         )
-    return told, f"{why}.", _more(standings)
+    return told, f"{why}.", _more(rankings)
 
 
-def _more(standings: Sequence[Standing]) -> str:
-    places = {each.own for each in standings}
-    differ = f"The tasks have {len(places)} different best places: " if len(places) > 1 else ""
-    more = "a few passes over the images themselves say more than the past, and search recommend makes them."
-    return differ + (more if differ else more[0].upper() + more[1:])
+def _more(rankings: Sequence[PastTaskRanking]) -> str:
+    best = {past.best for past in rankings}
+    differ = f"The past tasks have {len(best)} different best combinations. " if len(best) > 1 else ""
+    return (
+        f"{differ}A few forward passes over the new images say more than past tasks do: `search recommend` runs them."
+    )

@@ -1,4 +1,4 @@
-"""What the report across datasets draws, as plain numbers for programs: JSON of every table, CSV of every cell."""
+"""The report across datasets as data for programs: JSON of every table, CSV of every cell."""
 
 import csv
 import json
@@ -7,81 +7,104 @@ from io import StringIO
 from typing import Any
 
 from dashboards.cross_dataset.advice import Advice
-from dashboards.cross_dataset.tables import Matrix, Regret, Task, by_block, row
+from dashboards.cross_dataset.tables import Regret, RegretMatrix, Task, best_by_block, task_row
 from dashboards.study.data import plain
 
-Named = Iterable[tuple[str, Matrix, Advice | None]]
-"""Of each network its name, all its datasets, and where a new one would begin."""
+NamedMatrices = Iterable[tuple[str, RegretMatrix, Advice | None]]
+"""For each network its name, the matrix of its datasets, and the advice for a new dataset."""
 
 COLUMNS = ("network", "best setting of", "used on", "setting", "loses", "low", "high", "images", "paired", "missing")
 
 
-def across_json(networks: Named) -> str:
-    """A list of networks. Accuracies and what is lost of them are in [0, 1]; a cell's `missing` is null where it is
-    known."""
-    found = [
+def across_json(networks: NamedMatrices) -> str:
+    """A list of networks. Accuracies and losses are in [0, 1]; a cell's `missing` is null if its loss is known."""
+    content = [
         {
             "network": name,
-            "datasets": [_dataset(task) for task in table.tasks],
-            "regret": [_cell(cell) for cell in table.cells.values()],
+            "datasets": [_dataset(task) for task in matrix.tasks],
+            "regret": [_cell(cell) for cell in matrix.cells.values()],
             "together": [
-                {"of": each.of, "setting": each.setting, "mean": each.mean, "worst": _cell(each.worst)}
-                for each in table.together
+                {
+                    "of": shared.best_of,
+                    "setting": shared.setting,
+                    "mean": shared.mean,
+                    "worst": _cell(shared.worst),
+                }
+                for shared in matrix.shared_settings
             ],
-            "new": advice,
+            "new": _advice(advice) if advice else None,
         }
-        for name, table, advice in networks
+        for name, matrix, advice in networks
     ]
-    return json.dumps(plain(found), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n"
 
 
-def across_csv(networks: Named) -> str:
-    """A row for each cell: what the best setting of one dataset loses on another, of its accuracy in [0, 1]. What a
-    cell that is missing has not is empty."""
+def across_csv(networks: NamedMatrices) -> str:
+    """A row for each cell: the accuracy, in [0, 1], that the best setting of one dataset loses on another.
+
+    Values that a missing cell lacks are empty.
+    """
     text = StringIO()
-    columns = (
-        "network",
-        "best setting of",
-        "used on",
-        "setting",
-        "loses",
-        "low",
-        "high",
-        "images",
-        "paired",
-        "missing",
-    )
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for name, table, _ in networks:
-        for cell in table.cells.values():
-            loses = (cell.loses.value, cell.loses.low, cell.loses.high) if cell.loses else ("", "", "")
+    writer.writerow(COLUMNS)
+    for name, matrix, _ in networks:
+        for cell in matrix.cells.values():
+            loss = (cell.loss.value, cell.loss.low, cell.loss.high) if cell.loss else ("", "", "")
             writer.writerow(
-                [name, cell.of, cell.on, str(cell.setting), *loses, cell.images, cell.paired, cell.missing or ""]
+                [
+                    name,
+                    cell.best_of,
+                    cell.used_on,
+                    str(cell.setting),
+                    *loss,
+                    cell.images,
+                    cell.paired,
+                    cell.missing or "",
+                ]
             )
     return text.getvalue()
 
 
 def _dataset(task: Task) -> dict[str, Any]:
-    found = row(task)
+    row = task_row(task)
     return {
         "dataset": task.label,
         "study": task.study.name,
         "other studies": task.others,
         "classes": len(task.study.classes),
-        "images": found.images,
-        "setting": found.setting,
-        "validation": found.validation,
-        "test": found.test,
-        "gmacs": found.gmacs,
-        "trials": found.trials,
+        "images": row.images,
+        "setting": row.setting,
+        "validation": row.validation,
+        "test": row.test,
+        "gmacs": row.gmacs,
+        "trials": row.trials,
         "blocks": [
-            {"block": at.block, "trial": at.trial.number, "validation": at.validation, "loses": at.loses}
-            for at in by_block(task)
+            {"block": best.block, "trial": best.trial.number, "validation": best.validation, "loses": best.loss}
+            for best in best_by_block(task)
         ],
     }
 
 
 def _cell(cell: Regret) -> dict[str, Any]:
-    facts = {name: getattr(cell, name) for name in ("of", "on", "setting", "images", "paired", "missing", "why")}
-    return facts | {"loses": cell.loses}
+    facts = {name: getattr(cell, name) for name in ("setting", "images", "paired", "missing", "why")}
+    return {"of": cell.best_of, "on": cell.used_on, **facts, "loses": cell.loss}
+
+
+def _advice(advice: Advice) -> dict[str, Any]:
+    return {
+        "setting": advice.setting,
+        "classes": advice.classes,
+        "images": advice.images,
+        "places": advice.candidates,
+        "standings": [
+            {
+                "task": past.task,
+                "weight": past.weight,
+                "own": past.best,
+                "above": past.above,
+                "loses": past.loss,
+            }
+            for past in advice.rankings
+        ],
+        "command": advice.command,
+    }

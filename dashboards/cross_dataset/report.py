@@ -1,232 +1,256 @@
 """The report across datasets: their best settings side by side, what each loses on the others, and where to look first
-on a new one; as one self-contained page or in other formats."""
+on a new dataset. It is one self-contained page, or other formats."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dashboards import formatting as sentences
-from dashboards.cross_dataset import figures as across_figures
-from dashboards.cross_dataset import sentences as across_sentences
+from dashboards.cross_dataset import figures, sentences
 from dashboards.cross_dataset.advice import Advice, advice_section
 from dashboards.cross_dataset.data import across_csv, across_json
-from dashboards.cross_dataset.tables import MEASURABLE, Matrix, Regret, Together, by_block, row
-from dashboards.formatting import head, points
+from dashboards.cross_dataset.tables import (
+    MEASURABLE,
+    Regret,
+    RegretMatrix,
+    SharedSetting,
+    best_by_block,
+    task_row,
+)
+from dashboards.formatting import count, gmacs, head_text, number_with_interval, points
 from dashboards.page.documents import Document, latex, markdown
-from dashboards.page.page import PLACE_COLUMNS, Section, Table, estimated, placed, rendered, write
+from dashboards.page.page import FEATURE_COLUMNS, Section, Table, feature_cells, render_page, write
+from dashboards.statistics import verdict
 
 
 @dataclass(frozen=True)
-class Network:
-    """The datasets that were searched with one network, at least one. name: tells it from the others. advice: None
-    where past tasks say nothing of it."""
+class NetworkResults:
+    """The datasets that were searched with one network, at least one.
+
+    name: distinguishes the network from the others. advice: None if there are no past tasks.
+    """
 
     name: str
-    matrix: Matrix
+    matrix: RegretMatrix
     advice: Advice | None = None
 
     @property
     def compared(self) -> bool:
-        """Whether there is another dataset for a setting to lose on."""
+        """Whether there are two datasets or more."""
         return len(self.matrix.tasks) > 1
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Of all that a study database knows. networks: at least one, that with most datasets first. command: that makes
-    the missing trials. datasets: how many in all."""
+class CrossDatasetReport:
+    """The results of all studies in a database.
 
-    networks: tuple[Network, ...]
+    networks: at least one, the one with most datasets first. datasets: how many in all. command: a shell command that
+    runs the missing trials.
+    """
+
+    networks: tuple[NetworkResults, ...]
     datasets: int
     command: str
 
     @property
-    def compared(self) -> tuple[Network, ...]:
-        """Those with two datasets or more."""
+    def compared(self) -> tuple[NetworkResults, ...]:
+        """The networks with two datasets or more."""
         return tuple(network for network in self.networks if network.compared)
 
     @property
     def largest(self) -> Regret | None:
         """The largest loss of all."""
         losses = [network.matrix.known[0] for network in self.compared if network.matrix.known]
-        return max(losses, key=lambda cell: cell.loses.value if cell.loses else 0.0, default=None)
+        return max(losses, key=lambda cell: cell.loss.value if cell.loss else 0.0, default=None)
 
     @property
-    def together(self) -> Together | None:
-        """One setting for all, of the first network where there is one."""
-        return next((each for network in self.compared for each in network.matrix.together), None)
+    def shared_setting(self) -> SharedSetting | None:
+        """The best single setting for all datasets, of the first network that has one."""
+        return next((shared for network in self.compared for shared in network.matrix.shared_settings), None)
 
     @property
-    def lacking(self) -> bool:
-        """Whether a cell is missing that can be measured."""
+    def measurable(self) -> bool:
+        """Whether a missing cell can be measured."""
         return any(cell.missing in MEASURABLE for network in self.compared for cell in network.matrix.missing)
 
 
-def write_comparison(found: Comparison, path: Path, form: str = "html") -> Path:
-    """Write the report and return `path`; it is whole or not there at all, and as a page needs no network to be viewed.
+def write_report(report: CrossDatasetReport, path: Path, form: str = "html") -> Path:
+    """Write the report atomically and return `path`. A page needs no network to be viewed.
 
-    form: one of `FORMATS`. Raises SearchError where it cannot be written.
+    form: one of `FORMATS`. Raises SearchError if the file cannot be written.
     """
-    return write(FORMATS[form](found), path)
+    return write(FORMATS[form](report), path)
 
 
-def render(found: Comparison) -> str:
-    """The page as HTML. Every name that comes from the data is escaped."""
-    return rendered(
+def render(report: CrossDatasetReport) -> str:
+    """The page as HTML. Every name from the data is escaped."""
+    return render_page(
         "across.html",
-        sections(found),
-        title=_title(found),
-        largest=found.largest,
-        together=found.together,
-        told=_told(found),
-        commands=_commands(found),
-        points=across_sentences.number_and_interval,
-        verdict=across_sentences.verdict,
+        sections(report),
+        title=_title(report),
+        largest=report.largest,
+        shared_setting=report.shared_setting,
+        sentences=_limits(report),
+        commands=_commands(report),
+        points=sentences.number_and_interval,
+        verdict=verdict,
     )
 
 
-def document(found: Comparison) -> Document:
-    """The same as text."""
+def document(report: CrossDatasetReport) -> Document:
+    """The same content as text."""
     facts = []
-    if found.largest is not None and found.largest.loses is not None:
-        facts.append(("Largest loss", f"{across_sentences.of_regret(found.largest)}."))
-    if found.together is not None:
-        mean = points(found.together.mean, " points")
-        facts.append(("One setting for all", f"the best of {found.together.of} loses {mean} on average"))
+    if report.largest is not None and report.largest.loss is not None:
+        facts.append(("Largest loss", f"{sentences.regret_sentence(report.largest)}."))
+    if report.shared_setting is not None:
+        mean = points(report.shared_setting.mean, " points")
+        facts.append(
+            ("One setting for all", f"the best setting of {report.shared_setting.best_of} loses {mean} on average")
+        )
     return Document(
-        title=f"Across datasets: {_title(found)}",
-        lead="What is best on each, and what it loses on the others, of validation accuracy. Intervals are 95 %.",
+        title=f"Across datasets: {_title(report)}",
+        lead="The best setting of each dataset, and what validation accuracy it loses on the others. "
+        "Intervals are 95 %.",
         facts=tuple(facts),
-        told=tuple(_told(found)),
+        sentences=tuple(_limits(report)),
         python="",
-        shell="\n".join(_commands(found)),
-        sections=tuple(sections(found)),
+        shell="\n".join(_commands(report)),
+        sections=tuple(sections(report)),
     )
 
 
-FORMATS: dict[str, Callable[[Comparison], str]] = {
+FORMATS: dict[str, Callable[[CrossDatasetReport], str]] = {
     "html": render,
-    "md": lambda found: markdown(document(found)),
-    "json": lambda found: across_json(_named(found)),
-    "csv": lambda found: across_csv(_named(found)),
-    "latex": lambda found: latex(document(found)),
+    "md": lambda report: markdown(document(report)),
+    "json": lambda report: across_json(_named(report)),
+    "csv": lambda report: across_csv(_named(report)),
+    "latex": lambda report: latex(document(report)),
 }
-"""As those of a study's report."""
+"""The same formats as for a study's report."""
 
 
-def _named(found: Comparison) -> list[tuple[str, Matrix, Advice | None]]:
-    return [(network.name, network.matrix, network.advice) for network in found.networks]
+def _named(report: CrossDatasetReport) -> list[tuple[str, RegretMatrix, Advice | None]]:
+    return [(network.name, network.matrix, network.advice) for network in report.networks]
 
 
-def _title(found: Comparison) -> str:
-    return f"{sentences.count(found.datasets, 'dataset')}, {sentences.count(len(found.networks), 'network')}"
+def _title(report: CrossDatasetReport) -> str:
+    return f"{count(report.datasets, 'dataset')}, {count(len(report.networks), 'network')}"
 
 
-def _commands(found: Comparison) -> list[str]:
-    """For a shell: what makes the missing trials, and what a new dataset would begin with."""
-    advice = next((network.advice for network in found.networks if network.advice), None)
-    return [*([found.command] if found.lacking else []), *([advice.command] if advice else [])]
+def _commands(report: CrossDatasetReport) -> list[str]:
+    """Shell commands: one that runs the missing trials, and one to start with a new dataset."""
+    advice = next((network.advice for network in report.networks if network.advice), None)
+    return [*([report.command] if report.measurable else []), *([advice.command] if advice else [])]
 
 
-def sections(found: Comparison) -> list[Section]:
-    """The evidence. Ids end in the number of the network, where there are several."""
-    listed = [_side_by_side(found.networks)]
-    for number, network in enumerate(found.networks, 1):
-        end = f"-{number}" if len(found.networks) > 1 else ""
+def sections(report: CrossDatasetReport) -> list[Section]:
+    """The evidence. Section ids end in the number of the network if there are several."""
+    listed = [_side_by_side(report.networks)]
+    for number, network in enumerate(report.networks, 1):
+        end = f"-{number}" if len(report.networks) > 1 else ""
         if network.compared:
             listed += [_regrets(network, f"regret{end}"), *_blocks(network, f"blocks{end}")]
         if network.advice is not None:
             listed.append(advice_section(network.advice, network.name, f"new{end}"))
-    return [*listed, _studies(found.networks)]
+    return [*listed, _studies(report.networks)]
 
 
-def _told(found: Comparison) -> list[str]:
-    """What keeps the numbers above from saying all."""
-    if not found.compared:
-        alone = "No two of the datasets share a network" if found.datasets > 1 else "There is one dataset so far"
-        return [f"{alone}, so nothing can be said of what a setting loses on another; search a second one with it."]
-    return [sentence for network in found.compared for sentence in across_sentences.of_missing(network.matrix)]
+def _limits(report: CrossDatasetReport) -> list[str]:
+    """What the numbers do not cover."""
+    if not report.compared:
+        reason = "No two datasets share a network" if report.datasets > 1 else "There is only one dataset so far"
+        return [f"{reason}, so no loss on another dataset is known; search a second dataset with the same network."]
+    return [sentence for network in report.compared for sentence in sentences.missing_sentences(network.matrix)]
 
 
-def _side_by_side(networks: Sequence[Network]) -> Section:
+def _side_by_side(networks: Sequence[NetworkResults]) -> Section:
     several = len(networks) > 1
-    rows = [(network.name, row(task)) for network in networks for task in network.matrix.tasks]
+    rows = [(network.name, task_row(task)) for network in networks for task in network.matrix.tasks]
     table = Table(
-        "Accuracy (95 % interval): means over seeds where it was re-evaluated, else one seed and no test",
-        ("Dataset", *(["Backbone"] if several else []), *PLACE_COLUMNS, "Head", "Validation %", "Test %", "GMAC"),
+        "Accuracy (95 % interval): means over seeds for re-evaluated settings; otherwise one seed and no test",
+        ("Dataset", *(["Backbone"] if several else []), *FEATURE_COLUMNS, "Head", "Validation %", "Test %", "GMAC"),
         tuple(
             (
-                each.task.label,
+                row.task.label,
                 *([name] if several else []),
-                *placed(each.setting),
-                head(each.setting),
-                estimated(each.validation) if each.validation else "",
-                estimated(each.test) if each.test else "not tested",
-                sentences.gmacs(each.gmacs) if each.gmacs is not None else "",
+                *feature_cells(row.setting),
+                head_text(row.setting),
+                number_with_interval(row.validation) if row.validation else "",
+                number_with_interval(row.test) if row.test else "not tested",
+                gmacs(row.gmacs) if row.gmacs is not None else "",
             )
-            for name, each in rows
+            for name, row in rows
         ),
     )
-    told = across_sentences.of_rows([each for _, each in rows])
+    told = sentences.rows_sentences([row for _, row in rows])
     return Section("settings", "Best settings side by side", told, table=table)
 
 
-def _regrets(network: Network, id: str) -> Section:
-    found = network.matrix
-    means = {each.of: each for each in found.together}
+def _regrets(network: NetworkResults, id: str) -> Section:
+    matrix = network.matrix
+    shared = {setting.best_of: setting for setting in matrix.shared_settings}
     table = Table(
-        "Points of validation accuracy lost to the dataset's own best (95 % interval)",
-        ("Best setting of", *found.labels, "Mean of all"),
+        "Loss of validation accuracy against the dataset's own best setting, in points (95 % interval)",
+        ("Best setting of", *matrix.labels, "Mean of all"),
         tuple(
-            (of, *(_cell(found.cells[of, on]) for on in found.labels), points(means[of].mean) if of in means else "")
-            for of in found.labels
+            (
+                source,
+                *(_cell_text(matrix.cells[source, target]) for target in matrix.labels),
+                points(shared[source].mean) if source in shared else "",
+            )
+            for source in matrix.labels
         ),
-        chosen=next((found.labels.index(each.of) for each in found.together), None),
+        chosen=next((matrix.labels.index(source) for source in shared), None),
     )
-    title = f"What another dataset's best setting loses, with {network.name}"
-    return Section(id, title, across_sentences.of_matrix(found), across_figures.regret_figure(found), table)
+    title = f"Loss of another dataset's best setting, with {network.name}"
+    return Section(id, title, sentences.matrix_sentences(matrix), figures.regret_figure(matrix), table)
 
 
-def _cell(cell: Regret) -> str:
-    if cell.loses is None:
+def _cell_text(cell: Regret) -> str:
+    if cell.loss is None:
         return cell.missing or ""
-    return "0" if cell.own else points(cell.loses)
+    return "0" if cell.is_own else points(cell.loss)
 
 
-def _blocks(network: Network, id: str) -> list[Section]:
-    strips = [(task, strip) for task in network.matrix.tasks if (strip := by_block(task))]
+def _blocks(network: NetworkResults, id: str) -> list[Section]:
+    strips = [(task, strip) for task in network.matrix.tasks if (strip := best_by_block(task))]
     if not strips:
         return []
     table = Table(
         "Best trial at each block, by validation accuracy (95 % interval)",
         ("Dataset", "Block", "Validation %", "Points behind", "Trial"),
         tuple(
-            (task.label, str(at.block), estimated(at.validation), f"{100 * at.loses:.1f}", str(at.trial.number))
+            (
+                task.label,
+                str(best.block),
+                number_with_interval(best.validation),
+                f"{100 * best.loss:.1f}",
+                str(best.trial.number),
+            )
             for task, strip in strips
-            for at in strip
+            for best in strip
         ),
     )
-    title = f"Which blocks are best where, with {network.name}"
-    return [Section(id, title, across_sentences.of_blocks(strips), across_figures.blocks_figure(strips), table)]
+    title = f"Best blocks of each dataset, with {network.name}"
+    return [Section(id, title, sentences.blocks_sentences(strips), figures.best_blocks_figure(strips), table)]
 
 
-def _studies(networks: Sequence[Network]) -> Section:
-    rows = [(network.name, row(task)) for network in networks for task in network.matrix.tasks]
+def _studies(networks: Sequence[NetworkResults]) -> Section:
+    rows = [(network.name, task_row(task)) for network in networks for task in network.matrix.tasks]
     table = Table(
-        "The study that stands for each dataset with each network, the one that ran last. Images: test apart",
+        "The study that represents each dataset and network: the one that ran last. Images: without the test split",
         ("Dataset", "Backbone", "Study", "Classes", "Images", "Trials finished", "Settings in space", "Other studies"),
         tuple(
             (
-                each.task.label,
+                row.task.label,
                 name,
-                each.task.study.name,
-                f"{len(each.task.study.classes):,}",
-                f"{each.images:,}",
-                f"{each.trials:,}",
-                f"{each.task.study.space_size:,}",
-                str(each.task.others),
+                row.task.study.name,
+                f"{len(row.task.study.classes):,}",
+                f"{row.images:,}",
+                f"{row.trials:,}",
+                f"{row.task.study.space_size:,}",
+                str(row.task.others),
             )
-            for name, each in rows
+            for name, row in rows
         ),
     )
     return Section("studies", "Studies", (), table=table)

@@ -1,1 +1,1 @@
-"""How a report becomes a file: an HTML page, Markdown, LaTeX or PNG."""
+"""Report files: HTML pages, Markdown, LaTeX and PNG, and the look and figures that all reports share."""

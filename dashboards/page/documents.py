@@ -1,4 +1,4 @@
-"""What a page says, as text for other places: Markdown for a repository, LaTeX for a paper."""
+"""The content of a page as text: Markdown for a repository, LaTeX for a paper."""
 
 import re
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from dashboards.page.page import WORDS, Section
 
-MARKDOWN_MEANS = re.compile(r"([\\`*_{}\[\]<>|#~&])")
-LATEX_MEANS = {
+MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
+LATEX_SPECIAL = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -25,35 +25,39 @@ LATEX_MEANS = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """facts: label → text, what is asked first. told: sentences that follow them. python, shell: lines that use it."""
+    """A report as text.
+
+    facts: label → text, the main results. sentences: what follows from them. python, shell: lines of code that use the
+    result.
+    """
 
     title: str
     lead: str
     facts: tuple[tuple[str, str], ...]
-    told: tuple[str, ...]
+    sentences: tuple[str, ...]
     python: str
     shell: str
     sections: tuple[Section, ...]
 
 
 def markdown(document: Document) -> str:
-    """GitHub's Markdown. What a name from the data would mean in it is escaped."""
+    """GitHub's Markdown. Special characters in names from the data are escaped."""
     return _filled("document.md", document, _markdown_text)
 
 
 def latex(document: Document) -> str:
-    """A fragment for \\input, with tables for the package booktabs; names from the data are escaped."""
+    """A fragment for \\input. Its tables need the package booktabs. Names from the data are escaped."""
     return _filled("document.tex", document, _latex_text)
 
 
 def _filled(template: str, document: Document, escaped: Callable[[str], str]) -> str:
     def final(value: object) -> object:
-        """Of whatever a template prints; only what it has marked, such as code, stays as it is."""
+        """Escape what a template prints. Only text that is marked, such as code, stays as it is."""
         return value if isinstance(value, Markup) else escaped(str(value))
 
     environment = Environment(
         loader=PackageLoader("dashboards.page", "templates"),
-        autoescape=False,  # for HTML; `finalize` escapes for what this is
+        autoescape=False,  # which is for HTML; `finalize` escapes for this format
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -66,13 +70,13 @@ def _filled(template: str, document: Document, escaped: Callable[[str], str]) ->
 
 
 def _verbatim(lines: str) -> Markup:
-    """As an indented block, which nothing within can end."""
+    """An indented block: nothing in the lines can end it."""
     return Markup("\n".join(f"    {line}" for line in lines.splitlines()))
 
 
 def _markdown_text(text: str) -> str:
-    return MARKDOWN_MEANS.sub(r"\\\1", " ".join(text.splitlines()))
+    return MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(text.splitlines()))
 
 
 def _latex_text(text: str) -> str:
-    return "".join(LATEX_MEANS.get(character, character) for character in " ".join(text.splitlines()))
+    return "".join(LATEX_SPECIAL.get(character, character) for character in " ".join(text.splitlines()))

@@ -1,4 +1,4 @@
-"""What every page has: one skeleton with tables and figures in it, and a file that is whole or not there at all."""
+"""The skeleton of every report page: sections with tables, figures and pictures, written to a file atomically."""
 
 import json
 from base64 import b64encode
@@ -14,19 +14,18 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from dashboards.formatting import amount, duration, interval
-from dashboards.study.tables import Estimate, Group
-from objectives.results import Metric, Picture
+from objectives.results import Picture
 from spaces import Architecture, SearchError, Setting
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-"""Of a page, which asks nothing of any network; see Content Security Policy."""
+"""The Content Security Policy of a page: it loads nothing from any network."""
 
-PLACE_COLUMNS = ("Block", "Timestep", "Pool")
-# Columns of words; all others hold numbers and are set flush right.
+FEATURE_COLUMNS = ("Block", "Timestep", "Pool")
+# Columns of words, aligned left. All other columns hold numbers and are aligned right.
 WORDS = frozenset(
     {
-        *("Metric", "True class", "Taken for", "Image", "Class", "Head", "Phase", "Reason", "Part", "Tied", "Seeds"),
-        *("Trials", "Fact", "Value", "Choice", "Source", "Of ours", "Dataset", "Backbone", "Study", "Past task"),
+        *("Metric", "True class", "Predicted", "Image", "Class", "Head", "Phase", "Reason", "Tied", "Seeds"),
+        *("Trials", "Fact", "Value", "Choice", "Source", "Split of ours", "Dataset", "Backbone", "Study", "Past task"),
         "Best setting of",
     }
 )
@@ -34,7 +33,7 @@ WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells as they are printed; the first column heads its row. `chosen` marks a row by its index."""
+    """Cells as printed text. The first column is the heading of its row. chosen: the index of the row to highlight."""
 
     caption: str
     columns: tuple[str, ...]
@@ -43,8 +42,8 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """Pictures beside each other, each with the words below it."""
+class PictureRow:
+    """Pictures side by side, each with its caption."""
 
     title: str
     pictures: tuple[tuple[Picture, str], ...]
@@ -52,23 +51,23 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A piece of evidence. `table` stands open where there is neither figure nor picture, else folded under them."""
+    """A piece of evidence. The table is open if there is no figure and no picture, else folded under them."""
 
     id: str
     title: str
     sentences: tuple[str, ...]
     figure: go.Figure | None = None
     table: Table | None = None
-    shelves: tuple[Shelf, ...] = ()
+    picture_rows: tuple[PictureRow, ...] = ()
 
     @property
     def drawing(self) -> dict[str, Any] | None:
-        """The figure as plotly.js takes it: data and layout."""
+        """The figure as plotly.js reads it: data and layout."""
         return None if self.figure is None else json.loads(self.figure.to_json())
 
 
-def rendered(template: str, sections: Sequence[Section], **facts: Any) -> str:
-    """A template that extends page.html, as HTML. Every name that comes from the data is escaped."""
+def render_page(template: str, sections: Sequence[Section], **facts: Any) -> str:
+    """Fill a template that extends page.html, and return HTML. Every name from the data is escaped."""
     environment = Environment(
         loader=PackageLoader("dashboards.page", "templates"),
         autoescape=True,
@@ -79,12 +78,12 @@ def rendered(template: str, sections: Sequence[Section], **facts: Any) -> str:
     environment.globals.update(words=WORDS, policy=POLICY, amount=amount, interval=interval, duration=duration)
     environment.filters["base64"] = lambda content: b64encode(content).decode()
     environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
-    plotly_js = Markup(get_plotlyjs())  # plotly's own bundle: the one text that is not escaped
+    plotly_js = Markup(get_plotlyjs())  # plotly's own bundle: the only text that is not escaped
     return environment.get_template(template).render(sections=sections, plotly_js=plotly_js, **facts)
 
 
 def write(page: str, path: Path) -> Path:
-    """Returns `path`, where the page is whole or not there at all. Raises SearchError where it cannot be written."""
+    """Write a page atomically and return `path`. Raises SearchError if it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
@@ -99,52 +98,19 @@ def write(page: str, path: Path) -> Path:
                 raise
     except OSError as error:
         reason = error.strerror or error
-        raise SearchError(f"the report cannot be written to {path}: {reason}; free or name another place") from None
+        raise SearchError(f"cannot write the report to {path}: {reason}; free space or choose another path") from None
     return path
 
 
-def group_table(caption: str, first: str, groups: Sequence[Group], counted: str) -> Table:
-    """first: what the groups are of. counted: what each value is of."""
-    metric = groups[0].best.metric
-    return Table(
-        caption,
-        (first, counted, *(column(name, metric) for name in ("Best", "Median", "Worst"))),
-        tuple(
-            (
-                group.name,
-                f"{len(group.values):,}",
-                estimated(group.best),
-                metric.number(group.median),
-                metric.number(group.values[-1]),
-            )
-            for group in groups
-        ),
-    )
-
-
-def placed(setting: Setting) -> tuple[str, ...]:
-    """The cells of `PLACE_COLUMNS`."""
+def feature_cells(setting: Setting) -> tuple[str, ...]:
+    """The cells of `FEATURE_COLUMNS`."""
     blocks = " + ".join(str(tap.block) for tap in setting.taps)
     timesteps = "none" if setting.timestep is None else " + ".join(str(tap.timestep) for tap in setting.taps)
     return blocks, timesteps, str(setting.pool)
 
 
-def estimated(estimate: Estimate) -> str:
-    """In the unit that the column says."""
-    return f"{estimate.metric.number(estimate.value)} ({interval(estimate)})"
-
-
-def column(name: str, metric: Metric) -> str:
-    return f"{name} {metric.unit}".strip()
-
-
-def shortened(items: Sequence[object], at_most: int) -> str:
-    shown = ", ".join(map(str, items[:at_most]))
-    return f"{shown} and {len(items) - at_most:,} more" if len(items) > at_most else shown
-
-
-def python(setting: Setting, architecture: Architecture, backbone: str) -> str:
-    """Lines that make a setting's features of one's own images."""
+def python_code(setting: Setting, architecture: Architecture, backbone: str) -> str:
+    """Python lines that compute a setting's features of the reader's own images."""
     side = architecture.image_side
     width = sum(architecture.block(tap.block).channels for tap in setting.taps) * setting.pool**2
     noise = "torch.randn_like(inputs)" if architecture.noised else "None"
@@ -162,7 +128,7 @@ def python(setting: Setting, architecture: Architecture, backbone: str) -> str:
             f"inputs = backbone.encode(pixels)  # uint8 (n, 3, {side}, {side}), RGB",
             "maps = []",
             *reads,
-            f"pooled = torch.cat([pool(each.float(), {setting.pool}) for each in maps], dim=1)",
+            f"pooled = torch.cat([pool(feature_map.float(), {setting.pool}) for feature_map in maps], dim=1)",
             f"features = pooled.flatten(1)  # (n, {width}), for the {setting.head} head"
             + (f"; average {setting.draws} draws of noise" if setting.draws > 1 else ""),
         ]

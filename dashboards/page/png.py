@@ -1,4 +1,4 @@
-"""Figures as PNG files, drawn by the machine's Chrome or Chromium."""
+"""Figures as PNG files, drawn by the Chrome or Chromium that is installed."""
 
 import asyncio
 import tempfile
@@ -14,32 +14,34 @@ WIDTH = 720  # CSS pixels: a column of a paper at 100 dots an inch
 SCALE = 2
 
 NO_NETWORK = "127.0.0.1:9"
-"""A proxy that is not there: all that is drawn is here, but a browser calls its maker unasked."""
+"""A proxy that does not exist. The figures need no network, but a browser contacts its vendor unasked."""
 
 
 def write_pictures(figures: Mapping[str, go.Figure], folder: Path, stem: str) -> list[Path]:
-    """STEM-NAME.png of each, which is whole or not there at all; no network is asked. Raises SearchError where no
-    browser starts, and where they cannot be written."""
+    """Write each figure to `folder`/STEM-NAME.png, all of them or none, without any network, and return the paths.
+
+    Raises SearchError if no browser starts, or if the files cannot be written.
+    """
     from kaleido.errors import BrowserFailedError, ChromeNotFoundError
 
     paths = [folder / f"{stem}-{name}.png" for name in figures]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".png-") as made:
-            for path, content in zip(paths, asyncio.run(_drawn([*figures.values()])), strict=True):
-                (Path(made) / path.name).write_bytes(content)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".png-") as temporary:
+            for path, content in zip(paths, asyncio.run(_draw([*figures.values()])), strict=True):
+                (Path(temporary) / path.name).write_bytes(content)
             for path in paths:
-                (Path(made) / path.name).replace(path)
+                (Path(temporary) / path.name).replace(path)
     except OSError as error:
-        raise SearchError(f"the pictures cannot be written to {folder}: {error.strerror or error}") from None
+        raise SearchError(f"cannot write the PNG files to {folder}: {error.strerror or error}") from None
     except (ChromeNotFoundError, BrowserFailedError):
         raise SearchError(
-            "PNG files are drawn by Chrome or Chromium, and none was found that starts; install one, or open the page"
+            "PNG files need Chrome or Chromium, and none was found that starts; install one, or open the HTML page"
         ) from None
     return paths
 
 
-async def _drawn(figures: Sequence[go.Figure]) -> list[bytes]:
+async def _draw(figures: Sequence[go.Figure]) -> list[bytes]:
     from kaleido import Kaleido
 
     async with Kaleido(mathjax=False, proxy_server=NO_NETWORK) as browser:

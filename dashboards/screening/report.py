@@ -1,26 +1,13 @@
-"""One self-contained HTML page about a recommendation: the setting to use, how sure that is, and the evidence."""
+"""The page of a screening: the recommended setting, how certain it is, and the evidence. It needs no network."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dashboards import formatting as sentences
-from dashboards.formatting import percent, points
-from dashboards.page.page import (
-    PLACE_COLUMNS,
-    Section,
-    Table,
-    estimated,
-    group_table,
-    placed,
-    python,
-    rendered,
-    shortened,
-    write,
-)
-from dashboards.screening import sentences as screened_sentences
-from dashboards.screening import tables as screened
-from dashboards.study import figures
+from dashboards.formatting import count, duration, gmacs, number_with_interval, percent, points, shortened
+from dashboards.page.figures import block_by_timestep_figure, group_table, groups_figure
+from dashboards.page.page import FEATURE_COLUMNS, Section, Table, feature_cells, python_code, render_page, write
+from dashboards.screening import sentences, tables
 from objectives.results import Recommendation, ScreenedSetting
 from spaces import Architecture
 
@@ -30,12 +17,12 @@ LEARNT_SHOWN = 10
 
 
 @dataclass(frozen=True)
-class About:
-    """What a recommendation is of, and how to repeat it.
+class ScreeningContext:
+    """What was screened, and how to repeat it.
 
-    dataset: its catalog name. timesteps: how many the space has. classes: their names. seconds: that screening took.
-    command: for a shell, a search that goes on from here. facts: label → text, ready to print: seeds, fingerprints,
-    the command that made it.
+    dataset: its catalog name. timesteps: how many the space has. classes: their names. seconds: the time that screening
+    took. command: a shell command that starts a search from here. facts: label → text, ready to print: seeds,
+    fingerprints, the command of this screening.
     """
 
     dataset: str
@@ -48,144 +35,141 @@ class About:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_recommendation(found: Recommendation, about: About, path: Path) -> Path:
-    """Write the page and return `path`; it is whole or not there at all, and needs no network to be viewed.
-
-    Raises SearchError where it cannot be written.
-    """
-    return write(render(found, about), path)
+def write_recommendation(recommendation: Recommendation, context: ScreeningContext, path: Path) -> Path:
+    """Write the page atomically and return `path`. Raises SearchError if it cannot be written."""
+    return write(render(recommendation, context), path)
 
 
-def render(found: Recommendation, about: About) -> str:
-    """The page as HTML. Every name that comes from the data is escaped."""
-    setting, architecture = found.best.setting, about.architecture
-    sure = [screened_sentences.of_expected(found), sentences.of_tied(found)]
-    return rendered(
+def render(recommendation: Recommendation, context: ScreeningContext) -> str:
+    """The page as HTML. Every name from the data is escaped."""
+    setting, architecture = recommendation.best.setting, context.architecture
+    certainty = [sentences.expected_accuracy_sentences(recommendation), sentences.ties_sentence(recommendation)]
+    return render_page(
         "recommendation.html",
-        _sections(found, about),
-        found=found,
-        about=about,
-        screened=_screened(found, about),
-        expected=screened.estimate(found, found.best),
-        chance=percent(found.chance),
-        gmac=sentences.gmacs(architecture.pass_gmacs(setting)),
-        share=percent(screened.share(setting, architecture)),
-        cost=screened_sentences.of_screening_cost(found, about.timesteps),
-        told=sure if found.better_than_chance else [screened_sentences.of_chance(found)],
-        python=python(setting, architecture, about.backbone),
+        _sections(recommendation, context),
+        recommendation=recommendation,
+        context=context,
+        screened=_screened_text(recommendation, context),
+        expected=tables.estimate(recommendation, recommendation.best),
+        chance=percent(recommendation.chance),
+        gmac=gmacs(architecture.pass_gmacs(setting)),
+        share=percent(tables.share(setting, architecture)),
+        cost=sentences.screening_cost_text(recommendation, context.timesteps),
+        sentences=certainty if recommendation.better_than_chance else [sentences.chance_sentences(recommendation)],
+        python=python_code(setting, architecture, context.backbone),
     )
 
 
-def _sections(found: Recommendation, about: About) -> list[Section]:
-    sections = [_blocks_and_timesteps(found, about.architecture), _pooling(found)]
-    if found.better_than_chance and found.cheaper:
-        sections.append(_cheaper(found, about.architecture))
-    if found.better_than_chance and found.tied:
-        sections.append(_tied(found, about.architecture))
-    if found.past_tasks:
-        sections.append(_learnt(found))
-    return [*sections, _leaderboard(found, about.architecture), _provenance(found, about)]
+def _sections(recommendation: Recommendation, context: ScreeningContext) -> list[Section]:
+    listed = [_blocks_and_timesteps(recommendation, context.architecture), _pooling(recommendation)]
+    if recommendation.better_than_chance and recommendation.cheaper:
+        listed.append(_cheaper(recommendation, context.architecture))
+    if recommendation.better_than_chance and recommendation.tied:
+        listed.append(_tied(recommendation, context.architecture))
+    if recommendation.past_tasks:
+        listed.append(_learnt(recommendation))
+    return [*listed, _leaderboard(recommendation, context.architecture), _provenance(recommendation, context)]
 
 
-def _blocks_and_timesteps(found: Recommendation, architecture: Architecture) -> Section:
-    table = screened.by_block_and_timestep(found, architecture)
-    images = sentences.count(len(found.comparable[0].correct), "image")
+def _blocks_and_timesteps(recommendation: Recommendation, architecture: Architecture) -> Section:
+    table = tables.block_by_timestep(recommendation, architecture)
+    images = count(len(recommendation.comparable[0].correct), "image")
     told = [
-        screened_sentences.of_cells(table),
-        f"Each cell is its best pooling on the same {images}; an empty cell was not screened.",
+        sentences.block_by_timestep_sentence(table),
+        f"Each cell shows its best pooling on the same {images}; an empty cell was not screened.",
     ]
     if table.best is not None:
-        told.append("The choice goes by the squared error on the most images, not by this.")
-    return Section("blocks", "Accuracy by block and timestep", tuple(told), figures.block_by_timestep_figure(table))
+        told.append("The setting was chosen by its squared error on the most images, not by this accuracy.")
+    return Section("blocks", "Accuracy by block and timestep", tuple(told), block_by_timestep_figure(table))
 
 
-def _pooling(found: Recommendation) -> Section:
-    pools = screened.by_pooling(found)
+def _pooling(recommendation: Recommendation) -> Section:
+    pools = tables.pooling_groups(recommendation)
     return Section(
         "pooling",
         "Accuracy by pooling",
-        (screened_sentences.of_pools(found),),
-        figures.groups_figure("Pool size", pools, screened.MEASURED),
-        group_table(f"{_caption(found)} by pool size, the side of the pooled grid", "Pool", pools, "Settings"),
+        (sentences.pooling_sentence(recommendation),),
+        groups_figure("Pool size", pools, tables.MEASURED),
+        group_table(f"{_caption(recommendation)} by pool size, the side of the pooled grid", "Pool", pools, "Settings"),
     )
 
 
-def _cheaper(found: Recommendation, architecture: Architecture) -> Section:
+def _cheaper(recommendation: Recommendation, architecture: Architecture) -> Section:
     table = Table(
-        "Each the best for what it costs. Loses: to the recommended setting on the same images (95 % interval, paired)",
-        (*PLACE_COLUMNS, "Cost %", "GMAC an image", "Loses points", "Images"),
+        "The best settings at lower costs. Loss: against the recommended setting on the same images (95 % interval)",
+        (*FEATURE_COLUMNS, "Cost %", "GMAC per image", "Loss, points", "Images"),
         tuple(
             (
-                *placed(other.screened.setting),
+                *feature_cells(other.screened.setting),
                 f"{100 * other.cost:.1f}",
-                sentences.gmacs(architecture.pass_gmacs(other.screened.setting)),
+                gmacs(architecture.pass_gmacs(other.screened.setting)),
                 points(other.accuracy_loss),
                 f"{len(other.screened.correct):,}",
             )
-            for other in found.cheaper
+            for other in recommendation.cheaper
         ),
     )
-    return Section("cheaper", "What would be cheaper", (screened_sentences.of_cheaper(found.cheaper),), table=table)
+    return Section("cheaper", "Cheaper settings", (sentences.cheaper_sentence(recommendation.cheaper),), table=table)
 
 
-def _tied(found: Recommendation, architecture: Architecture) -> Section:
+def _tied(recommendation: Recommendation, architecture: Architecture) -> Section:
     table = _settings(
-        f"The least error first. {_caption(found)}. Loses: to the recommended setting on the same images "
-        "(95 % interval, paired)",
-        found.tied[:SETTINGS_SHOWN],
-        found,
+        f"The least error first. {_caption(recommendation)}. Loss: against the recommended setting on the same images "
+        "(95 % interval)",
+        recommendation.tied[:SETTINGS_SHOWN],
+        recommendation,
         architecture,
-        ("Loses points", lambda score: points(score.accuracy_loss(found.best))),
+        ("Loss, points", lambda score: points(tables.accuracy_loss(score, recommendation.best))),
     )
-    told = (screened_sentences.of_ties(len(table.rows), len(found.tied)),)
-    return Section("tied", "What is tied with it", told, table=table)
+    told = (sentences.tied_table_sentences(len(table.rows), len(recommendation.tied)),)
+    return Section("tied", "Settings that are as good", told, table=table)
 
 
-def _learnt(found: Recommendation) -> Section:
-    shown = found.past_tasks[:LEARNT_SHOWN]
+def _learnt(recommendation: Recommendation) -> Section:
+    shown = recommendation.past_tasks[:LEARNT_SHOWN]
     table = Table(
-        f"Those that count most of {sentences.count(len(found.past_tasks), 'past task')}"
-        if len(shown) < len(found.past_tasks)
-        else "What it went by beside what was screened",
+        f"The largest weights of {count(len(recommendation.past_tasks), 'past task')}"
+        if len(shown) < len(recommendation.past_tasks)
+        else "Past tasks that the choice relies on, beside what was screened",
         ("Past task", "Rank agreement", "Weight %"),
-        tuple((each.task, f"{each.agreement:.2f}", f"{100 * each.weight:.0f}") for each in shown),
+        tuple((learnt.task, f"{learnt.agreement:.2f}", f"{100 * learnt.weight:.0f}") for learnt in shown),
     )
-    return Section("learnt", "What past tasks say", (screened_sentences.of_learnt(shown),), table=table)
+    return Section("learnt", "What past tasks say", (sentences.past_tasks_sentences(shown),), table=table)
 
 
-def _leaderboard(found: Recommendation, architecture: Architecture) -> Section:
-    shown = screened.leaderboard(found, SETTINGS_SHOWN)
+def _leaderboard(recommendation: Recommendation, architecture: Architecture) -> Section:
+    shown = tables.ranked(recommendation, SETTINGS_SHOWN)
     table = _settings(
-        f"The best {len(shown):,} of {len(found.screened):,}, those on the most images first. {_caption(found)}"
+        f"The best {len(shown):,} of {len(recommendation.screened):,}, most images first. {_caption(recommendation)}"
         if len(shown) > 1
-        else _caption(found),
+        else _caption(recommendation),
         shown,
-        found,
+        recommendation,
         architecture,
         ("Images", lambda score: f"{len(score.correct):,}"),
     )
-    return Section("screened", "What was screened", (screened_sentences.of_screened(found),), table=table)
+    return Section("screened", "Screened settings", (sentences.screened_sentence(recommendation),), table=table)
 
 
 def _settings(
     caption: str,
     scores: Sequence[ScreenedSetting],
-    found: Recommendation,
+    recommendation: Recommendation,
     architecture: Architecture,
     last: tuple[str, Callable[[ScreenedSetting], str]],
 ) -> Table:
-    """A row a score. last: a column's name, and its cell of a score. The recommended one is marked."""
+    """A row for each score, the recommended one highlighted. last: the last column's title and cells."""
     name, cell = last
-    chosen = found.best.setting if found.better_than_chance else None
+    chosen = recommendation.best.setting if recommendation.better_than_chance else None
     return Table(
         caption,
-        (*PLACE_COLUMNS, "Accuracy %", "Squared error", "GMAC an image", name),
+        (*FEATURE_COLUMNS, "Accuracy %", "Squared error", "GMAC per image", name),
         tuple(
             (
-                *placed(score.setting),
-                estimated(screened.estimate(found, score)),
+                *feature_cells(score.setting),
+                number_with_interval(tables.estimate(recommendation, score)),
                 f"{score.error:.3f}",
-                sentences.gmacs(architecture.pass_gmacs(score.setting)),
+                gmacs(architecture.pass_gmacs(score.setting)),
                 cell(score),
             )
             for score in scores
@@ -194,31 +178,31 @@ def _settings(
     )
 
 
-def _caption(found: Recommendation) -> str:
-    settings = len(found.screened)
+def _caption(recommendation: Recommendation) -> str:
+    settings = len(recommendation.screened)
     allows = f", wide enough for all {settings:,} settings at once" if settings > 1 else ""
     return f"Leave-one-out accuracy (95 % interval{allows})"
 
 
-def _provenance(found: Recommendation, about: About) -> Section:
+def _provenance(recommendation: Recommendation, context: ScreeningContext) -> Section:
     facts = {
-        "Dataset": about.dataset,
-        "Images": f"{found.images:,} to screen, {len(found.best.correct):,} screened",
-        "Classes": f"{len(about.classes):,}: {shortened(about.classes, CLASSES_SHOWN)}",
-        "Backbone": f"{about.backbone}, {len(about.architecture.blocks)} blocks",
-        "Screened": _screened(found, about),
-        "Passes": f"{found.passes:,}: {screened_sentences.of_screening_cost(found, about.timesteps)}",
-        "Running time": sentences.duration(about.seconds),
-        **about.facts,
+        "Dataset": context.dataset,
+        "Images": f"{recommendation.images:,} to screen, {len(recommendation.best.correct):,} used",
+        "Classes": f"{len(context.classes):,}: {shortened(context.classes, CLASSES_SHOWN)}",
+        "Backbone": f"{context.backbone}, {len(context.architecture.blocks)} blocks",
+        "Screened": _screened_text(recommendation, context),
+        "Passes": f"{recommendation.passes:,}: {sentences.screening_cost_text(recommendation, context.timesteps)}",
+        "Running time": duration(context.seconds),
+        **context.facts,
     }
-    table = Table("What is needed to repeat this screening", ("Fact", "Value"), tuple(facts.items()))
+    table = Table("Everything needed to repeat this screening", ("Fact", "Value"), tuple(facts.items()))
     return Section("provenance", "Provenance", (), table=table)
 
 
-def _screened(found: Recommendation, about: About) -> str:
-    """ "648 settings at 5 of 8 timesteps"; an encoder has none."""
-    settings = sentences.count(len(found.screened), "setting")
-    if not about.architecture.noised:
+def _screened_text(recommendation: Recommendation, context: ScreeningContext) -> str:
+    """ "648 settings at 5 of 8 timesteps"; an encoder has no timesteps."""
+    settings = count(len(recommendation.screened), "setting")
+    if not context.architecture.noised:
         return settings
-    read = len({score.setting.timestep for score in found.screened})
-    return f"{settings} at {read} of {sentences.count(about.timesteps, 'timestep')}"
+    read = len({score.setting.timestep for score in recommendation.screened})
+    return f"{settings} at {read} of {count(context.timesteps, 'timestep')}"

@@ -1,28 +1,34 @@
-"""What was screened, by block, timestep and pooling, all on the same images: tables as those of `summaries`."""
+"""Tables of what was screened, by block, timestep and pooling, and the paired difference of two screened settings."""
 
-from collections import defaultdict
 from collections.abc import Callable
 
-from dashboards.study.tables import BlockByTimestep, Cell, Estimate, Group, Key, rising
-from objectives.results import Recommendation, ScreenedSetting
+from dashboards.statistics import paired_difference
+from dashboards.tables import BlockByTimestep, Cell, Estimate, Group, Key, ascending, grouped
+from objectives.results import CorrectMask, Difference, Recommendation, ScreenedSetting
 from spaces import Architecture, Setting
 
 MEASURED = "leave-one-out"
 
 
-def estimate(found: Recommendation, score: ScreenedSetting) -> Estimate:
-    """Its accuracy, by an interval that allows for all that were screened: whoever looks, looks for the best."""
-    return Estimate(score.accuracy.value, *found.interval_of(score), score.accuracy.total)
+def estimate(recommendation: Recommendation, score: ScreenedSetting) -> Estimate:
+    """A setting's accuracy, with an interval wide enough for all screened settings at once (Bonferroni)."""
+    return Estimate(score.accuracy.value, *recommendation.interval_of(score), score.accuracy.total)
+
+
+def accuracy_loss(score: ScreenedSetting, reference: ScreenedSetting) -> Difference:
+    """The accuracy of the reference minus that of a setting, on the images that both were screened on."""
+    images = min(len(score.correct), len(reference.correct))
+    return paired_difference([_mask(reference, images)], [_mask(score, images)]).difference
 
 
 def share(setting: Setting, architecture: Architecture) -> float:
-    """Of a whole pass, what one to its block takes."""
+    """The cost of a forward pass up to the setting's block, as a share of a whole pass."""
     return architecture.block(setting.block).cumulative_gmacs / architecture.blocks[-1].cumulative_gmacs
 
 
-def by_block_and_timestep(found: Recommendation, architecture: Architecture) -> BlockByTimestep:
-    """Of each the pooling of most accuracy. Its best is the cell of the recommended setting, if there is one."""
-    groups = _grouped(found, lambda score: (score.setting.block, score.setting.timestep))
+def block_by_timestep(recommendation: Recommendation, architecture: Architecture) -> BlockByTimestep:
+    """The most accurate pooling of each block and timestep. `best` is the cell of the recommended setting."""
+    groups = _best_first(recommendation, lambda score: (score.setting.block, score.setting.timestep))
     cells = {
         (number, timestep): Cell(
             architecture.block(number),
@@ -30,43 +36,45 @@ def by_block_and_timestep(found: Recommendation, architecture: Architecture) -> 
             len(scores),
             None,
             scores[0].setting,
-            estimate(found, scores[0]),
+            estimate(recommendation, scores[0]),
         )
         for (number, timestep), scores in groups.items()
     }
-    chosen = found.best.setting
-    best = cells[chosen.block, chosen.timestep] if found.better_than_chance else None
-    return BlockByTimestep(architecture.blocks, rising(timestep for _, timestep in cells), cells, best, MEASURED)
+    chosen = recommendation.best.setting
+    best = cells[chosen.block, chosen.timestep] if recommendation.better_than_chance else None
+    return BlockByTimestep(architecture.blocks, ascending(timestep for _, timestep in cells), cells, best, MEASURED)
 
 
-def by_pooling(found: Recommendation) -> tuple[Group, ...]:
+def pooling_groups(recommendation: Recommendation) -> tuple[Group, ...]:
     """One group for each pool size, smallest first; its name is the size."""
-    groups = _grouped(found, lambda score: score.setting.pool)
+    groups = _best_first(recommendation, lambda score: score.setting.pool)
     return tuple(
         Group(
             str(pool),
             scores[0].setting,
-            estimate(found, scores[0]),
+            estimate(recommendation, scores[0]),
             tuple(score.accuracy.value for score in scores),
         )
         for pool, scores in sorted(groups.items())
     )
 
 
-def best_of_pools(found: Recommendation) -> tuple[ScreenedSetting, ...]:
-    """For each pool size the setting of most accuracy; the most accurate of them first."""
-    return tuple(scores[0] for scores in _grouped(found, lambda score: score.setting.pool).values())
+def best_of_pools(recommendation: Recommendation) -> tuple[ScreenedSetting, ...]:
+    """The most accurate setting of each pool size, the most accurate first."""
+    return tuple(scores[0] for scores in _best_first(recommendation, lambda score: score.setting.pool).values())
 
 
-def leaderboard(found: Recommendation, top: int) -> tuple[ScreenedSetting, ...]:
-    """Those that stayed in the race first, for it is they that were screened on the most images; of these the least
-    error first."""
-    return tuple(sorted(found.screened, key=lambda score: (-len(score.correct), score.error))[:top])
+def ranked(recommendation: Recommendation, top: int) -> tuple[ScreenedSetting, ...]:
+    """The first settings by number of images, then by error. Only the better settings were screened on more images."""
+    return tuple(sorted(recommendation.screened, key=lambda score: (-len(score.correct), score.error))[:top])
 
 
-def _grouped(found: Recommendation, key: Callable[[ScreenedSetting], Key]) -> dict[Key, list[ScreenedSetting]]:
-    """By key, in each list and among the lists the most accuracy first; of equals the least error."""
-    groups: dict[Key, list[ScreenedSetting]] = defaultdict(list)
-    for score in sorted(found.comparable, key=lambda score: (-score.accuracy.value, score.error)):
-        groups[key(score)].append(score)
-    return groups
+def _best_first(
+    recommendation: Recommendation, key: Callable[[ScreenedSetting], Key]
+) -> dict[Key, list[ScreenedSetting]]:
+    """The comparable scores by key; groups and scores come most accurate first, and at equal accuracy least error."""
+    return grouped(sorted(recommendation.comparable, key=lambda score: (-score.accuracy.value, score.error)), key)
+
+
+def _mask(score: ScreenedSetting, images: int) -> CorrectMask:
+    return CorrectMask(images, sum(1 << image for image, right in enumerate(score.correct[:images]) if right))

@@ -1,29 +1,28 @@
-"""One self-contained page about how alike representations are, and the same heatmaps as PNG files."""
+"""The page about the similarity of representations, and its heatmaps for PNG files. The page needs no network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
-from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboards.page.page import Section, Table, rendered, shortened, write
-from dashboards.similarity import sentences as says
-from dashboards.similarity.sentences import labels, number
-from dashboards.study.figures import TEMPLATE, UNTRIED
+from dashboards.formatting import shortened
+from dashboards.page.page import Section, Table, render_page, write
+from dashboards.page.style import TEMPLATE, UNTRIED, colour_bar, plotly_text
+from dashboards.similarity import sentences
+from dashboards.similarity.sentences import axis_labels, cka_text
 from objectives.results import DrawSimilarity, Representation, Similarity
 from spaces import Architecture
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What was compared with what on the images of a dataset.
+class SimilarityReport:
+    """The similarities of a backbone's representations of a dataset's images.
 
-    backbone: its name, and its blocks. blocks: with each other at one timestep. timesteps: with each other at one
-    block. others: name → the blocks with those of another network. agreement: of two noise draws. Whatever was not
-    asked for, or does not exist of an encoder, is None. pool: side of the grid. seconds: that it took. facts: label →
-    text, what is needed to repeat it.
+    blocks: of the blocks to each other, at one timestep. timesteps: of the timesteps to each other, at one block.
+    others: name of another network → the backbone's blocks to that network's. agreement: of two noise draws. What was
+    not requested, or does not exist for an encoder, is None. pool: side of the pooled grid. seconds: running time.
+    facts: label → text, everything needed to repeat the comparison.
     """
 
     dataset: str
@@ -38,72 +37,61 @@ class Comparison:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_comparison(found: Comparison, path: Path) -> Path:
-    """Write the page and return `path`; it is whole or not there at all, and needs no network to be viewed.
-
-    Raises SearchError where it cannot be written.
-    """
-    return write(render(found), path)
+def write_similarity(report: SimilarityReport, path: Path) -> Path:
+    """Write the page atomically and return `path`. Raises SearchError if it cannot be written."""
+    return write(render(report), path)
 
 
-def render(found: Comparison) -> str:
-    """The page as HTML. Every name that comes from the data is escaped."""
-    return rendered(
-        "cka.html", sections(found), found=found, told=says.of_all(found.blocks.images, found.blocks.batches)
-    )
+def render(report: SimilarityReport) -> str:
+    """The page as HTML. Every name from the data is escaped."""
+    explanation = sentences.scale_sentences(report.blocks.images, report.blocks.batches)
+    return render_page("cka.html", sections(report), report=report, explanation=explanation)
 
 
-def sections(found: Comparison) -> list[Section]:
-    at = found.blocks.rows[0].timestep
-    where = "" if at is None else f" at t {at}"
-    told = [
-        _map("blocks", f"Blocks with each other{where}", found.blocks, says.of_blocks(found.blocks, found.architecture))
-    ]
-    if found.timesteps is not None:
-        block = found.timesteps.rows[0].block
-        told.append(
-            _map(
-                "timesteps",
-                f"Timesteps with each other at block {block}",
-                found.timesteps,
-                says.of_timesteps(found.timesteps),
-            )
-        )
-    for place, (name, other) in enumerate(found.others.items()):
-        heading = f"Blocks of {found.backbone}{where} with those of {name}"
-        told.append(_map(f"other-{place}", heading, other, says.of_other(other)))
-    if found.agreement is not None:
-        told.append(_agreement(found.agreement))
-    return [*told, _provenance(found)]
+def sections(report: SimilarityReport) -> list[Section]:
+    timestep = report.blocks.rows[0].timestep
+    where = "" if timestep is None else f" at t {timestep}"
+    told = sentences.blocks_sentences(report.blocks, report.architecture)
+    listed = [_similarity("blocks", f"Similarity between blocks{where}", report.blocks, told)]
+    if report.timesteps is not None:
+        heading = f"Similarity between timesteps at block {report.timesteps.rows[0].block}"
+        told = sentences.timesteps_sentence(report.timesteps)
+        listed.append(_similarity("timesteps", heading, report.timesteps, told))
+    for index, (name, other) in enumerate(report.others.items()):
+        heading = f"Similarity of {report.backbone}{where} to {name}"
+        listed.append(_similarity(f"other-{index}", heading, other, sentences.networks_sentences(other)))
+    if report.agreement is not None:
+        listed.append(_agreement(report.agreement))
+    return [*listed, _provenance(report)]
 
 
-def figures(found: Comparison) -> dict[str, go.Figure]:
-    """Every heatmap by the name of its section, for a white page."""
+def figures(report: SimilarityReport) -> dict[str, go.Figure]:
+    """Every heatmap by the id of its section, for a white page."""
     drawn = {}
-    for section in sections(found):
+    for section in sections(report):
         if section.figure is not None:
-            title = {"text": escape(section.title, quote=False), "x": 0, "xref": "paper", "font": {"size": 15}}
+            title = {"text": plotly_text(section.title), "x": 0, "xref": "paper", "font": {"size": 15}}
             figure = section.figure.update_layout(
                 title=title, paper_bgcolor="#ffffff", font={"color": "#1d2125"}, margin={"t": 56, "l": 16, "r": 24}
             )
-            if figure.layout.yaxis.scaleanchor:  # a square, which on a wider picture would stand in a corner
+            if figure.layout.yaxis.scaleanchor:  # a square heatmap, which a wider picture would leave in a corner
                 figure.update_layout(width=figure.layout.height - 50)
             drawn[section.id] = figure
     return drawn
 
 
-def _map(name: str, heading: str, found: Similarity, told: str) -> Section:
-    rows, columns = labels(found.rows), labels(found.columns)
+def _similarity(id: str, heading: str, found: Similarity, told: str) -> Section:
+    rows, columns = axis_labels(found.rows), axis_labels(found.columns)
     table = Table(
         "Unbiased linear CKA (± standard error over minibatches)",
-        (axis_of(found.rows), *columns),
+        (axis_title(found.rows), *columns),
         tuple(
-            (row, *(number(v, e) for v, e in zip(values, errors, strict=True)))
+            (row, *map(cka_text, values, errors))
             for row, values, errors in zip(rows, found.values, found.errors, strict=True)
         ),
     )
-    figure = heatmap(columns, rows, found.values, found.errors, (axis_of(found.columns), axis_of(found.rows)))
-    return Section(name, heading, (told,), figure, table)
+    figure = heatmap(columns, rows, found.values, found.errors, (axis_title(found.columns), axis_title(found.rows)))
+    return Section(id, heading, (told,), figure, table)
 
 
 def _agreement(found: DrawSimilarity) -> Section:
@@ -111,21 +99,21 @@ def _agreement(found: DrawSimilarity) -> Section:
         "Unbiased linear CKA of two noise draws (± standard error over minibatches)",
         ("Block", *(f"t {timestep}" for timestep in found.timesteps)),
         tuple(
-            (str(block), *(number(v, e) for v, e in zip(values, errors, strict=True)))
+            (str(block), *map(cka_text, values, errors))
             for block, values, errors in zip(found.blocks, found.values, found.errors, strict=True)
         ),
     )
-    across = [list(column) for column in zip(*found.values, strict=True)]
+    values = [list(column) for column in zip(*found.values, strict=True)]
     errors = [list(column) for column in zip(*found.errors, strict=True)]
     names = [str(block) for block in found.blocks], [f"t {timestep}" for timestep in found.timesteps]
-    figure = heatmap(*names, across, errors, ("Block, in execution order", "Timestep"))
-    return Section("agreement", "Two noise draws of the same images", (says.of_agreement(found),), figure, table)
+    figure = heatmap(*names, values, errors, ("Block, in execution order", "Timestep"))
+    return Section("agreement", "Agreement of two noise draws", (sentences.agreement_sentences(found),), figure, table)
 
 
-def axis_of(shown: Sequence[Representation]) -> str:
-    """What an axis of these is called."""
-    alone = len({each.block for each in shown}) == 1 and shown[0].timestep is not None
-    return f"{'Timestep' if alone else 'Block'} of {shown[0].backbone}"
+def axis_title(shown: Sequence[Representation]) -> str:
+    """The title of an axis of representations: "Block of adm-256"."""
+    one_block = len({one.block for one in shown}) == 1 and shown[0].timestep is not None
+    return f"{'Timestep' if one_block else 'Block'} of {shown[0].backbone}"
 
 
 def heatmap(
@@ -135,27 +123,15 @@ def heatmap(
     errors: Sequence[Sequence[float | None]],
     axes: tuple[str, str],
 ) -> go.Figure:
-    """Of CKA, on a scale that is the same for all: 0 to 1. axes: what columns and rows are called."""
-    axes = escape(axes[0], quote=False), escape(axes[1], quote=False)
+    """A heatmap of CKA, always on the scale 0 to 1. axes: the titles of the columns and of the rows."""
+    axes = plotly_text(axes[0]), plotly_text(axes[1])
     hover = [
         [
-            f"<b>{number(value, error)}</b><br>{axes[1]}: {row}<br>{axes[0]}: {column}"
+            f"<b>{cka_text(value, error)}</b><br>{axes[1]}: {row}<br>{axes[0]}: {column}"
             for column, value, error in zip(columns, across, along, strict=True)
         ]
         for row, across, along in zip(rows, values, errors, strict=True)
     ]
-    bar: dict[str, Any] = {
-        "title": {"text": "CKA<br> ", "side": "top"},  # a second, empty line keeps the title off the bar
-        "orientation": "h",
-        "yref": "container",
-        "y": 0,
-        "yanchor": "bottom",
-        "x": 0,
-        "xanchor": "left",
-        "len": 0.5,
-        "thickness": 10,
-        "outlinewidth": 0,
-    }
     figure = go.Figure(
         go.Heatmap(
             x=list(columns),
@@ -169,7 +145,7 @@ def heatmap(
             colorscale="Cividis",
             xgap=0.5,
             ygap=0.5,
-            colorbar=bar,
+            colorbar=colour_bar("CKA") | {"x": 0, "xanchor": "left", "len": 0.5},
         )
     )
     figure.update_xaxes(title=axes[0], type="category", showgrid=False, constrain="domain", constraintoward="left")
@@ -181,13 +157,13 @@ def heatmap(
     return figure
 
 
-def _provenance(found: Comparison) -> Section:
+def _provenance(report: SimilarityReport) -> Section:
     facts = {
-        "Dataset": found.dataset,
-        "Images": f"{found.blocks.images:,} outside the test split, in {found.blocks.batches:,} minibatches",
-        "Backbones": shortened([found.backbone, *found.others], 20),
-        "Pool": f"maps averaged to {found.pool} × {found.pool}, or the largest size below that divides a map",
-        **found.facts,
+        "Dataset": report.dataset,
+        "Images": f"{report.blocks.images:,} outside the test split, in {report.blocks.batches:,} minibatches",
+        "Backbones": shortened([report.backbone, *report.others], 20),
+        "Pool": f"maps averaged to {report.pool} × {report.pool}, or to the next smaller size that divides the map",
+        **report.facts,
     }
-    table = Table("What is needed to repeat this comparison", ("Fact", "Value"), tuple(facts.items()))
+    table = Table("Everything needed to repeat this comparison", ("Fact", "Value"), tuple(facts.items()))
     return Section("provenance", "Provenance", (), table=table)

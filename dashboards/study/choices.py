@@ -1,21 +1,24 @@
-"""How much each choice matters, and how two of them depend on each other: tables as those of `summaries`."""
+"""Tables of how much each choice matters, and how two choices depend on each other."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from dashboards.study.tables import Estimate, rising, trial_estimate
+from dashboards.study.tables import trial_estimate
+from dashboards.tables import Estimate, ascending
 from objectives.results import StudyResults, Trial
 from spaces import Setting
 
 CHOICES = ("block", "timestep", "pool", "head", "draws")
-"""That every setting makes; options belong to one head each."""
+"""The choices that every setting makes. Head options are left out: each belongs to one head."""
 
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """Of one choice among the settings that were tried. shares: by an evaluator's name, each in [0, 1]; an evaluator's
-    shares of all choices sum to 1."""
+    """How important one choice is among the settings that were tried.
+
+    shares: by an evaluator's name, each in [0, 1]. An evaluator's shares of all choices sum to 1.
+    """
 
     choice: str
     shares: Mapping[str, float]
@@ -26,19 +29,21 @@ class Importance:
 
 
 def varied(study: StudyResults) -> dict[str, tuple[int | str | None, ...]]:
-    """The choices of which complete trials that read one tap have tried more than one value, with those, rising."""
-    tried = {choice: _rising(value_of(trial.setting, choice) for trial in alone(study)) for choice in CHOICES}
+    """The choices with more than one value among the complete one-tap trials, and those values in ascending order."""
+    tried = {
+        choice: _ascending(value_of(trial.setting, choice) for trial in one_tap_trials(study)) for choice in CHOICES
+    }
     return {choice: values for choice, values in tried.items() if len(values) > 1}
 
 
-def alone(study: StudyResults) -> list[Trial]:
-    """The complete trials that read one tap, the best first."""
+def one_tap_trials(study: StudyResults) -> list[Trial]:
+    """The complete trials that read one tap, best first."""
     return [trial for trial in study.complete if not trial.setting.further]
 
 
 def value_of(setting: Setting, choice: str) -> int | str | None:
-    found: int | str | None = getattr(setting, choice)
-    return found
+    value: int | str | None = getattr(setting, choice)
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Interaction:
-    """Two choices, `row` and `column`, with the values tried of each, rising; a pair that was not tried is missing."""
+    """Two choices, `row` and `column`, and the values tried of each, ascending. Untried pairs are missing."""
 
     row: str
     column: str
@@ -63,12 +68,12 @@ class Interaction:
 
     @property
     def best(self) -> tuple[int | str | None, int | str | None]:
-        """The values of the best trial of all."""
+        """The (row, column) values of the best trial."""
         return next(iter(self.cells))
 
     def exceptions(self) -> tuple[list[int | str | None], int]:
-        """The rows in which the column of the best trial is behind another by more than the noise, and of how many:
-        those in which both it and another were tried."""
+        """The rows where the best trial's column is significantly worse than another, and how many rows allow the
+        comparison: those in which both it and another column were tried."""
         _, favourite = self.best
         behind: list[int | str | None] = []
         compared = 0
@@ -84,18 +89,21 @@ class Interaction:
 
 
 def interaction(study: StudyResults, importances: Sequence[Importance]) -> Interaction | None:
-    """Of the two choices that matter most; but of block and timestep, which a figure of their own shows, the one that
-    matters more and the next choice. None where fewer than two were varied."""
+    """The two choices that matter most, together; None if fewer than two were varied.
+
+    Block and timestep have a figure of their own. If they are the first two, the less important one makes room for the
+    third choice.
+    """
     tried = varied(study)
-    first = [each.choice for each in sorted(importances, key=lambda each: -each.mean) if each.choice in tried]
+    first = [row.choice for row in sorted(importances, key=lambda row: -row.mean) if row.choice in tried]
     if len(first) > 2 and {*first[:2]} == {"block", "timestep"}:
         first.pop(1)
     if len(first) < 2:
         return None
-    # The choice of more values has the rows, where labels are long and room is to be had.
+    # The choice with more values goes to the rows, which have room for long labels.
     column, row = sorted(first[:2], key=lambda choice: len(tried[choice]))
     cells: dict[tuple[int | str | None, int | str | None], list[Trial]] = {}
-    for trial in alone(study):
+    for trial in one_tap_trials(study):
         cells.setdefault((value_of(trial.setting, row), value_of(trial.setting, column)), []).append(trial)
     pairs = {}
     for key, trials in cells.items():
@@ -105,8 +113,8 @@ def interaction(study: StudyResults, importances: Sequence[Importance]) -> Inter
     return Interaction(row, column, tried[row], tried[column], pairs)
 
 
-def _rising(values: Iterable[int | str | None]) -> tuple[int | str | None, ...]:
-    """Each once; an encoder's None first."""
-    found = set(values)
-    words = sorted(value for value in found if isinstance(value, str))
-    return (*rising(value for value in found if not isinstance(value, str)), *words)
+def _ascending(values: Iterable[int | str | None]) -> tuple[int | str | None, ...]:
+    """The distinct values, numbers before words; an encoder's None comes first."""
+    distinct = set(values)
+    words = sorted(value for value in distinct if isinstance(value, str))
+    return (*ascending(value for value in distinct if not isinstance(value, str)), *words)

@@ -1,4 +1,4 @@
-"""Which images good settings answer otherwise than bad ones: a table as those of `summaries`."""
+"""A table of the images on which good and bad settings differ."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ import numpy as np
 from objectives.results import CorrectMask, StudyResults
 
 FEWEST = 8
-"""Complete trials of which a quarter is more than one."""
+"""The fewest complete trials whose quarter is more than one trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContestedImage:
-    """An image by its position among the answers. good, bad: the share of each that had it right, in [0, 1]."""
+    """A validation image by its bit in the correct masks. good, bad: the share of each that is correct, in [0, 1]."""
 
     position: int
     good: float
@@ -22,10 +22,11 @@ class ContestedImage:
 
 @dataclass(frozen=True, slots=True)
 class Contested:
-    """What the best and the worst quarter of the trials make of the validation images.
+    """The validation images on which the best and the worst quarter of the trials differ most.
 
-    gained: that the good have right and the bad wrong, the clearest first. lost: the other way round. settings: of each
-    quarter. always, never: images that all good settings had right, and that no complete trial at all had.
+    gained: images that good settings classify correctly and bad ones do not, the largest difference first. lost: the
+    reverse. settings: how many trials a quarter has. always: how many images every good setting classifies correctly.
+    never: how many images no complete trial classifies correctly.
     """
 
     gained: tuple[ContestedImage, ...]
@@ -37,26 +38,26 @@ class Contested:
 
 
 def contested(study: StudyResults, top: int = 8) -> Contested | None:
-    """None where too few trials kept their answers."""
-    answers = [trial.correct_mask for trial in study.complete if trial.correct_mask is not None]
-    if len(answers) < FEWEST:
+    """None if too few trials kept their correct masks."""
+    masks = [trial.correct_mask for trial in study.complete if trial.correct_mask is not None]
+    if len(masks) < FEWEST:
         return None
-    quarter = len(answers) // 4
-    good, bad = _share(answers[:quarter]), _share(answers[-quarter:])
+    quarter = len(masks) // 4
+    good, bad = _correct_share(masks[:quarter]), _correct_share(masks[-quarter:])
     gap = good - bad
-    # Neighbours in a dataset are often of one class: of equals, take some from everywhere.
+    # Neighbours in a dataset often share a class, so images with equal gaps are taken in random order.
     order = np.random.default_rng(0).permutation(len(gap))
     order = order[np.argsort(-gap[order], kind="stable")]
     ever = 0
-    for each in answers:
-        ever |= each.bits
+    for mask in masks:
+        ever |= mask.bits
 
-    def some(positions: np.ndarray) -> tuple[ContestedImage, ...]:
+    def images_at(positions: np.ndarray) -> tuple[ContestedImage, ...]:
         return tuple(ContestedImage(int(p), float(good[p]), float(bad[p])) for p in positions[:top])
 
     return Contested(
-        gained=some(order[gap[order] > 0]),
-        lost=some(order[::-1][gap[order[::-1]] < 0]),
+        gained=images_at(order[gap[order] > 0]),
+        lost=images_at(order[::-1][gap[order[::-1]] < 0]),
         settings=quarter,
         always=int((good == 1).sum()),
         never=len(gap) - ever.bit_count(),
@@ -64,10 +65,10 @@ def contested(study: StudyResults, top: int = 8) -> Contested | None:
     )
 
 
-def _share(answers: Sequence[CorrectMask]) -> np.ndarray:
-    """Of them that had each image right, float64 (images,)."""
-    total = answers[0].total
+def _correct_share(masks: Sequence[CorrectMask]) -> np.ndarray:
+    """The share of the masks in which each image is correct, float64 (images,)."""
+    total = masks[0].total
     count = np.zeros(total)
-    for each in answers:
-        count += np.unpackbits(np.frombuffer(each.to_bytes(), np.uint8), count=total, bitorder="little")
-    return count / len(answers)
+    for mask in masks:
+        count += np.unpackbits(np.frombuffer(mask.to_bytes(), np.uint8), count=total, bitorder="little")
+    return count / len(masks)

@@ -1,4 +1,4 @@
-"""What a report draws, as plain numbers for programs: JSON of every table, CSV of every trial."""
+"""A study's report as data for programs: JSON of every table, CSV of every trial."""
 
 import csv
 import json
@@ -7,72 +7,73 @@ from dataclasses import fields, is_dataclass
 from io import StringIO
 from typing import Any
 
-from dashboards.study import choices, scores, tradeoff
-from dashboards.study import tables as summaries
-from dashboards.study.choices import Importance
+from dashboards.study import tables
+from dashboards.study.choices import Importance, interaction
 from dashboards.study.contested import contested
 from dashboards.study.published import published
+from dashboards.study.scores import confusions, scores
+from dashboards.study.tradeoff import trade_off
 from objectives.results import METRICS, Metric, Picture, StudyResults, Trial
 from spaces import Block, Setting
 
 
 def study_json(study: StudyResults, importances: Sequence[Importance] = ()) -> str:
-    """One object: the study's facts, the answer, and each table of its report under the name of its section.
+    """One object: the study's facts, the best setting, and each table of the report under the name of its section.
 
-    Accuracies are in [0, 1]; an estimate is its value, its 95 % interval, the images and the metric's name.
+    Accuracies are in [0, 1]. An estimate is its value, its 95 % interval, the number of images and the metric's name.
     """
-    cells = summaries.block_by_timestep(study)
-    tables = {
+    cells = tables.block_by_timestep(study)
+    content = {
         "study": {"name": study.name, "dataset": study.dataset, "backbone": study.backbone, "metric": study.metric},
         "provenance": study.provenance,
-        "trials": summaries.trial_counts(study),
-        "answer": summaries.answer(study),
-        "finalists": summaries.finalists(study),
+        "trials": tables.trial_counts(study),
+        "answer": tables.best_setting(study),
+        "finalists": tables.finalists(study),
         "published": published(study),
         "blocks": tuple(cells.cells.values()),
-        "pooling": summaries.by_pooling(study),
-        "heads": summaries.by_head(study),
-        "taps": summaries.by_taps(study),
+        "pooling": tables.pooling_groups(study),
+        "heads": tables.head_groups(study),
+        "taps": tables.tap_groups(study),
         "importances": importances,
-        "interaction": choices.interaction(study, importances),
-        "cost": tradeoff.trade_off(study),
-        "history": summaries.history(study),
-        "time": summaries.time_by_phase(study),
-        "passes": summaries.passes(study),
-        "scores": scores.scores(study),
-        "confusions": scores.confusions(study),
+        "interaction": interaction(study, importances),
+        "cost": {"front": costs.pareto_front, "others": costs.others} if (costs := trade_off(study)) else None,
+        "history": tables.history(study),
+        "time": tables.time_by_phase(study),
+        "passes": tables.passes(study),
+        "scores": scores(study),
+        "confusions": confusions(study),
         "contested": contested(study),
-        "leaderboard": summaries.leaderboard(study) if study.complete else None,
-        "failures": summaries.failures(study),
+        "leaderboard": tables.leaderboard(study) if study.complete else None,
+        "failures": tables.failures(study),
     }
-    return json.dumps(plain(tables), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n"
 
 
 def plain(value: Any) -> Any:
-    """JSON-ready: dataclasses by their fields, settings as they are written everywhere, pictures by their names."""
+    """Make a value JSON-ready: dataclasses by their fields, settings as dictionaries, pictures by their names."""
     match value:
         case Setting():
-            found: Any = value.to_dict()
+            ready: Any = value.to_dict()
         case Metric() | Picture():
-            found = value.name
+            ready = value.name
         case Block():
-            found = value.number
+            ready = value.number
         case tuple() | list():
-            found = [plain(each) for each in value]
+            ready = [plain(item) for item in value]
         case Mapping() if all(isinstance(key, str) for key in value):
-            found = {key: plain(each) for key, each in value.items()}
+            ready = {key: plain(item) for key, item in value.items()}
         case Mapping():
-            found = [{"at": plain(key), **plain(each)} for key, each in value.items()]
+            ready = [{"at": plain(key), **plain(item)} for key, item in value.items()]
         case _ if is_dataclass(value):
-            found = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+            ready = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
         case _:
-            found = value
-    return found
+            ready = value
+    return ready
 
 
 def study_csv(study: StudyResults) -> str:
-    """A row for each trial: number and state, the setting, what it is worth on validation by each metric with its 95 %
-    interval, its cost, its seconds by phase and its passes. What a trial has not is empty. Accuracies are in [0, 1]."""
+    """A row for each trial: number and state, the setting, its validation value by each metric with the 95 % interval,
+    its cost, its seconds by phase and its passes. Values that a trial lacks are empty. Accuracies are in [0, 1]."""
     rows = trial_rows(study)
     columns = list(dict.fromkeys(name for row in rows for name in row)) or ["number"]
     text = StringIO()
@@ -102,8 +103,8 @@ def _row(trial: Trial) -> dict[str, Any]:
     if trial.validation is not None:
         row |= {"images": trial.validation.total, "correct": trial.validation.correct}
     for name, metric in METRICS.items():
-        if (found := trial.estimate(metric)) is not None:
-            row |= {name: found.value, f"{name} low": found.low, f"{name} high": found.high}
+        if (measured := trial.estimate(metric)) is not None:
+            row |= {name: measured.value, f"{name} low": measured.low, f"{name} high": measured.high}
     row |= {"gmacs": trial.gmacs} if trial.gmacs is not None else {}
     row |= {f"seconds {phase}": seconds for phase, seconds in trial.seconds.items()}
     row |= {"passes made": trial.passes_made, "passes needed": trial.passes_needed}

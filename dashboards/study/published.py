@@ -1,21 +1,25 @@
-"""What has been published of a study's dataset and network, beside what the study found: as `summaries`."""
+"""Tables of published results for a study's dataset and network, beside the study's own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dashboards.study.tables import Estimate, finalist_estimate, trial_estimate
-from objectives import published_results as paper
+from dashboards.study.tables import finalist_estimate, trial_estimate
+from dashboards.tables import Estimate
+from objectives import published_results
 from objectives.results import ACCURACY, StudyResults, Trial
 
 BACKBONE = "adm-256"
 FEWEST_RANKED = 5
-TABLES = {"cub": paper.CUB, "imagenet": paper.IMAGENET}
+TABLES = {"cub": published_results.CUB, "imagenet": published_results.IMAGENET}
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedCell:
-    """A linear head at one place: its published accuracy on the test split, in [0, 1], and of the study's trials there
-    the best on validation, None where there is none."""
+    """A linear head on one block, timestep and pool size.
+
+    accuracy: published, on the test split, in [0, 1]. ours: the study's best such trial on validation; None if there is
+    none.
+    """
 
     timestep: int
     block: int
@@ -28,8 +32,8 @@ class PublishedCell:
 class PublishedHead:
     """A head, or a method, with its published accuracy on the test split, in [0, 1].
 
-    ours: of the best finalist with that head on the test split, else of the best trial on validation, which `tested`
-    tells apart; None where there is neither.
+    ours: the best finalist with that head on the test split, or the best trial on validation; None if there is neither.
+    tested: whether `ours` is on the test split.
     """
 
     head: str
@@ -41,14 +45,14 @@ class PublishedHead:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """cells: the best published first. heads: as they were published."""
+    """cells: the best published first. heads: in the published order."""
 
     cells: tuple[PublishedCell, ...]
     heads: tuple[PublishedHead, ...]
 
     @property
     def rank_correlation(self) -> float | None:
-        """Spearman's, in [-1, 1], of what was published and what was found at the same places; None of too few."""
+        """Spearman's, in [-1, 1], of published and own accuracies of the same settings; None if they are too few."""
         from scipy.stats import spearmanr
 
         pairs = [(cell.accuracy, cell.ours.value) for cell in self.cells if cell.ours]
@@ -58,33 +62,35 @@ class Published:
 
 
 def published(study: StudyResults) -> Published | None:
-    """None where nothing was: of other networks and datasets."""
-    table, heads = TABLES.get(study.dataset, {}), paper.FINE_GRAINED.get(study.dataset, {})
+    """None if nothing was published about this network and dataset."""
+    table, heads = TABLES.get(study.dataset, {}), published_results.FINE_GRAINED.get(study.dataset, {})
     if study.backbone != BACKBONE or not (table or heads):
         return None
-    later = paper.LATER_FINE_GRAINED.get(study.dataset, {})
-    cells = [PublishedCell(*place, accuracy / 100, _at(study, *place)) for place, accuracy in table.items()]
+    later = published_results.LATER_FINE_GRAINED.get(study.dataset, {})
+    cells = [
+        PublishedCell(*features, accuracy / 100, _best_trial(study, *features)) for features, accuracy in table.items()
+    ]
     return Published(
         cells=tuple(sorted(cells, key=lambda cell: -cell.accuracy)),
-        heads=(*_heads(study, heads, paper.SOURCE), *_heads(study, later, paper.LATER)),
+        heads=(*_heads(study, heads, published_results.SOURCE), *_heads(study, later, published_results.LATER)),
     )
 
 
-def _at(study: StudyResults, timestep: int, block: int, pool: int) -> Estimate | None:
-    def there(trial: Trial) -> bool:
+def _best_trial(study: StudyResults, timestep: int, block: int, pool: int) -> Estimate | None:
+    def matches(trial: Trial) -> bool:
         setting = trial.setting
-        place = (setting.timestep, setting.block, setting.pool)
-        return place == (timestep, block, pool) and setting.head == "linear" and not setting.further
+        choices = (setting.timestep, setting.block, setting.pool)
+        return choices == (timestep, block, pool) and setting.head == "linear" and not setting.further
 
-    found = next(filter(there, study.complete), None)
-    return trial_estimate(found, ACCURACY) if found else None
+    trial = next(filter(matches, study.complete), None)
+    return trial_estimate(trial, ACCURACY) if trial else None
 
 
 def _heads(study: StudyResults, accuracies: Mapping[str, float], source: str) -> list[PublishedHead]:
     rows = []
     for head, accuracy in accuracies.items():
-        finalist = next((each for each in study.finalists if each.setting.head == head), None)
-        trial = next((each for each in study.complete if each.setting.head == head), None)
+        finalist = next((finalist for finalist in study.finalists if finalist.setting.head == head), None)
+        trial = next((trial for trial in study.complete if trial.setting.head == head), None)
         ours = None
         if finalist is not None:
             ours = finalist_estimate(finalist, "test", ACCURACY)

@@ -1,14 +1,15 @@
-"""The answer of a study by every metric, and what it confuses: tables as those of `summaries`."""
+"""Tables of the best setting by every metric, and of the classes that it confuses."""
 
 from dataclasses import dataclass
 
-from dashboards.study.tables import Estimate, finalist_estimate, trial_estimate
+from dashboards.study.tables import finalist_estimate, trial_estimate
+from dashboards.tables import Estimate
 from objectives.results import METRICS, Metric, Picture, StudyResults
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """The answer by one metric; None where it was not kept, or the test images were not read."""
+    """The best setting by one metric. None: the value was not kept, or the test images were not read."""
 
     metric: Metric
     validation: Estimate | None
@@ -16,16 +17,16 @@ class ScoreRow:
 
 
 def scores(study: StudyResults) -> tuple[ScoreRow, ...]:
-    """The answer by every metric there is of it: means over seeds of a finalist, else those of the best trial."""
+    """The best setting by every metric that was kept: a finalist's means over seeds, or the best trial's values."""
     if study.finalists:
         best = study.finalists[0]
         rows = [
-            ScoreRow(m, finalist_estimate(best, "validation", m), finalist_estimate(best, "test", m))
-            for m in METRICS.values()
+            ScoreRow(metric, finalist_estimate(best, "validation", metric), finalist_estimate(best, "test", metric))
+            for metric in METRICS.values()
         ]
     elif study.complete:
         trial = study.complete[0]
-        rows = [ScoreRow(m, trial_estimate(trial, m), None) for m in METRICS.values()]
+        rows = [ScoreRow(metric, trial_estimate(trial, metric), None) for metric in METRICS.values()]
     else:
         rows = []
     return tuple(row for row in rows if row.validation or row.test)
@@ -33,9 +34,10 @@ def scores(study: StudyResults) -> tuple[ScoreRow, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ConfusionRow:
-    """Names of two classes, and how many images of the first, of all seeds together, were taken for the second.
+    """How many images of class `true` were predicted as class `predicted`, summed over all seeds.
 
-    mistaken: pictures of such images. typical: of an image that is of the second; None where none was kept.
+    true, predicted: names of classes. mistaken: pictures of such images. typical: a picture of an image whose class is
+    `predicted`; None if none was kept.
     """
 
     true: str
@@ -47,7 +49,7 @@ class ConfusionRow:
 
 @dataclass(frozen=True, slots=True)
 class Confusions:
-    """Most frequent first. wrong: images of all seeds together that were taken for another class."""
+    """The rows come most frequent first. wrong: how many images were misclassified, summed over all seeds."""
 
     rows: tuple[ConfusionRow, ...]
     wrong: int
@@ -55,8 +57,10 @@ class Confusions:
 
 
 def confusions(study: StudyResults, top: int = 10) -> Confusions | None:
-    """What the best finalist takes for what on validation, where whoever reads it may act on it: the test images stay
-    unseen. None where a final did not keep it, or nothing was wrong."""
+    """The classes that the best finalist confuses on validation; None if they were not kept, or nothing was wrong.
+
+    Test images are not used: a reader may act on this table, and then test images would no longer be unseen.
+    """
     if not study.finalists:
         return None
     best = study.finalists[0]

@@ -1,70 +1,83 @@
-"""The evidence of a study, section by section: a sentence that says what to see, a figure, and the numbers."""
+"""The sections of a study's report: sentences that say what to see, a figure, and a table of the numbers."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
-from dashboards import formatting as sentences
-from dashboards.formatting import choice_value, duration, head, title, with_interval, with_unit
-from dashboards.page.page import PLACE_COLUMNS, Section, Shelf, Table, column, estimated, group_table, placed, shortened
-from dashboards.study import choices, figures, scores, tradeoff
-from dashboards.study import sentences as study_sentences
-from dashboards.study import tables as summaries
-from dashboards.study.choices import Importance, Interaction
+from dashboards.formatting import (
+    choice_value,
+    column,
+    count,
+    duration,
+    gmacs,
+    head_text,
+    image_counts,
+    number_with_interval,
+    shortened,
+    title,
+    with_interval,
+    with_unit,
+)
+from dashboards.page.figures import block_by_timestep_figure, group_table, groups_figure
+from dashboards.page.page import FEATURE_COLUMNS, PictureRow, Section, Table, feature_cells
+from dashboards.study import figures, sentences, tables
+from dashboards.study.choices import Importance, Interaction, interaction
 from dashboards.study.contested import Contested, contested
 from dashboards.study.published import Published, published
-from dashboards.study.scores import ConfusionRow
-from dashboards.study.tables import BlockByTimestep, Estimate
-from objectives import published_results as paper
+from dashboards.study.scores import ConfusionRow, Confusions, ScoreRow, confusions, scores
+from dashboards.study.tradeoff import TradeOff, trade_off
+from dashboards.tables import BlockByTimestep, Estimate
+from objectives import published_results
 from objectives.results import Metric, StudyResults
 from spaces import Setting
 
 CLASSES_SHOWN = 24
 TRIALS_SHOWN = 20
 CONFUSIONS_PICTURED, MISTAKES_PICTURED = 5, 5
-SETTING_COLUMNS = (*PLACE_COLUMNS, "Head")
+SETTING_COLUMNS = (*FEATURE_COLUMNS, "Head")
 
 
 def sections(study: StudyResults, importances: Sequence[Importance] = ()) -> list[Section]:
-    """In the order in which a person asks; what a study cannot tell yet is left out."""
-    found = [_finalists(study)] if study.finals else []
-    if others := published(study):
-        found.append(_published(others))
+    """All sections, the most important first. Sections without data are left out."""
+    listed = [_finalists(study)] if study.finals else []
+    if (publications := published(study)) is not None:
+        listed.append(_published(publications))
     if study.complete:
-        found += [*_blocks_and_timesteps(study), *_groups(study)]
+        listed += [*_blocks_and_timesteps(study), *_groups(study)]
     if importances:
-        found.append(_importances(importances))
-    if pairs := choices.interaction(study, importances):
-        found.append(_interaction(pairs, study.metric))
-    if study.pareto_front:
-        found.append(_trade_off(study))
+        listed.append(_importances(importances))
+    if (pairs := interaction(study, importances)) is not None:
+        listed.append(_interaction(pairs, study.metric))
+    if (costs := trade_off(study)) is not None:
+        listed.append(_trade_off(study, costs))
     if study.complete:
-        found.append(_history(study))
-    if summaries.time_by_phase(study):
-        found.append(_time(study))
-    if len(scores.scores(study)) > 1:
-        found.append(_scores(study))
-    if scores.confusions(study):
-        found.append(_confusions(study))
-    if images := contested(study):
-        found.append(_contested(study, images))
+        listed.append(_history(study))
+    if tables.time_by_phase(study):
+        listed.append(_time(study))
+    if len(rows := scores(study)) > 1:
+        listed.append(_scores(study, rows))
+    if (mistakes := confusions(study)) is not None:
+        listed.append(_confusions(mistakes))
+    if (images := contested(study)) is not None:
+        listed.append(_contested(study, images))
     if study.complete:
-        found.append(_leaderboard(study))
-    if summaries.failures(study):
-        found.append(_failures(study))
-    return [*found, _provenance(study)]
+        listed.append(_leaderboard(study))
+    if tables.failures(study):
+        listed.append(_failures(study))
+    return [*listed, _provenance(study)]
 
 
 def _finalists(study: StudyResults) -> Section:
-    rows, metric = summaries.finalists(study), study.metric
+    rows, metric = tables.finalists(study), study.metric
     refitted = "train images" if "shots" in study.provenance else "train and validation images"
     table = Table(
-        f"{title(metric)}: means over seeds (95 % interval). Test: refitted on {refitted}. Tied: with the first",
+        f"{title(metric)}: means over seeds (95 % interval). Test: refitted on {refitted}. Tied: not significantly "
+        "different from the first",
         ("Rank", column("Validation", metric), column("Test", metric), *SETTING_COLUMNS, "Seeds", "Tied"),
         tuple(
             (
                 str(rank),
-                estimated(row.validation),
-                estimated(row.test),
+                number_with_interval(row.validation),
+                number_with_interval(row.test),
                 *_setting(row.setting),
                 str(len(row.seeds)),
                 "chosen" if rank == 1 else "yes" if row.tied else "no",
@@ -73,130 +86,140 @@ def _finalists(study: StudyResults) -> Section:
         ),
         chosen=0,
     )
-    return Section("finalists", "Finalists", (sentences.of_finalists(rows),), table=table)
+    return Section("finalists", "Finalists", (sentences.finalists_sentence(rows),), table=table)
 
 
-def _trade_off(study: StudyResults) -> Section:
-    table, metric, found = tradeoff.trade_off(study), study.metric, summaries.answer(study)
-    assert table is not None
-    numbers = [point.trial for point in table.front]
+def _trade_off(study: StudyResults, table: TradeOff) -> Section:
+    metric, best = study.metric, tables.best_setting(study)
+    numbers = [point.trial for point in table.pareto_front]
     rows = Table(
-        f"{title(metric)} of the best for their cost, the cheapest first (95 % interval). "
-        "Validation: one seed. Test: means over seeds, of finalists alone",
+        f"{title(metric)} on the Pareto front, the cheapest first (95 % interval). "
+        "Validation: one seed. Test: means over seeds, only for finalists",
         ("GMAC", column("Validation", metric), column("Test", metric), *SETTING_COLUMNS, "Trial"),
         tuple(
             (
-                sentences.gmacs(point.gmacs),
-                estimated(point.validation),
-                estimated(point.test) if point.test else "",
+                gmacs(point.gmacs),
+                number_with_interval(point.validation),
+                number_with_interval(point.test) if point.test else "",
                 *_setting(point.setting),
                 str(point.trial),
             )
-            for point in table.front
+            for point in table.pareto_front
         ),
-        chosen=numbers.index(found.trial) if found and found.trial in numbers else None,
+        chosen=numbers.index(best.trial) if best and best.trial in numbers else None,
     )
     told = (
-        sentences.of_trade_off(table),
-        "Cost is 1e9 multiply-accumulates to classify an image: passes, each to the deepest block read, and the head.",
+        sentences.trade_off_sentence(table),
+        "The cost counts 1e9 multiply-accumulates (GMAC) to classify one image: the forward passes, each up to the "
+        "deepest block that is read, and the head.",
     )
     return Section("cost", f"{title(metric)} against cost", told, figures.trade_off_figure(table), rows)
 
 
-def _scores(study: StudyResults) -> Section:
-    rows, final = scores.scores(study), bool(study.finalists)
-    of = "means over seeds" if final else "one seed"
+def _scores(study: StudyResults, rows: Sequence[ScoreRow]) -> Section:
+    final = bool(study.finalists)
+    seeds = "means over seeds" if final else "one seed"
     table = Table(
-        f"The answer by every metric, {of} (95 % interval)",
+        f"The best setting by every metric, {seeds} (95 % interval)",
         ("Metric", "Validation", *(["Test"] if final else [])),
         tuple(
             (
                 title(row.metric),
-                *(_or_none(each) for each in ((row.validation, row.test) if final else (row.validation,))),
+                *map(_estimate_or_not_kept, (row.validation, row.test) if final else (row.validation,)),
             )
             for row in rows
         ),
-        chosen=next((place for place, row in enumerate(rows) if row.metric == study.metric), None),
+        chosen=next((index for index, row in enumerate(rows) if row.metric == study.metric), None),
     )
-    return Section("scores", "The answer by other metrics", (sentences.of_scores(study.metric),), table=table)
+    return Section(
+        "scores", "The best setting by other metrics", (sentences.metrics_sentence(study.metric),), table=table
+    )
 
 
-def _or_none(estimate: Estimate | None) -> str:
+def _estimate_or_not_kept(estimate: Estimate | None) -> str:
     return with_interval(estimate) if estimate else "not kept"
 
 
-def _confusions(study: StudyResults) -> Section:
-    found = scores.confusions(study)
-    assert found is not None
+def _confusions(found: Confusions) -> Section:
     table = Table(
-        "The answer's most frequent mistakes on validation images, all seeds together",
-        ("True class", "Taken for", "Images"),
+        "The best setting's most frequent mistakes on validation images, summed over all seeds",
+        ("True class", "Predicted", "Images"),
         tuple((row.true, row.predicted, f"{row.images:,}") for row in found.rows),
     )
-    shelves = [_shelf(row) for row in found.rows[:CONFUSIONS_PICTURED] if row.mistaken]
+    rows = [_mistakes(row) for row in found.rows[:CONFUSIONS_PICTURED] if row.mistaken]
     return Section(
-        "confusions", "What it confuses", (sentences.of_confusions(found),), table=table, shelves=(*shelves,)
+        "confusions",
+        "Most frequent mistakes",
+        (sentences.confusions_sentence(found),),
+        table=table,
+        picture_rows=tuple(rows),
     )
 
 
-def _shelf(row: ConfusionRow) -> Shelf:
+def _mistakes(row: ConfusionRow) -> PictureRow:
     pictures = [(picture, "") for picture in row.mistaken[:MISTAKES_PICTURED]]
     if row.typical:
         pictures.append((row.typical, f"for comparison, a ‘{row.predicted}’"))
-    return Shelf(f"‘{row.true}’ taken for ‘{row.predicted}’: {sentences.count(row.images, 'image')}", (*pictures,))
+    return PictureRow(f"‘{row.true}’ predicted as ‘{row.predicted}’: {count(row.images, 'image')}", (*pictures,))
 
 
 def _contested(study: StudyResults, found: Contested) -> Section:
     pictured = {picture.position: picture for picture in study.pictures if picture.position is not None}
-    shelves, rows = [], []
-    for what, images in (
-        ("Right with good settings, wrong with bad ones", found.gained),
-        ("Wrong with good settings, right with bad ones", found.lost),
+    picture_rows, rows = [], []
+    for heading, images in (
+        ("Correct with the best settings, wrong with the worst", found.gained),
+        ("Wrong with the best settings, correct with the worst", found.lost),
     ):
         shown = [(pictured[image.position], image) for image in images if image.position in pictured]
         if shown:
-            shelves.append(Shelf(what, tuple((p, study_sentences.of_image(p, image, study)) for p, image in shown)))
+            captions = ((picture, sentences.contested_caption(picture, image, study)) for picture, image in shown)
+            picture_rows.append(PictureRow(heading, tuple(captions)))
             rows += [
-                (p.name, study.classes[p.label], f"{100 * image.good:.0f}", f"{100 * image.bad:.0f}")
-                for p, image in shown
+                (picture.name, study.classes[picture.label], f"{100 * image.good:.0f}", f"{100 * image.bad:.0f}")
+                for picture, image in shown
             ]
     table = Table(
-        f"How many of the best {found.settings:,} and of the worst {found.settings:,} trials have an image right",
-        ("Image", "Class", "Good %", "Bad %"),
+        f"The share of the best {found.settings:,} and of the worst {found.settings:,} trials that classify each image "
+        "correctly",
+        ("Image", "Class", "Best %", "Worst %"),
         tuple(rows),
     )
-    told = (study_sentences.of_contested(found),)
-    return Section("contested", "What a good setting changes", told, table=table if rows else None, shelves=(*shelves,))
+    told = (sentences.contested_sentences(found),)
+    title_text = "Images that a good setting changes"
+    return Section("contested", title_text, told, table=table if rows else None, picture_rows=tuple(picture_rows))
 
 
 def _published(found: Published) -> Section:
     rows = [
-        (f"{each.head} ({each.source})", f"{100 * each.accuracy:.1f}", *_ours(each.ours, each.tested))
-        for each in found.heads
+        (f"{head.head} ({head.source})", f"{100 * head.accuracy:.1f}", *_ours(head.ours, head.tested))
+        for head in found.heads
     ]
     rows += [
         (
-            f"linear at block {each.block}, t {each.timestep}, pool {each.pool} ({paper.SOURCE})",
-            f"{100 * each.accuracy:.1f}",
-            *_ours(each.ours, tested=False),
+            f"linear, block {cell.block}, t {cell.timestep}, pool {cell.pool} ({published_results.SOURCE})",
+            f"{100 * cell.accuracy:.1f}",
+            *_ours(cell.ours, tested=False),
         )
-        for each in found.cells
+        for cell in found.cells
     ]
     table = Table(
-        "Published: on the test split, where it was chosen too. Ours: on what its column says (95 % interval)",
-        ("Part", "Published %", "Ours %", "Of ours"),
+        "Published: chosen and measured on the test split. Ours: measured on the split that the last column names "
+        "(95 % interval)",
+        ("Head", "Published %", "Ours %", "Split of ours"),
         tuple(rows),
     )
-    return Section("published", "Beside what was published", study_sentences.of_published(found), table=table)
+    return Section("published", "Comparison with published results", sentences.published_sentences(found), table=table)
 
 
 def _ours(estimate: Estimate | None, tested: bool) -> tuple[str, str]:
-    return ("", "not tried") if estimate is None else (estimated(estimate), "test" if tested else "validation")
+    return (
+        ("", "not tried") if estimate is None else (number_with_interval(estimate), "test" if tested else "validation")
+    )
 
 
 def _leaderboard(study: StudyResults) -> Section:
-    board = summaries.leaderboard(study)
-    found = summaries.answer(study)
+    board = tables.leaderboard(study)
+    best = tables.best_setting(study)
     numbers = [row.trial for row in board.rows]
     table = Table(
         f"Best trials by validation {study.metric.label} (95 % interval), one seed each",
@@ -204,7 +227,7 @@ def _leaderboard(study: StudyResults) -> Section:
         tuple(
             (
                 str(row.rank),
-                estimated(row.validation),
+                number_with_interval(row.validation),
                 *_setting(row.setting),
                 str(row.trial),
                 f"{row.seconds:.1f}",
@@ -212,31 +235,31 @@ def _leaderboard(study: StudyResults) -> Section:
             )
             for row in board.rows
         ),
-        chosen=numbers.index(found.trial) if found and found.trial in numbers else None,
+        chosen=numbers.index(best.trial) if best and best.trial in numbers else None,
     )
-    return Section("leaderboard", "Leaderboard", (sentences.of_leaderboard(board),), table=table)
+    return Section("leaderboard", "Leaderboard", (sentences.leaderboard_sentence(board),), table=table)
 
 
 def _blocks_and_timesteps(study: StudyResults) -> list[Section]:
-    table = summaries.block_by_timestep(study)
+    table = tables.block_by_timestep(study)
     if not table.cells:
         return []
-    told = "Each cell is its best trial; an empty cell was not tried."
-    if len(summaries.by_taps(study)) > 1:
-        told += " Trials that read several taps are in no cell."
+    told = "Each cell shows its best trial; an empty cell was not tried."
+    if len(tables.tap_groups(study)) > 1:
+        told += " Trials with several taps are not shown."
     return [
         Section(
             "blocks",
             f"{title(study.metric)} by block and timestep",
-            (sentences.of_blocks_and_timesteps(table), told),
-            figures.block_by_timestep_figure(table),
+            (sentences.block_by_timestep_sentence(table), told),
+            block_by_timestep_figure(table),
             _cells(table, study.metric),
         )
     ]
 
 
 def _cells(found: BlockByTimestep, metric: Metric) -> Table:
-    """Of the blocks that were tried: a table of all would be as wide as the network is deep."""
+    """A column for each block that was tried; a column for every block would make the table too wide."""
     blocks = sorted({block for block, _ in found.cells})
     return Table(
         f"Best validation {with_unit(metric.label, metric)} at each timestep (rows) and block (columns)",
@@ -255,13 +278,13 @@ def _cells(found: BlockByTimestep, metric: Metric) -> Table:
 
 
 def _groups(study: StudyResults) -> list[Section]:
-    pools, heads, metric = summaries.by_pooling(study), summaries.by_head(study), study.metric
-    measured, taps = f"Validation {metric.label} (95 % interval)", summaries.by_taps(study)
+    pools, heads, metric = tables.pooling_groups(study), tables.head_groups(study), study.metric
+    measured, taps = f"Validation {metric.label} (95 % interval)", tables.tap_groups(study)
     several = Section(
         "taps",
         f"{title(metric)} by number of taps",
-        (sentences.of_taps(taps), "A tap is a block at a timestep; each timestep costs a pass of its own."),
-        figures.groups_figure("Taps", taps),
+        (sentences.taps_sentence(taps), "A tap is a block at a timestep. Each timestep costs one forward pass."),
+        groups_figure("Taps", taps),
         group_table(f"{measured} by number of taps", "Taps", taps, "Complete trials"),
     )
     return [
@@ -269,15 +292,15 @@ def _groups(study: StudyResults) -> list[Section]:
         Section(
             "pooling",
             f"{title(metric)} by pooling",
-            (sentences.of_groups("Pool", pools),),
-            figures.groups_figure("Pool size", pools),
+            (sentences.groups_sentence("Pool", pools),),
+            groups_figure("Pool size", pools),
             group_table(f"{measured} by pool size, the side of the pooled grid", "Pool", pools, "Complete trials"),
         ),
         Section(
             "heads",
             f"{title(metric)} by head",
-            (sentences.of_groups("Head", heads),),
-            figures.groups_figure("Head", heads),
+            (sentences.groups_sentence("Head", heads),),
+            groups_figure("Head", heads),
             group_table(f"{measured} by head", "Head", heads, "Complete trials"),
         ),
     ]
@@ -288,26 +311,27 @@ def _importances(importances: Sequence[Importance]) -> Section:
     table = Table(
         "Importance of each choice among the settings that were tried",
         ("Choice", *(f"{name} %" for name in names)),
-        tuple(
-            (each.choice.capitalize(), *(f"{100 * each.shares[name]:.1f}" for name in names)) for each in importances
-        ),
+        tuple((row.choice.capitalize(), *(f"{100 * row.shares[name]:.1f}" for name in names)) for row in importances),
     )
     told = (
-        study_sentences.of_importances(importances),
-        "fANOVA: the share of the variance over the whole space that a choice explains by itself. PED-ANOVA: how much "
-        "it matters for being among the best.",
+        sentences.importances_sentence(importances),
+        "fANOVA: the share of the variance over the whole space that a choice explains alone. PED-ANOVA: how much a "
+        "choice decides whether a setting is among the best.",
     )
-    return Section("importances", "What matters", told, figures.importance_figure(importances), table)
+    return Section("importances", "Importance of each choice", told, figures.importance_figure(importances), table)
 
 
 def _interaction(found: Interaction, metric: Metric) -> Section:
     table = Table(
         f"Best validation {with_unit(metric.label, metric)} of each pair that was tried",
-        (found.row.capitalize(), *(f"{found.column} {choice_value(each)}" for each in found.columns)),
+        (found.row.capitalize(), *(f"{found.column} {choice_value(value)}" for value in found.columns)),
         tuple(
             (
                 choice_value(row),
-                *(estimated(found.cells[row, c].best) if (row, c) in found.cells else "" for c in found.columns),
+                *(
+                    number_with_interval(found.cells[row, c].best) if (row, c) in found.cells else ""
+                    for c in found.columns
+                ),
             )
             for row in found.rows
         ),
@@ -315,17 +339,17 @@ def _interaction(found: Interaction, metric: Metric) -> Section:
     return Section(
         "interaction",
         f"{found.row.capitalize()} and {found.column} together",
-        (study_sentences.of_interaction(found, metric), "Each cell is its best trial; an empty cell was not tried."),
+        (sentences.interaction_sentence(found, metric), "Each cell shows its best trial; an empty cell was not tried."),
         figures.interaction_figure(found, metric),
         table,
     )
 
 
 def _history(study: StudyResults) -> Section:
-    points, by_time, metric = summaries.history(study), summaries.history_by_time(study), study.metric
+    points, by_time, metric = tables.history(study), tables.history_by_time(study), study.metric
     steps = [points[0], *(new for old, new in pairwise(points) if new.best != old.best)]
     table = Table(
-        f"Each time a trial was the best so far, by validation {metric.label}",
+        f"Trials that were the best so far, by validation {metric.label}",
         ("Trial", column("Best", metric), "Seconds", *SETTING_COLUMNS),
         tuple(
             (
@@ -338,44 +362,46 @@ def _history(study: StudyResults) -> Section:
         ),
     )
     figure = figures.history_figure(points, by_time)
-    return Section("history", "History", (sentences.of_history(points),), figure, table)
+    return Section("history", "History", (sentences.history_sentence(points),), figure, table)
 
 
 def _time(study: StudyResults) -> Section:
-    phases, passes = summaries.time_by_phase(study), summaries.passes(study)
+    phases, passes = tables.time_by_phase(study), tables.passes(study)
     table = Table(
         "Seconds of work by phase, summed over trials and workers",
         ("Phase", "Seconds", "Share %"),
-        tuple((sentences.phase(row.name), f"{row.seconds:,.1f}", f"{100 * row.share:.1f}") for row in phases),
+        tuple((sentences.phase_text(row.name), f"{row.seconds:,.1f}", f"{100 * row.share:.1f}") for row in phases),
     )
-    told = (sentences.of_time(phases), sentences.of_passes(passes))
-    return Section("time", "Time and passes", told, figures.time_figure(phases), table)
+    told = (sentences.time_sentence(phases), sentences.passes_sentence(passes))
+    return Section("time", "Time and forward passes", told, figures.time_figure(phases), table)
 
 
 def _failures(study: StudyResults) -> Section:
-    rows = summaries.failures(study)
+    rows = tables.failures(study)
     table = Table(
         "Failed trials by reason",
         ("Reason", "Count", "Trials"),
         tuple((row.reason, f"{len(row.trials):,}", shortened(row.trials, TRIALS_SHOWN)) for row in rows),
     )
-    return Section("failures", "Failures", (sentences.of_trials(summaries.trial_counts(study)) + ".",), table=table)
+    return Section(
+        "failures", "Failures", (sentences.trial_counts_text(tables.trial_counts(study)) + ".",), table=table
+    )
 
 
 def _provenance(study: StudyResults) -> Section:
     facts = {
         "Study": study.name,
         "Dataset": study.dataset,
-        "Images": sentences.of_images(study.counts, study.folds),
+        "Images": image_counts(study.counts, study.folds),
         "Classes": f"{len(study.classes):,}: {shortened(study.classes, CLASSES_SHOWN)}",
         "Backbone": f"{study.backbone}, {len(study.architecture.blocks)} blocks",
         "Space": f"{study.preset}, {study.space_size:,} settings",
         "Running time": duration(study.wall_seconds),
         **study.provenance,
     }
-    table = Table("What is needed to repeat this study", ("Fact", "Value"), tuple(facts.items()))
+    table = Table("Everything needed to repeat this study", ("Fact", "Value"), tuple(facts.items()))
     return Section("provenance", "Provenance", (), table=table)
 
 
 def _setting(setting: Setting) -> tuple[str, ...]:
-    return *placed(setting), head(setting)
+    return *feature_cells(setting), head_text(setting)

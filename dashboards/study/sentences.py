@@ -1,84 +1,304 @@
-"""What further tables of a study show, as `sentences`."""
+"""One or two sentences about each table of a study: plain text, escaped by whoever prints it."""
 
 from collections.abc import Sequence
 
-from dashboards.formatting import NAMED, choice_value, count, percent, with_interval
+from dashboards.formatting import (
+    NAMED,
+    amount,
+    cell_text,
+    choice_value,
+    count,
+    duration,
+    gap_text,
+    gmacs,
+    percent,
+    whole_percent,
+    with_interval,
+)
+from dashboards.statistics import verdict
 from dashboards.study.choices import Importance, Interaction
 from dashboards.study.contested import Contested, ContestedImage
 from dashboards.study.published import Published
+from dashboards.study.scores import Confusions
+from dashboards.study.tables import (
+    FINALS_PHASE,
+    BestSetting,
+    FinalistRow,
+    HistoryPoint,
+    Leaderboard,
+    Passes,
+    Phase,
+    TrialCounts,
+)
+from dashboards.study.tradeoff import TradeOff
+from dashboards.tables import BlockByTimestep, Group
 from objectives.results import Metric, Picture, StudyResults
 
+PHASES = {
+    "extract": "U-Net passes",
+    "wait": "waiting for another worker's passes",
+    "read": "reading the cache",
+    "fit": "fitting heads",
+    FINALS_PHASE: "re-evaluating finalists",
+}
 
-def of_importances(importances: Sequence[Importance]) -> str:
-    """Which choice matters, and whether the evaluators agree on it."""
+
+def phase_text(name: str) -> str:
+    return PHASES.get(name, name)
+
+
+def finalists_sentence(rows: Sequence[FinalistRow]) -> str:
+    """Which finalists are as good as the first. rows: at least one."""
+    best, *others = rows
+    if not others:
+        return f"One setting was re-evaluated, over {count(len(best.seeds), 'seed')}."
+    tied = sum(row.tied for row in others)
+    if not tied:
+        told = "On validation, the first is significantly better than every other."
+    elif tied == len(others):
+        which = "the other" if tied == 1 else f"any of the {tied} others"
+        told = f"On validation, the first is not significantly better than {which}."
+    else:
+        told = f"On validation, the first is not significantly better than {tied} of the {len(others)} others."
+    return f"{told} Test images had no influence on the order."
+
+
+def confidence_sentence(best: BestSetting, complete: int) -> str:
+    """How certain it is that this setting is the best. complete: the number of complete trials."""
+    metric = best.validation.metric
+    if best.is_finalist:
+        tied = len(best.tied)
+        if not tied:
+            return f"Its validation {metric.label} is significantly better than that of every other finalist."
+        others = "one other finalist" if tied == 1 else f"{tied} other finalists"
+        return (
+            f"Its validation {metric.label} is not significantly better than that of {others}; "
+            f"it has the {'highest' if metric.higher_is_better else 'lowest'} mean."
+        )
+    if complete == 1:
+        return "It is the only complete trial and was not re-evaluated: its test accuracy is unknown."
+    return (
+        f"It is the best of {complete:,} noisy validation {_plural(metric)}, so its value is biased "
+        f"{'upwards' if metric.higher_is_better else 'downwards'}. No finalist was re-evaluated: its test accuracy is "
+        "unknown."
+    )
+
+
+def leaderboard_sentence(table: Leaderboard) -> str:
+    if table.complete == 1:
+        return "Only one trial is complete."
+    if table.tied == 1:
+        return f"The first of {table.complete:,} complete trials is significantly better than every other."
+    others, tied = table.complete - 1, table.tied - 1
+    return (
+        f"{tied:,} of the other {others:,} complete trials {'does' if tied == 1 else 'do'} not differ significantly "
+        "from the first (at 5\N{NO-BREAK SPACE}%)."
+    )
+
+
+def block_by_timestep_sentence(table: BlockByTimestep) -> str:
+    best = table.best
+    if best is None:
+        return "No cell was tried."
+    others = [cell for cell in table.cells.values() if cell is not best]
+    if not others:
+        return f"The only cell tried, {cell_text(best)}, reaches {amount(best.best.value, best.best.metric)}."
+    tied = sum(cell.best.tied_with(best.best) for cell in others)
+    worst = min(others, key=lambda cell: cell.best.score)
+    far = "lowest" if best.best.metric.higher_is_better else "highest"
+    return (
+        f"Best at {cell_text(best)}: {with_interval(best.best)}; "
+        f"{tied if tied else 'none'} of the other {count(len(others), 'cell')} tried "
+        f"{'does' if tied in (0, 1) else 'do'} not differ significantly from it. "
+        f"The {far}, {cell_text(worst)}, reaches {amount(worst.best.value, worst.best.metric)}."
+    )
+
+
+def groups_sentence(kind: str, groups: Sequence[Group]) -> str:
+    """Which group is best, and whether the next differs. kind: what the groups are, "Pool" or "Head"."""
+    best, *others = sorted(groups, key=lambda group: -group.best.score)
+    metric = best.best.metric
+    superlative, above = ("highest", "above") if metric.higher_is_better else ("lowest", "below")
+    if not others:
+        return f"Only {kind.lower()} {best.name} was tried: its best trial reaches {with_interval(best.best)}."
+    second = others[0]
+    difference = best.best.difference(second.best)
+    return (
+        f"{kind} {best.name} reaches the {superlative} {metric.label}, {with_interval(best.best)}, "
+        f"{gap_text(difference.value, metric)} {above} {kind.lower()} {second.name}; {verdict(difference)}."
+    )
+
+
+def taps_sentence(groups: Sequence[Group]) -> str:
+    """Whether several taps are better than one. groups: fewest taps first."""
+    one, best = groups[0], max(groups, key=lambda group: group.best.score)
+    metric = one.best.metric
+    taps = f"{best.name} taps" if best.name != "1" else "one tap"
+    first = f"Best with {taps}: {with_interval(best.best)}"
+    if best is one:
+        return f"{first}; more taps do not improve it."
+    difference = best.best.difference(one.best)
+    fewest = "one tap" if one.name == "1" else f"{one.name} taps"
+    return f"{first}, {gap_text(difference.value, metric)} from the best with {fewest}; {verdict(difference)}."
+
+
+def history_sentence(points: Sequence[HistoryPoint]) -> str:
+    last = points[-1]
+    first_best = next(index for index, point in enumerate(points) if point.best == last.best)
+    after = len(points) - 1 - first_best
+    finished = points[first_best].finished
+    time = "" if finished is None else f" after {duration(finished)}"
+    found = f"Trial {points[first_best].trial} reached the best value, {amount(last.best, last.metric)}{time}"
+    if not after:
+        return f"{found}. It is the last complete trial."
+    if after == 1:
+        return f"{found}. The complete trial after it was not better."
+    return f"{found}. None of the {after:,} complete trials after it was better."
+
+
+def trade_off_sentence(table: TradeOff) -> str:
+    """The cost of the best trial, and whether a cheaper one is as good."""
+    best, tied, first = table.best, table.tied, table.pareto_front[0]
+    reached = with_interval(best.validation)
+    told = f"The best trial, {best.setting}, reaches {reached} for {gmacs(best.gmacs)} GMAC an image"
+    if tied is not best:
+        return (
+            f"{told}. {tied.setting} takes {percent(tied.gmacs / best.gmacs)} of that and reaches "
+            f"{with_interval(tied.validation)}; {verdict(best.validation.difference(tied.validation))}."
+        )
+    if first is best:
+        return f"{told}; no cheaper setting was tried."
+    return f"{told}; every cheaper setting is significantly worse."
+
+
+def metrics_sentence(metric: Metric) -> str:
+    return (
+        f"The setting was chosen by its validation {metric.label} alone. Lower is better for the negative "
+        "log-likelihood and the calibration error; higher is better for the other metrics."
+    )
+
+
+def confusions_sentence(table: Confusions) -> str:
+    first, *others = table.rows
+    where = f"on the validation images of {count(table.seeds, 'seed')}. Test images are not used here."
+    mistakes = count(table.wrong, "mistake")
+    if others and others[0].images == first.images:
+        return f"No pair of classes is the most frequent of the {mistakes} {where}"
+    share = percent(first.images / table.wrong)
+    return f"‘{first.true}’ predicted as ‘{first.predicted}’ is the most frequent: {share} of the {mistakes} {where}"
+
+
+def time_sentence(phases: Sequence[Phase]) -> str:
+    longest = phases[0]
+    total = sum(row.seconds for row in phases)
+    return (
+        f"The longest phase, {phase_text(longest.name)}, took {percent(longest.share)} of the "
+        f"{duration(total)} of work."
+    )
+
+
+def passes_sentence(table: Passes) -> str:
+    if not table.needed:
+        return "No U-Net pass was needed."
+    share = percent(table.saved / table.needed)
+    return f"{table.made:,} U-Net passes were made where {table.needed:,} were needed: the cache saved {share} of them."
+
+
+def selection_text(folds: str | None) -> str:
+    """On what settings are compared. folds: the number of folds; None if there is one validation split."""
+    return "on the validation split" if folds is None else f"by cross-validation in {folds} folds"
+
+
+def trial_counts_text(counts: TrialCounts) -> str:
+    """ "40 trials: 37 complete, 1 pruned, 2 failed". Only states that occur are named."""
+    states = (
+        (counts.complete, "complete"),
+        (counts.pruned, "pruned"),
+        (counts.failed, "failed"),
+        (counts.running, "running"),
+    )
+    words = [f"{number:,} {state}" for number, state in states if number]
+    return f"{count(counts.total, 'trial')}: {', '.join(words)}" if words else "no trial yet"
+
+
+def importances_sentence(importances: Sequence[Importance]) -> str:
+    """Which choice is the most important, and whether the evaluators agree."""
     leaders = {name: _leader(importances, name) for name in importances[0].shares}
-    told = [f"{name} gives {percent(each.shares[name])} to the {each.choice}" for name, each in leaders.items()]
-    agree = len({each.choice for each in leaders.values()}) == 1
-    if agree:
-        first = next(iter(leaders.values()))
-        return f"The {first.choice} matters most by both evaluators: {', '.join(told)}."
+    told = [f"{name} gives {percent(leader.shares[name])} to the {leader.choice}" for name, leader in leaders.items()]
+    choices = {leader.choice for leader in leaders.values()}
+    if len(choices) == 1:
+        return f"The {choices.pop()} matters most by both evaluators: {', '.join(told)}."
     return f"The evaluators disagree on what matters most: {', '.join(told)}."
 
 
-def of_interaction(table: Interaction, metric: Metric) -> str:
-    """Whether the best value of one choice depends on that of the other."""
+def interaction_sentence(table: Interaction, metric: Metric) -> str:
+    """Whether the best value of one choice depends on the value of the other."""
     exceptions, compared = table.exceptions()
     value = choice_value(table.best[1])
     pair = table.cells[table.best]
     first = f"Best at {table.row} {choice_value(table.best[0])} and {table.column} {value}: {with_interval(pair.best)}."
     if not compared:
-        return f"{first} No {table.row} was tried with another {table.column} beside it."
-    of_all = f"the {count(compared, table.row)} where it can be compared" if compared > 1 else "the only comparison"
+        return f"{first} No {table.row} was tried with two values of {table.column}, so they cannot be compared."
+    of_all = (
+        f"the {count(compared, table.row)} that can be compared"
+        if compared > 1
+        else f"the only {table.row} that can be compared"
+    )
     if not exceptions:
+        any_of = "any of " if compared > 1 else ""
         return (
-            f"{first} {table.column.capitalize()} {value} is nowhere behind by more than the noise, in {of_all}: "
-            "the two may be chosen apart."
+            f"{first} {table.column.capitalize()} {value} is not significantly worse than another {table.column} at "
+            f"{any_of}{of_all}: the two can be chosen independently."
         )
-    named = ", ".join(choice_value(each) for each in exceptions[:NAMED])
+    named = ", ".join(choice_value(value) for value in exceptions[:NAMED])
     more = f" and {len(exceptions) - NAMED:,} more" if len(exceptions) > NAMED else ""
     return (
-        f"{first} {table.column.capitalize()} {value} is behind by more than the noise at {table.row} {named}{more}, "
-        f"of {of_all}: the two must be chosen together."
+        f"{first} {table.column.capitalize()} {value} is significantly worse than another {table.column} at "
+        f"{table.row} {named}{more}, of {of_all}: the two must be chosen together."
     )
 
 
-def _whole(share: float) -> str:
-    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+def contested_sentences(table: Contested) -> str:
+    """How many images every good setting gets right, and how many no setting does."""
+    always, never = percent(table.always / table.images), percent(table.never / table.images)
+    return (
+        f"Of {count(table.images, 'validation image')}, {always} are classified correctly by each of the best "
+        f"{count(table.settings, 'trial')}, and {never} by no trial at all: no setting that was tried helps these. "
+        f"Below are the images on which the best {table.settings:,} and the worst {table.settings:,} trials differ "
+        "most, with the share of each that is correct."
+    )
+
+
+def contested_caption(picture: Picture, image: ContestedImage, study: StudyResults) -> str:
+    """The caption of a picture: "cat: 100 % of the best, 20 % of the worst"."""
+    label = study.classes[picture.label]
+    return f"{label}: {whole_percent(image.good)} of the best, {whole_percent(image.bad)} of the worst"
+
+
+def published_sentences(table: Published) -> tuple[str, ...]:
+    """How our results compare with the published ones, and whether settings rank alike."""
+    told = []
+    head = next((head for head in table.heads if head.ours and head.tested), None)
+    if head is not None and head.ours is not None:
+        told.append(
+            f"{head.head.capitalize()} heads were published with {percent(head.accuracy)} ({head.source}); ours reach "
+            f"{with_interval(head.ours)} on test images."
+        )
+    both = sum(cell.ours is not None for cell in table.cells)
+    if (correlation := table.rank_correlation) is not None:
+        told.append(
+            f"{both} published settings were tried here too: their rank correlation with our accuracies is "
+            f"{correlation:.2f}."
+        )
+    if not told:
+        told.append("No published setting has been tried here yet.")
+    told.append("Published settings were chosen on the test split, ours on validation images.")
+    return tuple(told)
 
 
 def _leader(importances: Sequence[Importance], evaluator: str) -> Importance:
-    return max(importances, key=lambda each: each.shares[evaluator])
+    return max(importances, key=lambda importance: importance.shares[evaluator])
 
 
-def of_contested(table: Contested) -> str:
-    """What a good setting changes, and what none does."""
-    always, never = percent(table.always / table.images), percent(table.never / table.images)
-    return (
-        f"Of {count(table.images, 'validation image')}, {always} are right with each of the best "
-        f"{count(table.settings, 'trial')}, and {never} with no trial at all: no setting that was tried helps these. "
-        f"Below are images that the best {table.settings:,} and the worst {table.settings:,} answer otherwise, with "
-        "the share of each that has them right."
-    )
-
-
-def of_image(picture: Picture, image: ContestedImage, study: StudyResults) -> str:
-    """Below its picture."""
-    return f"{study.classes[picture.label]}: {_whole(image.good)} of the good, {_whole(image.bad)} of the bad"
-
-
-def of_published(table: Published) -> tuple[str, ...]:
-    """How far ours is from it, and whether settings rank alike."""
-    told = []
-    head = next((each for each in table.heads if each.ours and each.tested), None)
-    if head is not None and head.ours is not None:
-        told.append(
-            f"{head.head.capitalize()} heads were published with {percent(head.accuracy)} ({head.source}); ours come "
-            f"to {with_interval(head.ours)} on test images."
-        )
-    both = sum(each.ours is not None for each in table.cells)
-    if (alike := table.rank_correlation) is not None:
-        told.append(f"The rank correlation of the {both} places that both tried is {alike:.2f}.")
-    if not told:
-        told.append("Nothing that was published has been tried here yet.")
-    told.append("Published settings were chosen on the test split, ours on validation images.")
-    return tuple(told)
+def _plural(metric: Metric) -> str:
+    return metric.label.removesuffix("y") + "ies" if metric.label.endswith("y") else f"{metric.label}s"

@@ -1,18 +1,19 @@
-"""What accuracy costs: the settings of a study by the multiply-accumulates that they take, as those of `summaries`."""
+"""A table of accuracy against cost: the settings of a study by their multiply-accumulates for an image."""
 
 from dataclasses import dataclass
 
-from dashboards.study.tables import Estimate, finalist_estimate, trial_estimate
+from dashboards.study.tables import finalist_estimate, trial_estimate
+from dashboards.tables import Estimate
 from objectives.results import StudyResults, Trial
 from spaces import Setting
 
 
 @dataclass(frozen=True, slots=True)
 class CostPoint:
-    """A complete trial by the study's metric.
+    """A complete trial with its cost and its values by the study's metric.
 
-    gmacs: as of `objectives.results.Trial`. validation: of one seed. test: a finalist's mean over seeds, None where the
-    setting was not tested.
+    gmacs: 1e9 multiply-accumulates to classify an image. validation: on one seed. test: a finalist's mean over seeds;
+    None if the setting was not tested.
     """
 
     trial: int
@@ -24,23 +25,26 @@ class CostPoint:
 
 @dataclass(frozen=True, slots=True)
 class TradeOff:
-    """front: of `StudyResults.pareto_front`, cheapest first and best last; at least one. others: the best first."""
+    """All complete trials whose cost is known.
 
-    front: tuple[CostPoint, ...]
+    pareto_front: at least one, the cheapest first and the best last. others: the best first.
+    """
+
+    pareto_front: tuple[CostPoint, ...]
     others: tuple[CostPoint, ...]
 
     @property
     def best(self) -> CostPoint:
-        return self.front[-1]
+        return self.pareto_front[-1]
 
     @property
     def tied(self) -> CostPoint:
-        """The cheapest of the front that validation cannot tell from the best; the best where there is no other."""
-        return next(point for point in self.front if point.validation.tied_with(self.best.validation))
+        """The cheapest on the Pareto front that does not differ significantly from the best; the best if none is."""
+        return next(point for point in self.pareto_front if point.validation.tied_with(self.best.validation))
 
 
 def trade_off(study: StudyResults) -> TradeOff | None:
-    """Of the complete trials whose cost was kept; None where there are none."""
+    """None if no complete trial has a known cost."""
     points = [point for trial in study.complete if (point := _point(trial, study))]
     numbers = {trial.number for trial in study.pareto_front}
     front = sorted((point for point in points if point.trial in numbers), key=lambda point: point.gmacs)
@@ -49,7 +53,7 @@ def trade_off(study: StudyResults) -> TradeOff | None:
 
 
 def gmacs_of(study: StudyResults, setting: Setting) -> float | None:
-    """A setting's cost by the trial that tried it; None where there is none, or it was not kept."""
+    """The cost of a setting from a trial that tried it; None if there is no such trial, or its cost was not kept."""
     return next((trial.gmacs for trial in study.complete if trial.setting == setting), None)
 
 

@@ -131,6 +131,21 @@ class IntervalEstimate:
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class Difference(IntervalEstimate):
+    """A difference with its 95 % interval and the two-sided p-value of "no difference", in [0, 1].
+
+    Both come from one test: the interval excludes 0 if and only if p < 0.05.
+    """
+
+    p: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether p < 0.05."""
+        return self.p < 0.05
+
+
 @dataclass(frozen=True)
 class Scores:
     """A classifier's values on `total` images, by the name of each metric; top-5 only for more than 5 classes."""

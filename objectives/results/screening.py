@@ -1,11 +1,10 @@
 """The plain results of screening."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist, fmean
+from statistics import fmean
 
-from objectives.results.metrics import Accuracy, IntervalEstimate
+from objectives.results.metrics import Accuracy, Difference
 from spaces import Setting
 
 
@@ -37,21 +36,10 @@ class ScreenedSetting:
 
     def error_gap(self, other: "ScreenedSetting") -> tuple[float, float]:
         """Return the mean of this setting's error minus the other's, on the images of both, and its standard error."""
-        return _paired(self.errors, other.errors)
-
-    def accuracy_loss(self, other: "ScreenedSetting") -> IntervalEstimate:
-        """Return the other's accuracy minus this setting's, on the images of both, with a paired normal interval."""
-        mean, error = _paired(other.correct, self.correct)
-        half = NormalDist().inv_cdf(0.975) * error
-        return IntervalEstimate(mean, mean - half, mean + half)
-
-
-def _paired(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """The mean of first less second and its standard error, over as many as both have."""
-    differences = [one - other for one, other in zip(first, second, strict=False)]
-    mean, count = fmean(differences), len(differences)
-    variance = sum((each - mean) ** 2 for each in differences) / max(count - 1, 1)
-    return mean, (variance / count) ** 0.5
+        gaps = [error - other_error for error, other_error in zip(self.errors, other.errors, strict=False)]
+        mean, count = fmean(gaps), len(gaps)
+        variance = sum((gap - mean) ** 2 for gap in gaps) / max(count - 1, 1)
+        return mean, (variance / count) ** 0.5
 
 
 @dataclass(frozen=True)
@@ -64,7 +52,7 @@ class CheaperSetting:
 
     screened: ScreenedSetting
     cost: float
-    accuracy_loss: IntervalEstimate
+    accuracy_loss: Difference
 
 
 @dataclass(frozen=True)

@@ -54,10 +54,10 @@ def show(
     typer.echo(summary(architecture))
     print_table(block_table(architecture))
     if figure is not None:
-        from dashboards.backbone_figure import blocks_figure
+        from dashboards.backbone_figure import backbone_figure
 
         try:
-            blocks_figure(architecture).write_html(figure, include_plotlyjs=True, config={"displayModeBar": False})
+            backbone_figure(architecture).write_html(figure, include_plotlyjs=True, config={"displayModeBar": False})
         except OSError as error:
             raise SearchError(f"the figure cannot be written to {figure}: {error.strerror}") from None
         typer.echo(str(figure))

@@ -40,7 +40,7 @@ def cka(
 ) -> None:
     """Compare the features of blocks, timesteps, noise draws and networks, by unbiased linear CKA."""
     from dashboards.page.png import write_pictures
-    from dashboards.similarity.report import figures, sections, write_comparison
+    from dashboards.similarity.report import figures, sections, write_similarity
     from search.display.counter import counter
     from search.reports.cka import CkaOptions, compare_features, comparison_record, printed_name
 
@@ -48,7 +48,7 @@ def cka(
     path = out or options.home_folder.reports / f"{options.dataset}-{printed_name(options.backbone)}-cka.html"
     with counter("passes") as update:
         comparison = compare_features(options, CkaOptions(others, timestep, block, pool, draws, images, batch), update)
-    write_comparison(comparison, path)
+    write_similarity(comparison, path)
     pictures: list[Path] = []
     if png:
         try:

@@ -54,17 +54,16 @@ def _print(comparison: "StudyComparison") -> None:
 
 
 def _columns(comparison: "StudyComparison") -> list[tuple[str, ...]]:
-    from dashboards.formatting import gmacs
+    from dashboards.formatting import gmacs, terminal_interval
     from dashboards.study.tables import finalist_estimate
     from dashboards.study.tradeoff import gmacs_of
-    from search.reports.answer import told
 
     return [
         (
             study.name,
             study.backbone,
             str(best.setting),
-            told(finalist_estimate(best, "test", ACCURACY)),
+            terminal_interval(finalist_estimate(best, "test", ACCURACY)),
             str(len(best.finals)),
             gmacs(cost) if (cost := gmacs_of(study, best.setting)) is not None else "not kept",
         )
@@ -73,23 +72,25 @@ def _columns(comparison: "StudyComparison") -> list[tuple[str, ...]]:
 
 
 def _lines(comparison: "StudyComparison") -> list[str]:
-    paired = comparison.paired
-    points = [f"{100 * value:+.1f}" for value in (paired.difference, paired.low, paired.high)]
+    from dashboards.statistics import p_text
+
+    paired, difference = comparison.paired, comparison.paired.difference
+    points = [f"{100 * value:+.1f}" for value in (difference.value, difference.low, difference.high)]
     one_seed = all(len(best.finals) == 1 for _, best in comparison.finalists)
     count = "{:.0f}" if one_seed else "{:.1f}"
     both, first, second, neither = map(
         count.format, (paired.both, paired.first_only, paired.second_only, paired.neither)
     )
-    test = "McNemar's exact test" if one_seed else "exact paired test"
+    test = "mid-p McNemar test" if one_seed else "mid-p sign-flip test"
     lines = [
         f"difference  {points[0]} points, first - second  (95 % interval {points[1]} to {points[2]})",
-        f"p           {paired.p:.2g}, {test} on {paired.images:,} test images",
-        f"right       {both} both, {first} the first only, {second} the second only, {neither} neither",
+        f"test        {p_text(difference.p)}, {test} on {paired.images:,} test images",
+        f"correct     {both} by both, {first} only by the first, {second} only by the second, {neither} by neither",
     ]
     if not one_seed:
         lines.append("            (images, averaged over pairs of seeds)")
     if comparison.differing:
         lines += wrap(f"note        their protocols differ too: {', '.join(comparison.differing)}", LINE)
     if any(study.metric != ACCURACY for study in comparison.studies):
-        lines.append("note        what was chosen by another metric is compared by its accuracy")
+        lines.append("note        a study chose its setting by another metric; this compares accuracy")
     return [*lines, "", *wrap(comparison.sentence, LINE)]

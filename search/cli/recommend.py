@@ -33,7 +33,7 @@ def recommend(
     as_json: JsonOption = False,
 ) -> None:
     """Recommend a setting from a few forward passes: which to use, how good it will be, what would be cheaper."""
-    from dashboards.formatting import of_recommendation
+    from dashboards.screening.sentences import recommendation_lines
     from search.display.counter import counter
     from search.recommendation import recommend as recommending
 
@@ -44,5 +44,5 @@ def recommend(
         record = recommending.recommendation_record(made.recommendation)
         typer.echo(json.dumps(record | {"seconds": made.seconds, "report": str(made.report)}, indent=2))
     else:
-        lines = of_recommendation(made.recommendation, made.architecture)
+        lines = recommendation_lines(made.recommendation, made.architecture)
         typer.echo("\n".join([*lines, f"report      {made.report}"]))

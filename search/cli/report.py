@@ -72,7 +72,7 @@ def report_all(
 
     measure: make the missing trials first. Raises SearchError after the report where one could not be made.
     """
-    from dashboards.cross_dataset.report import FORMATS, write_comparison
+    from dashboards.cross_dataset.report import FORMATS, write_report
     from dashboards.study.report import SUFFIXES
     from search.display.counter import counter
     from search.display.text import printable
@@ -90,6 +90,6 @@ def report_all(
         sys.stdout.write(FORMATS[form](comparison))
     else:
         path = out or home.reports / f"all.{SUFFIXES.get(form, form)}"
-        typer.echo(str(write_comparison(comparison, path, form)))
+        typer.echo(str(write_report(comparison, path, form)))
     if failed:
         raise SearchError(f"{failed} missing {'trial' if failed == 1 else 'trials'} could not be made, as told above")

@@ -122,13 +122,13 @@ class StudyState:
 
     def lines(self) -> list[str]:
         """For people."""
-        from dashboards.formatting import of_images
+        from dashboards.formatting import image_counts
 
         study = self.study
         last = self.runs[-1] if self.runs else None
         lines = [
             f"study       {study.name}",
-            f"dataset     {study.dataset}: {of_images(study.counts, study.folds)}",
+            f"dataset     {study.dataset}: {image_counts(study.counts, study.folds)}",
             f"backbone    {study.backbone}, {study.space_size:,} settings",
             "trials      " + ", ".join(f"{study.count(s)} {s}" for s in ("complete", "pruned", "failed", "running")),
             *self._best_lines(),
@@ -152,16 +152,16 @@ class StudyState:
         return [*lines, f"storage     {self.storage}"]
 
     def _best_lines(self) -> list[str]:
-        from dashboards.study.tables import answer
-        from search.reports.answer import told
+        from dashboards.formatting import terminal_interval
+        from dashboards.study.tables import best_setting
 
-        best = answer(self.study)
+        best = best_setting(self.study)
         if best is None:
             return ["best        no trial is complete yet"]
         metric = self.study.metric.label
-        lines = [f"best        {best.setting}", f"            validation {metric} {told(best.validation)}"]
+        lines = [f"best        {best.setting}", f"            validation {metric} {terminal_interval(best.validation)}"]
         if best.test is not None:
-            return [*lines, f"            test {metric} {told(best.test)}; mean of {len(best.seeds)} seeds"]
+            return [*lines, f"            test {metric} {terminal_interval(best.test)}; {len(best.seeds)} seeds"]
         return [*lines, "            the best of many trials looks better than it is; the finals will tell"]
 
     def _work_lines(self, run: "RunSummary") -> list[str]:

@@ -12,11 +12,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from dashboards.formatting import terminal_interval
 from dashboards.study.tables import trial_estimate
 from objectives.results import ACCURACY, Epoch, Extracted, Final, Metric, Rung, StudyResults, Trial
 from search.display.counter import PLAIN_SECONDS, is_drawn
 from search.display.pace import Pace, time_left
-from search.reports.answer import told
 from search.scheduling.events import (
     FinalEnded,
     FinalsPlanned,
@@ -271,7 +271,8 @@ class RunProgress:
     def _best_rows(self) -> list[Row]:
         """A title and the best few, with their intervals."""
         rows = [
-            (str(trial.number), str(trial.setting), told(trial_estimate(trial, self.metric)), "") for trial in self.best
+            (str(trial.number), str(trial.setting), terminal_interval(trial_estimate(trial, self.metric)), "")
+            for trial in self.best
         ]
         return [self._best_title, *rows] if rows else []
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from rich.console import Console
 
-from dashboards.formatting import of_images
+from dashboards.formatting import image_counts
 from search.display.counter import counter, is_drawn
 from search.display.live_table import RunProgress
 from search.events import Event, RunFinished, RunPrepared, ScreeningProgressed, SearchEnded, SearchStarted
@@ -66,7 +66,7 @@ class RunDisplay:
         skipped = f"; {len(dataset.skipped):,} unreadable files left out" if dataset.skipped else ""
         self._say(
             f"{run.options.dataset}: {len(dataset):,} images of {len(dataset.classes)} classes "
-            f"({of_images(run.counts, folds)}){skipped}"
+            f"({image_counts(run.counts, folds)}){skipped}"
         )
         self._say(f"study {event.study}: {len(space):,} settings, {run.resources.workers} workers")
         self._say(run.plan.words(run.resources.workers))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dashboards.cross_dataset.advice import Advice, Standing
+from dashboards.cross_dataset.advice import Advice, PastTaskRanking
 from search.surrogates.past_tasks import PastTask
 from search.surrogates.screening_posterior import ScreeningPosterior, screening_posterior
 from spaces import PRESETS, Architecture
@@ -36,20 +36,20 @@ def advice_of(
         setting=posterior.candidates[advised],
         classes=classes,
         images=images,
-        places=len(posterior.candidates),
-        standings=_standings(posterior, advised),
+        candidates=len(posterior.candidates),
+        rankings=_rankings(posterior, advised),
         command=shlex.join([*command, *home_words]) + "  # for your own folder of images, a folder a class",
     )
 
 
-def _standings(posterior: ScreeningPosterior, advised: int) -> tuple[Standing, ...]:
+def _rankings(posterior: ScreeningPosterior, advised: int) -> tuple[PastTaskRanking, ...]:
     """Return what each past task predicts of the advised candidate, the task with the largest weight first."""
-    standings = []
+    rankings = []
     for task, weight, predicted in zip(
         posterior.past_tasks, posterior.initial_weights, posterior.past_predictions.T, strict=True
     ):
         best = int(np.argmax(predicted))
         below = float((predicted < predicted[advised]).sum() / max(len(predicted) - 1, 1))
         loss = float(predicted[best] - predicted[advised])
-        standings.append(Standing(task.task, float(weight), posterior.candidates[best], below, loss))
-    return tuple(sorted(standings, key=lambda standing: -standing.weight))
+        rankings.append(PastTaskRanking(task.task, float(weight), posterior.candidates[best], below, loss))
+    return tuple(sorted(rankings, key=lambda ranking: -ranking.weight))

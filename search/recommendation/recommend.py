@@ -59,10 +59,10 @@ def recommend(
 def _write_report(
     recommendation: "Recommendation", prepared: PreparedProbe, seconds: float, options: RunOptions
 ) -> Path:
-    from dashboards.screening.report import About, write_recommendation
+    from dashboards.screening.report import ScreeningContext, write_recommendation
 
     spec, space = prepared.spec, prepared.space
-    about = About(
+    context = ScreeningContext(
         dataset=spec.dataset.name,
         backbone=options.backbone,
         architecture=space.architecture,
@@ -78,7 +78,7 @@ def _write_report(
         },
     )
     name = f"{options.dataset}-{spec.dataset.fingerprint[:8]}-recommendation.html"
-    return write_recommendation(recommendation, about, options.home_folder.reports / name)
+    return write_recommendation(recommendation, context, options.home_folder.reports / name)
 
 
 def run_command(options: RunOptions) -> str:

@@ -12,6 +12,7 @@ from typing import final
 import numpy as np
 from scipy.stats import sem
 
+from dashboards.screening.tables import accuracy_loss
 from objectives.results import CheaperSetting, Extracted, Recommendation, ScreenedSetting
 from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask
 from search.surrogates.screening_posterior import (
@@ -147,7 +148,7 @@ class Recommender:
             max(images for images, scores in self._scores.items() if setting in scores and recommended in scores)
         ]
         score, better = scores[setting], scores[recommended]
-        return CheaperSetting(score, self._cost(score)[0] / self._cost(better)[0], score.accuracy_loss(better))
+        return CheaperSetting(score, self._cost(score)[0] / self._cost(better)[0], accuracy_loss(score, better))
 
     def _screen(
         self, settings: Sequence[Setting], images: int, new_images: int

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import log
 from typing import Any
 
-from dashboards.formatting import gmacs
-from dashboards.study.tables import Estimate
+from dashboards.formatting import gmacs, terminal_interval
 from dashboards.study.tradeoff import CostPoint, gmacs_of, trade_off
 from objectives.results import ACCURACY, GMACS, METRICS, Finalist, IntervalEstimate, Metric, StudyResults, Trial
 from spaces import SearchError, Setting
@@ -45,7 +44,7 @@ def answer_record(study: StudyResults) -> dict[str, Any]:
         **_accuracy("test", test),
         "scores": {"validation": _scores(validation), "test": _scores(test)},
         "gmacs": gmacs_of(study, setting),
-        "front": [_priced(point) for point in table.front] if (table := trade_off(study)) else [],
+        "front": [_priced(point) for point in table.pareto_front] if (table := trade_off(study)) else [],
         "seeds": seeds,
         "trials": study.finished,
         "passes": study.passes_made,
@@ -93,9 +92,9 @@ def _apart(trial: Trial, other: Trial) -> float:
 def _front_lines(study: StudyResults) -> list[str]:
     """Return a table of the Pareto front, cheapest first; of a long front, the settings that `spread` chooses."""
     table, shown = trade_off(study), {trial.number for trial in spread(study.pareto_front, SHOWN)}
-    points = table.front if table else ()
+    points = table.pareto_front if table else ()
     rows = [("GMAC", "validation", "test", "setting")] + [
-        (gmacs(point.gmacs), told(point.validation), told(point.test), str(point.setting))
+        (gmacs(point.gmacs), terminal_interval(point.validation), terminal_interval(point.test), str(point.setting))
         for point in points
         if point.trial in shown
     ]
@@ -104,14 +103,6 @@ def _front_lines(study: StudyResults) -> list[str]:
     if len(points) > len(shown):
         lines.append(f"and {len(points) - len(shown)} more between these; the report has all")
     return [f"{'' if index else 'front':<12}{line}" for index, line in enumerate(lines)]
-
-
-def told(estimate: Estimate | None) -> str:
-    """ "67.5 % (63.2 to 71.6)", in a table whose title says the rest."""
-    if estimate is None:
-        return ""
-    low, high = map(estimate.metric.number, (estimate.low, estimate.high))
-    return f"{estimate.metric.text(estimate.value)} ({low} to {high})"
 
 
 def _priced(point: CostPoint) -> dict[str, Any]:

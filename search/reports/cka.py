@@ -15,7 +15,7 @@ from spaces import DatasetError, Space
 from spaces.errors import UsageError
 
 if TYPE_CHECKING:
-    from dashboards.similarity.report import Comparison
+    from dashboards.similarity.report import SimilarityReport
     from objectives.cka.networks import ComparedNetwork
 
 TIMESTEPS = 5
@@ -42,13 +42,13 @@ class CkaOptions:
 
 def compare_features(
     options: RunOptions, cka: CkaOptions, on_progress: Callable[[int, int], None] = lambda done, total: None
-) -> "Comparison":
+) -> "SimilarityReport":
     """Make the forward passes and compare the features.
 
     on_progress: called with (done, total) images of a network. Raises SearchError where the dataset, a network, a block
     or a timestep cannot be had, before a forward pass is made.
     """
-    from dashboards.similarity.report import Comparison
+    from dashboards.similarity.report import SimilarityReport
     from objectives.cka.estimator import FEWEST
     from objectives.cka.networks import agreement, chosen_images, similarity
     from objectives.features.quota import CONTENTS
@@ -82,7 +82,7 @@ def compare_features(
         for filled, representations in wanted.items():
             for report in networks[filled].fill(images, representations):
                 on_progress(report.done, report.total)
-        return Comparison(
+        return SimilarityReport(
             dataset=options.dataset,
             backbone=printed_name(name),
             architecture=space.architecture,
@@ -167,7 +167,7 @@ def printed_name(backbone: str) -> str:
     return re.sub(r"[^\w.-]+", "-", Path(backbone).name if Path(backbone).is_dir() else backbone)
 
 
-def comparison_record(comparison: "Comparison") -> dict[str, Any]:
+def comparison_record(comparison: "SimilarityReport") -> dict[str, Any]:
     """Return the comparison as JSON-ready values. The value of a pair that has none is None."""
     return {
         "dataset": comparison.dataset,

@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
-from dashboards.cross_dataset.report import Comparison, Network
-from dashboards.cross_dataset.tables import Task, matrix
+from dashboards.cross_dataset.report import CrossDatasetReport, NetworkResults
+from dashboards.cross_dataset.tables import Task, regret_matrix
 from objectives.datasets.catalog import DATASETS
 from objectives.home import Home
 from search.database.store import Store
@@ -30,7 +30,7 @@ SavedValues = Mapping[str, Any] | None
 
 def compare_datasets(
     home: Home, storage: str | None, backbone: str | None, command: str, listener: Listener | None = None
-) -> tuple[Comparison, int]:
+) -> tuple[CrossDatasetReport, int]:
     """Compare all studies across datasets; return the comparison, and how many missing trials could not be made.
 
     backbone: compare the studies of this backbone alone. command: what was typed. listener: make the missing trials
@@ -47,10 +47,10 @@ def compare_datasets(
             networks = networks_of(store, backbone, words)
     more = shlex.join(["search", "report", "--all", "--measure", *words])
     datasets = {task.label for network in networks for task in network.matrix.tasks}
-    return Comparison(tuple(networks), len(datasets), f"{more}  # makes the trials that are missing"), failed
+    return CrossDatasetReport(tuple(networks), len(datasets), f"{more}  # makes the trials that are missing"), failed
 
 
-def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> list[Network]:
+def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> list[NetworkResults]:
     """Return the networks with their studies: the one with most datasets first, then the one with most studies.
 
     backbone: only this one. words: options that name the home folder and the storage to a command, where they are not
@@ -78,7 +78,7 @@ def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> lis
         options = store.saved_options(latest.name).options
         typed = str(options["backbone"]) if options else latest.backbone
         advice = advice_of(network_tasks[0].study.architecture, past, classes, images, typed, words)
-        networks.append(Network(name, matrix(network_tasks), advice))
+        networks.append(NetworkResults(name, regret_matrix(network_tasks), advice))
     return networks
 
 

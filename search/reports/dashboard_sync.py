@@ -63,10 +63,12 @@ def show(store: Store, study: str, report: Path, last: bool = True, run: int | N
     editing the note can save it. run: id of the run that refreshes; at its last refresh it no longer counts as at work,
     though the database may not know yet that it ended.
     """
-    from dashboards.optuna_dashboard import NOTE_VERSION, Shown
+    from dashboards.optuna_dashboard import NOTE_VERSION, DashboardView
 
     results = store.read_study(study)
     at_work = store.live_runs(study) - ({run} if last else set())
-    shown = Shown.of(results, report, len(at_work))  # this takes longest, so it comes before the attributes are locked
+    shown = DashboardView.of(
+        results, report, len(at_work)
+    )  # this takes longest, so it comes before the attributes are locked
     with store.edit_attributes(study, keep=() if last else (NOTE_VERSION,)) as optuna_study:
-        shown.save(optuna_study)
+        view.save(optuna_study)

@@ -9,7 +9,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import BaseImportanceEvaluator, FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
 from optuna.trial import create_trial
 
-from dashboards.study.choices import Importance, alone, value_of, varied
+from dashboards.study.choices import Importance, one_tap_trials, value_of, varied
 from objectives.results import StudyResults
 from search.database.parameters import DIRECTIONS
 
@@ -28,7 +28,7 @@ def importances(study: StudyResults) -> tuple[Importance, ...]:
     being in the best tenth, or the best five trials. The two answer different questions, and samplers try good settings
     more often, so they seldom agree. Empty where there are too few trials, or all have the same score.
     """
-    trials, tried = alone(study), varied(study)
+    trials, tried = one_tap_trials(study), varied(study)
     scores = [study.metric.score(value.value) for trial in trials if (value := trial.estimate(study.metric))]
     if len(trials) < FEWEST or not tried or len(set(scores)) == 1:
         return ()

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dashboards.cross_dataset.tables import MEASURABLE, Matrix, Task
+from dashboards.cross_dataset.tables import MEASURABLE, RegretMatrix, Task
 from objectives.home import Home
 from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Report
 from search.database.records import RunRecord
@@ -44,7 +44,7 @@ class MissingTrials:
     settings: tuple[Setting, ...]
 
 
-def missing_trials(matrices: Iterable[Matrix]) -> list[MissingTrials]:
+def missing_trials(matrices: Iterable[RegretMatrix]) -> list[MissingTrials]:
     """Return the cells that are missing and can be measured, dataset by dataset."""
     missing = []
     for table in matrices:

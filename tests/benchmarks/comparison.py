@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dashboards.formatting import head
+from dashboards.formatting import head_text
 from objectives.home import Home
 from objectives.results import Finalist, StudyResults
 from search.database.store import Store
@@ -76,7 +76,7 @@ class Row:
             )
         )
         setting = self.best.setting
-        where = f"{' + '.join(map(str, setting.taps))}, pool {setting.pool}, {head(setting)}"
+        where = f"{' + '.join(map(str, setting.taps))}, pool {setting.pool}, {head_text(setting)}"
         return f"| {self.name} | {where} | {validation} | {test} | {self.gmacs:.2f} | {self.fit_seconds:.2f} |"
 
 

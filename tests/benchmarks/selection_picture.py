@@ -8,7 +8,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboards.study.figures import BLUE, INK, ORANGE, TEMPLATE, VERMILION
+from dashboards.page.style import BLUE, INK, ORANGE, TEMPLATE, VERMILION
 
 LINES = {
     "screening": (BLUE, "solid", 3),

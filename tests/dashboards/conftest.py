@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dashboards.cross_dataset.tables import Task
+from dashboards.screening.tables import accuracy_loss
 from objectives.results import (
     GMACS,
     Accuracy,
@@ -107,7 +108,7 @@ def _recommendation(
         affordable = [s for s in all_of_them.values() if s.setting.block <= most * best.setting.block]
         if affordable:
             found = min(affordable, key=lambda score: score.error)
-            on_both = found.accuracy_loss(all_of_them[best.setting])
+            on_both = accuracy_loss(found, all_of_them[best.setting])
             cheaper.append(CheaperSetting(found, found.setting.block / best.setting.block, on_both))
     return Recommendation(
         best=best,

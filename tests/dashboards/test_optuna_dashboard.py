@@ -15,7 +15,7 @@ from optuna_dashboard import get_note
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from dashboards.optuna_dashboard import CARD_HEIGHT, FORMER_OWN_NOTES, OWN_NOTES, Shown
+from dashboards.optuna_dashboard import CARD_HEIGHT, FORMER_OWN_NOTES, OWN_NOTES, DashboardView
 from dashboards.server import serve
 from objectives.results import StudyResults
 from spaces import SearchError
@@ -76,7 +76,7 @@ def test_a_browser_shows_the_study_its_note_and_our_figures(
     url: str, optuna_study: optuna.Study, realistic: StudyMaker, tmp_path: Path, browser: Any
 ) -> None:
     study = realistic()
-    Shown.of(study, tmp_path / "birds.html").save(optuna_study)
+    DashboardView.of(study, tmp_path / "birds.html").save(optuna_study)
     with served(url) as (address, _):
         wait = WebDriverWait(browser.driver, 30)
         browser.open(f"{address}/dashboard")
@@ -96,11 +96,11 @@ def test_publishing_again_keeps_what_people_wrote(
     from optuna_dashboard import save_note
 
     save_note(optuna_study, "mine, from before")
-    Shown.of(study(), None).save(optuna_study)
+    DashboardView.of(study(), None).save(optuna_study)
     assert "No trial is complete yet." in get_note(optuna_study)
-    save_note(optuna_study, get_note(optuna_study).replace(OWN_NOTES, FORMER_OWN_NOTES) + "and mine, from after\n")
-    Shown.of(realistic(), None).save(optuna_study)
-    Shown.of(realistic(), None).save(optuna_study)
+    save_note(optuna_study, get_note(optuna_study).replace(OWN_NOTES, FORMER_OWN_NOTES[0]) + "and mine, from after\n")
+    DashboardView.of(realistic(), None).save(optuna_study)
+    DashboardView.of(realistic(), None).save(optuna_study)
     ours, _, own = get_note(optuna_study).partition(OWN_NOTES)
     assert "**Best so far:** `block " in ours
     assert "No trial is complete yet." not in ours
@@ -114,7 +114,7 @@ def test_a_study_by_cost_is_shown_too(url: str, realistic: StudyMaker) -> None:
     study = realistic(provenance={"objectives": "accuracy, cost"})
     storage = optuna.storages.RDBStorage(url)
     both = optuna.create_study(storage=storage, directions=["maximize", "minimize"])
-    Shown.of(study, None).save(both)
+    DashboardView.of(study, None).save(both)
     assert "second value is its cost" in get_note(both)
     attributes = storage.get_study_system_attrs(both._study_id)
     assert any(key.startswith("dashboard:plot_data:search-cost:") for key in attributes)
@@ -123,7 +123,7 @@ def test_a_study_by_cost_is_shown_too(url: str, realistic: StudyMaker) -> None:
 
 
 def test_a_note_holds_names_as_code(optuna_study: optuna.Study, study: StudyMaker) -> None:
-    Shown.of(study(dataset="a`b\n# <b>c"), Path("/reports/r.html")).save(optuna_study)
+    DashboardView.of(study(dataset="a`b\n# <b>c"), Path("/reports/r.html")).save(optuna_study)
     note = get_note(optuna_study)
     assert note.startswith("## `a'b # <b>c`\n")
     assert "`file:///reports/r.html`" in note
@@ -136,23 +136,23 @@ def test_a_note_says_what_the_study_is(realistic: StudyMaker) -> None:
         "folds": "5",
         "command": "search run",
     }
-    note = Shown.of(realistic(provenance=protocol), None, at_work=2).note
+    note = DashboardView.of(realistic(provenance=protocol), None, at_work=2).note
     for told in (
-        "**Dataset:** `birds`, 50 classes; 300 validate in 5 folds, 1,200 train in each, 1,389 test images",
+        "**Dataset:** `birds`, 50 classes; 300 validation in 5 folds, 1,200 train in each, 1,389 test images",
         "**Backbone:** `unet32`, 25 blocks on images of 32 × 32 pixels",
         "**Space:** `default`, 2,592 settings",
         "by cross-validation in 5 folds, by accuracy; `split fingerprint` `0123456789ab…`, `seed` `7`",
         "**State:** 40 trials: ",
         "[Open the report](/reports/birds%2Funet32%2Fdefault)",
-        "its validation accuracy, a share of 1: more is better",
+        "its validation accuracy, between 0 and 1: higher is better",
     ):
         assert told in note
-    assert re.search(r"\*\*State:\*\* .*; 2 runs at work as of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", note, re.MULTILINE)
+    assert re.search(r"\*\*State:\*\* .*; 2 runs active at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", note, re.MULTILINE)
     assert "search run" not in note
 
 
 def test_every_figure_says_what_to_see_and_fits_its_card(realistic: StudyMaker) -> None:
-    for figure in Shown.of(realistic(), None).figures.values():
+    for figure in DashboardView.of(realistic(), None).figures.values():
         title, *lines = figure.layout.title.text.split("<br>")
         assert title.startswith("<b>")
         assert lines[-1].endswith(".</span>")

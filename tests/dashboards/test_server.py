@@ -49,7 +49,7 @@ def test_names_of_this_machine_are_let_through(host: str) -> None:
 def test_other_names_are_refused_where_only_this_machine_may_ask(host: str) -> None:
     status, _, page = asked("/api/studies", host=host)
     assert status == "403 Forbidden"
-    assert "for its own machine alone" in page
+    assert "requests to localhost only" in page
     assert asked("/api/studies", only_this_machine=False, host=host)[0] == "200 OK"
 
 
@@ -77,7 +77,7 @@ def test_a_report_is_where_its_link_says(study: str, page: str) -> None:
     [
         ("/reports/<script>", "GET", "404 Not Found", "no study &#x27;&lt;script&gt;&#x27; in this database"),
         ("/reports/../etc/passwd", "GET", "404 Not Found", "no study"),
-        ("/reports/birds", "POST", "405 Method Not Allowed", "can be read, and nothing else"),
+        ("/reports/birds", "POST", "405 Method Not Allowed", "use GET or HEAD"),
         ("/reports/broken", "GET", "503 Service Unavailable", "cannot be used: it is locked"),
     ],
 )

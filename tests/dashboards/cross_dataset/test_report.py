@@ -12,14 +12,14 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
-from dashboards.cross_dataset import sentences as across_sentences
-from dashboards.cross_dataset.advice import Advice, Standing, of_advice
-from dashboards.cross_dataset.report import FORMATS, Comparison, Network, render, write_comparison
-from dashboards.cross_dataset.tables import Task, matrix, row
+from dashboards.cross_dataset import sentences
+from dashboards.cross_dataset.advice import Advice, PastTaskRanking, advice_sentences
+from dashboards.cross_dataset.report import FORMATS, CrossDatasetReport, NetworkResults, render, write_report
+from dashboards.cross_dataset.tables import Task, regret_matrix, task_row
 from objectives.results import CorrectMask, Trial
 from spaces import Setting
 
-PageOpener = Callable[[Comparison], Any]
+PageOpener = Callable[[CrossDatasetReport], Any]
 EVIL = """<script>alert(1)</script> "'"""
 BEST = {
     "birds": Setting(90, 13, 4, "linear"),
@@ -53,31 +53,33 @@ def tasks(make_task: Callable[..., Task]) -> dict[str, Task]:
 
 @pytest.fixture(scope="module")
 def advice() -> Advice:
-    standings = (
-        Standing("birds of 200 classes", 0.75, BEST["birds"], 0.9, 0.125),
-        Standing("ImageNet (arXiv 2307.08702)", 0.25, BEST["cars"], 0.5, 1.5),
+    rankings = (
+        PastTaskRanking("birds of 200 classes", 0.75, BEST["birds"], 0.9, 0.125),
+        PastTaskRanking("ImageNet (arXiv 2307.08702)", 0.25, BEST["cars"], 0.5, 1.5),
     )
-    return Advice(Setting(44, 13, 4, "ridge"), 50, 1200, 408, standings, "search recommend --dataset folder")
+    return Advice(Setting(44, 13, 4, "ridge"), 50, 1200, 408, rankings, "search recommend --dataset folder")
 
 
 @pytest.fixture(scope="module")
-def comparison(tasks: dict[str, Task], advice: Advice) -> Comparison:
-    return Comparison((Network("unet32", matrix([*tasks.values()]), advice),), 3, "search report --all --measure")
+def report(tasks: dict[str, Task], advice: Advice) -> CrossDatasetReport:
+    return CrossDatasetReport(
+        (NetworkResults("unet32", regret_matrix([*tasks.values()]), advice),), 3, "search report --all --measure"
+    )
 
 
 @pytest.fixture
 def pages(tmp_path: Path, browser: Any) -> PageOpener:
-    def opened(found: Comparison) -> Any:
-        browser.open(write_comparison(found, tmp_path / "reports" / "all.html").as_uri())
+    def opened(found: CrossDatasetReport) -> Any:
+        browser.open(write_report(found, tmp_path / "reports" / "all.html").as_uri())
         return browser
 
     return opened
 
 
 def test_a_browser_draws_every_figure_and_asks_nothing_of_the_network(
-    comparison: Comparison, tmp_path: Path, browser: Any
+    report: CrossDatasetReport, tmp_path: Path, browser: Any
 ) -> None:
-    path = write_comparison(comparison, tmp_path / "reports" / "all.html")
+    path = write_report(report, tmp_path / "reports" / "all.html")
     browser.open(path.as_uri())
     assert browser.complaints() == []
     assert [url for url in browser.requests() if not url.startswith("data:")] == [path.as_uri()]
@@ -86,14 +88,14 @@ def test_a_browser_draws_every_figure_and_asks_nothing_of_the_network(
     assert browser.driver.find_element(By.TAG_NAME, "h1").text == "3 datasets, 1 network"
     answer = browser.driver.find_element(By.ID, "answer").text
     assert "30.0 points" in answer  # 60 of 200 birds
-    assert "the best of digits, on birds\nmore than the noise" in answer
-    assert "the best of birds, on average" in answer
+    assert "the best setting of digits, on birds\nthe difference is significant (p < 0.0001)" in answer
+    assert "the best setting of birds, on average" in answer
     assert "search report --all --measure" in answer
     assert "search recommend --dataset folder" in answer
 
 
-def test_cells_print_what_is_lost_and_say_why_one_is_missing(comparison: Comparison, pages: PageOpener) -> None:
-    browser = pages(comparison)
+def test_cells_print_what_is_lost_and_say_why_one_is_missing(report: CrossDatasetReport, pages: PageOpener) -> None:
+    browser = pages(report)
     texts = [each.text for each in browser.driver.find_elements(By.CSS_SELECTOR, "#regret .heatmap-label")]
     assert [text.split("\n")[0] for text in texts].count("0") == 3
     drawn = browser.driver.find_element(By.CSS_SELECTOR, "#regret .figure").text
@@ -112,13 +114,13 @@ def test_cells_print_what_is_lost_and_say_why_one_is_missing(comparison: Compari
     assert rows[0].get_attribute("class") == "chosen"
 
 
-def test_hovering_a_cell_tells_the_interval_and_the_setting(comparison: Comparison, pages: PageOpener) -> None:
-    browser = pages(comparison)
+def test_hovering_a_cell_tells_the_interval_and_the_setting(report: CrossDatasetReport, pages: PageOpener) -> None:
+    browser = pages(report)
     plot = browser.driver.find_element(By.CSS_SELECTOR, "#regret .nsewdrag")
     browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
     width, height = plot.rect["width"], plot.rect["height"]
     for column, line, told in (
-        (0, 2, ("30.0 points", "more than the noise", "block 9, t 19, pool 4", "compared image by image")),
+        (0, 2, ("30.0 points", "the difference is significant", "block 9, t 19, pool 4", "compared image by image")),
         (2, 1, ("stopped early", "block 16, t 44, pool 2", "behind other trials")),
         (1, 1, ("its own best setting", "cars")),
     ):
@@ -139,14 +141,14 @@ def test_hovering_a_cell_tells_the_interval_and_the_setting(comparison: Comparis
 
 
 def test_names_from_the_data_stay_text(
-    make_task: Callable[..., Task], comparison: Comparison, advice: Advice, pages: PageOpener
+    make_task: Callable[..., Task], report: CrossDatasetReport, advice: Advice, pages: PageOpener
 ) -> None:
-    scripts = len(pages(comparison).driver.find_elements(By.TAG_NAME, "script"))
+    scripts = len(pages(report).driver.find_elements(By.TAG_NAME, "script"))
     facts: dict[str, Any] = {"name": EVIL, "backbone": EVIL, "classes": (EVIL, "</style>")}
     evil = make_task(EVIL, trial(0, BEST["birds"], 150), **facts)
     other = make_task("<img src=x onerror=alert(2)>", trial(0, BEST["cars"], 150), trial(1, BEST["birds"], 9))
-    past = replace(advice, standings=(replace(advice.standings[0], task=EVIL),), command=EVIL)
-    browser = pages(Comparison((Network(EVIL, matrix([evil, other]), past),), 2, EVIL))
+    past = replace(advice, rankings=(replace(advice.rankings[0], task=EVIL),), command=EVIL)
+    browser = pages(CrossDatasetReport((NetworkResults(EVIL, regret_matrix([evil, other]), past),), 2, EVIL))
     assert browser.complaints() == []  # an alert that is open would fail the next command
     assert len(browser.driver.find_elements(By.TAG_NAME, "script")) == scripts
     assert browser.driver.find_elements(By.TAG_NAME, "img") == []
@@ -157,21 +159,21 @@ def test_names_from_the_data_stay_text(
 
 
 def test_one_dataset_a_network_is_a_page_without_a_matrix(tasks: dict[str, Task], advice: Advice) -> None:
-    one = Network("unet32", matrix([tasks["birds"]]), advice)
-    page = render(Comparison((one,), 1, "search report --all --measure"))
+    one = NetworkResults("unet32", regret_matrix([tasks["birds"]]), advice)
+    page = render(CrossDatasetReport((one,), 1, "search report --all --measure"))
     assert "Nothing to compare yet" in page
-    assert "There is one dataset so far" in page
+    assert "There is only one dataset so far" in page
     assert "search recommend --dataset folder" in page
     assert "--measure" not in page
-    other = Network("other", matrix([tasks["cars"]]))
-    assert "No two of the datasets share a network" in render(Comparison((one, other), 2, ""))
+    other = NetworkResults("other", regret_matrix([tasks["cars"]]))
+    assert "No two datasets share a network" in render(CrossDatasetReport((one, other), 2, ""))
 
 
 def test_sections_of_several_networks_have_ids_of_their_own(
-    tasks: dict[str, Task], comparison: Comparison, pages: PageOpener
+    tasks: dict[str, Task], report: CrossDatasetReport, pages: PageOpener
 ) -> None:
-    second = Network("other", matrix([tasks["birds"], tasks["cars"]]))
-    browser = pages(Comparison((*comparison.networks, second), 3, ""))
+    second = NetworkResults("other", regret_matrix([tasks["birds"], tasks["cars"]]))
+    browser = pages(CrossDatasetReport((*report.networks, second), 3, ""))
     assert browser.complaints() == []
     sections = ["answer", "settings", "regret-1", "blocks-1", "new-1", "regret-2", "blocks-2", "studies"]
     assert browser.sections() == sections
@@ -179,47 +181,56 @@ def test_sections_of_several_networks_have_ids_of_their_own(
 
 
 @pytest.mark.parametrize("width", [360, 1200])
-def test_the_page_never_scrolls_sideways(comparison: Comparison, pages: PageOpener, browser: Any, width: int) -> None:
+def test_the_page_never_scrolls_sideways(
+    report: CrossDatasetReport, pages: PageOpener, browser: Any, width: int
+) -> None:
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
-        pages(comparison)
+        pages(report)
         root = "document.documentElement"
         assert browser.driver.execute_script(f"return {root}.scrollWidth <= {root}.clientWidth")
     finally:
         browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def told(comparison: Comparison) -> str:
-    return " ".join(across_sentences.of_matrix(comparison.networks[0].matrix)).replace("\N{NO-BREAK SPACE}", " ")
+def told(report: CrossDatasetReport) -> str:
+    return " ".join(sentences.matrix_sentences(report.networks[0].matrix)).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def test_a_sentence_says_what_to_see(comparison: Comparison, advice: Advice, tasks: dict[str, Task]) -> None:
-    words = told(comparison)
-    assert words.startswith("On birds the setting that is best for digits loses 30.0 points (")
-    assert "more than the noise: the largest loss of 4, of which 2 are more than the noise." in words
-    assert "If one setting must do for all, that of birds loses least: 1.5 points (" in words
-    assert "at worst 4.0 points (" in words
+def test_a_sentence_says_what_to_see(report: CrossDatasetReport, advice: Advice, tasks: dict[str, Task]) -> None:
+    words = told(report)
+    assert words.startswith("On birds the best setting of digits loses 30.0 points (")
+    assert (
+        "; the difference is significant (p < 0.0001). It is the largest of 4 losses, of which 2 are significant."
+        in words
+    )
+    assert "If one setting must serve all datasets, the best setting of birds loses least: 1.5 points (" in words
+    assert "at most 4.0 points (" in words
     assert "on digits." in words
-    assert "2 cells are missing for want of a complete trial; search report --all --measure makes them." in words
-    first, why, more = of_advice(advice)
-    assert first.startswith("Of 408 places 2 past tasks together make most of block 13, t 44, pool 4, for a dataset of")
-    assert "birds of 200 classes (75.0 %), puts it above 90.0 % of the others" in why.replace("\N{NO-BREAK SPACE}", " ")
-    assert "ImageNet (arXiv 2307.08702), loses 1.5 standard deviations by it and would rather have block 16" in why
-    assert more.startswith("The tasks have 2 different best places")
+    assert "2 cells are missing because no complete trial exists; `search report --all --measure` runs them." in words
+    first, why, more = advice_sentences(advice)
+    assert first.startswith(
+        "Among 408 combinations of block, timestep and pool, 2 past tasks predict block 13, t 44, pool 4"
+    )
+    assert "birds of 200 classes (75.0 %), ranks it above 90.0 % of the others" in why.replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
+    assert "it suits ImageNet (arXiv 2307.08702) least, where it loses 1.5 standard deviations against block 16" in why
+    assert more.startswith("The past tasks have 2 different best combinations.")
 
 
 def test_what_stands_for_a_dataset_is_said(tasks: dict[str, Task]) -> None:
-    birds = row(replace(tasks["birds"], others=2))
-    cars = replace(row(tasks["cars"]), setting=birds.setting)
-    one, both = across_sentences.of_rows([birds]), across_sentences.of_rows([birds, cars])
-    last = "Of datasets with several studies the one that ran last is shown: birds (2 more)."
+    birds = task_row(replace(tasks["birds"], others=2))
+    cars = replace(task_row(tasks["cars"]), setting=birds.setting)
+    one, both = sentences.rows_sentences([birds]), sentences.rows_sentences([birds, cars])
+    last = "If a dataset has several studies, the one that ran last is shown: birds (2 more)."
     assert one == (last,)
-    assert both == ("2 best settings, all at one place of block, timestep and pool.", last)
+    assert both == ("2 best settings, all with the same block, timestep and pool.", last)
 
 
-def test_programs_get_every_cell_as_numbers(comparison: Comparison) -> None:
-    (network,) = json.loads(FORMATS["json"](comparison))
+def test_programs_get_every_cell_as_numbers(report: CrossDatasetReport) -> None:
+    (network,) = json.loads(FORMATS["json"](report))
     cells = {(cell["of"], cell["on"]): cell for cell in network["regret"]}
     assert cells["digits", "birds"]["loses"]["value"] == 0.3
     assert cells["cars", "digits"]["missing"] == "stopped early"
@@ -228,17 +239,15 @@ def test_programs_get_every_cell_as_numbers(comparison: Comparison) -> None:
     assert [each["dataset"] for each in network["datasets"]] == ["birds", "cars", "digits"]
     assert network["datasets"][0]["validation"]["value"] == 0.75
     assert network["new"]["standings"][0]["weight"] == 0.75
-    rows = {
-        (row["best setting of"], row["used on"]): row for row in csv.DictReader(StringIO(FORMATS["csv"](comparison)))
-    }
+    rows = {(row["best setting of"], row["used on"]): row for row in csv.DictReader(StringIO(FORMATS["csv"](report)))}
     assert len(rows) == 9
     assert float(rows["digits", "birds"]["loses"]) == 0.3
     assert (rows["digits", "cars"]["loses"], rows["digits", "cars"]["missing"]) == ("", "not tried")
 
 
 @pytest.mark.parametrize(("form", "cell"), [("md", "| cars | 2.0 ("), ("latex", "cars & 2.0 (")])
-def test_text_has_the_same_tables(comparison: Comparison, form: str, cell: str) -> None:
-    text = FORMATS[form](comparison)
+def test_text_has_the_same_tables(report: CrossDatasetReport, form: str, cell: str) -> None:
+    text = FORMATS[form](report)
     assert cell in text.replace("\\", "")
     assert "One setting for all" in text
     assert "stopped early" in text

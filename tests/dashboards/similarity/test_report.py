@@ -12,8 +12,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from dashboards.page.png import write_pictures
-from dashboards.similarity import sentences as says
-from dashboards.similarity.report import Comparison, figures, heatmap, render, write_comparison
+from dashboards.similarity import sentences
+from dashboards.similarity.report import SimilarityReport, figures, heatmap, render, write_similarity
 from objectives.results import DrawSimilarity, Representation, Similarity, StudyResults
 from spaces import SearchError
 
@@ -33,23 +33,23 @@ def alike(rows: list[Representation], columns: list[Representation]) -> Similari
 
 
 @pytest.fixture
-def found(study: StudyMaker) -> Comparison:
+def found(study: StudyMaker) -> SimilarityReport:
     blocks = [Representation("unet32", block, 90) for block in range(6, 23)]
     steps = [Representation("unet32", 13, timestep) for timestep in (5, 90, 400)]
     layers = [Representation(EVIL, block, None) for block in range(1, 13)]
     draws = DrawSimilarity(
         "unet32", (12, 13, 14), (5, 400), ((0.99, 0.5), (0.98, 0.4), (0.97, None)), ((0.0, 0.1),) * 3, 1000, 4
     )
-    return Comparison(
+    return SimilarityReport(
         "birds", "unet32", study().architecture, 4, 61.0, alike(blocks, blocks), alike(steps, steps), draws,
         {EVIL: alike(blocks, layers)}, {EVIL: EVIL},
     )  # fmt: skip
 
 
 def test_a_browser_draws_every_map_tells_on_hover_and_asks_nothing_of_the_network(
-    found: Comparison, tmp_path: Path, browser: Any
+    found: SimilarityReport, tmp_path: Path, browser: Any
 ) -> None:
-    path = write_comparison(found, tmp_path / "deeper" / "cka.html")
+    path = write_similarity(found, tmp_path / "deeper" / "cka.html")
     browser.open(path.as_uri())
     assert browser.complaints() == []
     assert [url for url in browser.requests() if not url.startswith("data:")] == [path.as_uri()]
@@ -66,33 +66,33 @@ def test_a_browser_draws_every_map_tells_on_hover_and_asks_nothing_of_the_networ
     assert "t 5" in text
 
 
-def test_what_the_maps_show_is_told(found: Comparison) -> None:
-    assert says.of_blocks(found.blocks, found.architecture) == (
-        "Neighbouring blocks come to 0.97 on average; the least alike, blocks 6 and 22, to 0.52. Across the "
-        "bottleneck, block 13, the most alike are blocks 12 and 14: 0.94."
+def test_what_the_maps_show_is_told(found: SimilarityReport) -> None:
+    assert sentences.blocks_sentences(found.blocks, found.architecture) == (
+        "Neighbouring blocks have a CKA of 0.97 on average. The least similar are blocks 6 and 22: 0.52. Across the "
+        "bottleneck, block 13, the most similar are blocks 12 and 14: 0.94."
     )
     assert found.timesteps is not None
-    assert says.of_timesteps(found.timesteps) == (
-        "Neighbouring timesteps come to 0.80 on average; t 5 and t 400 to 0.60."
+    assert sentences.timesteps_sentence(found.timesteps) == (
+        "Neighbouring timesteps have a CKA of 0.80 on average; t 5 and t 400 have 0.60."
     )
     assert found.agreement is not None
-    assert says.of_agreement(found.agreement).startswith(
+    assert sentences.agreement_sentences(found.agreement).startswith(
         "Two draws agree most at block 12, t 5: 0.99; least at block 13, t 400: 0.40."
     )
     (other,) = found.others.values()
-    told = says.of_other(other)
-    assert "The most alike are block 6 of unet32 and block 6 of" in told
-    assert "block 6 is nearest to block 6 (0.91) and block 22 is nearest to block 12 (0.61)" in told
+    told = sentences.networks_sentences(other)
+    assert "The most similar pair is block 6 of unet32 and block 6 of" in told
+    assert "block 6 is most similar to block 6 (0.91) and block 22 is most similar to block 12 (0.61)" in told
 
 
-def test_what_cannot_be_compared_is_told_too(found: Comparison) -> None:
+def test_what_cannot_be_compared_is_told_too(found: SimilarityReport) -> None:
     one = found.blocks.rows[:1]
     none = Similarity(one, one, ((None,),), ((None,),), 10, 1)
-    assert says.of_blocks(none, found.architecture) == "Only one block was asked for."
-    assert says.of_timesteps(none) == "Only one timestep can be compared."
-    assert says.of_other(none) == "Nothing can be compared."
+    assert sentences.blocks_sentences(none, found.architecture) == "Only one block was compared."
+    assert sentences.timesteps_sentence(none) == "Only one timestep can be compared."
+    assert sentences.networks_sentences(none) == "No pair can be compared."
     page = render(replace(found, blocks=none, timesteps=None, agreement=None, others={}))
-    assert "in one batch" in says.of_all(10, 1)
+    assert "in one batch" in sentences.scale_sentences(10, 1)
     assert "none" in page
 
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_compared_is_told_too(found: Comparison) -> None:
     [(0.861, 0.012, "0.86 ± 0.01"), (-0.032, None, "−0.03"), (-0.001, None, "0.00"), (None, None, "none")],
 )
 def test_numbers_are_told_with_their_error(value: float | None, error: float | None, text: str) -> None:
-    assert says.number(value, error) == text
+    assert sentences.cka_text(value, error) == text
 
 
 def test_a_map_has_one_scale_and_leaves_out_what_is_not_there() -> None:
@@ -112,7 +112,7 @@ def test_a_map_has_one_scale_and_leaves_out_what_is_not_there() -> None:
     assert "a &amp; b: 1" in heat.text[0][0]
 
 
-def test_maps_are_pictures_too(found: Comparison, tmp_path: Path, browser: Any) -> None:
+def test_maps_are_pictures_too(found: SimilarityReport, tmp_path: Path, browser: Any) -> None:
     """Needs a browser, as the fixture says."""
     drawn = {name: figure for name, figure in figures(found).items() if name in ("blocks", "agreement")}
     paths = write_pictures(drawn, tmp_path / "new", "birds")
@@ -127,7 +127,7 @@ def test_maps_are_pictures_too(found: Comparison, tmp_path: Path, browser: Any) 
 
 @pytest.mark.parametrize("found_at", [None, "/bin/false"], ids=["none", "one that ends at once"])
 def test_a_machine_without_a_browser_is_told_what_would_do(
-    found: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found_at: str | None
+    found: SimilarityReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found_at: str | None
 ) -> None:
     monkeypatch.setattr(Chromium, "find_browser", lambda **_: found_at)
     with pytest.raises(SearchError, match="drawn by Chrome or Chromium, and none was found that starts; install one"):
@@ -135,7 +135,7 @@ def test_a_machine_without_a_browser_is_told_what_would_do(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(found: Comparison, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_line(found: SimilarityReport, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SearchError, match=r"^the pictures cannot be written to .*file: .*$"):
+    with pytest.raises(SearchError, match=r"^cannot write the PNG files to .*file: .*$"):
         write_pictures(figures(found), tmp_path / "file", "birds")

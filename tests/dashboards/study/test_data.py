@@ -6,7 +6,7 @@ from io import StringIO
 
 import pytest
 
-from dashboards.study import tables as summaries
+from dashboards.study import tables
 from dashboards.study.choices import Importance
 from dashboards.study.data import study_csv, study_json
 from objectives.results import METRICS, StudyResults
@@ -19,7 +19,7 @@ IMPORTANCES = (Importance("pool", {"fANOVA": 0.75}), Importance("block", {"fANOV
 def test_json_holds_every_table_as_numbers(realistic: StudyMaker) -> None:
     study = realistic()
     found = json.loads(study_json(study, IMPORTANCES))
-    best = summaries.answer(study)
+    best = tables.best_setting(study)
     assert best is not None
     assert best.test is not None
     assert found["answer"]["setting"] == best.setting.to_dict()
@@ -30,7 +30,7 @@ def test_json_holds_every_table_as_numbers(realistic: StudyMaker) -> None:
         "images": best.test.images,
         "metric": "accuracy",
     }
-    cells = summaries.block_by_timestep(study).cells
+    cells = tables.block_by_timestep(study).cells
     assert {(row["block"], row["timestep"]): row["best"]["value"] for row in found["blocks"]} == {
         key: cell.best.value for key, cell in cells.items()
     }

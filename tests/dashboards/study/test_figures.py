@@ -2,9 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
-from dashboards.study import figures
-from dashboards.study import tables as summaries
-from dashboards.study.tables import Estimate, Group
+from dashboards.page.figures import block_by_timestep_figure, groups_figure
+from dashboards.study import figures, tables
+from dashboards.tables import Estimate, Group
 from objectives.results import StudyResults
 from spaces import Setting
 
@@ -17,8 +17,8 @@ def run(realistic: StudyMaker) -> StudyResults:
 
 
 def test_heatmap_has_a_column_a_block_and_leaves_untried_cells_empty(run: StudyResults) -> None:
-    table = summaries.block_by_timestep(run)
-    figure = figures.block_by_timestep_figure(table)
+    table = tables.block_by_timestep(run)
+    figure = block_by_timestep_figure(table)
     heatmap = figure.data[0]
     assert list(heatmap.x) == list(range(1, 26))
     assert len(heatmap.y) == len(table.timesteps)
@@ -32,8 +32,8 @@ def test_heatmap_has_a_column_a_block_and_leaves_untried_cells_empty(run: StudyR
 
 
 def test_heatmap_frames_the_best_cell_and_tells_it_on_hover(run: StudyResults) -> None:
-    table = summaries.block_by_timestep(run)
-    figure = figures.block_by_timestep_figure(table)
+    table = tables.block_by_timestep(run)
+    figure = block_by_timestep_figure(table)
     best = table.best
     assert best is not None
     row = table.timesteps.index(best.timestep)
@@ -50,8 +50,8 @@ def test_heatmap_frames_the_best_cell_and_tells_it_on_hover(run: StudyResults) -
 
 
 def test_groups_show_every_trial_and_the_best_with_its_interval(run: StudyResults) -> None:
-    groups = summaries.by_pooling(run)
-    *boxes, best = figures.groups_figure("Pool size", groups).data
+    groups = tables.pooling_groups(run)
+    *boxes, best = groups_figure("Pool size", groups).data
     assert [list(box.x) for box in boxes] == [[100 * value for value in group.values] for group in groups]
     for index, group in enumerate(groups):
         assert best.x[index] + best.error_x.array[index] == pytest.approx(100 * group.best.high)
@@ -59,11 +59,11 @@ def test_groups_show_every_trial_and_the_best_with_its_interval(run: StudyResult
 
 
 def test_history_and_time_draw_their_tables(run: StudyResults) -> None:
-    points, phases = summaries.history(run), summaries.time_by_phase(run)
+    points, phases = tables.history(run), tables.time_by_phase(run)
     dots, steps = figures.history_figure(points).data
     assert list(dots.x) == list(steps.x) == [point.trial for point in points]
     assert list(steps.y) == [100 * point.best for point in points]
-    by_time = summaries.history_by_time(run)
+    by_time = tables.history_by_time(run)
     *_, timed = figures.history_figure(points, by_time).data
     assert list(timed.x) == [point.finished for point in by_time]
     assert list(timed.y) == [100 * point.best for point in by_time]
@@ -75,17 +75,17 @@ def test_history_and_time_draw_their_tables(run: StudyResults) -> None:
 def test_names_are_escaped_for_plotly_which_reads_html() -> None:
     name = '<a href="https://example.org">x</a> & co'
     setting = Setting(10, 3, 1, name)
-    figure = figures.groups_figure("Head", [Group(name, setting, Estimate(0.5, 0.4, 0.6, 100), (0.5, 0.4))])
+    figure = groups_figure("Head", [Group(name, setting, Estimate(0.5, 0.4, 0.6, 100), (0.5, 0.4))])
     assert "<a" not in figure.to_json()
     assert figure.data[0].name == '&lt;a href="https://example.org"&gt;x&lt;/a&gt; &amp; co'
 
 
 def test_backgrounds_are_transparent_and_accuracies_in_percent(run: StudyResults) -> None:
     drawn = [
-        figures.groups_figure("Head", summaries.by_head(run)),
-        figures.history_figure(summaries.history(run)),
-        figures.time_figure(summaries.time_by_phase(run)),
-        figures.block_by_timestep_figure(summaries.block_by_timestep(run)),
+        groups_figure("Head", tables.head_groups(run)),
+        figures.history_figure(tables.history(run)),
+        figures.time_figure(tables.time_by_phase(run)),
+        block_by_timestep_figure(tables.block_by_timestep(run)),
     ]
     for figure in drawn:
         assert figure.layout.template.layout.paper_bgcolor == "rgba(0,0,0,0)"

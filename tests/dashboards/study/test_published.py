@@ -5,7 +5,7 @@ import pytest
 
 from dashboards.study.published import published
 from dashboards.study.report import render
-from dashboards.study.sentences import of_published
+from dashboards.study.sentences import published_sentences
 from objectives import published_results as paper
 from objectives.results import Accuracy, Final, StudyResults, Trial
 from spaces import Setting
@@ -52,11 +52,11 @@ def test_published_figures_stand_beside_ours(cub: StudyResults) -> None:
 def test_it_is_told_in_words_and_in_the_report(cub: StudyResults) -> None:
     found = published(cub)
     assert found is not None
-    told = " ".join(of_published(found)).replace("\N{NO-BREAK SPACE}", " ")
-    assert told.startswith("Linear heads were published with 31.6 % (arXiv 2307.08702); ours come to 34.5 % (")
-    assert "The rank correlation of the 5 places that both tried is 1.00." in told
+    told = " ".join(published_sentences(found)).replace("\N{NO-BREAK SPACE}", " ")
+    assert told.startswith("Linear heads were published with 31.6 % (arXiv 2307.08702); ours reach 34.5 % (")
+    assert "5 published settings were tried here too: their rank correlation with our accuracies is 1.00." in told
     page = render(cub)
-    assert "linear at block 19, t 150, pool 4 (arXiv 2307.08702)" in page
+    assert "linear, block 19, t 150, pool 4 (arXiv 2307.08702)" in page
     assert "arXiv 2311.17921" in page
     assert "published" in page[page.index('<section id="published"') :]
 
@@ -71,4 +71,4 @@ def test_a_study_that_tried_nothing_of_it_says_so(cub: StudyResults) -> None:
     found = published(replace(cub, trials=(), finals=()))
     assert found is not None
     assert found.rank_correlation is None
-    assert of_published(found)[0] == "Nothing that was published has been tried here yet."
+    assert published_sentences(found)[0] == "No published setting has been tried here yet."

@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from dashboards.formatting import with_interval
-from dashboards.study import tables as summaries
+from dashboards.study import tables
 from dashboards.study.choices import Importance
 from dashboards.study.report import render, write_report
 from objectives.results import Accuracy, Confusion, CorrectMask, Picture, StudyResults, Trial
@@ -54,7 +54,7 @@ def test_a_browser_draws_every_figure_and_asks_nothing_of_the_network(
 
 def test_the_answer_is_that_of_the_summary(realistic: StudyMaker, pages: PageOpener) -> None:
     study = realistic()
-    found = summaries.answer(study)
+    found = tables.best_setting(study)
     assert found is not None
     assert found.test is not None
     browser = pages(study)
@@ -101,7 +101,7 @@ def test_an_answer_of_several_taps_names_and_reads_them_all(
     board = browser.driver.find_element(By.ID, "leaderboard").text
     assert "13 + 16 + 13 44 + 44 + 90" in board
     assert "Best with 3 taps" in browser.driver.find_element(By.ID, "taps").text
-    assert "Trials that read several taps are in no cell." in browser.driver.find_element(By.ID, "blocks").text
+    assert "Trials with several taps are not shown." in browser.driver.find_element(By.ID, "blocks").text
     assert "taps" in browser.drawn()
 
 
@@ -171,31 +171,31 @@ def test_mistakes_and_what_a_good_setting_changes_are_shown_in_pictures(
     assert browser.complaints() == []
 
     def shown(section: str) -> dict[str, list[tuple[str, str]]]:
-        script = """return [...document.querySelectorAll(`#${arguments[0]} .shelf`)].map((shelf) => [
-            shelf.previousElementSibling.textContent,
-            [...shelf.querySelectorAll('figure')].filter((f) => f.querySelector('img').naturalWidth === 112)
+        script = """return [...document.querySelectorAll(`#${arguments[0]} .pictures`)].map((row) => [
+            row.previousElementSibling.textContent,
+            [...row.querySelectorAll('figure')].filter((f) => f.querySelector('img').naturalWidth === 112)
                 .map((f) => [f.querySelector('img').alt, f.textContent])])"""
         found = browser.driver.execute_script(script, section)
         return {title: [(alt, text.replace("\N{NO-BREAK SPACE}", " ")) for alt, text in rows] for title, rows in found}
 
     assert shown("confusions") == {
-        "‘species 3’ taken for ‘species 4’: 27 images": [
+        "‘species 3’ predicted as ‘species 4’: 27 images": [
             ("image 40.jpg", ""),
             ("image 41.jpg", ""),
             ("image 90.jpg", "for comparison, a ‘species 4’"),
         ],
-        "‘species 5’ taken for ‘species 6’: 3 images": [("image 44.jpg", "")],
+        "‘species 5’ predicted as ‘species 6’: 3 images": [("image 44.jpg", "")],
     }
     changed = shown("contested")
-    right = changed["Right with good settings, wrong with bad ones"]
+    right = changed["Correct with the best settings, wrong with the worst"]
     assert sorted(right) == [
-        ("image 44.jpg", "species 5: 100 % of the good, 0 % of the bad"),
-        ("image 91.jpg", "species 8: 100 % of the good, 0 % of the bad"),
-        ("image 92.jpg", "species 9: 100 % of the good, 0 % of the bad"),
+        ("image 44.jpg", "species 5: 100 % of the best, 0 % of the worst"),
+        ("image 91.jpg", "species 8: 100 % of the best, 0 % of the worst"),
+        ("image 92.jpg", "species 9: 100 % of the best, 0 % of the worst"),
     ]
-    (wrong,) = changed["Wrong with good settings, right with bad ones"]
+    (wrong,) = changed["Wrong with the best settings, correct with the worst"]
     assert wrong[0] == "image 93.jpg"
-    assert wrong[1].endswith("of the good, 100 % of the bad")
+    assert wrong[1].endswith("of the best, 100 % of the worst")
 
 
 def test_names_of_pictures_and_classes_stay_text(pictured: StudyResults, pages: PageOpener) -> None:
@@ -222,7 +222,7 @@ def test_a_cell_tells_its_uncertainty_on_hover(
     ActionChains(browser.driver).move_to_element(frame).perform()
     hover = (By.CSS_SELECTOR, f"#{section} .hoverlayer .hovertext")
     text = WebDriverWait(browser.driver, 10).until(lambda driver: driver.find_element(*hover).text)
-    best = summaries.leaderboard(study).rows[0]
+    best = tables.leaderboard(study).rows[0]
     assert with_interval(best.validation).replace("\N{NO-BREAK SPACE}", " ") in text
     assert f"trial {best.trial}" in text
     assert browser.complaints() == []
@@ -321,7 +321,7 @@ def test_a_report_replaces_the_old_one_and_leaves_nothing_else(study: StudyMaker
 
 def test_a_place_that_cannot_be_written_is_one_line_and_leaves_nothing(study: StudyMaker, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(SearchError, match=r"^the report cannot be written to .*r\.html: .*$"):
+    with pytest.raises(SearchError, match=r"^cannot write the report to .*r\.html: .*$"):
         write_report(study(), tmp_path / "file" / "r.html")
     (tmp_path / "r.html").mkdir()
     with pytest.raises(SearchError, match=r"r\.html: Is a directory"):

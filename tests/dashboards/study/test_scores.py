@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from dashboards import formatting as sentences
 from dashboards.optuna_dashboard import _figures, _note
-from dashboards.study import figures, scores
-from dashboards.study import tables as summaries
+from dashboards.page.figures import block_by_timestep_figure
+from dashboards.study import figures, sentences, tables
 from dashboards.study.report import render
+from dashboards.study.scores import confusions, scores
 from objectives.results import METRICS, Accuracy, Confusion, Final, IntervalEstimate, Scores, StudyResults, Trial
 from spaces import Setting
 
@@ -63,21 +63,21 @@ def test_the_metric_decides_what_is_best(by_nll: StudyResults) -> None:
 
 
 def test_the_answer_is_measured_by_the_metric(by_nll: StudyResults) -> None:
-    found = summaries.answer(by_nll)
+    found = tables.best_setting(by_nll)
     assert found is not None
     assert found.test is not None
     assert (found.validation.value, found.validation.low, found.validation.high) == pytest.approx((0.45, 0.4, 0.5))
     assert found.test.value == pytest.approx(0.55)
     assert (found.test.images, found.test.metric) == (1000, NLL)
     assert found.tied == ()
-    assert summaries.leaderboard(by_nll).tied == 2
-    assert summaries.block_by_timestep(by_nll).best == summaries.block_by_timestep(by_nll).cells[14, 50]
-    assert [point.best for point in summaries.history(by_nll)] == [0.9, 0.4, 0.4]
-    assert [group.values for group in summaries.by_pooling(by_nll)] == [(0.9,), (0.4, 0.42)]
+    assert tables.leaderboard(by_nll).tied == 2
+    assert tables.block_by_timestep(by_nll).best == tables.block_by_timestep(by_nll).cells[14, 50]
+    assert [point.best for point in tables.history(by_nll)] == [0.9, 0.4, 0.4]
+    assert [group.values for group in tables.pooling_groups(by_nll)] == [(0.9,), (0.4, 0.42)]
 
 
 def test_scores_are_means_over_seeds_of_what_all_finals_kept(by_nll: StudyResults) -> None:
-    rows = {row.metric.name: row for row in scores.scores(by_nll)}
+    rows = {row.metric.name: row for row in scores(by_nll)}
     assert rows.keys() == {"accuracy", "mean-per-class", "nll"}
     accuracy = rows["accuracy"].test
     assert accuracy is not None
@@ -89,53 +89,54 @@ def test_scores_are_means_over_seeds_of_what_all_finals_kept(by_nll: StudyResult
     old = replace(
         by_nll, finals=(first, second, replace(third, validation_scores=None, test_scores=None)), provenance={}
     )
-    assert [row.metric.name for row in scores.scores(replace(old, finals=old.finals[1:]))] == ["accuracy"]
+    assert [row.metric.name for row in scores(replace(old, finals=old.finals[1:]))] == ["accuracy"]
 
 
 def test_confusions_add_up_over_seeds(by_nll: StudyResults) -> None:
-    found = scores.confusions(by_nll)
+    found = confusions(by_nll)
     assert found is not None
     assert [(row.true, row.predicted, row.images) for row in found.rows] == [
         ("species 2", "species 3", 60),
         ("species 0", "species 1", 50),
     ]
     assert (found.wrong, found.seeds) == (110, 2)
-    assert plain(sentences.of_confusions(found)) == (
-        "‘species 2’ was taken for ‘species 3’ most often, in 54.5 % of the 110 mistakes on the validation images of "
-        "2 seeds. The test images were not looked at for this."
+    assert plain(sentences.confusions_sentence(found)) == (
+        "‘species 2’ predicted as ‘species 3’ is the most frequent: 54.5 % of the 110 mistakes on the validation "
+        "images of 2 seeds. Test images are not used here."
     )
     even = replace(found, rows=(replace(found.rows[0], images=50), found.rows[1]))
-    assert sentences.of_confusions(even).startswith("No pair of classes is the most frequent of the 110 mistakes")
+    assert sentences.confusions_sentence(even).startswith("No pair of classes is the most frequent of the 110 mistakes")
     forgotten = tuple(replace(each, confused=()) for each in by_nll.finals[:2])
-    assert scores.confusions(replace(by_nll, finals=(*forgotten, by_nll.finals[2]))) is None
-    assert scores.confusions(replace(by_nll, finals=())) is None
+    assert confusions(replace(by_nll, finals=(*forgotten, by_nll.finals[2]))) is None
+    assert confusions(replace(by_nll, finals=())) is None
 
 
 def test_words_name_the_metric_and_its_direction(by_nll: StudyResults) -> None:
-    found = summaries.answer(by_nll)
+    found = tables.best_setting(by_nll)
     assert found is not None
-    assert sentences.of_answer(found, 3) == (
-        "No other finalist comes within the noise of its validation negative log-likelihood."
+    assert sentences.confidence_sentence(found, 3) == (
+        "Its validation negative log-likelihood is significantly better than that of every other finalist."
     )
-    assert "noisy validation negative log-likelihoods, so this one is biased downwards" in sentences.of_answer(
-        replace(found, test=None), 3
+    assert (
+        "noisy validation negative log-likelihoods, so its value is biased downwards"
+        in sentences.confidence_sentence(replace(found, test=None), 3)
     )
-    assert plain(sentences.of_groups("Pool", summaries.by_pooling(by_nll))) == (
+    assert plain(sentences.groups_sentence("Pool", tables.pooling_groups(by_nll))) == (
         "Pool 2 reaches the lowest negative log-likelihood, 0.400 (0.350–0.450), "
-        "0.500 below pool 1: more than the noise."
+        "0.500 below pool 1; the difference is significant (p < 0.0001)."
     )
-    assert sentences.of_blocks_and_timesteps(summaries.block_by_timestep(by_nll)) == (
-        "Best at block 14, t 50: 0.400 (0.350–0.450); 1 of the other 2 cells tried is within its noise, "
-        "and the highest, block 10, t 50, reaches 0.900."
+    assert sentences.block_by_timestep_sentence(tables.block_by_timestep(by_nll)) == (
+        "Best at block 14, t 50: 0.400 (0.350–0.450); 1 of the other 2 cells tried does not differ significantly "
+        "from it. The highest, block 10, t 50, reaches 0.900."
     )
 
 
 def test_figures_draw_the_metric_with_the_best_colour_for_the_lowest(by_nll: StudyResults) -> None:
-    heatmap = figures.block_by_timestep_figure(summaries.block_by_timestep(by_nll)).data[0]
+    heatmap = block_by_timestep_figure(tables.block_by_timestep(by_nll)).data[0]
     assert heatmap.reversescale
     assert heatmap.colorbar.title.text.startswith("Best validation negative log-likelihood<br>")
     assert sorted(value for value in heatmap.z[0] if value is not None) == [0.4, 0.42, 0.9]
-    history = figures.history_figure(summaries.history(by_nll))
+    history = figures.history_figure(tables.history(by_nll))
     assert list(history.data[1].y) == [0.9, 0.4, 0.4]
     assert history.layout.yaxis.title.text == "Validation negative log-likelihood"
 
@@ -164,7 +165,7 @@ def test_without_finals_the_best_trials_scores_are_told(by_nll: StudyResults) ->
 def test_optuna_dashboard_is_told_the_metric(by_nll: StudyResults) -> None:
     note = plain(_note(by_nll, None, 0))
     assert ", by negative log-likelihood" in note
-    assert "A trial's value is the log-likelihood, never above 0: nearer to 0 is better." in note
+    assert "A trial's value is the log-likelihood, never above 0: higher is better." in note
     assert "- test negative log-likelihood 0.550 (0.500–0.600), mean over seeds 1, 2" in note
     assert "- test accuracy 72.5 %" in note
     assert _figures(by_nll)["search-heads"][0] == "Negative log-likelihood by head"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.study import tables as summaries
-from dashboards.study.tables import Estimate
+from dashboards.study import tables
+from dashboards.tables import Estimate
 from objectives.results import Accuracy, Final, StudyResults, Trial
 from spaces import Setting
 
@@ -51,17 +51,17 @@ def few(study: StudyMaker) -> StudyResults:
     ],
 )
 def test_a_tie_is_an_interval_that_holds_zero(first: Accuracy, second: Accuracy, tied: bool) -> None:
-    assert Estimate.of(first).tied_with(Estimate.of(second)) is tied
-    assert Estimate.of(second).tied_with(Estimate.of(first)) is tied
+    assert Estimate.from_accuracy(first).tied_with(Estimate.from_accuracy(second)) is tied
+    assert Estimate.from_accuracy(second).tied_with(Estimate.from_accuracy(first)) is tied
 
 
 def test_without_finals_the_best_trial_answers(few: StudyResults) -> None:
-    found = summaries.answer(few)
+    found = tables.best_setting(few)
     assert found is not None
     assert (found.trial, found.setting) == (5, Setting(90, 16, 2, "linear"))
     assert (found.validation.value, found.validation.images) == (0.605, 200)
     assert (found.validation.low, found.validation.high) == pytest.approx((0.5358, 0.6701), abs=1e-4)
-    assert (found.test, found.seeds, found.tied, found.final) == (None, (), (), False)
+    assert (found.test, found.seeds, found.tied, found.is_finalist) == (None, (), (), False)
 
 
 def test_the_best_finalist_answers_by_mean_validation_whatever_the_test(study: StudyMaker, few: StudyResults) -> None:
@@ -73,36 +73,36 @@ def test_the_best_finalist_answers_by_mean_validation_whatever_the_test(study: S
         final(second, 0, 123, 603),
         final(third, 0, 20, 950),
     )
-    found = summaries.answer(study(few.trials, finals))
+    found = tables.best_setting(study(few.trials, finals))
     assert found is not None
     assert found.setting == second
-    assert (found.trial, found.seeds, found.tied, found.final) == (1, (0, 1), (first,), True)
+    assert (found.trial, found.seeds, found.tied, found.is_finalist) == (1, (0, 1), (first,), True)
     assert found.validation.value == pytest.approx(0.61)
     assert found.test is not None
     assert found.test.value == pytest.approx(0.602)
     assert found.test.images == 1000
     assert (found.test.low, found.test.high) == pytest.approx(Accuracy(602, 1000).interval())
-    assert [row.tied for row in summaries.finalists(study(few.trials, finals))] == [True, True, False]
+    assert [row.tied for row in tables.finalists(study(few.trials, finals))] == [True, True, False]
 
 
 def test_no_complete_trial_gives_empty_tables(study: StudyMaker) -> None:
     empty = study((Trial(0, "failed", Setting(50, 10, 1, "linear"), reason="lost"),))
-    assert summaries.answer(empty) is None
-    assert summaries.leaderboard(empty) == summaries.Leaderboard((), 0, 0)
-    assert summaries.block_by_timestep(empty).cells == {}
-    assert summaries.block_by_timestep(empty).best is None
+    assert tables.best_setting(empty) is None
+    assert tables.leaderboard(empty) == tables.Leaderboard((), 0, 0)
+    assert tables.block_by_timestep(empty).cells == {}
+    assert tables.block_by_timestep(empty).best is None
     for table in (
-        summaries.by_pooling,
-        summaries.by_head,
-        summaries.history,
-        summaries.finalists,
-        summaries.time_by_phase,
+        tables.pooling_groups,
+        tables.head_groups,
+        tables.history,
+        tables.finalists,
+        tables.time_by_phase,
     ):
         assert table(empty) == ()
 
 
 def test_leaderboard(few: StudyResults) -> None:
-    board = summaries.leaderboard(few, top=3)
+    board = tables.leaderboard(few, top=3)
     assert [(row.rank, row.trial, row.validation.value) for row in board.rows] == [
         (1, 5, 0.605),
         (2, 1, 0.6),
@@ -113,7 +113,7 @@ def test_leaderboard(few: StudyResults) -> None:
 
 
 def test_block_by_timestep(few: StudyResults) -> None:
-    table = summaries.block_by_timestep(few)
+    table = tables.block_by_timestep(few)
     assert table.timesteps == (50, 90)
     assert len(table.blocks) == 25
     assert {key: (cell.trial, cell.count, cell.best.value) for key, cell in table.cells.items()} == {
@@ -125,18 +125,18 @@ def test_block_by_timestep(few: StudyResults) -> None:
 
 
 def test_groups(few: StudyResults) -> None:
-    pools = [(group.name, group.values, group.median, group.setting.block) for group in summaries.by_pooling(few)]
+    pools = [(group.name, group.values, group.median, group.setting.block) for group in tables.pooling_groups(few)]
     assert pools == [
         ("1", (0.4,), 0.4, 10),
         ("2", (0.605, 0.6, 0.595), 0.6, 16),
         ("4", (0.55,), 0.55, 14),
     ]
-    heads = [(group.name, group.values, group.median) for group in summaries.by_head(few)]
+    heads = [(group.name, group.values, group.median) for group in tables.head_groups(few)]
     assert heads == [("linear", (0.605, 0.6, 0.4), 0.6), ("mlp", (0.595, 0.55), pytest.approx(0.5725))]
 
 
 def test_history(few: StudyResults) -> None:
-    points = [(point.trial, point.value, point.best) for point in summaries.history(few)]
+    points = [(point.trial, point.value, point.best) for point in tables.history(few)]
     assert points == [(0, 0.4, 0.4), (1, 0.6, 0.6), (3, 0.55, 0.6), (5, 0.605, 0.605), (9, 0.595, 0.605)]
 
 
@@ -147,16 +147,16 @@ def test_time_and_passes_count_every_trial_and_the_finals(study: StudyMaker) -> 
     )
     two = Trial(1, "failed", setting, None, "lost", 2.0, {"extract": 1.0}, 0, 1500)
     both = study((one, two), (final(setting, 0, 100, 500),))
-    phases = [(phase.name, phase.seconds, phase.share) for phase in summaries.time_by_phase(both)]
+    phases = [(phase.name, phase.seconds, phase.share) for phase in tables.time_by_phase(both)]
     assert phases == [("extract", 7.0, 0.7), ("finals", 2.0, 0.2), ("fit", 1.0, 0.1)]
-    passes = summaries.passes(both)
+    passes = tables.passes(both)
     assert (passes.made, passes.needed, passes.saved) == (1600, 4200, 2600)
 
 
 def test_states_and_failures(few: StudyResults) -> None:
-    counts = summaries.trial_counts(few)
+    counts = tables.trial_counts(few)
     assert (counts.complete, counts.pruned, counts.failed, counts.running, counts.total) == (5, 1, 3, 1, 10)
-    assert [(row.reason, row.trials) for row in summaries.failures(few)] == [
+    assert [(row.reason, row.trials) for row in tables.failures(few)] == [
         ("lost its worker", (2, 7)),
         ("no reason was recorded", (8,)),
     ]
@@ -185,11 +185,11 @@ def test_laws(study: StudyMaker, rows: list[tuple[int, int, int, int, str]]) -> 
     made = study(trials)
     best = max(row[0] for row in rows) / 200
 
-    bests = [point.best for point in summaries.history(made)]
+    bests = [point.best for point in tables.history(made)]
     assert bests == sorted(bests)
     assert bests[-1] == best
 
-    table = summaries.block_by_timestep(made)
+    table = tables.block_by_timestep(made)
     for t in trials:
         assert t.validation is not None
         assert table.cells[t.setting.block, t.setting.timestep].best.value >= t.validation.value
@@ -197,11 +197,11 @@ def test_laws(study: StudyMaker, rows: list[tuple[int, int, int, int, str]]) -> 
     assert table.best is not None
     assert (table.best.best.value, table.best.trial) == (best, made.complete[0].number)
 
-    for groups in (summaries.by_pooling(made), summaries.by_head(made)):
+    for groups in (tables.pooling_groups(made), tables.head_groups(made)):
         assert sum(len(group.values) for group in groups) == len(trials)
         for group in groups:
             assert group.values[-1] <= group.median <= group.values[0] == group.best.value
 
-    board = summaries.leaderboard(made, top=5)
+    board = tables.leaderboard(made, top=5)
     assert [row.validation.value for row in board.rows] == sorted((row[0] / 200 for row in rows), reverse=True)[:5]
     assert 1 <= board.tied <= len(trials)

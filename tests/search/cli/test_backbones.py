@@ -79,14 +79,14 @@ def test_a_checkpoint_is_converted_to_a_folder_that_can_be_shown(search: Search,
 
 
 def test_the_figure_shows_the_numbers_of_the_table() -> None:
-    from dashboards.backbone_figure import blocks_figure
+    from dashboards.backbone_figure import backbone_figure
 
     blocks = (
         Block(1, "a", "encoder", 8, 16, 1.0, 1.0),
         Block(2, "b<i>", "bottleneck", 16, 8, 2.0, 3.0),
         Block(3, "c", "decoder", 8, 16, 1.0, 4.0),
     )
-    figure = blocks_figure(Architecture("a<b>", 16, blocks, (0.9, 0.5), "epsilon"))
+    figure = backbone_figure(Architecture("a<b>", 16, blocks, (0.9, 0.5), "epsilon"))
     assert [list(trace.y) for trace in figure.data] == [[16], [8], [16], [1.0, 3.0, 4.0]]
     assert "75.0 % of all" in figure.data[1].hovertext[0]
     assert "b&lt;i&gt;" in figure.data[1].hovertext[0]

@@ -39,7 +39,7 @@ def test_it_is_where_a_recommendation_begins() -> None:
     assert found is not None
     assert found.setting in screened
     assert {each.timestep for each in screened} == {found.setting.timestep}
-    assert found.places == len({(each.timestep, each.block, each.pool) for each in SPACE.settings()})
+    assert found.candidates == len({(each.timestep, each.block, each.pool) for each in SPACE.settings()})
 
 
 def test_a_task_that_is_nearer_in_size_counts_more_and_is_suited_better() -> None:
@@ -48,23 +48,23 @@ def test_a_task_that_is_nearer_in_size_counts_more_and_is_suited_better() -> Non
     )
     assert found is not None
     assert other is not None
-    assert found.standings[0].task == "coarse"
-    assert other.standings[0].task == "ImageNet (arXiv 2307.08702)"
+    assert found.rankings[0].task == "coarse"
+    assert other.rankings[0].task == "ImageNet (arXiv 2307.08702)"
     assert found.setting.pool < other.setting.pool
     for advice in (found, other):
-        assert sum(each.weight for each in advice.standings) == pytest.approx(1)
-        assert all(each.loses >= 0 and 0 <= each.above <= 1 for each in advice.standings)
-        assert [each.weight for each in advice.standings] == sorted(
-            (each.weight for each in advice.standings), reverse=True
+        assert sum(each.weight for each in advice.rankings) == pytest.approx(1)
+        assert all(each.loss >= 0 and 0 <= each.above <= 1 for each in advice.rankings)
+        assert [each.weight for each in advice.rankings] == sorted(
+            (each.weight for each in advice.rankings), reverse=True
         )
-    assert found.standings[0].loses < other.standings[-1].loses
+    assert found.rankings[0].loss < other.rankings[-1].loss
 
 
 def test_of_one_task_it_is_that_ones_best() -> None:
     found = advice_of(SMALL, (TASK,), 10, 990, "bundled", [])
     assert found is not None
-    (standing,) = found.standings
-    assert (standing.own, standing.loses, standing.above, standing.weight) == (found.setting, 0, 1, 1)
+    (standing,) = found.rankings
+    assert (standing.own, standing.loss, standing.above, standing.weight) == (found.setting, 0, 1, 1)
 
 
 def test_it_is_carried_to_another_network() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from dashboards.cross_dataset.tables import Matrix, Task
+from dashboards.cross_dataset.tables import RegretMatrix, Task
 from objectives.datasets.catalog import load_dataset
 from objectives.probe import Probe
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, StudyResults
@@ -88,7 +88,7 @@ def studies(home: Path) -> list[StudyResults]:
         return [store.read_study(each.name) for each in store.studies()]
 
 
-def matrix_of(home: Path) -> Matrix:
+def matrix_of(home: Path) -> RegretMatrix:
     with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
         (network,) = networks_of(store, None, [])
     return network.matrix
@@ -102,7 +102,7 @@ def test_what_is_missing_is_measured_kept_and_not_measured_again(made: Path, sea
     assert "2 cells are missing" in (home / "reports" / "all.html").read_text()
     table = matrix_of(home)
     assert table.labels == ("digits (folder)", "parity (folder)")
-    wanted = {cell.on: cell.setting for cell in table.missing}
+    wanted = {cell.used_on: cell.setting for cell in table.missing}
 
     (made / "digits").rename(made / "moved")
     ran = search("report", "--all", "--measure", "--home", str(home))
@@ -133,8 +133,8 @@ def test_what_is_missing_is_measured_kept_and_not_measured_again(made: Path, sea
         assert trial.passes_needed > 0
         assert task.best.validation is not None
         assert trial.validation is not None
-        assert cell.loses is not None
-        assert cell.loses.value == pytest.approx(task.best.validation.value - trial.validation.value)
+        assert cell.loss is not None
+        assert cell.loss.value == pytest.approx(task.best.validation.value - trial.validation.value)
         assert task.study.provenance["command"] == "search run"  # goes on with it, as before
     page = (home / "reports" / "all.html").read_text()
     assert "missing" not in page[page.index('id="answer"') : page.index('id="settings"')]

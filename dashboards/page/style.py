@@ -1,0 +1,88 @@
+"""The look that all figures share: colours, the Plotly template, and the colour bar of a heatmap.
+
+A figure must suit a white page, a dark page and paper. So backgrounds are transparent and text is grey. Colours are
+cividis (Nuñez et al. 2018) and those of Okabe & Ito (2008), safe for colour-blind readers. A style sheet may make
+the text darker or lighter. Plotly reads some HTML in every text, so names are escaped.
+"""
+
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from dashboards.formatting import with_unit
+from objectives.results import Metric
+from spaces import Setting
+
+INK = "#767676"
+RULE, UNTRIED = "rgba(128,128,128,0.28)", "rgba(128,128,128,0.09)"
+BLUE, ORANGE, VERMILION, GREEN = "#0072B2", "#E69F00", "#D55E00", "#009E73"
+
+AXIS = {"gridcolor": RULE, "zeroline": False, "linecolor": INK, "ticks": "", "automargin": True, "fixedrange": True}
+TEMPLATE = go.layout.Template(
+    layout={
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": INK},
+        "hoverlabel": {"bgcolor": "#1c2126", "bordercolor": "#1c2126", "font": {"color": "#ffffff"}, "align": "left"},
+        "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
+        "showlegend": False,
+        "dragmode": False,
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": BLUE},
+        "xaxis": AXIS,
+        "yaxis": AXIS,
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+    }
+)
+
+
+def plotly_text(name: object) -> str:
+    """A name from the data with everything escaped that Plotly would read as HTML."""
+    return escape(str(name), quote=False)
+
+
+def setting_text(setting: Setting) -> str:
+    return plotly_text(setting)
+
+
+def colour_bar(title: str) -> dict[str, Any]:
+    """A horizontal colour bar at the bottom edge of the figure, below the title of the x axis."""
+    return {
+        # The second, empty line keeps Plotly from setting the title on the bar in a low figure.
+        "title": {"text": f"{title}<br> ", "side": "top", "font": {"size": 13}},
+        "orientation": "h",
+        "yref": "container",
+        "y": 0,
+        "yanchor": "bottom",
+        "thickness": 10,
+        "outlinewidth": 0,
+    }
+
+
+def metric_heatmap(metric: Metric, cells: int, title: str) -> dict[str, Any]:
+    """The look of a heatmap of a metric: bright is better. A single cell needs no colour bar."""
+    return {
+        "hoverongaps": False,
+        "showscale": cells > 1,
+        "colorscale": "Cividis",
+        "reversescale": not metric.higher_is_better,
+        "xgap": 1,
+        "ygap": 1,
+        "colorbar": colour_bar(title),
+    }
+
+
+def frame(x: float, y: float) -> dict[str, Any]:
+    """A frame around the heatmap cell at (x, y), which marks the best one."""
+    corners = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+    return {"type": "rect", **corners, "line": {"color": VERMILION, "width": 2.5}}
+
+
+def metric_axis(metric: Metric, measured: str = "validation") -> str:
+    """ "Validation accuracy (%)"."""
+    return with_unit(f"{measured.capitalize()} {metric.label}", metric)
+
+
+def digits(metric: Metric) -> str:
+    """The number format of a metric for Plotly (d3-format)."""
+    return ".1f" if metric.is_proportion else ".3f"

@@ -1,0 +1,147 @@
+from collections.abc import Callable
+
+import pytest
+
+from dashboards.screening import sentences, tables
+from objectives.results import CheaperSetting, Recommendation, ScreenedSetting, StudyResults
+from spaces import Setting
+
+StudyMaker = Callable[..., StudyResults]
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def scored(block: int, right: int, images: int = 200, timestep: int | None = 44, pool: int = 2) -> ScreenedSetting:
+    """Right on the first so many images."""
+    answers = tuple(place < right for place in range(images))
+    errors = tuple(0.02 if answer else 1.0 for answer in answers)
+    return ScreenedSetting(Setting(timestep, block, pool, "ridge"), answers, errors, 1.0, 0.1)
+
+
+def recommended(
+    best: ScreenedSetting,
+    tied: tuple[ScreenedSetting, ...] = (),
+    cheaper: tuple[tuple[ScreenedSetting, float], ...] = (),
+    others: int = 0,
+    images: int = 2000,
+    chance: float = 0.1,
+) -> Recommendation:
+    alternatives = tuple(CheaperSetting(score, cost, tables.accuracy_loss(score, best)) for score, cost in cheaper)
+    dropped = tuple(scored(1 + place, 10) for place in range(others))
+    return Recommendation(best, tied, alternatives, (best, *tied, *dropped), images, 1450, chance)
+
+
+BEST = scored(16, 135)
+
+
+@pytest.mark.parametrize(
+    ("found", "lines"),
+    [
+        (
+            recommended(
+                BEST,
+                tuple(scored(block, 134) for block in (17, 18, 19, 20)),
+                ((scored(12, 134), 0.75), (scored(8, 100), 0.5), (scored(4, 137), 0.25), (scored(2, 9), 0.1)),
+                others=4,
+            ),
+            """\
+setting     block 16, t 44, pool 2
+accuracy    67.5 %  (95 % interval 57.8 to 75.9; leave-one-out ridge on 200 images)
+            expect slightly more from a head fitted on all 2,000 images
+cost        0.16 GMAC per image, 64 % of the whole network
+tied        4 of the 8 other settings do not differ significantly on 200 images: block 17, t 44, pool 2; block 18, t 44, pool 2; block 19, t 44, pool 2; and 1 more.
+cheaper     block 12, t 44, pool 2: 75 % of the cost, loses 0.5 points (−1.2 to 2.8); the difference is not significant (p = 0.5)
+            block 8, t 44, pool 2: 50 % of the cost, loses 17.5 points (12.6 to 23.4); the difference is significant (p < 0.0001)
+            block 4, t 44, pool 2: 25 % of the cost, gains 1.0 points (−1.3 to 3.4); the difference is not significant (p = 0.25)
+screening   1,450 forward passes, each of one image at one timestep""",  # noqa: E501
+        ),
+        (
+            recommended(scored(16, 135, timestep=None), images=200),
+            """\
+setting     block 16, pool 2
+accuracy    67.5 %  (95 % interval 60.7 to 73.6; leave-one-out ridge on 200 images)
+cost        0.16 GMAC per image, 64 % of the whole network
+tied        It is the only setting that was screened.
+screening   1,450 forward passes, each of one image at one timestep""",
+        ),
+        (
+            recommended(scored(16, 24), tied=(scored(17, 23),), cheaper=((scored(4, 20), 0.25),)),
+            """\
+setting     none: no setting is better than chance
+accuracy    12.0 %  (95 % interval 7.8 to 18.1; leave-one-out ridge on 200 images)
+chance      10.0 %, the share of the most frequent class
+screening   1,450 forward passes, each of one image at one timestep""",
+        ),
+    ],
+    ids=["with all", "alone", "chance"],
+)
+def test_recommendation(study: StudyMaker, found: Recommendation, lines: str) -> None:
+    assert "\n".join(sentences.recommendation_lines(found, study().architecture)) == lines
+
+
+@pytest.mark.parametrize(
+    ("tied", "others", "text"),
+    [
+        ((), 3, "Each of the 3 other settings has a significantly larger error on 200 images."),
+        (
+            (scored(17, 134),),
+            1,
+            "1 of the 2 other settings does not differ significantly on 200 images: block 17, t 44, pool 2.",
+        ),
+    ],
+)
+def test_tied(tied: tuple[ScreenedSetting, ...], others: int, text: str) -> None:
+    assert sentences.ties_sentence(recommended(BEST, tied, others=others)) == text
+
+
+@pytest.mark.parametrize(
+    ("scores", "text"),
+    [
+        (
+            (BEST, scored(20, 130), scored(8, 20)),
+            "The recommended block 16, t 44, framed, is the highest of 3 cells: 67.5 % (59.2–74.8); "
+            "the lowest, block 8, t 44, reaches 10.0 % (6.0–16.2).",
+        ),
+        (
+            (BEST, scored(20, 140)),
+            "The recommended block 16, t 44, framed, reaches 67.5 % (59.7–74.4); "
+            "the highest of 2 cells, block 20, t 44, reaches 70.0 % (62.3–76.7).",
+        ),
+        ((BEST,), "The only screened cell, block 16, t 44, reaches 67.5 % (60.7–73.6)."),
+    ],
+)
+def test_screened_cells(study: StudyMaker, scores: tuple[ScreenedSetting, ...], text: str) -> None:
+    found = Recommendation(scores[0], (), (), scores, 2000, 100, 0.1)
+    table = tables.block_by_timestep(found, study().architecture)
+    assert plain(sentences.block_by_timestep_sentence(table)) == text
+
+
+def test_screened_pools() -> None:
+    found = Recommendation(BEST, (), (), (BEST, scored(16, 120, pool=4), scored(16, 60, pool=1)), 2000, 100, 0.1)
+    assert plain(sentences.pooling_sentence(found)) == (
+        "Pool 2 reaches the highest accuracy, 67.5 % (59.2–74.8). On the same images the best setting of pool 4 "
+        "loses 7.5 points (4.1 to 12.0); the difference is significant (p < 0.0001)."
+    )
+    alone = plain(sentences.pooling_sentence(recommended(BEST)))
+    assert alone == "Only pool 2 was screened: its best setting reaches 67.5 % (60.7–73.6)."
+
+
+@pytest.mark.parametrize(
+    ("rights", "text"),
+    [
+        ((134, 134, 90), "At 50.0 % of the recommended setting's cost, block 8, t 44, pool 2 loses 0.5 points"),
+        ((120, 110, 90), "At 75.0 % of the recommended setting's cost, block 12, t 44, pool 2 loses 7.5 points"),
+    ],
+)
+def test_cheaper_names_the_cheapest_that_holds_or_else_the_least_loss(rights: tuple[int, ...], text: str) -> None:
+    places = zip(rights, (12, 8, 4), (0.75, 0.5, 0.25), strict=True)
+    found = recommended(BEST, cheaper=tuple((scored(block, right), cost) for right, block, cost in places))
+    assert plain(sentences.cheaper_sentence(found.cheaper)).startswith(text)
+
+
+def test_how_many_images_what_was_screened_on() -> None:
+    raced = Recommendation(scored(16, 270, 400), (), (), (scored(16, 270, 400), *[BEST] * 3), 2000, 100, 0.1)
+    assert sentences.screened_sentence(raced) == "4 settings on 200 images; 1 of them, the best, on 400 images."
+    assert sentences.screened_sentence(recommended(BEST)) == "1 setting on 200 images, the least squared error first."

@@ -1,0 +1,127 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from dashboards.study import sentences, tables
+from dashboards.study.tables import TrialCounts
+from objectives.results import Accuracy, Final, StudyResults, Trial
+from spaces import Setting, Tap
+
+StudyMaker = Callable[..., StudyResults]
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def trial(number: int, correct: int, timestep: int, block: int, pool: int = 2) -> Trial:
+    return Trial(number, "complete", Setting(timestep, block, pool, "linear"), Accuracy(correct, 200))
+
+
+@pytest.fixture(scope="module")
+def few(study: StudyMaker) -> StudyResults:
+    return study((trial(0, 60, 19, 10, 1), trial(1, 135, 44, 16), trial(2, 131, 19, 16), trial(3, 90, 44, 20)))
+
+
+def test_blocks_and_timesteps(few: StudyResults) -> None:
+    assert plain(sentences.block_by_timestep_sentence(tables.block_by_timestep(few))) == (
+        "Best at block 16, t 44: 67.5 % (60.7–73.6); 1 of the other 3 cells tried does not differ significantly from "
+        "it. The lowest, block 10, t 19, reaches 30.0 %."
+    )
+
+
+def test_groups(few: StudyResults, study: StudyMaker) -> None:
+    assert plain(sentences.groups_sentence("Pool", tables.pooling_groups(few))) == (
+        "Pool 2 reaches the highest accuracy, 67.5 % (60.7–73.6), 37.5 points above pool 1; "
+        "the difference is significant (p < 0.0001)."
+    )
+    assert plain(sentences.groups_sentence("Head", tables.head_groups(few))) == (
+        "Only head linear was tried: its best trial reaches 67.5 % (60.7–73.6)."
+    )
+    close = study((trial(0, 100, 19, 10, 1), trial(1, 101, 19, 10, 2)))
+    assert sentences.groups_sentence("Pool", tables.pooling_groups(close)).endswith(
+        "0.5 points above pool 1; the difference is not significant (p = 0.92)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("corrects", "text"),
+    [
+        (
+            (100, 150),
+            "Best with 2 taps: 75.0 % (68.6–80.5), 25.0 points from the best with one tap; the difference is "
+            "significant (p < 0.0001).",
+        ),
+        (
+            (100, 101),
+            "Best with 2 taps: 50.5 % (43.6–57.4), 0.5 points from the best with one tap; the difference is not "
+            "significant (p = 0.92).",
+        ),
+        ((100, 99), "Best with one tap: 50.0 % (43.1–56.9); more taps do not improve it."),
+    ],
+)
+def test_taps(study: StudyMaker, corrects: tuple[int, int], text: str) -> None:
+    one, two = trial(0, corrects[0], 19, 10), trial(1, corrects[1], 19, 10)
+    several = replace(two, setting=two.setting.reading(Tap(10, 19), Tap(16, 19)))
+    assert plain(sentences.taps_sentence(tables.tap_groups(study((one, several))))) == text
+
+
+def test_history(few: StudyResults) -> None:
+    points = tables.history(few)
+    assert plain(sentences.history_sentence(points)) == (
+        "Trial 1 reached the best value, 67.5 %. None of the 2 complete trials after it was better."
+    )
+    last = plain(sentences.history_sentence(points[:2]))
+    assert last == "Trial 1 reached the best value, 67.5 %. It is the last complete trial."
+    one_after = plain(sentences.history_sentence(points[:3]))
+    assert one_after == "Trial 1 reached the best value, 67.5 %. The complete trial after it was not better."
+
+
+def test_leaderboard(few: StudyResults, study: StudyMaker) -> None:
+    told = plain(sentences.leaderboard_sentence(tables.leaderboard(few)))
+    assert told == "1 of the other 3 complete trials does not differ significantly from the first (at 5 %)."
+    clear = tables.leaderboard(study((trial(0, 190, 19, 10), trial(1, 20, 19, 11))))
+    assert "significantly better than every other" in sentences.leaderboard_sentence(clear)
+
+
+@pytest.mark.parametrize(
+    ("corrects", "said"),
+    [
+        ((120,), "One setting was re-evaluated, over 1 seed."),
+        ((120, 20, 10), "On validation, the first is significantly better than every other."),
+        ((120, 119), "On validation, the first is not significantly better than the other."),
+        ((120, 119, 118), "On validation, the first is not significantly better than any of the 2 others."),
+        ((120, 119, 20), "On validation, the first is not significantly better than 1 of the 2 others."),
+    ],
+)
+def test_finalists(study: StudyMaker, corrects: tuple[int, ...], said: str) -> None:
+    finals = tuple(
+        Final(Setting(19, 10 + index, 1, "linear"), 0, Accuracy(correct, 200), Accuracy(500, 1000), 1.0, 0, 0)
+        for index, correct in enumerate(corrects)
+    )
+    assert sentences.finalists_sentence(tables.finalists(study((), finals))).startswith(said)
+
+
+def test_answer_without_finals_warns_of_its_bias(few: StudyResults) -> None:
+    found = tables.best_setting(few)
+    assert found is not None
+    assert "best of 4 noisy" in sentences.confidence_sentence(found, 4)
+    assert "only complete trial" in sentences.confidence_sentence(found, 1)
+
+
+def test_selection_text() -> None:
+    assert sentences.selection_text(None) == "on the validation split"
+    assert sentences.selection_text("5") == "by cross-validation in 5 folds"
+
+
+def test_passes_and_trials() -> None:
+    assert plain(sentences.passes_sentence(tables.Passes(250, 1000))) == (
+        "250 U-Net passes were made where 1,000 were needed: the cache saved 75.0 % of them."
+    )
+    assert sentences.passes_sentence(tables.Passes(0, 0)) == "No U-Net pass was needed."
+    assert sentences.trial_counts_text(TrialCounts(1, 0, 0, 0)) == "1 trial: 1 complete"
+    assert (
+        sentences.trial_counts_text(TrialCounts(1200, 3, 0, 1)) == "1,204 trials: 1,200 complete, 3 pruned, 1 running"
+    )
+    assert sentences.trial_counts_text(TrialCounts(0, 0, 0, 0)) == "no trial yet"
