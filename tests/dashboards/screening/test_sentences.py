@@ -54,7 +54,7 @@ cost        0.16 GMAC per image, 64 % of the whole network
 tied        4 of the 8 other settings do not differ significantly on 200 images: block 17, t 44, pool 2; block 18, t 44, pool 2; block 19, t 44, pool 2; and 1 more.
 cheaper     block 12, t 44, pool 2: 75 % of the cost, loses 0.5 points (−1.2 to 2.8); the difference is not significant (p = 0.5)
             block 8, t 44, pool 2: 50 % of the cost, loses 17.5 points (12.6 to 23.4); the difference is significant (p < 0.0001)
-            block 4, t 44, pool 2: 25 % of the cost, gains 1.0 points (−1.3 to 3.4); the difference is not significant (p = 0.25)
+            block 4, t 44, pool 2: 25 % of the cost, gains 1.0 points (−0.8 to 3.6); the difference is not significant (p = 0.25)
 screening   1,450 forward passes, each of one image at one timestep""",  # noqa: E501
         ),
         (

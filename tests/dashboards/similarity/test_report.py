@@ -130,7 +130,7 @@ def test_a_machine_without_a_browser_is_told_what_would_do(
     found: SimilarityReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found_at: str | None
 ) -> None:
     monkeypatch.setattr(Chromium, "find_browser", lambda **_: found_at)
-    with pytest.raises(SearchError, match="drawn by Chrome or Chromium, and none was found that starts; install one"):
+    with pytest.raises(SearchError, match="need Chrome or Chromium, and none was found that starts; install one"):
         write_pictures(figures(found), tmp_path, "birds")
     assert list(tmp_path.iterdir()) == []
 

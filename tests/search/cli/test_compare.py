@@ -48,23 +48,23 @@ def test_the_better_of_two_is_named(search: Search, study: Callable[..., str]) -
     assert [line.split() for line in lines[:3:2]] == [["first", "second"], ["study", "one", "two"]]
     assert "90.0 % (78.6 to 95.7)" in ran.stdout
     assert "60.0 % (46.2 to 72.4)" in ran.stdout
-    assert "difference  +30.0 points, first - second  (95 % interval +15.4 to +42.3)" in lines
-    assert "p           6.1e-05, exact paired test on 50 test images" in lines
-    assert "right       30.0 both, 15.0 the first only, 0.0 the second only, 5.0 neither" in lines
+    assert any(line.startswith("difference  +30.0 points, first - second  (95 % interval +") for line in lines)
+    assert "test        p < 0.0001, mid-p sign-flip test on 50 test images" in lines
+    assert "correct     30.0 by both, 15.0 only by the first, 0.0 only by the second, 5.0 by neither" in lines
     assert " ".join(lines).endswith(
-        "the first is better: it has 15.0 of 50 test images more right, and chance alone makes as large a difference "
-        "once in 16,384 times"
+        "The first study is better: it classifies 15.0 more of 50 test images correctly; the difference is significant "
+        "(p < 0.0001)."
     )
     swapped = search("compare", "two", "one").stdout
     assert "difference  -30.0 points" in swapped
-    assert "the second is better: it has 15.0 of 50" in swapped
+    assert "The second study is better: it classifies 15.0 more of 50" in swapped
 
 
 def test_with_one_seed_each_the_test_is_mcnemars(search: Search, study: Callable[..., str]) -> None:
     ran = search("compare", study("one", [0b0111]), study("two", [0b1100]))
-    assert "p           1, McNemar's exact test on 50 test images" in ran.stdout
-    assert "right       1 both, 2 the first only, 1 the second only, 46 neither" in ran.stdout
-    assert "cannot tell them apart" in ran.stdout
+    assert "test        p = 0.62, mid-p McNemar test on 50 test images" in ran.stdout
+    assert "correct     1 by both, 2 only by the first, 1 only by the second, 46 by neither" in ran.stdout
+    assert "The difference is not significant (p = 0.62)." in ran.stdout
     assert "averaged" not in ran.stdout
 
 
@@ -75,8 +75,8 @@ def test_programs_are_told_the_same(search: Search, study: Callable[..., str]) -
     assert told["studies"][0]["setting"] == SETTING.to_dict()
     assert told["studies"][0]["gmacs"] is None
     assert told["paired"]["difference"] == pytest.approx(0.3)
-    assert told["paired"]["p"] == pytest.approx(2**-14)
-    assert told["sentence"].startswith("the first is better")
+    assert told["paired"]["p"] == pytest.approx(2**-15)
+    assert told["sentence"].startswith("The first study is better")
 
 
 def test_other_protocols_are_compared_and_named(search: Search, study: Callable[..., str]) -> None:
@@ -90,15 +90,15 @@ def test_other_protocols_are_compared_and_named(search: Search, study: Callable[
 @pytest.mark.parametrize(
     ("second", "code", "words"),
     [
-        ({"name": "one"}, 2, "two studies are compared, got one twice"),
+        ({"name": "one"}, 2, "comparing needs two different studies, got one twice"),
         (
             {"name": "two", "dataset_fingerprint": "e" * 64, "dataset": "cub"},
             1,
             "one is of digits (150 images), two of cub (150 images)",
         ),
-        ({"name": "two", "answers": []}, 1, "study two has no finals yet"),
-        ({"name": "two", "answers": [GOOD, None]}, 1, "study two was made before its answers to each image were kept"),
-        ({"name": "two", "answers": [POOR], "images": 49}, 1, "tested on 50 and 49 images"),
+        ({"name": "two", "answers": []}, 1, "study two has no test result yet"),
+        ({"name": "two", "answers": [GOOD, None]}, 1, "study two is too old: it keeps no result for each test image"),
+        ({"name": "two", "answers": [POOR], "images": 49}, 1, "the studies used 50 and 49 of them"),
     ],
     ids=["twice", "other images", "no finals", "no answers", "other test images"],
 )

@@ -64,7 +64,7 @@ def test_of_one_task_it_is_that_ones_best() -> None:
     found = advice_of(SMALL, (TASK,), 10, 990, "bundled", [])
     assert found is not None
     (standing,) = found.rankings
-    assert (standing.own, standing.loss, standing.above, standing.weight) == (found.setting, 0, 1, 1)
+    assert (standing.best, standing.loss, standing.above, standing.weight) == (found.setting, 0, 1, 1)
 
 
 def test_it_is_carried_to_another_network() -> None:
