@@ -67,8 +67,7 @@ def show(store: Store, study: str, report: Path, last: bool = True, run: int | N
 
     results = store.read_study(study)
     at_work = store.live_runs(study) - ({run} if last else set())
-    shown = DashboardView.of(
-        results, report, len(at_work)
-    )  # this takes longest, so it comes before the attributes are locked
+    # This takes longest, so it comes before the attributes are locked.
+    view = DashboardView.of(results, report, len(at_work))
     with store.edit_attributes(study, keep=() if last else (NOTE_VERSION,)) as optuna_study:
         view.save(optuna_study)
