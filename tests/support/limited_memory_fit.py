@@ -17,7 +17,7 @@ from objectives.features.mapped_tensors import large_empty
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, LabelledFeatures, accuracy
 from spaces.dimensions import Value
-from tests.objectives.features.test_shards import keys
+from tests.support.shards import keys
 
 KEY = Pass("0" * 64, None, 0)
 CLASSES = 4

@@ -9,7 +9,7 @@ from objectives.datasets.dataset import Dataset
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.inventory import About, holdings, verify
 from objectives.features.quota import CacheUsage
-from tests.objectives.features.test_quota import ONE, OTHER, make
+from tests.support.shards import ONE, OTHER, make
 
 
 def test_what_is_held_is_told_by_kind_source_and_dataset(

@@ -3,41 +3,15 @@ import signal
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from objectives.datasets.dataset import Dataset
-from objectives.datasets.images import ArrayImages
 from objectives.features.quota import CacheUsage
 from objectives.features.shard_folder import ShardFolder
-from objectives.features.shards import Shard, image_keys
+from objectives.features.shards import Shard
 from spaces import CacheError, UnknownNameError
-from tests.objectives.features.test_shard_folder import CONTEXT, NUMBER, all_of, numbers
+from tests.support.shards import CONTEXT, ONE, OTHER, THIRD, dataset_of, keys_of, make
 
 DAY = 86400.0
-
-
-def dataset_of(name: str, first: int, count: int) -> Dataset:
-    pixels = np.arange(first, first + count, dtype=np.uint8).repeat(4).reshape(-1, 2, 2)
-    return Dataset(name, ("a", "b"), ArrayImages(pixels), np.arange(count) % 2, np.zeros(count, bool))
-
-
-def keys_of(dataset: Dataset) -> np.ndarray:
-    return image_keys([dataset.images.digest(i) for i in range(len(dataset))])
-
-
-def make(usage: CacheUsage, dataset: Dataset, place: str = "features/source/t0001-d0", seconds: float = 1.0) -> Path:
-    folder = ShardFolder(usage.folder / place)
-    with folder.claim(keys_of(dataset), all_of) as claim:
-        assert claim is not None
-        path = folder.name_of(claim.images, ["a"])
-        with usage.begin(claim, {"a": NUMBER}) as writer:
-            writer.append({"a": numbers(claim.images)})
-            writer.commit(path, seconds)
-    return path
-
-
-ONE, OTHER, THIRD = dataset_of("one", 0, 50), dataset_of("other", 60, 50), dataset_of("third", 120, 50)
 
 
 def shard_size(tmp_path: Path) -> int:

@@ -1,4 +1,3 @@
-import multiprocessing
 import os
 import signal
 import time
@@ -12,20 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from objectives.features.shard_folder import Claim, ShardFolder
-from objectives.features.shards import FLOAT32, Column, ShardWriter
-from tests.objectives.features.test_shards import keys
-
-NUMBER = Column(FLOAT32, (1,))
-CONTEXT = multiprocessing.get_context("fork")
-
-
-def all_of(free: np.ndarray) -> np.ndarray:
-    return np.ones(len(free), bool)
-
-
-def numbers(images: np.ndarray) -> torch.Tensor:
-    """A value for each image that follows from its key."""
-    return torch.tensor([[int.from_bytes(image[:3], "little")] for image in images.tolist()], dtype=torch.float32)
+from objectives.features.shards import ShardWriter
+from tests.support.shards import CONTEXT, NUMBER, all_of, keys, numbers
 
 
 def write(folder: ShardFolder, images: np.ndarray, column: str = "a") -> None:

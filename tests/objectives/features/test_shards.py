@@ -23,12 +23,9 @@ from objectives.features.shards import (
     shard_bytes,
 )
 from spaces import CacheError
+from tests.support.shards import keys
 
 HALF = Column(FLOAT16, (7, 2, 2))
-
-
-def keys(count: int, first: int = 0) -> np.ndarray:
-    return image_keys([hashlib.sha256(str(i).encode()).hexdigest() for i in range(first, first + count)])
 
 
 def rows(count: int, scale: float = 1.0, seed: int = 0) -> torch.Tensor:

@@ -14,9 +14,9 @@ from objectives.features.shards import FLOAT16, Column, ShardWriter
 from objectives.heads import head
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, LabelledFeatures
-from tests.objectives.features.test_shards import keys
 from tests.support.heads import OPTIONS, digits
 from tests.support.limited_memory_fit import CLASSES, KEY
+from tests.support.shards import keys
 
 ROOM = 64 * 2**20
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "1000000"}
