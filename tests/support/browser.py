@@ -23,7 +23,7 @@ class Browser:
         self.requests(), self.complaints()  # forget those of the page before
         self.driver.get(url)
         ready = "return !document.querySelector('main .figure') || document.documentElement.dataset.drawn === 'all'"
-        WebDriverWait(self.driver, 30).until(lambda driver: driver.execute_script(ready))
+        WebDriverWait(self.driver, 30, poll_frequency=0.05).until(lambda driver: driver.execute_script(ready))
 
     def requests(self) -> list[str]:
         """Addresses asked for since the last call, but for those of the browser's own first page (`chrome://`)."""
@@ -60,7 +60,14 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     profile: Path = tmp_path_factory.mktemp("profile")
     options = ChromeOptions()
     options.binary_location = binary
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={profile}"):
+    arguments = (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--disable-gpu",
+        f"--user-data-dir={profile}",
+    )
+    for argument in arguments:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = Chrome(options=options, service=Service(chromedriver))
