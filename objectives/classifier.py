@@ -1,4 +1,4 @@
-"""A saved classifier at work: an image gets the pixels, noise, passes and rounding that it got in the search."""
+"""Uses a saved classifier: images get the same pixels, noise, forward passes and rounding as in the search."""
 
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,10 @@ Images = ImageSource | Sequence[str | Path] | np.ndarray
 @final
 @dataclass(frozen=True)
 class ImageClassifier:
-    """saved: what its file holds. backbone: the network whose features it was trained on."""
+    """A classifier of images.
+
+    saved: the content of its file. backbone: the network on whose features it was trained.
+    """
 
     saved: Saved
     backbone: Backbone

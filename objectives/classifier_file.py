@@ -36,7 +36,7 @@ ENTRY = "classifier"
 
 @dataclass(frozen=True)
 class Origin:
-    """What, beside the setting, makes the features of an image.
+    """What the features of an image depend on besides the setting.
 
     backbone: a name, folder or hub id that `load_backbone` knows. weights: its digest, as of `Backbone.digest`.
     precision: of the passes. transform: of images to pixels. seed: of the noise. grids: block → side of the map that a
@@ -63,7 +63,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Saved:
-    """A classifier and what one must know to use it.
+    """A classifier with all that is needed to use it.
 
     setting: what it reads, and what trained it. classes: their names, one for each logit. groups: as in
     `FeatureLayout`, of the setting's features. worth: JSON-ready, of the study that found it: its name, metric,
@@ -83,7 +83,7 @@ class Saved:
 
 
 def save(saved: Saved, path: Path) -> None:
-    """Write the file, in place of what was there: at once and whole. Raises ClassifierError where it cannot."""
+    """Write the file at once and whole; it replaces an older one. Raises ClassifierError where it cannot be written."""
     state = {name: tensor.cpu() for name, tensor in saved.classifier.state().items()}
     record = {
         "format": FORMAT,
@@ -111,7 +111,7 @@ def save(saved: Saved, path: Path) -> None:
 
 
 def load(path: Path) -> Saved:
-    """On the CPU. Raises ClassifierError for a file that is absent, damaged, or not one of ours."""
+    """Read a classifier, on the CPU. Raises ClassifierError for a file that is absent, damaged, or not ours."""
     record, state = _read(path)
     if record.get("format") != FORMAT:
         raise ClassifierError(

@@ -70,7 +70,10 @@ class Content:
 @final
 @dataclass(frozen=True)
 class Kind:
-    """How messages speak of what is fetched: `noun` is what is named, `part` what is published of it. error: raised."""
+    """The words of messages about a kind of download.
+
+    noun: what has a name, such as "dataset". part: what is published of it, such as "archive". error: what is raised.
+    """
 
     noun: str
     part: str
@@ -78,14 +81,14 @@ class Kind:
 
 
 def is_hub_id(text: str) -> bool:
-    """Has it the form owner/name, which a path may have too: whoever asks looks for a folder first."""
+    """Whether a text has the form owner/name. A path may have it too, so look for a folder first."""
     owner, _, name = text.partition("/")
     return bool(owner and name) and "/" not in name and not text.startswith((".", "~"))
 
 
 @contextmanager
 def claim(kind: Kind, name: str, folder: Path) -> Iterator[None]:
-    """Within, no other process makes the same thing in `folder`, which is made; a lock ends with its process.
+    """Within, no other process makes the same thing in `folder`. The folder is created. The lock ends with the process.
 
     Raises `kind.error` where the folder cannot be made or written.
     """
@@ -116,15 +119,16 @@ def check_placed(kind: Kind, name: str, content: Content, placed: Path) -> None:
 
 
 def part_of(placed: Path) -> Path:
-    """Where the bytes that were downloaded so far lie, beside `placed`: `x.part.tgz` for `x.tgz`."""
+    """The file with the bytes that were downloaded so far, next to `placed`: `x.part.tgz` for `x.tgz`."""
     return placed.with_suffix(f".part{placed.suffix}")
 
 
 def download(kind: Kind, name: str, url: str, content: Content, placed: Path) -> Path:
-    """The whole file, its digest checked, at `part_of(placed)`; whoever takes it moves or removes it.
+    """Download a file to `part_of(placed)`, and check its digest; the caller moves or removes it.
 
-    Goes on from the bytes that lie there. placed: where a person may put the file instead. Raises `kind.error` where
-    the server is away or breaks off for good (what came stays), or gives another file (which is removed).
+    The download resumes after the bytes that are there. placed: where a person may put the file instead. Raises
+    `kind.error` where the server cannot be reached or breaks off for good (what came stays), or where the file is
+    another one (it is removed).
     """
     from huggingface_hub.file_download import http_get
 

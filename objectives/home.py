@@ -1,4 +1,4 @@
-"""The one folder in which everything a run leaves lives."""
+"""The home folder, in which everything is kept that a run writes."""
 
 import os
 from dataclasses import dataclass
@@ -9,11 +9,13 @@ from platformdirs import user_data_path
 
 @dataclass(frozen=True, slots=True)
 class Home:
+    """folder: the home folder itself."""
+
     folder: Path
 
     @classmethod
     def at(cls, folder: Path | None) -> "Home":
-        """The given folder, else SEARCH_HOME, else the platform's place for a program's data."""
+        """The home in the given folder, else in the one that SEARCH_HOME names, else in the platform's data folder."""
         named = folder or (Path(os.environ["SEARCH_HOME"]) if os.environ.get("SEARCH_HOME") else None)
         return cls((named or user_data_path("diffusion-feature-search", appauthor=False)).expanduser().absolute())
 
@@ -23,7 +25,7 @@ class Home:
 
     @property
     def datasets(self) -> Path:
-        """Where fetched datasets lie, a folder each."""
+        """The folder of fetched datasets, each in a folder of its own."""
         return self.folder / "datasets"
 
     @property
@@ -36,5 +38,5 @@ class Home:
 
     @property
     def storage(self) -> str:
-        """URL of the study database where none is named."""
+        """The URL of the study database, where no other is named."""
         return f"sqlite:///{self.folder / 'studies.db'}"

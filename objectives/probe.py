@@ -1,4 +1,4 @@
-"""The objective: what a setting is worth on one dataset and one backbone."""
+"""The objective of a search: the score of a setting on one dataset and one backbone."""
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -28,19 +28,22 @@ from spaces import CacheError, Setting
 
 T = TypeVar("T")
 
-LADDER = (0.25, 0.5)
-"""Of the images, on the rungs below all of them."""
+RUNGS = (0.25, 0.5)
+"""Successive halving: the share of the images on each rung below the last, which has all."""
 
 DAMAGED_READS = 3
 
 CONFUSIONS_KEPT = 1000
-"""Of a final: all there are, but of very many classes."""
+"""The largest number of confused pairs of classes that a final keeps."""
 
 
 @dataclass(frozen=True)
 class _Validated:
-    """What the fits on all splits say together: validated images add up. details: what `Head.refit` takes. gmacs: of
-    the head alone, for an image."""
+    """The result of the fits on all splits together.
+
+    predictions: those on all validation images. details: what `Head.refit` takes. gmacs: 1e9 multiply-accumulates of
+    the head for one image.
+    """
 
     predictions: Predictions
     details: Mapping[str, float]
@@ -69,7 +72,7 @@ class Trained:
 @final
 @dataclass(frozen=True)
 class Probe:
-    """A head fitted on frozen features, as a generator of reports that knows nothing of who listens."""
+    """Fits heads on frozen features. Its methods are generators of reports."""
 
     spec: ProbeSpec
     backbone: Backbone
@@ -77,17 +80,17 @@ class Probe:
 
     @classmethod
     def build(cls, spec: ProbeSpec, threads: int) -> Self:
-        """With its network, on the GPU that this process sees, else on `threads` CPU threads."""
+        """Build the probe with its network, on the GPU that this process sees, else on `threads` CPU threads."""
         use_threads(threads)
         return cls(spec, load_backbone_here(spec.backbone, spec.precision, spec.cache))
 
     def __call__(self, setting: Setting) -> Iterator[Report]:
-        """Extract what is missing; on each split, fit on its training and score on its validation images. The last
-        report is an Evaluation. The test split is not touched.
+        """Evaluate a setting: make the missing forward passes, then fit and score a head on each split.
 
-        On a ladder the same on a part of the images first, each time ending in a Rung, whose passes serve the next; but
-        where no pass is to be saved, at once on all. Of the same features the Evaluation is the same, with a ladder or
-        without; passes in other batches may round a feature otherwise, as they do where studies share images.
+        The last report is an Evaluation. The test split is not read. With successive halving, the same happens on parts
+        of the images first, and each part ends in a Rung; where no forward pass is missing, there are no rungs. The
+        Evaluation of the same features is the same with halving or without. Passes in other batches may round a feature
+        differently, as they do where studies share images.
         """
         clock = Clock()
         climbed = self._rungs if self.spec.halving and self._lacks(setting) else []
@@ -99,9 +102,10 @@ class Probe:
         yield (yield from self._evaluated(self._training, self.splits(self.spec.seed), setting, clock))
 
     def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
-        """Score a finalist on another seed's splits, refit on train + validation, and read the test split.
+        """Score a finalist on the splits of another seed, refit its head on train + validation, and test it.
 
-        Where shots were asked for, the refit is on train alone, of the first split: other images would be more of them.
+        With shots, the head is refitted on the training images of the first split alone, since others would be more
+        shots.
         """
         clock, started = Clock(), time.perf_counter()
         features = yield from self._features(self._views, self._training, setting, clock)
@@ -124,11 +128,11 @@ class Probe:
         )
 
     def extract(self, setting: Setting) -> Iterator[Extracted]:
-        """Make what is missing of the features that the setting's heads are fitted and validated on."""
+        """Make the missing forward passes of the training and validation images of a setting."""
         yield from _filled(self._views, self._training, setting, Clock())
 
     def train(self, setting: Setting, seed: int) -> Iterator[Report | Trained]:
-        """The classifier that `finalise` tests, as the last report; the test split is not touched."""
+        """Train the classifier that `finalise` tests; it is in the last report. The test split is not read."""
         clock = Clock()
         features = yield from self._features(self._views, self._training, setting, clock)
         validated = yield from self._validate(features, self._training, self.splits(seed), setting, seed, clock)
@@ -147,7 +151,7 @@ class Probe:
 
     @cached_property
     def _views(self) -> Sequence[Extractor]:
-        """Of the images as they are, which alone are validated and tested, and of each other view."""
+        """The extractors of the dataset itself, which alone is validated and tested, and of each further view."""
         spec = self.spec
         return [Extractor(self.backbone, view, spec.usage(), spec.grids, spec.seed) for view in spec.views]
 
@@ -162,13 +166,13 @@ class Probe:
     @cached_property
     def _rungs(self) -> list[tuple[Split, ...]]:
         whole = self.splits(self.spec.seed)
-        return [rung(self.spec.dataset, whole, fraction, self.spec.seed) for fraction in LADDER]
+        return [rung(self.spec.dataset, whole, fraction, self.spec.seed) for fraction in RUNGS]
 
     def _features(
         self, views: Sequence[Extractor], indices: np.ndarray, setting: Setting, clock: Clock
     ) -> Generator[Extracted, None, torch.Tensor]:
-        """float32 (views x n, c, pool, pool), one view after the other, each in the order of the indices. The channels
-        of several taps lie beside each other.
+        """The features, float32 (views x n, c, pool, pool): view after view, each in the order of the indices. The
+        channels of several taps are concatenated.
 
         A damaged shard is made again on the way.
         """
@@ -185,14 +189,14 @@ class Probe:
         )
 
     def _lacks(self, setting: Setting) -> bool:
-        """Whether a pass is to be made for it."""
+        """Whether a forward pass of the setting is missing."""
         timesteps = list(setting.passes)
         return any(view.lacks(self._training, timesteps, setting.draws) for view in self._views)
 
     def _evaluated(
         self, images: np.ndarray, splits: Sequence[Split], setting: Setting, clock: Clock
     ) -> Generator[Extracted | Epoch, None, Evaluation]:
-        """images: all that the splits use, ascending; there may be more."""
+        """Evaluate on some splits. images: all that the splits use, ascending; there may be more."""
         features = yield from self._features(self._views, images, setting, clock)
         validated = yield from self._validate(features, images, splits, setting, self.spec.seed, clock)
         predictions = validated.predictions
@@ -216,7 +220,7 @@ class Probe:
         seed: int,
         clock: Clock,
     ) -> Generator[Epoch, None, _Validated]:
-        """A fit on each split. images: of which the features are, ascending indices into the dataset."""
+        """Fit and score a head on each split. images: those of the features, ascending indices into the dataset."""
         fits: list[tuple[Fit, Predictions]] = []
         since = time.perf_counter()
         for parts in splits:
@@ -228,8 +232,8 @@ class Probe:
                 if isinstance(report, Fit):
                     fits.append((report, predict(report.classifier, validation)))
                 elif not fits:
-                    # Of the first fold alone: the pruner compares an epoch with that epoch of other trials, so all must
-                    # be of one fold; and a trial that it stops there is spared its other folds.
+                    # Report epochs of the first fold alone: the pruner compares an epoch with the same epoch of other
+                    # trials, so all must be of one fold. A trial that is stopped there saves its other folds.
                     yield report
         gmacs = head_gmacs(fits[-1][0].classifier, validation.take(slice(1)))
         clock.add("fit", since)
@@ -238,7 +242,7 @@ class Probe:
     def _refitted(
         self, features: torch.Tensor, setting: Setting, seed: int, validated: _Validated
     ) -> tuple[Classifier, FeatureLayout]:
-        """By what the fits on the seed's splits chose."""
+        """Fit a head again by what the fits on the splits of the seed chose."""
         parts = self.splits(seed)[0]  # train + validation are the same images in every fold
         everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])
         train = self._trained_on(features, self._training, everything, setting)
@@ -250,7 +254,7 @@ class Probe:
         return torch.cat(list(views), out=large_empty(shape, self._scratch))
 
     def _placed(self, features: torch.Tensor) -> torch.Tensor:
-        """On the GPU, where there is one and features take less than a quarter of what is free there."""
+        """Move features to the GPU, if there is one and they take less than a quarter of its free memory."""
         device = self.backbone.device
         if device.type == "cuda" and features.nbytes < torch.cuda.mem_get_info(device)[0] // 4:
             return features.to(device)
@@ -259,7 +263,7 @@ class Probe:
     def _trained_on(
         self, features: torch.Tensor, images: np.ndarray, indices: np.ndarray, setting: Setting
     ) -> LabelledFeatures:
-        """These images of the dataset, which are among those that the features are of, in every view."""
+        """The labelled features of some images of the dataset, in every view."""
         starts = range(0, len(features), len(images))
         rows = np.concatenate([start + np.searchsorted(images, indices) for start in starts])
         train = self._labelled(features, rows, np.tile(indices, len(starts)), setting)
@@ -268,7 +272,7 @@ class Probe:
     def _labelled(
         self, features: torch.Tensor, rows: np.ndarray, indices: np.ndarray, setting: Setting
     ) -> LabelledFeatures:
-        """Rows of features, of these images of the dataset."""
+        """Some rows of the features, with the labels of their images."""
         labels = torch.from_numpy(self.spec.dataset.labels[indices]).to(self.backbone.device)
         at = torch.from_numpy(rows).to(features.device)
         blocks = self.backbone.architecture.blocks
@@ -288,7 +292,7 @@ def _filled(views: Sequence[Extractor], indices: np.ndarray, setting: Setting, c
 
 
 def _images(splits: Sequence[Split]) -> np.ndarray:
-    """That train or validate, ascending."""
+    """The images that train or validate, ascending."""
     return np.unique(np.concatenate([np.concatenate([parts.train, parts.validation]) for parts in splits]))
 
 
@@ -303,5 +307,5 @@ def _without_epochs(reports: Generator[Extracted | Epoch, None, T]) -> Generator
 
 
 def _passes(setting: Setting, images: int) -> int:
-    """That the setting's features of so many images take."""
+    """The forward passes that the features of a setting take."""
     return setting.draws * len(setting.passes) * images

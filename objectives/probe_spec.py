@@ -15,22 +15,26 @@ from objectives.results import ACCURACY
 
 
 def validated_images(splits: Sequence[Split]) -> np.ndarray:
-    """Indices into the dataset, int64 (n,), in the order of the answers of whatever these splits validate."""
+    """Indices of the validation images of all splits, int64 (n,), in the order of the predictions."""
     return np.concatenate([parts.validation for parts in splits])
 
 
 @final
 @dataclass(frozen=True)
 class ProbeSpec:
-    """What a worker needs to build the probe for itself: everything but the loaded network.
+    """What a worker needs to build a probe: everything but the loaded network.
 
-    backbone: a name that `load_backbone` knows. grids: block → grid of everything that a pass should keep, from the
-    space. cache: folder of the feature cache; cache_size: bytes that it may take, None for as many as the disk has.
-    seed: of the noise, the validation split and the heads. shots: training images of each class that heads are fitted
-    on; None for all. flips: fit heads on the training images and on their mirror images. balanced: every class weighs
-    the same when heads are fitted, however many images it has. folds: so many splits in place of one by the validation
-    fraction, so that every image outside the test split validates once; None for one. metric: name of what is chosen
-    by; one of `SELECTION_METRICS`. ladder: score a setting on parts of the images before all, `LADDER`.
+    backbone: a name, folder or hub id that `load_backbone` takes. precision: one of `PRECISIONS`.
+    grids: block → grid; all that a forward pass should keep, from the space.
+    cache: the cache folder. cache_size: bytes that it may take; None for as many as the disk has.
+    seed: random seed for the noise, the splits and the heads.
+    validation_fraction: share of the training images that validate, where there are no folds.
+    shots: training images of each class on which heads are fitted; None for all.
+    flips: fit heads on the mirror images of the training images too.
+    balanced: weigh classes equally in fitting heads, however many images each has.
+    folds: number of splits for cross-validation, in which every image outside the test split validates once; None for
+    a single split. metric: the metric that the search maximises, one of `SELECTION_METRICS`.
+    halving: score a setting on parts of the images first, by successive halving.
     """
 
     dataset: Dataset
@@ -50,14 +54,14 @@ class ProbeSpec:
 
     @property
     def views(self) -> tuple[Dataset, ...]:
-        """Whose training images heads are fitted on: the dataset and, with flips, its mirror images."""
+        """The datasets on whose training images heads are fitted: the dataset and, with flips, its mirror images."""
         if not self.flips:
             return (self.dataset,)
         mirrored = replace(self.dataset, name=f"{self.dataset.name}, mirrored", images=Mirrored(self.dataset.images))
         return self.dataset, mirrored
 
     def splits(self, seed: int) -> tuple[Split, ...]:
-        """A head is fitted on each. Raises UsageError and DatasetError as `split`, `folds` and `few_shot` do."""
+        """The splits; a head is fitted on each. Raises UsageError, DatasetError as `split`, `folds`, `few_shot`."""
         if self.folds is None:
             whole: tuple[Split, ...] = (split(self.dataset, seed, self.validation_fraction),)
         else:
@@ -67,8 +71,11 @@ class ProbeSpec:
         return tuple(few_shot(self.dataset, parts, self.shots, seed) for parts in whole)
 
     def counts(self, splits: Sequence[Split]) -> dict[str, int]:
-        """Images by "train", "validation", "test". In folds all but the test images both train and validate; with shots
-        those are counted that train in each fold."""
+        """The number of images by "train", "validation", "test".
+
+        With folds, all images outside the test split both train and validate. With folds and shots, "train" counts
+        those that train in each fold.
+        """
         validation = sum(len(parts.validation) for parts in splits)
         train = validation if self.folds and self.shots is None else len(splits[0].train)
         return {"train": train, "validation": validation, "test": len(splits[0].test)}

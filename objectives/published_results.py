@@ -1,6 +1,6 @@
-"""What "Diffusion Models Beat GANs on Image Classification" (arXiv 2307.08702) found: its published accuracies.
+"""The accuracies that "Diffusion Models Beat GANs on Image Classification" (arXiv 2307.08702) published.
 
-All are on ADM-256, in percent on the test split. A `Table` is of linear heads, as (timestep, block, pool) → accuracy.
+All are on ADM-256, in percent on the test split. A `Table` is for linear heads: (timestep, block, pool) → accuracy.
 """
 
 from collections.abc import Mapping
@@ -56,5 +56,5 @@ LATER_FINE_GRAINED: Mapping[str, Mapping[str, float]] = {
     "flowers": {"attention": 88.1, "DifFormer": 89.7, "DifFeed": 90.1, "SimCLR": 86.2, "SwAV": 91.8},
     "nabirds": {"attention": 63.7, "DifFormer": 69.2, "DifFeed": 70.7, "SimCLR": 35.9, "SwAV": 54.1},
 }
-"""The same of "Do text-free diffusion models learn discriminative visual representations?": attention heads with a
+"""The same from "Do text-free diffusion models learn discriminative visual representations?": attention heads with a
 better recipe, fusions of several blocks and timesteps, and two encoders that it compares with."""

@@ -1,4 +1,4 @@
-"""What every backbone is to the rest of the room."""
+"""The interface of all backbones."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
@@ -16,8 +16,8 @@ class Backbone(Protocol):
     """A frozen network in evaluation mode.
 
     digest: sha256 hex of everything that its features depend on besides the input: weights, configuration, precision.
-    latents: sha256 hex of the autoencoder, and its precision, whose latents the network reads; None where it reads
-    pixels, whose encoding is too cheap to be kept.
+    latents: sha256 hex of the autoencoder whose latents the network reads, and of its precision; None where the network
+    reads pixels.
     """
 
     @property
@@ -33,7 +33,7 @@ class Backbone(Protocol):
     def device(self) -> "torch.device": ...
 
     def encode(self, pixels: "torch.Tensor") -> "torch.Tensor":
-        """What the network reads of clean images: they normalised, or their latents.
+        """The inputs of the network for clean images: normalised pixels, or latents.
 
         pixels: uint8 (n, 3, side, side), RGB, side the architecture's `image_side`, on any device.
         Returns float32 (n, channels, height, width) on `device`. Raises ValueError where the side is another one.
@@ -43,7 +43,7 @@ class Backbone(Protocol):
     def taps(
         self, inputs: "torch.Tensor", noise: "torch.Tensor | None", timestep: int | None, blocks: Collection[int]
     ) -> "dict[int, torch.Tensor]":
-        """The maps of the wanted blocks in one pass that stops at the deepest of them.
+        """The maps of some blocks, from one forward pass that stops at the deepest of them.
 
         inputs: as `encode` gives them; noise: standard normal of the same shape; both on `device`. An encoder takes
         None for noise and timestep, and a diffusion network takes neither as None, else ValueError.

@@ -1,4 +1,4 @@
-"""Backbones by name: those that come with the program or are published, a local folder, or a hub id."""
+"""Loads and describes backbones: bundled or published ones by name, local folders, and hub ids."""
 
 import json
 from collections.abc import Callable
@@ -123,7 +123,11 @@ def _bundled() -> Path:
 
 @dataclass(frozen=True)
 class KnownBackbone:
-    """words: what it is. source: where it is from. fetch: its folder, made ready within a folder for backbones."""
+    """A backbone that has a name.
+
+    words: what it is, for people. source: where it is from. fetch: prepares the network within a folder for backbones,
+    and returns the network's own folder.
+    """
 
     words: str
     source: str
@@ -143,9 +147,9 @@ BACKBONES: dict[str, KnownBackbone] = {
 def load_backbone(
     name: str, device: str = "cpu", precision: str = "float32", cache: Path | None = None
 ) -> "TappedBackbone":
-    """A name in `BACKBONES`, a folder of diffusers or transformers, or a hub id `owner/model`; fetched once.
+    """Load a backbone by its name in `BACKBONES`, its folder (diffusers or transformers), or its hub id `owner/model`.
 
-    precision: a key of `PRECISIONS`. cache: of the program, below which published checkpoints are kept.
+    It is downloaded once. precision: one of `PRECISIONS`. cache: the cache folder, which keeps published checkpoints.
     Raises UnknownNameError, or BackboneError where the network cannot be had.
     """
     from objectives.backbones.tapped import architecture_of, tapped
@@ -157,7 +161,7 @@ def load_backbone(
 
 
 def load_backbone_here(name: str, precision: str = "float32", cache: Path | None = None) -> "TappedBackbone":
-    """On the GPU that this process sees, else on its CPU. Raises what `load_backbone` does."""
+    """Load a backbone on the GPU that this process sees, else on its CPU. Raises as `load_backbone`."""
     import torch
 
     torch.backends.cudnn.allow_tf32 = False  # float32 means it; who wants speed says bfloat16
@@ -165,9 +169,9 @@ def load_backbone_here(name: str, precision: str = "float32", cache: Path | None
 
 
 def describe_backbone(name: str, precision: str = "float32", cache: Path | None = None) -> tuple[Architecture, str]:
-    """The architecture and the digest that `load_backbone` would give, without the time and memory of loading.
+    """The architecture and the digest of the backbone that `load_backbone` would return, without loading it.
 
-    Raises what `load_backbone` does, except for weights that are damaged.
+    Raises as `load_backbone`, except for damaged weights.
     """
     check_name("precision", precision, PRECISIONS)
     folder = _folder(name, cache)
@@ -184,7 +188,7 @@ def _describe(name: str, folder: Path) -> Description:
 
 
 def architecture_named(name: str, cache: Path | None = None) -> Architecture:
-    """The architecture alone; a published checkpoint need not be fetched for it. Raises what `load_backbone` does."""
+    """The architecture alone, for which no published checkpoint is downloaded. Raises as `load_backbone`."""
     from objectives.backbones.tapped import architecture_of
 
     return architecture_of(_hollow(name, cache))
@@ -193,7 +197,7 @@ def architecture_named(name: str, cache: Path | None = None) -> Architecture:
 def random_backbone(
     name: str, device: str = "cpu", precision: str = "float32", cache: Path | None = None
 ) -> "TappedBackbone":
-    """The architecture with random weights, seeded: for measuring speed. Raises what `load_backbone` does."""
+    """A backbone with random weights, always the same: for measuring speed. Raises as `load_backbone`."""
     import torch
 
     from objectives.backbones.tapped import architecture_of, tapped

@@ -16,7 +16,7 @@ WEIGHTS = (".json", ".safetensors", ".bin")
 
 @contextmanager
 def loading(name: str, folder: Path) -> Iterator[None]:
-    """Within, what goes wrong in reading a network of that folder is a BackboneError that names both."""
+    """Within, an error in reading the network of a folder becomes a BackboneError that names both."""
     import transformers
 
     for library in ("diffusers", "transformers"):  # their hints and bars are for those who call them directly
@@ -44,7 +44,7 @@ def read_module(name: str, kind: Any, place: Path, hollow: bool) -> Any:
 
 
 def network_folder(folder: Path) -> Path:
-    """Where the network lies in a folder: `unet/` or `transformer/` of a diffusers pipeline, or the folder itself.
+    """The folder of the network itself: `unet/` or `transformer/` of a diffusers pipeline, or the folder given.
 
     Raises BackboneError where there is none.
     """

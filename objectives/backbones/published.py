@@ -19,7 +19,9 @@ BACKBONE = Kind("backbone", "checkpoint", BackboneError)
 @final
 @dataclass(frozen=True)
 class PublishedCheckpoint:
-    """words: what the network is. content: None where no public source gives a digest; it is then never downloaded."""
+    """words: what the network is, for people. content: None where no public source gives a digest; the checkpoint is
+    then never downloaded.
+    """
 
     words: str
     url: str
@@ -93,12 +95,12 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
 
 
 def folder_of(name: str, cache: Path, *, keep_download: bool = False) -> Path:
-    """The converted network's folder within `cache`; made at the first call, which fetches the checkpoint.
+    """The folder of the converted network within `cache`. The first call downloads and converts the checkpoint.
 
-    A checkpoint placed in `cache` by hand under its own name is taken instead, and stays. A download that breaks off
-    goes on at the next call from what is there, and is removed once converted unless `keep_download`. Processes that
-    ask at the same time make it once. Raises UnknownNameError, or BackboneError where the checkpoint cannot be had, is
-    not the published one, or cannot be converted.
+    A checkpoint that a person placed in `cache` under its own name is used instead, and stays. A download that breaks
+    off is resumed by the next call; it is removed after the conversion, unless `keep_download`. Several processes that
+    call at the same time make the folder once. Raises UnknownNameError, or BackboneError where the
+    checkpoint cannot be had, is not the published one, or cannot be converted.
     """
     checkpoint = lookup("published checkpoint", name, PUBLISHED)
     folder = cache / name

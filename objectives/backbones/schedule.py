@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Schedule:
-    """alphas_cumprod: of each timestep, falling within [0, 1]. prediction: as diffusers names what is predicted."""
+    """alphas_cumprod: one for each timestep, falling, in [0, 1]. prediction: what the network predicts, by its name in
+    diffusers.
+    """
 
     alphas_cumprod: tuple[float, ...]
     prediction: str
 
 
 def read_schedule(folder: Path) -> Schedule:
-    """The betas in `scheduler/` (a pipeline's folder) or `scheduler_config.json`; without either, DDPM's linear ones.
+    """Read the betas in `scheduler/` (of a pipeline) or `scheduler_config.json`; without either, DDPM's linear ones.
 
     Raises BackboneError for a schedule that is not made of betas, such as a score SDE's or a flow's.
     """

@@ -1,6 +1,6 @@
-"""Any torch network as a backbone: its block table, and passes that stop at the deepest block wanted.
+"""Makes a backbone of any torch network: its block table, and forward passes that stop at the deepest block needed.
 
-What differs between kinds of network is a `Network`; everything else is here, once.
+What differs between kinds of network is a `Network`; all else is here.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -23,11 +23,12 @@ MULTIPLYING = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class Network(Protocol):
-    """One kind of network around a loaded module, or around a hollow one: on the meta device, without weights.
+    """One kind of network around a torch module, which is loaded or hollow: on the meta device, without weights.
 
-    name: what a person calls it. input_shape: (channels, height, width) of what the module reads. schedule: of the
-    noise it was trained with; None for an encoder of clean images. folders: whose files its maps depend on.
-    autoencoder: the folder of the one whose latents it reads; None where it reads pixels.
+    name: the name that a person gave. input_shape: (channels, height, width) of the inputs of the module.
+    schedule: the noise schedule of its training; None for an encoder of clean images.
+    folders: those with the files that its features depend on.
+    autoencoder: the folder of the autoencoder whose latents it reads; None where it reads pixels.
     """
 
     @property
@@ -120,7 +121,7 @@ class TappedBackbone:
 
 
 def tapped(network: Network, architecture: Architecture, device: str, precision: str) -> TappedBackbone:
-    """The loaded network on its device, frozen."""
+    """Put a loaded network on its device, frozen, as a backbone."""
     kind: torch.dtype = getattr(torch, precision)
     module = network.module.eval().requires_grad_(False)
     for part in module.modules():
@@ -133,7 +134,7 @@ def tapped(network: Network, architecture: Architecture, device: str, precision:
 
 
 def digest_of(network: Network, precision: str) -> str:
-    """A backbone's digest, sha256 hex; a hollow network has the same as a loaded one."""
+    """The digest of a backbone, sha256 hex; the same for a hollow network and a loaded one."""
     return backbone_digest(folders_of(network), precision, network.schedule)
 
 
@@ -143,7 +144,7 @@ def folders_of(network: Network) -> tuple[Path, ...]:
 
 
 def architecture_of(hollow: Network) -> Architecture:
-    """The block table, measured by one pass on the meta device: it costs no arithmetic and needs no weights."""
+    """Measure the block table by one forward pass on the meta device, which needs no arithmetic and no weights."""
     names = hollow.blocks()
     counter = FlopCounterMode(display=False)
     seen: list[tuple[int, int, float]] = []
@@ -175,7 +176,7 @@ class _DeepestReached(Exception):  # noqa: N818 - a signal, not an error
 
 @contextmanager
 def stopping_after(modules: dict[int, nn.Module], blocks: Collection[int], outputs: dict[int, Any]) -> Iterator[None]:
-    """Within, a forward pass leaves the outputs of `blocks` in `outputs` and goes no deeper than the last of them."""
+    """Within, a forward pass puts the outputs of `blocks` into `outputs` and stops after the deepest of them."""
     deepest = max(blocks)
 
     def keep(number: int) -> Callable[[nn.Module, Any, Any], None]:

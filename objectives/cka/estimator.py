@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 FEWEST = 4
-"""Images of a minibatch, of fewer the estimate does not exist."""
+"""The smallest number of images of a minibatch for which the estimate exists."""
 
 BATCH = 256
-"""Images of a minibatch, about."""
+"""The approximate number of images of a minibatch."""
 
 
 def parts_of(images: int, batch: int) -> list[slice]:
-    """Minibatches of about so many images, none smaller than another by more than one image, and none left out.
+    """Divide the images into minibatches of about `batch` images, whose sizes differ by one at most.
 
     Raises ValueError for fewer than `FEWEST` images.
     """
@@ -59,26 +59,29 @@ class Cka:
 
     @cached_property
     def values(self) -> np.ndarray:
-        """(m, m) (Nguyen et al. 2021, equation 2); NaN where a representation tells no image from another."""
+        """The CKA of each pair, (m, m) (Nguyen et al. 2021, equation 2); NaN for a constant representation."""
         return _ratio(self.hsic.mean(axis=0))
 
     @cached_property
     def errors(self) -> np.ndarray:
-        """(m, m), by leaving out each minibatch in turn (the jackknife); NaN of a single one. They are of these images:
-        minibatches are disjoint, so that chance in one says nothing of another."""
+        """The standard errors of `values`, (m, m), by the jackknife over minibatches; NaN where there is only one.
+
+        Minibatches share no image, so their errors are independent.
+        """
         count = len(self.hsic)
         if count < 2:
             return np.full(self.hsic.shape[1:], np.nan)
         total = self.hsic.sum(axis=0)
-        without = np.stack([_ratio((total - each) / (count - 1)) for each in self.hsic])
+        without = np.stack([_ratio((total - batch) / (count - 1)) for batch in self.hsic])
         spread: np.ndarray = (without - without.mean(axis=0)) ** 2
         return np.asarray(np.sqrt((count - 1) / count * spread.sum(axis=0)))
 
 
 def cka(representations: Iterable[torch.Tensor], batch: int = BATCH) -> Cka:
-    """representations: m of them one at a time, each float (n, …) of the same n images in the same order, as chance has
-    it; what is kept of each is (batches, batch, batch). batch: images of a minibatch; n or more for the estimate of all
-    images at once.
+    """Estimate the CKA of each pair of representations.
+
+    representations: m tensors, read one at a time, each float (n, …) for the same n images in the same random order.
+    Of each, (batches, batch, batch) numbers are kept. batch: images of a minibatch; n or more to use all at once.
 
     Raises ValueError for representations of different numbers of images, and as `parts_of`.
     """
@@ -97,7 +100,7 @@ def cka(representations: Iterable[torch.Tensor], batch: int = BATCH) -> Cka:
 
 
 def _hsic(matrices: list[torch.Tensor]) -> np.ndarray:
-    """(m, m) of one minibatch."""
+    """HSIC_1 of each pair in one minibatch, (m, m)."""
     n = len(matrices[0])
     count = len(matrices)
     products = torch.zeros(count, count, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Compares networks by the features that they make of the same images."""
+"""Compares networks by their features of the same images."""
 
 import math
 from collections import defaultdict
@@ -23,15 +23,18 @@ from spaces import BackboneError, CacheError
 @final
 @dataclass(frozen=True)
 class ComparedNetwork:
-    """One of those that are compared. pool: side of the grid to which maps are averaged, or the largest size below
-    that divides a block's map."""
+    """A network that is compared with others.
+
+    pool: side of the grid to which maps are pooled; for a block whose map it does not divide, the largest size below
+    that does.
+    """
 
     spec: ProbeSpec
     backbone: Backbone
     pool: int
 
     def fill(self, images: np.ndarray, representations: Sequence[Representation]) -> Iterator[Extracted]:
-        """Make the passes that are missing. images: indices into the dataset."""
+        """Make the forward passes that are missing. images: indices into the dataset."""
         draws: defaultdict[int | None, int] = defaultdict(int)
         for each in representations:
             draws[each.timestep] = max(draws[each.timestep], each.draw + 1)

@@ -1,4 +1,4 @@
-"""Work over many images in batches as large as the device's memory allows."""
+"""Batches of images, as large as the memory of the device allows."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -20,13 +20,14 @@ CPU_BYTES = 128 * 2**20  # a CPU is no faster with more in flight: the maps then
 @final
 @dataclass
 class Batches:
-    """size: images at a time; halved, for good, whenever the device runs out of memory."""
+    """The batch size. It is halved for good whenever the device runs out of memory."""
 
     size: int
 
     @classmethod
     def fitting(cls, architecture: Architecture, device: torch.device) -> "Batches":
-        """A power of two of images whose pass should fit into half of a GPU's free memory, or `CPU_BYTES` elsewhere.
+        """The largest power of two of images whose pass should fit into half of the free memory of a GPU, or into
+        `CPU_BYTES` on a CPU.
 
         It follows from the device alone, never from measured time, so that the same run makes the same features bit
         for bit. A pass holds the encoder's maps for the decoder, and about four times its largest map besides.
@@ -38,7 +39,7 @@ class Batches:
         return cls(1 << (at_most.bit_length() - 1) if at_most else 1)
 
     def run(self, count: int, work: Callable[[slice], T]) -> Iterator[T]:
-        """`work` on every slice of range(count), in order.
+        """Call `work` on every batch, a slice of range(count), in order; yield what it returns.
 
         Raises BackboneError where the device has no memory for even one image.
         """

@@ -1,4 +1,4 @@
-"""The feature cache: what a pass leaves, found again by what made it. No pass is made twice.
+"""The feature cache: the results of forward passes, found again by what they were made from. No pass is made twice.
 
     FOLDER/features/<source>/t0044-d0/   a folder of shards for each pass: its timestep and noise draw
     FOLDER/pixels, latents/<kind>/       what passes read, kept the same way
@@ -29,7 +29,7 @@ SCRATCH = "scratch"
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What, beside the image, determines the maps of one pass.
+    """What determines the maps of a forward pass, besides the image.
 
     source: digest of backbone, precision, transform and noise seed. timestep: None where no noise is added.
     """
@@ -48,7 +48,7 @@ def source_digest(backbone_digest: str, architecture: Architecture, seed: int) -
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A block at a grid, as the name of a shard's column."""
+    """A block pooled to a grid: one column of a shard."""
 
     block: int
     grid: int
@@ -59,7 +59,7 @@ class Feature:
 
 
 def image_bytes(architecture: Architecture, grids: Mapping[int, int]) -> int:
-    """What one pass of one image takes in the cache. grids: block → grid of all that it keeps."""
+    """The bytes that one pass of one image takes in the cache. grids: block → grid of what it keeps."""
     return sum(2 * architecture.block(block).channels * grid**2 for block, grid in grids.items())
 
 
@@ -74,7 +74,7 @@ def _grids(columns: frozenset[str]) -> Mapping[int, Sequence[int]]:
 
 
 def deepest_block(columns: frozenset[str]) -> int:
-    """Of those that a shard holds: how far its passes went."""
+    """The deepest block in a shard with such columns: how far its passes went."""
     return max(_grids(columns))
 
 
@@ -88,7 +88,7 @@ def column_for(columns: frozenset[str], block: int, size: int) -> str | None:
 @final
 @dataclass(frozen=True)
 class FeatureCache:
-    """folder: of everything that is cached, of which features are a part."""
+    """folder: the cache folder; features are a part of it."""
 
     folder: Path
     _folders: dict[Pass, ShardFolder] = field(default_factory=dict, repr=False, compare=False)
@@ -100,13 +100,13 @@ class FeatureCache:
         return self._folders[key]
 
     def folders(self) -> list[Path]:
-        """Of every pass that was asked for so far."""
+        """The folders of all passes that were asked for so far."""
         return [folder.folder for folder in self._folders.values()]
 
     def missing(self, key: Pass, images: np.ndarray, grids: Mapping[int, int]) -> np.ndarray:
-        """Which of the blocks cannot be had of which images: bool (images, blocks in the order of `grids`).
+        """Which blocks are missing for which images: bool (images, blocks in the order of `grids`).
 
-        images: keys. grids: block → grid. As the folder was when it was last refreshed.
+        images: keys. grids: block → grid. The answer is as of the last `ShardFolder.refresh`.
         """
         folder = self.at(key)
         missing = np.ones((len(images), len(grids)), bool)
@@ -145,7 +145,7 @@ class FeatureCache:
 
 
 def _slice(positions: np.ndarray) -> "slice | torch.Tensor":
-    """Neighbours as a slice, which is copied into at once."""
+    """Consecutive positions as a slice, into which a copy is faster."""
     import torch
 
     if positions[-1] - positions[0] + 1 == len(positions) and bool((np.diff(positions) == 1).all()):

@@ -1,4 +1,4 @@
-"""Fill the cache by as few passes as can be, together with whoever else is filling it; read features back."""
+"""Fills the cache by as few forward passes as possible, together with other processes; reads features back."""
 
 import time
 from collections import deque
@@ -31,11 +31,12 @@ SHARD_IMAGES = 256
 LARGEST_SHARD = 2048
 CPU_SHARD_GMACS = 2**13
 SHARD_INPUT_BYTES = 2**28
-"""A shard is what a kill may cost, on a CPU some minutes of a large network, and its noise lies in memory at once."""
+"""Limits of a shard: a kill loses one, on a CPU minutes of a large network, and its noise is in memory at once."""
 
 
 def shard_images(images: int, architecture: Architecture, deepest: int, device: torch.device) -> int:
-    """Images of a shard, a power of two: 256; more where there are many, lest files be too; fewer of large ones.
+    """The number of images of a shard, a power of two: 256, more of many images, which would make too many files, and
+    fewer of large images.
 
     deepest: the block at which its passes end.
     """
@@ -47,7 +48,7 @@ def shard_images(images: int, architecture: Architecture, deepest: int, device: 
 
 @dataclass
 class Clock:
-    """Where the seconds of one evaluation went, by phase, and the passes it made."""
+    """The seconds of one evaluation, by phase, and the number of forward passes that it made."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     passes: int = 0
@@ -58,7 +59,7 @@ class Clock:
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """One pass over some images, of indices into the dataset. The images of a chunk are decoded once for all passes."""
+    """A forward pass over some images of the dataset."""
 
     key: Pass
     indices: np.ndarray
@@ -66,7 +67,7 @@ class _Work:
 
 @dataclass(frozen=True, eq=False)
 class _Claimed:
-    """The images of a work that this process passes now, and all it reads. grids: block → grid still to be made."""
+    """The images that this process claimed for a pass, with its inputs. grids: block → grid that is still missing."""
 
     work: _Work
     claim: Claim
@@ -79,7 +80,10 @@ class _Claimed:
 @final
 @dataclass(frozen=True)
 class Extractor:
-    """grids: block → grid, everything that one pass should leave in the cache. seed: of the noise."""
+    """Makes and reads the features of one dataset and one backbone.
+
+    grids: block → grid; all that a pass should leave in the cache. seed: the seed of the noise.
+    """
 
     backbone: Backbone
     dataset: Dataset
@@ -106,11 +110,11 @@ class Extractor:
     def fill(
         self, indices: np.ndarray, timesteps: Sequence[int | None], draws: int, clock: Clock
     ) -> Iterator[Extracted]:
-        """Make every pass over these images that is missing; what another process works on is left to it.
+        """Make all missing forward passes over these images, except those that another process is making.
 
-        indices: into the dataset. All timesteps and draws of a chunk of images follow each other, so that it is decoded
-        once; while one pass runs, the next is made ready and the last batch is written. Each report follows a shard
-        that is on disk; the first tells what is there already.
+        indices: into the dataset. All timesteps and draws of a chunk of images follow each other, so that each image is
+        decoded once. While one pass runs, the inputs of the next are prepared and the last batch is written. A report
+        follows each shard that is on disk; the first one says how many passes are in the cache already.
         """
         keys = [key for timestep in timesteps for key in self.passes(timestep, draws)]
         self._say_whose(keys[0])
@@ -133,7 +137,7 @@ class Extractor:
                 yield Extracted(there, total, 0)
 
     def lacks(self, indices: np.ndarray, timesteps: Sequence[int | None], draws: int) -> bool:
-        """Whether `fill` would have a pass to make, or to wait for."""
+        """Whether `fill` would have to make a pass or to wait for one."""
         return bool(self._missing(indices, [key for timestep in timesteps for key in self.passes(timestep, draws)]))
 
     def _say_whose(self, key: Pass) -> None:
@@ -156,7 +160,7 @@ class Extractor:
         return [each for each in work if len(each.indices)]
 
     def _made(self, pending: Sequence[_Work], clock: Clock) -> Iterator[int]:
-        """The images of each shard that was made, once it is on disk."""
+        """Make the pending passes; yield the number of images of each shard once it is on disk."""
         with ThreadPoolExecutor(1) as before, ThreadPoolExecutor(1) as after:
             ahead = before.submit(self._claim, pending[0])
             try:
@@ -176,8 +180,8 @@ class Extractor:
                     left.held.close()
 
     def _claim(self, work: _Work) -> _Claimed | None:
-        """Images of the work that lack the same blocks, with all a pass over them reads; None where all are there or
-        under way elsewhere."""
+        """Claim images of the work that lack the same blocks, and prepare the inputs of a pass over them; None where
+        other processes have made the passes or are making them."""
         images = self._inputs.keys[work.indices]
         grids: dict[int, int] = {}
 
@@ -204,11 +208,11 @@ class Extractor:
             return _Claimed(work, claim, grids, self._staged(inputs), noise, held.pop_all())
 
     def _staged(self, values: torch.Tensor) -> torch.Tensor:
-        """In memory from which a GPU copies while it computes."""
+        """The values in pinned memory, from which a GPU copies while it computes."""
         return values.pin_memory() if self.backbone.device.type == "cuda" else values
 
     def _pass(self, claimed: _Claimed, after: ThreadPoolExecutor) -> None:
-        """Make one shard. While a batch is computed the one before it is written."""
+        """Make one shard. While a batch is computed, the one before is written."""
         device, timestep, grids = self.backbone.device, claimed.work.key.timestep, claimed.grids
         channels = {block: self.backbone.architecture.block(block).channels for block in grids}
         names = {block: Feature(block, grid).column for block, grid in grids.items()}

@@ -1,4 +1,4 @@
-"""Which images a shard holds, for many shards at once: the same images lie in one shard of every timestep."""
+"""An index of the images in many shards: the same images are in one shard of every timestep."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ UNSORTED = 0.2
 REMEMBERED = 4
 
 Found = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Positions among the images asked for, the number of a set that holds each, and the row there."""
+"""Positions among the queried images, the number of a set that contains each, and its row there."""
 
 
 @dataclass

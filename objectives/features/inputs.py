@@ -1,4 +1,4 @@
-"""What a pass reads: images decoded or encoded once and kept, and the noise of each, made while the last pass runs."""
+"""The inputs of forward passes: images, decoded to pixels or encoded to latents once and kept in the cache."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ POLL_SECONDS = 0.05
 @final
 @dataclass
 class Inputs:
-    """A dataset as a backbone reads it, on the CPU; pixels and latents are kept for whoever comes next."""
+    """The inputs that a backbone reads of a dataset, on the CPU. Pixels and latents are kept in the cache."""
 
     backbone: Backbone
     dataset: Dataset
@@ -33,7 +33,7 @@ class Inputs:
 
     @cached_property
     def digests(self) -> Sequence[str]:
-        """Of each image's content, by index into the dataset."""
+        """The content digest of each image, by index into the dataset."""
         return [self.dataset.images.digest(i) for i in range(len(self.dataset))]
 
     @cached_property
@@ -59,7 +59,7 @@ class Inputs:
         )
 
     def folders(self) -> list[ShardFolder]:
-        """Where what it keeps lies."""
+        """The folders of the kept pixels and latents."""
         return [self._pixel_folder, *([self._latent_folder] if self.backbone.latents else [])]
 
     @cached_property
@@ -97,7 +97,7 @@ class Inputs:
         indices: np.ndarray,
         make: Callable[[np.ndarray], torch.Tensor],
     ) -> torch.Tensor:
-        """What the folder has of the images; the rest is made, each image by one process while the others wait."""
+        """Read the images from the folder, and make those that are missing; each is made by one process."""
         keys = self.keys[indices]
         while (values := folder.gather(keys, column)) is None:
             with folder.claim(keys, lambda free: folder.locate(free, bool)[1] < 0) as claim:

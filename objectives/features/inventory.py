@@ -1,4 +1,4 @@
-"""What lies in the cache, and whether it is sound."""
+"""What the cache holds, and whether it is undamaged."""
 
 import json
 import uuid

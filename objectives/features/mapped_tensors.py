@@ -1,4 +1,4 @@
-"""Tensors larger than memory: they lie in a file that is gone with the process, and the system pages them."""
+"""Tensors larger than memory: mapped from a file that disappears with the process, and paged by the system."""
 
 import errno
 import os
@@ -13,11 +13,11 @@ import torch
 from objectives.features.shards import explaining_full_disk
 
 SHARE = 0.25
-"""Of the memory that is free now: a tensor that takes more goes to a file. A head needs a few of its size at once."""
+"""The share of the free memory above which a tensor is mapped from a file. A head needs a few tensors at once."""
 
 
 def free_memory() -> int:
-    """Bytes that this process may take: what the machine has, and what its own limit (`ulimit -d`) leaves it."""
+    """The bytes that this process can take: the free memory of the machine, within the limit set by `ulimit -d`."""
     free = psutil.virtual_memory().available
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     if limit != resource.RLIM_INFINITY:

@@ -10,9 +10,9 @@ from objectives.datasets.images import THREADS
 
 
 def noise_for(digests: Sequence[str], seed: int, timestep: int, draw: int, shape: tuple[int, ...]) -> torch.Tensor:
-    """Standard normal noise, float32 (len(digests), *shape), made on the CPU so that every device sees the same.
+    """Standard normal noise, float32 (len(digests), *shape), made on the CPU so that it is the same on every device.
 
-    digests: content digests of the images: the same picture gets the same noise whatever its file or place is.
+    digests: content digests of the images. The same picture gets the same noise, whatever its file or position.
     """
     noise = torch.empty(len(digests), *shape)
 

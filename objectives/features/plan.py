@@ -1,4 +1,4 @@
-"""What a search will cost at most, told before its first pass: passes, bytes and seconds."""
+"""An upper bound on what a search takes, before its first forward pass: passes, bytes and seconds."""
 
 import math
 import shutil
@@ -21,10 +21,11 @@ from spaces import CacheError, Space
 @final
 @dataclass(frozen=True)
 class Demand:
-    """What a search may come to want: every timestep of the space, or one for each tap of a trial if those are fewer.
+    """The forward passes that a search needs at most: at every timestep of the space, or at one for each tap of each
+    trial if those are fewer.
 
-    training, tested: keys of the images that pass for every setting and for finalists alone. pixels: bytes that are
-    kept of each image beside its features.
+    training: keys of the images that every setting needs. tested: keys of those that only finalists need.
+    trials, finalists: how many settings there are. pixels: bytes that are kept of each image besides its features.
     """
 
     training: np.ndarray
@@ -35,23 +36,23 @@ class Demand:
 
     @classmethod
     def of(cls, datasets: Sequence[Dataset], image_side: int, trials: int, finalists: int) -> "Demand":
-        """datasets: the one that is searched, then those whose images only train beside its own."""
+        """datasets: the dataset of the search first, then those with more training images."""
         keys = [image_keys([dataset.images.digest(i) for i in range(len(dataset))]) for dataset in datasets]
         training = np.concatenate([k[~dataset.is_test] for k, dataset in zip(keys, datasets, strict=True)])
         pixels = 0 if datasets[0].images.in_memory else 3 * image_side**2
         return cls(training, keys[0][datasets[0].is_test], trials, finalists, pixels)
 
     def passes(self, space: Space) -> int:
-        """Images passed, at most."""
+        """The largest number of forward passes of one image."""
         training, tested = (self.timesteps(space, settings) for settings in (self.trials, self.finalists))
         return max(space.draws) * (training * len(self.training) + min(training, tested) * len(self.tested))
 
     def timesteps(self, space: Space, settings: int) -> int:
-        """That so many settings may come to read: one for each of their taps, where the space has as many."""
+        """The largest number of timesteps that this many settings read."""
         return min(len(space.timesteps), settings * max(space.taps))
 
     def bytes(self, space: Space) -> int:
-        """What they and their images take in the cache."""
+        """The bytes that the passes and their images take in the cache."""
         each = image_bytes(space.architecture, space.grids) + KEY_BYTES
         return self.passes(space) * each + (len(self.training) + len(self.tested)) * self.pixels
 
@@ -59,11 +60,12 @@ class Demand:
 @final
 @dataclass(frozen=True)
 class Plan:
-    """folders: of all shards that the search may read. passes: at most, of which `cached` are there. bytes: of all of
-    them; new_bytes: of what is not there.
+    """An upper bound on what a search takes.
 
-    seconds: about, for one worker; None where nothing tells the speed. cached_draws: timestep → of each training image
-    how many noise draws are there, on average.
+    folders: those of all shards that the search may read. passes: forward passes; `cached` of them are in the cache.
+    bytes: the size of the results of all passes. new_bytes: the size of those that are not in the cache.
+    seconds: an estimate for one worker; None where the speed is not known.
+    cached_draws: timestep → number of noise draws in the cache, averaged over the training images.
     """
 
     space: Space
@@ -89,7 +91,7 @@ class Plan:
 def plan(
     demand: Demand, space: Space, source: str, usage: CacheUsage, expected_speed: Callable[[], float | None]
 ) -> Plan:
-    """What is missing in the cache, and what it will take.
+    """Count the passes that are missing in the cache, and estimate what they take.
 
     source: as `cache.source_digest` gives it. expected_speed: called where no pass of this source was
     made yet; gives GMAC a second of one worker, or None where nobody can say.
@@ -123,7 +125,7 @@ def plan(
 
 
 def gmacs_per_second(cache: FeatureCache, source: str, space: Space) -> float | None:
-    """As the passes of this source were made so far by one worker; None where there are none."""
+    """The speed of one worker in the passes of this source so far; None where there are none."""
     gmacs = seconds = 0.0
     for shard in CacheUsage(cache.folder).shards([f"features/{source[:16]}"]):
         deepest = deepest_block(shard.columns)
@@ -133,7 +135,7 @@ def gmacs_per_second(cache: FeatureCache, source: str, space: Space) -> float | 
 
 
 def expected_gmacs_per_second() -> float:
-    """Of one worker on one core, from a matrix product: passes reach some 0.8 of its speed (docs/benchmarks.md)."""
+    """The expected speed of one worker on one core: 0.8 times that of a matrix product (docs/benchmarks.md)."""
     import torch
 
     one, other = torch.ones(1024, 1024), torch.ones(1024, 1024)
@@ -151,17 +153,17 @@ def expected_gmacs_per_second() -> float:
 
 
 def check_room(plan: Plan, usage: CacheUsage) -> None:
-    """Raises CacheError, with what would make it fit, where the limit or the disk has no room for all of the plan."""
+    """Raises CacheError, which says what would fit, where the limit or the disk has no room for the plan."""
     if usage.limit is not None and plan.bytes > usage.limit:
         raise CacheError(
-            f"the search may come to want {size_in_words(plan.bytes)} of cached features, and `cache_size` allows "
+            f"the search may need {size_in_words(plan.bytes)} of cached features, and `cache_size` allows "
             f"{size_in_words(usage.limit)}; {_options(plan, usage.limit)}"
         )
     free = shutil.disk_usage(_existing(usage.folder)).free
     if plan.new_bytes > free:
         room = plan.bytes - plan.new_bytes + free
         raise CacheError(
-            f"the search may come to write {size_in_words(plan.new_bytes)} of features, and the disk of {usage.folder} "
+            f"the search may write {size_in_words(plan.new_bytes)} of features, and the disk of {usage.folder} "
             f"has {size_in_words(free)} free; {_options(plan, room, enlarge='a `home` on a larger disk')}"
         )
 

@@ -1,10 +1,10 @@
-"""What the cache takes, who is using what, and what goes first when it may hold no more.
+"""The size limit of the cache: what it takes, who uses what, and what is removed first.
 
     FOLDER/uses/<use>.json, .lease    the folders of shards, and the datasets, that a run at work reads
     FOLDER/datasets/<digest>          which images belong to a dataset, by the name it goes by
 
-A shard's worth is what it took to make, over its bytes, halved for every `HALF_LIFE_DAYS` in which nobody read it: what
-is large, quickly made again and long unread goes first. What a run at work uses never goes.
+The value of a shard is the time it took to make per byte, halved for every `HALF_LIFE_DAYS` since it was last read.
+Shards of the lowest value are removed first; those that a running search uses are never removed.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ FEATURES, LATENTS, PIXELS = CONTENTS = ("features", "latents", "pixels")
 """The folders of the cache that hold shards."""
 HALF_LIFE_DAYS = 30.0
 SPARE = 0.02
-"""Share of the limit that is freed beyond what is needed, so that not every shard looks for what should go."""
+"""The share of the limit that is freed beyond what is needed, so that not every new shard removes others."""
 
 
 @final
@@ -68,7 +68,7 @@ class KnownDataset:
 @final
 @dataclass(frozen=True)
 class Use:
-    """What a living run reads: shards of its datasets' images, in `folders` or below them."""
+    """What a running search reads: the shards of the images of its datasets, in `folders` or below them."""
 
     datasets: tuple[KnownDataset, ...]
     folders: tuple[Path, ...]
@@ -82,7 +82,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Valued:
-    """A shard with its size and its worth: seconds to make it again, a byte, less with every day unread."""
+    """A shard, its size, and its value: the seconds to make it again per byte, less for every day since it was read."""
 
     shard: Shard
     bytes: int
@@ -92,7 +92,7 @@ class Valued:
 @final
 @dataclass(frozen=True)
 class CacheUsage:
-    """folder: of the whole cache. limit: bytes that it may take, None for as many as the disk has."""
+    """folder: the cache folder. limit: bytes that it may take; None for as many as the disk has."""
 
     folder: Path
     limit: int | None = None
@@ -118,7 +118,7 @@ class CacheUsage:
             held.release()
 
     def remember(self, dataset: Dataset) -> Path:
-        """Note which images the dataset has, for whoever asks what a shard is of."""
+        """Record which images the dataset has, from which the dataset of a shard is known."""
         path = self.folder / "datasets" / f"{dataset.fingerprint[:32]}{SUFFIX}"
         if not path.exists():
             keys = np.unique(image_keys([dataset.images.digest(i) for i in range(len(dataset))]))
@@ -147,7 +147,7 @@ class CacheUsage:
         return found
 
     def uses(self) -> list[Use]:
-        """Of living runs; what dead ones left is removed."""
+        """What running searches use. The records of dead ones are removed."""
         datasets, uses = self.datasets(), []
         for path in (self.folder / "uses").glob("*.json"):
             held = lease(path.with_suffix(".lease"), LEASE_SECONDS)
@@ -166,20 +166,20 @@ class CacheUsage:
     # What it takes, and what goes
 
     def begin(self, claim: Claim, columns: Mapping[str, Column]) -> ShardWriter:
-        """A writer for the shard of the claimed images, for which room has been made. Raises CacheError as `room`."""
+        """Make room for a shard of the claimed images, and return its writer. Raises CacheError as `room`."""
         with self.room(shard_bytes(len(claim.images), columns)):
             return ShardWriter(claim.part, claim.images, columns)
 
     def files(self, kinds: Sequence[str] = CONTENTS) -> list[os.DirEntry[str]]:
-        """Every shard, and every shard in the making at the size that it will have."""
+        """The files of all shards, and of those in the making, which have their final size already."""
         return [e for kind in kinds for e in _walk(self.folder / kind) if e.name.endswith((SUFFIX, ".part"))]
 
     def taken(self) -> int:
-        """Bytes of all of them."""
+        """The size of all `files` in bytes."""
         return sum(_size(entry) for entry in self.files())
 
     def shards(self, kinds: Sequence[str] = CONTENTS) -> Iterator[Shard]:
-        """Every shard there is; one whose header is damaged is removed, with a warning."""
+        """All shards. One whose header is damaged is removed, with a warning."""
         for entry in self.files(kinds):
             shard = Shard.open(Path(entry.path)) if entry.name.endswith(SUFFIX) else None
             if shard is not None:
@@ -187,7 +187,7 @@ class CacheUsage:
 
     @contextmanager
     def room(self, needed: int) -> Iterator[None]:
-        """Within, a file of so many bytes may be begun: what is worth least has been removed where it had to be.
+        """Within, there is room for a file of `needed` bytes; if necessary, the shards of the lowest value are removed.
 
         Raises CacheError where all that is left is in use.
         """
@@ -211,7 +211,7 @@ class CacheUsage:
             guard.release()
 
     def _free(self, enough: int) -> int:
-        """Remove the shards that are worth least until so many bytes are free; how many it were."""
+        """Remove the shards of the lowest value until `enough` bytes are freed; return how many were."""
         freed = 0
         for valued in self.worth_least_first():
             if freed >= enough:
@@ -221,7 +221,7 @@ class CacheUsage:
         return freed
 
     def of_dataset(self, valued: Sequence[Valued], name: str) -> list[Valued]:
-        """Those with images of a dataset. Raises UnknownNameError where the cache knows none of that name."""
+        """The shards with images of a dataset. Raises UnknownNameError for a dataset that the cache does not know."""
         known = self.datasets().values()
         datasets = [dataset for dataset in known if dataset.name == name]
         check_name("dataset in the cache", name, {dataset.name for dataset in known})
@@ -232,7 +232,7 @@ class CacheUsage:
         ]
 
     def worth_least_first(self) -> list[Valued]:
-        """All shards that no run at work uses."""
+        """All shards that no running search uses, the lowest value first."""
         uses, now = self.uses(), time.time()
         valued = []
         for shard in self.shards():

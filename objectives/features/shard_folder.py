@@ -1,12 +1,12 @@
-"""A folder of shards that many processes, on one machine or several, read and fill together.
+"""A folder of shards that several processes, on one machine or several, read and fill together.
 
-    <images>-<columns>.safetensors    a shard; both are digests, so the same work by two processes has one name
-    <claim>.claim, .lease, .part      the images that a process is at work on, its sign of life, and what it has so far
+    <images>-<columns>.safetensors    a shard, named by two digests: the same work of two processes has one name
+    <claim>.claim, .lease, .part      the images that a process works on, its heartbeat, and what it has made so far
     claims.lease                      held for the milliseconds in which claims are compared
 
-A claim is an expiring lease: a holder on the same machine that died is noticed at once, one on another machine, or one
-that was stopped, after `LEASE_SECONDS` without a sign of life. Should it come to itself, it writes what the others
-wrote; never is a wrong feature read.
+A claim is a lease that expires. A dead holder on the same machine is noticed at once; one on another machine, or one
+that was stopped, after `LEASE_SECONDS` without a heartbeat. If it resumes, it writes identical data, so no reader ever
+sees a wrong feature.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 30.0
 
 MEMBERSHIPS = Memberships()
-"""Of this process: the same sets of images come up in the folder of every timestep."""
+"""The sets of images that this process has seen: the folders of all timesteps hold the same ones."""
 
 
 def lease(path: Path, seconds: float) -> SoftFileLease:
@@ -41,7 +41,7 @@ def lease(path: Path, seconds: float) -> SoftFileLease:
 @final
 @dataclass(eq=False)
 class Claim:
-    """The work on some images, which no other process takes up until it is withdrawn.
+    """A claim of some images: no other process works on them until it is withdrawn.
 
     images: keys. part: where a shard of them may be written before it has its name.
     """
@@ -55,7 +55,7 @@ class Claim:
         return self.path.with_suffix(".part")
 
     def rows_in(self, images: np.ndarray) -> np.ndarray:
-        """Where each claimed image first comes in an array of keys that holds them all."""
+        """The first position of each claimed image in an array of keys that contains them all."""
         order = np.argsort(images, kind="stable")
         rows: np.ndarray = order[np.searchsorted(images, self.images, sorter=order)]
         return rows
@@ -79,7 +79,7 @@ class ShardFolder:
     _noted: set[str] = field(default_factory=set, repr=False)
 
     def refresh(self) -> None:
-        """Take note of shards that have come and gone."""
+        """List the shards of the folder again."""
         try:
             names = {name for name in os.listdir(self.folder) if name.endswith(SUFFIX)}  # noqa: PTH208 - a hot path
         except (FileNotFoundError, NotADirectoryError):  # the latter is for whoever writes to explain
@@ -152,7 +152,7 @@ class ShardFolder:
         return torch.cat([values for _, values in pieces])[torch.from_numpy(order)]
 
     def _note_use(self, shard: Shard) -> None:
-        """A shard's time is that of its last use, as far as one note in each process tells."""
+        """Set the time of the file to now, once in each process: it is when the shard was last used."""
         if shard.path.name not in self._noted:
             self._noted.add(shard.path.name)
             with contextlib.suppress(OSError):  # it has gone, or is another's in a folder that may only be read

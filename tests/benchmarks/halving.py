@@ -28,7 +28,7 @@ import numpy as np
 
 from objectives.datasets.splits import Split, rung
 from objectives.features.extraction import Clock
-from objectives.probe import LADDER, Probe, _images
+from objectives.probe import RUNGS, Probe, _images
 from objectives.probe_spec import ProbeSpec
 from objectives.results import Evaluation, Extracted
 from search.database.records import RunRecord, StudyRecord
@@ -60,9 +60,9 @@ class Variant:
 
 VARIANTS: Mapping[str, Variant] = {
     "no ladder": Variant(()),
-    "ladder": Variant(LADDER),
-    "ladder, four others first": Variant(LADDER, Halving(min_others=4)),
-    "ladder, also where no pass is saved": Variant(LADDER, always=True),
+    "ladder": Variant(RUNGS),
+    "ladder, four others first": Variant(RUNGS, Halving(min_others=4)),
+    "ladder, also where no pass is saved": Variant(RUNGS, always=True),
 }
 
 
