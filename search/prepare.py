@@ -131,7 +131,7 @@ def plan_of(probe: PreparedProbe, resources: "Resources", options: RunOptions) -
     """Plan the passes, bytes and seconds of the search, at most. Raises CacheError where there is no room for it."""
     from objectives.devices import gpu_count
     from objectives.features.cache import source_digest
-    from objectives.features.plan import Demand, check_room, expected_gmacs_per_second, plan
+    from objectives.features.plan import Demand, check_room, expected_gmacs_per_second, plan_passes
 
     spec, space = probe.spec, probe.space
     demand = Demand.of(spec.views, space.architecture.image_side, options.trials, options.finalists)
@@ -141,7 +141,7 @@ def plan_of(probe: PreparedProbe, resources: "Resources", options: RunOptions) -
     def expected_speed() -> float | None:
         return resources.cpus * expected_gmacs_per_second() if on_this_cpu else None
 
-    planned = plan(demand, space, source, spec.usage(), expected_speed)
+    planned = plan_passes(demand, space, source, spec.usage(), expected_speed)
     check_room(planned, spec.usage())
     return planned
 

@@ -260,13 +260,13 @@ def _check_fit(state: Mapping[str, torch.Tensor], layout: Mapping[str, tuple[int
             name for name in common if state[name].dtype not in (torch.float32, torch.float16, torch.bfloat16)
         ],
     }
-    found = [
+    listed = [
         f"{len(names)} {problem} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
         for problem, names in problems.items()
         if names
     ]
-    if found:
-        raise BackboneError(f"the checkpoint does not fit the ADM settings; of its tensors are {'; '.join(found)}")
+    if listed:
+        raise BackboneError(f"the checkpoint does not fit the ADM settings; of its tensors are {'; '.join(listed)}")
 
 
 def _widths(settings: AdmSettings) -> list[int]:

@@ -51,7 +51,7 @@ class Description:
         """JSON-ready; folders relative to the network's own."""
         return {
             "architecture": asdict(self.architecture),
-            "folders": [each.relative_to(folder).as_posix() for each in self.folders],
+            "folders": [part.relative_to(folder).as_posix() for part in self.folders],
         }
 
     @classmethod

@@ -36,34 +36,38 @@ class ComparedNetwork:
     def fill(self, images: np.ndarray, representations: Sequence[Representation]) -> Iterator[Extracted]:
         """Make the forward passes that are missing. images: indices into the dataset."""
         draws: defaultdict[int | None, int] = defaultdict(int)
-        for each in representations:
-            draws[each.timestep] = max(draws[each.timestep], each.draw + 1)
-        alike: defaultdict[int, list[int | None]] = defaultdict(list)
+        for representation in representations:
+            timestep = representation.timestep
+            draws[timestep] = max(draws[timestep], representation.draw + 1)
+        by_draws: defaultdict[int, list[int | None]] = defaultdict(list)
         for timestep, count in draws.items():
-            alike[count].append(timestep)
+            by_draws[count].append(timestep)
         total = len(images) * sum(draws.values())
         before = 0
-        for count, timesteps in alike.items():
+        for count, timesteps in by_draws.items():
             for report in self._view.fill(images, timesteps, count, Clock()):
                 yield Extracted(before + report.done, total, report.made)
             before += len(images) * count * len(timesteps)
 
     def features(self, images: np.ndarray, representation: Representation) -> torch.Tensor:
-        """float32 (n, channels, pool, pool). Raises CacheError where they cannot be read back, and BackboneError where
-        they are not finite."""
+        """The features of a representation, float32 (n, channels, pool, pool).
+
+        Raises CacheError where they cannot be read back, BackboneError where they are not finite.
+        """
         for _ in range(DAMAGED_READS):
             for _ in self.fill(images, [representation]):
                 pass
-            found = self._view.read_draw(
+            features = self._view.read_draw(
                 images, representation.block, representation.timestep, representation.draw, self._pool(representation)
             )
-            if found is not None and not bool(torch.stack(torch.aminmax(found)).isfinite().all()):
+            if features is None:
+                continue
+            if not bool(torch.stack(torch.aminmax(features)).isfinite().all()):
                 raise BackboneError(
                     f"features must be finite, but some of block {representation.block} of {representation.backbone} "
                     "are not: leave that block out, or run the network in float32"
                 )
-            if found is not None:
-                return found
+            return features
         raise CacheError(f"cached features in {self.spec.cache} were damaged {DAMAGED_READS} times; check the disk")
 
     def _pool(self, representation: Representation) -> int:
@@ -76,8 +80,10 @@ class ComparedNetwork:
 
 
 def chosen_images(spec: ProbeSpec, count: int) -> np.ndarray:
-    """At most so many images outside the test split, each class in proportion, as indices into the dataset; in an order
-    of chance, so that minibatches are too."""
+    """Choose at most `count` images outside the test split, each class in proportion.
+
+    Returns indices into the dataset in random order, so that minibatches are random.
+    """
     images = np.flatnonzero(~spec.dataset.is_test)
     some = images[stratified_order(spec.dataset.labels[images], spec.seed)][:count]
     return np.asarray(np.random.default_rng(spec.seed).permutation(some))
@@ -90,15 +96,17 @@ def similarity(
     columns: Sequence[Representation],
     batch: int = BATCH,
 ) -> Similarity:
-    """networks: by the names that representations say. images: indices into the dataset, in an order of chance.
+    """Compare each row with each column.
+
+    networks: by the names in the representations. images: indices into the dataset, in random order.
 
     Raises ValueError as `cka`.
     """
     both = list(dict.fromkeys((*rows, *columns)))
-    found = _cka(networks, images, both, batch)
-    at = np.ix_([both.index(each) for each in rows], [both.index(each) for each in columns])
-    values, errors = _told(found.values[at]), _told(found.errors[at])
-    return Similarity(tuple(rows), tuple(columns), values, errors, len(images), len(found.hsic))
+    estimate = _cka(networks, images, both, batch)
+    pairs = np.ix_([both.index(row) for row in rows], [both.index(column) for column in columns])
+    values, errors = _without_nan(estimate.values[pairs]), _without_nan(estimate.errors[pairs])
+    return Similarity(tuple(rows), tuple(columns), values, errors, len(images), len(estimate.hsic))
 
 
 def agreement(
@@ -109,23 +117,24 @@ def agreement(
     timesteps: Sequence[int],
     batch: int = BATCH,
 ) -> DrawSimilarity:
-    """Of the first two noise draws of a network of this name. images: as of `similarity`."""
+    """Compare the first two noise draws of a network with each other. images: as in `similarity`."""
     values, errors = [], []
     for timestep in timesteps:
         pairs = [Representation(name, block, timestep, draw) for draw in (0, 1) for block in blocks]
-        found = _cka({name: network}, images, pairs, batch)
-        values.append(np.diagonal(found.values, len(blocks)))
-        errors.append(np.diagonal(found.errors, len(blocks)))
-    told = _told(np.array(values).T), _told(np.array(errors).T)
+        estimate = _cka({name: network}, images, pairs, batch)
+        values.append(np.diagonal(estimate.values, len(blocks)))
+        errors.append(np.diagonal(estimate.errors, len(blocks)))
+    tables = _without_nan(np.array(values).T), _without_nan(np.array(errors).T)
     batches = len(parts_of(len(images), batch))
-    return DrawSimilarity(name, tuple(blocks), tuple(timesteps), *told, len(images), batches)
+    return DrawSimilarity(name, tuple(blocks), tuple(timesteps), *tables, len(images), batches)
 
 
 def _cka(
     networks: Mapping[str, ComparedNetwork], images: np.ndarray, representations: Sequence[Representation], batch: int
 ) -> Cka:
-    return cka((networks[each.backbone].features(images, each) for each in representations), batch)
+    return cka((networks[one.backbone].features(images, one) for one in representations), batch)
 
 
-def _told(numbers: np.ndarray) -> tuple[tuple[float | None, ...], ...]:
-    return tuple(tuple(None if math.isnan(each) else float(each) for each in row) for row in numbers.tolist())
+def _without_nan(numbers: np.ndarray) -> tuple[tuple[float | None, ...], ...]:
+    """The rows of a table, with None in place of NaN."""
+    return tuple(tuple(None if math.isnan(number) else number for number in row) for row in numbers.tolist())

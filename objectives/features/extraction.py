@@ -157,7 +157,7 @@ class Extractor:
         for start in range(0, len(indices), size):
             chunk = slice(start, start + size)
             work += [_Work(key, indices[chunk][lacking[key][chunk]]) for key in keys]
-        return [each for each in work if len(each.indices)]
+        return [pending for pending in work if len(pending.indices)]
 
     def _made(self, pending: Sequence[_Work], clock: Clock) -> Iterator[int]:
         """Make the pending passes; yield the number of images of each shard once it is on disk."""

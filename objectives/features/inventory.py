@@ -63,7 +63,7 @@ class Holding:
 
 def holdings(usage: CacheUsage) -> list[Holding]:
     """All that the cache holds, the largest first. A shard of several datasets' images counts for the first by name."""
-    datasets = sorted(usage.datasets().values(), key=lambda each: (each.name, each.fingerprint))
+    datasets = sorted(usage.datasets().values(), key=lambda dataset: (dataset.name, dataset.fingerprint))
     uses = usage.uses()
     owners: dict[str, int | None] = {}
     found: dict[tuple[Path, int | None], list[Shard]] = {}
@@ -89,7 +89,7 @@ def holdings(usage: CacheUsage) -> list[Holding]:
                 in_use=any(use.covers(shard) for use in uses for shard in shards),
             )
         )
-    return sorted(held, key=lambda each: -each.bytes)
+    return sorted(held, key=lambda item: -item.bytes)
 
 
 def _owner(shard: Shard, datasets: list[KnownDataset]) -> int | None:

@@ -53,8 +53,8 @@ class Demand:
 
     def bytes(self, space: Space) -> int:
         """The bytes that the passes and their images take in the cache."""
-        each = image_bytes(space.architecture, space.grids) + KEY_BYTES
-        return self.passes(space) * each + (len(self.training) + len(self.tested)) * self.pixels
+        per_pass = image_bytes(space.architecture, space.grids) + KEY_BYTES
+        return self.passes(space) * per_pass + (len(self.training) + len(self.tested)) * self.pixels
 
 
 @final
@@ -88,7 +88,7 @@ class Plan:
         return f"plan: at most {self.passes:,} passes{there}; {size_in_words(self.new_bytes)} to be written{long}"
 
 
-def plan(
+def plan_passes(
     demand: Demand, space: Space, source: str, usage: CacheUsage, expected_speed: Callable[[], float | None]
 ) -> Plan:
     """Count the passes that are missing in the cache, and estimate what they take.
@@ -203,7 +203,7 @@ def _rounded_up(size: int) -> str:
 
 
 def _existing(folder: Path) -> Path:
-    return next(each for each in (folder, *folder.parents) if each.exists())
+    return next(parent for parent in (folder, *folder.parents) if parent.exists())
 
 
 def _duration(seconds: float) -> str:

@@ -242,7 +242,7 @@ class CacheUsage:
                     days = max(now - facts.st_mtime, 0) / 86400  # `ShardFolder.read` sets it
                     value = shard.seconds / facts.st_size * 0.5 ** (days / HALF_LIFE_DAYS)
                     valued.append(Valued(shard, facts.st_size, value))
-        return sorted(valued, key=lambda each: each.value)
+        return sorted(valued, key=lambda shard: shard.value)
 
 
 def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -9,7 +9,7 @@ from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
 from objectives.features.cache import source_digest
 from objectives.features.extraction import Clock, Extractor
-from objectives.features.plan import Demand, Plan, check_room, plan
+from objectives.features.plan import Demand, Plan, check_room, plan_passes
 from objectives.features.quota import CacheUsage
 from spaces import CacheError, Space
 
@@ -25,7 +25,9 @@ def planned(
     folder: Path, backbone: TappedBackbone, dataset: Dataset, space: Space, trials: int = MANY, finalists: int = 1
 ) -> Plan:
     demand = Demand.of([dataset], backbone.architecture.image_side, trials, finalists)
-    return plan(demand, space, source_digest(backbone.digest, space.architecture, 0), CacheUsage(folder), lambda: None)
+    return plan_passes(
+        demand, space, source_digest(backbone.digest, space.architecture, 0), CacheUsage(folder), lambda: None
+    )
 
 
 @pytest.mark.parametrize(
