@@ -10,8 +10,10 @@ from dashboards.formatting import amount, column, head_text, number_with_interva
 from dashboards.page.page import Table
 from dashboards.page.style import (
     BLUE,
+    COLOUR_BAR_MARGIN,
     INK,
     TEMPLATE,
+    TITLE_STANDOFF,
     UNTRIED,
     VERMILION,
     digits,
@@ -51,11 +53,15 @@ def block_by_timestep_figure(table: BlockByTimestep) -> go.Figure:
     if table.best is not None:
         figure.add_shape(frame(table.best.block.number, table.timesteps.index(table.best.timestep)))
     first, last = table.blocks[0].number, table.blocks[-1].number
-    figure.update_xaxes(title="Block, in execution order", range=[first - 0.5, last + 0.5], showgrid=False)
+    figure.update_xaxes(title={"text": "Block, in execution order", "standoff": TITLE_STANDOFF}, showgrid=False)
+    figure.update_xaxes(range=[first - 0.5, last + 0.5])
     figure.update_xaxes(tickmode="linear", tick0=first, dtick=ceil(len(table.blocks) / 7))
     figure.update_yaxes(title="Timestep", type="category", showgrid=False)
     figure.update_layout(
-        template=TEMPLATE, height=200 + min(34 * max(len(labels), 2), 420), margin={"b": 96}, plot_bgcolor=UNTRIED
+        template=TEMPLATE,
+        height=232 + min(34 * max(len(labels), 2), 420),
+        margin={"b": COLOUR_BAR_MARGIN},
+        plot_bgcolor=UNTRIED,
     )
     return figure
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from dashboards.formatting import shortened
 from dashboards.page.page import Section, Table, render_page, write
-from dashboards.page.style import TEMPLATE, UNTRIED, colour_bar, plotly_text
+from dashboards.page.style import COLOUR_BAR_MARGIN, TEMPLATE, TITLE_STANDOFF, UNTRIED, colour_bar, plotly_text
 from dashboards.similarity import sentences
 from dashboards.similarity.sentences import axis_labels, cka_text
 from objectives.results import DrawSimilarity, Representation, Similarity
@@ -148,9 +148,12 @@ def heatmap(
             colorbar=colour_bar("CKA") | {"x": 0, "xanchor": "left", "len": 0.5},
         )
     )
-    figure.update_xaxes(title=axes[0], type="category", showgrid=False, constrain="domain", constraintoward="left")
+    figure.update_xaxes(title={"text": axes[0], "standoff": TITLE_STANDOFF})
+    figure.update_xaxes(type="category", showgrid=False, constrain="domain", constraintoward="left")
     figure.update_yaxes(title=axes[1], type="category", showgrid=False)
-    figure.update_layout(template=TEMPLATE, plot_bgcolor=UNTRIED, height=216 + 34 * len(rows), margin={"b": 112})
+    figure.update_layout(
+        template=TEMPLATE, plot_bgcolor=UNTRIED, height=240 + 34 * len(rows), margin={"b": COLOUR_BAR_MARGIN + 8}
+    )
     if 0.5 < len(rows) / len(columns) < 2:
         figure.update_yaxes(scaleanchor="x", constrain="domain")
         figure.update_layout(height=620)

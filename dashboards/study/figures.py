@@ -8,9 +8,11 @@ from plotly.subplots import make_subplots
 from dashboards.formatting import choice_value, duration, gmacs, percent, time_unit, with_interval, with_unit
 from dashboards.page.style import (
     BLUE,
+    COLOUR_BAR_MARGIN,
     INK,
     ORANGE,
     TEMPLATE,
+    TITLE_STANDOFF,
     UNTRIED,
     VERMILION,
     digits,
@@ -108,10 +110,11 @@ def interaction_figure(table: Interaction, metric: Metric) -> go.Figure:
     )
     y, x = table.rows.index(table.best[0]), table.columns.index(table.best[1])
     figure.add_shape(frame(x, y))
-    figure.update_xaxes(title=table.column.capitalize(), type="category", showgrid=False)
+    figure.update_xaxes(title={"text": table.column.capitalize(), "standoff": TITLE_STANDOFF})
+    figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(title=table.row.capitalize(), type="category", showgrid=False)
-    height = 200 + min(30 * max(len(table.rows), 2), 520)
-    figure.update_layout(template=TEMPLATE, height=height, margin={"b": 96}, plot_bgcolor=UNTRIED)
+    height = 220 + min(30 * max(len(table.rows), 2), 520)
+    figure.update_layout(template=TEMPLATE, height=height, margin={"b": COLOUR_BAR_MARGIN}, plot_bgcolor=UNTRIED)
     return figure
 
 
