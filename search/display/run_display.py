@@ -44,7 +44,7 @@ class RunDisplay:
                 self._show_prepared(event)
             case ScreeningProgressed(done, total):
                 if self._count_screening is None:
-                    self._say("screening the settings first (warm_start)")
+                    self._say("screening the settings first")
                     self._count_screening = self._drawn.enter_context(counter("passes", plain=self.plain))
                 self._count_screening(done, total)
             case SearchStarted(results, trials):

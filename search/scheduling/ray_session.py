@@ -5,17 +5,17 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self, final
+from typing import ClassVar, Self, final
 
 from search.scheduling.resources import Resources
 from spaces import SearchError
 
 ENVIRONMENT = {
-    "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -24,13 +24,20 @@ ENVIRONMENT = {
 }
 """Variables that Ray and torch read when they start. A person's own values win."""
 
+AUTHENTICATION = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+"""Variables of a private Ray. Ray reads them once a process, at its import, so that each process has one token."""
+
 
 @final
 class RaySession:
     """Ray, which starts when it is first wanted and ends with the block. Its temporary folder is removed at the end.
 
-    Environment variables that the session sets are removed at the end too.
+    Environment variables that the session sets are removed at the end too, but for those of `AUTHENTICATION`: Ray keeps
+    what it has read of them for as long as the process lives.
     """
+
+    _authenticated: ClassVar[bool] = False
+    """Whether Ray was imported in this process with authentication on."""
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
@@ -52,12 +59,18 @@ class RaySession:
         if self.resources.address is not None:
             _check_answers(self.resources.address)
         self._folder = Path(tempfile.mkdtemp(prefix="search-ray-"))
-        token = {} if self.resources.address is not None else {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        for name, value in (ENVIRONMENT | token).items():
+        for name, value in (ENVIRONMENT | self._authentication()).items():
             if name not in os.environ:
                 os.environ[name] = value
-                self._variables.append(name)
+                self._variables += [name] if name in ENVIRONMENT else []
         self._started = self._thread.submit(_init, self.resources, self._folder)
+
+    def _authentication(self) -> dict[str, str]:
+        """Return the variables that authenticate; none where Ray was imported before, which then knows no token."""
+        if "ray" in sys.modules and not RaySession._authenticated:
+            return {}
+        RaySession._authenticated = True
+        return {"RAY_AUTH_MODE": "token"} if self.resources.address is not None else AUTHENTICATION
 
     def wait(self) -> None:
         """Return when Ray has started. Raises SearchError where a cluster cannot be joined."""
