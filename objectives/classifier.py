@@ -23,7 +23,7 @@ Images = ImageSource | Sequence[str | Path] | np.ndarray
 
 @final
 @dataclass(frozen=True)
-class ImageClassifier:
+class Classifier:
     """A classifier of images.
 
     saved: the content of its file. backbone: the network on whose features it was trained.

@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 from xxhash import xxh3_128
 
 from objectives.heads.catalog import head_named
-from objectives.heads.head import Classifier, FeatureLayout
+from objectives.heads.head import FeatureLayout, FittedHead
 from spaces import ClassifierError, InvalidSpaceError, Setting
 
 FORMAT = 1
@@ -70,7 +70,7 @@ class Saved:
     accuracies and more.
     """
 
-    classifier: Classifier
+    classifier: FittedHead
     setting: Setting
     classes: tuple[str, ...]
     groups: tuple[tuple[int, ...], ...]

@@ -20,7 +20,7 @@ from objectives.features.extraction import Clock, Extractor
 from objectives.features.mapped_tensors import large_empty
 from objectives.heads.catalog import head_named
 from objectives.heads.cost import head_gmacs
-from objectives.heads.head import Classifier, FeatureLayout, Fit, LabelledFeatures, predict
+from objectives.heads.head import FeatureLayout, Fit, FittedHead, LabelledFeatures, predict
 from objectives.probe_spec import ProbeSpec, validated_images
 from objectives.results import GMACS, Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
 from objectives.scoring import Predictions
@@ -64,7 +64,7 @@ class Trained:
     classifier is.
     """
 
-    classifier: Classifier
+    classifier: FittedHead
     layout: FeatureLayout
     validation: Accuracy
 
@@ -241,7 +241,7 @@ class Probe:
 
     def _refitted(
         self, features: torch.Tensor, setting: Setting, seed: int, validated: _Validated
-    ) -> tuple[Classifier, FeatureLayout]:
+    ) -> tuple[FittedHead, FeatureLayout]:
         """Fit a head again by what the fits on the splits of the seed chose."""
         parts = self.splits(seed)[0]  # train + validation are the same images in every fold
         everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])

@@ -15,10 +15,10 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from objectives.classifier import ImageClassifier as Classifier
+    from objectives.classifier import Classifier
     from search.api import compare, features, load_study, recommend, run, studies
     from search.feature_matrix import Features
-    from search.recommendation.recommend import Recommended as Recommendation
+    from search.recommendation.recommend import Recommendation
     from search.samplers.cost_aware import CostAwareSampler, suggest_setting
     from search.study import Study
     from spaces import (
@@ -45,8 +45,8 @@ _SOURCES = {
     "features": "search.api",
     "Features": "search.feature_matrix",
     "Study": "search.study",
-    "Recommendation": "search.recommendation.recommend:Recommended",
-    "Classifier": "objectives.classifier:ImageClassifier",
+    "Recommendation": "search.recommendation.recommend",
+    "Classifier": "objectives.classifier",
     "CostAwareSampler": "search.samplers.cost_aware",
     "suggest_setting": "search.samplers.cost_aware",
     "Setting": "spaces",
@@ -107,8 +107,7 @@ def __getattr__(name: str) -> Any:
     """Load a public name when it is first used."""
     if name not in _SOURCES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, _, source = _SOURCES[name].partition(":")
-    value = getattr(importlib.import_module(module), source or name)
+    value = getattr(importlib.import_module(_SOURCES[name]), name)
     globals()[name] = value
     return value
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from search.database.store import Store
     from search.events import OnEvent
     from search.feature_matrix import Features
-    from search.recommendation.recommend import Recommended
+    from search.recommendation.recommend import Recommendation
     from search.study import Study
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -81,7 +81,7 @@ def recommend(
     budget: float | None = None,
     memory: bool = True,
     **options: Any,
-) -> "Recommended":
+) -> "Recommendation":
     """Recommend a setting for a dataset from a few forward passes.
 
     passes: forward passes at most, one image at one timestep each; None for a tenth of all. budget: time limit in

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas
 
     from dashboards.study.tables import BestSetting
-    from objectives.classifier import ImageClassifier
+    from objectives.classifier import Classifier
 
 
 @final
@@ -95,13 +95,13 @@ class Study:
         *,
         data_root: str | Path | None = None,
         backbone: str | None = None,
-    ) -> "ImageClassifier":
+    ) -> "Classifier":
         """Fit the best setting's classifier on train + validation images, write it and return it.
 
         path: the file; None for one in the home folder. data_root, backbone: where the images and the network lie now,
         if they have moved. Raises SearchError in words.
         """
-        from objectives.classifier import ImageClassifier
+        from objectives.classifier import Classifier
         from search.database.store import Store
         from search.export import export_classifier
 
@@ -109,7 +109,7 @@ class Study:
             saved = store.saved_options(self.name)
         out = None if path is None else Path(path)
         exported = export_classifier(self.results, saved, self.home, out, data_root, backbone)
-        return ImageClassifier.load(exported.path, backbone, self.home.cache)
+        return Classifier.load(exported.path, backbone, self.home.cache)
 
     def __repr__(self) -> str:
         finished = f"{self.results.finished} finished trials"

@@ -8,7 +8,7 @@ from dashboards.formatting import count, duration, gmacs, number_with_interval, 
 from dashboards.page.figures import block_by_timestep_figure, group_table, groups_figure
 from dashboards.page.page import FEATURE_COLUMNS, Section, Table, feature_cells, python_code, render_page, write
 from dashboards.screening import sentences, tables
-from objectives.results import Recommendation, ScreenedSetting
+from objectives.results import ScreenedSetting, ScreeningResults
 from spaces import Architecture
 
 CLASSES_SHOWN = 24
@@ -35,12 +35,12 @@ class ScreeningContext:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_recommendation(recommendation: Recommendation, context: ScreeningContext, path: Path) -> Path:
+def write_recommendation(recommendation: ScreeningResults, context: ScreeningContext, path: Path) -> Path:
     """Write the page atomically and return `path`. Raises SearchError if it cannot be written."""
     return write(render(recommendation, context), path)
 
 
-def render(recommendation: Recommendation, context: ScreeningContext) -> str:
+def render(recommendation: ScreeningResults, context: ScreeningContext) -> str:
     """The page as HTML. Every name from the data is escaped."""
     setting, architecture = recommendation.best.setting, context.architecture
     certainty = [sentences.expected_accuracy_sentences(recommendation), sentences.ties_sentence(recommendation)]
@@ -60,7 +60,7 @@ def render(recommendation: Recommendation, context: ScreeningContext) -> str:
     )
 
 
-def _sections(recommendation: Recommendation, context: ScreeningContext) -> list[Section]:
+def _sections(recommendation: ScreeningResults, context: ScreeningContext) -> list[Section]:
     listed = [_blocks_and_timesteps(recommendation, context.architecture), _pooling(recommendation)]
     if recommendation.better_than_chance and recommendation.cheaper:
         listed.append(_cheaper(recommendation, context.architecture))
@@ -71,7 +71,7 @@ def _sections(recommendation: Recommendation, context: ScreeningContext) -> list
     return [*listed, _leaderboard(recommendation, context.architecture), _provenance(recommendation, context)]
 
 
-def _blocks_and_timesteps(recommendation: Recommendation, architecture: Architecture) -> Section:
+def _blocks_and_timesteps(recommendation: ScreeningResults, architecture: Architecture) -> Section:
     table = tables.block_by_timestep(recommendation, architecture)
     images = count(len(recommendation.comparable[0].correct), "image")
     told = [
@@ -83,7 +83,7 @@ def _blocks_and_timesteps(recommendation: Recommendation, architecture: Architec
     return Section("blocks", "Accuracy by block and timestep", tuple(told), block_by_timestep_figure(table))
 
 
-def _pooling(recommendation: Recommendation) -> Section:
+def _pooling(recommendation: ScreeningResults) -> Section:
     pools = tables.pooling_groups(recommendation)
     return Section(
         "pooling",
@@ -94,7 +94,7 @@ def _pooling(recommendation: Recommendation) -> Section:
     )
 
 
-def _cheaper(recommendation: Recommendation, architecture: Architecture) -> Section:
+def _cheaper(recommendation: ScreeningResults, architecture: Architecture) -> Section:
     table = Table(
         "The best settings at lower costs. Loss: against the recommended setting on the same images (95 % interval)",
         (*FEATURE_COLUMNS, "Cost %", "GMAC per image", "Loss, points", "Images"),
@@ -112,7 +112,7 @@ def _cheaper(recommendation: Recommendation, architecture: Architecture) -> Sect
     return Section("cheaper", "Cheaper settings", (sentences.cheaper_sentence(recommendation.cheaper),), table=table)
 
 
-def _tied(recommendation: Recommendation, architecture: Architecture) -> Section:
+def _tied(recommendation: ScreeningResults, architecture: Architecture) -> Section:
     table = _settings(
         f"The least error first. {_caption(recommendation)}. Loss: against the recommended setting on the same images "
         "(95 % interval)",
@@ -125,7 +125,7 @@ def _tied(recommendation: Recommendation, architecture: Architecture) -> Section
     return Section("tied", "Settings that are as good", told, table=table)
 
 
-def _learnt(recommendation: Recommendation) -> Section:
+def _learnt(recommendation: ScreeningResults) -> Section:
     shown = recommendation.past_tasks[:LEARNT_SHOWN]
     table = Table(
         f"The largest weights of {count(len(recommendation.past_tasks), 'past task')}"
@@ -137,7 +137,7 @@ def _learnt(recommendation: Recommendation) -> Section:
     return Section("learnt", "What past tasks say", (sentences.past_tasks_sentences(shown),), table=table)
 
 
-def _leaderboard(recommendation: Recommendation, architecture: Architecture) -> Section:
+def _leaderboard(recommendation: ScreeningResults, architecture: Architecture) -> Section:
     shown = tables.ranked(recommendation, SETTINGS_SHOWN)
     table = _settings(
         f"The best {len(shown):,} of {len(recommendation.screened):,}, most images first. {_caption(recommendation)}"
@@ -154,7 +154,7 @@ def _leaderboard(recommendation: Recommendation, architecture: Architecture) -> 
 def _settings(
     caption: str,
     scores: Sequence[ScreenedSetting],
-    recommendation: Recommendation,
+    recommendation: ScreeningResults,
     architecture: Architecture,
     last: tuple[str, Callable[[ScreenedSetting], str]],
 ) -> Table:
@@ -178,13 +178,13 @@ def _settings(
     )
 
 
-def _caption(recommendation: Recommendation) -> str:
+def _caption(recommendation: ScreeningResults) -> str:
     settings = len(recommendation.screened)
     allows = f", wide enough for all {settings:,} settings at once" if settings > 1 else ""
     return f"Leave-one-out accuracy (95 % interval{allows})"
 
 
-def _provenance(recommendation: Recommendation, context: ScreeningContext) -> Section:
+def _provenance(recommendation: ScreeningResults, context: ScreeningContext) -> Section:
     facts = {
         "Dataset": context.dataset,
         "Images": f"{recommendation.images:,} to screen, {len(recommendation.best.correct):,} used",
@@ -199,7 +199,7 @@ def _provenance(recommendation: Recommendation, context: ScreeningContext) -> Se
     return Section("provenance", "Provenance", (), table=table)
 
 
-def _screened_text(recommendation: Recommendation, context: ScreeningContext) -> str:
+def _screened_text(recommendation: ScreeningResults, context: ScreeningContext) -> str:
     """ "648 settings at 5 of 8 timesteps"; an encoder has no timesteps."""
     settings = count(len(recommendation.screened), "setting")
     if not context.architecture.noised:

@@ -16,11 +16,11 @@ from dashboards.formatting import (
 from dashboards.screening import tables
 from dashboards.statistics import verdict
 from dashboards.tables import BlockByTimestep
-from objectives.results import ACCURACY, CheaperSetting, PastTaskWeight, Recommendation
+from objectives.results import ACCURACY, CheaperSetting, PastTaskWeight, ScreeningResults
 from spaces import Architecture
 
 
-def recommendation_lines(recommendation: Recommendation, architecture: Architecture) -> list[str]:
+def recommendation_lines(recommendation: ScreeningResults, architecture: Architecture) -> list[str]:
     """Lines for a terminal: the setting, its expected accuracy, its cost, ties, and cheaper settings."""
     setting, accuracy = recommendation.best.setting, recommendation.best.accuracy
     images = len(recommendation.best.correct)
@@ -58,7 +58,7 @@ def recommendation_lines(recommendation: Recommendation, architecture: Architect
     return [f"{'' if index else name:<12}{line}" for name, lines in rows.items() for index, line in enumerate(lines)]
 
 
-def ties_sentence(recommendation: Recommendation) -> str:
+def ties_sentence(recommendation: ScreeningResults) -> str:
     """How many other settings are as good as the recommended one."""
     others, images = len(recommendation.screened) - 1, len(recommendation.best.correct)
     if not others:
@@ -74,7 +74,7 @@ def ties_sentence(recommendation: Recommendation) -> str:
     )
 
 
-def expected_accuracy_sentences(recommendation: Recommendation) -> str:
+def expected_accuracy_sentences(recommendation: ScreeningResults) -> str:
     """How the accuracy of the recommended setting was measured."""
     images, settings = len(recommendation.best.correct), len(recommendation.screened)
     told = f"Each of {images:,} images was classified by a ridge classifier fitted on the {images - 1:,} others."
@@ -83,7 +83,7 @@ def expected_accuracy_sentences(recommendation: Recommendation) -> str:
     return f"{told} The interval allows for the choice among {settings:,} settings." if settings > 1 else told
 
 
-def chance_sentences(recommendation: Recommendation) -> str:
+def chance_sentences(recommendation: ScreeningResults) -> str:
     """What it means that no setting is better than chance."""
     best, settings = recommendation.best.accuracy, len(recommendation.screened)
     which = f"The best of {settings:,} settings" if settings > 1 else "The only screened setting"
@@ -94,7 +94,7 @@ def chance_sentences(recommendation: Recommendation) -> str:
     )
 
 
-def screening_cost_text(recommendation: Recommendation, timesteps: int) -> str:
+def screening_cost_text(recommendation: ScreeningResults, timesteps: int) -> str:
     """ "4.2 % of the 12,000 passes of ...". timesteps: how many the space has."""
     everything = recommendation.images * timesteps
     images = f"{recommendation.images:,} images"
@@ -120,7 +120,7 @@ def block_by_timestep_sentence(table: BlockByTimestep) -> str:
     return f"{told}."
 
 
-def pooling_sentence(recommendation: Recommendation) -> str:
+def pooling_sentence(recommendation: ScreeningResults) -> str:
     best, *others = tables.best_of_pools(recommendation)
     reaches = with_interval(tables.estimate(recommendation, best))
     if not others:
@@ -156,7 +156,7 @@ def cheaper_sentence(alternatives: Sequence[CheaperSetting]) -> str:
     return f"At {cost} of the recommended setting's cost, {features} {loss_text(loss)}; {verdict(loss)}."
 
 
-def screened_sentence(recommendation: Recommendation) -> str:
+def screened_sentence(recommendation: ScreeningResults) -> str:
     images = Counter(len(score.correct) for score in recommendation.screened)
     fewest, most = min(images), max(images)
     settings = count(len(recommendation.screened), "setting")

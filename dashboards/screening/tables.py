@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 from dashboards.statistics import paired_difference
 from dashboards.tables import BlockByTimestep, Cell, Estimate, Group, Key, ascending, grouped
-from objectives.results import CorrectMask, Difference, Recommendation, ScreenedSetting
+from objectives.results import CorrectMask, Difference, ScreenedSetting, ScreeningResults
 from spaces import Architecture, Setting
 
 MEASURED = "leave-one-out"
 
 
-def estimate(recommendation: Recommendation, score: ScreenedSetting) -> Estimate:
+def estimate(recommendation: ScreeningResults, score: ScreenedSetting) -> Estimate:
     """A setting's accuracy, with an interval wide enough for all screened settings at once (Bonferroni)."""
     return Estimate(score.accuracy.value, *recommendation.interval_of(score), score.accuracy.total)
 
@@ -26,7 +26,7 @@ def share(setting: Setting, architecture: Architecture) -> float:
     return architecture.block(setting.block).cumulative_gmacs / architecture.blocks[-1].cumulative_gmacs
 
 
-def block_by_timestep(recommendation: Recommendation, architecture: Architecture) -> BlockByTimestep:
+def block_by_timestep(recommendation: ScreeningResults, architecture: Architecture) -> BlockByTimestep:
     """The most accurate pooling of each block and timestep. `best` is the cell of the recommended setting."""
     groups = _best_first(recommendation, lambda score: (score.setting.block, score.setting.timestep))
     cells = {
@@ -45,7 +45,7 @@ def block_by_timestep(recommendation: Recommendation, architecture: Architecture
     return BlockByTimestep(architecture.blocks, ascending(timestep for _, timestep in cells), cells, best, MEASURED)
 
 
-def pooling_groups(recommendation: Recommendation) -> tuple[Group, ...]:
+def pooling_groups(recommendation: ScreeningResults) -> tuple[Group, ...]:
     """One group for each pool size, smallest first; its name is the size."""
     groups = _best_first(recommendation, lambda score: score.setting.pool)
     return tuple(
@@ -59,18 +59,18 @@ def pooling_groups(recommendation: Recommendation) -> tuple[Group, ...]:
     )
 
 
-def best_of_pools(recommendation: Recommendation) -> tuple[ScreenedSetting, ...]:
+def best_of_pools(recommendation: ScreeningResults) -> tuple[ScreenedSetting, ...]:
     """The most accurate setting of each pool size, the most accurate first."""
     return tuple(scores[0] for scores in _best_first(recommendation, lambda score: score.setting.pool).values())
 
 
-def ranked(recommendation: Recommendation, top: int) -> tuple[ScreenedSetting, ...]:
+def ranked(recommendation: ScreeningResults, top: int) -> tuple[ScreenedSetting, ...]:
     """The first settings by number of images, then by error. Only the better settings were screened on more images."""
     return tuple(sorted(recommendation.screened, key=lambda score: (-len(score.correct), score.error))[:top])
 
 
 def _best_first(
-    recommendation: Recommendation, key: Callable[[ScreenedSetting], Key]
+    recommendation: ScreeningResults, key: Callable[[ScreenedSetting], Key]
 ) -> dict[Key, list[ScreenedSetting]]:
     """The comparable scores by key; groups and scores come most accurate first, and at equal accuracy least error."""
     return grouped(sorted(recommendation.comparable, key=lambda score: (-score.accuracy.value, score.error)), key)

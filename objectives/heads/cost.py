@@ -4,10 +4,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from objectives.heads.head import Classifier
+from objectives.heads.head import FittedHead
 
 
-def head_gmacs(classifier: Classifier, image: torch.Tensor) -> float:
+def head_gmacs(classifier: FittedHead, image: torch.Tensor) -> float:
     """Count the multiply-accumulates, in units of 1e9, while the classifier classifies one image.
 
     image: its features, float32 (1, c, p, p). Only matrix products and convolutions count; the cost of elementwise

@@ -116,7 +116,7 @@ class LabelledFeatures:
         return (strip if self.rows is None else strip[self.rows]).to(self.labels.device)
 
 
-class Classifier(Protocol):
+class FittedHead(Protocol):
     """A trained head."""
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
@@ -140,7 +140,7 @@ class Fit:
     details: the numbers that were chosen on the validation split, by name; `Head.refit` takes them.
     """
 
-    classifier: Classifier
+    classifier: FittedHead
     validation: Accuracy
     details: Mapping[str, float]
 
@@ -178,7 +178,7 @@ class Head(Protocol):
         options: Mapping[str, Value],
         details: Mapping[str, float],
         seed: int,
-    ) -> Classifier:
+    ) -> FittedHead:
         """Train again, usually on more images, with the numbers that `fit` chose: `details` of its Fit."""
         ...
 
@@ -188,7 +188,7 @@ class Head(Protocol):
         layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
-    ) -> Classifier:
+    ) -> FittedHead:
         """Rebuild, on the CPU, the classifier that had this `state()`.
 
         layout, options: those that the classifier was trained with. Raises KeyError, ValueError or RuntimeError if the
@@ -197,7 +197,7 @@ class Head(Protocol):
         ...
 
 
-def accuracy(classifier: Classifier, data: LabelledFeatures) -> Accuracy:
+def accuracy(classifier: FittedHead, data: LabelledFeatures) -> Accuracy:
     """Measure a classifier's accuracy, slab by slab."""
     correct = sum(
         int((predict_labels(classifier, data.take(rows)) == data.labels[rows]).sum()) for rows in data.slabs()
@@ -205,20 +205,20 @@ def accuracy(classifier: Classifier, data: LabelledFeatures) -> Accuracy:
     return Accuracy(correct, len(data))
 
 
-def predict(classifier: Classifier, data: LabelledFeatures) -> Predictions:
+def predict(classifier: FittedHead, data: LabelledFeatures) -> Predictions:
     """Predict labels and probabilities slab by slab, so that the features may be larger than memory."""
     return Predictions.joined(
         Predictions.of(classifier.logits(data.take(rows)), data.labels[rows]) for rows in data.slabs()
     )
 
 
-def validation_epoch(number: int, classifier: Classifier, validation: LabelledFeatures) -> Epoch:
+def validation_epoch(number: int, classifier: FittedHead, validation: LabelledFeatures) -> Epoch:
     """Evaluate a classifier after epoch `number` (1-based), by the metric of the validation images."""
     predictions = predict(classifier, validation)
     return Epoch(number, predictions.accuracy, predictions.score(validation.metric))
 
 
-def predict_labels(classifier: Classifier, features: torch.Tensor) -> torch.Tensor:
+def predict_labels(classifier: FittedHead, features: torch.Tensor) -> torch.Tensor:
     """Predict labels, int64 (n,), for features, float32 (n, c, p, p)."""
     return classifier.logits(features).argmax(dim=1)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from objectives.features.mapped_tensors import large_empty
-from objectives.heads.head import Classifier, FeatureLayout, Fit, Head, LabelledFeatures, check
+from objectives.heads.head import FeatureLayout, Fit, FittedHead, Head, LabelledFeatures, check
 from objectives.results import Epoch
 from spaces.dimensions import Value
 
@@ -15,7 +15,7 @@ from spaces.dimensions import Value
 class UnitLengthClassifier:
     """A classifier of normalised features."""
 
-    inner: Classifier
+    inner: FittedHead
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         return self.inner.logits(normalised(features))
@@ -49,7 +49,7 @@ class UnitLength:
         options: Mapping[str, Value],
         details: Mapping[str, float],
         seed: int,
-    ) -> Classifier:
+    ) -> FittedHead:
         check(classes, train)
         return UnitLengthClassifier(self.head.refit(_normalised_copy(train), classes, options, details, seed))
 
@@ -59,7 +59,7 @@ class UnitLength:
         layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
-    ) -> Classifier:
+    ) -> FittedHead:
         return UnitLengthClassifier(self.head.restore(state, layout, classes, options))
 
 

@@ -13,7 +13,7 @@ from objectives.results.metrics import (
     Scores,
 )
 from objectives.results.reports import GMACS, Confusion, Epoch, Evaluation, Extracted, Final, Report, Rung
-from objectives.results.screening import CheaperSetting, PastTaskWeight, Recommendation, ScreenedSetting
+from objectives.results.screening import CheaperSetting, PastTaskWeight, ScreenedSetting, ScreeningResults
 from objectives.results.similarity import DrawSimilarity, Representation, Similarity
 from objectives.results.study import Finalist, Picture, StudyResults, Trial, TrialState
 
@@ -38,12 +38,12 @@ __all__ = [
     "Part",
     "PastTaskWeight",
     "Picture",
-    "Recommendation",
     "Report",
     "Representation",
     "Rung",
     "Scores",
     "ScreenedSetting",
+    "ScreeningResults",
     "Similarity",
     "StudyResults",
     "Trial",

@@ -70,7 +70,7 @@ class PastTaskWeight:
 
 
 @dataclass(frozen=True)
-class Recommendation:
+class ScreeningResults:
     """The outcome of screening.
 
     best: the recommended setting: the cheapest at inference of those whose error is as low as the least.

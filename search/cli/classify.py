@@ -32,12 +32,12 @@ def classify(
 
     Files that cannot be read are named and left out; then the exit code is 1.
     """
-    from objectives.classifier import ImageClassifier
+    from objectives.classifier import Classifier
     from search.display.counter import counted
     from search.display.text import printable
 
     paths = files_of(images)
-    classifier, left_out = ImageClassifier.load(file, backbone, Home.at(home).cache), 0
+    classifier, left_out = Classifier.load(file, backbone, Home.at(home).cache), 0
     answers = counted(classifier.answers(paths), len(paths), "images")
     for path, answer in zip(paths, answers, strict=True):
         if isinstance(answer, SearchError):

@@ -41,8 +41,8 @@ def recommend(
     with counter("passes") as update:
         made = recommending.recommend(options, passes, seconds, memory, update)
     if as_json:
-        record = recommending.recommendation_record(made.recommendation)
+        record = recommending.screening_record(made.results)
         typer.echo(json.dumps(record | {"seconds": made.seconds, "report": str(made.report)}, indent=2))
     else:
-        lines = recommendation_lines(made.recommendation, made.architecture)
+        lines = recommendation_lines(made.results, made.architecture)
         typer.echo("\n".join([*lines, f"report      {made.report}"]))

@@ -14,17 +14,46 @@ from search.scheduling.resources import available_cores
 from spaces import Architecture, Setting
 
 if TYPE_CHECKING:
-    from objectives.results import Recommendation
+    from objectives.results import ScreeningResults
 
 
 @dataclass(frozen=True)
-class Recommended:
-    """A recommendation and its report. seconds: what it took, from the options on."""
+class Recommendation:
+    """The setting to use for a dataset, and how sure that is.
 
-    recommendation: "Recommendation"
+    results: everything that the screening found. architecture: of the network. seconds: what the recommendation took.
+    report: the page with the evidence.
+    """
+
+    results: "ScreeningResults"
     architecture: Architecture
     seconds: float
     report: Path
+
+    @property
+    def setting(self) -> Setting | None:
+        """The setting to use, with a ridge head; None where no setting is better than chance."""
+        return self.results.best.setting if self.better_than_chance else None
+
+    @property
+    def better_than_chance(self) -> bool:
+        """Whether the features tell the classes apart better than always naming the most frequent class."""
+        return self.results.better_than_chance
+
+    @property
+    def accuracy(self) -> float:
+        """Leave-one-out accuracy of the best setting on the screened images, in [0, 1]."""
+        return self.results.best.accuracy.value
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the accuracy, (low, high)."""
+        return self.results.interval
+
+    @property
+    def passes(self) -> int:
+        """Forward passes that the screening used, one image at one timestep each."""
+        return self.results.passes
 
 
 def recommend(
@@ -33,7 +62,7 @@ def recommend(
     seconds: float | None = None,
     memory: bool = True,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Recommended:
+) -> Recommendation:
     """Screen the space with a few forward passes, and write the report into the home folder.
 
     passes: forward passes at most, one image at one timestep each; None for a tenth of all. seconds: time limit; no
@@ -48,16 +77,14 @@ def recommend(
     prepared = prepare_probe(options.absolute())
     spec, space, digest = prepared.spec, prepared.space, prepared.weights_digest
     with Store.open(options.storage_url) if memory else nullcontext() as store:
-        recommendation = run_screening(
-            spec, space, digest, store, available_cores(), passes, seconds, on_progress=on_progress
-        )
+        results = run_screening(spec, space, digest, store, available_cores(), passes, seconds, on_progress=on_progress)
     took = time.monotonic() - started
-    report = _write_report(recommendation, prepared, took, options)
-    return Recommended(recommendation, space.architecture, took, report)
+    report = _write_report(results, prepared, took, options)
+    return Recommendation(results, space.architecture, took, report)
 
 
 def _write_report(
-    recommendation: "Recommendation", prepared: PreparedProbe, seconds: float, options: RunOptions
+    results: "ScreeningResults", prepared: PreparedProbe, seconds: float, options: RunOptions
 ) -> Path:
     from dashboards.screening.report import ScreeningContext, write_recommendation
 
@@ -77,8 +104,8 @@ def _write_report(
             "Command": options.command,
         },
     )
-    name = f"{options.dataset}-{spec.dataset.fingerprint[:8]}-recommendation.html"
-    return write_recommendation(recommendation, context, options.home_folder.reports / name)
+    name = f"{options.dataset}-{spec.dataset.fingerprint[:8]}-results.html"
+    return write_recommendation(results, context, options.home_folder.reports / name)
 
 
 def run_command(options: RunOptions) -> str:
@@ -89,18 +116,18 @@ def run_command(options: RunOptions) -> str:
     return shlex.join(words)
 
 
-def recommendation_record(recommendation: "Recommendation") -> dict[str, Any]:
-    """Return the recommendation as JSON-ready values. setting: None where no setting is better than chance."""
+def screening_record(results: "ScreeningResults") -> dict[str, Any]:
+    """Return what a screening found as JSON-ready values. setting: None where no setting is better than chance."""
     return {
-        "setting": _without_head(recommendation.best.setting) if recommendation.better_than_chance else None,
-        "better_than_chance": recommendation.better_than_chance,
-        "chance": recommendation.chance,
-        "accuracy": recommendation.best.accuracy.value,
-        "interval": list(recommendation.interval),
-        "images": recommendation.best.accuracy.total,
-        "passes": recommendation.passes,
-        "learnt": [asdict(learnt) for learnt in recommendation.past_tasks],
-        "tied": [_without_head(score.setting) for score in recommendation.tied],
+        "setting": _without_head(results.best.setting) if results.better_than_chance else None,
+        "better_than_chance": results.better_than_chance,
+        "chance": results.chance,
+        "accuracy": results.best.accuracy.value,
+        "interval": list(results.interval),
+        "images": results.best.accuracy.total,
+        "passes": results.passes,
+        "learnt": [asdict(learnt) for learnt in results.past_tasks],
+        "tied": [_without_head(score.setting) for score in results.tied],
         "cheaper": [
             {
                 "setting": _without_head(other.screened.setting),
@@ -108,7 +135,7 @@ def recommendation_record(recommendation: "Recommendation") -> dict[str, Any]:
                 "loses": other.accuracy_loss.value,
                 "interval": [other.accuracy_loss.low, other.accuracy_loss.high],
             }
-            for other in recommendation.cheaper
+            for other in results.cheaper
         ],
     }
 

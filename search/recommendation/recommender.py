@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import sem
 
 from dashboards.screening.tables import accuracy_loss
-from objectives.results import CheaperSetting, Extracted, Recommendation, ScreenedSetting
+from objectives.results import CheaperSetting, Extracted, ScreenedSetting, ScreeningResults
 from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask
 from search.surrogates.screening_posterior import (
     ScoresByImages,
@@ -114,7 +114,7 @@ class Recommender:
         return min(left, int(self.passes_made * (self.max_seconds - seconds) / seconds))
 
     @property
-    def recommendation(self) -> Recommendation:
+    def recommendation(self) -> ScreeningResults:
         """The cheapest of the settings that are `AS_GOOD` as the best, and alternatives to it.
 
         This is the one-standard-error rule (Breiman et al. 1984, section 3.4.3) with a smaller share of the error.
@@ -130,7 +130,7 @@ class Recommender:
             if alternative is not None and alternative not in cheaper:
                 cheaper.append(alternative)
         images = len(recommended.correct)
-        return Recommendation(
+        return ScreeningResults(
             best=recommended,
             tied=tuple(score for score in posterior.tied(TIED) if score is not recommended),
             cheaper=tuple(self._alternative(setting, recommended.setting) for setting in cheaper),

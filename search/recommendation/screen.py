@@ -13,7 +13,7 @@ from spaces.errors import UsageError
 
 if TYPE_CHECKING:
     from objectives.probe_spec import ProbeSpec
-    from objectives.results import Recommendation
+    from objectives.results import ScreeningResults
 
 MAX_START_SETTINGS = 8
 """Settings that are saved for a search to start from."""
@@ -31,7 +31,7 @@ def run_screening(
     max_passes: int | None = None,
     max_seconds: float | None = None,
     on_progress: OnProgress = lambda done, total: None,
-) -> "Recommendation":
+) -> "ScreeningResults":
     """Screen the images of a dataset and return the recommendation.
 
     It runs on the GPU that this process sees, or on so many threads. store: past tasks are read from it, and the
@@ -63,7 +63,7 @@ def run_screening(
 
 
 def screening_record(
-    recommendation: "Recommendation", spec: "ProbeSpec", space: Space, weights_digest: str
+    recommendation: "ScreeningResults", spec: "ProbeSpec", space: Space, weights_digest: str
 ) -> Screening:
     """Return what the study database keeps of a screening."""
     best = [recommendation.best, *recommendation.tied] if recommendation.better_than_chance else []

@@ -14,8 +14,8 @@ from objectives.results import (
     CheaperSetting,
     Final,
     PastTaskWeight,
-    Recommendation,
     ScreenedSetting,
+    ScreeningResults,
     StudyResults,
     Trial,
 )
@@ -23,7 +23,7 @@ from spaces import Architecture, Block, Setting, Space
 from spaces.blocks import Part
 
 StudyMaker = Callable[..., StudyResults]
-RecommendationMaker = Callable[..., Recommendation]
+RecommendationMaker = Callable[..., ScreeningResults]
 TIMESTEPS = (5, 19, 44, 90, 160, 260, 400, 600)
 HEADS: dict[str, tuple[tuple[str, int | float], ...]] = {
     "linear": (),
@@ -88,7 +88,7 @@ def _recommendation(
     counts: tuple[int, int] = (150, 600),
     quality: Callable[[Setting], float] = _quality,
     chance: float = 0.02,
-) -> Recommendation:
+) -> ScreeningResults:
     """What screening comes to: all settings on the fewer images, those still in the race on the more."""
     settings = [Setting(t, block, pool, "ridge") for t in timesteps for block in blocks for pool in pools]
     all_of_them = {setting: _score(setting, counts[0], quality(setting)) for setting in settings}
@@ -110,7 +110,7 @@ def _recommendation(
             found = min(affordable, key=lambda score: score.error)
             on_both = accuracy_loss(found, all_of_them[best.setting])
             cheaper.append(CheaperSetting(found, found.setting.block / best.setting.block, on_both))
-    return Recommendation(
+    return ScreeningResults(
         best=best,
         tied=tuple(score for score in near(race, least, 1.96) if score is not best),
         cheaper=tuple(cheaper),

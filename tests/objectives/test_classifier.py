@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from objectives.classifier import ImageClassifier
+from objectives.classifier import Classifier
 from objectives.classifier_file import Origin, Saved, save
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import TRANSFORM, FileImages, square_pixels
@@ -58,7 +58,7 @@ def test_it_is_right_of_exactly_the_test_images_that_the_final_was(
     spec: ProbeSpec, setting: Setting, tmp_path: Path
 ) -> None:
     probe = Probe.build(spec, 1)
-    classifier = ImageClassifier.load(saved(probe, setting, tmp_path / "c.safetensors"))
+    classifier = Classifier.load(saved(probe, setting, tmp_path / "c.safetensors"))
     final = list(probe.finalise(setting, 1))[-1]
     assert isinstance(final, Final)
     tested, dataset = probe._tested, spec.dataset
@@ -97,7 +97,7 @@ def test_what_trains_is_what_the_final_trains(spec: ProbeSpec, changes: dict[str
 def test_an_image_is_classified_alike_in_any_company_and_files_by_their_content(
     spec: ProbeSpec, tmp_path: Path
 ) -> None:
-    classifier = ImageClassifier.load(saved(Probe.build(spec, 1), LINEAR, tmp_path / "c.safetensors"))
+    classifier = Classifier.load(saved(Probe.build(spec, 1), LINEAR, tmp_path / "c.safetensors"))
     paths = small_files(tmp_path / "images", spec.dataset, 70)
     together = classifier.predict_proba(paths)
     assert (together.argmax(axis=1) == spec.dataset.labels[:70]).mean() > 0.6
@@ -114,7 +114,7 @@ def test_an_image_is_classified_alike_in_any_company_and_files_by_their_content(
 
 
 def test_what_cannot_be_read_is_said_in_its_place(spec: ProbeSpec, tmp_path: Path) -> None:
-    classifier = ImageClassifier.load(saved(Probe.build(spec, 1), LINEAR, tmp_path / "c.safetensors"))
+    classifier = Classifier.load(saved(Probe.build(spec, 1), LINEAR, tmp_path / "c.safetensors"))
     paths = small_files(tmp_path / "images", spec.dataset, 66)
     paths[3].write_bytes(paths[3].read_bytes()[:40])
     paths[65] = tmp_path / "gone.png"
@@ -134,18 +134,18 @@ def test_another_network_or_transform_is_refused(spec: ProbeSpec, tmp_path: Path
     network.conv_in.weight.data += 1
     network.save_pretrained(other)
     with pytest.raises(BackboneError, match=r"was trained on a network with digest .* give the one it was trained on"):
-        ImageClassifier.load(saved(probe, LINEAR, path), backbone=str(other))
+        Classifier.load(saved(probe, LINEAR, path), backbone=str(other))
     with pytest.raises(BackboneError, match="which is gone; tell where it is now"):
-        ImageClassifier.load(saved(probe, LINEAR, path, backbone=str(tmp_path / "nowhere")))
-    assert ImageClassifier.load(path, backbone=spec.backbone).backbone.digest == probe.backbone.digest
+        Classifier.load(saved(probe, LINEAR, path, backbone=str(tmp_path / "nowhere")))
+    assert Classifier.load(path, backbone=spec.backbone).backbone.digest == probe.backbone.digest
     with pytest.raises(ClassifierError, match="use the version that made it"):
-        ImageClassifier.load(saved(probe, LINEAR, path, transform="squashed"))
+        Classifier.load(saved(probe, LINEAR, path, transform="squashed"))
 
 
 def test_features_beyond_half_precision_are_kept_and_those_that_are_none_are_said(
     spec: ProbeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    classifier = ImageClassifier.load(saved(Probe.build(spec, 1), LINEAR, tmp_path / "c.safetensors"))
+    classifier = Classifier.load(saved(Probe.build(spec, 1), LINEAR, tmp_path / "c.safetensors"))
     taps = type(classifier.backbone).taps
     factor = torch.tensor([1.0, 1e6, torch.nan])[:, None, None, None]
 

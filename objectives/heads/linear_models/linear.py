@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import cross_entropy
 
-from objectives.heads.head import Classifier, FeatureLayout, Fit, LabelledFeatures, accuracy, check
+from objectives.heads.head import FeatureLayout, Fit, FittedHead, LabelledFeatures, accuracy, check
 from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
 from objectives.heads.linear_models.logistic import LogisticRegression, Solution
 from objectives.heads.standardisation import Standardised, Standardiser
@@ -89,7 +89,7 @@ class Linear:
         options: Mapping[str, Value],
         details: Mapping[str, float],
         seed: int,
-    ) -> Classifier:
+    ) -> FittedHead:
         check(classes, train)
         standardise, basis = _prepared(train)
         solution = LogisticRegression(basis, train.labels, classes).solve(details["l2"])
@@ -101,7 +101,7 @@ class Linear:
         layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
-    ) -> Classifier:
+    ) -> FittedHead:
         return LinearClassifier.of(state)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 
 from objectives.heads.calibration import fit_inverse_temperature
-from objectives.heads.head import SLAB_BYTES, Classifier, FeatureLayout, Fit, LabelledFeatures, accuracy, check
+from objectives.heads.head import SLAB_BYTES, FeatureLayout, Fit, FittedHead, LabelledFeatures, accuracy, check
 from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
 from objectives.heads.linear_models.linear import LinearClassifier
 from objectives.heads.standardisation import Standardised, Standardiser
@@ -139,7 +139,7 @@ class Ridge:
         options: Mapping[str, Value],
         details: Mapping[str, float],
         seed: int,
-    ) -> Classifier:
+    ) -> FittedHead:
         check(classes, train)
         standardise, basis, _ = _prepared(train)
         return _classifier(standardise, basis, LeastSquares(basis, train.labels, classes), details)
@@ -150,7 +150,7 @@ class Ridge:
         layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
-    ) -> Classifier:
+    ) -> FittedHead:
         return LinearClassifier.of(state)
 
 

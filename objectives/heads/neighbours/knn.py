@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from objectives.heads.calibration import fit_smoothing, smooth
-from objectives.heads.head import SLAB_BYTES, Classifier, FeatureLayout, Fit, LabelledFeatures, check
+from objectives.heads.head import SLAB_BYTES, FeatureLayout, Fit, FittedHead, LabelledFeatures, check
 from objectives.heads.neighbours.cosine import class_frequencies, unit_vectors
 from objectives.heads.standardisation import Standardised, Standardiser
 from objectives.results import Accuracy, Epoch
@@ -109,7 +109,7 @@ class Knn:
         options: Mapping[str, Value],
         details: Mapping[str, float],
         seed: int,
-    ) -> Classifier:
+    ) -> FittedHead:
         check(classes, train)
         return KnnClassifier(Standardiser.of(train), train, classes, _neighbours(options), details["doubt"])
 
@@ -119,7 +119,7 @@ class Knn:
         layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
-    ) -> Classifier:
+    ) -> FittedHead:
         balanced = bool(state.get("balanced", False))  # absent from files of versions without this option
         train = LabelledFeatures(state["features"], state["labels"], balanced=balanced)
         standardise = Standardiser(state["mean"], state["scale"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from objectives.heads.calibration import fit_inverse_temperature
-from objectives.heads.head import Classifier, FeatureLayout, Fit, LabelledFeatures, accuracy, check
+from objectives.heads.head import FeatureLayout, Fit, FittedHead, LabelledFeatures, accuracy, check
 from objectives.heads.neighbours.cosine import class_frequencies, unit_vectors
 from objectives.heads.standardisation import Standardised, Standardiser
 from objectives.results import Epoch
@@ -81,7 +81,7 @@ class Prototype:
         options: Mapping[str, Value],
         details: Mapping[str, float],
         seed: int,
-    ) -> Classifier:
+    ) -> FittedHead:
         check(classes, train)
         return _classifier(train, classes, details["factor"])
 
@@ -91,7 +91,7 @@ class Prototype:
         layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
-    ) -> Classifier:
+    ) -> FittedHead:
         return PrototypeClassifier(
             Standardiser(state["mean"], state["scale"]),
             state["prototypes"],

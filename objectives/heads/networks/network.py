@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from objectives.heads.head import Classifier, FeatureLayout, Fit, LabelledFeatures, check, validation_epoch
+from objectives.heads.head import FeatureLayout, Fit, FittedHead, LabelledFeatures, check, validation_epoch
 from objectives.heads.networks.training import Recipe, epochs, seeded
 from objectives.heads.options import number_option
 from objectives.heads.standardisation import Standardiser
@@ -98,7 +98,7 @@ class NetworkHead:
         options: Mapping[str, Value],
         details: Mapping[str, float],
         seed: int,
-    ) -> Classifier:
+    ) -> FittedHead:
         check(classes, train)
         recipe, network = self._recipe(options), self._network(train, classes, options, seed)
         if not 1 <= details["epochs"] <= recipe.epochs:
@@ -114,7 +114,7 @@ class NetworkHead:
         layout: FeatureLayout,
         classes: int,
         options: Mapping[str, Value],
-    ) -> Classifier:
+    ) -> FittedHead:
         blank = LabelledFeatures(torch.zeros(1, *layout.shape), torch.zeros(1, dtype=torch.int64), groups=layout.groups)
         network = self._network(blank, classes, options, seed=0)  # the state replaces every weight
         network.load_state_dict(dict(state))

@@ -9,11 +9,11 @@ from selenium.webdriver.common.by import By
 
 from dashboards.screening import tables
 from dashboards.screening.report import ScreeningContext, write_recommendation
-from objectives.results import Recommendation, StudyResults
+from objectives.results import ScreeningResults, StudyResults
 from spaces import SearchError, Setting
 
-RecommendationMaker = Callable[..., Recommendation]
-PageOpener = Callable[[Recommendation, ScreeningContext], Any]
+RecommendationMaker = Callable[..., ScreeningResults]
+PageOpener = Callable[[ScreeningResults, ScreeningContext], Any]
 FIGURES = ["blocks", "pooling"]
 EVIDENCE = ["answer", *FIGURES, "cheaper", "tied", "learnt", "screened", "provenance"]
 
@@ -35,7 +35,7 @@ def context(study: Callable[..., StudyResults]) -> ScreeningContext:
 
 
 @pytest.fixture(scope="session")
-def plain(recommendation: RecommendationMaker) -> Recommendation:
+def plain(recommendation: RecommendationMaker) -> ScreeningResults:
     return recommendation()
 
 
@@ -43,7 +43,7 @@ def plain(recommendation: RecommendationMaker) -> Recommendation:
 def pages(tmp_path: Path, browser: Any) -> PageOpener:
     """Writes a recommendation's page, opens it and hands back the browser."""
 
-    def opened(found: Recommendation, context: ScreeningContext) -> Any:
+    def opened(found: ScreeningResults, context: ScreeningContext) -> Any:
         browser.open(write_recommendation(found, context, tmp_path / "reports" / "r.html").as_uri())
         return browser
 
@@ -61,7 +61,7 @@ def rows_of(browser: Any, section: str) -> list[list[str]]:
 
 
 def test_a_browser_draws_every_figure_and_asks_nothing_of_the_network(
-    plain: Recommendation, context: ScreeningContext, tmp_path: Path, browser: Any
+    plain: ScreeningResults, context: ScreeningContext, tmp_path: Path, browser: Any
 ) -> None:
     path = write_recommendation(plain, context, tmp_path / "birds.html")
     assert list(tmp_path.iterdir()) == [path]
@@ -75,7 +75,7 @@ def test_a_browser_draws_every_figure_and_asks_nothing_of_the_network(
 
 
 def test_the_answer_is_the_setting_with_its_accuracy_its_cost_and_its_use(
-    plain: Recommendation, context: ScreeningContext, pages: PageOpener
+    plain: ScreeningResults, context: ScreeningContext, pages: PageOpener
 ) -> None:
     browser = pages(plain, context)
     setting, (low, high) = plain.best.setting, plain.interval
@@ -101,7 +101,9 @@ def test_the_answer_is_the_setting_with_its_accuracy_its_cost_and_its_use(
     assert names["features"].shape == (2, channels * setting.pool**2)
 
 
-def test_the_evidence_is_what_was_screened(plain: Recommendation, context: ScreeningContext, pages: PageOpener) -> None:
+def test_the_evidence_is_what_was_screened(
+    plain: ScreeningResults, context: ScreeningContext, pages: PageOpener
+) -> None:
     browser = pages(plain, context)
     cheaper = plain.cheaper[0]
     row = rows_of(browser, "cheaper")[0]
@@ -122,7 +124,7 @@ def test_the_evidence_is_what_was_screened(plain: Recommendation, context: Scree
     assert "trial" not in page
 
 
-def test_the_frame_is_round_the_recommended_cell(plain: Recommendation, context: ScreeningContext) -> None:
+def test_the_frame_is_round_the_recommended_cell(plain: ScreeningResults, context: ScreeningContext) -> None:
     cells = tables.block_by_timestep(plain, context.architecture)
     assert cells.best is not None
     assert (cells.best.block.number, cells.best.timestep) == (plain.best.setting.block, plain.best.setting.timestep)
@@ -186,7 +188,7 @@ def test_a_single_setting_makes_a_page(
     assert "1 setting at 1 of 8 timesteps" in text_of(browser, "provenance")
 
 
-def test_names_from_the_data_stay_text(plain: Recommendation, context: ScreeningContext, pages: PageOpener) -> None:
+def test_names_from_the_data_stay_text(plain: ScreeningResults, context: ScreeningContext, pages: PageOpener) -> None:
     evil = """<script>alert(1)</script> "'"""
     scripts = len(pages(plain, context).driver.find_elements(By.TAG_NAME, "script"))
     names: dict[str, Any] = {"dataset": evil, "backbone": evil, "command": evil, "classes": (evil, "</style>")}
@@ -201,7 +203,7 @@ def test_names_from_the_data_stay_text(plain: Recommendation, context: Screening
 
 @pytest.mark.parametrize("width", [360, 1200])
 def test_the_page_never_scrolls_sideways(
-    plain: Recommendation, context: ScreeningContext, pages: PageOpener, width: int
+    plain: ScreeningResults, context: ScreeningContext, pages: PageOpener, width: int
 ) -> None:
     browser = pages(plain, context)
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
@@ -225,7 +227,7 @@ def test_of_many_ties_the_table_says_how_many_it_shows(
 
 
 def test_a_place_that_cannot_be_written_is_one_line_and_leaves_nothing(
-    plain: Recommendation, context: ScreeningContext, tmp_path: Path
+    plain: ScreeningResults, context: ScreeningContext, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SearchError, match=r"^cannot write the report to .*r\.html: .*$"):
@@ -233,7 +235,7 @@ def test_a_place_that_cannot_be_written_is_one_line_and_leaves_nothing(
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-def test_several_draws_are_told(plain: Recommendation, context: ScreeningContext, tmp_path: Path) -> None:
+def test_several_draws_are_told(plain: ScreeningResults, context: ScreeningContext, tmp_path: Path) -> None:
     drawn = Setting(44, 16, 2, "ridge", draws=4)
     best = replace(plain.best, setting=drawn)
     found = replace(plain, best=best, screened=(best,), tied=(), cheaper=())

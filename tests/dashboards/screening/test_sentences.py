@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from dashboards.screening import sentences, tables
-from objectives.results import CheaperSetting, Recommendation, ScreenedSetting, StudyResults
+from objectives.results import CheaperSetting, ScreenedSetting, ScreeningResults, StudyResults
 from spaces import Setting
 
 StudyMaker = Callable[..., StudyResults]
@@ -27,10 +27,10 @@ def recommended(
     others: int = 0,
     images: int = 2000,
     chance: float = 0.1,
-) -> Recommendation:
+) -> ScreeningResults:
     alternatives = tuple(CheaperSetting(score, cost, tables.accuracy_loss(score, best)) for score, cost in cheaper)
     dropped = tuple(scored(1 + place, 10) for place in range(others))
-    return Recommendation(best, tied, alternatives, (best, *tied, *dropped), images, 1450, chance)
+    return ScreeningResults(best, tied, alternatives, (best, *tied, *dropped), images, 1450, chance)
 
 
 BEST = scored(16, 135)
@@ -77,7 +77,7 @@ screening   1,450 forward passes, each of one image at one timestep""",
     ],
     ids=["with all", "alone", "chance"],
 )
-def test_recommendation(study: StudyMaker, found: Recommendation, lines: str) -> None:
+def test_recommendation(study: StudyMaker, found: ScreeningResults, lines: str) -> None:
     assert "\n".join(sentences.recommendation_lines(found, study().architecture)) == lines
 
 
@@ -113,13 +113,13 @@ def test_tied(tied: tuple[ScreenedSetting, ...], others: int, text: str) -> None
     ],
 )
 def test_screened_cells(study: StudyMaker, scores: tuple[ScreenedSetting, ...], text: str) -> None:
-    found = Recommendation(scores[0], (), (), scores, 2000, 100, 0.1)
+    found = ScreeningResults(scores[0], (), (), scores, 2000, 100, 0.1)
     table = tables.block_by_timestep(found, study().architecture)
     assert plain(sentences.block_by_timestep_sentence(table)) == text
 
 
 def test_screened_pools() -> None:
-    found = Recommendation(BEST, (), (), (BEST, scored(16, 120, pool=4), scored(16, 60, pool=1)), 2000, 100, 0.1)
+    found = ScreeningResults(BEST, (), (), (BEST, scored(16, 120, pool=4), scored(16, 60, pool=1)), 2000, 100, 0.1)
     assert plain(sentences.pooling_sentence(found)) == (
         "Pool 2 reaches the highest accuracy, 67.5 % (59.2–74.8). On the same images the best setting of pool 4 "
         "loses 7.5 points (4.1 to 12.0); the difference is significant (p < 0.0001)."
@@ -142,6 +142,6 @@ def test_cheaper_names_the_cheapest_that_holds_or_else_the_least_loss(rights: tu
 
 
 def test_how_many_images_what_was_screened_on() -> None:
-    raced = Recommendation(scored(16, 270, 400), (), (), (scored(16, 270, 400), *[BEST] * 3), 2000, 100, 0.1)
+    raced = ScreeningResults(scored(16, 270, 400), (), (), (scored(16, 270, 400), *[BEST] * 3), 2000, 100, 0.1)
     assert sentences.screened_sentence(raced) == "4 settings on 200 images; 1 of them, the best, on 400 images."
     assert sentences.screened_sentence(recommended(BEST)) == "1 setting on 200 images, the least squared error first."

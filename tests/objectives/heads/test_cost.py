@@ -8,7 +8,7 @@ import torch
 
 from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.cost import head_gmacs
-from objectives.heads.head import Classifier, Fit, LabelledFeatures
+from objectives.heads.head import Fit, FittedHead, LabelledFeatures
 from spaces.dimensions import Value
 
 # Features of 7 images of 3 classes: at two timesteps 4 + 2 and 6 channels, of 3 x 3 cells.
@@ -50,7 +50,7 @@ CASES = [
 ]
 
 
-def fitted(head: str, options: Mapping[str, Value]) -> tuple[Classifier, torch.Tensor]:
+def fitted(head: str, options: Mapping[str, Value]) -> tuple[FittedHead, torch.Tensor]:
     """With the features of an image that it was not trained on."""
     features = torch.randn(IMAGES + 4, CHANNELS, 3, 3, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(IMAGES + 4) % CLASSES

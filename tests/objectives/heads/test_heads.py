@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load, save
 
 from objectives.heads.catalog import HEADS, head_named
-from objectives.heads.head import Classifier, Fit, LabelledFeatures, predict, predict_labels
+from objectives.heads.head import Fit, FittedHead, LabelledFeatures, predict, predict_labels
 from objectives.results import SELECTION_METRICS, Accuracy
 from spaces import HEAD_OPTIONS, BackboneError, DatasetError, UnknownNameError
 from tests.support.heads import OPTIONS, blobs, blobs_of_sizes, digits, fit_head
@@ -22,7 +22,7 @@ TRAINED_SLOWLY = [pytest.param(name, marks=[pytest.mark.slow] * (name in ("cnn",
 """Every head; those that train for seconds on many images are marked."""
 
 
-def score(classifier: Classifier, data: LabelledFeatures) -> Accuracy:
+def score(classifier: FittedHead, data: LabelledFeatures) -> Accuracy:
     labels = predict_labels(classifier, data.features)
     assert labels.shape == data.labels.shape
     assert labels.dtype == torch.int64
