@@ -219,6 +219,9 @@ class RunProgress:
         return True
 
     def _summary(self) -> str:
+        if self._finals.at_once:
+            left = time_left(self._finals.seconds_left(self._expected - self._tested, time.monotonic()))
+            return f"final {self._tested}/{self._expected}: {self._counts()}{left and f'; {left}'}"
         facts = [f"trial {self._finished}/{self.trials}: {self._counts()}"]
         if self.best and (measured := self.best[0].estimate(self.metric)):
             facts.append(f"best {self.metric.labelled_text(measured.value)} at {self.best[0].setting}")
