@@ -109,27 +109,16 @@ def feature_cells(setting: Setting) -> tuple[str, ...]:
     return blocks, timesteps, str(setting.pool)
 
 
-def python_code(setting: Setting, architecture: Architecture, backbone: str) -> str:
-    """Python lines that compute a setting's features of the reader's own images."""
-    side = architecture.image_side
-    width = sum(architecture.block(tap.block).channels for tap in setting.taps) * setting.pool**2
-    noise = "torch.randn_like(inputs)" if architecture.noised else "None"
-    reads = [
-        f"maps += backbone.taps(inputs, {noise}, timestep={timestep}, blocks={list(blocks)}).values()"
-        for timestep, blocks in setting.passes.items()
-    ]
+def python_code(setting: Setting, architecture: Architecture, dataset: str, backbone: str) -> str:
+    """Python lines that read a setting's features of a dataset."""
+    length = sum(architecture.block(tap.block).channels for tap in setting.taps) * setting.pool**2
     return "\n".join(
         [
-            "import torch",
-            "from objectives.backbones.catalog import load_backbone",
-            "from objectives.features.pooling import pool",
+            "import search",
             "",
-            f"backbone = load_backbone({backbone!r})",
-            f"inputs = backbone.encode(pixels)  # uint8 (n, 3, {side}, {side}), RGB",
-            "maps = []",
-            *reads,
-            f"pooled = torch.cat([pool(feature_map.float(), {setting.pool}) for feature_map in maps], dim=1)",
-            f"features = pooled.flatten(1)  # (n, {width}), for the {setting.head} head"
-            + (f"; average {setting.draws} draws of noise" if setting.draws > 1 else ""),
+            f"setting = search.Setting.from_dict({setting.to_dict()})",
+            f"X, y, names, splits = search.features({dataset!r}, setting=setting, backbone={backbone!r})",
+            f"# X: float32 (images, {length}), for the {setting.head} head; y indexes names, the classes.",
+            "# Add data_root=... for images of your own, and home=... where the run had one.",
         ]
     )

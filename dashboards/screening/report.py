@@ -56,7 +56,7 @@ def render(recommendation: ScreeningResults, context: ScreeningContext) -> str:
         share=percent(tables.share(setting, architecture)),
         cost=sentences.screening_cost_text(recommendation, context.timesteps),
         sentences=certainty if recommendation.better_than_chance else [sentences.chance_sentences(recommendation)],
-        python=python_code(setting, architecture, context.backbone),
+        python=python_code(setting, architecture, context.dataset, context.backbone),
     )
 
 

@@ -43,7 +43,7 @@ def render(study: StudyResults, importances: Sequence[Importance] = ()) -> str:
         confidence=confidence_sentence(best, len(study.complete)) if best else None,
         trials=trial_counts_text(trial_counts(study)),
         commands=_commands(study, best is not None),
-        python=python_code(best.setting, study.architecture, study.backbone) if best else None,
+        python=python_code(best.setting, study.architecture, study.dataset, study.backbone) if best else None,
     )
 
 
@@ -78,7 +78,7 @@ def document(study: StudyResults, importances: Sequence[Importance] = ()) -> Doc
         lead=f"{trials[0].upper()}{trials[1:]}, in {duration(study.wall_seconds)}. Intervals are 95 %.",
         facts=tuple(facts),
         sentences=(confidence,),
-        python=python_code(best.setting, study.architecture, study.backbone) if best else "",
+        python=python_code(best.setting, study.architecture, study.dataset, study.backbone) if best else "",
         shell="\n".join(_commands(study, best is not None)),
         sections=tuple(sections(study, importances)),
     )

@@ -83,9 +83,7 @@ def recommend(
     return Recommendation(results, space.architecture, took, report)
 
 
-def _write_report(
-    results: "ScreeningResults", prepared: PreparedProbe, seconds: float, options: RunOptions
-) -> Path:
+def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds: float, options: RunOptions) -> Path:
     from dashboards.screening.report import ScreeningContext, write_recommendation
 
     spec, space = prepared.spec, prepared.space

