@@ -5,7 +5,7 @@ import json
 import typer
 
 from objectives.home import Home
-from search.cli.options import DatasetOption, HomeOption, JsonOption, StorageOption, StudyOption
+from search.cli.flags import DatasetOption, HomeOption, JsonOption, StorageOption, StudyOption
 
 
 def best(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from objectives.home import Home
-from search.cli.options import HomeOption, parse_size
+from search.cli.flags import HomeOption, parse_size
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import JsonOption, parse_names, with_run_options
+from search.cli.flags import JsonOption, parse_names, with_run_options
 from search.options import CKA_OPTIONS, RunOptions
 from spaces import SearchError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from objectives.home import Home
-from search.cli.options import HomeOption
+from search.cli.flags import HomeOption
 from spaces.errors import DatasetError, SearchError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import typer
 
 from objectives.home import Home
 from objectives.results import ACCURACY
-from search.cli.options import HomeOption, StorageOption
+from search.cli.flags import HomeOption, StorageOption
 
 if TYPE_CHECKING:
     from dashboards.comparison import StudyComparison

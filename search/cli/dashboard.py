@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from objectives.home import Home
-from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOption
+from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption
 
 
 def dashboard(

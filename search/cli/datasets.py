@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.home import Home
-from search.cli.options import HomeOption
+from search.cli.flags import HomeOption
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -14,7 +14,7 @@ from search.cli.classify import classify
 from search.cli.compare import compare
 from search.cli.dashboard import dashboard
 from search.cli.export import export
-from search.cli.options import flag
+from search.cli.flags import flag
 from search.cli.recommend import recommend
 from search.cli.report import report
 from search.cli.run import run

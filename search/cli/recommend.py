@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import JsonOption, parse_duration, with_run_options
+from search.cli.flags import JsonOption, parse_duration, with_run_options
 from search.options import SCREENING_OPTIONS, RunOptions
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from objectives.home import Home
-from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOption, typed_command
+from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, typed_command
 from spaces import SearchError, check_name
 from spaces.errors import UsageError
 

@@ -4,7 +4,7 @@ import shlex
 
 import typer
 
-from search.cli.options import with_run_options
+from search.cli.flags import with_run_options
 from search.options import RunOptions
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from objectives.home import Home
-from search.cli.options import DatasetOption, HomeOption, StorageOption, StudyOption
+from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption
 
 if TYPE_CHECKING:
     from objectives.results import StudyResults

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, final
 
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, Evaluation
@@ -19,8 +19,8 @@ from search.database.parameters import distributions, to_params, to_setting
 from search.database.records import TrialRecord
 from search.database.store import Store
 from search.samplers.proposers import Proposer
-from search.scheduling.halving import Halving
 from search.scheduling.requests import TrialRequest
+from search.scheduling.stopping import Halving, default_pruner
 from search.scheduling.trial_attributes import end_attributes, result_attributes, setting_attributes
 from spaces import InvalidSpaceError, Setting, Space
 
@@ -58,15 +58,6 @@ class _RunningTrial:
     trial_id: int
     record: TrialRecord
     last_score: float | None = None
-
-
-def default_pruner() -> BasePruner:
-    """Return the median stopping rule (Golovin et al. 2017, "Google Vizier", section 3.2).
-
-    From its third epoch on a trial is stopped if it is below the median of at least five others at the same epoch.
-    Heads that are fitted in one step report no epochs: they are not pruned, and do not count as others.
-    """
-    return MedianPruner(n_startup_trials=0, n_warmup_steps=3, n_min_trials=5)
 
 
 @final

@@ -36,8 +36,8 @@ from search.database.store import Store
 from search.display.counter import counted
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
-from search.scheduling.halving import Halving
 from search.scheduling.requests import TrialRequest
+from search.scheduling.stopping import Halving
 from spaces import Setting, Space
 from tests.benchmarks.selection_searches import PASSES_PER_SECOND
 from tests.benchmarks.selection_truth import FOLDS, TASKS, Truth, space_of_truth

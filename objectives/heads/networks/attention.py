@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from objectives.heads.head import FeatureLayout
-from objectives.heads.options import number_option
+from objectives.heads.option_reading import number_option
 from spaces.dimensions import Value
 
 MAX_ATTENTION_HEADS = 4

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from objectives.heads.head import FeatureLayout
-from objectives.heads.options import number_option
+from objectives.heads.option_reading import number_option
 from spaces.dimensions import Value
 
 DROPOUT = 0.5

@@ -9,7 +9,7 @@ from torch import nn
 
 from objectives.heads.head import FeatureLayout, Fit, FittedHead, LabelledFeatures, check, validation_epoch
 from objectives.heads.networks.training import Recipe, epochs, seeded
-from objectives.heads.options import number_option
+from objectives.heads.option_reading import number_option
 from objectives.heads.standardisation import Standardiser
 from objectives.results import Epoch
 from spaces.dimensions import Value

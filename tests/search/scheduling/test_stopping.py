@@ -1,6 +1,6 @@
 import pytest
 
-from search.scheduling.halving import Halving
+from search.scheduling.stopping import Halving
 
 
 @pytest.mark.parametrize(

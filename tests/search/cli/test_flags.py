@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from search.cli.options import parse_duration, parse_integers, parse_names, parse_size, with_run_options
+from search.cli.flags import parse_duration, parse_integers, parse_names, parse_size, with_run_options
 from search.cli.run import export_command
 from search.options import RunOptions, option_info
 
