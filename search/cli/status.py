@@ -161,7 +161,8 @@ class StudyState:
         metric = self.study.metric.label
         lines = [f"best        {best.setting}", f"            validation {metric} {terminal_interval(best.validation)}"]
         if best.test is not None:
-            return [*lines, f"            test {metric} {terminal_interval(best.test)}; {len(best.seeds)} seeds"]
+            test = terminal_interval(best.test)
+            return [*lines, f"            test {metric} {test}; mean of {len(best.seeds)} seeds"]
         return [*lines, "            the best of many trials looks better than it is; the finals will tell"]
 
     def _work_lines(self, run: "RunSummary") -> list[str]:

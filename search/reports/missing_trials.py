@@ -24,7 +24,6 @@ from search.scheduling.resources import available_cores
 from spaces import SearchError, Setting
 
 if TYPE_CHECKING:
-    from objectives.probe import Probe
     from objectives.probe_spec import ProbeSpec
 
 
@@ -81,6 +80,8 @@ def make_missing_trials(
 
 def _made(store: Store, trials: MissingTrials, home: Home, command: str, listener: Listener) -> Iterator[str | None]:
     """Yield for each setting None, or why it has no complete trial now."""
+    from objectives.probe import Probe
+
     study, label = trials.task.study, trials.task.label
     saved = store.saved_options(study.name)
     options = replace(moved_options(study, saved, home), halving=False)  # halving would stop trials that are wanted

@@ -28,12 +28,12 @@ def test_a_network_is_compared_with_itself_with_its_noise_and_with_another(searc
     assert {column["timestep"] for column in other["columns"]} == {None}
     assert (found["blocks"]["images"], found["blocks"]["batches"]) == (60, 2)
     page = Path(found["report"]).read_text()
-    assert "Two noise draws of the same images" in page
+    assert "Agreement of two noise draws" in page
     assert found["pictures"] == []
 
     again = search("cka", *QUICK, "--timestep", "5", "--no-draws", "--no-png", "--out", str(tmp_path / "mine.html"))
     assert again.code == 0, again.stderr
-    assert "Blocks with each other at t 5\n  Neighbouring blocks come to" in again.stdout
+    assert "Similarity between blocks at t 5\n  Neighbouring blocks have a CKA of" in again.stdout
     assert "Two noise draws" not in (tmp_path / "mine.html").read_text()
 
 

@@ -118,7 +118,7 @@ def test_a_run_that_breaks_off_leaves_what_it_came_to(store: Store, study: str, 
         work()
     note = get_note(store.load(study))
     assert "90.0\N{NO-BREAK SPACE}%" in note
-    assert "1 complete; no run at work as of " in note
+    assert "1 complete; no run active at " in note
 
 
 @pytest.mark.usefixtures("run")
@@ -128,16 +128,16 @@ def test_a_note_says_how_many_runs_are_at_work(store: Store, study: str, run_rec
 
     def told() -> str:
         note: str = get_note(store.load(study))
-        return note.partition("**State:** ")[2].partition(" as of ")[0]
+        return note.partition("**State:** ")[2].partition(" at ")[0]
 
     with refreshing(store, study, other, Path("/reports/r.html"), every=60):
-        until(lambda: told() == "no trial yet; 2 runs at work")
+        until(lambda: told() == "no trial yet; 2 runs active")
     with pytest.raises(KeyboardInterrupt), refreshing(store, study, other, Path("/reports/r.html"), every=60):
         raise KeyboardInterrupt
-    assert told() == "no trial yet; 1 run at work"
+    assert told() == "no trial yet; 1 run active"
     store.end_run(other, "interrupted")
     show(store, study, Path("/reports/r.html"))
-    assert told() == "no trial yet; 1 run at work"
+    assert told() == "no trial yet; 1 run active"
 
 
 def test_what_goes_wrong_is_logged_and_the_run_goes_on(
