@@ -34,7 +34,7 @@ def test_a_network_is_compared_with_itself_with_its_noise_and_with_another(searc
     again = search("cka", *QUICK, "--timestep", "5", "--no-draws", "--no-png", "--out", str(tmp_path / "mine.html"))
     assert again.code == 0, again.stderr
     assert "Similarity between blocks at t 5\n  Neighbouring blocks have a CKA of" in again.stdout
-    assert "Two noise draws" not in (tmp_path / "mine.html").read_text()
+    assert "Agreement of two noise draws" not in (tmp_path / "mine.html").read_text()
 
 
 @pytest.mark.parametrize(
