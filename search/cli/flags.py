@@ -159,3 +159,18 @@ def _hidden(name: str) -> inspect.Parameter:
         default=False,
         annotation=Annotated[bool, typer.Option(flag(name), hidden=True)],
     )
+
+
+def with_flags(message: str, command: Any) -> str:
+    """Name options as they are typed: `data_root` between backticks becomes --data-root, if a command has that flag.
+
+    command: the command line as a whole.
+    """
+    flags = _flags(command)
+    return re.sub(r"`([a-z_]+)`", lambda match: name if (name := flag(match[1])) in flags else match[0], message)
+
+
+def _flags(command: Any) -> set[str]:
+    """Return the flags of a command and of its subcommands."""
+    flags = {name for parameter in command.params for name in parameter.opts}
+    return flags.union(*map(_flags, getattr(command, "commands", {}).values()))

@@ -1,9 +1,7 @@
 """The command line as a whole. Commands import what is heavy inside, so that `search --help` answers at once."""
 
 import os
-import re
 import sys
-from typing import Any
 
 import typer
 
@@ -14,7 +12,7 @@ from search.cli.classify import classify
 from search.cli.compare import compare
 from search.cli.dashboard import dashboard
 from search.cli.export import export
-from search.cli.flags import flag
+from search.cli.flags import with_flags
 from search.cli.recommend import recommend
 from search.cli.report import report
 from search.cli.run import run
@@ -43,7 +41,7 @@ def main() -> None:
         with showing_downloads():
             code = app(standalone_mode=False)
     except SearchError as error:
-        typer.echo(f"error: {with_flags(str(error))}", err=True)
+        typer.echo(f"error: {with_flags(str(error), typer.main.get_command(app))}", err=True)
         sys.exit(error.exit_code)
     except typer.TyperException as error:
         message = error.format_message()
@@ -51,18 +49,6 @@ def main() -> None:
         typer.echo(message if is_help else f"error: {message}", err=not is_help)
         sys.exit(error.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def with_flags(message: str) -> str:
-    """Name options as they are typed: `data_root` between backticks becomes --data-root, if a command has that flag."""
-    flags = _flags(typer.main.get_command(app))
-    return re.sub(r"`([a-z_]+)`", lambda match: name if (name := flag(match[1])) in flags else match[0], message)
-
-
-def _flags(command: Any) -> set[str]:
-    """Return the flags of a command and of its subcommands."""
-    flags = {name for parameter in command.params for name in parameter.opts}
-    return flags.union(*map(_flags, getattr(command, "commands", {}).values()))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """The command `search report`: the report of a study, or across datasets."""
 
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from objectives.home import Home
-from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, typed_command
+from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, typed_command, with_flags
 from spaces import SearchError, check_name
 from spaces.errors import UsageError
 
@@ -17,6 +19,7 @@ STDOUT = Path("-")
 
 
 def report(
+    context: typer.Context,
     dataset: DatasetOption = None,
     study: StudyOption = None,
     across: Annotated[
@@ -50,7 +53,8 @@ def report(
     if across:
         if dataset or study:
             raise UsageError("`all` covers all datasets; leave `dataset` and `study` out")
-        report_all(Home.at(home), storage, backbone, measure, out, form)
+        say = partial(_say, context.find_root().command) if measure else None
+        report_all(Home.at(home), storage, backbone, say, out, form)
         return
     if measure or backbone:
         raise UsageError("`measure` and `backbone` belong to a report across datasets; add `all`")
@@ -66,21 +70,26 @@ def report(
 
 
 def report_all(
-    home: Home, storage: str | None, backbone: str | None, measure: bool, out: Path | None, form: str
+    home: Home,
+    storage: str | None,
+    backbone: str | None,
+    say: Callable[[str], None] | None,
+    out: Path | None,
+    form: str,
 ) -> None:
     """Write the report across datasets; with `backbone`, from studies of that backbone alone.
 
-    measure: make the missing trials first. Raises SearchError after the report where one could not be made.
+    say: make the missing trials first, and print how that goes. Raises SearchError after the report where a trial could
+    not be made.
     """
     from dashboards.cross_dataset.report import FORMATS, write_report
     from dashboards.study.report import SUFFIXES
     from search.display.counter import counter
-    from search.display.text import printable
     from search.reports.cross_dataset import compare_datasets
     from search.reports.missing_trials import Listener
 
-    with counter("passes") if measure else nullcontext() as update:
-        listener = Listener(lambda line: typer.echo(printable(line), err=True), update) if update else None
+    with counter("passes") if say else nullcontext() as update:
+        listener = Listener(say, update) if say and update else None
         try:
             comparison, failed = compare_datasets(home, storage, backbone, typed_command(), listener)
         except KeyboardInterrupt:
@@ -93,3 +102,10 @@ def report_all(
         typer.echo(str(write_report(comparison, path, form)))
     if failed:
         raise SearchError(f"{failed} missing {'trial' if failed == 1 else 'trials'} could not be made, as told above")
+
+
+def _say(command: Any, line: str) -> None:
+    """Print a line of the missing trials, with options as they are typed."""
+    from search.display.text import printable
+
+    typer.echo(printable(with_flags(line, command)), err=True)
