@@ -133,7 +133,7 @@ def test_before_its_finals_a_study_has_no_test_scores(make_study: MakeStudy) -> 
     study = make_study("nll", (), trial())
     answer = answer_record(study)
     assert (answer["test_accuracy"], answer["test_interval"], answer["scores"]["test"]) == (None, None, {})
-    assert "not read yet" in answer_lines(study)[4]
+    assert "not measured yet" in answer_lines(study)[4]
     assert "looks better on validation than it is" in answer_lines(study)[5]
     with pytest.raises(SearchError, match="no complete trial yet"):
         answer_record(make_study("nll"))
