@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.support.browser", "tests.support.finished_search", "tests.support.postgresql"]
 
@@ -13,6 +14,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The processes that tests start import this checkout, from whatever folder they are started in.
 os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+
+# How long an example takes says how busy the machine is. A test that hangs has a timeout.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 NEEDED = {"browser": "browser", "postgresql_url": "postgresql"}
 """A test that asks for this fixture gets this mark. Of a test that takes both databases, one case has it already."""

@@ -159,6 +159,7 @@ def drawn(rng: np.random.Generator, images: int, better: float) -> Difference:
     return paired_difference([*map(mask, first)], [*map(mask, second)]).difference
 
 
+@pytest.mark.slow
 def test_the_same_coverage_and_error_rate_hold_for_several_seeds() -> None:
     rng = np.random.default_rng(1)
     apart = [drawn(rng, 300, 0.05) for _ in range(300)]
