@@ -63,7 +63,7 @@ class StudyComparison:
 
     @property
     def sentence(self) -> str:
-        """Whether the difference is significant, and which study is better."""
+        """The verdict in one sentence; it names the better study only if the difference is significant."""
         difference = self.paired.difference
         result = verdict(difference)
         if not difference.significant:

@@ -84,7 +84,11 @@ class BlockByTimestep:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The settings that share one choice, such as the pool size. values: theirs by the metric, best first."""
+    """The settings that share one choice, such as the pool size.
+
+    name: the choice they share, such as "4". setting: the best of them, and best: its value and interval. values: the
+    metric of all of them, the best first.
+    """
 
     name: str
     setting: Setting

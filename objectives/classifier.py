@@ -85,7 +85,7 @@ class Classifier:
         return probabilities
 
     def answers(self, images: Images) -> Iterator[np.ndarray | SearchError]:
-        """Of each image, in order, its row of `predict_proba`, or what that would raise of it.
+        """Yield for each image, in order, its row of `predict_proba`, or the error that this would raise for it.
 
         No more than two batches of images are held; while one is passed the next is decoded. What an image gets does
         not depend on the others but for the last bits, in which a device may differ between sizes of a batch.
@@ -127,7 +127,10 @@ class Classifier:
     def _passed(
         self, inputs: torch.Tensor, digests: Sequence[str], timestep: int | None, draw: int, blocks: Collection[int]
     ) -> torch.Tensor:
-        """Of one pass the blocks beside each other, rounded as the cache keeps them before they are pooled further."""
+        """Make one forward pass of each image; return the maps of the blocks, beside each other along the channels.
+
+        They are rounded as the cache keeps them, before they are pooled further.
+        """
         origin, size = self.saved.origin, self.saved.setting.pool
         noise = None
         if timestep is not None:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class DownloadListener(Protocol):
-    """What is told of downloads, so that it can show them."""
+    """An observer of downloads, which can show them."""
 
     def begins(self, line: str) -> None:
         """Something begins that may take long. line: says what, for people."""
@@ -31,7 +31,7 @@ class DownloadListener(Protocol):
 
 @final
 class DownloadLog:
-    """The listener where nobody set another: it logs what begins, at level INFO."""
+    """The default observer of downloads: it logs what begins, at level INFO."""
 
     def begins(self, line: str) -> None:
         log.info("%s", line)
@@ -44,13 +44,13 @@ _LISTENER: ContextVar[DownloadListener] = ContextVar("download listener", defaul
 
 
 def listener() -> DownloadListener:
-    """The listener of downloads that this thread makes."""
+    """Return the observer of the downloads that this thread makes."""
     return _LISTENER.get()
 
 
 @contextmanager
 def reporting_to(listener: DownloadListener) -> Iterator[None]:
-    """Within, the downloads that this thread makes are reported to the listener."""
+    """Report the downloads that this thread makes in the context to an observer."""
     token = _LISTENER.set(listener)
     try:
         yield
@@ -88,7 +88,8 @@ def is_hub_id(text: str) -> bool:
 
 @contextmanager
 def claim(kind: Kind, name: str, folder: Path) -> Iterator[None]:
-    """Within, no other process makes the same thing in `folder`. The folder is created. The lock ends with the process.
+    """Keep other processes from making the same thing in `folder` during the context. The folder is created. The lock
+    ends with the process.
 
     Raises `kind.error` where the folder cannot be made or written.
     """

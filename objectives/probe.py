@@ -1,4 +1,4 @@
-"""The objective of a search: the score of a setting on one dataset and one backbone."""
+"""Fits and scores a head on the features of a setting: the objective of a search."""
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence

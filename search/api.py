@@ -117,15 +117,19 @@ def studies(*, home: str | Path | None = None, storage: str | None = None) -> "l
         return list(store.studies())
 
 
-def compare(first: "Study | str", second: "Study | str", **where: Any) -> "StudyComparison":
+def compare(
+    first: "Study | str", second: "Study | str", *, home: str | Path | None = None, storage: str | None = None
+) -> "StudyComparison":
     """Compare the best settings of two studies of the same images, by a paired test on the same test images.
 
-    first, second: studies, or names as of `load_study`. where: home and storage, as of `load_study`. Raises SearchError
-    where the studies cannot be compared.
+    first, second: studies, or names as of `load_study`. home, storage: where to load named studies from, as of
+    `load_study`. Raises SearchError where the studies cannot be compared.
     """
     from dashboards.comparison import StudyComparison
 
-    loaded = [load_study(study, **where) if isinstance(study, str) else study for study in (first, second)]
+    loaded = [
+        load_study(study, home=home, storage=storage) if isinstance(study, str) else study for study in (first, second)
+    ]
     return StudyComparison.of(*(study.results for study in loaded))
 
 

@@ -1,7 +1,7 @@
 """Every error that a user can cause or mend. Each message says the rule, what was given, and what would be valid.
 
 SearchError                the base; exit code 1
-  UsageError               the options cannot be carried out; exit code 2
+  UsageError               a command or an option that cannot be carried out; exit code 2
     UnknownNameError            a name that does not exist; lists those that do
     InvalidSpaceError           a space or setting that cannot exist
   DatasetError             images or labels that cannot be read or split
@@ -23,7 +23,7 @@ class SearchError(Exception):
 
 
 class UsageError(SearchError):
-    """The options cannot be carried out."""
+    """A command or an option that cannot be carried out."""
 
     exit_code: ClassVar[int] = 2
 

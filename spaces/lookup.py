@@ -9,7 +9,9 @@ Entry = TypeVar("Entry")
 
 
 def lookup(kind: str, name: str, table: Mapping[str, Entry]) -> Entry:
-    """The entry of the table under a name. kind: what the name is of, for the error: "head", "dataset".
+    """Return the entry of the table under a name.
+
+    kind: the kind of thing named, as the error says it: "head", "dataset".
 
     Raises UnknownNameError, which lists the table's names.
     """

@@ -43,8 +43,10 @@ def default(architecture: Architecture) -> Space:
 
     An encoder is read to its last layer, whose output it was trained for.
 
-    Log-SNR 8 to -2 spans the paper's t 10 to 500 on its own schedule. Pool 8 is left out: at four times the
-    features it beat pool 4 in one of the 14 cells that the paper reports (CUB, block 15, t 50).
+    Log-SNR 8 to -2 spans the paper's t 10 to 500 on its own schedule.
+
+    Pool 8 is left out. It has four times the features of pool 4. The paper reports both pools for 14 pairs of block and
+    timestep, and pool 8 is better in one of them (CUB, block 15, t 50).
     """
     first, last = (_by_relative_depth(architecture, block) for block in (PAPER_BLOCKS[0], PAPER_BLOCKS[-1]))
     if not architecture.noised:

@@ -120,8 +120,10 @@ def _tap(values: Any) -> Tap:
     try:
         block, timestep = values["block"], values["timestep"]
     except (KeyError, TypeError):
-        raise InvalidSpaceError(f"a further tap needs a block and a timestep, got {values!r}") from None
+        raise InvalidSpaceError(
+            f"a further tap needs a block and a timestep, such as {{'block': 13, 'timestep': 50}}, got {values!r}"
+        ) from None
     for value in (block, 0 if timestep is None else timestep):
         if not isinstance(value, int) or isinstance(value, bool):
-            raise InvalidSpaceError(f"a further tap's block and timestep are whole numbers, got {values!r}")
+            raise InvalidSpaceError(f"a further tap needs whole numbers as block and timestep, got {values!r}")
     return Tap(block, timestep)

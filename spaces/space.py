@@ -225,7 +225,9 @@ class Space:
         except FileNotFoundError:
             raise InvalidSpaceError(f"there is no space file {path}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InvalidSpaceError(f"space file {path} is not TOML: {error}") from None
+            raise InvalidSpaceError(
+                f"space file {path} is not TOML: {error}; write lines such as blocks = [13, 16]"
+            ) from None
         for name, value in values.items():
             if not isinstance(value, list):
                 raise InvalidSpaceError(f"{name} in {path} must be a list such as [1, 2], got {value!r}")

@@ -24,9 +24,10 @@ from dashboards.statistics import verdict
 
 @dataclass(frozen=True)
 class NetworkResults:
-    """The datasets that were searched with one network, at least one.
+    """The results of one network on the datasets that were searched with it.
 
-    name: distinguishes the network from the others. advice: None if there are no past tasks.
+    name: distinguishes the network from the others. matrix: what the best setting of each dataset loses on each other
+    one; it has at least one dataset. advice: where to look first on a new dataset; None if there are no past tasks.
     """
 
     name: str

@@ -276,7 +276,7 @@ def contested_caption(picture: Picture, image: ContestedImage, study: StudyResul
 
 
 def published_sentences(table: Published) -> tuple[str, ...]:
-    """How our results compare with the published ones, and whether settings rank alike."""
+    """Compare the study with the published results: the accuracy of a head, and the rank correlation over settings."""
     told = []
     head = next((head for head in table.heads if head.ours and head.tested), None)
     if head is not None and head.ours is not None:

@@ -46,7 +46,7 @@ LEAVES = {
     **dict.fromkeys(QKV, ".qkv"),
     "to_out.0": ".proj_out",
 }
-"""Within a residual block, an attention block or a plain layer: diffusers' name → guided-diffusion's."""
+"""Diffusers' name → guided-diffusion's, for the parts of a residual block, an attention block or a plain layer."""
 
 
 def unet_config(settings: AdmSettings) -> dict[str, Any]:

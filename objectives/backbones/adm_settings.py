@@ -11,7 +11,7 @@ from spaces.errors import BackboneError
 from spaces.lookup import check_name
 
 AttentionOrder = Literal["legacy", "new"]
-"""Of the rows of an attention's joint projection: (heads, {q, k, v}, head width), or ({q, k, v}, heads, head width)."""
+"""The row order of an attention's joint projection: (heads, {q, k, v}, width) or, if new, ({q, k, v}, heads, width)."""
 
 BETA_SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 """guided-diffusion's noise_schedule → diffusers' beta_schedule."""

@@ -47,8 +47,8 @@ class DiTNetwork:
         module = read_module(name, DiTTransformer2DModel, place, hollow)
         if module.config["in_channels"] != vae.channels:
             raise BackboneError(
-                f"backbone {name} must take latents of {vae.channels} channels, its autoencoder's; "
-                f"it takes {module.config['in_channels']}"
+                f"backbone {name} must take latents of {vae.channels} channels, as its autoencoder makes, "
+                f"got {module.config['in_channels']}; take the transformer and the autoencoder of one pipeline"
             )
         return cls(name, module, vae, read_schedule(folder), (place,))
 

@@ -200,7 +200,10 @@ def _loaded(name: str, place: Path, family: Family, config: Any) -> Any:
 
 
 def _image_size(processor: dict[str, Any], config: Any) -> dict[str, int]:
-    """Of what the model's own processor gives, as transformers writes sizes; where there is none, of training."""
+    """Return the size that the model's own processor gives images, as transformers writes sizes.
+
+    Where the folder has no processor, it is the size of training.
+    """
     cropped = processor.get("do_center_crop", True) and processor.get("crop_size")
     return get_size_dict(cropped or processor.get("size") or getattr(config, "image_size", RESNET_SIDE))
 

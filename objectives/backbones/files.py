@@ -16,7 +16,7 @@ WEIGHTS = (".json", ".safetensors", ".bin")
 
 @contextmanager
 def loading(name: str, folder: Path) -> Iterator[None]:
-    """Within, an error in reading the network of a folder becomes a BackboneError that names both."""
+    """Turn an error in reading a network in the context into a BackboneError that names the network and its folder."""
     import transformers
 
     for library in ("diffusers", "transformers"):  # their hints and bars are for those who call them directly

@@ -205,7 +205,7 @@ def empty_text(name: str, folder: Path, width: int, hollow: bool) -> torch.Tenso
 
 
 def _text_width(name: str, module: UNet2DConditionModel) -> int:
-    """Of a token. Raises BackboneError where the network is told more than a text and SDXL's sizes."""
+    """Return the width of a token. Raises BackboneError where the network is told more than a text and SDXL's sizes."""
     config = module.config
     conditions = [told for entry, told in UNKNOWN_CONDITIONS.items() if config[entry]]
     if config["addition_embed_type"] not in (None, "text_time"):

@@ -23,7 +23,10 @@ MULTIPLYING = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class Network(Protocol):
-    """One kind of network around a torch module, which is loaded or hollow: on the meta device, without weights.
+    """One kind of network around a torch module.
+
+    A network is loaded or hollow. A hollow network is built without weights, on torch's meta device: it has the shapes
+    of all its maps, and cannot compute them.
 
     name: the name that a person gave. input_shape: (channels, height, width) of the inputs of the module.
     schedule: the noise schedule of its training; None for an encoder of clean images.
@@ -134,7 +137,7 @@ def tapped(network: Network, architecture: Architecture, device: str, precision:
 
 
 def digest_of(network: Network, precision: str) -> str:
-    """The digest of a backbone, sha256 hex; the same for a hollow network and a loaded one."""
+    """Return the digest of a backbone, sha256 hex. A hollow network has the same digest as a loaded one."""
     return backbone_digest(folders_of(network), precision, network.schedule)
 
 
@@ -176,7 +179,7 @@ class _DeepestReached(Exception):  # noqa: N818 - a signal, not an error
 
 @contextmanager
 def stopping_after(modules: dict[int, nn.Module], blocks: Collection[int], outputs: dict[int, Any]) -> Iterator[None]:
-    """Within, a forward pass puts the outputs of `blocks` into `outputs` and stops after the deepest of them."""
+    """Let forward passes in the context put the outputs of `blocks` into `outputs`, and stop after the deepest."""
     deepest = max(blocks)
 
     def keep(number: int) -> Callable[[nn.Module, Any, Any], None]:

@@ -63,7 +63,7 @@ def few_shot(dataset: Dataset, parts: Split, shots: int, seed: int) -> Split:
     """
     _check_seed(seed)
     if shots < 1:
-        raise UsageError(f"at least 1 shot (training image of each class) is needed, got {shots}")
+        raise UsageError(f"`shots` must be at least 1 (training images of each class), got {shots}")
     order = np.random.default_rng(seed).permutation(parts.train)
     labels = dataset.labels[order]
     counts = np.bincount(labels, minlength=len(dataset.classes))
@@ -147,7 +147,10 @@ def _outside_and_test(dataset: Dataset, seed: int) -> tuple[np.ndarray, np.ndarr
     """Return the images outside the test split and those in it. Raises as `split` does."""
     _check_seed(seed)
     if not dataset.is_test.any():
-        raise DatasetError(f"{dataset.name} has no test images; put some images of each class into its test split")
+        raise DatasetError(
+            f"{dataset.name} has no test images; put some images of each class into its test split, or remove "
+            "the split (the column split of a CSV file, the folder test), and a fifth becomes the test split"
+        )
     return np.flatnonzero(~dataset.is_test), np.flatnonzero(dataset.is_test)
 
 

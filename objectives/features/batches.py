@@ -1,4 +1,4 @@
-"""Batches of images, as large as the memory of the device allows."""
+"""Batches of images: at most 256, and no more than fit into the memory of the device."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -26,11 +26,13 @@ class Batches:
 
     @classmethod
     def fitting(cls, architecture: Architecture, device: torch.device) -> "Batches":
-        """The largest power of two of images whose pass should fit into half of the free memory of a GPU, or into
-        `CPU_BYTES` on a CPU.
+        """Choose the largest power of two of images, at most `LARGEST_BATCH`, whose forward passes should fit.
 
-        It follows from the device alone, never from measured time, so that the same run makes the same features bit
-        for bit. A pass holds the encoder's maps for the decoder, and about four times its largest map besides.
+        They should fit into half of the GPU memory that is free at this moment, or into `CPU_BYTES` on a CPU.
+
+        The size follows from that memory and from the network's block table, never from measured time. Features are
+        equal bit for bit only if the batches were of equal size; with another size the last bits may differ.
+        Forward passes hold the encoder's maps for the decoder, and about four times their largest map besides.
         """
         elements = [block.channels * block.side**2 for block in architecture.blocks]
         bytes_per_image = 4 * (sum(elements) // 2 + 4 * max(elements))

@@ -112,9 +112,10 @@ def _facts(path: Path) -> tuple[int, float]:
 
 
 def verify(usage: CacheUsage) -> Iterator[bool]:
-    """Of every shard, whether all its digests hold; one that is damaged is removed, with a warning, to be made again.
+    """Yield for every shard whether all its digests hold.
 
-    What killed processes left half done is removed as well.
+    A damaged shard is removed, with a warning, and made again when it is needed. What killed processes left half done
+    is removed as well.
     """
     for folder in sorted({Path(entry.path).parent for entry in usage.files()}):
         ShardFolder(folder).clear_leftovers()

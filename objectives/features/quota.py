@@ -82,7 +82,10 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Valued:
-    """A shard, its size, and its value: the seconds to make it again per byte, less for every day since it was read."""
+    """A shard, its size, and its value.
+
+    value: seconds to make the shard again per byte, halved every `HALF_LIFE_DAYS` since it was last read.
+    """
 
     shard: Shard
     bytes: int
@@ -101,7 +104,7 @@ class CacheUsage:
 
     @contextmanager
     def using(self, datasets: Sequence[Dataset], folders: Collection[Path]) -> Iterator[None]:
-        """Within, no shard that holds an image of the datasets is removed from `folders` or what lies below them."""
+        """Keep the shards in `folders` or below them that hold an image of the datasets from removal in the context."""
         known = [self.remember(dataset).name for dataset in datasets]
         stem = self.folder / "uses" / uuid.uuid4().hex
         content = {"datasets": known, "folders": [str(f.relative_to(self.folder)) for f in folders]}
@@ -187,7 +190,7 @@ class CacheUsage:
 
     @contextmanager
     def room(self, needed: int) -> Iterator[None]:
-        """Within, there is room for a file of `needed` bytes; if necessary, the shards of the lowest value are removed.
+        """Make room for a file of `needed` bytes, written in the context: remove the shards of the lowest value.
 
         Raises CacheError where all that is left is in use.
         """

@@ -325,7 +325,7 @@ def _removing_damaged(path: Path) -> Iterator[list[Any]]:
 
 @contextmanager
 def explaining_full_disk(folder: Path) -> Iterator[None]:
-    """Within, what the file system refuses is a CacheError that says what would do."""
+    """Turn what the file system refuses in the context into a CacheError that says what would do."""
     try:
         yield
     except OSError as error:

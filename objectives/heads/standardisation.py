@@ -59,7 +59,7 @@ class Standardised:
         return self.data.shape
 
     def slabs(self) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Yield the standardised features of some images at a time: their range and (k, d)."""
+        """Yield the standardised features part by part: a slice of the n images, and their features (k, d)."""
         for rows in self.data.slabs():
             yield rows, self.standardiser(self.data.flat(rows))
 
@@ -86,7 +86,10 @@ def _moments(slab: torch.Tensor, weights: torch.Tensor | None) -> tuple[float, t
 
 
 def strips(*parts: Standardised) -> Iterator[slice]:
-    """Split the d features into ranges so that a strip of each argument takes at most about `SLAB_BYTES`."""
+    """Yield slices of the d features, in order. All images' values of one slice take at most about `SLAB_BYTES`.
+
+    parts: standardised features of the same d. The one with the most images decides.
+    """
     rows, columns = max(part.shape[0] for part in parts), parts[0].shape[1]
     step = max(SLAB_BYTES // (torch.float32.itemsize * rows), 1)
     for start in range(0, columns, step):

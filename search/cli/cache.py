@@ -112,7 +112,7 @@ def _usage(home: Path | None) -> "CacheUsage":
 
 
 def _studies(url: str, named: bool) -> "Sequence[StudySummary]":
-    """Of the database, where there is one: looking into the cache makes none."""
+    """Return the studies of the database. None is created: without a database there are no studies."""
     from search.database.store import Store
     from search.database.url import Address
 

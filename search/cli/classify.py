@@ -55,7 +55,10 @@ def classify(
 
 
 def files_of(places: Sequence[Path]) -> list[Path]:
-    """Return the files among the paths, and the images of the folders. Raises DatasetError for a folder without any."""
+    """Return the files to classify: every path that is a file, and every image in or below a path that is a folder.
+
+    Raises DatasetError for a folder that cannot be read or has no image.
+    """
     from objectives.datasets.layouts.layout import SUFFIXES, images_below
     from search.display.text import printable
 

@@ -80,9 +80,9 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class SavedOptions:
-    """All that is needed to make the features and fits of a study again.
+    """The space of a study, and the options of its last run that saved any.
 
-    options: of the last run that kept them; None where none did.
+    The features and the fits of the study are made again from these two. options: None if no run saved its options.
     """
 
     space: Space

@@ -171,7 +171,7 @@ class Store:
             return [reading.study_scores(row, self.trials(row.name)) for row in self._study_rows(session)]
 
     def saved_options(self, name: str) -> SavedOptions:
-        """Return all that is needed to make the features and fits of a study again.
+        """Return what the features and the fits of a study can be made again from.
 
         Raises StorageError where there is no study of that name.
         """
@@ -240,7 +240,7 @@ class Store:
             self.end_run(run_id, state)
 
     def begin_run(self, study: str, record: RunRecord) -> int:
-        """Register a run of the study and return its id. `run` also keeps it alive and ends it."""
+        """Register a run of the study and return its id. Prefer `run`, which also sends heartbeats and ends the run."""
         with self.session() as session:
             moment = now(session)
             run = RunRow(
@@ -359,7 +359,7 @@ class Store:
         return [row for row in session.scalars(select(StudyRow).order_by(StudyRow.id)) if row.name in names]
 
     def _no_study(self, name: str) -> StorageError:
-        return StorageError(f"there is no study {name!r} in {self.address}")
+        return StorageError(f"there is no study {name!r} in {self.address}; `search status` lists the studies")
 
 
 def study_row(record: StudyRecord, created: datetime) -> StudyRow:

@@ -49,7 +49,7 @@ class DownloadDisplay:
 
 @contextmanager
 def showing_downloads() -> Iterator[None]:
-    """Within, downloads are shown."""
+    """Show the downloads that are made in the context."""
     display = DownloadDisplay()
     with reporting_to(display):
         try:

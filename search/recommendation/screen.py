@@ -49,9 +49,12 @@ def run_screening(
         space, screener.screen, screener.labels, max_passes, max_seconds, (*PUBLISHED_TASKS, *stored_tasks)
     )
     if max_passes is not None and max_passes < recommender.min_passes:
+        images = recommender.first_images
+        timesteps = recommender.min_passes // images
+        narrower = ", or choose a single timestep in `timesteps`" if timesteps > 1 and max_passes >= images else ""
         raise UsageError(
-            f"screening takes at least {recommender.min_passes:,} passes here, its first timesteps of "
-            f"{recommender.first_images:,} images, got `passes` {max_passes}; allow more, or narrow `timesteps`"
+            f"screening needs at least {recommender.min_passes:,} forward passes here ({timesteps} timesteps x "
+            f"{images:,} images), got `passes` {max_passes:,}; allow more{narrower}"
         )
     with usage.using(spec.views, [usage.folder / kind for kind in CONTENTS]):
         for _ in recommender.run():

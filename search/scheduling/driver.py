@@ -124,8 +124,9 @@ class StudyDriver:
             return TrialRequest(self._create(setting, attempt), setting, attempt)
 
     def trial_for(self, setting: Setting) -> TrialRequest | None:
-        """Create a trial of this setting, whatever the budget, and return it. None where `next_attempt` is None.
+        """Create a trial of this setting, whatever the budget, and return it.
 
+        Return None if the setting has a trial that is complete, running or failed, or if it lost its process too often.
         A setting whose trial was pruned gets another one. Raises InvalidSpaceError for a setting outside the space.
         """
         outside = self.space.why_not(setting)

@@ -22,7 +22,7 @@ MAX_FITTED = 300
 uses every value."""
 
 MAX_ITERATIONS = 20
-"""Of the optimiser. The likelihood is flat around its maximum."""
+"""The most iterations of the optimiser of the kernel's parameters. The likelihood is flat around its maximum."""
 
 PRIOR_SLOPE = 0.6
 """Standard deviations of the new task that are expected for one standard deviation of the mean of past tasks."""

@@ -76,7 +76,8 @@ def _read_cifar(name: str, forms: tuple[CifarForm, ...], root: Path) -> Dataset:
     for file, (_, labels) in zip(files, batches, strict=True):
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
             raise DatasetError(
-                f"{file} holds labels {labels.min()} to {labels.max()}; expected 0 to {len(classes) - 1}"
+                f"{file} holds labels {labels.min()} to {labels.max()}, expected 0 to {len(classes) - 1}; "
+                "take it from the published archive again"
             )
 
     pixels = np.concatenate([batch for batch, _ in batches])

@@ -93,7 +93,10 @@ def read_huggingface(root: Path) -> Dataset:
     classes = names or tuple(str(name) for name in np.unique(given))
     labels = given.astype(np.int64) if names else np.searchsorted(np.unique(given), given).astype(np.int64)
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(classes):
-        raise DatasetError(f"{root} holds labels {labels.min()} to {labels.max()}; expected 0 to {len(classes) - 1}")
+        raise DatasetError(
+            f"{root} holds labels {labels.min()} to {labels.max()}, expected 0 to {len(classes) - 1}; "
+            "give each image the number of one of its class names"
+        )
 
     is_test = np.repeat([split == test_split for split in order], [sum(map(len, values[split])) for split in order])
     return Dataset(
@@ -202,7 +205,9 @@ def _columns(file: Path, table: Any) -> tuple[str, str, tuple[str, ...]]:
 def _labels(file: Path, table: Any, label: str) -> np.ndarray:
     column = table[label]
     if column.null_count:
-        raise DatasetError(f"{file} lacks the labels of {column.null_count} images; give each a label, or remove it")
+        raise DatasetError(
+            f"{file} lacks the labels of {column.null_count} images; give each image a label, or remove the image"
+        )
     values: np.ndarray = column.to_numpy()
     if values.dtype.kind not in "iuOU":
         raise DatasetError(f"{file}: labels in column {label!r} are whole numbers or text, got {values.dtype}")

@@ -298,7 +298,7 @@ def test_levels_of_an_unknown_kind_are_refused(text_folder: Path) -> None:
     [
         ({"_class_name": "AutoencoderTiny"}, "reads the latents of a AutoencoderTiny; only AutoencoderKL is known"),
         ({"latents_mean": [0.0] * 4, "latents_std": [1.0] * 4}, "reads latents normalised by channel"),
-        ({"latent_channels": 16}, "must take latents of 16 channels, its autoencoder's; it takes 4"),
+        ({"latent_channels": 16}, "must take latents of 16 channels, as its autoencoder makes, got 4; take"),
     ],
 )
 def test_an_autoencoder_of_another_kind_is_refused(dit_folder: Path, entries: dict[str, Any], message: str) -> None:

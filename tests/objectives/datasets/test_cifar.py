@@ -69,8 +69,8 @@ PIXELS = np.zeros((3, 3072), np.uint8)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (batch(PIXELS, [0, 1, 3]), "test_batch holds labels 0 to 3; expected 0 to 2"),
-        (batch(PIXELS, [0, 1, -1]), "test_batch holds labels -1 to 1; expected 0 to 2"),
+        (batch(PIXELS, [0, 1, 3]), "test_batch holds labels 0 to 3, expected 0 to 2; take it"),
+        (batch(PIXELS, [0, 1, -1]), "test_batch holds labels -1 to 1, expected 0 to 2; take it"),
         (batch(PIXELS, [0, 1]), r"test_batch: expected 3072 bytes .* got uint8 \(3, 3072\) with int64 \(2,\)"),
         (batch(PIXELS[:, :9], [0, 1, 2]), r"got uint8 \(3, 9\)"),
         (batch(PIXELS.astype(np.float32), [0, 1, 2]), "got float32"),

@@ -103,8 +103,8 @@ PLAIN = huggingface_table(0, 2)
     ("table", "message"),
     [
         (without_bytes(PLAIN), "parquet lacks the bytes of 1 images, .*; save the dataset with its"),
-        (relabelled(PLAIN, pa.array([0, 2])), "holds labels 0 to 2; expected 0 to 1"),
-        (relabelled(PLAIN, pa.array([0, -1])), "holds labels -1 to 0; expected 0 to 1"),
+        (relabelled(PLAIN, pa.array([0, 2])), "holds labels 0 to 2, expected 0 to 1; give"),
+        (relabelled(PLAIN, pa.array([0, -1])), "holds labels -1 to 0, expected 0 to 1; give"),
         (relabelled(PLAIN, pa.array([0, None])), "parquet lacks the labels of 1 images"),
         (relabelled(PLAIN, pa.array([0.5, 1.0])), "labels in column 'label' are whole numbers or text, got float64"),
         (PLAIN.rename_columns(["image", "kind"]), r"one of label, .*; it has image \(.*\), kind \(untyped"),

@@ -136,7 +136,7 @@ def test_seeds_and_shots_tell_in_the_fingerprint() -> None:
 @pytest.mark.parametrize(
     ("shots", "seed", "error", "message"),
     [
-        (0, 0, UsageError, r"at least 1 shot .* got 0"),
+        (0, 0, UsageError, r"`shots` must be at least 1 .* got 0"),
         (-3, 0, UsageError, "got -3"),
         (1, -1, UsageError, "a seed lies in 0 to 4294967295, got -1"),
         (9, 0, DatasetError, "class 'class 1' has 8 training images beside the validation split, too few for 9 shots"),

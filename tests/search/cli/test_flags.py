@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from objectives.home import Home
 from search.cli.flags import parse_duration, parse_integers, parse_names, parse_size, with_run_options
 from search.cli.run import export_command
 from search.options import RunOptions, option_info
@@ -47,7 +48,7 @@ def test_every_option_has_a_flag_that_reaches_it() -> None:
     assert options.blocks == [1, 3, 4]
     assert options.objectives == ["nll", "cost"]
     assert options.cache_size == 2 * 10**9
-    assert options.home == Path("/h")
+    assert options.home_folder == Home.at(Path("/h"))
 
 
 def test_the_former_name_of_halving_still_works_and_is_hidden() -> None:
