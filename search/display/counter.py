@@ -27,8 +27,8 @@ def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
 def counter(what: str, console: Console | None = None, plain: bool = True) -> Iterator[Callable[[int, int], None]]:
     """Yield a function of (done, total) that moves the bar.
 
-    console: standard error by default, because standard output carries the answers. plain: print a line every 10 s where
-    nothing can be drawn.
+    console: standard error by default, because standard output carries the answers. plain: print a line every 10 s
+    where nothing can be drawn.
     """
     console = console or Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

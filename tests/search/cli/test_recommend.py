@@ -113,5 +113,5 @@ def test_too_few_passes_are_refused_before_any_is_made(
 ) -> None:
     ran = recommended(search, written(tmp_path / "x", *pictures), net, "--passes", "599")
     assert ran.code == 2
-    assert "at least 600 passes" in ran.stderr
+    assert "at least 600 forward passes here (2 timesteps x 300 images)" in ran.stderr
     assert not list((tmp_path / "home").rglob("*.safetensors"))
