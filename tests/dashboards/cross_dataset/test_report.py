@@ -180,7 +180,7 @@ def test_sections_of_several_networks_have_ids_of_their_own(
     assert browser.driver.find_element(By.CSS_SELECTOR, "#settings thead").text.startswith("Dataset Backbone")
 
 
-@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("width", [360, pytest.param(1200, marks=pytest.mark.slow)])
 def test_the_page_never_scrolls_sideways(
     report: CrossDatasetReport, pages: PageOpener, browser: Any, width: int
 ) -> None:

@@ -198,7 +198,7 @@ def test_names_from_the_data_stay_text(plain: ScreeningResults, context: Screeni
     assert browser.drawn() == FIGURES
 
 
-@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("width", [360, pytest.param(1200, marks=pytest.mark.slow)])
 def test_the_page_never_scrolls_sideways(
     plain: ScreeningResults, context: ScreeningContext, pages: PageOpener, width: int
 ) -> None:

@@ -124,6 +124,7 @@ def test_a_study_of_several_taps_alone_has_no_cells(
     assert "blocks" not in browser.sections()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "shown"),
     [
@@ -237,6 +238,7 @@ def test_a_cell_tells_its_uncertainty_on_hover(
     assert browser.complaints() == []
 
 
+@pytest.mark.slow
 def test_a_page_that_is_printed_before_it_is_drawn_has_every_figure(
     realistic: StudyMaker, tmp_path: Path, browser: Any
 ) -> None:
@@ -279,7 +281,7 @@ def test_names_from_the_data_stay_text(realistic: StudyMaker, pages: PageOpener)
     assert browser.drawn() == DRAWN
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_figures_take_the_ink_of_the_page(realistic: StudyMaker, pages: PageOpener, scheme: str) -> None:
     browser = pages(realistic())
     features = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -294,7 +296,7 @@ def test_figures_take_the_ink_of_the_page(realistic: StudyMaker, pages: PageOpen
     assert inks == [expected, [expected]]
 
 
-@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize("width", [360, pytest.param(1200, marks=pytest.mark.slow)])
 def test_the_page_never_scrolls_sideways(realistic: StudyMaker, tmp_path: Path, browser: Any, width: int) -> None:
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -19,7 +19,7 @@ DIGITS = {"ridge": 0.92, "prototype": 0.87, "attention": 0.94}
 """The share of digits that a head must get right where 0.95 is beyond it."""
 
 TRAINED_SLOWLY = [pytest.param(name, marks=[pytest.mark.slow] * (name in ("cnn", "attention"))) for name in HEADS]
-"""Every head; those that train for seconds on many images are marked."""
+"""Every head; those that train for seconds are marked."""
 
 
 def score(classifier: FittedHead, data: LabelledFeatures) -> Accuracy:
@@ -45,52 +45,6 @@ class TestHead:
         _, fit = fit_head(name, train, validation, 5)
         assert fit.validation == score(fit.classifier, validation) == Accuracy(60, 60)
         assert score(fit.classifier, train) == Accuracy(203, 203)
-
-    @pytest.mark.parametrize(("spread", "seed"), [(1.0, 1), (1.5, 1), (2.5, 3)])
-    def test_chooses_by_the_metric_that_it_is_told(self, name: str, spread: float, seed: int) -> None:
-        """On blobs of which the first class has most images, so that the metrics disagree on what is best."""
-        train, whole = blobs(4, 80, spread, seed), blobs(4, 400, spread, 100 + seed)
-        rows = torch.cat([torch.arange(0, 400, 4), *(torch.arange(label, 60, 4) for label in (1, 2, 3))])
-        reached = {}
-        for metric in SELECTION_METRICS:
-            validation = LabelledFeatures(whole.features, whole.labels[rows], rows, metric=metric)
-            epochs, fit = fit_head(name, train, validation, 4)
-            predictions = predict(fit.classifier, validation)
-            assert predictions.accuracy == fit.validation
-            assert all(epoch.score <= predictions.score(metric) + 1e-6 for epoch in epochs)
-            reached[metric] = {each: predictions.score(each) for each in SELECTION_METRICS}
-        # By another metric a fit in epochs stops at another; that it keeps its best is asserted above.
-        for metric in SELECTION_METRICS if not epochs else ():
-            # The chosen strength is fitted further than the path was, hence the tolerance.
-            assert reached[metric][metric] >= max(each[metric] for each in reached.values()) - 1e-3
-
-    def test_same_seed_same_classifier_whatever_the_global_random_state(self, name: str) -> None:
-        train, validation = blobs(4, 130, 1.0, seed=1), blobs(4, 40, 1.0, seed=2)
-        torch.manual_seed(1)
-        before = torch.get_rng_state()
-        _, first = fit_head(name, train, validation, 4)
-        assert torch.equal(torch.get_rng_state(), before)
-        reports = []
-        for report in head_named(name).fit(train, validation, 4, OPTIONS[name], 0):
-            torch.rand(3)  # whoever listens to the reports may draw numbers too
-            reports.append(report)
-        again = reports[-1]
-        assert isinstance(again, Fit)
-        assert again.details == first.details
-        for key, tensor in first.classifier.state().items():
-            assert torch.equal(tensor, again.classifier.state()[key]), key
-
-    def test_renaming_the_classes_renames_the_predictions_and_changes_nothing_else(self, name: str) -> None:
-        train, validation = blobs(4, 150, 0.3, seed=1), blobs(4, 80, 0.3, seed=2)
-        renamed = torch.tensor([2, 0, 3, 1])
-        _, fit = fit_head(name, train, validation, 4)
-        train, validation = (LabelledFeatures(data.features, renamed[data.labels]) for data in (train, validation))
-        epochs, other = fit_head(name, train, validation, 4)
-        assert abs(fit.validation.correct - other.validation.correct) <= 1
-        logits = [found.classifier.logits(validation.features) for found in (fit, other)]
-        assert (renamed[logits[0].argmax(dim=1)] == logits[1].argmax(dim=1)).float().mean() >= 0.98
-        if not epochs:  # a network's classes begin at different random weights; see test_networks.py
-            torch.testing.assert_close(logits[1][:, renamed], logits[0], rtol=1e-3, atol=1e-2)
 
     @pytest.mark.parametrize("count", [16, 120])  # of 12 features
     def test_weighing_classes_that_are_equally_many_changes_nothing(self, name: str, count: int) -> None:
@@ -194,7 +148,53 @@ class TestHead:
 
 
 @pytest.mark.parametrize("name", TRAINED_SLOWLY)
-class TestHeadOnManyImages:
+class TestTrainedHead:
+    @pytest.mark.parametrize(("spread", "seed"), [(1.0, 1), (1.5, 1), (2.5, 3)])
+    def test_chooses_by_the_metric_that_it_is_told(self, name: str, spread: float, seed: int) -> None:
+        """On blobs of which the first class has most images, so that the metrics disagree on what is best."""
+        train, whole = blobs(4, 80, spread, seed), blobs(4, 400, spread, 100 + seed)
+        rows = torch.cat([torch.arange(0, 400, 4), *(torch.arange(label, 60, 4) for label in (1, 2, 3))])
+        reached = {}
+        for metric in SELECTION_METRICS:
+            validation = LabelledFeatures(whole.features, whole.labels[rows], rows, metric=metric)
+            epochs, fit = fit_head(name, train, validation, 4)
+            predictions = predict(fit.classifier, validation)
+            assert predictions.accuracy == fit.validation
+            assert all(epoch.score <= predictions.score(metric) + 1e-6 for epoch in epochs)
+            reached[metric] = {each: predictions.score(each) for each in SELECTION_METRICS}
+        # By another metric a fit in epochs stops at another; that it keeps its best is asserted above.
+        for metric in SELECTION_METRICS if not epochs else ():
+            # The chosen strength is fitted further than the path was, hence the tolerance.
+            assert reached[metric][metric] >= max(each[metric] for each in reached.values()) - 1e-3
+
+    def test_same_seed_same_classifier_whatever_the_global_random_state(self, name: str) -> None:
+        train, validation = blobs(4, 130, 1.0, seed=1), blobs(4, 40, 1.0, seed=2)
+        torch.manual_seed(1)
+        before = torch.get_rng_state()
+        _, first = fit_head(name, train, validation, 4)
+        assert torch.equal(torch.get_rng_state(), before)
+        reports = []
+        for report in head_named(name).fit(train, validation, 4, OPTIONS[name], 0):
+            torch.rand(3)  # whoever listens to the reports may draw numbers too
+            reports.append(report)
+        again = reports[-1]
+        assert isinstance(again, Fit)
+        assert again.details == first.details
+        for key, tensor in first.classifier.state().items():
+            assert torch.equal(tensor, again.classifier.state()[key]), key
+
+    def test_renaming_the_classes_renames_the_predictions_and_changes_nothing_else(self, name: str) -> None:
+        train, validation = blobs(4, 150, 0.3, seed=1), blobs(4, 80, 0.3, seed=2)
+        renamed = torch.tensor([2, 0, 3, 1])
+        _, fit = fit_head(name, train, validation, 4)
+        train, validation = (LabelledFeatures(data.features, renamed[data.labels]) for data in (train, validation))
+        epochs, other = fit_head(name, train, validation, 4)
+        assert abs(fit.validation.correct - other.validation.correct) <= 1
+        logits = [found.classifier.logits(validation.features) for found in (fit, other)]
+        assert (renamed[logits[0].argmax(dim=1)] == logits[1].argmax(dim=1)).float().mean() >= 0.98
+        if not epochs:  # a network's classes begin at different random weights; see test_networks.py
+            torch.testing.assert_close(logits[1][:, renamed], logits[0], rtol=1e-3, atol=1e-2)
+
     def test_learns_real_digits(self, name: str) -> None:
         train, validation = digits()
         epochs, fit = fit_head(name, train, validation, 10)
