@@ -82,9 +82,9 @@ def recommend(
     memory: bool = True,
     **options: Any,
 ) -> "Recommendation":
-    """Recommend a setting for a dataset from a few forward passes.
+    """Recommend a setting for a dataset from a small part of the forward passes.
 
-    passes: forward passes at most, one image at one timestep each; None for a tenth of all. budget: time limit in
+    passes: the most forward passes, each of one image at one timestep; None for a tenth of all. budget: time limit in
     seconds; no round starts unless it would finish in time. memory: learn from past studies and screenings, and keep
     this screening for later ones. options: as of `search recommend`. Raises SearchError in words.
     """

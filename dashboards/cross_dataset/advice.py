@@ -91,5 +91,6 @@ def _more(rankings: Sequence[PastTaskRanking]) -> str:
     best = {past.best for past in rankings}
     differ = f"The past tasks have {len(best)} different best combinations. " if len(best) > 1 else ""
     return (
-        f"{differ}A few forward passes over the new images say more than past tasks do: `search recommend` runs them."
+        f"{differ}A small part of the forward passes over the new images says more than past tasks do: "
+        "`search recommend` makes them."
     )

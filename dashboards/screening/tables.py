@@ -22,7 +22,7 @@ def accuracy_loss(score: ScreenedSetting, reference: ScreenedSetting) -> Differe
 
 
 def share(setting: Setting, architecture: Architecture) -> float:
-    """The cost of a forward pass up to the setting's block, as a share of a whole pass."""
+    """The cost of a forward pass up to the setting's block, as a share of one through the whole network."""
     return architecture.block(setting.block).cumulative_gmacs / architecture.blocks[-1].cumulative_gmacs
 
 

@@ -283,7 +283,10 @@ def _groups(study: StudyResults) -> list[Section]:
     several = Section(
         "taps",
         f"{title(metric)} by number of taps",
-        (sentences.taps_sentence(taps), "A tap is a block at a timestep. Each timestep costs one forward pass."),
+        (
+            sentences.taps_sentence(taps),
+            "A tap is a block at a timestep. Each timestep costs one forward pass of each image.",
+        ),
         groups_figure("Taps", taps),
         group_table(f"{measured} by number of taps", "Taps", taps, "Complete trials"),
     )

@@ -1,4 +1,4 @@
-"""The command `search recommend`: a setting for a new dataset, from a few forward passes."""
+"""The command `search recommend`: a setting for a new dataset, from a small part of the forward passes."""
 
 import json
 from typing import Annotated
@@ -17,7 +17,7 @@ def recommend(
     options: RunOptions,
     passes: Annotated[
         int | None,
-        typer.Option(min=1, help="Most forward passes, of one image at one timestep. [default: a tenth of all]"),
+        typer.Option(min=1, help="Most forward passes, each of one image at one timestep. [default: a tenth of all]"),
     ] = None,
     budget: Annotated[
         str | None,
@@ -32,7 +32,7 @@ def recommend(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Recommend a setting from a few forward passes: which to use, how good it will be, what would be cheaper."""
+    """Recommend a setting from a small part of the forward passes: how good it will be, what would be cheaper."""
     from dashboards.screening.sentences import recommendation_lines
     from search.display.counter import counter
     from search.recommendation import recommend as recommending

@@ -1,1 +1,1 @@
-"""Recommends a setting for a new dataset from a few forward passes."""
+"""Recommends a setting for a new dataset from a small part of the forward passes."""

@@ -52,7 +52,7 @@ class Recommendation:
 
     @property
     def passes(self) -> int:
-        """Forward passes that the screening used, one image at one timestep each."""
+        """Forward passes that the screening used, each of one image at one timestep."""
         return self.results.passes
 
 
@@ -63,9 +63,9 @@ def recommend(
     memory: bool = True,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Recommendation:
-    """Screen the space with a few forward passes, and write the report into the home folder.
+    """Screen the space with a small part of the forward passes, and write the report into the home folder.
 
-    passes: forward passes at most, one image at one timestep each; None for a tenth of all. seconds: time limit; no
+    passes: the most forward passes, each of one image at one timestep; None for a tenth of all. seconds: time limit; no
     round starts unless it would finish in time. memory: learn from the past tasks of the study database, and keep this
     screening for later ones. on_progress: called with (done, total) forward passes. Raises SearchError in words.
     """

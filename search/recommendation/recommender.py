@@ -1,6 +1,6 @@
-"""Recommends a setting for a new dataset from a few forward passes: decides what to screen next, and what to conclude.
+"""Decides what a screening looks at next, and which setting it recommends.
 
-It loads neither torch nor Optuna. The caller passes the function that screens.
+It loads neither torch nor Optuna. The caller gives the function that screens.
 """
 
 import time
@@ -34,7 +34,7 @@ MIN_TIMESTEPS = 2
 """Timesteps that are screened whatever the limits."""
 
 SHARE = 0.1
-"""Share of all passes (every timestep, every image) that is allowed where the caller gives no limit."""
+"""Share of all forward passes (every image at every timestep) that is allowed where the caller gives no limit."""
 
 WORTHWHILE = 0.1
 """A further timestep must be expected to improve on the best by this many standard errors of the best."""
@@ -55,14 +55,15 @@ CHEAPER = (0.75, 0.5, 0.25)
 class Recommender:
     """Screens the one-tap settings of a space, a timestep at a time, and recommends one.
 
-    One pass scores all blocks and pool sizes of its timestep. The first timestep is the one that past tasks predict to
-    be best. Each next one is the one with the largest expected improvement. Then the settings that are tied with the
-    best are screened on twice as many images, again and again, until the limit is reached.
+    The forward passes over some images at one timestep score all its blocks and pool sizes. The first timestep is the
+    one that past tasks predict to be best. Each next one is the one with the largest expected improvement. Then the
+    settings that are tied with the best are screened on twice as many images, again and again, until the limit is
+    reached.
 
-    labels: of the images that may be screened, in their order. max_passes: limit of the forward passes of one image.
-    max_seconds: limit of the time; nothing is begun that would end later, judging by the passes so far. The first
-    `MIN_TIMESTEPS` are screened whatever the limits. Without limits, `SHARE` of all passes may be made.
-    passes_made: so far.
+    labels: of the images that may be screened, in their order. max_passes: the most forward passes, each of one image
+    at one timestep. max_seconds: time limit; no round starts unless it would finish in time, judging by the passes so
+    far. The first `MIN_TIMESTEPS` are screened whatever the limits. Without limits, `SHARE` of all forward passes may
+    be made. passes_made: so far.
     """
 
     space: Space
@@ -202,7 +203,7 @@ class Recommender:
         return [setting for setting in tied if setting.timestep in timesteps], more_images
 
     def _cost(self, score: ScreenedSetting) -> tuple[float, int]:
-        """Return the GMAC of an image's passes, and the number of features that the head reads."""
+        """Return the GMAC of the forward passes of one image, and the number of features that the head reads."""
         setting, architecture = score.setting, self.space.architecture
         width = sum(architecture.block(tap.block).channels for tap in setting.taps) * setting.pool**2
         return architecture.pass_gmacs(setting), width

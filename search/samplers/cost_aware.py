@@ -36,7 +36,7 @@ from spaces import Choice, Setting, Space
 from spaces.coordinates import mean_coordinates
 
 STARTUP_TRIALS = 4
-"""Trials before scores are predicted. They are at one timestep, so that they cost one pass of every image."""
+"""Trials before scores are predicted. They are at one timestep, so that they cost one forward pass of each image."""
 
 MAX_CANDIDATES = 8192
 """Settings that are compared for a proposal. A larger space is sampled at random."""
