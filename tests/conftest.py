@@ -20,7 +20,7 @@ settings.register_profile("suite", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("suite")
 
 NEEDED = {"browser": "browser", "postgresql_url": "postgresql"}
-"""A test that asks for this fixture gets this mark. Of a test that takes both databases, one case has it already."""
+"""Fixture → the mark of the tests that use it. A test of both databases marks its own PostgreSQL case."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,6 +19,7 @@ from dashboards.optuna_dashboard import CARD_HEIGHT, FORMER_OWN_NOTES, OWN_NOTES
 from dashboards.server import serve
 from objectives.results import StudyResults
 from spaces import SearchError
+from tests.support.processes import child_process
 
 StudyMaker = Callable[..., StudyResults]
 SERVE = """
@@ -53,8 +54,7 @@ def served(url: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """`serve` in a process of its own, as a person starts it; it is stopped by Ctrl-C."""
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-c", SERVE, url, str(port)], cwd=ROOT)
-    try:
+    with child_process([sys.executable, "-c", SERVE, url, str(port)], cwd=ROOT) as process:
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -67,9 +67,6 @@ def served(url: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         yield f"http://127.0.0.1:{port}", process
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_a_browser_shows_the_study_its_note_and_our_figures(

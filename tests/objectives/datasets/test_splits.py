@@ -43,7 +43,7 @@ def check_laws(data: Dataset, result: Split, fraction: float) -> None:
 
 
 @given(st.data(), SEEDS, st.floats(0.1, 0.5), st.integers(0, 99))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_enough_images_always_split(data: st.DataObject, seed: int, fraction: float, order: int) -> None:
     counts = data.draw(st.lists(st.tuples(st.integers(10, 30), st.integers(1, 5)), min_size=2, max_size=6))
     images = dataset([rest for rest, _ in counts], [test for _, test in counts], order)
@@ -53,7 +53,7 @@ def test_enough_images_always_split(data: st.DataObject, seed: int, fraction: fl
 
 
 @given(st.data(), SEEDS, st.floats(0.01, 0.99))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_any_images_split_or_say_why_not(data: st.DataObject, seed: int, fraction: float) -> None:
     counts = data.draw(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2)), min_size=1, max_size=5))
     images = dataset([rest for rest, _ in counts], [test for _, test in counts])
@@ -114,7 +114,7 @@ def test_carved_test_splits_are_a_stratified_fifth() -> None:
 
 
 @given(st.integers(1, 6), st.integers(0, 5), SEEDS)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_few_shots_are_as_many_of_each_class_and_nested(shots: int, more: int, seed: int) -> None:
     images = dataset([20, 15, 31], [2, 2, 2], order=seed % 100)
     parts = split(images, 0)
@@ -150,7 +150,7 @@ def test_shots_that_cannot_be(shots: int, seed: int, error: type[Exception], mes
 
 
 @given(st.data(), st.integers(2, 6), SEEDS)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_each_image_validates_in_one_fold(data: st.DataObject, k: int, seed: int) -> None:
     counts = data.draw(st.lists(st.integers(k, 20), min_size=2, max_size=5))
     images = dataset(counts, [1] * len(counts), order=seed % 100)
@@ -202,7 +202,7 @@ def test_folds_that_cannot_be(
 
 
 @given(st.data(), SEEDS, st.sampled_from([None, 2, 5]), st.sampled_from([None, 1, 3]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_rung_is_a_stratified_part_of_each_split_and_of_every_higher_rung(
     data: st.DataObject, seed: int, k: int | None, shots: int | None
 ) -> None:

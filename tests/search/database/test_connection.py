@@ -7,6 +7,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.database.url import Address
 from spaces import Space, StorageError
+from tests.support.processes import child_process
 
 Records = Callable[..., StudyRecord]
 
@@ -32,8 +34,9 @@ Records = Callable[..., StudyRecord]
 def test_opening_a_new_database_from_many_processes_at_once(storage_url: str) -> None:
     code = "import sys; from search.database.store import Store; Store.open(sys.argv[1]).close()"
     command = [sys.executable, "-W", "error", "-c", code, storage_url]
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    with ExitStack() as stack:
+        processes = [stack.enter_context(child_process(command, stderr=subprocess.PIPE, text=True)) for _ in range(3)]
+        errors = [process.communicate(timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errors
 
 

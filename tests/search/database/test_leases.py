@@ -16,16 +16,15 @@ from search.database.leases import running_seconds
 from search.database.models import RunRow
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
+from tests.support.processes import child_process
 
 Records = Callable[..., StudyRecord]
 
 
 @pytest.fixture
 def asleep() -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
-    yield process
-    process.kill()
-    process.wait()
+    with child_process([sys.executable, "-c", "import time; time.sleep(100)"]) as process:
+        yield process
 
 
 def test_a_killed_run_is_dead_at_once(

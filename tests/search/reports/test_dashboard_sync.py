@@ -28,6 +28,7 @@ from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
 from spaces import Space
 from tests.support.command_line import Search
+from tests.support.processes import child_process
 
 Tell = Callable[[int], None]
 
@@ -211,13 +212,10 @@ def test_a_text_browser_is_answered_though_it_keeps_its_caller_waiting(
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "search", "dashboard", "--port", str(port), "--home", str(tmp_path / "home")]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        try:
-            until(lambda: seen.is_file() and seen.read_text())
-            process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 0
-        finally:
-            process.kill()
+    with child_process(command, stdout=subprocess.DEVNULL) as process:
+        until(lambda: seen.is_file() and seen.read_text())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
     assert seen.read_text() == f"200 http://127.0.0.1:{port}/dashboard"
 
 
@@ -235,8 +233,7 @@ def served(url: str, *words: str) -> Iterator[str]:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "search", "dashboard", "--no-browser", "--port", str(port), "--storage", url]
-    process = subprocess.Popen([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
+    with child_process([*command, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
 
         def answers() -> bool:
             assert process.poll() is None, process.communicate()
@@ -252,9 +249,6 @@ def served(url: str, *words: str) -> Iterator[str]:
         out, err = process.communicate(timeout=20)
         assert (process.returncode, err) == (0, "")
         assert out == f"Optuna Dashboard at http://127.0.0.1:{port}/dashboard/studies/1; Ctrl-C ends it\n"
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def edit_note(driver: Any, text: str, meanwhile: Callable[[], None]) -> None:

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -14,6 +15,9 @@ from search.database.records import StudyRecord
 from search.database.store import Store
 from spaces import Space
 from tests.support import driver_process
+from tests.support.processes import child_process
+
+Start = Callable[[int, float, str], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -21,9 +25,17 @@ def study(store: Store, make_record: Callable[..., StudyRecord]) -> str:
     return store.ensure_study(make_record())
 
 
-def start(url: str, study: str, space: Space, budget: int, seconds: float, sampler: str) -> "subprocess.Popen[str]":
-    arguments = [url, study, json.dumps(space.to_dict()), str(budget), str(seconds), sampler]
-    return subprocess.Popen([sys.executable, driver_process.__file__, *arguments], stdout=subprocess.PIPE, text=True)
+@pytest.fixture
+def start(storage_url: str, study: str, space: Space) -> Iterator[Start]:
+    """Start a driver in a process of its own: called with budget, seconds of a trial, and sampler."""
+    with ExitStack() as stack:
+
+        def start(budget: int, seconds: float, sampler: str) -> "subprocess.Popen[str]":
+            arguments = [storage_url, study, json.dumps(space.to_dict()), str(budget), str(seconds), sampler]
+            command = [sys.executable, driver_process.__file__, *arguments]
+            return stack.enter_context(child_process(command, stdout=subprocess.PIPE, text=True))
+
+        yield start
 
 
 def check_finished(store: Store, study: str, budget: int) -> None:
@@ -39,16 +51,16 @@ def check_finished(store: Store, study: str, budget: int) -> None:
     )
 
 
-def test_two_processes_make_exactly_the_budget(storage_url: str, store: Store, study: str, space: Space) -> None:
-    processes = [start(storage_url, study, space, 60, 0.0, sampler) for sampler in ("random", "tpe")]
+def test_two_processes_make_exactly_the_budget(start: Start, store: Store, study: str) -> None:
+    processes = [start(60, 0.0, sampler) for sampler in ("random", "tpe")]
     counts = [len(process.communicate(timeout=120)[0].split()) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sum(counts) == 60
     check_finished(store, study, 60)
 
 
-def test_killing_and_starting_again(storage_url: str, store: Store, study: str, space: Space) -> None:
-    processes = [start(storage_url, study, space, 20, 0.4, "random") for _ in range(2)]
+def test_killing_and_starting_again(start: Start, store: Store, study: str) -> None:
+    processes = [start(20, 0.4, "random") for _ in range(2)]
     for count, process in enumerate(processes, start=2):
         while len(store.trials(study)) < 2 * count:
             time.sleep(0.02)
@@ -57,7 +69,7 @@ def test_killing_and_starting_again(storage_url: str, store: Store, study: str, 
     trials = store.read_study(study).trials
     assert any(trial.state == "running" for trial in trials)
     assert len(trials) < 20
-    again = start(storage_url, study, space, 20, 0.0, "random")
+    again = start(20, 0.0, "random")
     again.communicate(timeout=120)
     assert again.returncode == 0
     check_finished(store, study, 20)

@@ -85,7 +85,7 @@ def test_a_past_of_noise_does_little_harm() -> None:
     assert np.corrcoef(found.mean[rest], HILL[rest])[0, 1] > 0.9
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(scale=st.floats(1e-3, 1e3), level=st.floats(-100, 100))
 def test_units_do_not_matter(scale: float, level: float) -> None:
     at = some(10)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge as Oracle
 from torch.nn.functional import one_hot
@@ -48,7 +48,6 @@ def refitted(
     return (unseen - mean) @ weight + frequencies
 
 
-@settings(deadline=None)
 @given(problems())
 def test_leaving_one_out_is_fitting_to_the_others_at_every_strength(train: LabelledFeatures) -> None:
     standardise = Standardiser.of(train)
