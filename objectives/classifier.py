@@ -1,4 +1,4 @@
-"""Uses a saved classifier: images get the same pixels, noise, forward passes and rounding as in the search."""
+"""Uses a saved classifier. Images get the same pixels, noise, forward passes and rounding as in the search."""
 
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ Images = ImageSource | Sequence[str | Path] | np.ndarray
 class Classifier:
     """A classifier of images.
 
-    saved: the content of its file. backbone: the network on whose features it was trained.
+    saved: the content of the file. backbone: the network whose features the classifier reads.
     """
 
     saved: Saved
@@ -34,11 +34,12 @@ class Classifier:
 
     @classmethod
     def load(cls, path: str | Path, backbone: str | None = None, cache: Path | None = None) -> Self:
-        """On the GPU that this process sees, else on its CPU.
+        """Load a classifier file and its network, on this process's GPU if there is one, else on the CPU.
 
-        backbone: a name, folder or hub id that has the network, where it is not where it was when the classifier was
-        trained. cache: of the program, below which published checkpoints are kept. Raises ClassifierError for a file
-        that is absent, damaged or not for this version, BackboneError where the network cannot be had or is another.
+        backbone: a name, folder or hub id of the network, if it is no longer where it was in training.
+        cache: the cache folder, which keeps published checkpoints; None for that of the default home.
+        Raises ClassifierError if the file is missing, damaged or for another version. Raises BackboneError if the
+        network cannot be fetched or read, or differs from the one in training.
         """
         saved = load(Path(path))
         origin = saved.origin
@@ -49,7 +50,9 @@ class Classifier:
             )
         name = origin.backbone if backbone is None else backbone
         if backbone is None and Path(name).is_absolute() and not Path(name).is_dir():
-            raise BackboneError(f"{path} needs the network of folder {name!r}, which is gone; tell where it is now")
+            raise BackboneError(
+                f"{path} needs the network of folder {name!r}, which is gone; give its new place as `backbone`"
+            )
         network = load_backbone_here(name, origin.precision, cache)
         if network.digest != origin.weights:
             raise BackboneError(
@@ -60,13 +63,13 @@ class Classifier:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Their names, in the order of the columns of what `predict_proba` returns."""
+        """Names of the classes, in the order of the columns of `predict_proba`."""
         return self.saved.classes
 
     def predict(self, images: Images) -> np.ndarray:
         """Return the name of the most probable class of each image, str (n,).
 
-        images: as of `predict_proba`, which also says what is raised.
+        images: as in `predict_proba`. Raises as `predict_proba` does.
         """
         names: np.ndarray = np.array(self.classes)[self.predict_proba(images).argmax(axis=1)]
         return names
@@ -75,7 +78,7 @@ class Classifier:
         """Return the probability of each class for each image, float32 (n, classes); each row sums to 1.
 
         images: files, an image source, or pixels, uint8 (n, height, width, 3) RGB. Raises DatasetError for an image
-        that cannot be read, BackboneError for one whose features are not finite.
+        that cannot be read. Raises BackboneError for an image whose features are not finite.
         """
         probabilities = np.empty((len(images), len(self.classes)), np.float32)
         for row, answer in zip(probabilities, self.answers(images), strict=True):
@@ -85,10 +88,10 @@ class Classifier:
         return probabilities
 
     def answers(self, images: Images) -> Iterator[np.ndarray | SearchError]:
-        """Yield for each image, in order, its row of `predict_proba`, or the error that this would raise for it.
+        """Yield for each image, in order, its row of `predict_proba`, or the error that `predict_proba` would raise.
 
-        No more than two batches of images are held; while one is passed the next is decoded. What an image gets does
-        not depend on the others but for the last bits, in which a device may differ between sizes of a batch.
+        At most two batches of images are in memory; while one is in the network, the next is decoded. The row of an
+        image does not depend on other images, except for the last bits, which may depend on the batch size.
         """
         source = _source(images)
         batches = Batches.fitting(self.backbone.architecture, self.backbone.device)
@@ -96,50 +99,50 @@ class Classifier:
         chunks = [range(start, min(start + step, len(source))) for start in range(0, len(source), step)]
         with ThreadPoolExecutor(1) as before:
             ahead = [before.submit(squares_or_errors, source, chunk, side) for chunk in chunks[:1]]
-            for place, chunk in enumerate(chunks, 1):
-                looked = ahead.pop().result()
-                ahead = [before.submit(squares_or_errors, source, after, side) for after in chunks[place : place + 1]]
-                squares = [each for each in looked if not isinstance(each, DatasetError)]
-                predict = self._believed(squares, batches)
-                for i, each in zip(chunk, looked, strict=True):
-                    yield each if isinstance(each, DatasetError) else _finite(next(predict), source.name(i))
+            for number, chunk in enumerate(chunks, 1):
+                decoded = ahead.pop().result()
+                ahead = [before.submit(squares_or_errors, source, after, side) for after in chunks[number : number + 1]]
+                squares = [square for square in decoded if not isinstance(square, DatasetError)]
+                probabilities = self._probabilities(squares, batches)
+                for i, square in zip(chunk, decoded, strict=True):
+                    if isinstance(square, DatasetError):
+                        yield square
+                    else:
+                        yield _finite(next(probabilities), source.name(i))
 
     def features(self, digests: Sequence[str], pixels: np.ndarray, batches: Batches) -> torch.Tensor:
-        """The setting's features, float32 (n, c, pool, pool) on the CPU: those that the search read from its cache.
+        """Return the setting's features, float32 (n, c, pool, pool) on the CPU, equal to those in the search's cache.
 
-        digests: of the images. pixels: uint8 (n, 3, side, side).
+        digests: content digests of the images. pixels: uint8 (n, 3, side, side).
         """
         setting = self.saved.setting
 
         def made(rows: slice) -> torch.Tensor:
             inputs, parts = self.backbone.encode(torch.from_numpy(pixels[rows])), []
             for timestep, blocks in setting.passes.items():
-                first, *others = (
-                    self._passed(inputs, digests[rows], timestep, draw, blocks) for draw in range(setting.draws)
+                total, *further = (
+                    self._pass(inputs, digests[rows], timestep, draw, blocks) for draw in range(setting.draws)
                 )
-                for other in others:
-                    first += other
-                parts.append(first / setting.draws)
+                for features in further:
+                    total += features
+                parts.append(total / setting.draws)
             return torch.cat(parts, dim=1)
 
         return torch.cat(list(batches.run(len(pixels), made)))
 
-    def _passed(
+    def _pass(
         self, inputs: torch.Tensor, digests: Sequence[str], timestep: int | None, draw: int, blocks: Collection[int]
     ) -> torch.Tensor:
-        """Make one forward pass of each image; return the maps of the blocks, beside each other along the channels.
-
-        They are rounded as the cache keeps them, before they are pooled further.
-        """
+        """Make one forward pass; return its blocks, concatenated, rounded as in the cache, and then pooled."""
         origin, size = self.saved.origin, self.saved.setting.pool
         noise = None
         if timestep is not None:
             noise = noise_for(digests, origin.seed, timestep, draw, tuple(inputs.shape[1:])).to(self.backbone.device)
         maps = self.backbone.taps(inputs, noise, timestep, blocks)
-        kept = (_rounded(pool(maps[block].float(), origin.grids[block])).cpu() for block in blocks)
-        return torch.cat([pool(each, size) for each in kept], dim=1)
+        rounded = (_rounded(pool(maps[block].float(), origin.grids[block])).cpu() for block in blocks)
+        return torch.cat([pool(values, size) for values in rounded], dim=1)
 
-    def _believed(self, squares: Sequence[tuple[str, np.ndarray]], batches: Batches) -> Iterator[np.ndarray]:
+    def _probabilities(self, squares: Sequence[tuple[str, np.ndarray]], batches: Batches) -> Iterator[np.ndarray]:
         if squares:
             digests, pixels = zip(*squares, strict=True)
             features = self.features(digests, np.stack(pixels), batches)
@@ -153,7 +156,7 @@ def _source(images: Images) -> ImageSource:
 
 
 def _rounded(maps: torch.Tensor) -> torch.Tensor:
-    """To half precision, but for images that exceed it."""
+    """Round maps to half precision, except those of images that exceed its range."""
     halves = maps.half()
     fits = halves.isfinite().flatten(1).all(dim=1)
     return torch.where(fits[:, None, None, None], halves.float(), maps)
@@ -162,4 +165,4 @@ def _rounded(maps: torch.Tensor) -> torch.Tensor:
 def _finite(probabilities: np.ndarray, name: str) -> np.ndarray | SearchError:
     if np.isfinite(probabilities).all():
         return probabilities
-    return BackboneError(f"{name} has features that are not finite, of which the classifier can say nothing")
+    return BackboneError(f"{name} has features that are not finite, so the classifier cannot predict its class")

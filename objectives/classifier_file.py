@@ -1,15 +1,15 @@
-"""Keeps a trained classifier in one safetensors file, from which it is rebuilt without running anything it holds.
+"""Saves a trained classifier in one safetensors file, and rebuilds it without running any code from the file.
 
-The tensors are the classifier's `state()`. The file's metadata has one entry of ours, "classifier", a JSON object:
+The tensors are the classifier's `state()`. The metadata of the file has the entry "classifier", a JSON object:
 
     format      1
-    setting     as of `Setting.to_dict`: what it reads, and the head, a key of `HEADS`, that rebuilds it
-    classes     their names, in the order of the logits
-    groups      of the features it reads, [[c, ...], ...]: of each timestep each block's channels
-    origin      what makes them of an image: the fields of `Origin`
-    worth       what is known of how good it is: to know, not to check
+    setting     from `Setting.to_dict`: the features, and the head, a key of `HEADS`, that rebuilds the classifier
+    classes     names of the classes, in the order of the logits
+    groups      channels of each block at each timestep, [[c, ...], ...]
+    origin      the fields of `Origin`: how the features are made from an image
+    worth       results of the study; informative only
     digest      xxh3-128 of the tensors, 32 hex digits
-    versions    of the libraries that made it: to know, not to check
+    versions    versions of the libraries that made the classifier; informative only
 """
 
 import json
@@ -36,11 +36,12 @@ ENTRY = "classifier"
 
 @dataclass(frozen=True)
 class Origin:
-    """What the features of an image depend on besides the setting.
+    """Everything on which the features of an image depend besides the setting.
 
-    backbone: a name, folder or hub id that `load_backbone` knows. weights: its digest, as of `Backbone.digest`.
-    precision: of the passes. transform: of images to pixels. seed: of the noise. grids: block → side of the map that a
-    pass leaves of it in half precision, of each block that the setting reads.
+    backbone: a name, folder or hub id for `load_backbone`. weights: digest of the backbone, `Backbone.digest`.
+    precision: number format of the forward passes. transform: name of the transform from images to pixels.
+    seed: random seed for the noise. grids: block → side of the map that a forward pass keeps in half precision, for
+    each block that the setting reads.
     """
 
     backbone: str
@@ -55,7 +56,7 @@ class Origin:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Origin":
-        """Raises TypeError, KeyError or ValueError for what JSON of `to_dict` does not give."""
+        """Invert `to_dict`. Raises TypeError, KeyError or ValueError for other values."""
         grids = {int(block): int(side) for block, side in values["grids"].items()}
         words = {name: str(values[name]) for name in ("backbone", "weights", "precision", "transform")}
         return cls(**words, seed=int(values["seed"]), grids=grids)
@@ -63,11 +64,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Saved:
-    """A classifier with all that is needed to use it.
+    """A classifier with everything that is needed to use it.
 
-    setting: what it reads, and what trained it. classes: their names, one for each logit. groups: as in
-    `FeatureLayout`, of the setting's features. worth: JSON-ready, of the study that found it: its name, metric,
-    accuracies and more.
+    setting: the features that the classifier reads, and the head that trained it.
+    classes: names of the classes, one for each logit.
+    groups: channels of the setting's features, as in `FeatureLayout`.
+    results: of the study, for JSON: its name, metric, accuracies and more; "worth" in the file.
     """
 
     classifier: FittedHead
@@ -83,7 +85,7 @@ class Saved:
 
 
 def save(saved: Saved, path: Path) -> None:
-    """Write the file at once and whole; it replaces an older one. Raises ClassifierError where it cannot be written."""
+    """Write the file, which replaces an older one when it is complete. Raises ClassifierError if that fails."""
     state = {name: tensor.cpu() for name, tensor in saved.classifier.state().items()}
     record = {
         "format": FORMAT,
@@ -102,7 +104,7 @@ def save(saved: Saved, path: Path) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         save_file(state, part, metadata={"format": "pt", ENTRY: json.dumps(record)})
-        part.chmod(0o644)  # safetensors makes files that nobody else may read
+        part.chmod(0o644)  # safetensors creates files that only their owner may read
         part.replace(path)
     except (OSError, SafetensorError) as error:
         raise ClassifierError(f"cannot write the classifier to {path}: {error}") from error
@@ -111,7 +113,7 @@ def save(saved: Saved, path: Path) -> None:
 
 
 def load(path: Path) -> Saved:
-    """Read a classifier, on the CPU. Raises ClassifierError for a file that is absent, damaged, or not ours."""
+    """Read a classifier, on the CPU. Raises ClassifierError if the file is missing, damaged, or of another kind."""
     record, state = _read(path)
     if record.get("format") != FORMAT:
         raise ClassifierError(
@@ -123,19 +125,17 @@ def load(path: Path) -> Saved:
         setting, classes = Setting.from_dict(record["setting"]), tuple(record["classes"])
         groups = tuple(tuple(group) for group in record["groups"])
         if [len(group) for group in groups] != [len(blocks) for blocks in setting.passes.values()]:
-            raise ValueError(f"its features are of blocks {groups}, which are not those of {setting}")
+            raise ValueError(f"its groups are {groups}, which do not match the blocks of {setting}")
         head, layout = head_named(setting.head), FeatureLayout(groups, setting.pool)
         classifier = head.restore(state, layout, len(classes), dict(setting.options))
-        answer = tuple(classifier.logits(torch.zeros(2, *layout.shape)).shape)
-        if answer != (2, len(classes)):
-            raise ValueError(f"it answers two images by logits of shape {answer}")
+        shape = tuple(classifier.logits(torch.zeros(2, *layout.shape)).shape)
+        if shape != (2, len(classes)):
+            raise ValueError(f"its logits of two images have shape {shape}, not {(2, len(classes))}")
         return Saved(
             classifier, setting, classes, groups, Origin.from_dict(record["origin"]), dict(record.get("worth", {}))
         )
     except (AttributeError, InvalidSpaceError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise ClassifierError(
-            f"{path} does not hold what a classifier of this version is rebuilt from: {error!r}"
-        ) from error
+        raise ClassifierError(f"{path} has no classifier that this version can rebuild: {error!r}") from error
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

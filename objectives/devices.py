@@ -1,11 +1,11 @@
-"""The processors that torch computes on."""
+"""The processors on which torch computes."""
 
 import ctypes
 from importlib.metadata import version
 
 
 def gpu_count() -> int:
-    """GPUs that torch can use on this machine. Where there can be none torch is not imported to say so."""
+    """Return the number of GPUs that torch can use. Without a GPU driver, torch is not imported."""
     build = version("torch").partition("+")[2]
     if build == "cpu" or (not build.startswith("rocm") and not _has_cuda_driver()):
         return 0
@@ -15,7 +15,7 @@ def gpu_count() -> int:
 
 
 def _has_cuda_driver() -> bool:
-    """Whether NVIDIA's driver library can be loaded, without which torch finds no CUDA device."""
+    """Return whether NVIDIA's driver library can be loaded. Without it, torch has no CUDA device."""
     for name in ("libcuda.so.1", "nvcuda.dll"):
         try:
             ctypes.CDLL(name)
@@ -26,7 +26,7 @@ def _has_cuda_driver() -> bool:
 
 
 def use_threads(count: int) -> None:
-    """Set how many CPU threads torch uses from now on in this process."""
+    """Set the number of CPU threads that torch uses in this process."""
     import torch
 
     torch.set_num_threads(count)

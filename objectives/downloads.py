@@ -1,4 +1,4 @@
-"""Fetches published files: resumes a download that broke off, and takes a file only if its digest is the known one."""
+"""Fetches published files: resumes interrupted downloads, and accepts a file only if its digest is right."""
 
 import hashlib
 import logging
@@ -18,20 +18,20 @@ log = logging.getLogger(__name__)
 
 
 class DownloadListener(Protocol):
-    """An observer of downloads, which can show them."""
+    """Receives reports of downloads, for example to show them."""
 
     def begins(self, line: str) -> None:
-        """Something begins that may take long. line: says what, for people."""
+        """Report that something begins that may take long. line: a description for people."""
         ...
 
     def progresses(self, name: str, done: int, total: int) -> None:
-        """done, total: bytes of the file `name`, which is downloaded or unpacked."""
+        """Report progress: `done` of `total` bytes of the file `name` are downloaded or unpacked."""
         ...
 
 
 @final
 class DownloadLog:
-    """The default observer of downloads: it logs what begins, at level INFO."""
+    """The default listener, which logs what begins at level INFO."""
 
     def begins(self, line: str) -> None:
         log.info("%s", line)
@@ -44,13 +44,13 @@ _LISTENER: ContextVar[DownloadListener] = ContextVar("download listener", defaul
 
 
 def listener() -> DownloadListener:
-    """Return the observer of the downloads that this thread makes."""
+    """Return the listener for downloads of this thread."""
     return _LISTENER.get()
 
 
 @contextmanager
 def reporting_to(listener: DownloadListener) -> Iterator[None]:
-    """Report the downloads that this thread makes in the context to an observer."""
+    """Report downloads of this thread to the listener while the context lasts."""
     token = _LISTENER.set(listener)
     try:
         yield
@@ -61,7 +61,7 @@ def reporting_to(listener: DownloadListener) -> Iterator[None]:
 @final
 @dataclass(frozen=True)
 class Content:
-    """sha256: hex of a file's bytes. size: their number."""
+    """The content of a file. sha256: in hexadecimal. size: in bytes."""
 
     sha256: str
     size: int
@@ -70,9 +70,9 @@ class Content:
 @final
 @dataclass(frozen=True)
 class Kind:
-    """The words of messages about a kind of download.
+    """A kind of download: the words and the error class of its messages.
 
-    noun: what has a name, such as "dataset". part: what is published of it, such as "archive". error: what is raised.
+    noun: the kind of thing, such as "dataset". part: its published form, such as "archive". error: class of errors.
     """
 
     noun: str
@@ -81,17 +81,17 @@ class Kind:
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text has the form owner/name. A path may have it too, so look for a folder first."""
+    """Return whether a text has the form owner/name. A path may have it too, so look for a folder first."""
     owner, _, name = text.partition("/")
     return bool(owner and name) and "/" not in name and not text.startswith((".", "~"))
 
 
 @contextmanager
 def claim(kind: Kind, name: str, folder: Path) -> Iterator[None]:
-    """Keep other processes from making the same thing in `folder` during the context. The folder is created. The lock
-    ends with the process.
+    """Lock `name` in `folder`, so that no other process makes the same thing while the context lasts.
 
-    Raises `kind.error` where the folder cannot be made or written.
+    The folder is created. The lock ends with the process. Raises `kind.error` if the folder cannot be created or
+    written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def claim(kind: Kind, name: str, folder: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            listener().begins(f"{name}: another process is making it ready; waiting")
+            listener().begins(f"{name}: another process is preparing it; waiting")
             lock.acquire()
     except OSError as error:
         raise kind.error(f"cannot keep {kind.noun} {name} in {folder}: {error}") from error
@@ -110,26 +110,26 @@ def claim(kind: Kind, name: str, folder: Path) -> Iterator[None]:
 
 
 def check_placed(kind: Kind, name: str, content: Content, placed: Path) -> None:
-    """Raises `kind.error` where a file that a person placed is not the published one."""
-    found = sha256(placed)
-    if found != content.sha256:
+    """Raises `kind.error` if a file that a person placed differs from the published one."""
+    digest = sha256(placed)
+    if digest != content.sha256:
         raise kind.error(
-            f"{placed} is not the {kind.part} of {name}: its sha256 is {found}, not {content.sha256}; "
+            f"{placed} is not the {kind.part} of {name}: its sha256 is {digest}, not {content.sha256}; "
             "replace it, or remove it to have it downloaded"
         )
 
 
 def part_of(placed: Path) -> Path:
-    """The file with the bytes that were downloaded so far, next to `placed`: `x.part.tgz` for `x.tgz`."""
+    """Return the path of the unfinished download next to `placed`: `x.part.tgz` for `x.tgz`."""
     return placed.with_suffix(f".part{placed.suffix}")
 
 
 def download(kind: Kind, name: str, url: str, content: Content, placed: Path) -> Path:
-    """Download a file to `part_of(placed)`, and check its digest; the caller moves or removes it.
+    """Download a file to `part_of(placed)`, check its digest, and return its path; the caller moves or removes it.
 
-    The download resumes after the bytes that are there. placed: where a person may put the file instead. Raises
-    `kind.error` where the server cannot be reached or breaks off for good (what came stays), or where the file is
-    another one (it is removed).
+    The download resumes after the bytes that are there. placed: the path at which a person may put the file instead.
+    Raises `kind.error` if the server cannot be reached or ends the connection for good (the bytes are kept), or if the
+    file has another digest (it is removed).
     """
     from huggingface_hub.file_download import http_get
 
@@ -145,30 +145,30 @@ def download(kind: Kind, name: str, url: str, content: Content, placed: Path) ->
                 url,
                 file,
                 resume_size=begun,
-                headers={"Accept-Encoding": "identity"},  # a range of a compressed answer is no range of the file
+                headers={"Accept-Encoding": "identity"},  # a range of a compressed response is no range of the file
                 expected_size=content.size,
                 displayed_filename=placed.name,
                 tqdm_class=_reporting_bar(placed.name, begun, content.size),
             )
-    except Exception as error:  # of the HTTP client that huggingface_hub is built on, which differs between versions
+    except Exception as error:  # huggingface_hub's HTTP client, and so its errors, differ between versions
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         kept = part.stat().st_size if part.exists() else 0
         raise kind.error(
             f"{kind.noun} {name} cannot be downloaded from {url}: {reason}; the same command goes on from the {kept:,} "
             f"of {content.size:,} bytes that are there, or download it by hand and place it at {placed}"
         ) from error
-    found = sha256(part)
-    if found != content.sha256:
+    digest = sha256(part)
+    if digest != content.sha256:
         part.unlink()
         raise kind.error(
-            f"what {url} gave is not the {kind.part} of {name}: its sha256 is {found}, not {content.sha256}; it has "
-            "been removed, and the same command downloads it anew"
+            f"the file from {url} is not the {kind.part} of {name}: its sha256 is {digest}, not {content.sha256}; it "
+            "was removed, and the same command downloads it anew"
         )
     return part
 
 
 def _reporting_bar(name: str, begun: int, total: int) -> type[Any]:
-    """A progress bar for `http_get` that draws nothing and reports the bytes. begun: bytes that were there before."""
+    """Make a progress bar for `http_get` that only reports bytes. begun: bytes that were there before."""
     from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # documented, and not declared
 
     class ReportingBar(tqdm):
@@ -185,6 +185,6 @@ def _reporting_bar(name: str, begun: int, total: int) -> type[Any]:
 
 
 def sha256(path: Path) -> str:
-    """sha256 hex of a file's bytes."""
+    """Return the sha256 hex of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The home folder, in which everything is kept that a run writes."""
+"""The home folder, which holds everything that a run writes."""
 
 import os
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from platformdirs import user_data_path
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """folder: the home folder itself."""
+    """The home folder and the paths within it."""
 
     folder: Path
 
     @classmethod
     def at(cls, folder: Path | None) -> "Home":
-        """The home in the given folder, else in the one that SEARCH_HOME names, else in the platform's data folder."""
+        """Return the home in the given folder, else in SEARCH_HOME, else in the platform's data folder."""
         named = folder or (Path(os.environ["SEARCH_HOME"]) if os.environ.get("SEARCH_HOME") else None)
         return cls((named or user_data_path("diffusion-feature-search", appauthor=False)).expanduser().absolute())
 
@@ -25,7 +25,7 @@ class Home:
 
     @property
     def datasets(self) -> Path:
-        """The folder of fetched datasets, each in a folder of its own."""
+        """The folder of fetched datasets. Each dataset has its own folder."""
         return self.folder / "datasets"
 
     @property
@@ -38,5 +38,5 @@ class Home:
 
     @property
     def storage(self) -> str:
-        """The URL of the study database, where no other is named."""
+        """The default URL of the study database."""
         return f"sqlite:///{self.folder / 'studies.db'}"

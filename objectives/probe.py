@@ -39,10 +39,10 @@ CONFUSIONS_KEPT = 1000
 
 @dataclass(frozen=True)
 class _Validated:
-    """The result of the fits on all splits together.
+    """The result of the fits on all splits.
 
-    predictions: those on all validation images. details: what `Head.refit` takes. gmacs: 1e9 multiply-accumulates of
-    the head for one image.
+    predictions: predictions for all validation images. details: the input of `Head.refit`. gmacs: 1e9
+    multiply-accumulates of the head for one image.
     """
 
     predictions: Predictions
@@ -51,17 +51,17 @@ class _Validated:
 
     @classmethod
     def of(cls, fits: Sequence[tuple[Fit, Predictions]], gmacs: float) -> "_Validated":
-        # The lower median is a value that some fit did choose: a number of epochs stays whole.
+        # The lower median is a value that some fit chose, so a number of epochs stays whole.
         details = {name: median_low(fit.details[name] for fit, _ in fits) for name in fits[0][0].details}
         return cls(Predictions.joined(predictions for _, predictions in fits), details, gmacs)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A classifier as `Probe.finalise` fits and tests it. layout: of the features that it reads.
+    """The same classifier as `Probe.finalise` fits and tests.
 
-    validation: of the seed's own validation images, before the fit on all of them; equal to the final's where the
-    classifier is.
+    layout: layout of the features that the classifier reads. validation: accuracy on the seed's validation images,
+    before the classifier is refitted on all images; equal to that of the final if the classifiers are equal.
     """
 
     classifier: FittedHead
@@ -80,23 +80,23 @@ class Probe:
 
     @classmethod
     def build(cls, spec: ProbeSpec, threads: int) -> Self:
-        """Build the probe with its network, on the GPU that this process sees, else on `threads` CPU threads."""
+        """Build the probe with its network, on this process's GPU if there is one, else on `threads` CPU threads."""
         use_threads(threads)
         return cls(spec, load_backbone_here(spec.backbone, spec.precision, spec.cache))
 
     def __call__(self, setting: Setting) -> Iterator[Report]:
         """Evaluate a setting: make the missing forward passes, then fit and score a head on each split.
 
-        The last report is an Evaluation. The test split is not read. With successive halving, the same happens on parts
-        of the images first, and each part ends in a Rung; where no forward pass is missing, there are no rungs. The
-        Evaluation of the same features is the same with halving or without. Passes in other batches may round a feature
-        differently, as they do where studies share images.
+        The last report is an Evaluation. The test split is not read. With successive halving, the same is done on parts
+        of the images first, and each part ends in a Rung; if no forward pass is missing, there are no rungs. For equal
+        features, the Evaluation is the same with halving or without. Forward passes in other batches may round a
+        feature differently, as they do when studies share images.
         """
         clock = Clock()
-        climbed = self._rungs if self.spec.halving and self._lacks(setting) else []
-        for number, splits in enumerate(climbed, start=1):
+        rungs = self._rungs if self.spec.halving and self._lacks(setting) else []
+        for number, splits in enumerate(rungs, start=1):
             images = _images(splits)
-            # Epochs are compared with those of other trials, which are of all images.
+            # The pruner compares epochs with those of other trials, which use all images.
             evaluation = yield from _without_epochs(self._evaluated(images, splits, setting, clock))
             yield Rung(number, len(images), evaluation)
         yield (yield from self._evaluated(self._training, self.splits(self.spec.seed), setting, clock))
@@ -104,7 +104,7 @@ class Probe:
     def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
         """Score a finalist on the splits of another seed, refit its head on train + validation, and test it.
 
-        With shots, the head is refitted on the training images of the first split alone, since others would be more
+        With shots, the head is refitted only on the training images of the first split: more images would be more
         shots.
         """
         clock, started = Clock(), time.perf_counter()
@@ -132,7 +132,7 @@ class Probe:
         yield from _filled(self._views, self._training, setting, Clock())
 
     def train(self, setting: Setting, seed: int) -> Iterator[Report | Trained]:
-        """Train the classifier that `finalise` tests; it is in the last report. The test split is not read."""
+        """Train the classifier that `finalise` tests; the last report has it. The test split is not read."""
         clock = Clock()
         features = yield from self._features(self._views, self._training, setting, clock)
         validated = yield from self._validate(features, self._training, self.splits(seed), setting, seed, clock)
@@ -151,7 +151,7 @@ class Probe:
 
     @cached_property
     def _views(self) -> Sequence[Extractor]:
-        """The extractors of the dataset itself, which alone is validated and tested, and of each further view."""
+        """Extractors of the dataset, then of each further view. Only the dataset is validated and tested."""
         spec = self.spec
         return [Extractor(self.backbone, view, spec.usage(), spec.grids, spec.seed) for view in spec.views]
 
@@ -171,10 +171,9 @@ class Probe:
     def _features(
         self, views: Sequence[Extractor], indices: np.ndarray, setting: Setting, clock: Clock
     ) -> Generator[Extracted, None, torch.Tensor]:
-        """The features, float32 (views x n, c, pool, pool): view after view, each in the order of the indices. The
-        channels of several taps are concatenated.
+        """Return the features, float32 (views x n, c, pool, pool): view after view, each in the order of the indices.
 
-        A damaged shard is made again on the way.
+        The channels of several taps are concatenated. A damaged shard is made again.
         """
         for _ in range(DAMAGED_READS):
             yield from _filled(views, indices, setting, clock)
@@ -189,14 +188,14 @@ class Probe:
         )
 
     def _lacks(self, setting: Setting) -> bool:
-        """Whether a forward pass of the setting is missing."""
+        """Return whether a forward pass of the setting is missing."""
         timesteps = list(setting.passes)
         return any(view.lacks(self._training, timesteps, setting.draws) for view in self._views)
 
     def _evaluated(
         self, images: np.ndarray, splits: Sequence[Split], setting: Setting, clock: Clock
     ) -> Generator[Extracted | Epoch, None, Evaluation]:
-        """Evaluate on some splits. images: all that the splits use, ascending; there may be more."""
+        """Evaluate on some splits. images: at least those of the splits, ascending."""
         features = yield from self._features(self._views, images, setting, clock)
         validated = yield from self._validate(features, images, splits, setting, self.spec.seed, clock)
         predictions = validated.predictions
@@ -220,7 +219,7 @@ class Probe:
         seed: int,
         clock: Clock,
     ) -> Generator[Epoch, None, _Validated]:
-        """Fit and score a head on each split. images: those of the features, ascending indices into the dataset."""
+        """Fit and score a head on each split. images: the rows of the features, ascending indices into the dataset."""
         fits: list[tuple[Fit, Predictions]] = []
         since = time.perf_counter()
         for parts in splits:
@@ -242,7 +241,7 @@ class Probe:
     def _refitted(
         self, features: torch.Tensor, setting: Setting, seed: int, validated: _Validated
     ) -> tuple[FittedHead, FeatureLayout]:
-        """Fit a head again by what the fits on the splits of the seed chose."""
+        """Refit a head with the details that the fits on the splits of the seed chose."""
         parts = self.splits(seed)[0]  # train + validation are the same images in every fold
         everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])
         train = self._trained_on(features, self._training, everything, setting)
@@ -263,7 +262,7 @@ class Probe:
     def _trained_on(
         self, features: torch.Tensor, images: np.ndarray, indices: np.ndarray, setting: Setting
     ) -> LabelledFeatures:
-        """The labelled features of some images of the dataset, in every view."""
+        """Return the labelled features of some images of the dataset, in every view."""
         starts = range(0, len(features), len(images))
         rows = np.concatenate([start + np.searchsorted(images, indices) for start in starts])
         train = self._labelled(features, rows, np.tile(indices, len(starts)), setting)
@@ -272,12 +271,12 @@ class Probe:
     def _labelled(
         self, features: torch.Tensor, rows: np.ndarray, indices: np.ndarray, setting: Setting
     ) -> LabelledFeatures:
-        """Some rows of the features, with the labels of their images."""
+        """Return some rows of the features, with the labels of their images."""
         labels = torch.from_numpy(self.spec.dataset.labels[indices]).to(self.backbone.device)
-        at = torch.from_numpy(rows).to(features.device)
+        positions = torch.from_numpy(rows).to(features.device)
         blocks = self.backbone.architecture.blocks
         groups = tuple(tuple(blocks[number - 1].channels for number in read) for read in setting.passes.values())
-        return LabelledFeatures(features, labels, at, self._scratch, self.spec.metric, groups)
+        return LabelledFeatures(features, labels, positions, self._scratch, self.spec.metric, groups)
 
     @property
     def _scratch(self) -> Path:
@@ -285,18 +284,19 @@ class Probe:
 
 
 def _filled(views: Sequence[Extractor], indices: np.ndarray, setting: Setting, clock: Clock) -> Iterator[Extracted]:
-    """Reports of all views together."""
-    for place, view in enumerate(views):
+    """Fill the cache for all views; report their progress together."""
+    for number, view in enumerate(views):
         for report in view.fill(indices, list(setting.passes), setting.draws, clock):
-            yield Extracted(place * report.total + report.done, len(views) * report.total, report.made)
+            yield Extracted(number * report.total + report.done, len(views) * report.total, report.made)
 
 
 def _images(splits: Sequence[Split]) -> np.ndarray:
-    """The images that train or validate, ascending."""
+    """Return the images that train or validate, ascending."""
     return np.unique(np.concatenate([np.concatenate([parts.train, parts.validation]) for parts in splits]))
 
 
 def _without_epochs(reports: Generator[Extracted | Epoch, None, T]) -> Generator[Extracted, None, T]:
+    """Drop the reports of epochs."""
     while True:
         try:
             report = next(reports)
@@ -307,5 +307,5 @@ def _without_epochs(reports: Generator[Extracted | Epoch, None, T]) -> Generator
 
 
 def _passes(setting: Setting, images: int) -> int:
-    """The forward passes that the features of a setting take."""
+    """Return the number of forward passes for the features of a setting."""
     return setting.draws * len(setting.passes) * images

@@ -1,4 +1,4 @@
-"""Builds a probe in the process that runs it, so that the process which plans the search needs no network library."""
+"""Builds a probe in the worker that runs it, so that the driver of the search need not load torch."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class ProbeBuilder:
-    """What is sent to a worker: everything but the loaded network."""
+    """The data from which a worker builds its probe: everything except the loaded network."""
 
     spec: ProbeSpec
 
     def build(self, threads: int) -> "Probe":
-        """The probe with its network, on the GPU that this process sees, else on `threads` CPU threads."""
+        """Build the probe with its network, on this process's GPU if there is one, else on `threads` CPU threads."""
         from objectives.probe import Probe
 
         return Probe.build(self.spec, threads)

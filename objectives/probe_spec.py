@@ -1,4 +1,4 @@
-"""What a probe is built from: plain data, which loads no network library."""
+"""The specification of a probe: plain data, which loads no network library."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,23 +15,23 @@ from objectives.results import ACCURACY
 
 
 def validated_images(splits: Sequence[Split]) -> np.ndarray:
-    """Indices of the validation images of all splits, int64 (n,), in the order of the predictions."""
+    """Return the indices of the validation images of all splits, int64 (n,), in the order of the predictions."""
     return np.concatenate([parts.validation for parts in splits])
 
 
 @final
 @dataclass(frozen=True)
 class ProbeSpec:
-    """What a worker needs to build a probe: everything but the loaded network.
+    """Everything that a worker needs to build a probe, except the loaded network.
 
-    backbone: a name, folder or hub id that `load_backbone` takes. precision: one of `PRECISIONS`.
-    grids: block → grid; all that a forward pass should keep, from the space.
-    cache: the cache folder. cache_size: bytes that it may take; None for as many as the disk has.
+    backbone: a name, folder or hub id for `load_backbone`. precision: one of `PRECISIONS`.
+    grids: block → grid; everything that a forward pass should keep, from the space.
+    cache: the cache folder. cache_size: bytes that the cache may take; None for all that the disk has.
     seed: random seed for the noise, the splits and the heads.
-    validation_fraction: share of the training images that validate, where there are no folds.
+    validation_fraction: share of the training images that validate, if there are no folds.
     shots: training images of each class on which heads are fitted; None for all.
     flips: fit heads on the mirror images of the training images too.
-    balanced: weigh classes equally in fitting heads, however many images each has.
+    balanced: give classes equal weight in fitting heads, whatever their numbers of images.
     folds: number of splits for cross-validation, in which every image outside the test split validates once; None for
     a single split. metric: the metric that the search maximises, one of `SELECTION_METRICS`.
     halving: score a setting on parts of the images first, by successive halving.
@@ -61,7 +61,7 @@ class ProbeSpec:
         return self.dataset, mirrored
 
     def splits(self, seed: int) -> tuple[Split, ...]:
-        """The splits; a head is fitted on each. Raises UsageError, DatasetError as `split`, `folds`, `few_shot`."""
+        """Return the splits; a head is fitted on each. Raises as `split`, `folds` and `few_shot` do."""
         if self.folds is None:
             whole: tuple[Split, ...] = (split(self.dataset, seed, self.validation_fraction),)
         else:
@@ -71,10 +71,10 @@ class ProbeSpec:
         return tuple(few_shot(self.dataset, parts, self.shots, seed) for parts in whole)
 
     def counts(self, splits: Sequence[Split]) -> dict[str, int]:
-        """The number of images by "train", "validation", "test".
+        """Return the numbers of "train", "validation" and "test" images.
 
-        With folds, all images outside the test split both train and validate. With folds and shots, "train" counts
-        those that train in each fold.
+        With folds, all images outside the test split both train and validate. With folds and shots, "train" is the
+        number of training images of one fold.
         """
         validation = sum(len(parts.validation) for parts in splits)
         train = validation if self.folds and self.shots is None else len(splits[0].train)

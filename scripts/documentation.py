@@ -1,4 +1,4 @@
-"""Write parts of the documentation from the code, each time the site is built: the commands, and the options.
+"""Generates documentation of the commands and the options from the code when the site is built.
 
 mkdocs calls `on_files` and `on_page_markdown` (mkdocs.yml, `hooks`).
 """
@@ -18,12 +18,12 @@ GENERATOR = ["-m", "typer", "search.cli.main", "utils", "docs", "--name", "searc
 """Typer prints the help of every command as Markdown."""
 
 SUBCOMMANDS = re.compile(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+\n")
-"""Lists of commands with help cut after 45 characters; the page's table of contents serves better."""
+"""Lists of commands with truncated help, which are removed: the page has a table of contents."""
 
 MODULES = re.compile(r"[\w.]+\.(?=[A-Z])")
 
 OPTIONS = "<!-- options -->"
-"""Where a page has the table of a search's options."""
+"""The mark that is replaced by the table of a search's options."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -1,9 +1,9 @@
-"""Draw what `evaluate_unet.py` measured: linear-probe accuracy by block, timestep and pool, one map a dataset and pool.
+"""Draws the results of `evaluate_unet.py`: one map of linear-probe accuracies for each dataset and pool.
 
     python scripts/draw_probes.py --out probes.html cub=cub.json digits=digits.json
 
-Hovering over a cell gives its 95 % interval; the title of each map gives its best beside the best with random weights
-and the best on raw pixels, where the files hold them.
+A map shows accuracy by block and timestep. Hovering over a cell shows its 95 % interval. The title of a map shows its
+best accuracy, and, if the file has them, the best with random weights and the best on raw pixels.
 """
 
 import argparse
@@ -17,30 +17,32 @@ from dashboards.page.style import TEMPLATE
 from objectives.results import Accuracy
 
 
-def title(name: str, pool: int, cells: list[list[int]], found: dict[str, dict[str, float]]) -> str:
+def title(name: str, pool: int, cells: list[list[int]], result: dict[str, dict[str, float]]) -> str:
+    """Return the title of a map, with its best accuracy and those of other features."""
     best = max(correct / count for *_, correct, count in cells)
-    rivals = [f"{row} {100 * found[row]['validation']:.1f}" for row in ("random", "pixels") if row in found]
+    rivals = [f"{row} {100 * result[row]['validation']:.1f}" for row in ("random", "pixels") if row in result]
     beside = f" ({', '.join(rivals)})" if rivals else ""
     return f"{escape(name, quote=False)}, pool {pool}: {100 * best:.1f} %{beside}"
 
 
 def hover(accuracy: Accuracy) -> str:
+    """Return the text of a cell: accuracy and 95 % interval."""
     low, high = accuracy.interval()
     return f"{100 * accuracy.value:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the probes of a U-Net.")
-    parser.add_argument("results", nargs="+", metavar="NAME=FILE", help="what evaluate_unet.py wrote, and its name")
+    parser.add_argument("results", nargs="+", metavar="NAME=FILE", help="a name and a file of evaluate_unet.py")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     results = {
         name: json.loads(Path(file).read_text()) for name, _, file in (r.partition("=") for r in arguments.results)
     }
-    pools = sorted({cell[2] for found in results.values() for cell in found["trained"]["surface"]})
+    pools = sorted({cell[2] for result in results.values() for cell in result["trained"]["surface"]})
     maps = [
-        (name, pool, [cell for cell in found["trained"]["surface"] if cell[2] == pool], found)
-        for name, found in results.items()
+        (name, pool, [cell for cell in result["trained"]["surface"] if cell[2] == pool], result)
+        for name, result in results.items()
         for pool in pools
     ]
     titles = [title(*row) for row in maps]

@@ -1,10 +1,10 @@
-"""What a U-Net is worth as a denoiser and as a source of features: the numbers of a model card.
+"""Evaluates a U-Net as a denoiser and as a source of features, for a model card.
 
     python scripts/evaluate_unet.py --backbone bundled --images SHEETS --dataset cub --data-root DIR --out FILE.json
 
-Denoising: epsilon error by noise level on held-out photographs, against predicting nothing (1.0) and against the best
-multiple of the noisy image. Features: the best linear probe over block × timestep × pool by validation accuracy, read
-once on the test split, for the trained weights, for the same network with random weights, and for raw pixels.
+Denoising: the epsilon error by noise level on held-out photographs, compared with predicting zero (error 1.0) and with
+the best multiple of the noisy image. Features: the test accuracy of the linear probe with the best validation accuracy
+over block × timestep × pool, for the trained weights, for random weights in the same network, and for raw pixels.
 """
 
 import argparse
@@ -38,8 +38,9 @@ LOG_SNRS = (8, 6, 4, 2, 0, -2, -4, -6, -8)
 
 
 def denoising(backbone: TappedBackbone, images: torch.Tensor) -> list[dict[str, float]]:
-    """Mean squared epsilon error by noise level: the network's, and that of the best multiple of the noisy image.
+    """Measure the mean squared epsilon error of the network and of the best multiple of the noisy image.
 
+    Returns one row for each noise level.
     A predicted velocity v = sqrt(a) eps - sqrt(1 - a) x gives eps = sqrt(a) v + sqrt(1 - a) noisy.
     """
     architecture, rows = backbone.architecture, []
@@ -63,7 +64,7 @@ def denoising(backbone: TappedBackbone, images: torch.Tensor) -> list[dict[str, 
 
 
 def best_probe(dataset: Dataset, backbone: str, cache: Path, quick: bool) -> dict[str, object]:
-    """The best linear probe of the default space on validation, its test accuracy, and the whole validation surface."""
+    """Find the best linear probe of the default space on validation; return its test accuracy and all results."""
     architecture, _ = describe_backbone(backbone)
     space = PRESETS["default"](architecture).narrow(heads=["linear"])
     if quick:
@@ -87,7 +88,7 @@ def best_probe(dataset: Dataset, backbone: str, cache: Path, quick: bool) -> dic
 
 
 def pixels_probe(dataset: Dataset, side: int) -> dict[str, object]:
-    """The best linear probe on the raw pixels, pooled to side, side/2, … 4."""
+    """Find the best linear probe on the raw pixels, pooled to side, side/2, … 4."""
     pixels = torch.from_numpy(square_pixels(dataset.images, np.arange(len(dataset)), side)).float() / 127.5 - 1
     parts, head, classes = split(dataset, 0), head_named("linear"), len(dataset.classes)
 
@@ -119,7 +120,7 @@ def _scores(validation: Accuracy, test: Accuracy) -> dict[str, object]:
 
 
 def random_copy(backbone: TappedBackbone, folder: Path) -> str:
-    """The same network with untrained weights, as a diffusers folder."""
+    """Save the same network with random weights as a diffusers folder; return the folder."""
     torch.manual_seed(0)
     UNet2DModel.from_config(backbone.network.module.config).save_pretrained(folder)
     return str(folder)
@@ -132,7 +133,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="which sources of features to compare")
-    parser.add_argument("--quick", action="store_true", help="four timesteps and pool 4 alone, to compare designs")
+    parser.add_argument("--quick", action="store_true", help="only four timesteps and pool 4, to compare designs")
     parser.add_argument("--threads", type=int, help="[default: torch's]")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()

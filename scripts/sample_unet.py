@@ -1,8 +1,9 @@
-"""Draw images from an unconditional diffusers U-Net, as a sheet to look at.
+"""Samples images from an unconditional diffusers U-Net and saves them as one sheet.
 
     python scripts/sample_unet.py --backbone objectives/backbones/bundled --out sheet.png
 
-DDIM (Song et al. 2021) without added noise, from seeded noise, with the network's own schedule and prediction type.
+The sampler is DDIM (Song et al. 2021) without added noise. It starts from seeded noise, and uses the network's own
+schedule and prediction type.
 """
 
 import argparse
@@ -15,7 +16,10 @@ from PIL import Image
 
 
 def sheet(images: np.ndarray, columns: int, scale: int) -> Image.Image:
-    """float (n, side, side, 3) in [0, 1] → one picture, row by row, gaps of a pixel between, `scale` times as large."""
+    """Arrange images, float (n, side, side, 3) in [0, 1], row by row in one picture.
+
+    The images are one pixel apart. The picture is enlarged by `scale`.
+    """
     side = images.shape[1]
     rows = -(-len(images) // columns)
     canvas = np.full((rows * (side + 1) - 1, columns * (side + 1) - 1, 3), 255, np.uint8)
@@ -26,7 +30,7 @@ def sheet(images: np.ndarray, columns: int, scale: int) -> Image.Image:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw images from an unconditional diffusers U-Net.")
+    parser = argparse.ArgumentParser(description="Sample images from an unconditional diffusers U-Net.")
     parser.add_argument("--backbone", type=Path, required=True, help="a diffusers folder with unet/ and scheduler/")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=64)

@@ -1,12 +1,12 @@
-"""Train a small diffusion U-Net on 32x32 photographs, resumable, with an EMA copy: the bundled one, and its rivals.
+"""Trains a small diffusion U-Net on 32x32 photographs: the bundled network, or a design to compare it with.
 
     python scripts/train_unet.py --images DIR --out DIR --design v-cosine
 
-`--images` holds contact sheets `sheet-*.jpg` of 32x32 tiles, read row by row; an all-black tile ends the last sheet.
-Everything random is a function of (seed, step), so a run that was killed and started again with the same command
-makes the same weights as one that was not. `--out` receives `checkpoint.pt`, `loss.csv` (loss by step and by
-timestep decile, training and held-out) and, at the end, a diffusers folder `unet/` + `scheduler/` with the EMA weights
-in half precision.
+`--images` names a folder of contact sheets `sheet-*.jpg` of 32x32 tiles, read row by row; black tiles after the last
+image are ignored. All random numbers are a function of (seed, step), so a run that was killed and started again with
+the same command makes the same weights as an uninterrupted run. The folder `--out` receives `checkpoint.pt`, `loss.csv`
+(training and held-out loss by step and timestep decile) and, at the end, the diffusers folders `unet/` and `scheduler/`
+with the moving average (EMA) of the weights in half precision.
 """
 
 import argparse
@@ -29,7 +29,10 @@ DECILES = 10
 
 @dataclass(frozen=True)
 class Design:
-    """One network and what it learns. widths: channels by level, sides 32, 16, 8, 4. attention: levels that have it."""
+    """A network and its training target.
+
+    widths: channels of the levels, whose sides are 32, 16, 8 and 4. attention: indices of the levels with attention.
+    """
 
     widths: tuple[int, ...] = (24, 48, 80, 112)
     layers: int = 2
@@ -56,7 +59,7 @@ class Design:
         return DDPMScheduler(num_train_timesteps=1000, beta_schedule=self.schedule, prediction_type=self.prediction)
 
 
-# Each differs from `base` in one thing.
+# Each design but `v-cosine` differs from `base` in one thing.
 DESIGNS = {
     "base": Design(),
     "cosine": Design(schedule="squaredcos_cap_v2"),
@@ -68,7 +71,7 @@ DESIGNS = {
 
 
 def read_tiles(folder: Path) -> np.ndarray:
-    """All tiles of the sheets as uint8 (N, 3, 32, 32), in sheet order."""
+    """Read all tiles of the sheets, uint8 (N, 3, 32, 32), in sheet order."""
     sheets = sorted(folder.glob("sheet-*.jpg"))
     if not sheets:
         raise SystemExit(f"no sheet-*.jpg in {folder}")
@@ -82,13 +85,13 @@ def read_tiles(folder: Path) -> np.ndarray:
 
 
 def batch_at(images: np.ndarray, step: int, batch: int, seed: int) -> np.ndarray:
-    """The images of one step: epochs are permutations, the last incomplete batch of an epoch flows into the next."""
+    """Choose the images of one step. Each epoch is a permutation; its last incomplete batch continues in the next."""
     wanted = np.arange(step * batch, (step + 1) * batch)
     chosen = np.empty(batch, dtype=np.int64)
     for epoch in np.unique(wanted // len(images)):
         order = np.random.default_rng((seed, int(epoch))).permutation(len(images))
-        here = wanted // len(images) == epoch
-        chosen[here] = order[wanted[here] % len(images)]
+        in_epoch = wanted // len(images) == epoch
+        chosen[in_epoch] = order[wanted[in_epoch] % len(images)]
     flipped = np.random.default_rng((seed, 1 << 32, step)).random(batch) < 0.5
     pixels = images[chosen]
     pixels[flipped] = pixels[flipped][..., ::-1]
@@ -96,13 +99,14 @@ def batch_at(images: np.ndarray, step: int, batch: int, seed: int) -> np.ndarray
 
 
 def to_model_range(pixels: np.ndarray) -> torch.Tensor:
+    """Turn uint8 pixels into float32 in [-1, 1]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).float() / 127.5 - 1
 
 
 def errors_by_timestep(
     unet: UNet2DModel, scheduler: DDPMScheduler, clean: torch.Tensor, timesteps: torch.Tensor, noise: torch.Tensor
 ) -> torch.Tensor:
-    """Mean squared error of each image against what the design predicts: the noise, or the velocity."""
+    """Return the mean squared error of each image. The prediction's target is the noise, or the velocity."""
     noisy = scheduler.add_noise(clean, noise, timesteps)
     velocity = scheduler.config["prediction_type"] == "v_prediction"
     target = scheduler.get_velocity(clean, noise, timesteps) if velocity else noise
@@ -112,12 +116,14 @@ def errors_by_timestep(
 
 
 def by_decile(errors: torch.Tensor, timesteps: torch.Tensor) -> list[float]:
+    """Return the mean error in each tenth of the 1000 timesteps."""
     decile = timesteps * DECILES // 1000
     return [errors[decile == d].mean().item() for d in range(DECILES)]
 
 
 @torch.no_grad()
 def held_out_loss(unet: UNet2DModel, scheduler: DDPMScheduler, held_out: np.ndarray, device: str) -> list[float]:
+    """Return the loss on held-out images by timestep decile, with the same noise at every call."""
     generator = torch.Generator().manual_seed(0)
     errors, steps = [], []
     for start in range(0, len(held_out), 200):
@@ -132,6 +138,7 @@ def held_out_loss(unet: UNet2DModel, scheduler: DDPMScheduler, held_out: np.ndar
 
 
 def save_atomically(state: dict[str, object], path: Path) -> None:
+    """Save a checkpoint, which replaces the older one when it is complete."""
     temporary = path.with_suffix(".part")
     torch.save(state, temporary)
     temporary.replace(path)
@@ -229,9 +236,11 @@ def main() -> None:
     parser.add_argument("--images", required=True, help="folder of sheet-*.jpg contact sheets of 32x32 tiles")
     parser.add_argument("--out", required=True, help="folder for the checkpoint, the loss log and the weights")
     parser.add_argument("--design", choices=DESIGNS, default="base")
-    parser.add_argument("--start-from", help="a U-Net folder whose weights to go on from; of the design's shape")
+    parser.add_argument("--start-from", help="a U-Net folder with the initial weights, of the design's shape")
     parser.add_argument("--steps", type=int, default=7_000)
-    parser.add_argument("--stop-at", type=int, help="end before the learning rate's schedule of --steps does")
+    parser.add_argument(
+        "--stop-at", type=int, help="the step at which to end, before the learning rate's schedule ends at --steps"
+    )
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)

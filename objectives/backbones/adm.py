@@ -1,8 +1,8 @@
-"""Checkpoints of guided-diffusion, the code of the ADM networks, as folders of diffusers' `UNet2DModel`.
+"""Converts checkpoints of guided-diffusion, the code of the ADM networks, to folders of diffusers' `UNet2DModel`.
 
-The networks are those of Dhariwal and Nichol, "Diffusion Models Beat GANs on Image Synthesis" (2021), sections 3 and 4;
-settings, names of tensors and defaults are those of github.com/openai/guided-diffusion. Nothing is approximated: a
-network that diffusers cannot compute exactly is refused.
+The networks are described in Dhariwal and Nichol, "Diffusion Models Beat GANs on Image Synthesis" (2021), sections 3
+and 4. Settings, tensor names and defaults follow github.com/openai/guided-diffusion. Nothing is approximated: a network
+that diffusers cannot compute exactly is refused.
 """
 
 import os
@@ -31,7 +31,7 @@ MULTIPLIERS = {
     256: (1, 1, 2, 2, 4, 4),
     512: (0.5, 1, 1, 2, 2, 4, 4),
 }
-"""Image side → the widths of the levels over num_channels, where channel_mult does not say."""
+"""Image side → width of each level divided by num_channels, if channel_mult is empty."""
 
 QKV = ("to_q", "to_k", "to_v")
 LEAVES = {
@@ -46,13 +46,13 @@ LEAVES = {
     **dict.fromkeys(QKV, ".qkv"),
     "to_out.0": ".proj_out",
 }
-"""Diffusers' name → guided-diffusion's, for the parts of a residual block, an attention block or a plain layer."""
+"""diffusers' name → guided-diffusion's name, within a residual block, an attention block or a plain layer."""
 
 
 def unet_config(settings: AdmSettings) -> dict[str, Any]:
-    """The arguments of the `UNet2DModel` that computes exactly what guided-diffusion's network does.
+    """Return the arguments of the `UNet2DModel` that computes exactly what guided-diffusion's network computes.
 
-    Raises BackboneError where there is none.
+    Raises BackboneError if there is no such `UNet2DModel`.
     """
     widths, attended = _widths(settings), _attended(settings)
     kinds = ["Attn{}Block2D" if has else "Resnet{}sampleBlock2D" for has in attended]
@@ -86,18 +86,19 @@ def unet_config(settings: AdmSettings) -> dict[str, Any]:
 
 
 def checkpoint_layout(settings: AdmSettings) -> dict[str, tuple[int, ...]]:
-    """The tensors that a checkpoint with these settings holds: guided-diffusion's name → shape."""
+    """Return the tensors of a checkpoint with these settings: guided-diffusion's name → shape."""
     return {move.source: move.source_shape for move in _moves(settings)}
 
 
 def convert_state_dict(
     state: Mapping[str, torch.Tensor], settings: AdmSettings, order: AttentionOrder
 ) -> dict[str, torch.Tensor]:
-    """A checkpoint's tensors under diffusers' names, float32, the values unchanged; works on the meta device.
+    """Return a checkpoint's tensors under diffusers' names, float32, with unchanged values.
 
-    order: of the rows of each attention's joint projection, which nothing in a checkpoint tells. Most tensors share
-    memory with `state`. Raises BackboneError where tensors are missing, left over or of another shape, or where the
-    settings name another order.
+    The function also works on the meta device. Most returned tensors share memory with `state`.
+
+    order: the order of the rows in each attention's joint projection. A checkpoint does not record it.
+    Raises BackboneError if tensors are missing, left over or of another shape, or if the settings name another order.
     """
     check_name("attention order", order, get_args(AttentionOrder))
     if settings.use_new_attention_order not in (None, order == "new"):
@@ -117,18 +118,18 @@ def convert_state_dict(
 
 
 def read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a `.safetensors` file, or of a PyTorch file, mapped into memory; no code in it is run.
+    """Map the tensors of a `.safetensors` or PyTorch file into memory. Code in the file is not run.
 
-    Raises BackboneError where it is missing, damaged, or not a mapping of names to tensors.
+    Raises BackboneError if the file is missing, damaged, or not a mapping of names to tensors.
     """
     try:
         if file.suffix == ".safetensors":
             state = load_file(file)
         else:
             state = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except UnpicklingError:  # torch's own text explains how to run the file's code
+    except UnpicklingError:  # torch's message explains how to run the file's code
         raise BackboneError(f"{file} is damaged, or no checkpoint of tensors alone; its code is not run") from None
-    except Exception as error:  # the readers raise whatever a damaged file makes them stumble over
+    except Exception as error:  # a damaged file makes the readers raise nearly anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BackboneError(f"{file} cannot be read as a checkpoint: {reason}") from error
     if not isinstance(state, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
@@ -137,10 +138,11 @@ def read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
 
 
 def convert(file: Path, settings: AdmSettings, order: AttentionOrder, out: Path) -> None:
-    """Makes the folder `out`: config.json, diffusion_pytorch_model.safetensors and scheduler_config.json.
+    """Convert a checkpoint to the folder `out`, which `UNet2DModel.from_pretrained(out)` opens.
 
-    `UNet2DModel.from_pretrained(out)` opens it. It appears at once and whole, or not at all. Raises BackboneError where
-    `out` holds something already or cannot be written, and as `read_checkpoint`, `unet_config`, `convert_state_dict`.
+    The folder has config.json, diffusion_pytorch_model.safetensors and scheduler_config.json. It appears only when it
+    is complete. Raises BackboneError if `out` is not empty or cannot be written, and as `read_checkpoint`,
+    `unet_config` and `convert_state_dict` do.
     """
     out = out.absolute()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -151,7 +153,7 @@ def convert(file: Path, settings: AdmSettings, order: AttentionOrder, out: Path)
         part.mkdir(parents=True)
         weights = part / "diffusion_pytorch_model.safetensors"
         save_file(converted, weights, metadata={"format": "pt"})
-        weights.chmod(0o644)  # safetensors makes files that nobody else may read
+        weights.chmod(0o644)  # safetensors creates files that only their owner may read
         _hollow(settings).save_config(part)
         noise_scheduler(settings).save_config(part)
         if out.exists():
@@ -164,13 +166,13 @@ def convert(file: Path, settings: AdmSettings, order: AttentionOrder, out: Path)
 
 
 def noise_scheduler(settings: AdmSettings) -> DDPMScheduler:
-    """Linear betas are those of 1000 steps, spread over as many as there are."""
-    spread = 1000 / settings.diffusion_steps
+    """Return the noise scheduler. Linear betas are scaled so that any number of steps adds the noise of 1000 steps."""
+    scale = 1000 / settings.diffusion_steps
     return DDPMScheduler(
         num_train_timesteps=settings.diffusion_steps,
         beta_schedule=BETA_SCHEDULES[settings.noise_schedule],
-        beta_start=1e-4 * spread,
-        beta_end=0.02 * spread,
+        beta_start=1e-4 * scale,
+        beta_end=0.02 * scale,
         variance_type="learned_range" if settings.learn_sigma else "fixed_large",
         prediction_type="sample" if settings.predict_xstart else "epsilon",
     )
@@ -183,7 +185,10 @@ def _hollow(settings: AdmSettings) -> UNet2DModel:
 
 @dataclass(frozen=True)
 class _Move:
-    """One tensor of the converted network and where it comes from. part: 0, 1, 2 for q, k, v of a joint projection."""
+    """One tensor of the converted network and its source in the checkpoint.
+
+    part: 0, 1 or 2 for q, k or v of a joint projection; None for any other tensor. heads: number of attention heads.
+    """
 
     target: str
     target_shape: tuple[int, ...]
@@ -208,7 +213,10 @@ def _moves(settings: AdmSettings) -> Iterator[_Move]:
 
 
 def _modules(settings: AdmSettings) -> Iterator[tuple[str, str]]:
-    """(diffusers' module, guided-diffusion's). The latter counts blocks through all levels, resampling included."""
+    """Yield (diffusers' module, guided-diffusion's module).
+
+    guided-diffusion numbers blocks through all levels, and counts resampling layers too.
+    """
     attended, layers = _attended(settings), settings.num_res_blocks
     conv, op = ("", "") if settings.resblock_updown else (".conv", ".op")
     yield from (("time_embedding.linear_1", "time_embed.0"), ("time_embedding.linear_2", "time_embed.2"))
@@ -237,7 +245,10 @@ def _modules(settings: AdmSettings) -> Iterator[tuple[str, str]]:
 
 
 def _rows_of_part(joint: torch.Tensor, part: int, heads: int, order: AttentionOrder) -> torch.Tensor:
-    """q, k or v of a joint projection (3 x channels, ...), heads in order; in memory of its own, to be stored alone."""
+    """Copy q, k or v from a joint projection (3 x channels, ...), heads in order.
+
+    A copy shares no memory, so safetensors can store it as a tensor of its own.
+    """
     head_width, rest = joint.shape[0] // (3 * heads), joint.shape[1:]
     if order == "legacy":
         rows = joint.reshape(heads, 3, head_width, *rest)[:, part]
@@ -266,46 +277,49 @@ def _check_fit(state: Mapping[str, torch.Tensor], layout: Mapping[str, tuple[int
         if names
     ]
     if listed:
-        raise BackboneError(f"the checkpoint does not fit the ADM settings; of its tensors are {'; '.join(listed)}")
+        raise BackboneError(f"the checkpoint's tensors do not fit the ADM settings: {'; '.join(listed)}")
 
 
 def _widths(settings: AdmSettings) -> list[int]:
-    """Channels of each level, refused where diffusers' network differs from guided-diffusion's."""
+    """Return the channels of each level. Raises BackboneError if diffusers' network differs from guided-diffusion's."""
     side, channels = settings.image_size, settings.num_channels
     multipliers = settings.channel_mult or MULTIPLIERS.get(side)
     if multipliers is None:
         usual = ", ".join(map(str, MULTIPLIERS))
         raise BackboneError(
-            f"ADM setting channel_mult is needed for images of side {side}: only {usual} have a usual one"
+            f"ADM setting `channel_mult` is needed for images of side {side}: only {usual} have a default"
         )
     widths = [int(multiplier * channels) for multiplier in multipliers]
     if widths[0] != channels:
         raise BackboneError(
-            f"an ADM network whose first channel_mult is {multipliers[0]} cannot be represented: it embeds the "
-            f"timestep in num_channels ({channels}) numbers, diffusers in as many as the first level has ({widths[0]})"
+            f"an ADM network whose first `channel_mult` is {multipliers[0]} cannot be represented: it embeds the "
+            f"timestep in {channels} numbers (`num_channels`), diffusers in {widths[0]} (the first level's channels)"
         )
     if any(width % GROUPS for width in widths):
         raise BackboneError(f"every level of an ADM network must be a multiple of {GROUPS} channels wide, got {widths}")
     if side % 2 ** (len(widths) - 1):
-        raise BackboneError(f"image_size must halve {len(widths) - 1} times for {len(widths)} levels, got {side}")
+        raise BackboneError(f"`image_size` must halve {len(widths) - 1} times for {len(widths)} levels, got {side}")
     return widths
 
 
 def _attended(settings: AdmSettings) -> list[bool]:
-    """Whether each level has attention; as in guided-diffusion, a resolution that no level has is without effect."""
+    """Return whether each level has attention. As in guided-diffusion, a resolution that no level has is ignored."""
     factors = {settings.image_size // resolution for resolution in settings.attention_resolutions}
     return [2**level in factors for level in range(len(_widths(settings)))]
 
 
 def _head_width(settings: AdmSettings) -> int | None:
-    """Channels of each attention head, of which diffusers has one number; None where every attention is one head."""
+    """Return the channels of each attention head, one number for the whole network as in diffusers.
+
+    None means that every attention has one head. Raises BackboneError if heads have different widths.
+    """
     widths = _widths(settings)
     attended = [width for width, has_attention in zip(widths, _attended(settings), strict=True) if has_attention]
     if settings.num_head_channels != -1:
         if any(width % settings.num_head_channels for width in (*attended, widths[-1])):
             raise BackboneError(
-                f"num_head_channels must divide every level with attention, and the last: {settings.num_head_channels} "
-                f"does not divide all of {(*attended, widths[-1])}"
+                f"`num_head_channels` must divide every level with attention, and the last: "
+                f"{settings.num_head_channels} does not divide all of {(*attended, widths[-1])}"
             )
         return settings.num_head_channels
     up_heads = settings.num_heads if settings.num_heads_upsample == -1 else settings.num_heads_upsample

@@ -1,4 +1,4 @@
-"""The settings of guided-diffusion's networks: the flags that its scripts take."""
+"""The settings of guided-diffusion's networks: the flags of its scripts."""
 
 import json
 import math
@@ -11,7 +11,10 @@ from spaces.errors import BackboneError
 from spaces.lookup import check_name
 
 AttentionOrder = Literal["legacy", "new"]
-"""The row order of an attention's joint projection: (heads, {q, k, v}, width) or, if new, ({q, k, v}, heads, width)."""
+"""The order of the rows in an attention's joint projection.
+
+"legacy" is (heads, {q, k, v}, head width). "new" is ({q, k, v}, heads, head width).
+"""
 
 BETA_SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 """guided-diffusion's noise_schedule → diffusers' beta_schedule."""
@@ -25,11 +28,13 @@ WITHOUT_EFFECT = ("use_fp16", "use_checkpoint", "use_kl", "rescale_learned_sigma
 @final
 @dataclass(frozen=True)
 class AdmSettings:
-    """The flags of guided-diffusion that decide a network and its noise; left out, they are guided-diffusion's own.
+    """The flags of guided-diffusion that determine a network and its noise, with guided-diffusion's defaults.
 
-    channel_mult: a level's width over num_channels; empty for the usual one of the image size. attention_resolutions:
-    sides, in pixels, of the maps with attention. num_head_channels: -1 for num_heads heads whatever the width.
-    use_new_attention_order: None where it is not said. Raises BackboneError for a value that no network can have.
+    channel_mult: width of each level divided by num_channels; empty for the default of the image size.
+    attention_resolutions: sides, in pixels, of the maps with attention.
+    num_head_channels: channels of an attention head; -1 for num_heads heads at every width.
+    use_new_attention_order: None if it is not known.
+    Raises BackboneError for a value that no network can have.
     """
 
     image_size: int = 64
@@ -54,43 +59,47 @@ class AdmSettings:
     def __post_init__(self) -> None:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
-                raise BackboneError(f"ADM setting {name} must be at least {least}, got {getattr(self, name)}")
+                raise BackboneError(f"ADM setting `{name}` must be at least {least}, got {getattr(self, name)}")
         for name in LISTS:
             if not all(0 < number < math.inf for number in getattr(self, name)):
-                raise BackboneError(f"ADM setting {name} must hold positive numbers, got {list(getattr(self, name))}")
+                raise BackboneError(f"ADM setting `{name}` must hold positive numbers, got {list(getattr(self, name))}")
         for name in ("num_heads_upsample", "num_head_channels"):
             if getattr(self, name) < 1 and getattr(self, name) != -1:
-                raise BackboneError(f"ADM setting {name} must be positive, or -1 for none, got {getattr(self, name)}")
+                raise BackboneError(f"ADM setting `{name}` must be positive, or -1 for none, got {getattr(self, name)}")
         check_name("noise_schedule", self.noise_schedule, BETA_SCHEDULES)
         if self.rescale_timesteps and self.diffusion_steps != 1000:
             raise BackboneError(
-                f"ADM setting rescale_timesteps gives the network timesteps of another scale than the "
-                f"{self.diffusion_steps} of its noise, which cannot be represented; only 1000 diffusion_steps can"
+                f"ADM setting `rescale_timesteps` gives the network timesteps of another scale than the "
+                f"{self.diffusion_steps} of its noise, which cannot be represented; only 1000 `diffusion_steps` can"
             )
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> Self:
-        """From a mapping of flags as in JSON; the two lists may also be guided-diffusion's strings, `"32,16,8"`.
+        """Make settings from a mapping of flags as in JSON.
 
-        Raises UnknownNameError for a flag that guided-diffusion does not have, BackboneError for a wrong value.
+        The two lists may also be strings as in guided-diffusion, `"32,16,8"`. Raises UnknownNameError for a flag that
+        guided-diffusion does not have. Raises BackboneError for a wrong value.
         """
         defaults = {field.name: field.default for field in fields(cls)}
-        read: dict[str, Any] = {}
+        checked: dict[str, Any] = {}
         for name, value in values.items():
             if name in LISTS:
-                read[name] = _numbers(name, value)
+                checked[name] = _numbers(name, value)
             elif name in defaults:
                 kind = bool if defaults[name] is None else type(defaults[name])
                 if type(value) is not kind and not (kind is float and type(value) is int):
-                    raise BackboneError(f"ADM setting {name} must be of type {kind.__name__}, got {value!r}")
-                read[name] = value
+                    raise BackboneError(f"ADM setting `{name}` must be of type {kind.__name__}, got {value!r}")
+                checked[name] = value
             else:
                 check_name("ADM setting", name, [*defaults, *WITHOUT_EFFECT])
-        return cls(**read)
+        return cls(**checked)
 
 
 def read_settings(path: Path) -> AdmSettings:
-    """A JSON object of guided-diffusion's flags. Raises BackboneError or UnknownNameError, as `AdmSettings.of`."""
+    """Read a file with a JSON object of guided-diffusion's flags.
+
+    Raises BackboneError if the file cannot be read, and as `AdmSettings.of` does.
+    """
     try:
         values = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -107,5 +116,5 @@ def _numbers(name: str, value: object) -> tuple[float, ...]:
             raise TypeError
         numbers = tuple(float(part) for part in parts)
     except (TypeError, ValueError):
-        raise BackboneError(f'ADM setting {name} must be a list of numbers, or "32,16,8", got {value!r}') from None
+        raise BackboneError(f'ADM setting `{name}` must be a list of numbers, or "32,16,8", got {value!r}') from None
     return tuple(int(number) if number.is_integer() else number for number in numbers)

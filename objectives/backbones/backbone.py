@@ -15,9 +15,9 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 class Backbone(Protocol):
     """A frozen network in evaluation mode.
 
-    digest: sha256 hex of everything that its features depend on besides the input: weights, configuration, precision.
-    latents: sha256 hex of the autoencoder whose latents the network reads, and of its precision; None where the network
-    reads pixels.
+    digest: sha256 hex of everything that the features depend on besides the input: weights, configuration, precision.
+    latents: sha256 hex of the autoencoder whose latents the network reads, and of the autoencoder's precision; None if
+    the network reads pixels.
     """
 
     @property
@@ -33,20 +33,22 @@ class Backbone(Protocol):
     def device(self) -> "torch.device": ...
 
     def encode(self, pixels: "torch.Tensor") -> "torch.Tensor":
-        """The inputs of the network for clean images: normalised pixels, or latents.
+        """Turn clean images into inputs of the network: normalised pixels, or latents.
 
-        pixels: uint8 (n, 3, side, side), RGB, side the architecture's `image_side`, on any device.
-        Returns float32 (n, channels, height, width) on `device`. Raises ValueError where the side is another one.
+        pixels: uint8 (n, 3, side, side), RGB, on any device; side is the architecture's `image_side`.
+        Returns float32 (n, channels, height, width) on `device`. Raises ValueError for pixels of another shape or type.
         """
         ...
 
     def taps(
         self, inputs: "torch.Tensor", noise: "torch.Tensor | None", timestep: int | None, blocks: Collection[int]
     ) -> "dict[int, torch.Tensor]":
-        """The maps of some blocks, from one forward pass that stops at the deepest of them.
+        """Return the maps of some blocks, from one forward pass that stops at the deepest of them.
 
-        inputs: as `encode` gives them; noise: standard normal of the same shape; both on `device`. An encoder takes
-        None for noise and timestep, and a diffusion network takes neither as None, else ValueError.
-        Returns block number → (n, channels, side, side), on `device`, in the precision in which the network made it.
+        inputs: the result of `encode`, on `device`. noise: standard normal, of the same shape, on `device`.
+        A diffusion network needs noise and timestep; an encoder of clean images takes None for both.
+        Returns block number → (n, channels, side, side), on `device`, in the precision of the network.
+        Raises ValueError for inputs of another shape, for noise or timestep that are missing, and for those that an
+        encoder does not take.
         """
         ...

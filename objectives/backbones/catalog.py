@@ -33,7 +33,7 @@ HUB = {
     "clip-b16": ("CLIP's ViT-B/16", "openai/clip-vit-base-patch16"),
     "siglip-b16": ("SigLIP's ViT-B/16", "google/siglip-base-patch16-224"),
 }
-"""Known name → what it is, hub id."""
+"""Name → (description for people, hub id)."""
 
 HUB_FILES = [
     "*.json",
@@ -57,7 +57,7 @@ ENCODERS = (
     "siglip",
     "siglip_vision_model",
 )
-"""The keys of `encoders.FAMILIES`, without importing it."""
+"""The keys of `encoders.FAMILIES`, repeated here because `encoders` imports torch."""
 
 
 def _read_unet(name: str, folder: Path, hollow: bool) -> "Network":
@@ -91,17 +91,17 @@ NETWORK_KINDS: dict[str, Callable[[str, Path, bool], "Network"]] = {
     "Transformer2DModel": _read_dit,  # the class name in the configurations of the published DiTs
     **{kind: partial(_read_encoder, kind) for kind in ENCODERS},
 }
-"""The kind of network that a folder's config.json names → its reader, called with (name, folder, hollow)."""
+"""Kind of network, as in a folder's config.json → reader, called with (name, folder, hollow)."""
 
 
 def _hub_folder(hub_id: str, _cache: Path | None = None) -> Path:
-    """A hub model's files in the hub's own cache, shared with every other program; fetched once."""
+    """Fetch a hub model once, into the hub's own cache, which all programs share. Return its folder."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         folder = Path(snapshot_download(hub_id, allow_patterns=HUB_FILES, ignore_patterns=HUB_VARIANTS))
-        if not any(folder.rglob("*.safetensors")):  # read with weights_only, so that no code in them runs
+        if not any(folder.rglob("*.safetensors")):  # torch reads these with weights_only, so no code in them runs
             folder = Path(snapshot_download(hub_id, allow_patterns=HUB_OLD_FILES))
         return folder
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
@@ -112,7 +112,7 @@ def _hub_folder(hub_id: str, _cache: Path | None = None) -> Path:
 
 
 def _bundled() -> Path:
-    """The U-Net shipped in this package, its files checked against the digests in `SHA256SUMS`."""
+    """Return the folder of the U-Net in this package, after a check of its files against `SHA256SUMS`."""
     for line in (BUNDLED / "SHA256SUMS").read_text().splitlines():
         digest, relative = line.split()
         path = BUNDLED / relative
@@ -123,10 +123,10 @@ def _bundled() -> Path:
 
 @dataclass(frozen=True)
 class KnownBackbone:
-    """A backbone that has a name.
+    """A backbone in the catalog.
 
-    words: what it is, for people. source: where it is from. fetch: prepares the network within a folder for backbones,
-    and returns the network's own folder.
+    words: a description for people. source: a URL, a hub id, or "this package".
+    fetch: called with a folder for backbones; prepares the network there and returns the network's own folder.
     """
 
     words: str
@@ -149,8 +149,9 @@ def load_backbone(
 ) -> "TappedBackbone":
     """Load a backbone by its name in `BACKBONES`, its folder (diffusers or transformers), or its hub id `owner/model`.
 
-    It is downloaded once. precision: one of `PRECISIONS`. cache: the cache folder, which keeps published checkpoints.
-    Raises UnknownNameError, or BackboneError where the network cannot be had.
+    The network is downloaded once. precision: one of `PRECISIONS`. cache: the cache folder, which keeps published
+    checkpoints. Raises UnknownNameError for an unknown name or precision. Raises BackboneError if the network cannot be
+    fetched or read.
     """
     from objectives.backbones.tapped import architecture_of, tapped
 
@@ -161,17 +162,17 @@ def load_backbone(
 
 
 def load_backbone_here(name: str, precision: str = "float32", cache: Path | None = None) -> "TappedBackbone":
-    """Load a backbone on the GPU that this process sees, else on its CPU. Raises as `load_backbone`."""
+    """Load a backbone on this process's GPU if there is one, else on the CPU. Raises as `load_backbone` does."""
     import torch
 
-    torch.backends.cudnn.allow_tf32 = False  # float32 means it; who wants speed says bfloat16
+    torch.backends.cudnn.allow_tf32 = False  # float32 is exact; bfloat16 is the choice for speed
     return load_backbone(name, "cuda" if torch.cuda.is_available() else "cpu", precision, cache)
 
 
 def describe_backbone(name: str, precision: str = "float32", cache: Path | None = None) -> tuple[Architecture, str]:
-    """The architecture and the digest of the backbone that `load_backbone` would return, without loading it.
+    """Return the architecture and the digest of the backbone that `load_backbone` returns, without loading it.
 
-    Raises as `load_backbone`, except for damaged weights.
+    Raises as `load_backbone` does, except for damaged weights.
     """
     check_name("precision", precision, PRECISIONS)
     folder = _folder(name, cache)
@@ -188,7 +189,7 @@ def _describe(name: str, folder: Path) -> Description:
 
 
 def architecture_named(name: str, cache: Path | None = None) -> Architecture:
-    """The architecture alone, for which no published checkpoint is downloaded. Raises as `load_backbone`."""
+    """Return the architecture. No published checkpoint is downloaded for it. Raises as `load_backbone` does."""
     from objectives.backbones.tapped import architecture_of
 
     return architecture_of(_hollow(name, cache))
@@ -197,7 +198,7 @@ def architecture_named(name: str, cache: Path | None = None) -> Architecture:
 def random_backbone(
     name: str, device: str = "cpu", precision: str = "float32", cache: Path | None = None
 ) -> "TappedBackbone":
-    """A backbone with random weights, always the same: for measuring speed. Raises as `load_backbone`."""
+    """Return a backbone with fixed random weights, for measuring speed. Raises as `load_backbone` does."""
     import torch
 
     from objectives.backbones.tapped import architecture_of, tapped
@@ -205,7 +206,7 @@ def random_backbone(
     check_name("precision", precision, PRECISIONS)
     network = _hollow(name, cache)
     network.module.to_empty(device=device)
-    for buffer in network.module.buffers():  # positions, a text, running statistics: any value in range will do
+    for buffer in network.module.buffers():  # positions, a text, running statistics: any value in range is good enough
         buffer.fill_(1 if buffer.is_floating_point() else 0)
     generator = torch.Generator(device).manual_seed(0)
     for parameter in network.module.parameters():
@@ -236,8 +237,8 @@ def _folder(name: str, cache: Path | None) -> Path:
         return Path(name)
     if is_hub_id(name):
         return _hub_folder(name)
-    others = ["a folder of diffusers or transformers", "a hub id owner/model"]
-    raise UnknownNameError("backbone", name, [*BACKBONES, *others])
+    alternatives = ["a folder of diffusers or transformers", "a hub id owner/model"]
+    raise UnknownNameError("backbone", name, [*BACKBONES, *alternatives])
 
 
 def _read(name: str, folder: Path, hollow: bool) -> "Network":

@@ -3,9 +3,9 @@
     CACHE/descriptions/<digest>.json    the block table and the noise schedule of one network
     CACHE/descriptions/weights.json     sha256 of files of weights, by path, size, time of change and inode
 
-<digest> is that of everything a description follows from: the network's name, every JSON file of its folder, the
-versions of the libraries that build it, and the code of this room. With a remembered description a process needs
-neither torch nor diffusers to describe a backbone.
+<digest> covers everything that a description depends on: the network's name, every JSON file of its folder, the
+versions of the libraries that build it, and the code of this package. A process that finds a description there needs
+neither torch nor diffusers.
 """
 
 import contextlib
@@ -28,19 +28,22 @@ from spaces import Architecture, Block
 
 LIBRARIES = ("torch", "diffusers", "transformers")
 SETTLED_SECONDS = 2.0
-"""The digest of a file that changed more recently is not remembered: its next change may leave its time as it is."""
+"""Digests of files that changed more recently are not kept: a next change might leave the time of change as it is."""
 
 
 @final
 @dataclass(frozen=True)
 class Description:
-    """architecture: the network's. folders: those whose weights and configurations its features depend on."""
+    """What is known of a backbone without its weights.
+
+    folders: the folders with the weights and configurations on which the features depend.
+    """
 
     architecture: Architecture
     folders: tuple[Path, ...]
 
     def digest(self, precision: str, digest: Callable[[Path], str] = sha256) -> str:
-        """The backbone's digest, as a loaded network has it. digest: gives the sha256 of one file."""
+        """Return the digest of the loaded backbone. digest: a function that returns the sha256 hex of one file."""
         architecture = self.architecture
         schedule = None
         if architecture.noised:
@@ -48,7 +51,7 @@ class Description:
         return backbone_digest(self.folders, precision, schedule, digest)
 
     def to_dict(self, folder: Path) -> dict[str, Any]:
-        """JSON-ready; folders relative to the network's own."""
+        """Return the description for JSON, with folders relative to the network's folder."""
         return {
             "architecture": asdict(self.architecture),
             "folders": [part.relative_to(folder).as_posix() for part in self.folders],
@@ -56,7 +59,7 @@ class Description:
 
     @classmethod
     def from_dict(cls, values: Any, folder: Path) -> Self:
-        """The inverse of `to_dict`. Raises KeyError, TypeError or ValueError for anything else."""
+        """Invert `to_dict`. Raises AttributeError, KeyError, TypeError or ValueError for other values."""
         fields = dict(values["architecture"])
         blocks = tuple(Block(**block) for block in fields.pop("blocks"))
         alphas = tuple(float(alpha) for alpha in fields.pop("alphas_cumprod"))
@@ -67,7 +70,10 @@ class Description:
 @final
 @dataclass
 class FileDigests:
-    """Digests of files, remembered in the JSON file `memory` while a file's size and time of change stay the same."""
+    """Digests of files, kept in the JSON file `memory`.
+
+    A digest is valid while the file's size, time of change and inode stay the same.
+    """
 
     memory: Path
     _entries: dict[str, list[int | str]] = field(init=False)
@@ -77,7 +83,7 @@ class FileDigests:
         self._entries = entries if isinstance(entries, dict) else {}
 
     def sha256(self, path: Path) -> str:
-        """sha256 hex of a file's bytes."""
+        """Return the sha256 hex of a file's bytes."""
         name, stat = str(path.resolve()), path.stat()
         state = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
         entry = self._entries.get(name)
@@ -93,16 +99,16 @@ class FileDigests:
 @final
 @dataclass(frozen=True)
 class Descriptions:
-    """The descriptions remembered in a folder."""
+    """The descriptions kept in the folder `memory`."""
 
     memory: Path
 
     def described(self, name: str, folder: Path, describe: Callable[[], Description]) -> Description:
-        """The description of the network in a folder: the remembered one, else what `describe` returns."""
+        """Return the stored description of the network in a folder; if there is none, call `describe` and store it."""
         path = self.memory / f"{_configuration_digest(name, folder)}.json"
         try:
             return Description.from_dict(_read_json(path), folder)
-        except (AttributeError, KeyError, TypeError, ValueError):  # there is none, or it is damaged
+        except (AttributeError, KeyError, TypeError, ValueError):  # no description, or a damaged one
             description = describe()
             _write_json(path, description.to_dict(folder))
             return description
@@ -113,7 +119,7 @@ class Descriptions:
 
 
 def _configuration_digest(name: str, folder: Path) -> str:
-    """sha256 hex of all that the description of the network in a folder follows from."""
+    """Return the sha256 hex of everything on which the description of the network in a folder depends."""
     files = sorted([*folder.glob("*.json"), *folder.glob("*/*.json")])
     configuration = [f"{file.relative_to(folder).as_posix()} {sha256(file)}" for file in files]
     return _digest([name, *configuration, *_versions(), _code()])
@@ -126,7 +132,7 @@ def _versions() -> Sequence[str]:
 
 @cache
 def _code() -> str:
-    """sha256 hex of the source files that make descriptions, so that a change in them makes descriptions again."""
+    """Return the sha256 hex of the source files that make descriptions; after a change, descriptions are made again."""
     return _digest(
         [sha256(file) for file in [*sorted(Path(__file__).parent.glob("*.py")), Path(spaces.blocks.__file__)]]
     )
@@ -137,7 +143,7 @@ def _digest(parts: Sequence[str]) -> str:
 
 
 def _read_json(path: Path) -> Any:
-    """The JSON value in a file; None where there is no such file or it is damaged."""
+    """Return the JSON value in a file; None if there is no such file or it is damaged."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
@@ -145,7 +151,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    """Write a JSON file at once and whole. Where the folder cannot be written nothing is remembered."""
+    """Write a JSON file, which appears only when it is complete. Do nothing if the folder cannot be written."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Diffusion transformers over an autoencoder's latents, DiT's kind: diffusers' `DiTTransformer2DModel`."""
+"""Diffusion transformers that read an autoencoder's latents, as DiT does: diffusers' `DiTTransformer2DModel`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ from spaces.blocks import Part
 @final
 @dataclass(frozen=True)
 class DiTNetwork:
-    """A DiT (Peebles & Xie 2023) that is told no class: the label that stood for a dropped one in training.
+    """A DiT (Peebles & Xie 2023) without a class: its label is the one for a dropped class in training.
 
-    A layer's tokens are one map, each in the place of its patch.
+    The tokens of a layer form one map, in which each token has the position of its patch.
     """
 
     name: str
@@ -30,27 +30,27 @@ class DiTNetwork:
 
     @classmethod
     def read(cls, name: str, folder: Path, hollow: bool) -> Self:
-        """From the folder of a diffusers pipeline; a hollow one reads no weights.
+        """Read a network from the folder of a diffusers pipeline; a hollow one has no weights.
 
-        The published DiTs call themselves Transformer2DModel, as PixArt's networks do, which need captions.
-        Raises BackboneError for those, and where files are missing or damaged.
+        The configurations of the published DiTs say Transformer2DModel. So do those of PixArt's networks, which need
+        captions. Raises BackboneError for PixArt's networks, and if files are missing or damaged.
         """
-        place = network_folder(folder)
-        with loading(name, place):
-            config = DiTTransformer2DModel.load_config(place)
+        network = network_folder(folder)
+        with loading(name, network):
+            config = DiTTransformer2DModel.load_config(network)
         norm = config.get("norm_type")
         if config.get("_class_name") == "Transformer2DModel" and norm != "ada_norm_zero":
             raise BackboneError(
                 f"backbone {name} is a Transformer2DModel whose norms are {norm}; only DiT's, ada_norm_zero, is known"
             )
         vae = Autoencoder.read(name, folder, hollow)
-        module = read_module(name, DiTTransformer2DModel, place, hollow)
+        module = read_module(name, DiTTransformer2DModel, network, hollow)
         if module.config["in_channels"] != vae.channels:
             raise BackboneError(
                 f"backbone {name} must take latents of {vae.channels} channels, as its autoencoder makes, "
                 f"got {module.config['in_channels']}; take the transformer and the autoencoder of one pipeline"
             )
-        return cls(name, module, vae, read_schedule(folder), (place,))
+        return cls(name, module, vae, read_schedule(folder), (network,))
 
     @property
     def autoencoder(self) -> Path:
@@ -72,12 +72,14 @@ class DiTNetwork:
         return self.vae.encode(pixels.to(self.module.device))
 
     def run(self, inputs: torch.Tensor, timestep: int | None) -> object:
-        no_class = self.module.config["num_embeds_ada_norm"]  # the row after the classes' in each table of labels
+        no_class = self.module.config[
+            "num_embeds_ada_norm"
+        ]  # each table of labels has this row after those of the classes
         times, labels = (torch.as_tensor(n, device=inputs.device).expand(len(inputs)) for n in (timestep, no_class))
         return self.module(inputs, timestep=times, class_labels=labels, return_dict=False)
 
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:
-        """(n, side², width) tokens, row by row → (n, width, side, side)."""
+        """Turn tokens (n, side², width), row by row, into maps (n, width, side, side)."""
         tokens: torch.Tensor = output
         side = self.module.config["sample_size"] // self.module.config["patch_size"]
         return tokens.reshape(len(tokens), side, side, -1).permute(0, 3, 1, 2)

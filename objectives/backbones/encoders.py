@@ -1,4 +1,4 @@
-"""Encoders of clean images that transformers knows: ResNets and vision transformers, CLIP's and SigLIP's among them."""
+"""Encoders of clean images from transformers: ResNets and vision transformers, including those of CLIP and SigLIP."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ from objectives.backbones.files import loading, network_folder
 from spaces import BackboneError
 from spaces.blocks import Part
 
-RESNET_SIDE = 224  # of He et al. 2016, section 3.4; a ResNet's own configuration says nothing of a side
+RESNET_SIDE = 224  # He et al. 2016, section 3.4; the configuration of a ResNet has no image side
 
 
 def _forward(model: PreTrainedModel, images: torch.Tensor) -> object:
@@ -41,12 +41,12 @@ def _forward(model: PreTrainedModel, images: torch.Tensor) -> object:
 
 
 def _interpolated(model: PreTrainedModel, images: torch.Tensor) -> object:
-    """Positions learnt for another side are interpolated; for the side of training they are as they were learnt."""
+    """Interpolate the position embeddings if the side differs from that of training."""
     return model(images, interpolate_pos_encoding=True)
 
 
 def _unmasked(model: PreTrainedModel, images: torch.Tensor) -> object:
-    """MAE's encoder puts patches in the order of their noise; this noise leaves them in their own."""
+    """Keep MAE's patches in order: its encoder sorts them by noise, and this noise is ascending."""
     patches = (images.shape[-1] // model.config.patch_size) ** 2
     noise = torch.arange(patches, device=images.device).expand(len(images), -1)
     return model(images, noise=noise, interpolate_pos_encoding=True)
@@ -63,12 +63,16 @@ TO_ONE: Normalisation = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # [0, 1] to [-1, 1]
 @final
 @dataclass(frozen=True)
 class Family:
-    """What differs between encoders.
+    """A family of encoders: the differences between its networks and those of other families.
 
-    model: its class in transformers. layers: of the modules whose outputs are blocks. summary: the submodule whose
-    output has the whole image's representation, alone or as the first of its tokens; None where there is none beside
-    the maps. normalisation: of folders that do not say. options: of the model's constructor. settings: entries of its
-    configuration that are not as in training. forward: one pass.
+    model: class of the network in transformers.
+    layers: classes of the modules whose outputs are blocks.
+    summary: name of the submodule whose output represents the whole image, alone or as its first token; None if the
+    network has only maps.
+    normalisation: used if a folder has none.
+    options: arguments of the model's constructor.
+    settings: entries of the configuration that differ from training.
+    forward: makes one forward pass.
     """
 
     model: Any
@@ -98,7 +102,7 @@ FAMILIES = {
     "siglip": SIGLIP,
     "siglip_vision_model": SIGLIP,
 }
-"""What a configuration calls its network (`model_type`) → its family."""
+"""`model_type` of a configuration → family."""
 
 
 @final
@@ -106,12 +110,13 @@ FAMILIES = {
 class EncoderNetwork:
     """An encoder that reads clean RGB pixels in [0, 1], normalised by channel.
 
-    A residual layer's output is a map as it is. A transformer layer's patch tokens are one map, each in the place of
-    its patch; class and register tokens are left out. A transformer's last block is its own summary of the image, a
-    map of side 1: the class token after the last norm (ViT, Dosovitskiy et al. 2021, section 3.1; MAE, He et al. 2022;
-    DINOv2, Oquab et al. 2024; CLIP before its projection, Radford et al. 2021, section 2.4), or the output of the
-    attention-pooling head (SigLIP, Zhai et al. 2023). MAE's encoder sees every patch. Images come square, of the
-    side to which the model's own processor resizes or crops; its way of doing so is not used.
+    The output of a residual layer is a map. The patch tokens of a transformer layer form one map, in which each token
+    has the position of its patch; class and register tokens are left out. The last block of a transformer is the
+    network's summary of the image, a map of side 1: the class token after the last norm (ViT, Dosovitskiy et al. 2021,
+    section 3.1; MAE, He et al. 2022; DINOv2, Oquab et al. 2024; CLIP before its projection, Radford et al. 2021,
+    section 2.4), or the output of the attention-pooling head (SigLIP, Zhai et al. 2023). MAE's encoder sees every
+    patch. Images are square. Their side is the one to which the model's processor resizes or crops; the processor
+    itself is not used.
     """
 
     name: str
@@ -125,24 +130,24 @@ class EncoderNetwork:
 
     @classmethod
     def read(cls, family: Family, name: str, folder: Path, hollow: bool) -> Self:
-        """From a folder of transformers, of the whole model or of the encoder alone; a hollow one reads no weights.
+        """Read a network from a transformers folder of a whole model or of an encoder; a hollow one has no weights.
 
-        Raises BackboneError where files are missing or damaged, where a weight of the encoder is missing, or where
-        it does not read square RGB images.
+        Raises BackboneError if files are missing or damaged, if a weight of the encoder is missing, or if the network
+        does not read square RGB images.
         """
-        place = network_folder(folder)
-        with loading(name, place):
-            # transformers' default attention is the fused one; a folder's choice may need what is not installed
-            config = family.model.config_class.from_pretrained(place, attn_implementation=None, **family.settings)
-            processor = get_image_processor_config(place, local_files_only=True)
+        source = network_folder(folder)
+        with loading(name, source):
+            # None is transformers' default, fused attention; a folder's choice may need a missing package
+            config = family.model.config_class.from_pretrained(source, attn_implementation=None, **family.settings)
+            processor = get_image_processor_config(source, local_files_only=True)
             size, patch = _image_size(processor, config), getattr(config, "patch_size", 1)
             if config.num_channels != 3 or len(set(size.values())) != 1 or not isinstance(patch, int):
                 raise BackboneError(
                     f"backbone {name} must take square RGB images in square patches; its input has "
-                    f"{config.num_channels} channels, its images are of {size} and its patches of {patch}"
+                    f"{config.num_channels} channels, images of {size} and patches of {patch}"
                 )
-            module = _hollow(family, config) if hollow else _loaded(name, place, family, config)
-        return cls(name, module, family, min(size.values()), _normalisation(processor, family), (place,))
+            module = _hollow(family, config) if hollow else _loaded(name, source, family, config)
+        return cls(name, module, family, min(size.values()), _normalisation(processor, family), (source,))
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -163,7 +168,11 @@ class EncoderNetwork:
         return self.family.forward(self.module, inputs)
 
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:
-        """A map, or (n, tokens, width) whose last side² are the patches row by row, or the summary (n, width)."""
+        """Turn the output of a submodule into maps (n, channels, side, side).
+
+        output: maps; or tokens (n, tokens, width), of which the last side² are the patches row by row; or the summary
+        (n, width).
+        """
         values: torch.Tensor = output
         if submodule == self.family.summary:
             summary = values if values.ndim == 2 else values[:, 0]
@@ -179,31 +188,31 @@ def _hollow(family: Family, config: Any) -> Any:
         return family.model(config, **family.options).eval()
 
 
-def _loaded(name: str, place: Path, family: Family, config: Any) -> Any:
-    """Raises BackboneError where a weight is missing or of another shape, which transformers would draw at random."""
+def _loaded(name: str, folder: Path, family: Family, config: Any) -> Any:
+    """Load a network. Raises BackboneError if a weight is missing or of another shape.
+
+    Without this check, transformers would replace such a weight by random numbers.
+    """
     module, report = family.model.from_pretrained(
-        place,
+        folder,
         config=config,
         dtype=torch.float32,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
         **family.options,
     )
-    drawn = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
-    drawn = {key for key in drawn if not key.endswith("num_batches_tracked")}  # read in training alone
-    if drawn:
+    random = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    random = {key for key in random if not key.endswith("num_batches_tracked")}  # used only in training
+    if random:
         raise BackboneError(
-            f"{len(drawn)} of the weights of backbone {name} are missing in {place} or of another shape than its "
-            f"configuration says, {min(drawn)} first; give the folder of a whole checkpoint"
+            f"{len(random)} weights of backbone {name} are missing in {folder}, or differ in shape from its "
+            f"configuration, for example {min(random)}; give the folder of a whole checkpoint"
         )
     return module
 
 
 def _image_size(processor: dict[str, Any], config: Any) -> dict[str, int]:
-    """Return the size that the model's own processor gives images, as transformers writes sizes.
-
-    Where the folder has no processor, it is the size of training.
-    """
+    """Return the image size that the processor makes, else that of training, in the form of transformers."""
     cropped = processor.get("do_center_crop", True) and processor.get("crop_size")
     return get_size_dict(cropped or processor.get("size") or getattr(config, "image_size", RESNET_SIDE))
 

@@ -1,4 +1,4 @@
-"""Diffusion U-Nets over an autoencoder's latents, Stable Diffusion's kind: diffusers' `UNet2DConditionModel`."""
+"""Diffusion U-Nets that read latents of an autoencoder, as Stable Diffusion does: diffusers' `UNet2DConditionModel`."""
 
 import json
 from contextlib import nullcontext
@@ -24,17 +24,17 @@ UNKNOWN_CONDITIONS = {
     "time_cond_proj_dim": "a guidance scale",
     "dual_cross_attention": "two texts at once",
 }
-"""Entry of a UNet2DConditionModel's configuration → what the network is told besides a text where it is set."""
+"""Entry of a UNet2DConditionModel's configuration → the condition besides a text that it means if set."""
 
-TOKENS = 77  # the context of the CLIP text encoders that these networks were trained with
+TOKENS = 77  # context length of the CLIP text encoders with which these networks were trained
 
 
 @final
 @dataclass(frozen=True)
 class Autoencoder:
-    """The encoding half of an AutoencoderKL (Rombach et al. 2022, section 3.1). folder: where it lies.
+    """The encoder of an AutoencoderKL (Rombach et al. 2022, section 3.1).
 
-    An image's latents are the mean of its posterior, not a draw, so that the same image has the same latents always.
+    The latents of an image are the mean of its posterior, not a sample, so the same image always has the same latents.
     """
 
     folder: Path
@@ -42,30 +42,30 @@ class Autoencoder:
 
     @classmethod
     def read(cls, name: str, folder: Path, hollow: bool) -> Self:
-        """From `vae/` of a diffusers pipeline's folder; a hollow one reads no weights.
+        """Read the autoencoder from `vae/` in the folder of a diffusers pipeline; a hollow one has no weights.
 
-        Raises BackboneError where there is none, where it is damaged or of another kind.
+        Raises BackboneError if there is no autoencoder, if it is damaged, or if it is of another kind.
         """
-        place = folder / "vae"
-        if not (place / "config.json").is_file():
+        vae = folder / "vae"
+        if not (vae / "config.json").is_file():
             raise BackboneError(
                 f"backbone {name} reads latents, but {folder} has no vae/ with the autoencoder that makes them; "
                 "give the folder of a whole diffusers pipeline"
             )
-        with loading(name, place):
-            config = AutoencoderKL.load_config(place)
+        with loading(name, vae):
+            config = AutoencoderKL.load_config(vae)
         if config.get("_class_name") != "AutoencoderKL":
             raise BackboneError(
                 f"backbone {name} reads the latents of a {config.get('_class_name')}; only AutoencoderKL is known"
             )
         if config.get("latents_mean") or config.get("latents_std"):
             raise BackboneError(
-                f"backbone {name} reads latents normalised by channel (latents_mean and latents_std in {place}); "
+                f"backbone {name} reads latents normalised by channel (latents_mean and latents_std in {vae}); "
                 "only one scaling_factor and shift_factor are known"
             )
-        model = read_module(name, AutoencoderKL, place, hollow)
-        del model.decoder  # more than half of the weights, and nothing is decoded
-        return cls(place, model)
+        model = read_module(name, AutoencoderKL, vae, hollow)
+        del model.decoder  # it has more than half of the weights, and is not used
+        return cls(vae, model)
 
     @property
     def channels(self) -> int:
@@ -73,15 +73,16 @@ class Autoencoder:
 
     @property
     def reduction(self) -> int:
-        """Pixels per latent along a side: each level but the last halves it."""
+        """Pixels of a side per latent of a side: each level but the last halves the side."""
         return int(2 ** (len(self.model.config["block_out_channels"]) - 1))
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 (n, 3, side, side) → float32 (n, channels, side / reduction, side / reduction), on the same device.
+        """Encode pixels uint8 (n, 3, side, side) as latents on the same device.
 
-        (mean - shift_factor) × scaling_factor, of pixels in [-1, 1]. Runs in float32 also under autocast, since the
-        activations of common autoencoders overflow float16, unless its configuration says that lower precisions are
-        safe (`force_upcast` false).
+        Returns float32 (n, channels, side / reduction, side / reduction): (mean - shift_factor) × scaling_factor, for
+        pixels in [-1, 1]. The encoder runs in float32 even under autocast, since the activations of common
+        autoencoders overflow float16. It runs in a lower precision only if its configuration allows that
+        (`force_upcast` is false).
         """
         config = self.model.config
         self.model.to(pixels.device)
@@ -94,12 +95,12 @@ class Autoencoder:
 @final
 @dataclass(frozen=True)
 class ConditionalUNetNetwork:
-    """A UNet2DConditionModel that reads latents and is told an empty text.
+    """A UNet2DConditionModel that reads latents and is conditioned on an empty text.
 
-    The text is "" through the pipeline's CLIP text encoder and tokenizer: what such a network is told where guidance
-    takes it as unconditional (Ho & Salimans 2022). Zeros stand for it in a folder without a text encoder, and in
-    networks of SDXL's kind, as in their own pipeline; those are told as sizes that the image was and shall be of the
-    network's own side, uncropped (Podell et al. 2023, section 2.2).
+    The text is "", encoded by the pipeline's CLIP tokenizer and text encoder. Classifier-free guidance uses this text
+    for its unconditional prediction (Ho & Salimans 2022). If the folder has no text encoder, the text is zeros.
+    Networks like SDXL also get zeros, as in their own pipeline. As sizes they get an original and a target size equal
+    to the network's own side, and no crop (Podell et al. 2023, section 2.2).
     """
 
     name: str
@@ -110,14 +111,15 @@ class ConditionalUNetNetwork:
 
     @classmethod
     def read(cls, name: str, folder: Path, hollow: bool) -> Self:
-        """From the folder of a diffusers pipeline; a hollow one reads no weights.
+        """Read a network from the folder of a diffusers pipeline; a hollow one has no weights.
 
-        Raises BackboneError where files are missing or damaged, where the network reads more than latents (an image to
-        be filled in, a depth map) or is told more than a text. `blocks` does where they are not known.
+        Raises BackboneError if files are missing or damaged, if the network reads more than latents (such as a masked
+        image or a depth map), or if it is conditioned on more than a text. `blocks` raises BackboneError if a block is
+        of an unknown kind.
         """
-        place, text_encoder = network_folder(folder), folder / "text_encoder"
+        network, text_encoder = network_folder(folder), folder / "text_encoder"
         vae = Autoencoder.read(name, folder, hollow)
-        module = read_module(name, UNet2DConditionModel, place, hollow)
+        module = read_module(name, UNet2DConditionModel, network, hollow)
         side, channels = module.config["sample_size"], module.config["in_channels"]
         if not isinstance(side, int) or channels != vae.channels:
             raise BackboneError(
@@ -131,8 +133,8 @@ class ConditionalUNetNetwork:
         else:
             with_text = (text_encoder / "config.json").is_file()
         text = empty_text(name, folder, width, hollow) if with_text else torch.zeros(1, TOKENS, width)
-        module.register_buffer("empty_text", text.to(module.device), persistent=False)  # follows the module
-        folders = (place, text_encoder, folder / "tokenizer") if with_text else (place,)
+        module.register_buffer("empty_text", text.to(module.device), persistent=False)  # moves with the module
+        folders = (network, text_encoder, folder / "tokenizer") if with_text else (network,)
         return cls(name, module, vae, read_schedule(folder), folders)
 
     @property
@@ -168,26 +170,26 @@ class ConditionalUNetNetwork:
         return self.module(inputs, timestep, encoder_hidden_states=text, added_cond_kwargs=added, return_dict=False)
 
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:
-        """A transformer gives a tuple of one map, a convolution the map."""
+        """Return the map in the output of a transformer, a tuple of one map, or of a convolution, the map."""
         values: torch.Tensor = output[0] if isinstance(output, tuple) else output
         return values
 
 
 def empty_text(name: str, folder: Path, width: int, hollow: bool) -> torch.Tensor:
-    """ "" padded to the full context, through `tokenizer/` and `text_encoder/`: float32 (1, tokens, width).
+    """Encode "" with `tokenizer/` and `text_encoder/` of a pipeline: float32 (1, tokens, width).
 
-    As diffusers' pipelines do it: the encoder's last hidden states, the padding not masked. A hollow one reads no
-    weights and is empty, on the meta device. Raises BackboneError for another text encoder than CLIP's, or where
-    files are missing or damaged.
+    The text is padded to the full context. As in diffusers' pipelines, the result is the encoder's last hidden states,
+    and the padding is not masked. hollow: read no weights, and return an empty tensor on the meta device.
+    Raises BackboneError if the text encoder is not CLIP's, or if files are missing or damaged.
     """
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-    place, vocabulary = folder / "text_encoder", folder / "tokenizer"
-    with loading(name, place):
-        kind = json.loads((place / "config.json").read_text()).get("model_type")
+    text_encoder, vocabulary = folder / "text_encoder", folder / "tokenizer"
+    with loading(name, text_encoder):
+        kind = json.loads((text_encoder / "config.json").read_text()).get("model_type")
         if kind != "clip_text_model":
             raise BackboneError(f"backbone {name} has a text encoder of kind {kind}; only clip_text_model is known")
-        config = CLIPTextConfig.from_pretrained(place)
+        config = CLIPTextConfig.from_pretrained(text_encoder)
     if config.hidden_size != width:
         raise BackboneError(f"backbone {name} reads texts {width} wide, its text encoder's are {config.hidden_size}")
     if not any((vocabulary / file).is_file() for file in ("vocab.json", "tokenizer.json")):
@@ -198,21 +200,21 @@ def empty_text(name: str, folder: Path, width: int, hollow: bool) -> torch.Tenso
     with loading(name, vocabulary):
         tokenizer = CLIPTokenizer.from_pretrained(vocabulary)
         tokens = tokenizer("", padding="max_length", max_length=length, return_tensors="pt")
-    with loading(name, place), torch.no_grad():
-        encoder = CLIPTextModel.from_pretrained(place, dtype=torch.float32)
+    with loading(name, text_encoder), torch.no_grad():
+        encoder = CLIPTextModel.from_pretrained(text_encoder, dtype=torch.float32)
         text: torch.Tensor = encoder(tokens.input_ids).last_hidden_state
     return text
 
 
 def _text_width(name: str, module: UNet2DConditionModel) -> int:
-    """Return the width of a token. Raises BackboneError where the network is told more than a text and SDXL's sizes."""
+    """Return the width of a text token. Raises BackboneError for conditions other than a text and SDXL's sizes."""
     config = module.config
-    conditions = [told for entry, told in UNKNOWN_CONDITIONS.items() if config[entry]]
+    conditions = [condition for entry, condition in UNKNOWN_CONDITIONS.items() if config[entry]]
     if config["addition_embed_type"] not in (None, "text_time"):
         conditions.append(f"an embedding of kind {config['addition_embed_type']}")
     if conditions:
         raise BackboneError(
-            f"backbone {name} is conditioned by {conditions[0]}; only a text and the sizes that SDXL is told are known"
+            f"backbone {name} is conditioned by {conditions[0]}; only a text and SDXL's sizes are known"
         )
     width = config["cross_attention_dim"]
     widths = {width} if isinstance(width, int) else set(width)
@@ -222,12 +224,15 @@ def _text_width(name: str, module: UNet2DConditionModel) -> int:
 
 
 def _check_zeros_mean_no_text(name: str, folder: Path) -> None:
-    """For networks of SDXL's kind: the refiner's, which reads other sizes too, was not trained so."""
+    """Raise BackboneError if a network like SDXL was not trained with zeros for an empty text.
+
+    SDXL's refiner, which also reads other sizes, was not.
+    """
     index = folder / "model_index.json"
     with loading(name, folder):
         values = json.loads(index.read_text()) if index.is_file() else {}
     if not values.get("force_zeros_for_empty_prompt", True):
         raise BackboneError(
             f"backbone {name} was not trained with zeros for an empty text (force_zeros_for_empty_prompt in {index}); "
-            "of SDXL's kind only those are known that were, such as the base model"
+            "use a network that was, such as SDXL's base model"
         )

@@ -1,4 +1,4 @@
-"""The published ADM networks, by name: fetched, checked against their digests and converted, once."""
+"""Fetches the published ADM networks by name, checks them against their digests, and converts them once."""
 
 import shutil
 from dataclasses import dataclass
@@ -19,8 +19,10 @@ BACKBONE = Kind("backbone", "checkpoint", BackboneError)
 @final
 @dataclass(frozen=True)
 class PublishedCheckpoint:
-    """words: what the network is, for people. content: None where no public source gives a digest; the checkpoint is
-    then never downloaded.
+    """A checkpoint on guided-diffusion's server.
+
+    words: a description for people. content: None if no public source gives a digest; the checkpoint is then never
+    downloaded.
     """
 
     words: str
@@ -65,19 +67,23 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
     "adm-256": PublishedCheckpoint(
         "ADM of ImageNet at 256x256, without classes",
         f"{ADDRESS}/256x256_diffusion_uncond.pt",
-        # As in the model table of Disco Diffusion's later notebooks, and in several independent records of the file
-        # fetched from this address, with this size. (983e3de6…, in the earlier notebooks, is that of another file.)
+        # From the model table of Disco Diffusion's later notebooks and from several independent records of the file at
+        # this address, with this size. (983e3de6…, in the earlier notebooks, is the digest of another file.)
         Content("a37c32fffd316cd494cf3f35b339936debdc1576dad13fe57c42399a5dbc78b1", 2_211_383_297),
         ADM_256,
         "legacy",
     ),
     "adm-256-cond": PublishedCheckpoint(
-        "ADM of ImageNet at 256x256, told the class", f"{ADDRESS}/256x256_diffusion.pt", None, ADM_256_CLASSES, "legacy"
+        "ADM of ImageNet at 256x256, class-conditional",
+        f"{ADDRESS}/256x256_diffusion.pt",
+        None,
+        ADM_256_CLASSES,
+        "legacy",
     ),
     "adm-64": PublishedCheckpoint(
-        "ADM of ImageNet at 64x64, told the class",
+        "ADM of ImageNet at 64x64, class-conditional",
         f"{ADDRESS}/64x64_diffusion.pt",
-        # As checked by the scripts of github.com/blueherat/test, experiments/download_cross_scale_baselines.sh.
+        # From a check in the scripts of github.com/blueherat/test, experiments/download_cross_scale_baselines.sh.
         Content("a18558f9a2499615a3ff9759ad12299690ad36ee3378c395adbb94855e2b634f", 1_183_736_577),
         ADM_64,
         "new",
@@ -95,12 +101,12 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
 
 
 def folder_of(name: str, cache: Path, *, keep_download: bool = False) -> Path:
-    """The folder of the converted network within `cache`. The first call downloads and converts the checkpoint.
+    """Return the folder of the converted network within `cache`. The first call downloads and converts the checkpoint.
 
-    A checkpoint that a person placed in `cache` under its own name is used instead, and stays. A download that breaks
-    off is resumed by the next call; it is removed after the conversion, unless `keep_download`. Several processes that
-    call at the same time make the folder once. Raises UnknownNameError, or BackboneError where the
-    checkpoint cannot be had, is not the published one, or cannot be converted.
+    A checkpoint that a person put into `cache` under its published name replaces the download, and is kept. An
+    interrupted download is resumed by the next call. The download is removed after the conversion, unless
+    `keep_download`. Concurrent processes make the folder once. Raises UnknownNameError for an unknown name. Raises
+    BackboneError if the checkpoint cannot be downloaded, differs from the published one, or cannot be converted.
     """
     checkpoint = lookup("published checkpoint", name, PUBLISHED)
     folder = cache / name
@@ -127,10 +133,10 @@ def folder_of(name: str, cache: Path, *, keep_download: bool = False) -> Path:
 
 
 def _download(name: str, checkpoint: PublishedCheckpoint, placed: Path) -> Path:
-    """The whole checkpoint, its digest checked, beside `placed`."""
+    """Download a checkpoint next to `placed`, check its digest, and return its path."""
     if checkpoint.content is None:
         raise BackboneError(
-            f"backbone {name} is not downloaded, since no digest is known to check {checkpoint.url} against; download "
+            f"backbone {name} is not downloaded, since no digest is known for {checkpoint.url}; download "
             f"it by hand and place it at {placed}, or convert it with `search backbones convert "
             f"{checkpoint.file_name} …`"
         )

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Schedule:
-    """alphas_cumprod: one for each timestep, falling, in [0, 1]. prediction: what the network predicts, by its name in
-    diffusers.
+    """The noise schedule of a diffusion network.
+
+    alphas_cumprod: one number in [0, 1] for each timestep, descending.
+    prediction: diffusers' name of the network's prediction, such as "epsilon".
     """
 
     alphas_cumprod: tuple[float, ...]
@@ -23,22 +25,22 @@ class Schedule:
 
 
 def read_schedule(folder: Path) -> Schedule:
-    """Read the betas in `scheduler/` (of a pipeline) or `scheduler_config.json`; without either, DDPM's linear ones.
+    """Read the betas in `scheduler/` (of a pipeline) or `scheduler_config.json`; the default is DDPM's linear betas.
 
-    Raises BackboneError for a schedule that is not made of betas, such as a score SDE's or a flow's.
+    Raises BackboneError for a schedule without betas, such as that of a score SDE or a flow.
     """
     from diffusers import DDPMScheduler
 
-    for place in (folder / "scheduler", folder):
-        if (place / "scheduler_config.json").is_file():
-            config = DDPMScheduler.load_config(place)
+    for candidate in (folder / "scheduler", folder):
+        if (candidate / "scheduler_config.json").is_file():
+            config = DDPMScheduler.load_config(candidate)
             break
     else:
         config = {"num_train_timesteps": 1000, "beta_schedule": "linear"}
     if "beta_schedule" not in config and not config.get("trained_betas"):
         raise BackboneError(
             f"the noise schedule in {folder} is {config.get('_class_name', 'unnamed')}, which has no betas; "
-            "known are those of the DDPM family (DDPM, DDIM, PNDM, Euler, DPM-Solver and their kin)"
+            "give a network with a schedule of the DDPM family, such as DDPM, DDIM, PNDM, Euler or DPM-Solver"
         )
     try:
         scheduler = DDPMScheduler.from_config(config)
@@ -52,5 +54,5 @@ def schedule_of(scheduler: "DDPMScheduler") -> Schedule:
 
 
 def add_noise(images: "torch.Tensor", noise: "torch.Tensor", alpha_cumprod: float) -> "torch.Tensor":
-    """sqrt(a) x + sqrt(1 - a) noise: the forward process at one timestep (Ho et al. 2020, eq. 4)."""
+    """Return sqrt(a) x + sqrt(1 - a) noise, the forward process at one timestep (Ho et al. 2020, eq. 4)."""
     return math.sqrt(alpha_cumprod) * images + math.sqrt(1 - alpha_cumprod) * noise

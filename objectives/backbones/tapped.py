@@ -1,6 +1,6 @@
-"""Makes a backbone of any torch network: its block table, and forward passes that stop at the deepest block needed.
+"""Makes a backbone from any torch network: its block table, and forward passes that stop at the deepest block needed.
 
-What differs between kinds of network is a `Network`; all else is here.
+A `Network` holds the differences between kinds of network.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -23,15 +23,17 @@ MULTIPLYING = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class Network(Protocol):
-    """One kind of network around a torch module.
+    """A torch module of one kind of network.
 
     A network is loaded or hollow. A hollow network is built without weights, on torch's meta device: it has the shapes
     of all its maps, and cannot compute them.
 
-    name: the name that a person gave. input_shape: (channels, height, width) of the inputs of the module.
-    schedule: the noise schedule of its training; None for an encoder of clean images.
-    folders: those with the files that its features depend on.
-    autoencoder: the folder of the autoencoder whose latents it reads; None where it reads pixels.
+    name: the name that a person gave.
+    image_side: side of the images in pixels.
+    input_shape: (channels, height, width) of the module's inputs.
+    schedule: the noise schedule of training; None for an encoder of clean images.
+    folders: the folders with the files on which the features depend.
+    autoencoder: the folder of the autoencoder whose latents the network reads; None if it reads pixels.
     """
 
     @property
@@ -56,19 +58,19 @@ class Network(Protocol):
     def autoencoder(self) -> Path | None: ...
 
     def blocks(self) -> Sequence[tuple[str, Part]]:
-        """(submodule whose output is the whole block's, part) in execution order."""
+        """Return (name, part) of each block in execution order. name: the submodule whose output is the block's."""
         ...
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 (n, 3, image_side, image_side) → float32 (n, *input_shape) on the module's device."""
+        """Turn pixels uint8 (n, 3, side, side) into inputs float32 (n, *input_shape) on the module's device."""
         ...
 
     def run(self, inputs: torch.Tensor, timestep: int | None) -> object:
-        """One forward pass; what it returns is not used."""
+        """Make one forward pass. The result is not used."""
         ...
 
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:
-        """A tapped submodule's output as a map (n, channels, side, side)."""
+        """Turn the output of a tapped submodule into maps (n, channels, side, side)."""
         ...
 
 
@@ -77,8 +79,8 @@ class Network(Protocol):
 class TappedBackbone:
     """A `Backbone` made of a `Network`.
 
-    precision: of the products and convolutions. Norms keep float32 weights; torch's autocast runs them in float32 on
-    a GPU, and on a CPU gives their results in the precision.
+    precision: number format of matrix products and convolutions. Norms keep float32 weights: torch's autocast computes
+    them in float32 on a GPU, and on a CPU returns their results in `precision`.
     """
 
     network: Network
@@ -124,11 +126,11 @@ class TappedBackbone:
 
 
 def tapped(network: Network, architecture: Architecture, device: str, precision: str) -> TappedBackbone:
-    """Put a loaded network on its device, frozen, as a backbone."""
+    """Freeze a loaded network, move it to a device, and return it as a backbone. precision: one of `PRECISIONS`."""
     kind: torch.dtype = getattr(torch, precision)
     module = network.module.eval().requires_grad_(False)
     for part in module.modules():
-        if isinstance(part, MULTIPLYING):  # autocast would make the same copy of the weights again at every pass
+        if isinstance(part, MULTIPLYING):  # else autocast copies the weights at every pass
             part.to(kind)
     module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its fourth overload is unannotated
     latents = latents_digest(network.autoencoder, precision) if network.autoencoder else None
@@ -137,37 +139,37 @@ def tapped(network: Network, architecture: Architecture, device: str, precision:
 
 
 def digest_of(network: Network, precision: str) -> str:
-    """Return the digest of a backbone, sha256 hex. A hollow network has the same digest as a loaded one."""
+    """Return the digest of a backbone, sha256 hex. A hollow network has the same digest as the loaded one."""
     return backbone_digest(folders_of(network), precision, network.schedule)
 
 
 def folders_of(network: Network) -> tuple[Path, ...]:
-    """The folders whose weights and configurations a network's features depend on."""
+    """Return the folders with the weights and configurations on which a network's features depend."""
     return (*network.folders, network.autoencoder) if network.autoencoder else network.folders
 
 
 def architecture_of(hollow: Network) -> Architecture:
-    """Measure the block table by one forward pass on the meta device, which needs no arithmetic and no weights."""
+    """Measure the block table by a forward pass on the meta device, which needs neither arithmetic nor weights."""
     names = hollow.blocks()
     counter = FlopCounterMode(display=False)
-    seen: list[tuple[int, int, float]] = []
+    measured: list[tuple[int, int, float]] = []
 
-    def note(submodule: str) -> Callable[[nn.Module, Any, Any], None]:
+    def measure(submodule: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             shape = hollow.map_of(submodule, output).shape
-            seen.append((shape[1], shape[2], counter.get_total_flops() / 2e9))
+            measured.append((shape[1], shape[2], counter.get_total_flops() / 2e9))
 
         return hook
 
     for name, _ in names:
-        hollow.module.get_submodule(name).register_forward_hook(note(name))
+        hollow.module.get_submodule(name).register_forward_hook(measure(name))
     schedule = hollow.schedule
     with counter, torch.no_grad():
         hollow.run(torch.empty(1, *hollow.input_shape, device="meta"), None if schedule is None else 0)
     table, before = [], 0.0
-    for number, ((name, part), (width, side, reached)) in enumerate(zip(names, seen, strict=True), 1):
-        table.append(Block(number, name, part, width, side, reached - before, reached))
-        before = reached
+    for number, ((name, part), (width, side, cumulative)) in enumerate(zip(names, measured, strict=True), 1):
+        table.append(Block(number, name, part, width, side, cumulative - before, cumulative))
+        before = cumulative
     if schedule is None:
         return Architecture(hollow.name, hollow.image_side, tuple(table))
     return Architecture(hollow.name, hollow.image_side, tuple(table), schedule.alphas_cumprod, schedule.prediction)
@@ -179,7 +181,7 @@ class _DeepestReached(Exception):  # noqa: N818 - a signal, not an error
 
 @contextmanager
 def stopping_after(modules: dict[int, nn.Module], blocks: Collection[int], outputs: dict[int, Any]) -> Iterator[None]:
-    """Let forward passes in the context put the outputs of `blocks` into `outputs`, and stop after the deepest."""
+    """Let a forward pass in the context store the outputs of `blocks` in `outputs` and stop after the deepest one."""
     deepest = max(blocks)
 
     def keep(number: int) -> Callable[[nn.Module, Any, Any], None]:

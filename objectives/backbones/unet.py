@@ -1,4 +1,4 @@
-"""diffusers' unconditional U-Nets, `UNet2DModel`: their blocks in execution order."""
+"""Unconditional U-Nets of diffusers, `UNet2DModel`, and their blocks in execution order."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,8 +29,7 @@ LEVEL_KINDS = {
 class UNetNetwork:
     """A UNet2DModel that reads RGB pixels in [-1, 1].
 
-    A class-conditional one is given no class but the mean of all class embeddings, since a feature must not be told
-    the label.
+    A class-conditional network gets the mean of all class embeddings, because a feature must not depend on the label.
     """
 
     name: str
@@ -41,16 +40,17 @@ class UNetNetwork:
 
     @classmethod
     def read(cls, name: str, folder: Path, hollow: bool) -> Self:
-        """From the folder of a diffusers pipeline or of the network alone; a hollow one reads no weights.
+        """Read a network from the folder of a diffusers pipeline or of the network alone; a hollow one has no weights.
 
-        Raises BackboneError where files are missing or damaged, or where the blocks are not known.
+        Raises BackboneError if files are missing or damaged, or if the network is of a kind that cannot be read.
         """
-        place = network_folder(folder)
-        module = read_module(name, UNet2DModel, place, hollow)
-        return cls.of(name, module, read_schedule(folder), (place,))
+        network = network_folder(folder)
+        module = read_module(name, UNet2DModel, network, hollow)
+        return cls.of(name, module, read_schedule(folder), (network,))
 
     @classmethod
     def of(cls, name: str, module: UNet2DModel, schedule: Schedule, folders: tuple[Path, ...] = ()) -> Self:
+        """Wrap a module. Raises BackboneError if it does not read square RGB images or has other than class labels."""
         side, channels = module.config["sample_size"], module.config["in_channels"]
         if not isinstance(side, int) or channels != 3:
             raise BackboneError(f"backbone {name} must take square RGB images, its input is {channels} x {side}")
@@ -60,7 +60,7 @@ class UNetNetwork:
         elif module.class_embedding is not None:
             raise BackboneError(
                 f"backbone {name} is conditioned by {module.config['class_embed_type']} class embeddings; "
-                "only tables of classes are known"
+                "only a table of class embeddings is known"
             )
         return cls(name, module.eval(), schedule, folders)
 
@@ -90,9 +90,9 @@ class UNetNetwork:
 
 
 def hourglass_blocks(name: str, unet: Any, level_kinds: set[str]) -> Iterator[tuple[str, Part]]:
-    """(module whose output is the block's, part) in execution order, the paper's numbering, of a diffusers U-Net.
+    """Yield (name, part) of each block of a diffusers U-Net in execution order, the numbering of the paper.
 
-    Raises BackboneError where a level is of a kind not in `level_kinds`.
+    name: the submodule whose output is the block's output. Raises BackboneError for a level not in `level_kinds`.
     """
     for level in (*unet.down_blocks, *unet.up_blocks):
         if type(level).__name__ not in level_kinds:

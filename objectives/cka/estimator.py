@@ -1,9 +1,9 @@
 """Unbiased linear CKA by minibatches (Nguyen, Raghu and Kornblith 2021, arXiv 2010.15327, section 3.1).
 
-Linear CKA compares what two representations make of the same images: whether images that are alike in one are alike in
-the other, whatever rotates or scales the features (Kornblith et al. 2019). The usual estimate is near 1 for any two
-representations of more features than images; this one, of HSIC without bias (Song et al. 2012), is 0 on average for
-two that share nothing.
+Linear CKA measures whether images that are similar in one representation are also similar in another. Rotating or
+scaling the features does not change it (Kornblith et al. 2019). The usual estimate is near 1 for any two
+representations with more features than images. This estimate uses unbiased HSIC (Song et al. 2012), and is 0 on average
+for independent representations.
 """
 
 from collections.abc import Iterable
@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 FEWEST = 4
-"""The smallest number of images of a minibatch for which the estimate exists."""
+"""The smallest number of images in a minibatch for which the estimate exists."""
 
 BATCH = 256
-"""The approximate number of images of a minibatch."""
+"""The approximate number of images in a minibatch."""
 
 
 def parts_of(images: int, batch: int) -> list[slice]:
-    """Divide the images into minibatches of about `batch` images, whose sizes differ by one at most.
+    """Divide the images into minibatches of about `batch` images, with sizes that differ by one at most.
 
     Raises ValueError for fewer than `FEWEST` images.
     """
@@ -34,14 +34,13 @@ def parts_of(images: int, batch: int) -> list[slice]:
 
 
 def u_centred(features: torch.Tensor) -> torch.Tensor:
-    """The U-centred Gram matrix of n images, (n, n) (Székely and Rizzo 2014, equation 2.2): zero on its diagonal, and
-    every row and column sums to zero.
+    """Return the U-centred Gram matrix of n images, (n, n) (Székely and Rizzo 2014, equation 2.2).
 
-    features: float (n, …). Then HSIC_1 of two representations (Nguyen et al. 2021, equation 3) is the sum of the
-    product of their matrices, element by element, over n (n − 3).
+    The diagonal is zero, and every row and column sums to zero. HSIC_1 of two representations (Nguyen et al. 2021,
+    equation 3) is the sum of the element-wise product of their matrices, divided by n (n − 3). features: float (n, …).
     """
     rows = features.flatten(1)
-    rows = rows - rows.mean(dim=0)  # it changes nothing, but keeps float32 from adding and taking away large numbers
+    rows = rows - rows.mean(dim=0)  # the result stays the same, but float32 adds and subtracts smaller numbers
     n, gram = len(rows), rows @ rows.T
     gram.fill_diagonal_(0)
     sums = gram.sum(dim=0)
@@ -53,7 +52,10 @@ def u_centred(features: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Cka:
-    """hsic: float64 (batches, m, m), HSIC_1 of each pair of m representations in each minibatch."""
+    """The CKA of m representations.
+
+    hsic: float64 (batches, m, m), HSIC_1 of each pair of representations in each minibatch.
+    """
 
     hsic: np.ndarray
 
@@ -81,9 +83,9 @@ def cka(representations: Iterable[torch.Tensor], batch: int = BATCH) -> Cka:
     """Estimate the CKA of each pair of representations.
 
     representations: m tensors, read one at a time, each float (n, …) for the same n images in the same random order.
-    Of each, (batches, batch, batch) numbers are kept. batch: images of a minibatch; n or more to use all at once.
+    (batches, batch, batch) numbers are kept for each. batch: images in a minibatch; n or more for one minibatch.
 
-    Raises ValueError for representations of different numbers of images, and as `parts_of`.
+    Raises ValueError for representations of different numbers of images, and as `parts_of` does.
     """
     parts: list[slice] = []
     kept: list[list[torch.Tensor]] = []
@@ -93,18 +95,18 @@ def cka(representations: Iterable[torch.Tensor], batch: int = BATCH) -> Cka:
             images, parts = len(features), parts_of(len(features), batch)
             kept = [[] for _ in parts]
         if len(features) != images:
-            raise ValueError(f"representations are of the same images, got {images} and {len(features)}")
+            raise ValueError(f"representations must be of the same images, got {images} and {len(features)} images")
         for part, matrices in zip(parts, kept, strict=True):
             matrices.append(u_centred(features[part]))
     return Cka(np.stack([_hsic(matrices) for matrices in kept]))
 
 
 def _hsic(matrices: list[torch.Tensor]) -> np.ndarray:
-    """HSIC_1 of each pair in one minibatch, (m, m)."""
+    """Return HSIC_1 of each pair in one minibatch, (m, m)."""
     n = len(matrices[0])
     count = len(matrices)
     products = torch.zeros(count, count, dtype=torch.float64)
-    # Some rows at a time: of all images at once the matrices together are larger than what a copy has room for.
+    # Process some rows at a time: a copy of all matrices would not fit into memory if the minibatch has all images.
     step = max(2**24 // n, 1)
     for start in range(0, n, step):
         rows = torch.stack([matrix[start : start + step].flatten() for matrix in matrices])
@@ -113,6 +115,7 @@ def _hsic(matrices: list[torch.Tensor]) -> np.ndarray:
 
 
 def _ratio(hsic: np.ndarray) -> np.ndarray:
+    """Divide each HSIC by the root of the product of the two representations' own; NaN if that is not positive."""
     own = np.diagonal(hsic)
     scale = np.sqrt(np.where(own > 0, own, np.nan))
     return np.asarray(hsic / np.outer(scale, scale))

@@ -25,8 +25,8 @@ from spaces import BackboneError, CacheError
 class ComparedNetwork:
     """A network that is compared with others.
 
-    pool: side of the grid to which maps are pooled; for a block whose map it does not divide, the largest size below
-    that does.
+    pool: side of the grid to which maps are pooled. If it does not divide the side of a block's map, the block is
+    pooled to the largest smaller side that does.
     """
 
     spec: ProbeSpec
@@ -52,7 +52,7 @@ class ComparedNetwork:
     def features(self, images: np.ndarray, representation: Representation) -> torch.Tensor:
         """The features of a representation, float32 (n, channels, pool, pool).
 
-        Raises CacheError where they cannot be read back, BackboneError where they are not finite.
+        Raises CacheError if they cannot be read back. Raises BackboneError if they are not finite.
         """
         for _ in range(DAMAGED_READS):
             for _ in self.fill(images, [representation]):
@@ -85,8 +85,8 @@ def chosen_images(spec: ProbeSpec, count: int) -> np.ndarray:
     Returns indices into the dataset in random order, so that minibatches are random.
     """
     images = np.flatnonzero(~spec.dataset.is_test)
-    some = images[stratified_order(spec.dataset.labels[images], spec.seed)][:count]
-    return np.asarray(np.random.default_rng(spec.seed).permutation(some))
+    chosen = images[stratified_order(spec.dataset.labels[images], spec.seed)][:count]
+    return np.asarray(np.random.default_rng(spec.seed).permutation(chosen))
 
 
 def similarity(
@@ -98,13 +98,13 @@ def similarity(
 ) -> Similarity:
     """Compare each row with each column.
 
-    networks: by the names in the representations. images: indices into the dataset, in random order.
+    networks: name in the representations → network. images: indices into the dataset, in random order.
 
-    Raises ValueError as `cka`.
+    Raises ValueError as `cka` does.
     """
-    both = list(dict.fromkeys((*rows, *columns)))
-    estimate = _cka(networks, images, both, batch)
-    pairs = np.ix_([both.index(row) for row in rows], [both.index(column) for column in columns])
+    representations = list(dict.fromkeys((*rows, *columns)))
+    estimate = _cka(networks, images, representations, batch)
+    pairs = np.ix_([representations.index(row) for row in rows], [representations.index(column) for column in columns])
     values, errors = _without_nan(estimate.values[pairs]), _without_nan(estimate.errors[pairs])
     return Similarity(tuple(rows), tuple(columns), values, errors, len(images), len(estimate.hsic))
 
@@ -132,9 +132,10 @@ def agreement(
 def _cka(
     networks: Mapping[str, ComparedNetwork], images: np.ndarray, representations: Sequence[Representation], batch: int
 ) -> Cka:
-    return cka((networks[one.backbone].features(images, one) for one in representations), batch)
+    features = (networks[item.backbone].features(images, item) for item in representations)
+    return cka(features, batch)
 
 
 def _without_nan(numbers: np.ndarray) -> tuple[tuple[float | None, ...], ...]:
-    """The rows of a table, with None in place of NaN."""
+    """Return the rows of a table, with None in place of NaN."""
     return tuple(tuple(None if math.isnan(number) else number for number in row) for row in numbers.tolist())

@@ -1,4 +1,4 @@
-"""Batches of images: at most 256, and no more than fit into the memory of the device."""
+"""Divides images into batches of at most 256, and no more than fit into the device's memory."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 LARGEST_BATCH = 256
-CPU_BYTES = 128 * 2**20  # a CPU is no faster with more in flight: the maps then leave its caches
+CPU_BYTES = 128 * 2**20  # a CPU gets no faster beyond this: the maps no longer fit into its caches
 
 
 @final
@@ -26,13 +26,13 @@ class Batches:
 
     @classmethod
     def fitting(cls, architecture: Architecture, device: torch.device) -> "Batches":
-        """Choose the largest power of two of images, at most `LARGEST_BATCH`, whose forward passes should fit.
+        """Choose the largest power of two of images, at most `LARGEST_BATCH`, whose forward passes should fit into memory.
 
-        They should fit into half of the GPU memory that is free at this moment, or into `CPU_BYTES` on a CPU.
+        They may take half of the GPU memory that is free at this moment, or `CPU_BYTES` on a CPU. Forward passes keep
+        the encoder's maps for the decoder, and about four times their largest map in addition.
 
-        The size follows from that memory and from the network's block table, never from measured time. Features are
-        equal bit for bit only if the batches were of equal size; with another size the last bits may differ.
-        Forward passes hold the encoder's maps for the decoder, and about four times their largest map besides.
+        The size depends on that memory and on the network's block table, never on measured time. Features are bitwise
+        equal only if the batches had equal sizes; with another size the last bits may differ.
         """
         elements = [block.channels * block.side**2 for block in architecture.blocks]
         bytes_per_image = 4 * (sum(elements) // 2 + 4 * max(elements))
@@ -41,9 +41,9 @@ class Batches:
         return cls(1 << (at_most.bit_length() - 1) if at_most else 1)
 
     def run(self, count: int, work: Callable[[slice], T]) -> Iterator[T]:
-        """Call `work` on every batch, a slice of range(count), in order; yield what it returns.
+        """Call `work` on every batch, a slice of range(count), in order, and yield the results.
 
-        Raises BackboneError where the device has no memory for even one image.
+        Raises BackboneError if the device has no memory for even one image.
         """
         done = 0
         while done < count:

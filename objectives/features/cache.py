@@ -1,10 +1,10 @@
-"""The feature cache: the results of forward passes, found again by what they were made from. No pass is made twice.
+"""The feature cache: results of forward passes, with a key of everything they depend on. No pass is made twice.
 
-    FOLDER/features/<source>/t0044-d0/   a folder of shards for each pass: its timestep and noise draw
-    FOLDER/pixels, latents/<kind>/       what passes read, kept the same way
+    FOLDER/features/<source>/t0044-d0/   a folder of shards for one timestep and noise draw
+    FOLDER/pixels, latents/<kind>/       inputs of forward passes, also in shards
 
-A column of a shard is one block, pooled to the finest grid that was asked for; coarser pools follow exactly. Images
-go by their content, so whatever shares images shares their passes: a subset, another split, another study.
+A column of a shard is one block, pooled to the finest grid of the space; coarser grids are exact averages of it. The
+key of an image is the digest of its content, so subsets, other splits and other studies share forward passes.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     import torch
 
 SCRATCH = "scratch"
-"""Folder of the cache for what is larger than memory."""
+"""The folder within the cache for tensors that are larger than memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What determines the maps of a forward pass, besides the image.
+    """The key of a forward pass: everything besides the image that determines its maps.
 
-    source: digest of backbone, precision, transform and noise seed. timestep: None where no noise is added.
+    source: digest of backbone, precision, transform and noise seed. timestep: None for an encoder of clean images.
     """
 
     source: str
@@ -40,7 +40,7 @@ class Pass:
 
 
 def source_digest(backbone_digest: str, architecture: Architecture, seed: int) -> str:
-    """The `source` of all passes of a backbone, sha256 hex: the same for any images. seed: that of the noise."""
+    """Return the `source` of all forward passes of a backbone, sha256 hex. seed: random seed for the noise."""
     noise = (f"noise seed {seed}",) if architecture.noised else ()
     parts = (backbone_digest, TRANSFORM, str(architecture.image_side), *noise)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -59,13 +59,13 @@ class Feature:
 
 
 def image_bytes(architecture: Architecture, grids: Mapping[int, int]) -> int:
-    """The bytes that one pass of one image takes in the cache. grids: block → grid of what it keeps."""
+    """Return the bytes that one forward pass of one image takes in the cache. grids: block → grid that is kept."""
     return sum(2 * architecture.block(block).channels * grid**2 for block, grid in grids.items())
 
 
 @lru_cache
 def _grids(columns: frozenset[str]) -> Mapping[int, Sequence[int]]:
-    """Block → the grids at which a shard with such columns holds it, coarsest first."""
+    """Return block → grids in a shard with such columns, coarsest first."""
     grids: dict[int, list[int]] = {}
     for name in columns:
         _, block, _, grid = name.split("-")
@@ -74,12 +74,12 @@ def _grids(columns: frozenset[str]) -> Mapping[int, Sequence[int]]:
 
 
 def deepest_block(columns: frozenset[str]) -> int:
-    """The deepest block in a shard with such columns: how far its passes went."""
+    """Return the deepest block in a shard with such columns, at which its forward passes stopped."""
     return max(_grids(columns))
 
 
 def column_for(columns: frozenset[str], block: int, size: int) -> str | None:
-    """The smallest column from which the block pooled to `size` follows exactly."""
+    """Return the smallest column whose exact average is the block pooled to `size`; None if there is none."""
     fitting = (grid for grid in _grids(columns).get(block, ()) if grid % size == 0)
     grid = next(fitting, None)
     return None if grid is None else Feature(block, grid).column
@@ -88,46 +88,51 @@ def column_for(columns: frozenset[str], block: int, size: int) -> str | None:
 @final
 @dataclass(frozen=True)
 class FeatureCache:
-    """folder: the cache folder; features are a part of it."""
+    """The features in a cache folder.
+
+    folder: the cache folder. It also has pixels, latents and more.
+    """
 
     folder: Path
     _folders: dict[Pass, ShardFolder] = field(default_factory=dict, repr=False, compare=False)
 
-    def at(self, key: Pass) -> ShardFolder:
+    def folder_of(self, key: Pass) -> ShardFolder:
+        """Return the folder of shards of a forward pass."""
         if key not in self._folders:
             noise = "clean" if key.timestep is None else f"t{key.timestep:04d}-d{key.draw}"
             self._folders[key] = ShardFolder(self.folder / "features" / key.source[:16] / noise)
         return self._folders[key]
 
     def folders(self) -> list[Path]:
-        """The folders of all passes that were asked for so far."""
+        """Return the folders of all passes with which `folder_of` was called so far."""
         return [folder.folder for folder in self._folders.values()]
 
     def missing(self, key: Pass, images: np.ndarray, grids: Mapping[int, int]) -> np.ndarray:
-        """Which blocks are missing for which images: bool (images, blocks in the order of `grids`).
+        """Return which blocks are missing for which images: bool (images, blocks in the order of `grids`).
 
-        images: keys. grids: block → grid. The answer is as of the last `ShardFolder.refresh`.
+        images: keys. grids: block → grid. The result is as of the last `ShardFolder.refresh`.
         """
-        folder = self.at(key)
+        folder = self.folder_of(key)
         missing = np.ones((len(images), len(grids)), bool)
         for columns in folder.columns():
-            given = np.array([column_for(columns, block, grid) is not None for block, grid in grids.items()], bool)
-            if given.any():
+            present = np.array([column_for(columns, block, grid) is not None for block, grid in grids.items()], bool)
+            if present.any():
                 _, where, _ = folder.locate(images, columns.__eq__)
-                missing &= ~np.outer(where >= 0, given)
+                missing &= ~np.outer(where >= 0, present)
         return missing
 
     def read_into(self, result: "torch.Tensor", passes: Sequence[Pass], images: np.ndarray, block: int) -> bool:
-        """The block averaged over passes into float32 (n, c, p, p), pooled to p; False where some is absent or damaged.
+        """Average a block over passes, pool it to p, and write it into `result`, float32 (n, c, p, p).
 
-        result: may be a part of a larger tensor. Shards are read one by one, so that no more than one is held besides.
+        Returns False if a feature is missing or damaged. result: may be a part of a larger tensor. Shards are read one
+        by one, so no more than one shard takes memory in addition.
         """
         from objectives.features.pooling import pool
 
         size = result.shape[-1]
         for key in passes:
-            found = 0
-            for positions, values in self.at(key).read(images, lambda columns: column_for(columns, block, size)):
+            count = 0
+            for positions, values in self.folder_of(key).read(images, lambda columns: column_for(columns, block, size)):
                 rows = _slice(positions)
                 pooled = values if values.shape[-1] == size else pool(values.float(), size)
                 if key != passes[0]:
@@ -136,8 +141,8 @@ class FeatureCache:
                     result[rows] = pooled
                 else:
                     result[rows] = pooled.float()
-                found += len(positions)
-            if found < len(images):
+                count += len(positions)
+            if count < len(images):
                 return False
         if len(passes) > 1:
             result.div_(len(passes))
@@ -145,7 +150,7 @@ class FeatureCache:
 
 
 def _slice(positions: np.ndarray) -> "slice | torch.Tensor":
-    """Consecutive positions as a slice, into which a copy is faster."""
+    """Return consecutive positions as a slice, because copying into a slice is faster."""
     import torch
 
     if positions[-1] - positions[0] + 1 == len(positions) and bool((np.diff(positions) == 1).all()):

@@ -1,4 +1,4 @@
-"""Fills the cache by as few forward passes as possible, together with other processes; reads features back."""
+"""Fills the cache with as few forward passes as possible, together with other processes, and reads features back."""
 
 import time
 from collections import deque
@@ -31,14 +31,18 @@ SHARD_IMAGES = 256
 LARGEST_SHARD = 2048
 CPU_SHARD_GMACS = 2**13
 SHARD_INPUT_BYTES = 2**28
-"""Limits of a shard: a kill loses one, on a CPU minutes of a large network, and its noise is in memory at once."""
+"""Limits of a shard.
+
+A kill loses the shard in work, which on a CPU with a large network takes minutes, and the noise of a whole shard is in
+memory at once.
+"""
 
 
 def shard_images(images: int, architecture: Architecture, deepest: int, device: torch.device) -> int:
-    """The number of images of a shard, a power of two: 256, more of many images, which would make too many files, and
-    fewer of large images.
+    """Choose the number of images of a shard, a power of two.
 
-    deepest: the block at which its passes end.
+    The number is 256; more for many images, to limit the number of files; fewer for large images, and on a CPU with a
+    large network. deepest: the block at which the forward passes end.
     """
     most = min(max(SHARD_IMAGES, images // 32), LARGEST_SHARD, SHARD_INPUT_BYTES // (12 * architecture.image_side**2))
     if device.type != "cuda":
@@ -48,7 +52,7 @@ def shard_images(images: int, architecture: Architecture, deepest: int, device: 
 
 @dataclass
 class Clock:
-    """The seconds of one evaluation, by phase, and the number of forward passes that it made."""
+    """Measures one evaluation: seconds by phase, and the number of forward passes made."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     passes: int = 0
@@ -67,7 +71,10 @@ class _Work:
 
 @dataclass(frozen=True, eq=False)
 class _Claimed:
-    """The images that this process claimed for a pass, with its inputs. grids: block → grid that is still missing."""
+    """The images that this process claimed for a forward pass, with the inputs of the pass.
+
+    grids: block → grid that is missing. held: ends the claim when it is closed.
+    """
 
     work: _Work
     claim: Claim
@@ -82,7 +89,7 @@ class _Claimed:
 class Extractor:
     """Makes and reads the features of one dataset and one backbone.
 
-    grids: block → grid; all that a pass should leave in the cache. seed: the seed of the noise.
+    grids: block → grid; everything that a forward pass should keep in the cache. seed: random seed for the noise.
     """
 
     backbone: Backbone
@@ -110,39 +117,39 @@ class Extractor:
     def fill(
         self, indices: np.ndarray, timesteps: Sequence[int | None], draws: int, clock: Clock
     ) -> Iterator[Extracted]:
-        """Make all missing forward passes over these images, except those that another process is making.
+        """Make all missing forward passes over these images; wait for those that another process is making.
 
-        indices: into the dataset. All timesteps and draws of a chunk of images follow each other, so that each image is
-        decoded once. While one pass runs, the inputs of the next are prepared and the last batch is written. A report
-        follows each shard that is on disk; the first one says how many passes are in the cache already.
+        indices: into the dataset. All timesteps and draws of a chunk of images follow each other, so each image is
+        decoded once. While one pass runs, the inputs of the next are prepared and the last batch is written. The first
+        report gives the number of passes that are in the cache already. One more report follows each shard on disk.
         """
         keys = [key for timestep in timesteps for key in self.passes(timestep, draws)]
-        self._say_whose(keys[0])
+        self._describe_source(keys[0])
         total = len(keys) * len(indices)
         pending = self._missing(indices, keys)
-        there = total - _images(pending)
-        yield Extracted(there, total, 0)
+        done = total - _images(pending)
+        yield Extracted(done, total, 0)
         while pending:
-            before = there
+            before = done
             for made in self._made(pending, clock):
-                there += made
-                yield Extracted(there, total, made)
+                done += made
+                yield Extracted(done, total, made)
             pending = self._missing(indices, keys)
-            if pending and there == before:
+            if pending and done == before:
                 since = time.perf_counter()
                 time.sleep(POLL_SECONDS)
                 clock.add("wait", since)
-            if there != total - _images(pending):  # others have finished some
-                there = total - _images(pending)
-                yield Extracted(there, total, 0)
+            if done != total - _images(pending):  # other processes have finished some
+                done = total - _images(pending)
+                yield Extracted(done, total, 0)
 
     def lacks(self, indices: np.ndarray, timesteps: Sequence[int | None], draws: int) -> bool:
-        """Whether `fill` would have to make a pass or to wait for one."""
+        """Return whether `fill` would have to make a forward pass or wait for one."""
         return bool(self._missing(indices, [key for timestep in timesteps for key in self.passes(timestep, draws)]))
 
-    def _say_whose(self, key: Pass) -> None:
+    def _describe_source(self, key: Pass) -> None:
         about = About(self.backbone.architecture.name, self.backbone.digest, self.seed)
-        folder = self._cache.at(key).folder.parent
+        folder = self._cache.folder_of(key).folder.parent
         with explaining_full_disk(folder):
             about.write(folder)
 
@@ -150,7 +157,7 @@ class Extractor:
         images = self._inputs.keys[indices]
         lacking: dict[Pass, np.ndarray] = {}
         for key in keys:
-            self._cache.at(key).refresh()
+            self._cache.folder_of(key).refresh()
             lacking[key] = np.asarray(self._cache.missing(key, images, self.grids).any(axis=1))
         work = []
         size = shard_images(len(indices), self.backbone.architecture, max(self.grids), self.backbone.device)
@@ -176,12 +183,14 @@ class Extractor:
                         clock.passes += len(claimed.claim.images)
                         yield len(claimed.claim.images)
             finally:
-                if ahead.exception() is None and (left := ahead.result()) is not None:
-                    left.held.close()
+                if ahead.exception() is None and (unused := ahead.result()) is not None:
+                    unused.held.close()
 
     def _claim(self, work: _Work) -> _Claimed | None:
-        """Claim images of the work that lack the same blocks, and prepare the inputs of a pass over them; None where
-        other processes have made the passes or are making them."""
+        """Claim images that lack the same blocks, and prepare the inputs of a forward pass over them.
+
+        Returns None if other processes have made all passes of this work, or are making them.
+        """
         images = self._inputs.keys[work.indices]
         grids: dict[int, int] = {}
 
@@ -196,11 +205,11 @@ class Extractor:
             return same
 
         with ExitStack() as held:
-            claim = held.enter_context(self._cache.at(work.key).claim(images, choose))
+            claim = held.enter_context(self._cache.folder_of(work.key).claim(images, choose))
             if claim is None:
                 return None
             indices = work.indices[claim.rows_in(images)]
-            inputs, noise = self._inputs.of(indices), None
+            inputs, noise = self._inputs.read(indices), None
             if work.key.timestep is not None:
                 digests = [self._inputs.digests[i] for i in indices]
                 shape = tuple(inputs.shape[1:])
@@ -208,11 +217,11 @@ class Extractor:
             return _Claimed(work, claim, grids, self._staged(inputs), noise, held.pop_all())
 
     def _staged(self, values: torch.Tensor) -> torch.Tensor:
-        """The values in pinned memory, from which a GPU copies while it computes."""
+        """Move values to pinned memory if there is a GPU, which can then copy them while it computes."""
         return values.pin_memory() if self.backbone.device.type == "cuda" else values
 
     def _pass(self, claimed: _Claimed, after: ThreadPoolExecutor) -> None:
-        """Make one shard. While a batch is computed, the one before is written."""
+        """Make one shard. While a batch is computed, the previous one is written."""
         device, timestep, grids = self.backbone.device, claimed.work.key.timestep, claimed.grids
         channels = {block: self.backbone.architecture.block(block).channels for block in grids}
         names = {block: Feature(block, grid).column for block, grid in grids.items()}
@@ -235,13 +244,13 @@ class Extractor:
                 errors = [written.exception() for written in writing]
             for error in filter(None, errors):
                 raise error
-            folder = self._cache.at(claimed.work.key)
+            folder = self._cache.folder_of(claimed.work.key)
             writer.commit(folder.name_of(claimed.claim.images, columns), time.perf_counter() - started)
 
     def read(self, indices: np.ndarray, setting: Setting) -> torch.Tensor | None:
-        """A setting's features, float32 (n, c, pool, pool), of images of the dataset; None where some are missing.
+        """Return a setting's features, float32 (n, c, pool, pool); None if some are missing.
 
-        The channels of several taps lie beside each other, in the order of the setting.
+        indices: into the dataset. The channels of several taps are concatenated in the order of the setting.
         """
         channels = [self.backbone.architecture.block(tap.block).channels for tap in setting.taps]
         shape = (len(indices), sum(channels), setting.pool, setting.pool)
@@ -255,12 +264,12 @@ class Extractor:
     def read_draw(
         self, indices: np.ndarray, block: int, timestep: int | None, draw: int, pool: int
     ) -> torch.Tensor | None:
-        """A block at one noise draw, float32 (n, c, pool, pool); None where some are missing."""
+        """Return a block at one noise draw, float32 (n, c, pool, pool); None if some are missing."""
         shape = (len(indices), self.backbone.architecture.block(block).channels, pool, pool)
         features = large_empty(shape, self.usage.folder / SCRATCH)
-        one = self.passes(timestep, draw + 1)[draw:]
-        found = self._cache.read_into(features, one, self._inputs.keys[indices], block)
-        return features if found else None
+        passes = self.passes(timestep, draw + 1)[draw:]
+        complete = self._cache.read_into(features, passes, self._inputs.keys[indices], block)
+        return features if complete else None
 
 
 def _images(pending: Sequence[_Work]) -> int:

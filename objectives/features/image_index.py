@@ -1,4 +1,4 @@
-"""An index of the images in many shards: the same images are in one shard of every timestep."""
+"""Indexes the images in many shards. Shards of different timesteps often hold the same images."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,16 +8,17 @@ import numpy as np
 from xxhash import xxh3_128
 
 UNSORTED = 0.2
-"""Share of newly added images up to which a look-up goes through them separately rather than sorting all again."""
-REMEMBERED = 4
+"""Up to this share of new images, a look-up searches them separately instead of sorting all images again."""
 
-Found = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Positions among the queried images, the number of a set that contains each, and its row there."""
+KEPT_LOOKUPS = 4
+
+Matches = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Positions in the queried images; for each, the number of a set that contains the image, and its row there."""
 
 
 @dataclass
 class _Table:
-    """Sorted image keys, and of each the membership and the row there."""
+    """Sorted image keys; for each key, the number of the set that contains it, and its row there."""
 
     keys: np.ndarray
     members: np.ndarray
@@ -30,49 +31,50 @@ class _Table:
         members, rows = (np.concatenate([getattr(part, name) for part in parts])[order] for name in ("members", "rows"))
         return cls(keys[order], members, rows)
 
-    def find(self, images: np.ndarray) -> Iterator[Found]:
-        at = np.searchsorted(self.keys, images)
+    def find(self, images: np.ndarray) -> Iterator[Matches]:
+        """Yield matches until every set that contains one of the images is listed."""
+        index = np.searchsorted(self.keys, images)
         while True:
-            found = np.flatnonzero(self.keys[np.minimum(at, len(self.keys) - 1)] == images)
-            found = found[at[found] < len(self.keys)]
-            if not len(found):
+            positions = np.flatnonzero(self.keys[np.minimum(index, len(self.keys) - 1)] == images)
+            positions = positions[index[positions] < len(self.keys)]
+            if not len(positions):
                 return
-            yield found, self.members[at[found]], self.rows[at[found]]
-            at = at + 1
+            yield positions, self.members[index[positions]], self.rows[index[positions]]
+            index = index + 1
 
 
 @final
 @dataclass
 class Memberships:
-    """Numbers the sets of images that shards hold, and finds an image in all of them."""
+    """Numbers the sets of images in shards, and finds the sets that contain an image."""
 
     numbers: dict[str, int] = field(default_factory=dict)
     _sorted: _Table | None = None
     _new: list[_Table] = field(default_factory=list)
-    _found: dict[tuple[bytes, int], list[Found]] = field(default_factory=dict)
+    _lookups: dict[tuple[bytes, int], list[Matches]] = field(default_factory=dict)
 
     def add(self, name: str, images: np.ndarray) -> int:
-        """The number of a set. name: of its content. images: keys, in the order of the rows."""
+        """Return the number of a set. name: digest of the set. images: keys, in the order of the rows."""
         if name not in self.numbers:
             self.numbers[name] = len(self.numbers)
             rows = np.arange(len(images))
             self._new.append(_Table.of([_Table(images, np.full(len(images), self.numbers[name]), rows)]))
         return self.numbers[name]
 
-    def find(self, images: np.ndarray) -> list[Found]:
-        """The sets that hold images; an image may come up often.
+    def find(self, images: np.ndarray) -> list[Matches]:
+        """Return the sets that contain the images. An image may be in several sets.
 
-        The last answers are kept: the same images are asked for in the folder of every timestep.
+        The last results are kept, because every timestep's folder looks up the same images.
         """
-        asked = xxh3_128(images.tobytes()).digest(), len(self.numbers)
-        if asked not in self._found:
-            answer = list(self._search(images))
-            for oldest in list(self._found)[: 1 - REMEMBERED]:
-                self._found.pop(oldest, None)
-            self._found[asked] = answer
-        return self._found[asked]
+        query = xxh3_128(images.tobytes()).digest(), len(self.numbers)
+        if query not in self._lookups:
+            matches = list(self._search(images))
+            for oldest in list(self._lookups)[: 1 - KEPT_LOOKUPS]:
+                self._lookups.pop(oldest, None)
+            self._lookups[query] = matches
+        return self._lookups[query]
 
-    def _search(self, images: np.ndarray) -> Iterator[Found]:
+    def _search(self, images: np.ndarray) -> Iterator[Matches]:
         old = [self._sorted] if self._sorted is not None else []
         if sum(len(table.keys) for table in self._new) > UNSORTED * sum(len(table.keys) for table in old):
             self._sorted = _Table.of([*old, *self._new])

@@ -1,4 +1,4 @@
-"""The inputs of forward passes: images, decoded to pixels or encoded to latents once and kept in the cache."""
+"""Makes the inputs of forward passes: pixels or latents of images, made once and kept in the cache."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ POLL_SECONDS = 0.05
 @final
 @dataclass
 class Inputs:
-    """The inputs that a backbone reads of a dataset, on the CPU. Pixels and latents are kept in the cache."""
+    """The inputs of a backbone for a dataset, on the CPU. Pixels and latents are kept in the cache."""
 
     backbone: Backbone
     dataset: Dataset
@@ -40,18 +40,18 @@ class Inputs:
     def keys(self) -> np.ndarray:
         return image_keys(self.digests)
 
-    def of(self, indices: np.ndarray) -> torch.Tensor:
-        """Latents float32 where the backbone reads latents, else pixels uint8 (n, 3, side, side).
+    def read(self, indices: np.ndarray) -> torch.Tensor:
+        """Return latents float32 if the backbone reads latents, else pixels uint8 (n, 3, side, side).
 
-        The last images stay in memory, since every timestep and every draw reads them again.
+        indices: into the dataset. The last images stay in memory, since every timestep and draw reads them again.
         """
-        asked = indices.tobytes()
-        if self._last is None or self._last[0] != asked:
-            self._last = asked, self._latents(indices) if self.backbone.latents else self._pixels(indices)
+        chosen = indices.tobytes()
+        if self._last is None or self._last[0] != chosen:
+            self._last = chosen, self._latents(indices) if self.backbone.latents else self._pixels(indices)
         return self._last[1]
 
     def ready(self, stored: torch.Tensor) -> torch.Tensor:
-        """A batch of what `of` gave, float32 on the backbone's device, as `taps` takes it."""
+        """Turn a batch from `read` into inputs of `Backbone.taps`, float32 on the backbone's device."""
         return (
             stored.to(self.backbone.device, non_blocking=True)
             if self.backbone.latents
@@ -59,7 +59,7 @@ class Inputs:
         )
 
     def folders(self) -> list[ShardFolder]:
-        """The folders of the kept pixels and latents."""
+        """Return the folders of the kept pixels and latents."""
         return [self._pixel_folder, *([self._latent_folder] if self.backbone.latents else [])]
 
     @cached_property
@@ -78,7 +78,7 @@ class Inputs:
         def decoded(some: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(square_pixels(self.dataset.images, some, side))
 
-        if self.dataset.images.in_memory:  # to resize them again costs no more than to read them
+        if self.dataset.images.in_memory:  # resizing them again takes no longer than reading them
             return decoded(indices)
         return self._kept(self._pixel_folder, PIXELS, UINT8, indices, decoded)
 
@@ -97,7 +97,7 @@ class Inputs:
         indices: np.ndarray,
         make: Callable[[np.ndarray], torch.Tensor],
     ) -> torch.Tensor:
-        """Read the images from the folder, and make those that are missing; each is made by one process."""
+        """Read the images from the folder, and make the missing ones. Only one process makes an image."""
         keys = self.keys[indices]
         while (values := folder.gather(keys, column)) is None:
             with folder.claim(keys, lambda free: folder.locate(free, bool)[1] < 0) as claim:

@@ -1,4 +1,4 @@
-"""What the cache holds, and whether it is undamaged."""
+"""Lists the content of the cache, and verifies it."""
 
 import json
 import uuid
@@ -18,14 +18,17 @@ ABOUT = "about.json"
 @final
 @dataclass(frozen=True)
 class About:
-    """Whose passes a folder of features holds. weights: the backbone's digest. seed: of the noise."""
+    """The source of the features in a folder.
+
+    backbone: its name. weights: its digest. seed: random seed for the noise.
+    """
 
     backbone: str
     weights: str
     seed: int
 
     def write(self, folder: Path) -> None:
-        """Once for each folder; whoever comes second writes the same."""
+        """Write the file if the folder has none. Concurrent processes write identical files."""
         if not (folder / ABOUT).exists():
             folder.mkdir(parents=True, exist_ok=True)
             part = folder / f"{ABOUT}.{uuid.uuid4().hex}.part"
@@ -43,11 +46,16 @@ class About:
 @final
 @dataclass(frozen=True)
 class Holding:
-    """Shards of one kind, source and dataset.
+    """The shards of one kind, source and dataset.
 
-    kind: "features", "latents" or "pixels". about: None but for features. dataset: None for images of none that is
-    known. timesteps: at which there are passes. images: one for each of its passes. used: when a shard was last read,
-    or made. in_use: a run at work reads them.
+    kind: "features", "latents" or "pixels".
+    about: the source of features; None for other kinds.
+    dataset: None for images that belong to no known dataset.
+    timesteps: the timesteps with forward passes.
+    images: number of rows; an image counts once for each forward pass.
+    bytes: size of the files.
+    used: when a shard was last read or made.
+    in_use: whether a running search uses the shards.
     """
 
     kind: str
@@ -62,21 +70,21 @@ class Holding:
 
 
 def holdings(usage: CacheUsage) -> list[Holding]:
-    """All that the cache holds, the largest first. A shard of several datasets' images counts for the first by name."""
+    """List the content of the cache, the largest first. A shard of several datasets belongs to the first by name."""
     datasets = sorted(usage.datasets().values(), key=lambda dataset: (dataset.name, dataset.fingerprint))
     uses = usage.uses()
     owners: dict[str, int | None] = {}
-    found: dict[tuple[Path, int | None], list[Shard]] = {}
+    groups: dict[tuple[Path, int | None], list[Shard]] = {}
     for shard in usage.shards():
-        members = shard.path.name.partition("-")[0]  # the same images lie in one shard of every timestep
+        members = shard.path.name.partition("-")[0]  # the digest of the images, the same at every timestep
         if members not in owners:
             owners[members] = _owner(shard, datasets)
         source = Path(*shard.path.relative_to(usage.folder).parts[:2])
-        found.setdefault((source, owners[members]), []).append(shard)
-    held = []
-    for (source, owner), shards in found.items():
+        groups.setdefault((source, owners[members]), []).append(shard)
+    holdings = []
+    for (source, owner), shards in groups.items():
         sizes = [_facts(shard.path) for shard in shards]
-        held.append(
+        holdings.append(
             Holding(
                 kind=source.parts[0],
                 about=About.read(usage.folder / source),
@@ -89,7 +97,7 @@ def holdings(usage: CacheUsage) -> list[Holding]:
                 in_use=any(use.covers(shard) for use in uses for shard in shards),
             )
         )
-    return sorted(held, key=lambda item: -item.bytes)
+    return sorted(holdings, key=lambda item: -item.bytes)
 
 
 def _owner(shard: Shard, datasets: list[KnownDataset]) -> int | None:
@@ -103,19 +111,19 @@ def _timestep(shard: Shard) -> int | None:
 
 
 def _facts(path: Path) -> tuple[int, float]:
-    """Bytes, and when it was last used."""
+    """Return a file's size in bytes and its time of last use, in seconds since the epoch; zeros if it is gone."""
     try:
         facts = path.stat()
-    except FileNotFoundError:  # it has gone since
+    except FileNotFoundError:
         return 0, 0.0
     return facts.st_size, facts.st_mtime
 
 
 def verify(usage: CacheUsage) -> Iterator[bool]:
-    """Yield for every shard whether all its digests hold.
+    """Verify all digests of every shard; yield whether the shard is sound.
 
-    A damaged shard is removed, with a warning, and made again when it is needed. What killed processes left half done
-    is removed as well.
+    A damaged shard is removed, with a warning, and made again when it is needed. Leftovers of killed processes are also
+    removed.
     """
     for folder in sorted({Path(entry.path).parent for entry in usage.files()}):
         ShardFolder(folder).clear_leftovers()

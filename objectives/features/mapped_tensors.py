@@ -1,4 +1,4 @@
-"""Tensors larger than memory: mapped from a file that disappears with the process, and paged by the system."""
+"""Tensors larger than memory, in files that the operating system pages, and that end with the process."""
 
 import errno
 import os
@@ -13,11 +13,11 @@ import torch
 from objectives.features.shards import explaining_full_disk
 
 SHARE = 0.25
-"""The share of the free memory above which a tensor is mapped from a file. A head needs a few tensors at once."""
+"""Share of the free memory above which a tensor is mapped from a file. A head needs several tensors at once."""
 
 
 def free_memory() -> int:
-    """The bytes that this process can take: the free memory of the machine, within the limit set by `ulimit -d`."""
+    """Return the bytes that this process can take: the machine's free memory, within the limit of `ulimit -d`."""
     free = psutil.virtual_memory().available
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     if limit != resource.RLIM_INFINITY:
@@ -26,9 +26,9 @@ def free_memory() -> int:
 
 
 def large_empty(shape: tuple[int, ...], folder: Path, kind: torch.dtype = torch.float32) -> torch.Tensor:
-    """An uninitialised tensor; where it is large, mapped from an unnamed file in `folder`.
+    """Return an uninitialised tensor. A large one is mapped from an unnamed file in `folder`.
 
-    Raises CacheError where that file cannot be made or the disk has no room for it.
+    Raises CacheError if the file cannot be made or the disk has no room for it.
     """
     count = torch.Size(shape).numel()
     size = kind.itemsize * count
@@ -36,12 +36,12 @@ def large_empty(shape: tuple[int, ...], folder: Path, kind: torch.dtype = torch.
         return torch.empty(shape, dtype=kind)
     with explaining_full_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if size > shutil.disk_usage(folder).free:  # to find out by trying would fill the disk for everybody meanwhile
+        if size > shutil.disk_usage(folder).free:  # an attempt would fill the disk for all programs
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         handle, name = tempfile.mkstemp(dir=folder, prefix="scratch-")
         try:
             if hasattr(os, "posix_fallocate"):  # macOS has none
-                os.posix_fallocate(handle, 0, size)  # room is refused now, not by a signal while pages are written
+                os.posix_fallocate(handle, 0, size)  # fails now, instead of a signal while pages are written
             return torch.from_file(name, shared=True, size=count, dtype=kind).reshape(shape)
         finally:
             os.close(handle)

@@ -1,4 +1,4 @@
-"""Noise that is a function of (seed, image, timestep, draw), so that a feature can be made again and cached."""
+"""Makes noise as a function of (seed, image, timestep, draw), so that features are reproducible and can be cached."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ from objectives.datasets.images import THREADS
 
 
 def noise_for(digests: Sequence[str], seed: int, timestep: int, draw: int, shape: tuple[int, ...]) -> torch.Tensor:
-    """Standard normal noise, float32 (len(digests), *shape), made on the CPU so that it is the same on every device.
+    """Return standard normal noise, float32 (len(digests), *shape).
 
-    digests: content digests of the images. The same picture gets the same noise, whatever its file or position.
+    The noise is made on the CPU, so it is the same for every device. digests: content digests of the images. The same
+    picture gets the same noise, whatever its file name or position.
     """
     noise = torch.empty(len(digests), *shape)
 
@@ -21,6 +22,6 @@ def noise_for(digests: Sequence[str], seed: int, timestep: int, draw: int, shape
         generator = torch.Generator().manual_seed(int.from_bytes(key, "little") >> 1)
         torch.randn(shape, generator=generator, out=noise[row])
 
-    with ThreadPoolExecutor(THREADS) as pool:  # at 256x256 one core makes noise slower than a GPU uses it up
+    with ThreadPoolExecutor(THREADS) as pool:  # at 256x256, one core makes noise slower than a GPU uses it
         list(pool.map(fill, range(len(digests))))
     return noise

@@ -1,4 +1,4 @@
-"""An upper bound on what a search takes, before its first forward pass: passes, bytes and seconds."""
+"""Plans a search before its first forward pass: an upper bound on its passes, bytes and seconds."""
 
 import math
 import shutil
@@ -21,11 +21,12 @@ from spaces import CacheError, Space
 @final
 @dataclass(frozen=True)
 class Demand:
-    """The forward passes that a search needs at most: at every timestep of the space, or at one for each tap of each
-    trial if those are fewer.
+    """The forward passes that a search needs at most.
 
-    training: keys of the images that every setting needs. tested: keys of those that only finalists need.
-    trials, finalists: how many settings there are. pixels: bytes that are kept of each image besides its features.
+    A search needs every timestep of the space, or one timestep for each tap of each trial if those are fewer.
+
+    training: keys of the images that every setting needs. tested: keys of the images that only finalists need.
+    trials, finalists: numbers of settings. pixels: bytes kept for each image besides its features.
     """
 
     training: np.ndarray
@@ -36,23 +37,23 @@ class Demand:
 
     @classmethod
     def of(cls, datasets: Sequence[Dataset], image_side: int, trials: int, finalists: int) -> "Demand":
-        """datasets: the dataset of the search first, then those with more training images."""
+        """Count from datasets: the dataset of the search first, then those with more training images."""
         keys = [image_keys([dataset.images.digest(i) for i in range(len(dataset))]) for dataset in datasets]
         training = np.concatenate([k[~dataset.is_test] for k, dataset in zip(keys, datasets, strict=True)])
         pixels = 0 if datasets[0].images.in_memory else 3 * image_side**2
         return cls(training, keys[0][datasets[0].is_test], trials, finalists, pixels)
 
     def passes(self, space: Space) -> int:
-        """The largest number of forward passes of one image."""
+        """Return the largest number of forward passes, each of one image."""
         training, tested = (self.timesteps(space, settings) for settings in (self.trials, self.finalists))
         return max(space.draws) * (training * len(self.training) + min(training, tested) * len(self.tested))
 
     def timesteps(self, space: Space, settings: int) -> int:
-        """The largest number of timesteps that this many settings read."""
+        """Return the largest number of timesteps that this number of settings reads."""
         return min(len(space.timesteps), settings * max(space.taps))
 
     def bytes(self, space: Space) -> int:
-        """The bytes that the passes and their images take in the cache."""
+        """Return the bytes that the forward passes and their images take in the cache."""
         per_pass = image_bytes(space.architecture, space.grids) + KEY_BYTES
         return self.passes(space) * per_pass + (len(self.training) + len(self.tested)) * self.pixels
 
@@ -62,9 +63,10 @@ class Demand:
 class Plan:
     """An upper bound on what a search takes.
 
-    folders: those of all shards that the search may read. passes: forward passes; `cached` of them are in the cache.
+    folders: the folders of all shards that the search may read. passes: forward passes, of which `cached` are in the
+    cache.
     bytes: the size of the results of all passes. new_bytes: the size of those that are not in the cache.
-    seconds: an estimate for one worker; None where the speed is not known.
+    seconds: an estimate for one worker; None if the speed is not known.
     cached_draws: timestep → number of noise draws in the cache, averaged over the training images.
     """
 
@@ -79,29 +81,28 @@ class Plan:
     cached_draws: Mapping[int | None, float]
 
     def words(self, workers: int) -> str:
-        """One line for people."""
-        made = self.passes - self.cached
-        if not made:
+        """Return the plan as one line for people."""
+        if self.cached == self.passes:
             return f"plan: all {self.passes:,} passes are in the cache"
-        there = f", {self.cached:,} of them in the cache" if self.cached else ""
-        long = f", about {_duration(self.seconds / workers)}" if self.seconds is not None else ""
-        return f"plan: at most {self.passes:,} passes{there}; {size_in_words(self.new_bytes)} to be written{long}"
+        cached = f", {self.cached:,} of them in the cache" if self.cached else ""
+        time = f", about {_duration(self.seconds / workers)}" if self.seconds is not None else ""
+        return f"plan: at most {self.passes:,} passes{cached}; {size_in_words(self.new_bytes)} to be written{time}"
 
 
 def plan_passes(
     demand: Demand, space: Space, source: str, usage: CacheUsage, expected_speed: Callable[[], float | None]
 ) -> Plan:
-    """Count the passes that are missing in the cache, and estimate what they take.
+    """Count the forward passes that are missing in the cache, and estimate their bytes and seconds.
 
-    source: as `cache.source_digest` gives it. expected_speed: called where no pass of this source was
-    made yet; gives GMAC a second of one worker, or None where nobody can say.
+    source: the result of `cache.source_digest`. expected_speed: called if no pass of this source was made yet; returns
+    the speed of one worker in GMAC per second, or None if it is not known.
     """
     cache = FeatureCache(usage.folder)
     missing: list[tuple[int, int]] = []
     for timestep in space.timesteps:
         keys = [Pass(source, timestep, draw) for draw in range(max(space.draws))]
         for key in keys:
-            cache.at(key).refresh()
+            cache.folder_of(key).refresh()
         lacking = (
             sum(int(cache.missing(key, images, space.grids).any(axis=1).sum()) for key in keys)
             for images in (demand.training, demand.tested)
@@ -125,7 +126,7 @@ def plan_passes(
 
 
 def gmacs_per_second(cache: FeatureCache, source: str, space: Space) -> float | None:
-    """The speed of one worker in the passes of this source so far; None where there are none."""
+    """Return the speed of one worker in GMAC per second, from cached passes of this source; None if there are none."""
     gmacs = seconds = 0.0
     for shard in CacheUsage(cache.folder).shards([f"features/{source[:16]}"]):
         deepest = deepest_block(shard.columns)
@@ -135,17 +136,20 @@ def gmacs_per_second(cache: FeatureCache, source: str, space: Space) -> float | 
 
 
 def expected_gmacs_per_second() -> float:
-    """The expected speed of one worker on one core: 0.8 times that of a matrix product (docs/benchmarks.md)."""
+    """Measure a matrix product, and return the expected speed of one worker on one core in GMAC per second.
+
+    The expected speed is 0.8 times that of the product (docs/benchmarks.md).
+    """
     import torch
 
-    one, other = torch.ones(1024, 1024), torch.ones(1024, 1024)
+    left, right = torch.ones(1024, 1024), torch.ones(1024, 1024)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         times = []
         for _ in range(4):
             since = time.perf_counter()
-            torch.mm(one, other)
+            torch.mm(left, right)
             times.append(time.perf_counter() - since)
     finally:
         torch.set_num_threads(threads)
@@ -153,17 +157,17 @@ def expected_gmacs_per_second() -> float:
 
 
 def check_room(plan: Plan, usage: CacheUsage) -> None:
-    """Raises CacheError, which says what would fit, where the limit or the disk has no room for the plan."""
+    """Raises CacheError if the limit or the disk has no room for the plan. The message says which plans would fit."""
     if usage.limit is not None and plan.bytes > usage.limit:
         raise CacheError(
-            f"the search may need {size_in_words(plan.bytes)} of cached features, and `cache_size` allows "
+            f"the search may need {size_in_words(plan.bytes)} of cached features, but `cache_size` allows "
             f"{size_in_words(usage.limit)}; {_options(plan, usage.limit)}"
         )
     free = shutil.disk_usage(_existing(usage.folder)).free
     if plan.new_bytes > free:
         room = plan.bytes - plan.new_bytes + free
         raise CacheError(
-            f"the search may write {size_in_words(plan.new_bytes)} of features, and the disk of {usage.folder} "
+            f"the search may write {size_in_words(plan.new_bytes)} of features, but the disk of {usage.folder} "
             f"has {size_in_words(free)} free; {_options(plan, room, enlarge='a `home` on a larger disk')}"
         )
 
@@ -176,10 +180,10 @@ def _options(plan: Plan, room: int, enlarge: str | None = None) -> str:
 
 
 def _smaller(space: Space) -> Iterator[tuple[str, Space]]:
-    """The space narrowed in one dimension, and how to say so; of each dimension the largest first."""
-    many = len(space.timesteps)
-    for count in range(many - 1, 0, -1):
-        yield _narrowed(space, "timesteps", [space.timesteps[i * many // count] for i in range(count)])
+    """Yield (option in words, space narrowed in one dimension), from the largest space of each dimension."""
+    total = len(space.timesteps)
+    for count in range(total - 1, 0, -1):
+        yield _narrowed(space, "timesteps", [space.timesteps[i * total // count] for i in range(count)])
     pools = sorted(space.pools)
     for count in range(len(pools) - 1, 0, -1):
         yield _narrowed(space, "pools", pools[:count])
@@ -195,7 +199,7 @@ def _narrowed(space: Space, dimension: str, values: Sequence[Any]) -> tuple[str,
 
 
 def _rounded_up(size: int) -> str:
-    """A size as `cache_size` takes it, rounded up: 1.2e9 bytes → 2GB."""
+    """Round a size up and write it in the form of `cache_size`: 1.2e9 bytes → 2GB."""
     unit, name = next(
         (unit, name) for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (1, "B")) if size >= unit
     )

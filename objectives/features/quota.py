@@ -1,10 +1,10 @@
-"""The size limit of the cache: what it takes, who uses what, and what is removed first.
+"""Limits the size of the cache: measures it, records which search uses what, and removes shards.
 
-    FOLDER/uses/<use>.json, .lease    the folders of shards, and the datasets, that a run at work reads
-    FOLDER/datasets/<digest>          which images belong to a dataset, by the name it goes by
+    FOLDER/uses/<use>.json, .lease    the folders of shards, and the datasets, that a running search reads
+    FOLDER/datasets/<digest>          the name of a dataset, and its images
 
-The value of a shard is the time it took to make per byte, halved for every `HALF_LIFE_DAYS` since it was last read.
-Shards of the lowest value are removed first; those that a running search uses are never removed.
+The value of a shard is the seconds it took to make per byte, halved for every `HALF_LIFE_DAYS` since it was last read.
+Shards of the lowest value are removed first. Shards that a running search uses are never removed.
 """
 
 import contextlib
@@ -47,33 +47,34 @@ FEATURES, LATENTS, PIXELS = CONTENTS = ("features", "latents", "pixels")
 """The folders of the cache that hold shards."""
 HALF_LIFE_DAYS = 30.0
 SPARE = 0.02
-"""The share of the limit that is freed beyond what is needed, so that not every new shard removes others."""
+"""Share of the limit that is freed beyond the need, so that not every new shard removes others."""
 
 
 @final
 @dataclass(frozen=True)
 class KnownDataset:
-    """A dataset whose images went through the cache. images: sorted keys."""
+    """A dataset with images in the cache. images: sorted keys."""
 
     name: str
     fingerprint: str
     images: np.ndarray
 
     def holds(self, images: np.ndarray) -> bool:
-        """Whether any of these keys is of one of its images."""
-        at = np.searchsorted(self.images, images).clip(max=len(self.images) - 1)
-        return bool((self.images[at] == images).any())
+        """Return whether any of the images, given by their keys, is in the dataset."""
+        rows = np.searchsorted(self.images, images).clip(max=len(self.images) - 1)
+        return bool((self.images[rows] == images).any())
 
 
 @final
 @dataclass(frozen=True)
 class Use:
-    """What a running search reads: the shards of the images of its datasets, in `folders` or below them."""
+    """The shards that a running search reads: those with images of `datasets`, in `folders` or below."""
 
     datasets: tuple[KnownDataset, ...]
     folders: tuple[Path, ...]
 
     def covers(self, shard: Shard) -> bool:
+        """Return whether the search reads a shard."""
         if not any(shard.path.is_relative_to(folder) for folder in self.folders):
             return False
         keys = shard.keys()
@@ -95,25 +96,28 @@ class Valued:
 @final
 @dataclass(frozen=True)
 class CacheUsage:
-    """folder: the cache folder. limit: bytes that it may take; None for as many as the disk has."""
+    """The size of a cache folder, and the searches that use it.
+
+    folder: the cache folder. limit: bytes that the cache may take; None for all that the disk has.
+    """
 
     folder: Path
     limit: int | None = None
 
-    # Who uses what
+    # Use by searches
 
     @contextmanager
     def using(self, datasets: Sequence[Dataset], folders: Collection[Path]) -> Iterator[None]:
-        """Keep the shards in `folders` or below them that hold an image of the datasets from removal in the context."""
-        known = [self.remember(dataset).name for dataset in datasets]
+        """Protect the shards with images of the datasets, in `folders` or below, while the context lasts."""
+        names = [self.remember(dataset).name for dataset in datasets]
         stem = self.folder / "uses" / uuid.uuid4().hex
-        content = {"datasets": known, "folders": [str(f.relative_to(self.folder)) for f in folders]}
+        content = {"datasets": names, "folders": [str(f.relative_to(self.folder)) for f in folders]}
         with explaining_full_disk(stem.parent):
             stem.parent.mkdir(parents=True, exist_ok=True)
             held = lease(stem.with_suffix(".lease"), LEASE_SECONDS)
             held.acquire()
             stem.with_suffix(".part").write_text(json.dumps(content))
-            stem.with_suffix(".part").replace(stem.with_suffix(".json"))  # read by others at any moment
+            stem.with_suffix(".part").replace(stem.with_suffix(".json"))  # other processes may read it at any moment
         try:
             yield
         finally:
@@ -121,7 +125,7 @@ class CacheUsage:
             held.release()
 
     def remember(self, dataset: Dataset) -> Path:
-        """Record which images the dataset has, from which the dataset of a shard is known."""
+        """Record the images of a dataset, so that the dataset of a shard can be determined. Return the file."""
         path = self.folder / "datasets" / f"{dataset.fingerprint[:32]}{SUFFIX}"
         if not path.exists():
             keys = np.unique(image_keys([dataset.images.digest(i) for i in range(len(dataset))]))
@@ -136,28 +140,28 @@ class CacheUsage:
         return path
 
     def datasets(self) -> dict[str, KnownDataset]:
-        """File name → dataset. A damaged file is removed, with a warning; the next run writes it again."""
-        found = {}
+        """Return file name → dataset. A damaged file is removed, with a warning; the next run writes it again."""
+        datasets = {}
         for path in sorted((self.folder / "datasets").glob(f"*{SUFFIX}")):
             try:
                 with safe_open(path, framework="np") as file:
                     keys = file.get_tensor(IMAGES).view(f"S{KEY_BYTES}").reshape(-1)
                     metadata = file.metadata()
-                found[path.name] = KnownDataset(metadata["name"], metadata["fingerprint"], keys)
+                datasets[path.name] = KnownDataset(metadata["name"], metadata["fingerprint"], keys)
             except (SafetensorError, KeyError, TypeError, ValueError):
                 log.warning("%s is damaged; it is removed", path)
                 path.unlink(missing_ok=True)
-        return found
+        return datasets
 
     def uses(self) -> list[Use]:
-        """What running searches use. The records of dead ones are removed."""
+        """Return what running searches use. The records of dead searches are removed."""
         datasets, uses = self.datasets(), []
         for path in (self.folder / "uses").glob("*.json"):
             held = lease(path.with_suffix(".lease"), LEASE_SECONDS)
             try:
                 held.acquire(timeout=0)
             except Timeout:
-                with contextlib.suppress(FileNotFoundError):  # it ended at this moment
+                with contextlib.suppress(FileNotFoundError):  # the search ended at this moment
                     content = json.loads(path.read_text())
                     used = tuple(datasets[name] for name in content["datasets"] if name in datasets)
                     uses.append(Use(used, tuple(self.folder / folder for folder in content["folders"])))
@@ -166,23 +170,23 @@ class CacheUsage:
                 held.release()
         return uses
 
-    # What it takes, and what goes
+    # Size and removal
 
     def begin(self, claim: Claim, columns: Mapping[str, Column]) -> ShardWriter:
-        """Make room for a shard of the claimed images, and return its writer. Raises CacheError as `room`."""
+        """Make room for a shard of the claimed images, and return its writer. Raises CacheError as `room` does."""
         with self.room(shard_bytes(len(claim.images), columns)):
             return ShardWriter(claim.part, claim.images, columns)
 
     def files(self, kinds: Sequence[str] = CONTENTS) -> list[os.DirEntry[str]]:
-        """The files of all shards, and of those in the making, which have their final size already."""
+        """List the files of all shards. Unfinished ones are included, and have their final size already."""
         return [e for kind in kinds for e in _walk(self.folder / kind) if e.name.endswith((SUFFIX, ".part"))]
 
     def taken(self) -> int:
-        """The size of all `files` in bytes."""
+        """Return the size of all `files` in bytes."""
         return sum(_size(entry) for entry in self.files())
 
     def shards(self, kinds: Sequence[str] = CONTENTS) -> Iterator[Shard]:
-        """All shards. One whose header is damaged is removed, with a warning."""
+        """Yield all shards. A shard with a damaged header is removed, with a warning."""
         for entry in self.files(kinds):
             shard = Shard.open(Path(entry.path)) if entry.name.endswith(SUFFIX) else None
             if shard is not None:
@@ -190,9 +194,9 @@ class CacheUsage:
 
     @contextmanager
     def room(self, needed: int) -> Iterator[None]:
-        """Make room for a file of `needed` bytes, written in the context: remove the shards of the lowest value.
+        """Make room for a file of `needed` bytes, which the context writes.
 
-        Raises CacheError where all that is left is in use.
+        If necessary, the shards of the lowest value are removed. Raises CacheError if all remaining shards are in use.
         """
         if self.limit is None:
             yield
@@ -207,16 +211,16 @@ class CacheUsage:
             if excess > 0 and self._free(excess + int(SPARE * self.limit)) < excess:
                 raise CacheError(
                     f"the cache may take {size_in_words(self.limit)} (`cache_size`), and all of its "
-                    f"{size_in_words(taken)} is in use; let it take more, or search fewer blocks, pools or timesteps"
+                    f"{size_in_words(taken)} is in use; raise the limit, or search fewer blocks, pools or timesteps"
                 )
             yield
         finally:
             guard.release()
 
     def _free(self, enough: int) -> int:
-        """Remove the shards of the lowest value until `enough` bytes are freed; return how many were."""
+        """Remove the shards of the lowest value until `enough` bytes are freed; return the freed bytes."""
         freed = 0
-        for valued in self.worth_least_first():
+        for valued in self.least_valuable_first():
             if freed >= enough:
                 break
             valued.shard.path.unlink(missing_ok=True)
@@ -224,25 +228,25 @@ class CacheUsage:
         return freed
 
     def of_dataset(self, valued: Sequence[Valued], name: str) -> list[Valued]:
-        """The shards with images of a dataset. Raises UnknownNameError for a dataset that the cache does not know."""
+        """Return the shards with images of a dataset. Raises UnknownNameError if the cache has no such dataset."""
         known = self.datasets().values()
         datasets = [dataset for dataset in known if dataset.name == name]
         check_name("dataset in the cache", name, {dataset.name for dataset in known})
         return [
-            each
-            for each in valued
-            if (keys := each.shard.keys()) is not None and any(dataset.holds(keys) for dataset in datasets)
+            item
+            for item in valued
+            if (keys := item.shard.keys()) is not None and any(dataset.holds(keys) for dataset in datasets)
         ]
 
-    def worth_least_first(self) -> list[Valued]:
-        """All shards that no running search uses, the lowest value first."""
+    def least_valuable_first(self) -> list[Valued]:
+        """Return all shards that no running search uses, the lowest value first."""
         uses, now = self.uses(), time.time()
         valued = []
         for shard in self.shards():
             if not any(use.covers(shard) for use in uses):
                 with contextlib.suppress(FileNotFoundError):
                     facts = shard.path.stat()
-                    days = max(now - facts.st_mtime, 0) / 86400  # `ShardFolder.read` sets it
+                    days = max(now - facts.st_mtime, 0) / 86400  # `ShardFolder.read` sets the time
                     value = shard.seconds / facts.st_size * 0.5 ** (days / HALF_LIFE_DAYS)
                     valued.append(Valued(shard, facts.st_size, value))
         return sorted(valued, key=lambda shard: shard.value)
@@ -260,5 +264,5 @@ def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:
 def _size(entry: os.DirEntry[str]) -> int:
     try:
         return entry.stat().st_size
-    except FileNotFoundError:  # it has gone, or has its name now
+    except FileNotFoundError:  # it was removed or renamed
         return 0

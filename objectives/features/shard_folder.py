@@ -1,12 +1,12 @@
 """A folder of shards that several processes, on one machine or several, read and fill together.
 
     <images>-<columns>.safetensors    a shard, named by two digests: the same work of two processes has one name
-    <claim>.claim, .lease, .part      the images that a process works on, its heartbeat, and what it has made so far
+    <claim>.claim, .lease, .part      the images that a process works on, its heartbeat, and its unfinished shard
     claims.lease                      held for the milliseconds in which claims are compared
 
-A claim is a lease that expires. A dead holder on the same machine is noticed at once; one on another machine, or one
-that was stopped, after `LEASE_SECONDS` without a heartbeat. If it resumes, it writes identical data, so no reader ever
-sees a wrong feature.
+A claim is a lease that expires. If its holder dies on the same machine, the claim ends at once. If a holder on another
+machine dies, or a holder is stopped, the claim ends after `LEASE_SECONDS` without a heartbeat. A stopped holder that
+resumes writes identical data, so no reader ever sees a wrong feature.
 """
 
 import contextlib
@@ -31,19 +31,20 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 30.0
 
 MEMBERSHIPS = Memberships()
-"""The sets of images that this process has seen: the folders of all timesteps hold the same ones."""
+"""The sets of images of all folders that this process reads: the folders of all timesteps have the same sets."""
 
 
 def lease(path: Path, seconds: float) -> SoftFileLease:
+    """Return a lease that expires after `seconds` without a heartbeat."""
     return SoftFileLease(path, lease_duration=seconds, thread_local=False, poll_interval=0.005, mode=0o644)
 
 
 @final
 @dataclass(eq=False)
 class Claim:
-    """A claim of some images: no other process works on them until it is withdrawn.
+    """A claim of images: no other process works on them until the claim is withdrawn.
 
-    images: keys. part: where a shard of them may be written before it has its name.
+    images: keys. part: the path of the unfinished shard of these images.
     """
 
     images: np.ndarray
@@ -55,12 +56,13 @@ class Claim:
         return self.path.with_suffix(".part")
 
     def rows_in(self, images: np.ndarray) -> np.ndarray:
-        """The first position of each claimed image in an array of keys that contains them all."""
+        """Return the first position of each claimed image in `images`, keys that include all claimed ones."""
         order = np.argsort(images, kind="stable")
         rows: np.ndarray = order[np.searchsorted(images, self.images, sorter=order)]
         return rows
 
     def withdraw(self) -> None:
+        """End the claim, and remove an unfinished shard."""
         self.part.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
         self._lease.release()
@@ -69,7 +71,7 @@ class Claim:
 @final
 @dataclass(eq=False)
 class ShardFolder:
-    """Safe to use from several threads of a process, one of which claims."""
+    """A folder of shards. Several threads of a process may use it, if only one of them claims."""
 
     folder: Path
     lease_seconds: float = LEASE_SECONDS
@@ -82,7 +84,7 @@ class ShardFolder:
         """List the shards of the folder again."""
         try:
             names = {name for name in os.listdir(self.folder) if name.endswith(SUFFIX)}  # noqa: PTH208 - a hot path
-        except (FileNotFoundError, NotADirectoryError):  # the latter is for whoever writes to explain
+        except (FileNotFoundError, NotADirectoryError):  # a writer explains the latter
             names = set()
         for gone in self._shards.keys() - names:
             del self._shards[gone]
@@ -95,13 +97,16 @@ class ShardFolder:
                 self._shards[name] = number, shard
 
     def columns(self) -> set[frozenset[str]]:
-        """The different sets of columns that shards hold."""
+        """Return the different sets of columns in the shards."""
         return {shard.columns for _, shard in self._shards.values()}
 
     def locate(
         self, images: np.ndarray, suits: Callable[[frozenset[str]], object]
     ) -> tuple[list[Shard], np.ndarray, np.ndarray]:
-        """Where each image lies in a shard whose columns suit: (shards, index into them or -1, row), int64 (n,)."""
+        """Locate each image in a shard whose columns suit.
+
+        Returns (shards, index into the shards or -1, row in the shard); the last two are int64 (n,).
+        """
         shards: list[Shard] = []
         holder = np.full(len(MEMBERSHIPS.numbers) + 1, -1)
         for number, shard in list(self._shards.values()):
@@ -110,19 +115,19 @@ class ShardFolder:
                 shards.append(shard)
         where, rows = np.full(len(images), -1), np.zeros(len(images), np.int64)
         if shards:
-            for positions, numbers, at in MEMBERSHIPS.find(images):
-                found = holder[np.minimum(numbers, len(holder) - 1)]
-                new = (found >= 0) & (where[positions] < 0)
-                where[positions[new]], rows[positions[new]] = found[new], at[new]
+            for positions, numbers, rows_there in MEMBERSHIPS.find(images):
+                holders = holder[np.minimum(numbers, len(holder) - 1)]
+                new = (holders >= 0) & (where[positions] < 0)
+                where[positions[new]], rows[positions[new]] = holders[new], rows_there[new]
         return shards, where, rows
 
     def read(
         self, images: np.ndarray, column: Callable[[frozenset[str]], str | None]
     ) -> "Iterator[tuple[np.ndarray, torch.Tensor]]":
-        """One column of the images that are there: (positions in `images`, their rows), shard by shard.
+        """Yield (positions in `images`, their rows of one column) for each shard.
 
-        column: the one to read of those that a shard has; None where it has none that would do. A shard that turns out
-        damaged is removed, and gives nothing.
+        column: given the columns of a shard, chooses one; None if no column suits. Images that no shard holds are left
+        out. A damaged shard is removed and yields nothing.
         """
         import torch
 
@@ -132,17 +137,17 @@ class ShardFolder:
         bounds = np.searchsorted(where[order], np.arange(len(shards) + 1))
         parts = [order[bounds[index] : bounds[index + 1]] for index in range(len(shards))]
         wanted = [(p, s, name) for p, s in zip(parts, shards, strict=True) if len(p) and (name := column(s.columns))]
-        each = read_each((shard, name) for _, shard, name in wanted)
-        for (positions, shard, _), values in zip(wanted, each, strict=True):
+        columns_read = read_each((shard, name) for _, shard, name in wanted)
+        for (positions, shard, _), values in zip(wanted, columns_read, strict=True):
             if values is not None:
                 self._note_use(shard)
                 tensor = torch.from_numpy(values)
-                at = rows[positions]
-                whole = len(at) == len(values) and bool((at == np.arange(len(at))).all())
-                yield positions, tensor if whole else tensor[torch.from_numpy(at)]
+                chosen = rows[positions]
+                whole = len(chosen) == len(values) and bool((chosen == np.arange(len(chosen))).all())
+                yield positions, tensor if whole else tensor[torch.from_numpy(chosen)]
 
     def gather(self, images: np.ndarray, column: str) -> "torch.Tensor | None":
-        """One column of the images as it is stored, (n, …); None where some lack."""
+        """Return one column of the images as it is stored, (n, …); None if some are missing."""
         import torch
 
         pieces = list(self.read(images, lambda columns: column if column in columns else None))
@@ -152,18 +157,18 @@ class ShardFolder:
         return torch.cat([values for _, values in pieces])[torch.from_numpy(order)]
 
     def _note_use(self, shard: Shard) -> None:
-        """Set the time of the file to now, once in each process: it is when the shard was last used."""
+        """Set the file's time, the time of its last use, to now; once for each process."""
         if shard.path.name not in self._noted:
             self._noted.add(shard.path.name)
-            with contextlib.suppress(OSError):  # it has gone, or is another's in a folder that may only be read
+            with contextlib.suppress(OSError):  # it was removed, or may only be read
                 os.utime(shard.path)
 
     @contextmanager
     def claim(self, images: np.ndarray, choose: Callable[[np.ndarray], np.ndarray]) -> Iterator[Claim | None]:
-        """Claim some of `images` until the end of the block; None where there are none to claim.
+        """Claim some of `images` while the context lasts; None if `choose` chooses none.
 
-        choose: given images that nobody is at work on, each once, once the folder has been looked at again: which of
-        them to claim, bool (n,). Raises CacheError where the folder cannot be written.
+        choose: given the images that no process has claimed, without duplicates, returns which of them to claim, bool
+        (n,). It is called after the folder was listed again. Raises CacheError if the folder cannot be written.
         """
         claim = self._claimed(images, choose)
         try:
@@ -174,12 +179,12 @@ class ShardFolder:
                 claim.withdraw()
 
     def _claimed(self, images: np.ndarray, choose: Callable[[np.ndarray], np.ndarray]) -> Claim | None:
-        each = images[np.sort(np.unique(images, return_index=True)[1])]
+        distinct = images[np.sort(np.unique(images, return_index=True)[1])]
         with explaining_full_disk(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             with lease(self.folder / "claims.lease", self.lease_seconds):
-                free = each[~np.isin(each, self._taken())]
-                self.refresh()  # after the claims: whose claim has just ended, their shard is there
+                free = distinct[~np.isin(distinct, self._taken())]
+                self.refresh()  # after reading claims: a claim that has just ended left a shard
                 chosen = free[choose(free)]
                 if not len(chosen):
                     return None
@@ -191,12 +196,12 @@ class ShardFolder:
         return claim
 
     def clear_leftovers(self) -> None:
-        """Remove what dead holders of claims left."""
+        """Remove the files of claims whose holders are dead."""
         with lease(self.folder / "claims.lease", self.lease_seconds):
             self._taken()
 
     def _taken(self) -> np.ndarray:
-        """Images under a living claim; what dead holders left is removed."""
+        """Return the images under claims of living holders; remove the files of the other claims."""
         taken = [claim.images for claim in self._own.values()]
         names = (name.rpartition(".") for name in os.listdir(self.folder))  # noqa: PTH208 - a hot path
         stems = {stem for stem, _, suffix in names if suffix in ("claim", "lease", "part")}
@@ -210,7 +215,7 @@ class ShardFolder:
         return np.concatenate(taken) if taken else np.array([], f"S{KEY_BYTES}")
 
     def _alive(self, stem: str) -> bool:
-        """Whether a claim's holder lives; its silence is counted from when this process first asked."""
+        """Return whether the holder of a claim lives. Its silence counts from this process's first question."""
         held = self._others.setdefault(stem, lease(self.folder / f"{stem}.lease", self.lease_seconds))
         try:
             held.acquire(timeout=0)
@@ -220,7 +225,7 @@ class ShardFolder:
         return False
 
     def name_of(self, images: np.ndarray, columns: Collection[str]) -> Path:
-        """Where a shard of these images, in this order, and these columns lies."""
+        """Return the path of a shard of these images, in this order, and these columns."""
         members, names = (
             xxh3_128(images.tobytes()).hexdigest(),
             xxh3_128("\n".join(sorted(columns)).encode()).hexdigest(),

@@ -1,11 +1,11 @@
-"""A shard: what was computed of some hundred images, in one file.
+"""Shards: files with the features, pixels or latents of some hundred images each.
 
     images            uint8 (n, 32)         sha256 of each image's content, in the order of the rows
     block-16-grid-4   float16 (n, c, 4, 4)  and so on, a row for each image
 
-Rows are written as they are made, and the file appears under its name at once and whole after the last of them. Each
-tensor has a digest (XXH3, as fast as memory), checked by each process that reads it. The format is safetensors: any
-tool can read it, no code runs, and a single tensor is read without the others.
+Rows are written as they are made, and the file gets its name after the last row. Each tensor has a digest (XXH3, as
+fast as memory), which is compared at every read. The format is safetensors: any tool can read it, no code runs, and a
+single tensor is read without the others.
 """
 
 import errno
@@ -34,22 +34,22 @@ IMAGES = "images"
 SUFFIX = ".safetensors"
 KEY_BYTES = 32
 AHEAD = 16
-"""Shards open at a time: small pieces keep a disk busy only many at once."""
+"""Shards that are open at the same time: only many small requests keep a disk busy."""
 PIECE = 2**18
-"""Bytes that are read before they are digested: they are in the CPU's cache still."""
+"""Bytes that are read and then digested, few enough to be in the CPU's cache still."""
 FLOAT16, FLOAT32, UINT8 = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.uint8)
 _NAMES: dict[np.dtype[Any], str] = {FLOAT16: "F16", FLOAT32: "F32", UINT8: "U8"}
 _DTYPES = {name: dtype for dtype, name in _NAMES.items()}
 
 
 def image_keys(digests: Sequence[str]) -> np.ndarray:
-    """sha256 digests in hexadecimal as an array of 32 bytes each, which can be sorted and compared."""
+    """Turn sha256 digests in hexadecimal into an array of 32-byte keys, which can be sorted and compared."""
     return np.frombuffer(bytes.fromhex("".join(digests)), f"S{KEY_BYTES}")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One tensor of a shard without its number of rows. shape: that of a single row."""
+    """Type and shape of a tensor in a shard. shape: shape of one row."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -60,15 +60,15 @@ class Column:
 
 
 def shard_bytes(images: int, columns: Mapping[str, Column]) -> int:
-    """The size of a shard's file, but for its header of a few kilobytes."""
+    """Return the size of a shard's file in bytes, without its header of a few kilobytes."""
     return images * (KEY_BYTES + sum(column.row_bytes for column in columns.values()))
 
 
 @final
 class ShardWriter:
-    """Takes a shard's rows in order. Until `commit` there is only a `.part` file, of the shard's full size.
+    """Writes the rows of a shard in order. Until `commit`, there is only a `.part` file, of the shard's full size.
 
-    images: keys as of `image_keys`. What exceeds float16 in a float16 column is kept in float32, then the whole column.
+    images: keys from `image_keys`. If a value exceeds the range of float16, the whole column becomes float32.
     """
 
     def __init__(self, part: Path, images: np.ndarray, columns: Mapping[str, Column]) -> None:
@@ -89,11 +89,11 @@ class ShardWriter:
         self._at = dict(self._starts)
         self.part.unlink(missing_ok=True)
         self._file = os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
-        os.truncate(self._file, at)  # so that whoever counts bytes sees what this will take
+        os.truncate(self._file, at)  # so that others who count bytes see the final size
         self._put_bytes(header, self.images.tobytes())
 
     def append(self, rows: "Mapping[str, torch.Tensor]") -> None:
-        """The next rows of every column, float tensors of any device, or uint8. Raises CacheError on a full disk."""
+        """Write the next rows of every column, tensors on any device. Raises CacheError on a full disk."""
         stored = {name: _on_cpu(values, self.columns[name].dtype) for name, values in rows.items()}
         too_large = [name for name, values in stored.items() if values.dtype == FLOAT16 and not _finite(values)]
         with explaining_full_disk(self.part.parent):
@@ -104,13 +104,13 @@ class ShardWriter:
                 self._put(name, values)
 
     def _widen(self, names: Sequence[str]) -> None:
-        """Begin the file again with float32 columns, and take the rows that are there already over into it."""
+        """Begin the file again with float32 columns, and copy the rows that are written already."""
         columns, starts, ends, file = self.columns, self._starts, self._at, self._file
         self._open({name: replace(c, dtype=FLOAT32) if name in names else c for name, c in columns.items()})
         for name, column in columns.items():
-            there = os.pread(file, ends[name] - starts[name], starts[name])
-            if there:
-                values = np.frombuffer(there, column.dtype).reshape(-1, *column.shape)
+            content = os.pread(file, ends[name] - starts[name], starts[name])
+            if content:
+                values = np.frombuffer(content, column.dtype).reshape(-1, *column.shape)
                 self._put(name, values.astype(self.columns[name].dtype))
         os.close(file)
 
@@ -127,7 +127,7 @@ class ShardWriter:
             at, view = at + written, view[written:]
 
     def _header_of(self, seconds: float) -> bytes:
-        """safetensors' own: eight bytes of length, then JSON, padded. Equally long whatever the values are."""
+        """Return the header as safetensors defines it: eight bytes of length, then padded JSON of constant length."""
         metadata = {
             IMAGES: xxh3_128(self.images.tobytes()).hexdigest(),
             **{name: digest.hexdigest() for name, digest in self._digests.items()},
@@ -145,7 +145,7 @@ class ShardWriter:
         return len(text).to_bytes(8, "little") + text
 
     def commit(self, path: Path, seconds: float) -> None:
-        """Give the shard its name. seconds: what it took to make. Raises ValueError where rows are lacking."""
+        """Give the shard its name. seconds: the time it took to make. Raises ValueError if rows are missing."""
         sizes = {name: column.row_bytes * len(self.images) for name, column in self.columns.items()}
         lacking = sorted(name for name, size in sizes.items() if self._at[name] != self._starts[name] + size)
         if lacking:
@@ -160,7 +160,7 @@ class ShardWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leaves nothing of a shard that was not committed."""
+        """Remove a shard that was not committed."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -168,7 +168,7 @@ class ShardWriter:
 
 
 def _on_cpu(values: "torch.Tensor", dtype: np.dtype[Any]) -> np.ndarray:
-    """The values of a tensor of any device, converted where they are: a GPU then sends half as many bytes."""
+    """Convert a tensor on its own device and copy it to the CPU; so a GPU sends half as many bytes."""
     import torch
 
     kind: torch.dtype = getattr(torch, dtype.name)
@@ -177,14 +177,17 @@ def _on_cpu(values: "torch.Tensor", dtype: np.dtype[Any]) -> np.ndarray:
 
 
 def _finite(halves: np.ndarray) -> bool:
-    """By their bits, of which infinity and NaN have the largest, positive and negative: thrice as fast as by value."""
+    """Return whether all numbers are finite, from their bits, which is three times as fast as from their values.
+
+    Among positive and among negative numbers, infinity and NaN have the largest bits.
+    """
     bits = halves.view(np.int16)
     return bool(bits.max() < 0x7C00) and bool(bits.view(np.uint16).max() < 0xFC00)
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """Where a tensor lies in its shard's file, and the digest of its bytes."""
+    """The position of a tensor in its shard's file, and the digest of its bytes."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -196,7 +199,10 @@ class _Stored:
 @final
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """A shard on disk. columns: what it holds beside the images. seconds: what it took to make."""
+    """A shard on disk.
+
+    images: number of rows. columns: names of the columns. seconds: the time it took to make.
+    """
 
     path: Path
     images: int
@@ -206,7 +212,7 @@ class Shard:
 
     @classmethod
     def open(cls, path: Path) -> "Shard | None":
-        """None where the file is gone; where it is damaged it is removed first, and this is said."""
+        """Open a shard. Returns None if the file is gone or damaged; a damaged file is removed, with a warning."""
         with _removing_damaged(path) as outcome, path.open("rb", buffering=0) as file:
             metadata, tensors = _header_in(file.fileno())
             columns = frozenset(tensors.keys() - {IMAGES})
@@ -214,12 +220,12 @@ class Shard:
         return outcome[0] if outcome else None
 
     def read(self, name: str) -> np.ndarray | None:
-        """A column, or IMAGES, (n, …). None as `read_each` says."""
+        """Return a column, or IMAGES, (n, …); None as `read_each` yields it."""
         (values,) = read_each([(self, name)])
         return values
 
     def stored(self, name: str, file: int) -> np.ndarray:
-        """A tensor of the shard's open file, compared with its digest. Raises KeyError where they differ."""
+        """Read a tensor of the shard's open file. Raises KeyError if its digest differs."""
         where = self._tensors[name]
         content = np.empty(where.bytes, np.uint8)
         view, digest, at = content.data, xxh3_128(), where.at
@@ -231,25 +237,25 @@ class Shard:
         return content.view(where.dtype).reshape(where.shape)
 
     def announce(self, name: str, file: int) -> None:
-        """Have the system fetch a tensor of the open file from the disk meanwhile."""
+        """Ask the operating system to begin reading a tensor of the open file from the disk."""
         if hasattr(os, "posix_fadvise"):  # macOS has none
             where = self._tensors[name]
             os.posix_fadvise(file, where.at, where.bytes, os.POSIX_FADV_WILLNEED)
 
     def keys(self) -> np.ndarray | None:
-        """The images, as `image_keys` gives them; None as `read` does."""
+        """Return the keys of the images, as `image_keys` makes them; None as `read` returns it."""
         values = self.read(IMAGES)
         return None if values is None else values.view(f"S{KEY_BYTES}").reshape(-1)
 
     def sound(self) -> bool:
-        """Every digest holds; where one does not the file is removed, with a warning."""
+        """Return whether every digest is right. If one is wrong, the file is removed, with a warning."""
         return all(self.read(name) is not None for name in (IMAGES, *self.columns))
 
 
 def read_each(wanted: Iterable[tuple[Shard, str]]) -> Iterator[np.ndarray | None]:
-    """A column, or IMAGES, of each shard, in order; the disk is at work on the next `AHEAD` meanwhile.
+    """Yield a column, or IMAGES, of each shard, in order, while the disk reads the next `AHEAD` ones.
 
-    None where the file is gone, or is damaged by what its digest says (then it is removed, with a warning).
+    Yields None if the file is gone, or if its digest shows damage; a damaged file is removed, with a warning.
     """
     opened: deque[tuple[Shard, str, int]] = deque()
     try:
@@ -269,7 +275,7 @@ def read_each(wanted: Iterable[tuple[Shard, str]]) -> Iterator[np.ndarray | None
 
 
 def _opened(path: Path) -> int:
-    """A file descriptor, or -1 where the file is gone."""
+    """Return a file descriptor; -1 if the file is gone."""
     try:
         return os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -289,7 +295,7 @@ def _next(opened: deque[tuple[Shard, str, int]]) -> np.ndarray | None:
 
 
 def _header_in(file: int) -> tuple[Mapping[str, str], dict[str, _Stored]]:
-    """What a shard's open file says of itself. Raises KeyError, TypeError or ValueError where that makes no sense."""
+    """Read the header of a shard's open file. Raises KeyError, TypeError or ValueError if the header is damaged."""
     size = os.fstat(file).st_size
     start = os.pread(file, 2**14, 0)
     length = int.from_bytes(start[:8], "little")
@@ -312,12 +318,13 @@ def _header_in(file: int) -> tuple[Mapping[str, str], dict[str, _Stored]]:
 
 @contextmanager
 def _removing_damaged(path: Path) -> Iterator[list[Any]]:
+    """Remove the file if the context finds it damaged. Yields a list for the result, which is then empty."""
     outcome: list[Any] = []
     try:
         yield outcome
     except FileNotFoundError:
         outcome.clear()
-    except (AttributeError, KeyError, TypeError, ValueError):  # whatever its bytes are taken for
+    except (AttributeError, KeyError, TypeError, ValueError):  # damaged bytes can mean anything
         outcome.clear()
         log.warning("%s is damaged; it is removed and made again", path)
         path.unlink(missing_ok=True)
@@ -325,7 +332,7 @@ def _removing_damaged(path: Path) -> Iterator[list[Any]]:
 
 @contextmanager
 def explaining_full_disk(folder: Path) -> Iterator[None]:
-    """Turn what the file system refuses in the context into a CacheError that says what would do."""
+    """Turn an OSError in the context into a CacheError that says what would help."""
     try:
         yield
     except OSError as error:

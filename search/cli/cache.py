@@ -87,7 +87,7 @@ def prune(
     if to is None and dataset is None:
         raise typer.BadParameter("name what to remove: --to SIZE, --dataset NAME, or both")
     usage = _usage(home)
-    chosen = usage.worth_least_first()
+    chosen = usage.least_valuable_first()
     if dataset is not None:
         chosen = usage.of_dataset(chosen, dataset)
     excess = usage.taken() - int(to or 0)

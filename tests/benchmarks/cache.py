@@ -151,7 +151,7 @@ class Cache(Store):
         self.every = np.arange(len(dataset))
         self.extractor = self.new_extractor()
         for start in range(0, len(dataset), SHARD_IMAGES):  # decode, and read the images' digests
-            self.extractor._inputs.of(self.every[start : start + SHARD_IMAGES])
+            self.extractor._inputs.read(self.every[start : start + SHARD_IMAGES])
 
     def new_extractor(self) -> Extractor:
         grid = self.shape[-1]

@@ -135,7 +135,7 @@ def test_another_network_or_transform_is_refused(spec: ProbeSpec, tmp_path: Path
     network.save_pretrained(other)
     with pytest.raises(BackboneError, match=r"was trained on a network with digest .* give the one it was trained on"):
         Classifier.load(saved(probe, LINEAR, path), backbone=str(other))
-    with pytest.raises(BackboneError, match="which is gone; tell where it is now"):
+    with pytest.raises(BackboneError, match="which is gone; give its new place"):
         Classifier.load(saved(probe, LINEAR, path, backbone=str(tmp_path / "nowhere")))
     assert Classifier.load(path, backbone=spec.backbone).backbone.digest == probe.backbone.digest
     with pytest.raises(ClassifierError, match="use the version that made it"):

@@ -154,7 +154,7 @@ def test_a_claim_is_held_by_one_at_a_time(tmp_path: Path, downloads_said: list[s
         order.append("first")
     thread.join(30)
     assert order == ["first", "second"]
-    assert downloads_said == ["birds: another process is making it ready; waiting"]
+    assert downloads_said == ["birds: another process is preparing it; waiting"]
 
 
 def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:

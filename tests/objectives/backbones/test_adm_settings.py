@@ -35,19 +35,23 @@ REFUSED_FLAGS: list[tuple[dict[str, Any], type[Exception], str]] = [
         "unknown ADM setting 'num_head_chanels'; did you mean 'num_head_channels'",
     ),
     ({"large_size": 256}, UnknownNameError, "unknown ADM setting 'large_size'"),
-    ({"class_cond": "True"}, BackboneError, "class_cond must be of type bool, got 'True'"),
-    ({"num_res_blocks": True}, BackboneError, "num_res_blocks must be of type int, got True"),
-    ({"use_new_attention_order": 1}, BackboneError, "use_new_attention_order must be of type bool, got 1"),
-    ({"num_res_blocks": 0}, BackboneError, "num_res_blocks must be at least 1, got 0"),
-    ({"diffusion_steps": 10}, BackboneError, "diffusion_steps must be at least 20, got 10"),
-    ({"num_head_channels": 0}, BackboneError, "num_head_channels must be positive, or -1 for none, got 0"),
-    ({"channel_mult": "1;2"}, BackboneError, "channel_mult must be a list of numbers"),
-    ({"channel_mult": 2}, BackboneError, "channel_mult must be a list of numbers"),
-    ({"attention_resolutions": [[8]]}, BackboneError, "attention_resolutions must be a list of numbers"),
-    ({"attention_resolutions": [0]}, BackboneError, r"attention_resolutions must hold positive numbers, got \[0\]"),
-    ({"channel_mult": [1, math.inf]}, BackboneError, "channel_mult must hold positive numbers"),
+    ({"class_cond": "True"}, BackboneError, "`class_cond` must be of type bool, got 'True'"),
+    ({"num_res_blocks": True}, BackboneError, "`num_res_blocks` must be of type int, got True"),
+    ({"use_new_attention_order": 1}, BackboneError, "`use_new_attention_order` must be of type bool, got 1"),
+    ({"num_res_blocks": 0}, BackboneError, "`num_res_blocks` must be at least 1, got 0"),
+    ({"diffusion_steps": 10}, BackboneError, "`diffusion_steps` must be at least 20, got 10"),
+    ({"num_head_channels": 0}, BackboneError, "`num_head_channels` must be positive, or -1 for none, got 0"),
+    ({"channel_mult": "1;2"}, BackboneError, "`channel_mult` must be a list of numbers"),
+    ({"channel_mult": 2}, BackboneError, "`channel_mult` must be a list of numbers"),
+    ({"attention_resolutions": [[8]]}, BackboneError, "`attention_resolutions` must be a list of numbers"),
+    ({"attention_resolutions": [0]}, BackboneError, r"`attention_resolutions` must hold positive numbers, got \[0\]"),
+    ({"channel_mult": [1, math.inf]}, BackboneError, "`channel_mult` must hold positive numbers"),
     ({"noise_schedule": "cosin"}, UnknownNameError, "unknown noise_schedule 'cosin'; did you mean 'cosine'"),
-    ({"rescale_timesteps": True, "diffusion_steps": 4000}, BackboneError, "rescale_timesteps .* cannot be represented"),
+    (
+        {"rescale_timesteps": True, "diffusion_steps": 4000},
+        BackboneError,
+        "`rescale_timesteps` .* cannot be represented",
+    ),
 ]
 
 
@@ -58,14 +62,14 @@ def test_wrong_flags_are_refused_in_words(flags: dict[str, Any], kind: type[Exce
 
 
 REFUSED_NETWORKS = [
-    ({"image_size": 48, "channel_mult": ()}, "channel_mult is needed for images of side 48: only 64, 128, 256, 512"),
+    ({"image_size": 48, "channel_mult": ()}, "`channel_mult` is needed for images of side 48: only 64, 128, 256, 512"),
     (
         {"image_size": 512, "channel_mult": (), "num_channels": 256},
-        r"first channel_mult is 0\.5 cannot .* \(256\) .* \(128\)",
+        r"first `channel_mult` is 0\.5 cannot .* 256 numbers .* in 128",
     ),
     ({"num_channels": 48}, r"multiple of 32 channels wide, got \[48, 48, 96, 96\]"),
-    ({"image_size": 36}, "image_size must halve 3 times for 4 levels, got 36"),
-    ({"num_head_channels": 24}, r"num_head_channels must divide .* 24 does not divide all of \(32, 64, 64\)"),
+    ({"image_size": 36}, "`image_size` must halve 3 times for 4 levels, got 36"),
+    ({"num_head_channels": 24}, r"`num_head_channels` must divide .* 24 does not divide all of \(32, 64, 64\)"),
     (  # the published 128x128 network
         {
             "image_size": 128,

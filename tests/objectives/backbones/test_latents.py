@@ -267,7 +267,7 @@ def test_a_dit_by_its_former_name_is_the_same(dit_folder: Path) -> None:
     [
         ({"in_channels": 9}, "latents of 4 channels, its autoencoder's, and nothing besides; its input is 9 x 8"),
         ({"sample_size": [8, 16]}, "must take square latents"),
-        ({"num_class_embeds": 5}, "is conditioned by classes; only a text and the sizes that SDXL is told are known"),
+        ({"num_class_embeds": 5}, "is conditioned by classes; only a text and SDXL's sizes are known"),
         ({"class_embed_type": "timestep"}, "is conditioned by classes"),
         ({"encoder_hid_dim": 6}, "is conditioned by projected texts or images"),
         ({"time_cond_proj_dim": 6}, "is conditioned by a guidance scale"),

@@ -25,6 +25,7 @@ from objectives.backbones.published import PUBLISHED, Content, PublishedCheckpoi
 from objectives.sizes import size_in_words
 from spaces import BackboneError, UnknownNameError
 from tests.support import small_adm
+from tests.support.processes import child_process
 
 FLAGS = {
     "image_size": 16,
@@ -288,11 +289,9 @@ def process(remote: Remote, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]
     assert content is not None
     arguments = [remote.url, content.sha256, str(content.size), str(CHUNK), json.dumps(FLAGS), str(tmp_path)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
-    started = subprocess.Popen([sys.executable, "-c", PROCESS, *arguments], env=environment)
-    wait_until(lambda: bool(remote.requests) or started.poll() is not None)
-    yield started
-    started.kill()
-    started.wait()
+    with child_process([sys.executable, "-c", PROCESS, *arguments], env=environment) as process:
+        wait_until(lambda: bool(remote.requests) or process.poll() is not None)
+        yield process
 
 
 def wait_until(reached: Callable[[], bool]) -> None:
@@ -327,7 +326,7 @@ def test_processes_that_ask_at_the_same_time_make_it_once(
     assert is_whole(folder_of("tiny", tmp_path), state)
     assert process.wait() == 0
     assert remote.requests == [None]
-    assert downloads_said == ["tiny: another process is making it ready; waiting"]
+    assert downloads_said == ["tiny: another process is preparing it; waiting"]
 
 
 def test_published_digests_and_sizes_are_of_the_form() -> None:

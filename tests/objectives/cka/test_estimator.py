@@ -139,7 +139,7 @@ def test_a_u_centred_matrix_sums_to_zero_along_each_row() -> None:
     ("representations", "batch", "message"),
     [
         ([torch.zeros(3, 2)], BATCH, "a comparison takes at least 4 images, got 3"),
-        ([torch.zeros(9, 2), torch.zeros(8, 2)], BATCH, "representations are of the same images, got 9 and 8"),
+        ([torch.zeros(9, 2), torch.zeros(8, 2)], BATCH, "representations must be of the same images, got 9 and 8"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(representations: list[torch.Tensor], batch: int, message: str) -> None:

@@ -51,10 +51,10 @@ def test_latents_are_encoded_once_by_whoever_comes_first(
     tmp_path: Path, latent: TappedBackbone, few_digits: Dataset
 ) -> None:
     counting = Counting(latent)
-    first = inputs_of(tmp_path, counting, few_digits).of(TEN)
+    first = inputs_of(tmp_path, counting, few_digits).read(TEN)
     assert counting.encoded == [4, 4, 2]
-    assert torch.equal(first, inputs_of(tmp_path, counting, few_digits).of(TEN))
-    some = inputs_of(tmp_path, counting, few_digits).of(np.array([7, 2, 11]))
+    assert torch.equal(first, inputs_of(tmp_path, counting, few_digits).read(TEN))
+    some = inputs_of(tmp_path, counting, few_digits).read(np.array([7, 2, 11]))
     assert counting.encoded == [4, 4, 2, 1]  # image 11 alone is new
     assert torch.equal(some[:2], first[[7, 2]])
     assert first.shape == (10, *latent.network.input_shape)
@@ -62,12 +62,12 @@ def test_latents_are_encoded_once_by_whoever_comes_first(
 
 
 def test_damaged_latents_are_made_again(tmp_path: Path, latent: TappedBackbone, few_digits: Dataset) -> None:
-    first = inputs_of(tmp_path, latent, few_digits).of(TEN)
+    first = inputs_of(tmp_path, latent, few_digits).read(TEN)
     (file,) = (tmp_path / "latents").rglob("*.safetensors")
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
-    torch.testing.assert_close(inputs_of(tmp_path, latent, few_digits).of(TEN), first)
+    torch.testing.assert_close(inputs_of(tmp_path, latent, few_digits).read(TEN), first)
     assert len(list((tmp_path / "latents").rglob("*.safetensors"))) == 1
 
 
@@ -78,20 +78,20 @@ def test_images_of_files_are_decoded_once_and_those_in_memory_are_not_kept(
     for i, name in enumerate(names):
         few_digits.images.read(i).save(tmp_path / name)
     files = replace(few_digits, images=FileImages(tmp_path, names), labels=few_digits.labels[:10])
-    first = inputs_of(tmp_path / "cache", tiny, files).of(TEN)
-    assert torch.equal(first, inputs_of(tmp_path / "other", tiny, few_digits).of(TEN))
+    first = inputs_of(tmp_path / "cache", tiny, files).read(TEN)
+    assert torch.equal(first, inputs_of(tmp_path / "other", tiny, few_digits).read(TEN))
     assert not (tmp_path / "other").exists()
     files.images.digest(9)
     for name in names:
         (tmp_path / name).unlink()
-    assert torch.equal(inputs_of(tmp_path / "cache", tiny, files).of(TEN), first)
+    assert torch.equal(inputs_of(tmp_path / "cache", tiny, files).read(TEN), first)
 
 
 def test_a_network_of_pixels_keeps_pixels_and_reads_them_normalised(
     tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
 ) -> None:
     inputs = inputs_of(tmp_path, tiny, few_digits)
-    stored = inputs.of(TEN)
+    stored = inputs.read(TEN)
     assert stored.dtype == torch.uint8
     ready = inputs.ready(stored)
     torch.testing.assert_close(ready, stored.float() / 127.5 - 1)

@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_refused_with_what_would_fit(
     found = planned(tmp_path, tiny, few_digits, space)
     check_room(found, CacheUsage(tmp_path, found.bytes))
     usage = CacheUsage(tmp_path, int(0.4 * found.bytes))
-    with pytest.raises(CacheError, match=r"may need .*, and `cache_size` allows .*; it would fit with") as caught:
+    with pytest.raises(CacheError, match=r"may need .*, but `cache_size` allows .*; it would fit with") as caught:
         check_room(found, usage)
     options = dict(re.findall(r"`(\w+)` ([\w,]*\w)", str(caught.value).partition("fit with")[2]))
     assert options.keys() >= {"cache_size", "timesteps", "pools", "blocks"}

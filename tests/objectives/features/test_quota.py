@@ -53,7 +53,7 @@ def test_nothing_in_use_goes_and_what_cannot_fit_is_refused(tmp_path: Path) -> N
         assert (one.exists(), other.exists(), third.exists()) == (True, False, True)
     with (
         usage.using([ONE, THIRD], [usage.folder / "features"]),
-        pytest.raises(CacheError, match=r"may take .* \(`cache_size`\), and all of its .* is in use; let it take more"),
+        pytest.raises(CacheError, match=r"may take .* \(`cache_size`\), and all of its .* is in use; raise the limit"),
     ):
         make(usage, OTHER)
     assert (one.exists(), third.exists()) == (True, True)
@@ -122,7 +122,7 @@ def test_datasets_are_known_by_name(tmp_path: Path) -> None:
     for dataset in (ONE, OTHER, ONE):
         usage.remember(dataset)
     assert sorted(known.name for known in usage.datasets().values()) == ["one", "other"]
-    (found,) = usage.of_dataset(usage.worth_least_first(), "other")
+    (found,) = usage.of_dataset(usage.least_valuable_first(), "other")
     assert found.shard.images == 50
     with pytest.raises(UnknownNameError, match="unknown dataset in the cache 'othr'; did you mean 'other'"):
         usage.of_dataset([], "othr")

@@ -37,7 +37,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder, images = tmp_path_factory.mktemp("cache"), keys(count)
     generator = torch.Generator().manual_seed(0)
     centres = torch.randn(CLASSES, features, 1, 1, generator=generator) * distance / features**0.5
-    shards, name = FeatureCache(folder).at(KEY), Feature(1, 1).column
+    shards, name = FeatureCache(folder).folder_of(KEY), Feature(1, 1).column
     shards.folder.mkdir(parents=True)
     for start in range(0, count, 400):
         rows = torch.arange(start, start + 400) % CLASSES
