@@ -1,1 +1,1 @@
-"""What a setting is worth: datasets, backbones, features, heads, and the probe that joins them."""
+"""Scores settings: datasets, backbones, features, heads, and the probe that combines them."""

@@ -231,7 +231,7 @@ class Probe:
                 if isinstance(report, Fit):
                     fits.append((report, predict(report.classifier, validation)))
                 elif not fits:
-                    # Report epochs of the first fold alone: the pruner compares an epoch with the same epoch of other
+                    # Report epochs of the first fold only: the pruner compares an epoch with the same epoch of other
                     # trials, so all must be of one fold. A trial that is stopped there saves its other folds.
                     yield report
         gmacs = head_gmacs(fits[-1][0].classifier, validation.take(slice(1)))

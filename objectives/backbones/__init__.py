@@ -1,1 +1,1 @@
-"""Networks whose blocks are read, behind one interface."""
+"""Networks with readable blocks, behind one interface."""

@@ -34,7 +34,7 @@ SETTLED_SECONDS = 2.0
 @final
 @dataclass(frozen=True)
 class Description:
-    """What is known of a backbone without its weights.
+    """The properties of a backbone that are known without its weights.
 
     folders: the folders with the weights and configurations on which the features depend.
     """

@@ -205,7 +205,7 @@ def _loaded(name: str, folder: Path, family: Family, config: Any) -> Any:
     random = {key for key in random if not key.endswith("num_batches_tracked")}  # used only in training
     if random:
         raise BackboneError(
-            f"{len(random)} weights of backbone {name} are missing in {folder}, or differ in shape from its "
+            f"{len(random)} of the weights of backbone {name} are missing in {folder}, or differ in shape from its "
             f"configuration, for example {min(random)}; give the folder of a whole checkpoint"
         )
     return module

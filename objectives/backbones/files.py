@@ -16,7 +16,7 @@ WEIGHTS = (".json", ".safetensors", ".bin")
 
 @contextmanager
 def loading(name: str, folder: Path) -> Iterator[None]:
-    """Turn any error in the context into a BackboneError that names the backbone and its folder."""
+    """Turn other errors in the context into a BackboneError that names the backbone and its folder."""
     import transformers
 
     for library in ("diffusers", "transformers"):  # their hints and progress bars would confuse users of this program
@@ -24,6 +24,8 @@ def loading(name: str, folder: Path) -> Iterator[None]:
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
+    except BackboneError:
+        raise
     except Exception as error:  # each library has its own errors for a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BackboneError(f"the weights of backbone {name} in {folder} cannot be loaded: {reason}") from error

@@ -66,7 +66,7 @@ class Cka:
 
     @cached_property
     def errors(self) -> np.ndarray:
-        """The standard errors of `values`, (m, m), by the jackknife over minibatches; NaN where there is only one.
+        """The standard errors of `values`, (m, m), by the jackknife over minibatches; NaN for one minibatch.
 
         Minibatches share no image, so their errors are independent.
         """

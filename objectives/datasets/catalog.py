@@ -152,12 +152,12 @@ def _dataset_path(name: str, root: Path | str | None, fetched: Path | None) -> P
     """Return the folder (or file) that the dataset is read from. Raises DatasetError if there is none."""
     entry, published = DATASETS[name], how_to_get(name)
     if root is not None:
-        given = Path(root)
-        if given.is_dir() or (entry.takes_file and given.is_file()):
-            return given
-        if entry.from_hub and is_hub_id(str(root)) and not given.exists():
+        path = Path(root)
+        if path.is_dir() or (entry.takes_file and path.is_file()):
+            return path
+        if entry.from_hub and is_hub_id(str(root)) and not path.exists():
             return entry.from_hub(str(root))
-        problem = "is a file" if given.exists() else "does not exist"
+        problem = "is a file" if path.exists() else "does not exist"
         raise DatasetError(f"`data_root` {root} {problem}; give the folder of dataset {name!r} ({entry.description})")
     if fetched is None or not published:
         raise DatasetError(f"dataset {name!r} needs its folder: add `data_root` ({entry.description})")

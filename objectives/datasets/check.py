@@ -1,4 +1,4 @@
-"""Checks of a dataset, whose findings a person should know before a study spends hours on it."""
+"""Checks a dataset for problems that a person should know before a study takes hours."""
 
 from collections import defaultdict
 from dataclasses import dataclass

@@ -53,17 +53,17 @@ def _listed(hub_id: str) -> Sequence[str] | None:
 
 def _patterns(hub_id: str, names: Sequence[str]) -> list[str]:
     """Return patterns of the files that make up the dataset, among all files of the repository."""
-    found = configurations(names)
+    configs = configurations(names)
     download = f"hf download {hub_id} --repo-type dataset"
-    if len(found) > 1:
+    if len(configs) > 1:
         raise DatasetError(
-            f"dataset {hub_id} has several configurations, {briefly(found)}: fetch one, as by `{download} --include "
-            f"'{next(iter(found))}/*' --local-dir DIR`, and give DIR as `data_root`"
+            f"dataset {hub_id} has several configurations, {briefly(configs)}: fetch one, as by `{download} --include "
+            f"'{next(iter(configs))}/*' --local-dir DIR`, and give DIR as `data_root`"
         )
-    if not found:
+    if not configs:
         raise DatasetError(
             f"dataset {hub_id} has no Parquet files of a split train on the hub, but {briefly(names)}: if the hub has "
             f"converted it, type `{download} --revision refs/convert/parquet --local-dir DIR`, "
             "and give DIR as `data_root`"
         )
-    return [escape(name) for parts in found.values() for files in parts.values() for name in files]
+    return [escape(name) for parts in configs.values() for files in parts.values() for name in files]

@@ -214,7 +214,7 @@ def carve(
 
 
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Return a seeded order of n images, int64 (n,), whose every beginning holds each class in proportion, ±1 image."""
+    """Return a seeded order of n images, int64 (n,). Every prefix has each class in proportion, ±1 image."""
     generator = np.random.default_rng(seed)
     positions = np.empty(len(labels))  # in [0, 1): each class is spread evenly from a random start
     for label in np.unique(labels):

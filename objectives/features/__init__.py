@@ -1,1 +1,1 @@
-"""From images to cached features: noise, pooling, extraction, the cache."""
+"""Makes features from images: noise, forward passes, pooling, and the cache."""

@@ -26,7 +26,7 @@ class Batches:
 
     @classmethod
     def fitting(cls, architecture: Architecture, device: torch.device) -> "Batches":
-        """Choose the largest power of two of images, at most `LARGEST_BATCH`, whose forward passes should fit into memory.
+        """Choose the largest power of two of images, at most `LARGEST_BATCH`, whose passes should fit into memory.
 
         They may take half of the GPU memory that is free at this moment, or `CPU_BYTES` on a CPU. Forward passes keep
         the encoder's maps for the decoder, and about four times their largest map in addition.

@@ -81,15 +81,15 @@ class ShardWriter:
         self.columns = dict(columns)
         self._digests = {name: xxh3_128() for name in columns}
         header = len(self._header_of(0))
-        at = header + self.images.nbytes
+        offset = header + self.images.nbytes
         self._starts = {}
         for name, column in columns.items():
-            self._starts[name] = at
-            at += column.row_bytes * len(self.images)
-        self._at = dict(self._starts)
+            self._starts[name] = offset
+            offset += column.row_bytes * len(self.images)
+        self._offsets = dict(self._starts)
         self.part.unlink(missing_ok=True)
         self._file = os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
-        os.truncate(self._file, at)  # so that others who count bytes see the final size
+        os.truncate(self._file, offset)  # so that a count of the cache's bytes includes the final size
         self._put_bytes(header, self.images.tobytes())
 
     def append(self, rows: "Mapping[str, torch.Tensor]") -> None:
@@ -105,7 +105,7 @@ class ShardWriter:
 
     def _widen(self, names: Sequence[str]) -> None:
         """Begin the file again with float32 columns, and copy the rows that are written already."""
-        columns, starts, ends, file = self.columns, self._starts, self._at, self._file
+        columns, starts, ends, file = self.columns, self._starts, self._offsets, self._file
         self._open({name: replace(c, dtype=FLOAT32) if name in names else c for name, c in columns.items()})
         for name, column in columns.items():
             content = os.pread(file, ends[name] - starts[name], starts[name])
@@ -117,14 +117,14 @@ class ShardWriter:
     def _put(self, name: str, values: np.ndarray) -> None:
         content = values.data.cast("B")
         self._digests[name].update(content)
-        self._put_bytes(self._at[name], content)
-        self._at[name] += len(content)
+        self._put_bytes(self._offsets[name], content)
+        self._offsets[name] += len(content)
 
-    def _put_bytes(self, at: int, content: bytes | memoryview) -> None:
+    def _put_bytes(self, offset: int, content: bytes | memoryview) -> None:
         view = memoryview(content)
         while view:
-            written = os.pwrite(self._file, view, at)
-            at, view = at + written, view[written:]
+            written = os.pwrite(self._file, view, offset)
+            offset, view = offset + written, view[written:]
 
     def _header_of(self, seconds: float) -> bytes:
         """Return the header as safetensors defines it: eight bytes of length, then padded JSON of constant length."""
@@ -134,12 +134,12 @@ class ShardWriter:
             "seconds": f"{seconds:012.3f}",
         }
         entries: dict[str, object] = {"__metadata__": metadata}
-        at = 0
+        offset = 0
         for name, column in {IMAGES: Column(UINT8, (KEY_BYTES,)), **self.columns}.items():
-            end = at + column.row_bytes * len(self.images)
+            end = offset + column.row_bytes * len(self.images)
             shape = [len(self.images), *column.shape]
-            entries[name] = {"dtype": _NAMES[column.dtype], "shape": shape, "data_offsets": [at, end]}
-            at = end
+            entries[name] = {"dtype": _NAMES[column.dtype], "shape": shape, "data_offsets": [offset, end]}
+            offset = end
         text = json.dumps(entries).encode()
         text += b" " * (-len(text) % 8)
         return len(text).to_bytes(8, "little") + text
@@ -147,7 +147,7 @@ class ShardWriter:
     def commit(self, path: Path, seconds: float) -> None:
         """Give the shard its name. seconds: the time it took to make. Raises ValueError if rows are missing."""
         sizes = {name: column.row_bytes * len(self.images) for name, column in self.columns.items()}
-        lacking = sorted(name for name, size in sizes.items() if self._at[name] != self._starts[name] + size)
+        lacking = sorted(name for name, size in sizes.items() if self._offsets[name] != self._starts[name] + size)
         if lacking:
             raise ValueError(f"a shard of {len(self.images)} images lacks rows of {', '.join(lacking)}")
         with explaining_full_disk(self.part.parent):
@@ -191,7 +191,7 @@ class _Stored:
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    at: int
+    offset: int
     bytes: int
     digest: str
 
@@ -228,10 +228,10 @@ class Shard:
         """Read a tensor of the shard's open file. Raises KeyError if its digest differs."""
         where = self._tensors[name]
         content = np.empty(where.bytes, np.uint8)
-        view, digest, at = content.data, xxh3_128(), where.at
-        while view and (count := os.preadv(file, [view[:PIECE]], at)):
+        view, digest, offset = content.data, xxh3_128(), where.offset
+        while view and (count := os.preadv(file, [view[:PIECE]], offset)):
             digest.update(view[:count])
-            view, at = view[count:], at + count
+            view, offset = view[count:], offset + count
         if view or where.digest != digest.hexdigest():
             raise KeyError(name)
         return content.view(where.dtype).reshape(where.shape)
@@ -240,7 +240,7 @@ class Shard:
         """Ask the operating system to begin reading a tensor of the open file from the disk."""
         if hasattr(os, "posix_fadvise"):  # macOS has none
             where = self._tensors[name]
-            os.posix_fadvise(file, where.at, where.bytes, os.POSIX_FADV_WILLNEED)
+            os.posix_fadvise(file, where.offset, where.bytes, os.POSIX_FADV_WILLNEED)
 
     def keys(self) -> np.ndarray | None:
         """Return the keys of the images, as `image_keys` makes them; None as `read` returns it."""

@@ -273,7 +273,7 @@ def without(state: State, *names: str) -> State:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda state: without(state, "out.2.bias"), r"are 1 missing \(out\.2\.bias\)$"),
+        (lambda state: without(state, "out.2.bias"), r": 1 missing \(out\.2\.bias\)$"),
         (lambda state: {}, r"382 missing \(time_embed\.0\.weight, time_embed\.0\.bias, time_embed\.2\.weight, …\)"),
         (
             lambda state: state | {"label_emb.weight": torch.zeros(1000, 128)},

@@ -270,7 +270,7 @@ def test_weights_that_would_be_drawn_at_random_are_refused(
     if damage == "of another shape":
         weights[published] = torch.cat([values, values], dim=-1)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(BackboneError, match=f"1 of the weights of backbone small are missing .*, {known} first"):
+    with pytest.raises(BackboneError, match=f"1 of the weights of backbone small are missing .*, for example {known};"):
         read(folder)
 
 
