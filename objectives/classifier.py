@@ -133,7 +133,7 @@ class Classifier:
     def _pass(
         self, inputs: torch.Tensor, digests: Sequence[str], timestep: int | None, draw: int, blocks: Collection[int]
     ) -> torch.Tensor:
-        """Make one forward pass; return its blocks, concatenated, rounded as in the cache, and then pooled."""
+        """Make the forward passes of a batch; return their blocks, rounded as in the cache, pooled and concatenated."""
         origin, size = self.saved.origin, self.saved.setting.pool
         noise = None
         if timestep is not None:

@@ -43,7 +43,7 @@ class Backbone(Protocol):
     def taps(
         self, inputs: "torch.Tensor", noise: "torch.Tensor | None", timestep: int | None, blocks: Collection[int]
     ) -> "dict[int, torch.Tensor]":
-        """Return the maps of some blocks, from one forward pass that stops at the deepest of them.
+        """Return the maps of some blocks, from forward passes that stop at the deepest of them.
 
         inputs: the result of `encode`, on `device`. noise: standard normal, of the same shape, on `device`.
         A diffusion network needs noise and timestep; an encoder of clean images takes None for both.

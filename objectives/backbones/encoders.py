@@ -72,7 +72,7 @@ class Family:
     normalisation: used if a folder has none.
     options: arguments of the model's constructor.
     settings: entries of the configuration that differ from training.
-    forward: makes one forward pass.
+    forward: makes the forward passes of a batch.
     """
 
     model: Any

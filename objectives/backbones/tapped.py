@@ -66,7 +66,7 @@ class Network(Protocol):
         ...
 
     def run(self, inputs: torch.Tensor, timestep: int | None) -> object:
-        """Make one forward pass. The result is not used."""
+        """Make the forward passes of a batch. The result is not used."""
         ...
 
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:
@@ -181,7 +181,7 @@ class _DeepestReached(Exception):  # noqa: N818 - a signal, not an error
 
 @contextmanager
 def stopping_after(modules: dict[int, nn.Module], blocks: Collection[int], outputs: dict[int, Any]) -> Iterator[None]:
-    """Let a forward pass in the context store the outputs of `blocks` in `outputs` and stop after the deepest one."""
+    """Let forward passes in the context store the outputs of `blocks` in `outputs` and stop after the deepest."""
     deepest = max(blocks)
 
     def keep(number: int) -> Callable[[nn.Module, Any, Any], None]:

@@ -29,7 +29,7 @@ SCRATCH = "scratch"
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """The key of a forward pass: everything besides the image that determines its maps.
+    """The key of forward passes: everything besides the image that determines their maps.
 
     source: digest of backbone, precision, transform and noise seed. timestep: None for an encoder of clean images.
     """
@@ -59,7 +59,7 @@ class Feature:
 
 
 def image_bytes(architecture: Architecture, grids: Mapping[int, int]) -> int:
-    """Return the bytes that one forward pass of one image takes in the cache. grids: block → grid that is kept."""
+    """Return the bytes that a forward pass takes in the cache. grids: block → grid that is kept."""
     return sum(2 * architecture.block(block).channels * grid**2 for block, grid in grids.items())
 
 
@@ -97,7 +97,7 @@ class FeatureCache:
     _folders: dict[Pass, ShardFolder] = field(default_factory=dict, repr=False, compare=False)
 
     def folder_of(self, key: Pass) -> ShardFolder:
-        """Return the folder of shards of a forward pass."""
+        """Return the folder of shards for a key."""
         if key not in self._folders:
             noise = "clean" if key.timestep is None else f"t{key.timestep:04d}-d{key.draw}"
             self._folders[key] = ShardFolder(self.folder / "features" / key.source[:16] / noise)

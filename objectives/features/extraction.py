@@ -71,7 +71,7 @@ class _Work:
 
 @dataclass(frozen=True, eq=False)
 class _Claimed:
-    """The images that this process claimed for a forward pass, with the inputs of the pass.
+    """The images that this process claimed for forward passes, with the inputs of these passes.
 
     grids: block → grid that is missing. held: ends the claim when it is closed.
     """
@@ -187,7 +187,7 @@ class Extractor:
                     unused.held.close()
 
     def _claim(self, work: _Work) -> _Claimed | None:
-        """Claim images that lack the same blocks, and prepare the inputs of a forward pass over them.
+        """Claim images that lack the same blocks, and prepare the inputs of their forward passes.
 
         Returns None if other processes have made all passes of this work, or are making them.
         """
