@@ -85,7 +85,7 @@ class TestSaved:
             if name == "knn" and len(change.get("classes", ())) == 4:
                 continue  # its training images may be of fewer classes than there are
             rewritten(path, **change)
-            with pytest.raises(ClassifierError, match="does not hold what a classifier of this version is rebuilt"):
+            with pytest.raises(ClassifierError, match="has no classifier that this version can rebuild"):
                 load(path)
 
 
