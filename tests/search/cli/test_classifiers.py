@@ -136,7 +136,7 @@ def test_a_study_without_finals_exports_its_best_trial_and_says_so(folder: Path,
     changed(folder, "DELETE FROM search_finals")
     ran = search("export")
     record, best = record_of(exported(ran)), study_of(folder).complete[0]
-    assert f"The study has no test result yet; exporting the best trial, {best.setting}, whose test" in ran.stderr
+    assert f"The study has no test result yet; this is the best trial, {best.setting}, whose test" in ran.stderr
     assert (record["setting"], record["worth"]["seeds"]) == (best.setting.to_dict(), [])
     assert record["worth"]["fitted"]["seed"] == 5
     assert record["worth"]["fitted"]["test"] is record["worth"]["test_accuracy"] is None
