@@ -128,7 +128,9 @@ class RunOptions:
         notation="size",
     )
     home: str | Path | None = option(
-        None, "Folder for everything that is kept. [default: $SEARCH_HOME, or the platform's]", metavar="DIR"
+        None,
+        "Folder for studies, features, reports and fetched datasets. [default: $SEARCH_HOME, or the platform's]",
+        metavar="DIR",
     )
     storage: str | None = option(
         None, "Study database, SQLite or PostgreSQL. [default: SQLite in the home folder]", metavar="URL"

@@ -1,4 +1,4 @@
-"""The commands `search backbones`: which there are, the blocks of one, and guided-diffusion checkpoints converted."""
+"""The commands `search backbones`: list them, show the blocks of one, and convert guided-diffusion checkpoints."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -12,17 +12,19 @@ from spaces import Architecture, SearchError
 if TYPE_CHECKING:
     from rich.table import Table
 
-app = typer.Typer(help="List backbones, show one's blocks, convert a guided-diffusion checkpoint.")
+app = typer.Typer(help="List, show or convert backbones.")
 
 
 class AttentionOrder(StrEnum):
+    """The order of the rows of a checkpoint's qkv weights."""
+
     LEGACY = "legacy"
     NEW = "new"
 
 
 @app.callback(invoke_without_command=True)
 def backbones(context: typer.Context) -> None:
-    """List the kinds of backbone and the known names."""
+    """List the known backbones, and the kinds of network that you may name by folder or hub id."""
     from search.display.text import print_table
 
     if context.invoked_subcommand is not None:
@@ -32,21 +34,27 @@ def backbones(context: typer.Context) -> None:
     from objectives.backbones.catalog import BACKBONES, NETWORK_KINDS
 
     table = Table(Column("name", no_wrap=True), "what it is", "from")
-    for name, known in BACKBONES.items():
-        table.add_row(name, known.words, known.source)
+    for name, backbone in BACKBONES.items():
+        table.add_row(name, backbone.words, backbone.source)
     print_table(table)
-    typer.echo(f"\nor a local folder, or a hub id owner/model, that holds one of: {', '.join(NETWORK_KINDS)}")
-    typer.echo("`search backbones show NAME` prints the blocks of one")
+    typer.echo(f"\n--backbone also takes a local folder or a hub id that contains one of: {', '.join(NETWORK_KINDS)}")
+    typer.echo("`search backbones show NAME` shows the blocks of one backbone")
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A known name, a folder, or a hub id owner/model.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A name from `search backbones`, a local folder, or a hub id owner/model."),
+    ],
     figure: Annotated[
-        Path | None, typer.Option("--figure", metavar="FILE.html", help="Draw the blocks into this file as well.")
+        Path | None, typer.Option("--figure", metavar="FILE.html", help="Also draw the blocks into this file.")
     ] = None,
 ) -> None:
-    """Print the block table of a backbone, with what each block costs."""
+    """Show the blocks of a backbone and their cost.
+
+    The cost is in GMAC (1e9 multiply-accumulates) an image.
+    """
     from objectives.backbones.catalog import architecture_named
     from search.display.text import print_table
 
@@ -65,21 +73,27 @@ def show(
 
 @app.command()
 def convert(
-    file: Annotated[Path, typer.Argument(help="A guided-diffusion checkpoint, .pt or .safetensors.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A guided-diffusion checkpoint, .pt or .safetensors.")],
     config: Annotated[
-        Path, typer.Option("--config", metavar="JSON", help="Its settings, by guided-diffusion's flag names.")
+        Path,
+        typer.Option(
+            "--config", metavar="JSON", help="Settings of the checkpoint, under guided-diffusion's flag names."
+        ),
     ],
     attention_order: Annotated[
         AttentionOrder,
         typer.Option(
             "--attention-order",
-            help="Of the rows of its qkv weights, which no checkpoint says: new for guided-diffusion's 64x64 model and "
-            "whatever was trained with use_new_attention_order, legacy for the rest.",
+            help="Order of the rows of the qkv weights, which the checkpoint does not record. new: guided-diffusion's "
+            "64x64 model, and models trained with use_new_attention_order. legacy: all others.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The diffusers folder to make.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The diffusers folder to create.")],
 ) -> None:
-    """Convert a guided-diffusion (ADM) checkpoint to a folder that diffusers and --backbone open."""
+    """Convert a guided-diffusion (ADM) checkpoint.
+
+    The result is a diffusers folder, which --backbone takes.
+    """
     from objectives.backbones.adm import convert as convert_checkpoint
     from objectives.backbones.adm_settings import read_settings
 
@@ -88,7 +102,7 @@ def convert(
 
 
 def summary(architecture: Architecture) -> str:
-    """What the whole network is, in a line."""
+    """Summarise the network in a line: image side, blocks, cost and noise schedule."""
     schedule = "no noise, no timestep"
     if architecture.noised:
         low, high = (architecture.sigma(t) for t in (0, len(architecture.alphas_cumprod) - 1))
@@ -104,7 +118,7 @@ def summary(architecture: Architecture) -> str:
 
 
 def block_table(architecture: Architecture) -> "Table":
-    """One row a block: what comes out, its cost, and the cost of a pass that stops there."""
+    """Return a table with a row for each block: its output, its cost, and the cost of a pass that stops after it."""
     from rich.table import Column, Table
 
     right = ("block", "channels", "side", "GMAC", "GMAC from input", "share")

@@ -15,7 +15,7 @@ def best(
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Print the best setting that a study has found."""
+    """Print the best setting of a study, its scores and its cost."""
     from search.database.store import Store
     from search.reports.answer import answer_lines, answer_record
 

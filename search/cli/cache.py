@@ -1,4 +1,4 @@
-"""The commands `search cache`: what lies in the feature cache and whose it is, whether it is sound, and less of it."""
+"""The commands `search cache`: show what the feature cache contains, verify it, and remove parts of it."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from objectives.home import Home
-from search.cli.flags import HomeOption, parse_size
+from search.cli.flags import HomeOption, JsonOption, parse_size
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,20 +17,22 @@ if TYPE_CHECKING:
     from objectives.features.quota import CacheUsage
     from search.database.records import StudySummary
 
-app = typer.Typer(help="Show what the feature cache holds, check it, remove from it.")
+app = typer.Typer(help="Show, verify or shrink the feature cache.")
 
 
 @app.callback(invoke_without_command=True)
 def cache(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+    as_json: JsonOption = False,
     home: HomeOption = None,
     storage: Annotated[
         str | None,
-        typer.Option("--storage", metavar="URL", help="Study database, to name the studies that use each part."),
+        typer.Option(
+            "--storage", metavar="URL", help="Study database, from which the table names the studies that use each row."
+        ),
     ] = None,
 ) -> None:
-    """Show what the feature cache holds, and which studies read it."""
+    """Show what the feature cache contains, and which studies use it."""
     from search.display.text import print_table
 
     if context.invoked_subcommand is not None:
@@ -38,22 +40,26 @@ def cache(
     from objectives.features.inventory import holdings
 
     usage = _usage(home)
-    held = holdings(usage)
+    contents = holdings(usage)
     studies = _studies(storage or Home.at(home).storage, named=storage is not None)
     if as_json:
-        typer.echo(json.dumps({"folder": str(usage.folder), "holds": [_row(each, studies) for each in held]}, indent=2))
-    elif not held:
+        rows = [_row(holding, studies) for holding in contents]
+        typer.echo(json.dumps({"folder": str(usage.folder), "holds": rows}, indent=2))
+    elif not contents:
         typer.echo(f"the cache in {usage.folder} is empty; `search run` fills it")
     else:
         from objectives.sizes import size_in_words
 
-        print_table(_table(held, studies))
-        typer.echo(f"{size_in_words(sum(each.bytes for each in held))} in {usage.folder}")
+        print_table(_table(contents, studies))
+        typer.echo(f"{size_in_words(sum(holding.bytes for holding in contents))} in {usage.folder}")
 
 
 @app.command()
 def verify(home: HomeOption = None) -> None:
-    """Read every shard and compare it with its digest; a damaged one is removed, and made again when it is wanted."""
+    """Verify every shard against its digest, and remove damaged ones.
+
+    A search that needs removed features computes them again.
+    """
     from objectives.features.inventory import verify as verify_cache
     from search.display.counter import counted
 
@@ -73,36 +79,38 @@ def prune(
         ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", metavar="NAME", help="Only what belongs to this dataset.")
+        str | None, typer.Option("--dataset", metavar="NAME", help="Remove only features of this dataset.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be removed, but remove nothing.")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
-    """Remove features, those first that are worth least: quickly made again for their size, and long unread.
+    """Remove the least valuable features from the cache.
 
-    What a run at work reads stays. Anything that is removed is made again when it is wanted.
+    Features are least valuable if they take much space, are quick to compute again, and have not been read for long.
+    Features that a running search uses are never removed. A search that needs removed features computes them again.
     """
     from objectives.sizes import size_in_words
 
     if to is None and dataset is None:
-        raise typer.BadParameter("name what to remove: --to SIZE, --dataset NAME, or both")
+        raise typer.BadParameter("say what to remove: --to SIZE, --dataset NAME, or both")
     usage = _usage(home)
-    chosen = usage.least_valuable_first()
+    candidates = usage.least_valuable_first()
     if dataset is not None:
-        chosen = usage.of_dataset(chosen, dataset)
+        candidates = usage.of_dataset(candidates, dataset)
     excess = usage.taken() - int(to or 0)
-    going = []
-    for valued in chosen:
+    excess_shards = []
+    for candidate in candidates:
         if excess <= 0:
             break
-        going.append(valued)
-        excess -= valued.bytes
-    for valued in going if not dry_run else ():
-        valued.shard.path.unlink(missing_ok=True)
-    typer.echo(
-        f"{len(going):,} shards, {size_in_words(sum(valued.bytes for valued in going))}, "
-        f"{'would go' if dry_run else 'removed'}; {size_in_words(usage.taken())} {'are there' if dry_run else 'stay'}"
-    )
+        excess_shards.append(candidate)
+        excess -= candidate.bytes
+    for candidate in excess_shards if not dry_run else ():
+        candidate.shard.path.unlink(missing_ok=True)
+    size = size_in_words(sum(candidate.bytes for candidate in excess_shards))
+    verb = "would remove" if dry_run else "removed"
+    typer.echo(f"{verb} {len(excess_shards):,} shards ({size}); the cache takes {size_in_words(usage.taken())} now")
 
 
 def _usage(home: Path | None) -> "CacheUsage":
@@ -112,7 +120,10 @@ def _usage(home: Path | None) -> "CacheUsage":
 
 
 def _studies(url: str, named: bool) -> "Sequence[StudySummary]":
-    """Return the studies of the database. None is created: without a database there are no studies."""
+    """Return the studies of the database. Return none if the default database does not exist, and do not create it.
+
+    named: whether the user named the database.
+    """
     from search.database.store import Store
     from search.database.url import Address
 
@@ -123,8 +134,8 @@ def _studies(url: str, named: bool) -> "Sequence[StudySummary]":
         return store.studies()
 
 
-def _of(holding: "Holding", studies: "Sequence[StudySummary]") -> list[str]:
-    """The studies that read these shards."""
+def _studies_using(holding: "Holding", studies: "Sequence[StudySummary]") -> list[str]:
+    """Return the names of the studies that use these shards."""
     dataset, about = holding.dataset, holding.about
     return [
         study.name
@@ -147,30 +158,30 @@ def _row(holding: "Holding", studies: "Sequence[StudySummary]") -> dict[str, Any
         "bytes": holding.bytes,
         "used": holding.used.isoformat(),
         "in_use": holding.in_use,
-        "studies": _of(holding, studies),
+        "studies": _studies_using(holding, studies),
     }
 
 
-def _table(held: "Sequence[Holding]", studies: "Sequence[StudySummary]") -> "Table":
+def _table(contents: "Sequence[Holding]", studies: "Sequence[StudySummary]") -> "Table":
     from rich.markup import escape
     from rich.table import Column, Table
 
     from objectives.sizes import size_in_words
 
     right = (Column(name, justify="right") for name in ("timesteps", "passes", "shards", "size"))
-    table = Table("what", "dataset", *right, "last used", "studies")
-    for each in held:
-        what = each.kind
-        if each.about is not None:
-            what += f" of {each.about.backbone}" + (f", seed {each.about.seed}" if each.timesteps else "")
+    table = Table("content", "dataset", *right, "last used", "studies")
+    for holding in contents:
+        content = holding.kind
+        if holding.about is not None:
+            content += f" of {holding.about.backbone}" + (f", seed {holding.about.seed}" if holding.timesteps else "")
         table.add_row(
-            escape(what),
-            escape(each.dataset.name if each.dataset else "unknown"),
-            str(len(each.timesteps) or ""),
-            f"{each.images:,}",
-            f"{len(each.shards):,}",
-            size_in_words(each.bytes),
-            "in use" if each.in_use else f"{each.used.astimezone():%Y-%m-%d %H:%M}",
-            escape("\n".join(_of(each, studies))),
+            escape(content),
+            escape(holding.dataset.name if holding.dataset else "unknown"),
+            str(len(holding.timesteps) or ""),
+            f"{holding.images:,}",
+            f"{len(holding.shards):,}",
+            size_in_words(holding.bytes),
+            "in use" if holding.in_use else f"{holding.used.astimezone():%Y-%m-%d %H:%M}",
+            escape("\n".join(_studies_using(holding, studies))),
         )
     return table

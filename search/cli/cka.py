@@ -1,4 +1,4 @@
-"""The command `search cka`: how similar the features of blocks, timesteps, noise draws and networks are."""
+"""The command `search cka`: measures how similar the features of blocks, timesteps, noise draws and networks are."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,8 @@ from spaces import SearchError
 
 @with_run_options(
     *CKA_OPTIONS,
-    blocks="Only these blocks, e.g. 4-22. [default: those of a search]",
-    timesteps="Timesteps to compare with each other, e.g. 10,50,90. [default: 5 of those of a search]",
+    blocks="Blocks to compare, e.g. 4-22. [default: the blocks that a search tries]",
+    timesteps="Timesteps to compare, e.g. 10,50,90. [default: 5 of those that a search tries]",
     seed="Random seed for the noise and the choice of images.",
 )
 def cka(
@@ -23,22 +23,38 @@ def cka(
         str | None, typer.Option(metavar="NAMES", help="Other backbones to compare with, e.g. dinov2,clip.")
     ] = None,
     timestep: Annotated[
-        int | None, typer.Option(help="Timestep at which blocks are compared. [default: the middle one]")
+        int | None, typer.Option(metavar="N", help="Timestep at which blocks are compared. [default: the middle one]")
     ] = None,
     block: Annotated[
-        int | None, typer.Option(help="Block at which timesteps are compared. [default: the bottleneck]")
+        int | None, typer.Option(metavar="N", help="Block at which timesteps are compared. [default: the bottleneck]")
     ] = None,
-    pool: Annotated[int, typer.Option(min=1, help="Side to which maps are pooled, or the next smaller.")] = 4,
-    draws: Annotated[bool, typer.Option(help="Compare two noise draws of the same images too.")] = True,
-    images: Annotated[int, typer.Option(min=4, help="Most images, none of the test split.")] = 1000,
-    batch: Annotated[int, typer.Option(min=4, help="Images of a minibatch; all at once from --images on.")] = 256,
-    png: Annotated[bool, typer.Option(help="Draw each heatmap as a PNG file too, with Chrome or Chromium.")] = True,
+    pool: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Pool size: side of the pooled maps. Blocks with smaller maps use the next smaller size.",
+        ),
+    ] = 4,
+    draws: Annotated[bool, typer.Option(help="Also compare two noise draws of the same images.")] = True,
+    images: Annotated[
+        int, typer.Option(min=4, metavar="N", help="Images to compare, at most. Test images are never used.")
+    ] = 1000,
+    batch: Annotated[
+        int,
+        typer.Option(min=4, metavar="N", help="Images of a minibatch. --images or more compares all images at once."),
+    ] = 256,
+    png: Annotated[bool, typer.Option(help="Also draw each heatmap as a PNG file; needs Chrome or Chromium.")] = True,
     as_json: JsonOption = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The page. [default: in reports/ of the home folder]")
+        Path | None, typer.Option(metavar="FILE", help="The page to write. [default: in reports/ in the home folder]")
     ] = None,
 ) -> None:
-    """Compare the features of blocks, timesteps, noise draws and networks, by unbiased linear CKA."""
+    """Compare the features of blocks, timesteps and networks.
+
+    The measure is unbiased linear CKA: 1 for features that are equal up to rotation and scale, about 0 for unrelated
+    features. Two noise draws of the same images are compared too.
+    """
     from dashboards.page.png import write_pictures
     from dashboards.similarity.report import figures, sections, write_similarity
     from search.display.counter import counter

@@ -1,4 +1,4 @@
-"""The command `search classify`: an exported classifier at work on images."""
+"""The command `search classify`: classifies images with an exported classifier."""
 
 import json
 from collections.abc import Sequence
@@ -16,73 +16,89 @@ if TYPE_CHECKING:
 
 
 def classify(
-    file: Annotated[Path, typer.Argument(help="What `search export` wrote.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A classifier file that `search export` wrote.")],
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Of a folder, all images in it and below it.")
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE_OR_FOLDER...",
+            help="Images, or folders whose images are all classified, those of subfolders too.",
+        ),
     ],
-    top: Annotated[int, typer.Option("--top", min=1, help="Name so many classes, the likeliest first.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line for each image.")] = False,
+    top: Annotated[
+        int, typer.Option("--top", min=1, metavar="N", help="Number of classes to print, the most probable first.")
+    ] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each image, one a line.")] = False,
     backbone: Annotated[
         str | None,
-        typer.Option("--backbone", metavar="NAME", help="Where its network is now. [default: where the run had it]"),
+        typer.Option(
+            "--backbone",
+            metavar="NAME",
+            help="The classifier's network, if it has moved. [default: where the run had it]",
+        ),
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Classify images with an exported classifier: one line an image, with its class and its probability.
+    """Classify images with an exported classifier.
 
-    Files that cannot be read are named and left out; then the exit code is 1.
+    Each image gets a line with its class and the probability of the class. Files that cannot be read are named and left
+    out, and the exit code is then 1.
     """
     from objectives.classifier import Classifier
     from search.display.counter import counted
     from search.display.text import printable
 
-    paths = files_of(images)
+    paths = image_files(images)
     classifier, left_out = Classifier.load(file, backbone, Home.at(home).cache), 0
-    answers = counted(classifier.answers(paths), len(paths), "images")
-    for path, answer in zip(paths, answers, strict=True):
-        if isinstance(answer, SearchError):
+    rows = counted(classifier.answers(paths), len(paths), "images")
+    for path, probabilities in zip(paths, rows, strict=True):
+        if isinstance(probabilities, SearchError):
             left_out += 1
-            typer.echo(f"left out: {printable(str(answer))}", err=True)
+            typer.echo(f"left out: {printable(str(probabilities))}", err=True)
         if as_json:
-            typer.echo(json.dumps(_entry(path, answer, classifier.classes, top)))
-        elif not isinstance(answer, SearchError):
-            likeliest = (
-                f"{printable(name)}\t{probability:.4f}" for name, probability in _top(answer, classifier.classes, top)
-            )
-            typer.echo("\t".join([printable(str(path)), *likeliest]))
+            typer.echo(json.dumps(_record(path, probabilities, classifier.classes, top)))
+        elif not isinstance(probabilities, SearchError):
+            ranked = _most_probable(probabilities, classifier.classes, top)
+            cells = (f"{printable(name)}\t{probability:.4f}" for name, probability in ranked)
+            typer.echo("\t".join([printable(str(path)), *cells]))
     if left_out:
         raise SearchError(f"{left_out:,} of {len(paths):,} images were left out; each is named above")
 
 
-def files_of(places: Sequence[Path]) -> list[Path]:
-    """Return the files to classify: every path that is a file, and every image in or below a path that is a folder.
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files among the paths, and the images of the folders among them.
 
-    Raises DatasetError for a folder that cannot be read or has no image.
+    Raises DatasetError for a folder without images, or one that cannot be read.
     """
     from objectives.datasets.layouts.layout import SUFFIXES, images_below
     from search.display.text import printable
 
-    found: list[Path] = []
-    for place in places:
+    images: list[Path] = []
+    for path in paths:
         try:
-            files = images_below(place) if place.is_dir() else [place]
+            files = images_below(path) if path.is_dir() else [path]
         except OSError as error:
-            named = printable(str(error.filename))
-            raise DatasetError(f"{named} cannot be read: {error.strerror}; leave it out, or have it opened") from None
+            name = printable(str(error.filename))
+            raise DatasetError(
+                f"{name} cannot be read: {error.strerror}; leave it out, or get permission to read it"
+            ) from None
         if not files:
-            raise DatasetError(f"no image ({', '.join(sorted(SUFFIXES))}) lies in {printable(str(place))} or below it")
-        found += files
-    return found
+            raise DatasetError(
+                f"{printable(str(path))} and its subfolders contain no image ({', '.join(sorted(SUFFIXES))}); "
+                "give images, or a folder of images"
+            )
+        images += files
+    return images
 
 
-def _entry(path: Path, answer: "np.ndarray | SearchError", classes: Sequence[str], top: int) -> dict[str, Any]:
-    if isinstance(answer, SearchError):
-        return {"image": str(path), "error": str(answer)}
-    likeliest = [{"class": name, "probability": probability} for name, probability in _top(answer, classes, top)]
-    return {"image": str(path), "classes": likeliest}
+def _record(path: Path, probabilities: "np.ndarray | SearchError", classes: Sequence[str], top: int) -> dict[str, Any]:
+    """Return the most probable classes of an image as JSON-ready values, or why the image has none."""
+    if isinstance(probabilities, SearchError):
+        return {"image": str(path), "error": str(probabilities)}
+    ranked = _most_probable(probabilities, classes, top)
+    return {"image": str(path), "classes": [{"class": name, "probability": value} for name, value in ranked]}
 
 
-def _top(probabilities: "np.ndarray", classes: Sequence[str], count: int) -> list[tuple[str, float]]:
-    """The likeliest classes, of equals the first, with their probabilities in [0, 1]."""
+def _most_probable(probabilities: "np.ndarray", classes: Sequence[str], count: int) -> list[tuple[str, float]]:
+    """Return the most probable classes with their probabilities in [0, 1]. Equals keep the order of `classes`."""
     order = (-probabilities).argsort(kind="stable")[:count]
     return [(classes[label], float(probabilities[label])) for label in order.tolist()]

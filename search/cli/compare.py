@@ -1,4 +1,4 @@
-"""The command `search compare`: whether one study's best setting is better than another's, on the same test images."""
+"""The command `search compare`: tests whether the best setting of one study is better than that of another."""
 
 import json
 from textwrap import wrap
@@ -8,22 +8,26 @@ import typer
 
 from objectives.home import Home
 from objectives.results import ACCURACY
-from search.cli.flags import HomeOption, StorageOption
+from search.cli.flags import HomeOption, JsonOption, StorageOption
 
 if TYPE_CHECKING:
     from dashboards.comparison import StudyComparison
 
 LINE = 80
+"""Characters of a printed line."""
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="STUDY", help="A study by its name; see `search status`.")],
-    second: Annotated[str, typer.Argument(metavar="STUDY", help="Another of the same images.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+    first: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study; `search status` lists them.")],
+    second: Annotated[str, typer.Argument(metavar="STUDY", help="Name of another study of the same images.")],
+    as_json: JsonOption = False,
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Compare the best settings of two studies of the same images, by a paired test on the same test images."""
+    """Compare the best settings of two studies of the same images.
+
+    A paired test on the test images decides whether the difference in accuracy is significant.
+    """
     from dashboards.comparison import StudyComparison
     from search.database.store import Store
 
@@ -54,6 +58,7 @@ def _print(comparison: "StudyComparison") -> None:
 
 
 def _columns(comparison: "StudyComparison") -> list[tuple[str, ...]]:
+    """Return the cells of each study, in the order of the table's rows."""
     from dashboards.formatting import gmacs, terminal_interval
     from dashboards.study.tables import finalist_estimate
     from dashboards.study.tradeoff import gmacs_of
@@ -65,13 +70,14 @@ def _columns(comparison: "StudyComparison") -> list[tuple[str, ...]]:
             str(best.setting),
             terminal_interval(finalist_estimate(best, "test", ACCURACY)),
             str(len(best.finals)),
-            gmacs(cost) if (cost := gmacs_of(study, best.setting)) is not None else "not kept",
+            gmacs(cost) if (cost := gmacs_of(study, best.setting)) is not None else "unknown",
         )
         for study, best in comparison.finalists
     ]
 
 
 def _lines(comparison: "StudyComparison") -> list[str]:
+    """Return the result of the test as lines for people."""
     from dashboards.statistics import p_text
 
     paired, difference = comparison.paired, comparison.paired.difference
@@ -92,5 +98,5 @@ def _lines(comparison: "StudyComparison") -> list[str]:
     if comparison.differing:
         lines += wrap(f"note        their protocols differ too: {', '.join(comparison.differing)}", LINE)
     if any(study.metric != ACCURACY for study in comparison.studies):
-        lines.append("note        a study chose its setting by another metric; this compares accuracy")
+        lines.append("note        a study chose its setting by another metric than accuracy, which is compared here")
     return [*lines, "", *wrap(comparison.sentence, LINE)]

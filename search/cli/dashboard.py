@@ -13,13 +13,18 @@ from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOpti
 def dashboard(
     dataset: DatasetOption = None,
     study: StudyOption = None,
-    host: Annotated[str, typer.Option(help="Who may connect. 127.0.0.1 is this machine alone.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
-    browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on. 127.0.0.1 lets only this machine connect.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="N", help="Port to listen on.")] = 8080,
+    browser: Annotated[bool, typer.Option(help="Open the dashboard in the browser.")] = True,
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Open Optuna Dashboard on the study database, at the list of studies or at the named study."""
+    """Open Optuna Dashboard on the study database.
+
+    It opens at the named study, or else at the list of studies. Each study's report is served beside it.
+    """
     from dashboards.server import LOOPBACK, serve
     from search.database.store import Store
     from search.reports.study_report import study_page

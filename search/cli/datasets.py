@@ -1,4 +1,4 @@
-"""The commands `search datasets`: which there are, a published one fetched, and a look at one before it is used."""
+"""The commands `search datasets`: list them, fetch a published one, and check one before a study uses it."""
 
 import json
 import shlex
@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.home import Home
-from search.cli.flags import HomeOption
+from search.cli.flags import HomeOption, JsonOption
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from objectives.datasets.check import Check, Duplicate
 
-app = typer.Typer(help="List datasets, fetch a published one, check one before it is used.")
+app = typer.Typer(help="List datasets, fetch a published one, or check one.")
 
-SHOWN = 5  # of a list that may be long; --json gives all of it
+SHOWN = 5
+"""Items of a finding that are printed; --json lists all."""
 
 
 @app.callback(invoke_without_command=True)
 def datasets(context: typer.Context) -> None:
-    """List the datasets that are known by name, and how each is had."""
+    """List the known datasets, and how to get each."""
     from search.display.text import print_table
 
     if context.invoked_subcommand is not None:
@@ -39,23 +40,26 @@ def datasets(context: typer.Context) -> None:
     for name, entry in DATASETS.items():
         table.add_row(name, escape(entry.description), how_to_get(name))
     print_table(table)
-    typer.echo("\n`search datasets fetch NAME` downloads one, or says how it is had by hand")
-    typer.echo("`search datasets check NAME` looks at every image; what was not fetched needs its --data-root")
+    typer.echo("\n`search datasets fetch NAME` downloads a dataset, or explains how to get it by hand")
+    typer.echo("`search datasets check NAME` checks every image; add --data-root for a dataset that was not fetched")
 
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A name that `search datasets` lists.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `search datasets`.")],
     into: Annotated[
         Path | None,
-        typer.Option("--into", metavar="DIR", help="DIR/NAME is made. [default: datasets/ in the home folder]"),
+        typer.Option(
+            "--into", metavar="DIR", help="Create the folder DIR/NAME. [default: datasets/ in the home folder]"
+        ),
     ] = None,
-    keep_downloads: Annotated[
-        bool, typer.Option("--keep-downloads", help="Leave the downloaded archives beside it.")
-    ] = False,
+    keep_downloads: Annotated[bool, typer.Option("--keep-downloads", help="Keep the downloaded archives.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Download a published dataset, check it and unpack it. The same command goes on where it broke off."""
+    """Download, verify and unpack a published dataset.
+
+    If the download is interrupted, the same command continues it.
+    """
     from objectives.datasets.catalog import DATASETS
     from objectives.datasets.fetch import fetch as fetch_dataset
     from objectives.datasets.fetch import how_to_get
@@ -70,85 +74,86 @@ def fetch(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A name that `search datasets` lists.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `search datasets`.")],
     data_root: Annotated[
         str | None,
         typer.Option(
             "--data-root",
             metavar="PATH",
-            help="Where the images lie, or a hub id for huggingface; digits and what was fetched need none.",
+            help="Folder of the images, or the hub id of a huggingface dataset. digits and fetched datasets need none.",
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object with everything found, for programs.")
-    ] = False,
+    as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Count a dataset's images, and find what would spoil a study: unreadable files, tiny classes, duplicates.
+    """Count a dataset's images, and find problems in it.
 
-    What is found is told, and is no error; a layout that cannot be read is one.
+    Problems are unreadable files, classes with few images, and duplicates. The command lists them, and ends without an
+    error. A folder layout that cannot be read is an error.
     """
     from objectives.datasets.catalog import load_with_sizes
     from objectives.datasets.check import check as check_dataset
     from search.display.text import print_table
 
-    found = check_dataset(*load_with_sizes(name, data_root, fetched=Home.at(home).datasets, skip_unreadable=True))
+    checked = check_dataset(*load_with_sizes(name, data_root, fetched=Home.at(home).datasets, skip_unreadable=True))
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(asdict(checked), indent=2, ensure_ascii=False))
         return
-    print_table(counts_table(found))
-    typer.echo("\n".join(["", *findings(found)]))
+    print_table(counts_table(checked))
+    typer.echo("\n".join(["", *findings(checked)]))
 
 
-def counts_table(found: "Check") -> "Table":
-    """Images, and how evenly they are shared between the classes."""
+def counts_table(checked: "Check") -> "Table":
+    """Return a table with a row for each split: its images, and the fewest, median and most images of a class."""
     from rich.table import Column, Table
 
-    names = ("images", "least of a class", "median", "most")
+    names = ("images", "fewest per class", "median", "most")
     table = Table("split", *(Column(name, justify="right") for name in names))
     for split, images, spread in (
-        ("train", found.train, found.train_per_class),
-        ("test", found.test, found.test_per_class),
+        ("train", checked.train, checked.train_per_class),
+        ("test", checked.test, checked.test_per_class),
     ):
         table.add_row(split, f"{images:,}", f"{spread.least:,}", f"{spread.median:,g}", f"{spread.most:,}")
     return table
 
 
-def findings(found: "Check") -> list[str]:
-    """Lines for people: sizes and the fingerprint, then what would spoil a study."""
+def findings(checked: "Check") -> list[str]:
+    """Return lines for people: image sizes and the fingerprint, then the problems."""
     from objectives.datasets.check import SMALL_CLASS
 
-    side = found.shorter_side
+    side = checked.shorter_side
     lines = [
-        f"{found.dataset}: {found.train + found.test:,} images of {len(found.classes):,} classes",
+        f"{checked.dataset}: {checked.train + checked.test:,} images of {len(checked.classes):,} classes",
         f"shorter sides {side.least:,} to {side.most:,} pixels, median {side.median:,g}",
-        f"fingerprint {found.fingerprint}",
+        f"fingerprint {checked.fingerprint}",
     ]
-    small = [f"{each.name} ({each.train})" for each in found.small]
-    lines += _told(f"{_n(small, 'class', 'classes')} of fewer than {SMALL_CLASS} training images", small)
-    untested = [each.name for each in found.untested]
-    lines += _told(f"{_n(untested, 'class', 'classes')} without a test image", untested)
-    lines += _told(f"{_n(found.unreadable, 'unreadable file', 'unreadable files')}", found.unreadable)
-    leaks = [_group(each) for each in found.leaks]
-    lines += _told(f"{_n(leaks, 'image lies', 'images lie')} in both train and test", leaks)
-    wrong = [f"{_group(each)} as {', '.join(each.classes)}" for each in found.contradictions]
-    lines += _told(f"{_n(wrong, 'image goes', 'images go')} by more than one label", wrong)
-    others = [_group(each) for each in found.duplicates if each not in found.leaks + found.contradictions]
-    lines += _told(f"{_n(others, 'other image is', 'other images are')} there more than once", others)
-    return lines if len(lines) > 3 else [*lines, "nothing was found that would spoil a study"]
+    small = [f"{count.name} ({count.train})" for count in checked.small]
+    lines += _finding(f"{_count(small, 'class has', 'classes have')} fewer than {SMALL_CLASS} training images", small)
+    untested = [count.name for count in checked.untested]
+    lines += _finding(f"{_count(untested, 'class has', 'classes have')} no test image", untested)
+    unreadable = checked.unreadable
+    lines += _finding(f"{_count(unreadable, 'file is', 'files are')} not readable as an image", unreadable)
+    leaks = [_copies(group) for group in checked.leaks]
+    lines += _finding(f"{_count(leaks, 'image is', 'images are')} in both train and test", leaks)
+    mislabelled = [f"{_copies(group)} as {', '.join(group.classes)}" for group in checked.contradictions]
+    lines += _finding(f"{_count(mislabelled, 'image has', 'images have')} more than one label", mislabelled)
+    others = [_copies(group) for group in checked.duplicates if group not in checked.leaks + checked.contradictions]
+    lines += _finding(f"{_count(others, 'other image occurs', 'other images occur')} more than once", others)
+    return lines if len(lines) > 3 else [*lines, "no problems found"]
 
 
-def _told(what: str, items: Sequence[str]) -> list[str]:
-    """A heading and the first few items below it; nothing where there are none."""
+def _finding(title: str, items: Sequence[str]) -> list[str]:
+    """Return the title and the first few items below it, or no lines if there are no items."""
     if not items:
         return []
     more = [f"  and {len(items) - SHOWN:,} more; --json lists all"] if len(items) > SHOWN else []
-    return [f"{what}:", *(f"  {item}" for item in items[:SHOWN]), *more]
+    return [f"{title}:", *(f"  {item}" for item in items[:SHOWN]), *more]
 
 
-def _n(items: Sequence[object], one: str, several: str) -> str:
+def _count(items: Sequence[object], one: str, several: str) -> str:
+    """Return the number of items with the words for one item or for several."""
     return f"{len(items):,} {one if len(items) == 1 else several}"
 
 
-def _group(group: "Duplicate") -> str:
+def _copies(group: "Duplicate") -> str:
     return " = ".join(group.train + group.test)

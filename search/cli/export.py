@@ -1,4 +1,4 @@
-"""The command `search export`: the best setting of a study as a classifier in one file."""
+"""The command `search export`: saves the best setting of a study as a classifier in one file."""
 
 import shlex
 from pathlib import Path
@@ -15,20 +15,29 @@ def export(
     study: StudyOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="The file to write. [default: in classifiers/ of the home folder]"),
+        typer.Option("--out", metavar="FILE", help="The file to write. [default: in classifiers/ in the home folder]"),
     ] = None,
     data_root: Annotated[
         str | None,
-        typer.Option("--data-root", metavar="PATH", help="Where the images lie now. [default: where the run had them]"),
+        typer.Option(
+            "--data-root",
+            metavar="PATH",
+            help="Folder of the images, if they have moved. [default: where the run had them]",
+        ),
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option("--backbone", metavar="NAME", help="Where the network is now. [default: where the run had it]"),
+        typer.Option(
+            "--backbone", metavar="NAME", help="The network, if it has moved. [default: where the run had it]"
+        ),
     ] = None,
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Fit the best setting of a study on train and validation images, and save the classifier in one file."""
+    """Save the best setting of a study as a classifier.
+
+    The classifier is fitted on training and validation images, and saved in one file, which `search classify` uses.
+    """
     from search.database.store import Store
     from search.display.counter import counter
     from search.export import export_classifier

@@ -1,4 +1,4 @@
-"""Flags: made from the fields of `RunOptions`, and those that several commands share."""
+"""Makes flags from the fields of `RunOptions`, and defines the flags that several commands share."""
 
 import inspect
 import re
@@ -17,7 +17,9 @@ from search.options import Notation, OptionInfo, RunOptions, option_info
 HomeOption = Annotated[
     Path | None,
     typer.Option(
-        "--home", metavar="DIR", help="Folder for everything that is kept. [default: $SEARCH_HOME, or the platform's]"
+        "--home",
+        metavar="DIR",
+        help="Folder for studies, features, reports and fetched datasets. [default: $SEARCH_HOME, or the platform's]",
     ),
 ]
 StorageOption = Annotated[
@@ -28,12 +30,12 @@ StorageOption = Annotated[
 ]
 DatasetOption = Annotated[
     str | None,
-    typer.Option("--dataset", metavar="NAME", help="The study of this dataset; the latest where it has several."),
+    typer.Option("--dataset", metavar="NAME", help="Use the latest study of this dataset."),
 ]
 StudyOption = Annotated[
-    str | None, typer.Option("--study", metavar="NAME", help="A study by its name; see `search status`.")
+    str | None, typer.Option("--study", metavar="NAME", help="Use the study of this name; `search status` lists them.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -45,12 +47,12 @@ def typed_command() -> str:
 
 
 def flag(name: str) -> str:
-    """`data_root` → `--data-root`."""
+    """Return the flag of an option: `data_root` → `--data-root`."""
     return f"--{name.replace('_', '-')}"
 
 
 def parse_integers(text: str) -> list[int]:
-    """`13,16-18` → [13, 16, 17, 18]. Raises BadParameter for other text."""
+    """Parse numbers and ranges: `13,16-18` → [13, 16, 17, 18]. Raises BadParameter for other text."""
     values: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
@@ -62,12 +64,12 @@ def parse_integers(text: str) -> list[int]:
 
 
 def parse_names(text: str) -> list[str]:
-    """`linear, mlp` → ["linear", "mlp"]."""
+    """Parse names: `linear, mlp` → ["linear", "mlp"]."""
     return [name.strip() for name in text.split(",")]
 
 
 def parse_size(text: str) -> int:
-    """`200GB` → 200,000,000,000; `1.5GiB` → 1,610,612,736. Raises BadParameter for other text."""
+    """Parse a size into bytes: `200GB` → 200,000,000,000; `1.5GiB` → 1,610,612,736. Raises BadParameter."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(|[kmgt]i?)b?", text.strip().lower())
     size = int(float(match[1]) * BYTES[match[2]]) if match else -1
     if size < 0:
@@ -76,7 +78,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """`5m` → 300 seconds; `90s` or `90` → 90; `1.5h` → 5400. Raises BadParameter for other text."""
+    """Parse a duration into seconds: `5m` → 300; `90s` or `90` → 90; `1.5h` → 5400. Raises BadParameter."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip().lower())
     if match is None or float(match[1]) <= 0:
         raise typer.BadParameter(f"expected a number and s, m or h, such as 90s or 5m, got {text!r}")
@@ -93,7 +95,8 @@ PARSERS: dict[Notation, Callable[[str], Any]] = {
 def with_run_options(*names: str, **helps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the flags of `RunOptions`, and its first parameter the options that were typed.
 
-    names: the options that the command takes; all where none is named. helps: other help for an option of this command.
+    names: the options that the command takes; without names, all options. helps: option → its help for this command,
+    where that differs from the help in `RunOptions`.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -144,7 +147,7 @@ def _parameter(option_field: "Field[Any]", info: OptionInfo, helps: dict[str, st
 
 
 def _metavar(kind: Any, info: OptionInfo) -> str | None:
-    """Return what stands for the value in the help."""
+    """Return the placeholder for the value in the help, such as `NAME`."""
     if info.notation:
         return "LIST"
     kinds = {kind, *get_args(kind)}

@@ -45,7 +45,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except typer.TyperException as error:
         message = error.format_message()
-        is_help = message.startswith("Usage:")  # `search` alone asks for the help
+        is_help = message.startswith("Usage:")  # `search` without a command prints its help
         typer.echo(message if is_help else f"error: {message}", err=not is_help)
         sys.exit(error.exit_code)
     sys.exit(code if isinstance(code, int) else 0)

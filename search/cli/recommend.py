@@ -17,7 +17,11 @@ def recommend(
     options: RunOptions,
     passes: Annotated[
         int | None,
-        typer.Option(min=1, help="Most forward passes, each of one image at one timestep. [default: a tenth of all]"),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Limit of forward passes, each of one image at one timestep. [default: a tenth of all]",
+        ),
     ] = None,
     budget: Annotated[
         str | None,
@@ -32,17 +36,21 @@ def recommend(
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Recommend a setting from a small part of the forward passes: how good it will be, what would be cheaper."""
+    """Recommend a setting from a small part of the forward passes.
+
+    It prints the setting, its expected accuracy, and cheaper settings with the accuracy that they lose.
+    """
     from dashboards.screening.sentences import recommendation_lines
     from search.display.counter import counter
     from search.recommendation import recommend as recommending
 
     seconds = float(budget) if budget is not None else None
     with counter("passes") as update:
-        made = recommending.recommend(options, passes, seconds, memory, update)
+        recommendation = recommending.recommend(options, passes, seconds, memory, update)
+    results, report = recommendation.results, recommendation.report
     if as_json:
-        record = recommending.screening_record(made.results)
-        typer.echo(json.dumps(record | {"seconds": made.seconds, "report": str(made.report)}, indent=2))
+        record = recommending.screening_record(results)
+        typer.echo(json.dumps(record | {"seconds": recommendation.seconds, "report": str(report)}, indent=2))
     else:
-        lines = recommendation_lines(made.results, made.architecture)
-        typer.echo("\n".join([*lines, f"report      {made.report}"]))
+        lines = recommendation_lines(results, recommendation.architecture)
+        typer.echo("\n".join([*lines, f"report      {report}"]))

@@ -1,4 +1,4 @@
-"""The command `search report`: the report of a study, or across datasets."""
+"""The command `search report`: writes the report of a study, or of all datasets."""
 
 import sys
 from collections.abc import Callable
@@ -23,28 +23,41 @@ def report(
     dataset: DatasetOption = None,
     study: StudyOption = None,
     across: Annotated[
-        bool, typer.Option("--all", help="Across datasets: what each one's best setting loses on the others.")
+        bool,
+        typer.Option(
+            "--all", help="Report across all datasets: how much each dataset's best setting loses on the others."
+        ),
     ] = False,
     measure: Annotated[
-        bool, typer.Option("--measure", help="With --all: first make the trials that are missing for it.")
+        bool, typer.Option("--measure", help="With --all: first run the trials that this report lacks.")
     ] = False,
-    backbone: Annotated[str | None, typer.Option(metavar="NAME", help="With --all: only studies of this one.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --all: use only studies of this backbone.")
+    ] = None,
     form: Annotated[
         str,
         typer.Option(
             "--format",
-            help="html: one page that needs no network; md or latex: the same as text, for a repository or a paper; "
-            "json: every table; csv: every trial.",
+            metavar="NAME",
+            help="html: one page that works offline. md, latex: the same as text, for a repository or a paper. "
+            "json: every table. csv: every trial.",
         ),
     ] = "html",
-    images: Annotated[bool, typer.Option(help="Show images of the dataset, none of them of the test split.")] = True,
+    images: Annotated[bool, typer.Option(help="Show images of the dataset. Test images are never shown.")] = True,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="- for standard output. [default: reports/ in the home folder]")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The file to write; - writes to standard output. [default: in reports/ in the home folder]",
+        ),
     ] = None,
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Write a study's report: the best setting, how sure it is, and the evidence."""
+    """Write the report of a study, or of all datasets.
+
+    It shows the best setting, how certain that is, and the evidence.
+    """
     from dashboards.study.report import FORMATS, SUFFIXES
     from search.database.store import Store
     from search.reports.study_report import study_text, write_study_report
@@ -52,12 +65,12 @@ def report(
     check_name("format", form, FORMATS)
     if across:
         if dataset or study:
-            raise UsageError("`all` covers all datasets; leave `dataset` and `study` out")
+            raise UsageError("`all` covers all datasets; leave out `dataset` and `study`")
         say = partial(_say, context.find_root().command) if measure else None
         report_all(Home.at(home), storage, backbone, say, out, form)
         return
     if measure or backbone:
-        raise UsageError("`measure` and `backbone` belong to a report across datasets; add `all`")
+        raise UsageError("`measure` and `backbone` are for the report across datasets; add `all`")
     with Store.open(storage or Home.at(home).storage) as store:
         results = store.read_study(store.find_study(dataset, study))
     if not images:
@@ -77,10 +90,10 @@ def report_all(
     out: Path | None,
     form: str,
 ) -> None:
-    """Write the report across datasets; with `backbone`, from studies of that backbone alone.
+    """Write the report across datasets.
 
-    say: make the missing trials first, and print how that goes. Raises SearchError after the report where a trial could
-    not be made.
+    backbone: use only studies of this backbone; None for all. say: run the missing trials first, and print what happens
+    with this function. Raises SearchError, after it wrote the report, if a missing trial could not be run.
     """
     from dashboards.cross_dataset.report import FORMATS, write_report
     from dashboards.study.report import SUFFIXES
@@ -93,7 +106,7 @@ def report_all(
         try:
             comparison, failed = compare_datasets(home, storage, backbone, typed_command(), listener)
         except KeyboardInterrupt:
-            typer.echo("interrupted: what was measured is kept; type the same command again to continue", err=True)
+            typer.echo("interrupted: every finished trial is kept; type the same command again to continue", err=True)
             raise
     if out == STDOUT:
         sys.stdout.write(FORMATS[form](comparison))
@@ -101,11 +114,12 @@ def report_all(
         path = out or home.reports / f"all.{SUFFIXES.get(form, form)}"
         typer.echo(str(write_report(comparison, path, form)))
     if failed:
-        raise SearchError(f"{failed} missing {'trial' if failed == 1 else 'trials'} could not be made, as told above")
+        trials = "trial" if failed == 1 else "trials"
+        raise SearchError(f"{failed} missing {trials} could not be run; the reasons are printed above")
 
 
 def _say(command: Any, line: str) -> None:
-    """Print a line of the missing trials, with options as they are typed."""
+    """Print a line about the missing trials, with options as they are typed."""
     from search.display.text import printable
 
     typer.echo(printable(with_flags(line, command)), err=True)

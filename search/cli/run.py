@@ -1,4 +1,4 @@
-"""The command `search run`: search the best setting for a dataset."""
+"""The command `search run`: searches for the best setting for a dataset."""
 
 import shlex
 
@@ -10,7 +10,10 @@ from search.options import RunOptions
 
 @with_run_options()
 def run(options: RunOptions) -> None:
-    """Search the best setting for a dataset. Typing the same command again continues the study."""
+    """Search for the best setting for a dataset.
+
+    The same command continues a study that was interrupted, or that needs more trials.
+    """
     from rich.console import Console
 
     from search import engine

@@ -1,15 +1,15 @@
-"""The command `search status`: all studies in a list, or one in detail while a run is at work on it, and after."""
+"""The command `search status`: lists all studies, or shows one study and its runs in detail."""
 
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
 from objectives.home import Home
-from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption
+from search.cli.flags import DatasetOption, HomeOption, JsonOption, StorageOption, StudyOption
 
 if TYPE_CHECKING:
     from objectives.results import StudyResults
@@ -17,16 +17,21 @@ if TYPE_CHECKING:
     from search.database.store import Store
 
 FAILURES_SHOWN = 3
+"""Failed trials that are printed, the latest first."""
 
 
 def status(
     dataset: DatasetOption = None,
     study: StudyOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON, for programs.")] = False,
+    as_json: JsonOption = False,
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """List the studies and whether a run is at work on each; with --study or --dataset tell of one in detail."""
+    """List all studies, or show one in detail.
+
+    The list shows for each study its trials, its best score and whether a run is working on it now. With --study or
+    --dataset, the command shows one study: its best setting, running and failed trials, and the time left.
+    """
     from search.database.store import Store
     from search.display.text import printable
 
@@ -49,7 +54,7 @@ def _list(rows: "list[StudySummary]", as_json: bool) -> None:
         typer.echo(json.dumps([_summary(row) for row in rows], indent=2))
         return
     if not rows:
-        typer.echo("no studies yet; `search run --dataset digits --trials 40` makes one")
+        typer.echo("no studies yet; `search run --dataset digits --trials 40` creates one")
         return
     numbers = (Column(name, justify="right") for name in ("done", "pruned", "failed", "best"))
     study = Column("study", overflow="fold")
@@ -57,10 +62,10 @@ def _list(rows: "list[StudySummary]", as_json: bool) -> None:
     for row in rows:
         best = "" if row.best is None else row.metric.labelled_text(row.metric.score(row.best))
         counts = (row.complete, row.pruned, row.failed)
-        when = "at work now" if row.at_work else _day(row.last_run) if row.last_run else "never"
+        when = "running now" if row.at_work else _day(row.last_run) if row.last_run else "never"
         table.add_row(escape(printable(row.name)), *map(str, counts), best, when)
     print_table(table)
-    typer.echo("`search status --study NAME` tells more of one")
+    typer.echo("`search status --study NAME` shows one study in detail")
 
 
 def _summary(row: "StudySummary") -> dict[str, Any]:
@@ -79,9 +84,10 @@ def _summary(row: "StudySummary") -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class StudyState:
-    """How far a study is. runs: the one that began last is last. report: None where it has not been written.
+    """The state of a study.
 
-    storage: without its password.
+    runs: the runs of the study, in the order in which they started. report: the report file; None if there is none yet.
+    storage: the URL of the study database, without its password.
     """
 
     study: "StudyResults"
@@ -91,13 +97,17 @@ class StudyState:
 
     @classmethod
     def of(cls, store: "Store", name: str, reports: Path) -> Self:
+        """Read the state of a study. reports: the folder of the reports."""
         report = reports / f"{name}.html"
         return cls(
             store.read_study(name), store.read_runs(name), report if report.is_file() else None, str(store.address)
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready. best: as of `search best --json`, None where no trial is complete."""
+        """Return the state as JSON-ready values.
+
+        best: the same values that `search best --json` prints; None if no trial is complete.
+        """
         from search.reports.answer import answer_record
 
         study = self.study
@@ -121,7 +131,7 @@ class StudyState:
         }
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Return the state as lines for people."""
         from dashboards.formatting import image_counts
 
         study = self.study
@@ -141,14 +151,14 @@ class StudyState:
         for trial in failed[:FAILURES_SHOWN]:
             lines += [f"failed      trial {trial.number}: {trial.setting}", f"            {trial.reason}"]
         if len(failed) > FAILURES_SHOWN:
-            lines.append(f"            and {len(failed) - FAILURES_SHOWN} before; --json gives all")
+            lines.append(f"            and {len(failed) - FAILURES_SHOWN} earlier ones; --json lists all")
         if last is not None:
             lines.append(f"command     {last.command}")
         if self.report is None:
-            lines.append("report      not written yet: a run that ends well writes it")
+            lines.append("report      not written yet; a run writes it when it has finished")
         else:
             written = datetime.fromtimestamp(self.report.stat().st_mtime, UTC)
-            lines.append(f"report      {self.report}, of {_moment(written)}")
+            lines.append(f"report      {self.report}, written {_moment(written)}")
         return [*lines, f"storage     {self.storage}"]
 
     def _best_lines(self) -> list[str]:
@@ -163,25 +173,28 @@ class StudyState:
         if best.test is not None:
             test = terminal_interval(best.test)
             return [*lines, f"            test {metric} {test}; mean of {len(best.seeds)} seeds"]
-        return [*lines, "            the best of many trials looks better than it is; the finals will tell"]
+        return [
+            *lines,
+            "            the best of many trials looks better than it is; the finals will measure it on test",
+        ]
 
     def _work_lines(self, run: "RunSummary") -> list[str]:
         from search.display.pace import time_left
 
         workers = f"{run.workers} worker{'' if run.workers == 1 else 's'}"
-        lines = [f"at work     since {_moment(run.started)} on {run.host}, process {run.pid}, {workers}"]
+        lines = [f"running     since {_moment(run.started)} on {run.host}, process {run.pid}, {workers}"]
         goal, pace, left = self._pace(run)
         facts = [f"{self.study.finished} of {goal} trials" if goal else f"{self.study.finished} trials"]
         facts += [f"{pace:.3g} a minute"] if pace else []
         facts += [time_left(left)] if left is not None else []
         if goal and self.study.finished >= goal:
-            facts.append(f"{len(self.study.finals)} finals made, which follow the trials")
+            facts.append(f"now re-evaluating the finalists, {len(self.study.finals)} finals done")
         lines.append(f"            {', '.join(facts)}")
         running = [trial for trial in self.study.trials if trial.state == "running"]
         return lines + [f"            trial {trial.number}: {trial.setting}" for trial in running]
 
     def _pace(self, run: "RunSummary") -> tuple[int | None, float | None, float | None]:
-        """Trials that it goes on to, trials a minute, and seconds left; None where that is not known."""
+        """Return the run's target number of trials, its trials per minute, and the seconds left; None if unknown."""
         from search.display.pace import Pace
 
         goal: int | None = (run.options or {}).get("trials")
@@ -206,16 +219,16 @@ class StudyState:
 
 
 def _ended(run: "RunSummary") -> str:
-    """How a run that is not at work came to an end."""
+    """Return how a run ended. A run that never recorded its end was killed."""
     return run.state if run.ended else "killed"
 
 
 def _moment(moment: datetime) -> str:
-    """By the clock on the wall here."""
+    """Format a time in the local time zone."""
     return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _day(moment: datetime) -> str:
-    """In twelve columns: of this year with the time, else with the year."""
-    here = moment.astimezone()
-    return f"{here:%d %b %H:%M}" if here.year == datetime.now().astimezone().year else f"{here:%d %b %Y}"
+    """Format a time in at most twelve characters: with the hour if it is in this year, otherwise with the year."""
+    local = moment.astimezone()
+    return f"{local:%d %b %H:%M}" if local.year == datetime.now().astimezone().year else f"{local:%d %b %Y}"

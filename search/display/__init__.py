@@ -1,1 +1,1 @@
-"""What a terminal shows while work goes on."""
+"""Shows on a terminal how far a run, a download or a count has come."""

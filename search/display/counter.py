@@ -1,4 +1,4 @@
-"""A bar that counts: drawn on a terminal or in a notebook, a line now and then elsewhere."""
+"""Counts with a progress bar on a terminal or in a notebook, and with a line from time to time elsewhere."""
 
 import sys
 import time
@@ -12,11 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 T = TypeVar("T")
 
 PLAIN_SECONDS = 10.0
-"""Seconds from one plain line to the next."""
+"""The least seconds between two plain lines."""
 
 
 def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
-    """Yield the items while a bar counts them. what: their plural, e.g. "images"."""
+    """Yield the items while a bar counts them. what: the plural noun of the items, e.g. "images"."""
     with counter(what) as update:
         for number, item in enumerate(items, 1):
             update(number, total)
@@ -27,13 +27,15 @@ def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
 def counter(what: str, console: Console | None = None, plain: bool = True) -> Iterator[Callable[[int, int], None]]:
     """Yield a function of (done, total) that moves the bar.
 
-    console: standard error by default, because standard output carries the answers. plain: print a line every 10 s
-    where nothing can be drawn.
+    console: the default is standard error, because results go to standard output. plain: print a line every 10 s where
+    no bar can be drawn; otherwise show nothing there.
     """
     console = console or Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    printed, printed_done, drawn, beside = time.monotonic(), 0, is_drawn(console), sys.stdout.isatty()
-    with Progress(*columns, console=console, disable=not drawn, transient=True, redirect_stdout=beside) as bar:
+    printed, printed_done, drawn = time.monotonic(), 0, is_drawn(console)
+    # Results that are printed to the same terminal appear above the bar.
+    redirect = sys.stdout.isatty()
+    with Progress(*columns, console=console, disable=not drawn, transient=True, redirect_stdout=redirect) as bar:
         task = bar.add_task(what, total=None)
 
         def update(done: int, total: int) -> None:
@@ -47,5 +49,5 @@ def counter(what: str, console: Console | None = None, plain: bool = True) -> It
 
 
 def is_drawn(console: Console) -> bool:
-    """Return whether something that moves can be drawn: on a terminal that can go back, or in a notebook."""
+    """Return whether the console can draw a bar: a terminal that can move its cursor, or a notebook."""
     return (console.is_terminal and not console.is_dumb_terminal) or console.is_jupyter

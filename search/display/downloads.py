@@ -1,4 +1,4 @@
-"""What a person sees of downloads: a line when one begins and, on a terminal, a bar with bytes and the time left."""
+"""Shows downloads: a line when one begins and, on a terminal, a bar with the bytes and the time left."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 @final
 @dataclass
 class DownloadDisplay:
-    """A `DownloadListener` that draws on the terminal to which errors go."""
+    """A `DownloadListener` that prints and draws on standard error."""
 
     _bar: "Progress | None" = None
     _task: "tuple[str, TaskID] | None" = None
 
     def begins(self, line: str) -> None:
+        """Print the line that announces a download."""
         from rich.console import Console
 
         Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
 
     def progresses(self, name: str, done: int, total: int) -> None:
+        """Move the bar of a file. done, total: bytes. Without a terminal it draws nothing."""
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -42,6 +44,7 @@ class DownloadDisplay:
             self.close()
 
     def close(self) -> None:
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
         self._bar = self._task = None
@@ -49,7 +52,7 @@ class DownloadDisplay:
 
 @contextmanager
 def showing_downloads() -> Iterator[None]:
-    """Show the downloads that are made in the context."""
+    """Show the downloads of the `with` block."""
     display = DownloadDisplay()
     with reporting_to(display):
         try:

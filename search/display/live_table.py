@@ -1,4 +1,4 @@
-"""What a person sees while a run goes: a live table on a terminal, plain lines elsewhere."""
+"""Shows a search while it runs: a live table on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterator
@@ -30,17 +30,25 @@ from search.scheduling.requests import FinalRequest, TrialRequest
 from spaces import Setting
 
 RATE_SECONDS = 20.0
+"""The rate of forward passes is the mean over this many last seconds."""
+
 BEST_SHOWN = 5
-WIDEST = 110
-"""Columns of the live table; further apart, rows are hard to follow."""
+"""Best trials that the table shows."""
+
+MAX_WIDTH = 110
+"""Most characters of a row of the table. A wider row is hard to follow with the eye."""
 
 Row = tuple[str, str, str, str]
-WORK_TITLE: Row = ("trial", "at work", "", "for")
+WORK_TITLE: Row = ("trial", "running", "", "for")
 
 
 @dataclass
 class Job:
-    """What a worker is at. name: the trial's number, or the final's seed. slot: its row."""
+    """The job that a worker runs.
+
+    name: the trial's number, or the final's seed. slot: the row of the table, from 0. since: the start, in seconds of
+    the monotonic clock. phase: what the job does now.
+    """
 
     name: str
     setting: Setting
@@ -48,7 +56,8 @@ class Job:
     since: float
     phase: str = "starting"
 
-    def take(self, report: Extracted | Epoch | Rung) -> None:
+    def update(self, report: Extracted | Epoch | Rung) -> None:
+        """Set the phase from a report of the worker."""
         if isinstance(report, Epoch):
             self.phase = f"epoch {report.number}"
         elif isinstance(report, Extracted) and report.done < report.total:
@@ -57,15 +66,16 @@ class Job:
             self.phase = "fitting"
 
     def row(self, now: float) -> Row:
+        """Return the job's row of the table. now: seconds of the monotonic clock."""
         return self.name, str(self.setting), self.phase, str(timedelta(seconds=int(now - self.since)))
 
 
 @dataclass
 class RunProgress:
-    """Counts, rate, estimate, what is at work and the best so far; draws or tells them as it is told of events.
+    """The progress of a run: counts, rate, time left, running jobs and the best trials. Events update it and show it.
 
-    trials: the budget. complete, pruned: where the study stands; failed, passes_made: of this run. best: the best few
-    trials, best first.
+    trials: finished trials that the run aims at. complete, pruned: trials of the study. failed, passes_made: trials and
+    forward passes of this run alone. best: the `BEST_SHOWN` best trials, best first.
     """
 
     console: Console
@@ -87,7 +97,7 @@ class RunProgress:
 
     @classmethod
     def of(cls, console: Console, trials: int, study: StudyResults) -> "RunProgress":
-        """From where the study stands; failures of former runs are not counted."""
+        """Start from the trials that a study has. Failures of earlier runs are not counted."""
         return cls(
             console,
             trials,
@@ -98,12 +108,12 @@ class RunProgress:
         )
 
     def say(self, text: str) -> None:
-        """A line of its own, above what is drawn."""
+        """Print a line; it appears above the live table."""
         self.console.print(text, highlight=False, markup=False)
 
     @contextmanager
     def showing(self) -> Iterator[None]:
-        """Draw while the block runs. What stays on the screen says where the run came to, not what was at work."""
+        """Draw the live table during the `with` block. Afterwards only counts and best trials stay on the screen."""
         self._began = time.monotonic()
         if not is_drawn(self.console):
             yield
@@ -118,7 +128,7 @@ class RunProgress:
                 self._live = False
 
     def __call__(self, event: TrialEvent) -> None:
-        """Take in what happened, and show it."""
+        """Update the progress with an event, and show it."""
         match event:
             case TrialStarted(request):
                 self._start(request, str(request.number), self._pace)
@@ -134,7 +144,7 @@ class RunProgress:
                 self._end_final(request, final)
 
     def _progress(self, request: TrialRequest | FinalRequest, report: Extracted | Epoch | Rung) -> None:
-        self._jobs[request].take(report)
+        self._jobs[request].update(report)
         if isinstance(report, Extracted):
             self.passes_made += report.made
             self._recent.append((time.monotonic(), report.made))
@@ -166,7 +176,7 @@ class RunProgress:
         if self._is_time_to_print():
             left = time_left(self._finals.seconds_left(self._expected - self._tested, time.monotonic()))
             count = f"{self._tested}/{self._expected}"
-            self.say(f"final {count}: {final.setting}, validation {self._validated(final)}{left and f'; {left}'}")
+            self.say(f"final {count}: {final.setting}, validation {self._validation_text(final)}{left and f'; {left}'}")
 
     def _start(self, request: TrialRequest | FinalRequest, name: str, pace: Pace) -> None:
         now, taken = time.monotonic(), {job.slot for job in self._jobs.values()}
@@ -185,18 +195,18 @@ class RunProgress:
         return len(self._finals.ends)
 
     def _best_first(self, trial: Trial) -> tuple[float, int, int]:
-        """Ties as in `Study.complete`."""
-        measured = trial.estimate(self.metric)
-        return -self.metric.score(measured.value) if measured else 0.0, trial.setting.block, trial.number
+        """Return the sort key of a trial. It breaks ties as `StudyResults.complete` does."""
+        estimate = trial.estimate(self.metric)
+        return -self.metric.score(estimate.value) if estimate else 0.0, trial.setting.block, trial.number
 
-    def _validated(self, final: Final) -> str:
-        measured = final.validation_scores.values.get(self.metric.name) if final.validation_scores else None
-        return self.metric.labelled_text(measured.value) if measured else ACCURACY.labelled_text(final.validation.value)
+    def _validation_text(self, final: Final) -> str:
+        score = final.validation_scores.values.get(self.metric.name) if final.validation_scores else None
+        return self.metric.labelled_text(score.value) if score else ACCURACY.labelled_text(final.validation.value)
 
     def _rate(self) -> float:
-        """Passes a second over the last while, all workers together."""
+        """Return the forward passes per second of all workers together, over the last `RATE_SECONDS`."""
         now = time.monotonic()
-        self._recent = [(at, made) for at, made in self._recent if now - at < RATE_SECONDS]
+        self._recent = [(moment, made) for moment, made in self._recent if now - moment < RATE_SECONDS]
         if len(self._recent) < 2:
             return 0.0
         return sum(made for _, made in self._recent[1:]) / max(self._recent[-1][0] - self._recent[0][0], 1e-3)
@@ -223,24 +233,24 @@ class RunProgress:
             left = time_left(self._finals.seconds_left(self._expected - self._tested, time.monotonic()))
             return f"final {self._tested}/{self._expected}: {self._counts()}{left and f'; {left}'}"
         facts = [f"trial {self._finished}/{self.trials}: {self._counts()}"]
-        if self.best and (measured := self.best[0].estimate(self.metric)):
-            facts.append(f"best {self.metric.labelled_text(measured.value)} at {self.best[0].setting}")
+        if self.best and (estimate := self.best[0].estimate(self.metric)):
+            facts.append(f"best {self.metric.labelled_text(estimate.value)} at {self.best[0].setting}")
         facts.append(time_left(self._pace.seconds_left(self.trials - self._finished, time.monotonic())))
         return "; ".join(filter(None, facts))
 
-    # The live table, no wider and no higher than the terminal.
+    # The live table, which is no wider and no higher than the terminal.
 
     def _drawn(self) -> Group:
         now = time.monotonic()
         if not self._live and not self._pace.at_once and not self._finals.at_once:
-            return Group()  # a run that came to nothing leaves nothing but its error
+            return Group()  # the run ended before a trial started: only its error is shown
         bars = Table.grid(padding=(0, 1))
         until = self._pace.ends[-1] if self._pace.ends and self._finished >= self.trials else now
         bars.add_row(*_bar("trials", self._finished, self.trials, self._pace, until - self._began))
         if self._expected:
             bars.add_row(*_bar("finals", self._tested, self._expected, self._finals, now - self._finals.began))
         counts = Text(self._counts(), no_wrap=True, overflow="ellipsis")
-        room = self.console.height - bars.row_count - 2  # the cursor has a line too
+        room = self.console.height - bars.row_count - 2  # one line for the counts, and one for the cursor
         best = self._best_rows()
         work = self._work_rows(now, room - min(len(best), 2))
         rows = [*work, *best][: max(room, 0)]
@@ -252,14 +262,14 @@ class RunProgress:
             box=None,
             show_header=False,
             pad_edge=False,
-            width=min(self.console.width, WIDEST),
+            width=min(self.console.width, MAX_WIDTH),
         )
         for row in rows:
             table.add_row(*row, style="dim" if row in (WORK_TITLE, self._best_title) else "")
         return Group(bars, counts, table) if rows else Group(bars, counts)
 
     def _work_rows(self, now: float, room: int) -> list[Row]:
-        """A title, and a row for each worker that has ever had work, so that rows keep their places."""
+        """Return a title and a row for each worker. A worker without a job keeps its row, which is then empty."""
         slots = max(self._pace.at_once, self._finals.at_once)
         if not self._live:
             return []
@@ -272,7 +282,7 @@ class RunProgress:
         return [WORK_TITLE, *rows]
 
     def _best_rows(self) -> list[Row]:
-        """A title and the best few, with their intervals."""
+        """Return a title and a row for each of the best trials, with its interval."""
         rows = [
             (str(trial.number), str(trial.setting), terminal_interval(trial_estimate(trial, self.metric)), "")
             for trial in self.best
@@ -284,9 +294,10 @@ class RunProgress:
         return "trial", f"best by validation {self.metric.label}", "value (95 % interval)", ""
 
 
-def _bar(what: str, done: int, total: int, pace: Pace, elapsed: float) -> tuple[RenderableType, ...]:
+def _bar(name: str, done: int, total: int, pace: Pace, elapsed: float) -> tuple[RenderableType, ...]:
+    """Return the cells of a progress bar. elapsed: seconds."""
     return (
-        what,
+        name,
         ProgressBar(total=total, completed=done, width=24),
         Text(f"{done}/{total}", "progress.download"),
         Text(str(timedelta(seconds=int(elapsed))), "progress.elapsed"),

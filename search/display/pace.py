@@ -1,18 +1,19 @@
-"""How fast jobs end, and how long the rest will take."""
+"""Measures how fast jobs end, and estimates how long the rest will take."""
 
 from dataclasses import dataclass, field
 
 from dashboards.formatting import duration
 
 PACE_ENDS = 20
-"""The pace is the mean over this many last ends."""
+"""The pace is the mean over this many last jobs."""
 
 
 @dataclass
 class Pace:
-    """The pace of jobs of which `at_once` run at a time.
+    """The pace of jobs.
 
-    began, ends: seconds of one clock; ends rise.
+    at_once: jobs that run at the same time. began: the start of the first job. ends: the end of each finished job, in
+    ascending order. All times are seconds of the same clock.
     """
 
     began: float = 0.0
@@ -21,14 +22,17 @@ class Pace:
 
     @property
     def interval(self) -> float | None:
-        """Mean seconds from one end to the next; None until as many jobs have ended as run at once."""
+        """The mean seconds from the end of one job to the next; None until `at_once` jobs have ended."""
         if not self.ends or len(self.ends) < self.at_once:
             return None
         since = self.ends[-PACE_ENDS - 1] if len(self.ends) > PACE_ENDS else self.began
         return (self.ends[-1] - since) / len(self.ends[-PACE_ENDS:])
 
     def seconds_left(self, jobs: int, now: float) -> float | None:
-        """Return the seconds until this many more jobs have ended; None where nothing tells."""
+        """Return the seconds until `jobs` more jobs have ended; None if `jobs` is 0 or the pace is unknown.
+
+        now: seconds of the same clock.
+        """
         interval = self.interval
         if jobs <= 0 or interval is None:
             return None
@@ -36,7 +40,7 @@ class Pace:
 
 
 def time_left(seconds: float | None) -> str:
-    """Format "about 3 min 05 s left"; empty where the seconds are not known."""
+    """Format seconds as "about 3 min 05 s left"; an empty string if they are None."""
     if seconds is None:
         return ""
     return f"about {duration(max(round(seconds), 1))} left".replace("\N{NO-BREAK SPACE}", " ")

@@ -1,4 +1,4 @@
-"""Shows a run: what was prepared, a bar while it screens, and the live table while it searches."""
+"""Shows a run: the dataset and plan, a bar during the screening, and the live table during the search."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,9 +14,9 @@ from search.events import Event, RunFinished, RunPrepared, ScreeningProgressed, 
 
 
 class RunDisplay:
-    """Draws or prints the events of a run. Use it as a context manager, so that nothing stays half drawn.
+    """Draws or prints the events of a run. Use it as a context manager, so that it always removes an unfinished bar.
 
-    plain: print lines where nothing can be drawn; else show nothing there.
+    plain: print lines where no table can be drawn; otherwise show nothing there.
     """
 
     def __init__(self, console: Console | None = None, plain: bool = True) -> None:
@@ -36,7 +36,7 @@ class RunDisplay:
         self._drawn.__exit__(kind, error, traceback)
 
     def __call__(self, event: Event) -> None:
-        """Show what happened."""
+        """Show an event."""
         if not self._shown:
             return
         match event:

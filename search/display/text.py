@@ -1,4 +1,4 @@
-"""Tables and names on a terminal."""
+"""Prints tables and names safely on a terminal."""
 
 import sys
 
@@ -6,14 +6,14 @@ from rich.console import Console
 from rich.table import Table
 
 PIPED_COLUMNS = 160
-"""Width of a table where there is no terminal."""
+"""Characters of a table's row where there is no terminal."""
 
 
 def print_table(table: Table) -> None:
-    """Print a table as wide as the terminal; where there is none, wide enough to keep a row on its line."""
+    """Print a table as wide as the terminal. Without a terminal it is wide enough for each row to fit on one line."""
     Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS).print(table)
 
 
 def printable(text: str) -> str:
-    """Escape every character of a name from data that a terminal would obey instead of show."""
+    """Escape the control characters of a text, so that the terminal shows them and does not obey them."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

@@ -102,7 +102,7 @@ def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds:
             "Command": options.command,
         },
     )
-    name = f"{options.dataset}-{spec.dataset.fingerprint[:8]}-results.html"
+    name = f"{options.dataset}-{spec.dataset.fingerprint[:8]}-recommendation.html"
     return write_recommendation(results, context, options.home_folder.reports / name)
 
 

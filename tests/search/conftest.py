@@ -1,4 +1,4 @@
-"""A real SQLite file and a real PostgreSQL server for whatever asks for `storage_url`."""
+"""Fixtures of the tests of search: real databases, a small space, and the command line."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from tests.support.postgresql import database_url
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgresql, pytest.mark.slow])])
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Both databases. Tests of the database itself, in `database/`, always run on both."""
+    """The URL of a SQLite file and of a PostgreSQL server. Tests in `database/` always run on both."""
     return database_url(request, tmp_path)
 
 
@@ -34,7 +34,7 @@ def store(storage_url: str) -> Iterator[Store]:
 
 @pytest.fixture(scope="session")
 def space() -> Space:
-    """120 timesteps-blocks-pools of two heads on a U-Net of 12 blocks, some of whose maps are too small for pool 4."""
+    """A space on a U-Net of 12 blocks: 3 timesteps, 5 blocks, 3 pools, 2 heads. Some maps are too small for pool 4."""
     sides = (16, 16, 8, 4, 2, 2, 2, 4, 4, 8, 16, 16)
     blocks = tuple(
         Block(number, f"block.{number}", "encoder" if number < 7 else "decoder", 32, side, 0.01, 0.01 * number)
@@ -46,7 +46,7 @@ def space() -> Space:
 
 @pytest.fixture(scope="session")
 def make_record(space: Space) -> Callable[..., StudyRecord]:
-    def made(**changes: object) -> StudyRecord:
+    def make(**changes: object) -> StudyRecord:
         facts: dict[str, object] = {
             "dataset": "digits",
             "dataset_fingerprint": "d" * 64,
@@ -60,7 +60,7 @@ def make_record(space: Space) -> Callable[..., StudyRecord]:
         }
         return StudyRecord(**(facts | changes))  # type: ignore[arg-type]
 
-    return made
+    return make
 
 
 @pytest.fixture
@@ -77,15 +77,15 @@ def run_record() -> RunRecord:
 
 @pytest.fixture
 def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Search:
-    """The command line, in this process: each start of its own would load the networks' libraries again."""
+    """Run the command line in this process. A process of its own would load torch and diffusers again."""
     monkeypatch.setenv("SEARCH_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> Ran:
         monkeypatch.setattr(sys, "argv", ["search", *words])
-        with pytest.raises(SystemExit) as ended:  # typer exits, whether all went well or not
+        with pytest.raises(SystemExit) as ended:  # typer always exits
             main()
-        said = capsys.readouterr()
-        return Ran(int(ended.value.code or 0), said.out, said.err)
+        output = capsys.readouterr()
+        return Ran(int(ended.value.code or 0), output.out, output.err)
 
     return run

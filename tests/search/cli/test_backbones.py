@@ -47,7 +47,7 @@ def test_a_published_networks_blocks_are_shown_without_fetching_it(search: Searc
         (["show", "bundled", "--figure", "no/such/folder/f.html"], 1, "the figure cannot be written"),
     ],
 )
-def test_mistakes_are_said_in_a_line(
+def test_a_mistake_is_one_line(
     search: Search, words: list[str], code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -88,6 +88,6 @@ def test_the_figure_shows_the_numbers_of_the_table() -> None:
     )
     figure = backbone_figure(Architecture("a<b>", 16, blocks, (0.9, 0.5), "epsilon"))
     assert [list(trace.y) for trace in figure.data] == [[16], [8], [16], [1.0, 3.0, 4.0]]
-    assert "75.0 % of all" in figure.data[1].hovertext[0]
+    assert "75.0 % of the whole network" in figure.data[1].hovertext[0]
     assert "b&lt;i&gt;" in figure.data[1].hovertext[0]
     assert "a&lt;b&gt;" in figure.layout.title.text

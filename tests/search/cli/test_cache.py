@@ -22,7 +22,7 @@ def digits() -> Dataset:
 
 @pytest.fixture(scope="session")
 def filled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with 300 images at two timesteps of the bundled network; not to change."""
+    """A cache of 300 images at two timesteps of the bundled network. Tests must not change it."""
 
     def fill(folder: Path) -> None:
         usage, digits = CacheUsage(folder), load_dataset("digits", None)
@@ -34,7 +34,7 @@ def filled_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def filled(filled_cache: Path, tmp_path: Path) -> Path:
-    """The cache of the test's home, a copy of that one."""
+    """The cache of the test's home: a copy of `filled_cache`."""
     return Path(shutil.copytree(filled_cache, tmp_path / "home" / "cache"))
 
 
@@ -49,18 +49,18 @@ def test_an_empty_cache_says_what_fills_it(search: Search, tmp_path: Path) -> No
     assert not (tmp_path / "home").exists()
 
 
-def test_what_is_there_is_told(search: Search, filled: Path) -> None:
+def test_the_content_is_listed(search: Search, filled: Path) -> None:
     ran = search("cache")
     assert ran.code == 0, ran.stderr
     assert "features of bundled, seed 0" in ran.stdout
-    held: dict[str, Any] = json.loads(search("cache", "--json").stdout)
-    (features,) = held["holds"]
+    record: dict[str, Any] = json.loads(search("cache", "--json").stdout)
+    (features,) = record["holds"]
     assert (features["dataset"], features["timesteps"], features["passes"]) == ("digits", [5, 44], 600)
     assert features["bytes"] == sum(path.stat().st_size for path in shards(filled))
     assert features["studies"] == []
 
 
-def test_damage_is_found_removed_and_told(search: Search, filled: Path) -> None:
+def test_damaged_shards_are_removed_and_counted(search: Search, filled: Path) -> None:
     count = len(shards(filled))
     assert search("cache", "verify").stdout == f"{count} shards, 0 damaged\n"
     victim = shards(filled)[0]
@@ -71,7 +71,7 @@ def test_damage_is_found_removed_and_told(search: Search, filled: Path) -> None:
 
 def test_pruning_removes_no_more_than_asked(search: Search, filled: Path) -> None:
     before = shards(filled)
-    assert "would go" in search("cache", "prune", "--to", "0", "--dry-run").stdout
+    assert "would remove" in search("cache", "prune", "--to", "0", "--dry-run").stdout
     assert shards(filled) == before
     largest = max(path.stat().st_size for path in before)
     taken = CacheUsage(filled).taken()
@@ -84,12 +84,12 @@ def test_pruning_removes_no_more_than_asked(search: Search, filled: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("prune",), 2, "name what to remove: --to SIZE, --dataset NAME, or both"),
+        (("prune",), 2, "say what to remove: --to SIZE, --dataset NAME, or both"),
         (("prune", "--to", "much"), 2, "expected a number and a unit"),
         (("prune", "--dataset", "digit"), 2, "unknown dataset in the cache 'digit'; did you mean 'digits'?"),
     ],
 )
-def test_mistakes_are_said_in_a_line_and_remove_nothing(
+def test_a_mistake_is_one_line_and_removes_nothing(
     search: Search, filled: Path, words: tuple[str, ...], code: int, said: str
 ) -> None:
     before = shards(filled)
@@ -100,7 +100,7 @@ def test_mistakes_are_said_in_a_line_and_remove_nothing(
     assert shards(filled) == before
 
 
-def test_what_a_run_reads_is_not_pruned(search: Search, filled: Path, digits: Dataset) -> None:
+def test_features_that_a_run_reads_are_not_pruned(search: Search, filled: Path, digits: Dataset) -> None:
     usage = CacheUsage(filled)
     with usage.using([digits], [filled / "features"]):
         assert "in use" in search("cache").stdout

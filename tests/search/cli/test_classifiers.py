@@ -1,4 +1,4 @@
-"""`search export` and `search classify`, on a real study of digits that lie in files and a tiny U-Net in a folder."""
+"""`search export` and `search classify`, on a real study of digits in files with a tiny U-Net."""
 
 import json
 import os
@@ -25,11 +25,11 @@ from tests.support.finished_search import RUN
 
 @pytest.fixture
 def folder(finished_home: Path) -> Path:
-    """A folder with a copy of the home of the finished search, whose study still names that search's folders."""
+    """A folder with a copy of the finished search's home. The study in it still names the original folders."""
     return finished_home.parent
 
 
-def changed(folder: Path, statement: str) -> None:
+def execute_sql(folder: Path, statement: str) -> None:
     with Store.open(f"sqlite:///{folder}/home/studies.db") as store, store.optuna.engine.begin() as connection:
         connection.execute(text(statement))
 
@@ -59,12 +59,12 @@ def classifier(finished_search: Path, tmp_path_factory: pytest.TempPathFactory) 
     return exported(search_process(finished_search, home, "export", "--dataset", "folder"))
 
 
-def test_the_exported_classifier_is_right_of_what_its_final_was(
+def test_an_exported_classifier_is_as_accurate_as_its_final(
     finished_search: Path, classifier: Path, search: Search
 ) -> None:
     study = study_of(finished_search)
     best = study.finalists[0]
-    final = next(each for each in best.finals if each.seed == 5)
+    final = next(final for final in best.finals if final.seed == 5)
     assert classifier.parts[-3:] == ("home", "classifiers", f"{study.name}.safetensors")
     assert list(classifier.parent.iterdir()) == [classifier]
     record = record_of(classifier)
@@ -82,12 +82,12 @@ def test_the_exported_classifier_is_right_of_what_its_final_was(
     ran = search("classify", str(classifier), str(finished_search / "digits" / "test"), "--json")
     assert ran.code == 0, ran.stderr
     entries = [json.loads(line) for line in ran.stdout.splitlines()]
-    told = [(Path(entry["image"]).parent.name, entry["classes"][0]["class"]) for entry in entries]
-    assert len(told) == 100
-    assert sum(true == answer for true, answer in told) == final.test.correct > 30
+    predictions = [(Path(entry["image"]).parent.name, entry["classes"][0]["class"]) for entry in entries]
+    assert len(predictions) == 100
+    assert sum(label == predicted for label, predicted in predictions) == final.test.correct > 30
 
 
-def test_a_line_an_image_whatever_its_name_and_what_cannot_be_read_is_named(
+def test_each_image_gets_a_line_and_unreadable_files_are_named(
     finished_search: Path, classifier: Path, search: Search, tmp_path: Path
 ) -> None:
     one, another = sorted((finished_search / "digits" / "test").rglob("*.png"))[:2]
@@ -96,7 +96,7 @@ def test_a_line_an_image_whatever_its_name_and_what_cannot_be_read_is_named(
     shutil.copy(one, folder / "1.png")
     shutil.copy(another, folder / "2 \x1b[31mred\n.png")
     (folder / "3\x07.jpg").write_bytes(b"no image")
-    (folder / "notes.txt").write_text("not asked for")
+    (folder / "notes.txt").write_text("no image file")
     ran = search("classify", str(classifier), str(folder), str(tmp_path / "gone.png"), "--top", "20")
     assert ran.code == 1
     assert "\x1b" not in ran.stdout + ran.stderr
@@ -105,7 +105,7 @@ def test_a_line_an_image_whatever_its_name_and_what_cannot_be_read_is_named(
     assert first[0] == f"{folder}/1.png"
     assert second[0] == f"{folder}/2 \\x1b[31mred\\n.png"
     assert sorted(first[1::2]) == [f"digit {i}" for i in range(10)]
-    probabilities = [float(each) for each in first[2::2]]
+    probabilities = [float(cell) for cell in first[2::2]]
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(1, abs=1e-3)
     unread, gone, last = ran.stderr.splitlines()
@@ -117,23 +117,23 @@ def test_a_line_an_image_whatever_its_name_and_what_cannot_be_read_is_named(
 
 
 @pytest.mark.slow
-def test_answers_go_where_they_are_sent_while_a_terminal_shows_how_many_there_are(
+def test_predictions_go_to_a_file_while_the_terminal_shows_a_bar(
     finished_search: Path, classifier: Path, tmp_path: Path
 ) -> None:
     master, terminal = pty.openpty()
     command = [sys.executable, "-m", "search", "classify", str(classifier), str(finished_search / "digits" / "test")]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
-    with (tmp_path / "answers").open("w") as answers:
-        ran = subprocess.run(command, stdout=answers, stderr=terminal, env=environment, timeout=120, check=False)
+    with (tmp_path / "predictions").open("w") as predictions:
+        ran = subprocess.run(command, stdout=predictions, stderr=terminal, env=environment, timeout=120, check=False)
     os.close(terminal)
     assert ran.returncode == 0
-    assert len((tmp_path / "answers").read_text().splitlines()) == 100
+    assert len((tmp_path / "predictions").read_text().splitlines()) == 100
     assert b"images" in os.read(master, 2**16)
     os.close(master)
 
 
 def test_a_study_without_finals_exports_its_best_trial_and_says_so(folder: Path, search: Search) -> None:
-    changed(folder, "DELETE FROM search_finals")
+    execute_sql(folder, "DELETE FROM search_finals")
     ran = search("export")
     record, best = record_of(exported(ran)), study_of(folder).complete[0]
     assert f"The study has no test result yet; this is the best trial, {best.setting}, whose test" in ran.stderr
@@ -142,21 +142,21 @@ def test_a_study_without_finals_exports_its_best_trial_and_says_so(folder: Path,
     assert record["worth"]["fitted"]["test"] is record["worth"]["test_accuracy"] is None
 
 
-def test_a_fit_that_is_not_quite_the_study_s_is_said_and_claims_no_test(folder: Path, search: Search) -> None:
-    changed(folder, "UPDATE search_finals SET validation_correct = validation_correct - 1")
+def test_a_fit_that_differs_from_the_final_is_reported_and_claims_no_test_result(folder: Path, search: Search) -> None:
+    execute_sql(folder, "UPDATE search_finals SET validation_correct = validation_correct - 1")
     ran = search("export")
     assert record_of(exported(ran))["worth"]["fitted"]["test"] is None
     assert "This fit differs from the study's: it is right on" in ran.stderr
 
 
-def test_missing_passes_are_made_again_and_images_may_have_moved(
+def test_missing_features_are_computed_again_and_images_may_have_moved(
     finished_search: Path, folder: Path, search: Search
 ) -> None:
     before = load_file(exported(search("export")))
     shutil.rmtree(folder / "home" / "cache")
     shutil.copytree(finished_search / "digits", folder / "moved")
     shutil.copytree(finished_search / "net", folder / "network")
-    changed(folder, "UPDATE search_runs SET options = json_set(options, '$.backbone', '/gone/net')")
+    execute_sql(folder, "UPDATE search_runs SET options = json_set(options, '$.backbone', '/gone/net')")
     out = folder / "deep" / "mine.safetensors"
     assert exported(search("export", "--data-root", "moved", "--backbone", "network", "--out", str(out))) == out
     assert record_of(out)["origin"]["backbone"] == str(folder / "network")
@@ -165,19 +165,19 @@ def test_missing_passes_are_made_again_and_images_may_have_moved(
 
 
 def without_options(folder: Path, _: Path) -> None:
-    changed(folder, "UPDATE search_runs SET options = NULL")
+    execute_sql(folder, "UPDATE search_runs SET options = NULL")
 
 
 def another_digest(folder: Path, _: Path) -> None:
-    changed(folder, "UPDATE search_studies SET weights_digest = 'abcdefabcdef99'")
+    execute_sql(folder, "UPDATE search_studies SET weights_digest = 'abcdefabcdef99'")
 
 
 def no_network(folder: Path, _: Path) -> None:
-    changed(folder, """UPDATE search_runs SET options = json_set(options, '$.backbone', '/gone/net')""")
+    execute_sql(folder, """UPDATE search_runs SET options = json_set(options, '$.backbone', '/gone/net')""")
 
 
 def no_images(folder: Path, _: Path) -> None:
-    changed(folder, """UPDATE search_runs SET options = json_set(options, '$.data_root', '/gone/images')""")
+    execute_sql(folder, """UPDATE search_runs SET options = json_set(options, '$.data_root', '/gone/images')""")
 
 
 def fewer_images(folder: Path, finished_search: Path) -> None:
@@ -190,8 +190,8 @@ def in_the_way(folder: Path, _: Path) -> None:
 
 
 def no_trials(folder: Path, _: Path) -> None:
-    changed(folder, "DELETE FROM search_finals")
-    changed(folder, "UPDATE trials SET state = 'FAIL'")
+    execute_sql(folder, "DELETE FROM search_finals")
+    execute_sql(folder, "UPDATE trials SET state = 'FAIL'")
 
 
 def nothing(folder: Path, _: Path) -> None:
@@ -215,7 +215,7 @@ def nothing(folder: Path, _: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", None),
 )
-def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(
+def test_an_impossible_export_is_one_error_line_and_writes_nothing(
     finished_search: Path,
     folder: Path,
     search: Search,
@@ -243,7 +243,7 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(
         ("{classifier}", 2, "IMAGE_OR_FOLDER"),
     ],
 )
-def test_what_cannot_be_classified_is_said(
+def test_a_mistake_of_classify_is_one_error_line(
     classifier: Path, tmp_path: Path, search: Search, words: str, code: int, message: str
 ) -> None:
     import torch
@@ -266,5 +266,5 @@ def test_what_cannot_be_classified_is_said(
         ("\udcff", "\\udcff"),
     ],
 )
-def test_names_obey_no_control_character(name: str, shown: str) -> None:
+def test_control_characters_of_names_are_escaped(name: str, shown: str) -> None:
     assert printable(name) == shown

@@ -32,7 +32,7 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def test_every_dataset_is_listed_with_how_it_is_had(search: Search, tmp_path: Path) -> None:
+def test_every_dataset_is_listed_with_how_to_get_it(search: Search, tmp_path: Path) -> None:
     ran = search("datasets")
     assert ran.code == 0, ran.stderr
     rows = {line.split("│")[1].strip(): line for line in ran.stdout.splitlines() if line.startswith("│")}
@@ -107,24 +107,24 @@ def test_a_hub_id_is_fetched_and_checked(tmp_path: Path) -> None:
     assert len(served) == 3
 
 
-def test_a_sound_dataset_is_told_in_a_table(search: Search, images: Path) -> None:
+def test_a_sound_dataset_is_shown_in_a_table(search: Search, images: Path) -> None:
     ran = search("datasets", "check", "folder", "--data-root", str(images))
     assert ran.code == 0, ran.stderr
     rows = [line.replace("│", " ").split() for line in ran.stdout.splitlines() if line.startswith("│")]
     assert rows == [["train", "20", "8", "10", "12"], ["test", "4", "2", "2", "2"]]
     assert "folder: 24 images of 2 classes" in ran.stdout
     assert "shorter sides 9 to 9 pixels" in ran.stdout
-    assert "1 class of fewer than 10 training images:\n  light (8)\n" in ran.stdout
-    assert "nothing was found" not in ran.stdout
+    assert "1 class has fewer than 10 training images:\n  light (8)\n" in ran.stdout
+    assert "no problems found" not in ran.stdout
 
 
-def test_nothing_found_is_said(search: Search) -> None:
+def test_a_dataset_without_problems_is_reported_as_such(search: Search) -> None:
     ran = search("datasets", "check", "digits")
     assert ran.code == 0, ran.stderr
-    assert ran.stdout.endswith("nothing was found that would spoil a study\n")
+    assert ran.stdout.endswith("no problems found\n")
 
 
-def test_findings_are_told_and_are_no_error(search: Search, images: Path) -> None:
+def test_problems_are_listed_and_are_no_error(search: Search, images: Path) -> None:
     source = images / "train/[dark]/0.png"
     for copy in ("train/[dark]/same.png", "test/[dark]/leak.png"):
         shutil.copyfile(source, images / copy)
@@ -136,11 +136,11 @@ def test_findings_are_told_and_are_no_error(search: Search, images: Path) -> Non
     ran = search("datasets", "check", "folder", "--data-root", str(images))
     assert ran.code == 0, ran.stderr
     for said in (
-        f"1 unreadable file:\n  {images}/train/light/0.png\n",
-        f"1 image lies in both train and test:\n  {source} = {images}/train/[dark]/same.png = {images}/test/",
-        f"7 images go by more than one label:\n  {images}/train/[dark]/1.png = {images}/train/light/wrong1.png as [",
+        f"1 file is not readable as an image:\n  {images}/train/light/0.png\n",
+        f"1 image is in both train and test:\n  {source} = {images}/train/[dark]/same.png = {images}/test/",
+        f"7 images have more than one label:\n  {images}/train/[dark]/1.png = {images}/train/light/wrong1.png as [",
         "\n  and 2 more; --json lists all\n",
-        f"1 other image is there more than once:\n  {images}/test/light/0.png = {images}/test/light/twice.png\n",
+        f"1 other image occurs more than once:\n  {images}/test/light/0.png = {images}/test/light/twice.png\n",
     ):
         assert said in ran.stdout
     assert "wrong6.png" not in ran.stdout
@@ -149,7 +149,7 @@ def test_findings_are_told_and_are_no_error(search: Search, images: Path) -> Non
     assert listed["classes"] == [{"name": "[dark]", "train": 13, "test": 3}, {"name": "light", "train": 14, "test": 3}]
     assert listed["unreadable"] == [f"{images}/train/light/0.png"]
     assert len(listed["duplicates"]) == 9
-    assert sum(bool(each["train"] and each["test"]) for each in listed["duplicates"]) == 1
+    assert sum(bool(group["train"] and group["test"]) for group in listed["duplicates"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,9 @@ def test_findings_are_told_and_are_no_error(search: Search, images: Path) -> Non
         (["fetch", "nabirds"], 1, "a form at https://dl.allaboutbirds.org/nabirds"),
     ],
 )
-def test_mistakes_are_said_in_a_line(search: Search, images: Path, words: list[str], code: int, said: str) -> None:
+def test_a_mistake_is_one_line_on_standard_error(
+    search: Search, images: Path, words: list[str], code: int, said: str
+) -> None:
     ran = search("datasets", *words)
     assert ran.code == code, ran.stderr
     assert said in ran.stderr

@@ -1,4 +1,4 @@
-"""Downloads as a person sees them."""
+"""Downloads, as standard error shows them."""
 
 import pytest
 
@@ -12,12 +12,12 @@ def report() -> None:
         listener().progresses("birds.tgz", done, 1_000_000)
 
 
-def test_elsewhere_than_on_a_terminal_only_lines_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_only_lines_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with showing_downloads():
         report()
-    said = capsys.readouterr()
-    assert said.err == "birds: downloading 1.0 MB from [somewhere]\n"
-    assert not said.out
+    output = capsys.readouterr()
+    assert output.err == "birds: downloading 1.0 MB from [somewhere]\n"
+    assert not output.out
 
 
 def test_a_terminal_shows_bytes_and_the_time_left(
@@ -27,13 +27,13 @@ def test_a_terminal_shows_bytes_and_the_time_left(
     monkeypatch.setenv("COLUMNS", "100")
     with showing_downloads():
         report()
-    said = capsys.readouterr()
-    assert "birds.tgz" in said.err
-    assert "1.0/1.0 MB" in said.err
-    assert not said.out
+    output = capsys.readouterr()
+    assert "birds.tgz" in output.err
+    assert "1.0/1.0 MB" in output.err
+    assert not output.out
 
 
-def test_afterwards_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
+def test_after_the_block_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with showing_downloads():
         pass
     report()

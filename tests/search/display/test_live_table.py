@@ -1,4 +1,4 @@
-"""What a run shows: on a real pseudo-terminal, and in plain lines where there is none."""
+"""The live table on a real pseudo-terminal, and plain lines where there is no terminal."""
 
 import io
 import re
@@ -32,16 +32,16 @@ SETTING = Setting(10, 3, 1, "linear")
         (Pace(0.0, 1, [100.0 + number for number in range(21)]), 7, 120.0, 7.0),  # only the last twenty count
     ],
 )
-def test_what_is_left_goes_by_what_has_ended(pace: Pace, more: int, now: float, left: float | None) -> None:
+def test_the_time_left_follows_from_the_jobs_that_ended(pace: Pace, more: int, now: float, left: float | None) -> None:
     assert pace.seconds_left(more, now) == left
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "words"),
     [(None, ""), (0.0, "about 1 s left"), (5.12, "about 5 s left"), (185.0, "about 3 min 05 s left")],
 )
-def test_what_is_left_is_said_in_words_or_not_at_all(seconds: float | None, said: str) -> None:
-    assert time_left(seconds) == said
+def test_the_time_left_in_words_is_empty_if_unknown(seconds: float | None, words: str) -> None:
+    assert time_left(seconds) == words
 
 
 def shown_by(columns: int, height: int, *words: str, **environment: str) -> Shown:
@@ -52,7 +52,7 @@ FAILED = "failed: block 24, t 30, pool 2, linear: ValueError: [nothing] is " + "
 
 
 @pytest.mark.parametrize(("columns", "height"), [(80, 24), (120, 40), (80, 8), (60, 5)])
-def test_a_terminal_shows_what_is_at_work_and_keeps_where_the_run_came_to(columns: int, height: int) -> None:
+def test_a_terminal_shows_running_jobs_and_keeps_the_final_counts(columns: int, height: int) -> None:
     shown = shown_by(columns, height, "3", "well")
     assert shown.redrawn <= height - 1
     drawn = [line for state in shown.states for line in state if line != FAILED]
@@ -62,22 +62,22 @@ def test_a_terminal_shows_what_is_at_work_and_keeps_where_the_run_came_to(column
     kept = without_clocks(shown.lines[1:])
     assert kept[0].startswith("trials 4/5")
     assert kept[1:3] == ["finals 2/2", "2 complete, 2 pruned, 1 failed; 600 passes made"]
-    assert "at work" not in " ".join(kept)
+    assert "running" not in " ".join(kept)
     assert len(kept) == min(6, height - 2 + 1)
     if height < 24:
         return
-    said = [" | ".join(without_clocks(state)) for state in shown.states]
-    assert any("starting the workers" in state for state in said)
-    assert any("passes 300/1,437" in state and "epoch 7" in state and "starting" in state for state in said)
-    assert any("0 block 24, t 30, pool 2, linear fitting" in state for state in said)
-    assert any("seed 2" in state for state in said)
+    states = [" | ".join(without_clocks(state)) for state in shown.states]
+    assert any("starting the workers" in state for state in states)
+    assert any("passes 300/1,437" in state and "epoch 7" in state and "starting" in state for state in states)
+    assert any("0 block 24, t 30, pool 2, linear fitting" in state for state in states)
+    assert any("seed 2" in state for state in states)
 
 
 def test_many_workers_leave_room_for_the_best() -> None:
     shown = shown_by(80, 12, "40", "well")
-    said = [" | ".join(without_clocks(state)) for state in shown.states]
+    states = [" | ".join(without_clocks(state)) for state in shown.states]
     assert shown.redrawn <= 11
-    assert any(re.search(r"and 3\d more \| trial best by", state) for state in said)
+    assert any(re.search(r"and 3\d more \| trial best by", state) for state in states)
 
 
 @pytest.mark.parametrize(
@@ -87,34 +87,34 @@ def test_many_workers_leave_room_for_the_best() -> None:
         ("before", ["ended: SearchError('no Ray today')"]),
     ],
 )
-def test_a_run_that_ends_early_leaves_its_last_state_and_why(end: str, kept: list[str]) -> None:
+def test_a_run_that_ends_early_leaves_its_last_state_and_the_reason(end: str, kept: list[str]) -> None:
     lines = shown_by(80, 24, "3", end).lines
     assert len(lines) == len(kept)
     for line, begins in zip(without_clocks(lines), kept, strict=True):
         assert line.startswith(begins)
 
 
-def test_a_terminal_that_cannot_go_back_gets_plain_lines() -> None:
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines() -> None:
     shown = shown_by(80, 24, "3", "well", TERM="dumb")
     assert shown.redrawn == 0
     assert any(line.startswith("trial 4/5: 2 complete, 2 pruned, 1 failed; 600 passes made") for line in shown.lines)
     assert "re-evaluating and testing the finalists: 2 fits" in shown.lines
 
 
-def test_plain_lines_tell_rate_best_and_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_lines_show_rate_best_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(float(second) for second in range(100, 10_000))
     monkeypatch.setattr("search.display.live_table.time.monotonic", lambda: next(clock))
-    said = io.StringIO()
-    shown = RunProgress(Console(file=said, width=200), trials=9)
-    with shown.showing():
+    output = io.StringIO()
+    progress = RunProgress(Console(file=output, width=200), trials=9)
+    with progress.showing():
         for number in range(9):
             request = TrialRequest(number, SETTING, 1)
-            shown(TrialStarted(request))
-            shown(Progressed(request, Extracted(20, 20, 20)))
-            shown(TrialEnded(request, "complete", Evaluation(Accuracy(18, 20), {}, 0, 0)))
-    lines = said.getvalue().splitlines()
+            progress(TrialStarted(request))
+            progress(Progressed(request, Extracted(20, 20, 20)))
+            progress(TrialEnded(request, "complete", Evaluation(Accuracy(18, 20), {}, 0, 0)))
+    lines = output.getvalue().splitlines()
     assert "left" not in lines[0]
     assert "best" not in lines[0]
     assert len(lines) < 9
-    told = r"trial (\d)/9: \1 complete, 0 pruned, 0 failed; \d+ passes made, \d a second; best 90.0 % at "
-    assert re.match(told + r"block 3, t 10, pool 1, linear; about \d+ s left", lines[1])
+    counts = r"trial (\d)/9: \1 complete, 0 pruned, 0 failed; \d+ passes made, \d a second; best 90.0 % at "
+    assert re.match(counts + r"block 3, t 10, pool 1, linear; about \d+ s left", lines[1])

@@ -110,7 +110,7 @@ def test_what_is_missing_is_measured_kept_and_not_measured_again(made: Path, sea
     told = ran.stderr.splitlines()
     assert told[0].startswith(f"not measured on digits (folder): --data-root {made / 'digits'} does not exist")
     assert told[1] == f"parity (folder), 1 of 1: {wanted['parity (folder)']}"
-    assert told[-1] == "error: 1 missing trial could not be made, as told above"
+    assert told[-1] == "error: 1 missing trial could not be run; the reasons are printed above"
     assert "1 cell is missing" in (home / "reports" / "all.html").read_text()
     class_folders(made / "digits", 30)
     ran = search("report", "--all", "--measure", "--home", str(home))
