@@ -43,7 +43,7 @@ def test_importing_it_loads_nothing_heavy_and_changes_nothing() -> None:
     assert ran.stdout.strip() == "[] True []"
 
 
-def test_another_package_named_spaces_is_told_in_one_line(tmp_path: Path) -> None:
+def test_another_package_named_spaces_is_one_error_line(tmp_path: Path) -> None:
     (tmp_path / "spaces").mkdir()
     (tmp_path / "spaces" / "__init__.py").write_text("class Box: ...")
     check = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import search"

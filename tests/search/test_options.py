@@ -36,14 +36,14 @@ OPTIONS = RunOptions(
 )
 
 
-def test_the_database_keeps_json_without_a_password_and_the_options_come_back() -> None:
+def test_options_are_stored_as_json_without_a_password_and_restored() -> None:
     text = json.dumps(OPTIONS.to_record())
     assert "hushhush" not in text
     back = RunOptions.from_record(json.loads(text), OPTIONS.home)
     assert back == replace(OPTIONS, ray_address=None, storage=None, command="")
 
 
-def test_the_database_keeps_options_under_the_names_of_the_first_version() -> None:
+def test_options_are_stored_under_the_names_of_the_first_version() -> None:
     assert OPTIONS.to_record() == {
         "dataset": "folder",
         "data_root": None,
@@ -70,7 +70,7 @@ def test_the_database_keeps_options_under_the_names_of_the_first_version() -> No
     }
 
 
-def test_values_of_other_versions_are_no_obstacle() -> None:
+def test_values_of_other_versions_are_ignored() -> None:
     record = OPTIONS.to_record()
     del record["flips"], record["cost"]
     back = RunOptions.from_record({**record, "sharpness": 3, "storage": "sqlite:///x.db"}, OPTIONS.home)
@@ -95,7 +95,7 @@ def test_workers_get_every_option_that_a_fit_depends_on(tmp_path: Path) -> None:
         (None, "adm-256", None, "adm-256"),
     ],
 )
-def test_folders_are_kept_absolute_and_names_stay_names(
+def test_folders_are_stored_as_absolute_paths_and_names_unchanged(
     root: str | Path | None,
     backbone: str,
     kept_root: str | None,

@@ -45,7 +45,7 @@ def test_every_dataset_loads(tmp_path: Path, name: str) -> None:
     assert 0 < dataset.is_test.sum() < len(dataset)
 
 
-def test_published_datasets_say_where_they_can_be_had() -> None:
+def test_published_datasets_name_their_source() -> None:
     assert {name for name, entry in DATASETS.items() if entry.page is None} == {
         "digits",
         "folder",
@@ -66,7 +66,9 @@ def test_published_datasets_say_where_they_can_be_had() -> None:
         ("digits", ".", "dataset 'digits' needs no folder, got .*: leave out `data_root`"),
     ],
 )
-def test_a_wrong_root_is_told_what_to_type(tmp_path: Path, name: str, root: str | None, message: str) -> None:
+def test_a_wrong_data_root_is_an_error_with_the_remedy(
+    tmp_path: Path, name: str, root: str | None, message: str
+) -> None:
     (tmp_path / "file.txt").touch()
     with pytest.raises(DatasetError, match=message):
         load_dataset(name, None if root is None else tmp_path / root)
@@ -79,7 +81,7 @@ def test_unknown_names_list_what_exists() -> None:
         load_dataset("cup", None)
 
 
-def test_an_unreadable_image_is_named_and_skipped_only_when_told(folder: Path) -> None:
+def test_an_unreadable_image_is_named_and_skipped_only_on_request(folder: Path) -> None:
     truncate(folder / "Möwe" / "Möwe 3.jpg")
     (folder / "red kite" / "red kite 7.jpg").write_text("no image")
     message = "Möwe 3.jpg cannot be read: .*; 2 of 20 images cannot be read: .*`skip_unreadable`"
@@ -112,7 +114,7 @@ def test_skipping_everything_is_refused(folder: Path) -> None:
         load_dataset("folder", folder, skip_unreadable=True)
 
 
-def test_the_fingerprint_goes_with_the_data_not_the_place(folder: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_depends_on_the_data_not_the_folder(folder: Path, tmp_path: Path) -> None:
     before = load_dataset("folder", folder).fingerprint
     shutil.copytree(folder, tmp_path / "copy")
     assert load_dataset("folder", tmp_path / "copy").fingerprint == before
@@ -121,7 +123,7 @@ def test_the_fingerprint_goes_with_the_data_not_the_place(folder: Path, tmp_path
     assert load_dataset("folder", tmp_path / "copy").fingerprint != before
 
 
-def test_the_fingerprint_tells_every_part_apart() -> None:
+def test_the_fingerprint_depends_on_every_part() -> None:
     arrays = np.arange(4 * 6, dtype=np.uint8).reshape(4, 2, 3)
     labels, is_test = np.array([0, 1, 0, 1]), np.array([False, False, True, True])
     dataset = Dataset("x", ("a", "b"), ArrayImages(arrays), labels, is_test)

@@ -36,7 +36,7 @@ def test_counts_sizes_and_classes(folder: Path) -> None:
     assert not found.duplicates
 
 
-def test_the_shorter_side_is_of_each_image(folder: Path) -> None:
+def test_the_shorter_side_is_taken_of_each_image(folder: Path) -> None:
     from PIL import Image
 
     Image.new("L", (7, 300)).save(folder / "train/few/0.png")
@@ -44,7 +44,7 @@ def test_the_shorter_side_is_of_each_image(folder: Path) -> None:
     assert check(*load_with_sizes("folder", folder)).shorter_side == Spread(7, 16.0, 90)
 
 
-def test_a_check_opens_no_image_again(folder: Path) -> None:
+def test_a_check_does_not_open_images_again(folder: Path) -> None:
     loaded = load_with_sizes("folder", folder)
     before = check(*loaded)
     shutil.rmtree(folder / "train")
@@ -70,7 +70,7 @@ def test_unreadable_files_are_listed_and_not_counted(folder: Path) -> None:
         (["test/many/copy.png", "train/many/copy.png", "train/few/copy.png"], ("few", "many"), True, True),
     ],
 )
-def test_duplicates_leak_or_contradict(
+def test_duplicates_are_leaks_or_contradictions(
     folder: Path, copies: list[str], classes: tuple[str, ...], leaks: bool, contradicts: bool
 ) -> None:
     for copy in copies:
@@ -86,7 +86,7 @@ def test_duplicates_leak_or_contradict(
     assert found.contradictions == ((group,) if contradicts else ())
 
 
-def test_each_content_is_a_group_of_its_own(folder: Path) -> None:
+def test_images_of_one_content_form_a_group(folder: Path) -> None:
     for k in (0, 1):
         shutil.copyfile(folder / f"train/many/{k}.png", folder / f"train/many/copy{k}.png")
     found = check(*load_with_sizes("folder", folder))

@@ -96,7 +96,7 @@ def test_a_binary_batch_that_was_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_what_is_missing_is_named_with_where_to_get_it(tmp_path: Path, name: str) -> None:
+def test_missing_files_are_named_with_their_source(tmp_path: Path, name: str) -> None:
     (tmp_path / "cifar-10-python.tar.gz").touch()
     message = r"Python version\) layout: .* missing; found in .*; unpack cifar-10-python.tar.gz there; .*~kriz/cifar"
     with pytest.raises(DatasetError, match=message):

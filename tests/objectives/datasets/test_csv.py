@@ -87,7 +87,7 @@ def test_other_encodings_are_refused(tmp_path: Path) -> None:
         read_csv(tmp_path)
 
 
-def test_a_missing_file_is_named_and_may_be_skipped(tmp_path: Path, paint: Callable[..., Path]) -> None:
+def test_a_missing_file_is_named_and_can_be_skipped(tmp_path: Path, paint: Callable[..., Path]) -> None:
     for i in range(10):
         paint(tmp_path / f"{i}.jpg", i)
     write(tmp_path / "x.csv", "path,label\n" + "".join(f"{i}.jpg,{'ab'[i % 2]}\n" for i in range(11)))

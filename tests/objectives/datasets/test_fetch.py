@@ -112,7 +112,7 @@ def pack(root: Path, file: str, parts: list[str]) -> bytes:
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_what_is_fetched_is_what_its_reader_reads(
+def test_fetched_datasets_are_readable(
     server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     root = tmp_path / "as published"
@@ -130,7 +130,7 @@ def test_what_is_fetched_is_what_its_reader_reads(
     assert fetched.fingerprint == expected.fingerprint
 
 
-def test_downloads_can_be_kept_and_are_then_taken(server: FileServer, publish: Publish, tmp_path: Path) -> None:
+def test_kept_downloads_are_used_again(server: FileServer, publish: Publish, tmp_path: Path) -> None:
     publish({"images.tgz": archive(SMALL)})
     fetch("small", tmp_path, keep_downloads=True)
     assert (tmp_path / "images.tgz").read_bytes() == archive(SMALL)
@@ -141,7 +141,7 @@ def test_downloads_can_be_kept_and_are_then_taken(server: FileServer, publish: P
     assert asked(server) == ["/images.tgz"]
 
 
-def test_what_broke_off_goes_on_and_what_is_whole_is_not_asked_for_again(
+def test_an_interrupted_download_continues_and_a_complete_one_is_not_repeated(
     server: FileServer, publish: Publish, tmp_path: Path
 ) -> None:
     whole, broken = archive(SMALL), archive(LISTS)
@@ -158,7 +158,9 @@ def test_what_broke_off_goes_on_and_what_is_whole_is_not_asked_for_again(
     assert server.requests[2:] == [("/b.tgz", "bytes=20-")]
 
 
-def test_another_file_than_the_published_is_refused(server: FileServer, publish: Publish, tmp_path: Path) -> None:
+def test_a_file_that_differs_from_the_published_one_is_refused(
+    server: FileServer, publish: Publish, tmp_path: Path
+) -> None:
     publish({"images.tgz": archive(SMALL)})
     server.files["/images.tgz"] = server.files["/images.tgz"][:-1] + b"\xff"
     with pytest.raises(DatasetError, match=r"is not the published file of small: its sha256"):
@@ -205,7 +207,7 @@ def test_an_archive_that_cannot_be_read_leaves_no_half_dataset(
     assert tree(tmp_path) == {"bad.part.tgz": damaged}
 
 
-def test_what_a_killed_unpacking_left_is_cleared(publish: Publish, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_unpacking_are_removed(publish: Publish, tmp_path: Path) -> None:
     publish({"images.tgz": archive(SMALL)})
     (tmp_path / "small.4711.part").mkdir()
     (tmp_path / "small.4711.part/half.jpg").touch()
@@ -213,7 +215,7 @@ def test_what_a_killed_unpacking_left_is_cleared(publish: Publish, tmp_path: Pat
     assert tree(tmp_path) == {f"small/{name}": content for name, content in SMALL.items()}
 
 
-def test_a_disk_without_the_room_is_said_before_anything_is_fetched(
+def test_a_full_disk_is_an_error_before_the_download(
     server: FileServer, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish({"images.tgz": archive(SMALL)})
@@ -226,7 +228,7 @@ def test_a_disk_without_the_room_is_said_before_anything_is_fetched(
 
 
 @pytest.mark.parametrize("name", [*BY_HAND, "imagenet-50", "imagenet-100"])
-def test_what_is_had_by_hand_is_told_with_where_and_what(name: str, tmp_path: Path) -> None:
+def test_datasets_to_get_by_hand_are_explained(name: str, tmp_path: Path) -> None:
     what = PART_OF.get(name, name)
     with pytest.raises(
         DatasetError, match=rf"{what} cannot be fetched for you: .*https://.*`search datasets check {what}` "
@@ -236,13 +238,15 @@ def test_what_is_had_by_hand_is_told_with_where_and_what(name: str, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-def test_a_part_is_fetched_as_the_whole(publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_a_dataset_fetches_the_whole_dataset(
+    publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     publish({"images.tgz": archive(SMALL)})
     monkeypatch.setitem(PART_OF, "small-family", "small")
     assert fetch("small-family", tmp_path) == tmp_path / "small"
 
 
-def test_unknown_names_are_refused_with_the_known(tmp_path: Path) -> None:
+def test_unknown_names_are_refused_with_the_known_names(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown published dataset 'flower'; did you mean 'flowers'"):
         fetch("flower", tmp_path)
     assert how_to_get("folder") == ""
@@ -262,6 +266,6 @@ def test_the_tables_are_of_the_form() -> None:
     assert how_to_get("cub") == "1.2 GB"
 
 
-def test_every_published_dataset_is_fetched_or_told_how() -> None:
+def test_every_published_dataset_is_fetched_or_explained() -> None:
     published = {name for name, entry in DATASETS.items() if entry.page is not None}
     assert published == SOURCES.keys() | BY_HAND.keys() | PART_OF.keys()

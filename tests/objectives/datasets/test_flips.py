@@ -40,14 +40,14 @@ def test_an_image_is_turned_upright_before_it_is_mirrored(tmp_path: Path) -> Non
     np.testing.assert_array_equal(np.asarray(mirrored.read(0)), PICTURES[0, :, ::-1])
 
 
-def test_digests_are_of_the_inner_ones_and_of_the_mirror() -> None:
+def test_the_digest_of_a_mirrored_image_derives_from_its_inner_digest() -> None:
     images = ArrayImages(PICTURES)
     digests = [Mirrored(images).digest(i) for i in range(3)]
     assert digests == [hashlib.sha256(f"mirrored {images.digest(i)}".encode()).hexdigest() for i in range(3)]
     assert not set(digests) & {images.digest(i) for i in range(3)}
 
 
-def test_what_is_kept_stays_mirrored_also_in_another_process() -> None:
+def test_mirrored_images_stay_mirrored_in_another_process() -> None:
     kept = pickle.loads(pickle.dumps(Mirrored(ArrayImages(PICTURES)))).keep([2, 0])
     assert isinstance(kept, Mirrored)
     assert [kept.digest(i) for i in range(len(kept))] == [Mirrored(ArrayImages(PICTURES)).digest(i) for i in (2, 0)]

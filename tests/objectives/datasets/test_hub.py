@@ -59,7 +59,7 @@ ONE_CONFIGURATION = {
 OTHERS = ["other/notes.parquet", "extra/test-00000-of-00001.parquet", ".cache/train-00000-of-00001.parquet"]
 
 
-def test_the_parquet_files_of_one_configuration_are_fetched_once_and_stay_at_hand(tmp_path: Path) -> None:
+def test_the_parquet_files_of_one_configuration_are_fetched_once(tmp_path: Path) -> None:
     folders = {name: repository(tmp_path / name, [*files, *OTHERS]) for name, files in ONE_CONFIGURATION.items()}
     cache, ids = tmp_path / "hub", [f"nobody/{name}" for name in folders]
     with serve_hub({f"datasets/nobody/{name}": folder for name, folder in folders.items()}) as (address, served):
@@ -70,7 +70,7 @@ def test_the_parquet_files_of_one_configuration_are_fetched_once_and_stay_at_han
     assert told == [read_huggingface(folder).fingerprint for folder in folders.values()]
 
 
-def test_what_was_fetched_is_read_while_the_hub_is_away(tmp_path: Path) -> None:
+def test_fetched_files_are_read_while_the_hub_is_unreachable(tmp_path: Path) -> None:
     folder = repository(tmp_path / "data", ONE_CONFIGURATION["data"])
     with serve_hub({"datasets/nobody/data": folder}) as (address, _):
         told = load(address, tmp_path / "hub", "nobody/data")
@@ -80,7 +80,7 @@ def test_what_was_fetched_is_read_while_the_hub_is_away(tmp_path: Path) -> None:
     assert "\n" not in never
 
 
-def test_what_the_hub_does_not_give_is_told_in_a_line(tmp_path: Path) -> None:
+def test_an_error_of_the_hub_is_one_line(tmp_path: Path) -> None:
     several = [f"{name}/train-00000-of-00001.parquet" for name in ("full", "small")]
     folders = {
         "datasets/nobody/several": repository(tmp_path / "several", [*several, *OTHERS]),
@@ -104,7 +104,7 @@ def test_what_the_hub_does_not_give_is_told_in_a_line(tmp_path: Path) -> None:
     assert not served
 
 
-def test_a_folder_of_that_name_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_has_priority_over_a_known_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository(tmp_path / "nobody/data", ONE_CONFIGURATION["data"])
     monkeypatch.chdir(tmp_path)
     shutil.copytree("nobody/data", "copy")

@@ -37,7 +37,7 @@ def test_both_forms_give_the_same_images(tmp_path: Path, build: Callable[[Path],
     assert Path(dataset.images.name(5)).name.startswith(("train-00001-of-00002.parquet, row 2", "data-00001-of-00002"))
 
 
-def test_the_forms_have_one_fingerprint_which_survives_pickling_and_keeping(tmp_path: Path) -> None:
+def test_all_forms_have_one_fingerprint_which_survives_pickling_and_storing(tmp_path: Path) -> None:
     for name, build in (("a", huggingface_parquet), ("b", huggingface_saved)):
         (tmp_path / name).mkdir()
         build(tmp_path / name)
@@ -58,7 +58,7 @@ def relabelled(table: Any, labels: Any) -> Any:
     return changed.replace_schema_metadata(table.schema.metadata)
 
 
-def test_validation_trains_beside_a_test_split_and_else_is_it(tmp_path: Path) -> None:
+def test_validation_images_train_beside_a_test_split_and_otherwise_are_the_test_split(tmp_path: Path) -> None:
     write(tmp_path, train=huggingface_table(0, 4), validation=huggingface_table(4, 2), test=huggingface_table(6, 2))
     assert read_huggingface(tmp_path).is_test.tolist() == [False] * 6 + [True] * 2
     write(tmp_path, test=relabelled(huggingface_table(6, 2), pa.array([-1, -1])))  # as ImageNet's are
@@ -112,7 +112,7 @@ PLAIN = huggingface_table(0, 2)
         (huggingface_table(0, 2, {"label": HUGGINGFACE_FEATURES["label"]}), "needs one Image column"),
     ],
 )  # fmt: skip
-def test_tables_that_cannot_be_used(tmp_path: Path, table: Any, message: str) -> None:
+def test_unusable_tables_are_refused(tmp_path: Path, table: Any, message: str) -> None:
     write(tmp_path, train=table, validation=table)
     with pytest.raises(DatasetError, match=message):
         read_huggingface(tmp_path)
@@ -128,7 +128,7 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
         read_huggingface(tmp_path)
 
 
-def test_one_of_several_configurations_must_be_given(tmp_path: Path) -> None:
+def test_one_of_several_configurations_must_be_chosen(tmp_path: Path) -> None:
     for name in ("small", "very large"):
         (tmp_path / name).mkdir()
         write(tmp_path / name, train=PLAIN, test=PLAIN)
@@ -140,7 +140,7 @@ def test_one_of_several_configurations_must_be_given(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", [".", "data", "default"])
-def test_files_that_the_others_count_and_the_folder_lacks(tmp_path: Path, folder: str) -> None:
+def test_missing_files_that_the_tables_list_are_named(tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir(exist_ok=True)
     for name in ("train-00000-of-00001", "test-00000-of-00003-5e", "test-00001-of-00003-07"):
         pq.write_table(PLAIN, tmp_path / folder / f"{name}.parquet")

@@ -122,7 +122,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, suffix: str) -> None:
     ],
     ids=["text", "empty", "floats", "missing"],
 )
-def test_only_what_cannot_be_read_is_reported(
+def test_only_unreadable_files_are_reported(
     tmp_path: Path, paint: Callable[..., Path], spoil: Callable[[Path], object], message: str
 ) -> None:
     spoil(paint(tmp_path / "x.jpg"))
@@ -154,7 +154,7 @@ def test_array_digests_tell_shapes_and_values_apart() -> None:
     assert len(digests) == 8
 
 
-def test_arrays_are_read_and_kept() -> None:
+def test_arrays_are_read_and_stored() -> None:
     images = ArrayImages(np.stack([COLOUR, COLOUR[::-1]])).keep([1])
     assert len(images) == 1
     np.testing.assert_array_equal(np.asarray(images.read(0)), COLOUR[::-1])
@@ -162,7 +162,7 @@ def test_arrays_are_read_and_kept() -> None:
 
 
 @pytest.mark.parametrize("arrays", [np.zeros((2, 4, 4)), np.zeros((4, 4), np.uint8), np.zeros((2, 4, 4, 4), np.uint8)])
-def test_arrays_of_another_kind_are_refused(arrays: np.ndarray) -> None:
+def test_arrays_of_a_wrong_shape_or_type_are_refused(arrays: np.ndarray) -> None:
     with pytest.raises(DatasetError, match=r"\(N, H, W\) or \(N, H, W, 3\)"):
         ArrayImages(arrays)
 
@@ -179,7 +179,7 @@ def test_squares_are_the_resized_image_cropped(width: int, height: int, side: in
     np.testing.assert_array_equal(square_pixels(ArrayImages(array[None]), [0], side)[0], expected)
 
 
-def test_squares_come_in_the_order_asked_for() -> None:
+def test_squares_come_in_the_requested_order() -> None:
     images = ArrayImages(np.stack([np.full((5, 7), value, np.uint8) for value in range(40)]))
     order = np.random.default_rng(0).permutation(40)
     pixels = square_pixels(images, order, 3)

@@ -15,7 +15,7 @@ def paths(images: object) -> tuple[str, ...]:
     return images.paths
 
 
-def test_digits_are_scaled_and_a_fixed_fifth_tests() -> None:
+def test_digits_are_scaled_and_a_fixed_fifth_is_the_test_split() -> None:
     digits = read_digits()
     assert digits.classes == tuple("0123456789")
     assert len(digits) == len(digits.labels) == len(digits.is_test) == 1797
@@ -79,7 +79,7 @@ def test_cub_tables_are_utf8(cub: Path) -> None:
         read_cub(cub)
 
 
-def test_a_missing_table_and_what_lies_there_are_named(cub: Path) -> None:
+def test_a_missing_table_is_named_with_the_content_of_the_folder(cub: Path) -> None:
     (cub / "train_test_split.txt").unlink()
     found = "found in .*CUB_200_2011: classes.txt, image_class_labels.txt, images/, images.txt"
     with pytest.raises(DatasetError, match=f"expected the CUB.*; train_test_split.txt missing; {found}"):

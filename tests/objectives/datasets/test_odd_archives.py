@@ -63,7 +63,7 @@ def saved(root: Path, table: Any) -> None:
 
 
 @pytest.mark.parametrize("write", [parquet, saved])
-def test_every_form_of_image_is_read_from_a_table(tmp_path: Path, write: Callable[[Path, Any], None]) -> None:
+def test_every_form_of_image_in_a_table_is_read(tmp_path: Path, write: Callable[[Path, Any], None]) -> None:
     table = small_archives.huggingface_table(0, len(FORMS))
     images = pa.array([{"bytes": form(PICTURE), "path": f"{name}.jpg"} for name, form in FORMS.items()])
     write(tmp_path, table.set_column(0, "image", images).replace_schema_metadata(table.schema.metadata))

@@ -9,7 +9,7 @@ from objectives.datasets.images import ArrayImages
 from objectives.datasets.pictures import SIDE, pictures_of
 
 
-def test_pictures_are_small_squares_of_the_images_that_were_asked_for() -> None:
+def test_pictures_are_small_squares_of_the_requested_images() -> None:
     shades = np.stack([np.full((20, 40, 3), shade, np.uint8) for shade in (10, 120, 240)])
     shades[:, :, :8] = 255  # outside the centre square
     dataset = Dataset("d", ("a", "b"), ArrayImages(shades), np.array([0, 1, 0]), np.zeros(3, bool))

@@ -56,7 +56,7 @@ def test_the_root_may_be_the_folder_or_the_one_above(tmp_path: Path, name: str) 
         assert contents_of(DATASETS[name].reader(root)) == contents
 
 
-def test_train_and_published_validation_both_train_and_ours_is_carved_from_them(tmp_path: Path) -> None:
+def test_the_published_validation_images_join_the_training_images(tmp_path: Path) -> None:
     small_archives.aircraft(tmp_path)
     planes = read_aircraft(tmp_path)
     assert (~planes.is_test).sum() == 12
@@ -81,14 +81,14 @@ def test_kaggles_inner_folder_finds_the_table_beside_it(tmp_path: Path) -> None:
     assert inner == {path.removeprefix("ILSVRC/"): value for path, value in contents.items()}
 
 
-def test_nabirds_classes_are_those_that_images_have(tmp_path: Path) -> None:
+def test_nabirds_classes_are_the_classes_with_images(tmp_path: Path) -> None:
     small_archives.nabirds(tmp_path)
     names = ("Snow Goose (White morph)", "Common Eider [296]", "Common Eider [817]")
     assert read_nabirds(tmp_path).classes == names
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_what_is_missing_is_named_with_where_to_get_it(tmp_path: Path, name: str) -> None:
+def test_missing_files_are_named_with_their_source(tmp_path: Path, name: str) -> None:
     with pytest.raises(DatasetError) as caught:
         DATASETS[name].reader(tmp_path)
     page = DATASETS[name].page
@@ -117,7 +117,7 @@ def test_one_missing_part(tmp_path: Path, name: str, gone: str, message: str) ->
         DATASETS[name].reader(tmp_path)
 
 
-def test_an_archive_that_lies_there_packed_is_named(tmp_path: Path) -> None:
+def test_a_packed_archive_in_the_folder_is_named(tmp_path: Path) -> None:
     small_archives.flowers(tmp_path)
     with tarfile.open(tmp_path / "102flowers.tgz", "w:gz") as archive:
         archive.add(tmp_path / "jpg", "jpg")

@@ -54,7 +54,7 @@ def test_enough_images_always_split(data: st.DataObject, seed: int, fraction: fl
 
 @given(st.data(), SEEDS, st.floats(0.01, 0.99))
 @settings(max_examples=150)
-def test_any_images_split_or_say_why_not(data: st.DataObject, seed: int, fraction: float) -> None:
+def test_any_images_split_or_raise_a_readable_error(data: st.DataObject, seed: int, fraction: float) -> None:
     counts = data.draw(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2)), min_size=1, max_size=5))
     images = dataset([rest for rest, _ in counts], [test for _, test in counts])
     try:
@@ -64,7 +64,7 @@ def test_any_images_split_or_say_why_not(data: st.DataObject, seed: int, fractio
     check_laws(images, result, fraction)
 
 
-def test_the_seed_moves_the_validation_split_alone() -> None:
+def test_only_the_validation_split_depends_on_the_seed() -> None:
     digits = read_digits()
     results = [split(digits, seed) for seed in range(3)]
     assert len({result.fingerprint for result in results}) == 3
@@ -72,7 +72,7 @@ def test_the_seed_moves_the_validation_split_alone() -> None:
     assert [len(part) for part in (results[0].train, results[0].validation)] == [1149, 288]
 
 
-def test_the_fingerprint_tells_the_parts_apart() -> None:
+def test_the_fingerprints_of_the_parts_differ() -> None:
     a, b, c = np.array([0, 1]), np.array([2]), np.array([3])
     splits = [Split(a, b, c), Split(b, a, c), Split(a, c, b), Split(np.array([0]), np.array([1, 2]), c)]
     assert len({each.fingerprint for each in splits}) == 4
@@ -91,18 +91,20 @@ def test_the_fingerprint_tells_the_parts_apart() -> None:
         ([3, 2, 3], [1, 1, 1], 0.8, "holding 7 of 8 .*hold another fraction"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_split_is_refused(rest: list[int], test: list[int], fraction: float, message: str) -> None:
+def test_images_that_cannot_be_split_are_refused(
+    rest: list[int], test: list[int], fraction: float, message: str
+) -> None:
     with pytest.raises(DatasetError, match=message):
         split(dataset(rest, test), 0, fraction)
 
 
 @pytest.mark.parametrize(("seed", "fraction"), [(-1, 0.2), (2**32, 0.2), (0, 0.0), (0, 1.0), (0, math.nan)])
-def test_seeds_and_fractions_out_of_range(seed: int, fraction: float) -> None:
+def test_seeds_and_fractions_out_of_range_are_refused(seed: int, fraction: float) -> None:
     with pytest.raises(UsageError, match=f"got {seed if seed else fraction}"):
         split(dataset([9, 9], [1, 1]), seed, fraction)
 
 
-def test_a_class_left_with_nothing_to_train_on_is_named() -> None:
+def test_a_class_without_training_images_is_named() -> None:
     with pytest.raises(DatasetError, match=r"has 2 images, and holding 0\.96 .* leaves none to train on"):
         split(dataset([2, 200], [1, 1]), 0, 0.96)
 
@@ -115,7 +117,7 @@ def test_carved_test_splits_are_a_stratified_fifth() -> None:
 
 @given(st.integers(1, 6), st.integers(0, 5), SEEDS)
 @settings(max_examples=40)
-def test_few_shots_are_as_many_of_each_class_and_nested(shots: int, more: int, seed: int) -> None:
+def test_shots_are_the_same_number_of_each_class_and_nested(shots: int, more: int, seed: int) -> None:
     images = dataset([20, 15, 31], [2, 2, 2], order=seed % 100)
     parts = split(images, 0)
     few = few_shot(images, parts, shots, seed)
@@ -127,7 +129,7 @@ def test_few_shots_are_as_many_of_each_class_and_nested(shots: int, more: int, s
     assert few.fingerprint == few_shot(images, parts, shots, seed).fingerprint != parts.fingerprint
 
 
-def test_seeds_and_shots_tell_in_the_fingerprint() -> None:
+def test_seeds_and_shots_change_the_fingerprint() -> None:
     digits = read_digits()
     parts = split(digits, 0)
     assert len({few_shot(digits, parts, shots, seed).fingerprint for shots in (1, 5) for seed in range(3)}) == 6
@@ -142,7 +144,7 @@ def test_seeds_and_shots_tell_in_the_fingerprint() -> None:
         (9, 0, DatasetError, "class 'class 1' has 8 training images beside the validation split, too few for 9 shots"),
     ],
 )
-def test_shots_that_cannot_be(shots: int, seed: int, error: type[Exception], message: str) -> None:
+def test_impossible_shots_are_refused(shots: int, seed: int, error: type[Exception], message: str) -> None:
     images = dataset([20, 10], [2, 2])
     with pytest.raises(error, match=message):
         few_shot(images, split(images, 0), shots, seed)
@@ -151,7 +153,7 @@ def test_shots_that_cannot_be(shots: int, seed: int, error: type[Exception], mes
 
 @given(st.data(), st.integers(2, 6), SEEDS)
 @settings(max_examples=40)
-def test_each_image_validates_in_one_fold(data: st.DataObject, k: int, seed: int) -> None:
+def test_each_image_is_validated_in_one_fold(data: st.DataObject, k: int, seed: int) -> None:
     counts = data.draw(st.lists(st.integers(k, 20), min_size=2, max_size=5))
     images = dataset(counts, [1] * len(counts), order=seed % 100)
     parts = folds(images, k, seed)
@@ -170,7 +172,7 @@ def test_each_image_validates_in_one_fold(data: st.DataObject, k: int, seed: int
     assert len(set(again)) == k
 
 
-def test_splits_together_have_a_fingerprint_of_every_one() -> None:
+def test_the_fingerprint_of_splits_depends_on_every_split() -> None:
     images = dataset([9, 9], [1, 1])
     parts = split(images, 0)
     assert fingerprint_of([parts]) == parts.fingerprint
@@ -178,7 +180,7 @@ def test_splits_together_have_a_fingerprint_of_every_one() -> None:
     assert fingerprint_of(folds(images, 3, 1)) == fingerprint_of(folds(images, 3, 1))
 
 
-def test_the_seed_moves_the_folds() -> None:
+def test_the_folds_depend_on_the_seed() -> None:
     digits = read_digits()
     assert len({part.fingerprint for seed in range(3) for part in folds(digits, 5, seed)}) == 15
 
@@ -194,7 +196,7 @@ def test_the_seed_moves_the_folds() -> None:
         ([9, 0], [1, 1], 2, 0, DatasetError, "class 'class 1' has 0 images outside the test split"),
     ],
 )  # fmt: skip
-def test_folds_that_cannot_be(
+def test_impossible_folds_are_refused(
     rest: list[int], test: list[int], k: int, seed: int, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -228,7 +230,7 @@ def test_a_rung_is_a_stratified_part_of_each_split_and_of_every_higher_rung(
 
 
 @pytest.mark.parametrize("k", [None, 5])
-def test_a_rung_has_its_fraction_of_the_images_though_classes_be_small(k: int | None) -> None:
+def test_a_rung_has_its_fraction_of_the_images_even_with_small_classes(k: int | None) -> None:
     """Six images of each of fifty classes validate: a quarter is one of them or two."""
     images = dataset([30] * 50, [1] * 50)
     whole = folds(images, k, 0) if k else (split(images, 0),)

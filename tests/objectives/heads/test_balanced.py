@@ -48,7 +48,7 @@ def both_ways(data: LabelledFeatures) -> tuple[LabelledFeatures, LabelledFeature
     return replace(data, balanced=True), repeated(data)
 
 
-def test_classes_weigh_the_same_and_an_image_weighs_one_on_average() -> None:
+def test_classes_have_equal_weight_and_images_a_mean_weight_of_one() -> None:
     data = replace(drawn(5), balanced=True)
     assert data.weights is not None
     sums = torch.zeros(3, dtype=torch.float64).index_add_(0, data.labels, data.weights)
@@ -85,7 +85,7 @@ def test_the_basis_is_of_the_weighted_covariance(features: int) -> None:
 
 @FEATURES
 @pytest.mark.parametrize("strength", [1e-1, 1e-3, 1e-5])
-def test_linear_and_ridge_fit_what_they_fit_to_repeated_images(features: int, strength: float) -> None:
+def test_weighted_linear_and_ridge_fits_equal_fits_to_repeated_images(features: int, strength: float) -> None:
     found = []
     for data in both_ways(drawn(features)):
         by = Standardiser.of(data)
@@ -100,7 +100,7 @@ def test_linear_and_ridge_fit_what_they_fit_to_repeated_images(features: int, st
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-def test_the_slope_that_is_descended_is_that_of_the_weighted_loss() -> None:
+def test_the_gradient_is_that_of_the_weighted_loss() -> None:
     data = replace(drawn(5), balanced=True)
     basis = eigenbasis(Standardised(data, Standardiser.of(data)))
     logistic = LogisticRegression(basis, data.labels, 3)
@@ -145,7 +145,7 @@ def test_linear_agrees_with_scikit_learn(count: int) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 8])
-def test_a_network_that_is_told_nothing_believes_in_all_classes_alike_however_small_its_batches(batch: int) -> None:
+def test_a_balanced_network_without_information_predicts_equal_classes_for_any_batch_size(batch: int) -> None:
     """A mean by the batch's own weights would give a single image the same weight whatever its class."""
     labels = torch.arange(64).remainder(4).clamp(max=1)
     believes = {}
@@ -172,7 +172,7 @@ def test_a_network_trains_in_whole_batches_as_on_repeated_images(monkeypatch: py
     torch.testing.assert_close(trained[0], trained[1], rtol=1e-5, atol=1e-5)
 
 
-def test_a_neighbours_vote_counts_for_what_its_image_weighs() -> None:
+def test_the_vote_of_a_neighbour_has_the_weight_of_its_image() -> None:
     train, validation = replace(blobs_of_sizes((60, 10, 20), 2.0, seed=1), balanced=True), blobs(3, 90, 2.0, seed=2)
     (fit,) = Knn().fit(train, validation, 3, {"neighbours": 7}, 0)
     assert isinstance(fit, Fit)
@@ -189,7 +189,7 @@ def test_a_neighbours_vote_counts_for_what_its_image_weighs() -> None:
 
 
 @pytest.mark.parametrize("name", ["linear", "ridge", "knn", "prototype"])
-def test_where_features_tell_nothing_all_classes_are_alike(name: str) -> None:
+def test_without_information_all_classes_are_equally_probable(name: str) -> None:
     labels = torch.arange(60).remainder(6).clamp(max=2)  # 10, 10, 40; and none of a fourth class
     train = LabelledFeatures(torch.full((60, 2, 1, 1), 3.3), labels, balanced=True)
     (fit,) = HEADS[name].fit(train, train, 4, OPTIONS[name], 0)
@@ -200,7 +200,7 @@ def test_where_features_tell_nothing_all_classes_are_alike(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["linear", "ridge", "knn", "prototype"])
-def test_what_is_measured_on_validation_images_never_weighs(name: str) -> None:
+def test_validation_scores_are_never_weighted(name: str) -> None:
     train = replace(blobs_of_sizes((60, 10, 20), 2.0, seed=1), balanced=True)
     validation = blobs_of_sizes((50, 5, 20), 2.0, seed=2)
     (fit,) = HEADS[name].fit(train, validation, 3, OPTIONS[name], 0)

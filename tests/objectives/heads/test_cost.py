@@ -67,12 +67,12 @@ def test_every_head_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.head} {dict(case.options)}")
-def test_what_is_counted_is_what_a_hand_counts(case: Case) -> None:
+def test_the_counted_cost_equals_a_count_by_hand(case: Case) -> None:
     classifier, image = fitted(case.head, case.options)
     assert head_gmacs(classifier, image) == case.multiply_accumulates / 1e9
 
 
-def test_counting_leaves_the_classifier_and_torch_as_they_were() -> None:
+def test_counting_the_cost_changes_neither_the_classifier_nor_torch() -> None:
     classifier, image = fitted("attention", {"width": 16, "depth": 1, **TRAINED})
     before = classifier.logits(image)
     head_gmacs(classifier, image)

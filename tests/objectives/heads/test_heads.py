@@ -29,11 +29,11 @@ def score(classifier: FittedHead, data: LabelledFeatures) -> Accuracy:
     return Accuracy(int((labels == data.labels).sum()), len(data.labels))
 
 
-def test_heads_are_those_of_the_space() -> None:
+def test_heads_are_the_same_as_in_the_space() -> None:
     assert HEADS.keys() == HEAD_OPTIONS.keys() == OPTIONS.keys()
 
 
-def test_an_unknown_head_is_named_with_those_there_are() -> None:
+def test_an_unknown_head_is_named_with_the_known_heads() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown head 'liner'; did you mean 'linear'\? known: "):
         head_named("liner")
 
@@ -47,7 +47,7 @@ class TestHead:
         assert score(fit.classifier, train) == Accuracy(203, 203)
 
     @pytest.mark.parametrize("count", [16, 120])  # of 12 features
-    def test_weighing_classes_that_are_equally_many_changes_nothing(self, name: str, count: int) -> None:
+    def test_balancing_equal_classes_changes_nothing(self, name: str, count: int) -> None:
         train, validation = blobs(4, count, 1.0, seed=1), blobs(4, 80, 1.0, seed=2)
         _, plain = fit_head(name, train, validation, 4)
         _, balanced = fit_head(name, replace(train, balanced=True), validation, 4)
@@ -56,7 +56,7 @@ class TestHead:
         logits = [fit.classifier.logits(validation.features) for fit in (plain, balanced)]
         torch.testing.assert_close(logits[1], logits[0], rtol=1e-4, atol=1e-4)
 
-    def test_its_logits_are_finite_beliefs_of_which_the_largest_is_the_label(self, name: str) -> None:
+    def test_its_logits_are_finite_log_probabilities_and_the_largest_is_the_label(self, name: str) -> None:
         train, validation = blobs(4, 130, 1.5, seed=1), blobs(4, 400, 1.5, seed=2)
         _, fit = fit_head(name, train, validation, 4)
         logits = fit.classifier.logits(validation.features)
@@ -67,7 +67,7 @@ class TestHead:
         guessing = torch.tensor(4.0).log()
         assert torch.nn.functional.cross_entropy(logits, validation.labels) < guessing
 
-    def test_an_image_is_judged_alike_alone_and_among_others(self, name: str) -> None:
+    def test_an_image_is_classified_the_same_alone_and_in_a_batch(self, name: str) -> None:
         train, validation = blobs(4, 130, 1.0, seed=1), blobs(4, 40, 1.0, seed=2)
         _, fit = fit_head(name, train, validation, 4)
         features = validation.features.clone()
@@ -95,7 +95,7 @@ class TestHead:
         assert bool(logits.isfinite().all())  # such an image would be a surprise, and not an infinite one
         assert logits.softmax(dim=1)[:, [1, 4]].mean() < 0.15  # of one of five that is guessed, 0.2
 
-    def test_features_that_tell_nothing_give_the_commonest_class(self, name: str) -> None:
+    def test_features_without_information_give_the_most_frequent_class(self, name: str) -> None:
         train = LabelledFeatures(torch.full((60, 2, 1, 1), 3.3), (torch.arange(60) % 3).clamp(max=1))
         _, fit = fit_head(name, train, train, 3)
         assert predict_labels(fit.classifier, train.features).tolist() == [1] * 60
@@ -137,7 +137,7 @@ class TestHead:
             (torch.rand(6, 3, 1, 1), torch.arange(6) % 3, r"one shape, not \(3, 1, 1\) and \(3, 2, 2\)"),
         ],
     )
-    def test_what_does_not_fit_together_is_refused(
+    def test_inputs_that_do_not_match_are_refused(
         self, name: str, features: torch.Tensor, labels: torch.Tensor, message: str
     ) -> None:
         with pytest.raises(ValueError, match=message):
@@ -150,7 +150,7 @@ class TestHead:
 @pytest.mark.parametrize("name", TRAINED_SLOWLY)
 class TestTrainedHead:
     @pytest.mark.parametrize(("spread", "seed"), [(1.0, 1), (1.5, 1), (2.5, 3)])
-    def test_chooses_by_the_metric_that_it_is_told(self, name: str, spread: float, seed: int) -> None:
+    def test_chooses_by_the_given_metric(self, name: str, spread: float, seed: int) -> None:
         """On blobs of which the first class has most images, so that the metrics disagree on what is best."""
         train, whole = blobs(4, 80, spread, seed), blobs(4, 400, spread, 100 + seed)
         rows = torch.cat([torch.arange(0, 400, 4), *(torch.arange(label, 60, 4) for label in (1, 2, 3))])
@@ -203,7 +203,7 @@ class TestTrainedHead:
         assert all(epoch.validation.correct <= fit.validation.correct for epoch in epochs)
         assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
 
-    def test_weighing_classes_serves_the_rare_ones(self, name: str) -> None:
+    def test_balanced_classes_improve_rare_classes(self, name: str) -> None:
         train = blobs_of_sizes((600, 30, 30, 30), 2.0, seed=1)
         validation = replace(blobs(4, 400, 2.0, seed=2), metric="mean-per-class")
         score = []

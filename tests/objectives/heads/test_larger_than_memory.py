@@ -76,7 +76,7 @@ def test_a_head_learns_the_same_from_features_that_memory_does_not_hold(
 
 @pytest.mark.parametrize("balanced", [False, True])
 @pytest.mark.parametrize("name", READERS)
-def test_rows_in_slabs_are_learned_from_as_a_copy_at_once_is(
+def test_training_from_slabs_equals_training_from_one_copy(
     name: str, balanced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train, validation = digits()

@@ -8,7 +8,7 @@ from objectives.heads.unit_length import normalised
 from tests.support.heads import blobs
 
 
-def test_every_image_has_one_length_but_one_of_zeros() -> None:
+def test_every_image_has_unit_length_except_an_image_of_zeros() -> None:
     features = torch.randn(5, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     features[2] = 0
     lengths = normalised(features).flatten(1).square().mean(dim=1)
@@ -18,7 +18,7 @@ def test_every_image_has_one_length_but_one_of_zeros() -> None:
     )
 
 
-def test_how_strong_an_image_is_makes_no_difference() -> None:
+def test_the_scale_of_an_image_makes_no_difference() -> None:
     train, validation = blobs(3, 60, 1.0, seed=1), blobs(3, 30, 1.0, seed=2)
     contrast = torch.linspace(0.1, 10, 60)[:, None, None, None]
     fits = [
@@ -29,7 +29,7 @@ def test_how_strong_an_image_is_makes_no_difference() -> None:
     torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-3)
 
 
-def test_the_features_that_it_is_given_stay_as_they_are() -> None:
+def test_fitting_does_not_change_the_features() -> None:
     train, validation = blobs(3, 60, 1.0, seed=1), blobs(3, 30, 1.0, seed=2)
     before = train.features.clone()
     list(HEADS["linear-unit"].fit(train, validation, 3, {}, 0))

@@ -69,7 +69,7 @@ def test_damaged_shards_are_removed_and_counted(search: Search, filled: Path) ->
     assert search("cache", "verify").stdout == f"{count - 1} shards, 0 damaged\n"
 
 
-def test_pruning_removes_no_more_than_asked(search: Search, filled: Path) -> None:
+def test_pruning_removes_no_more_than_requested(search: Search, filled: Path) -> None:
     before = shards(filled)
     assert "would remove" in search("cache", "prune", "--to", "0", "--dry-run").stdout
     assert shards(filled) == before

@@ -12,7 +12,9 @@ from tests.support.small_encoders import vit
 QUICK = ("--dataset", "digits", "--images", "60", "--batch", "30", "--blocks", "12,13,14", "--timesteps", "5,400")
 
 
-def test_a_network_is_compared_with_itself_with_its_noise_and_with_another(search: Search, tmp_path: Path) -> None:
+def test_a_network_is_compared_with_itself_with_other_noise_and_with_another_network(
+    search: Search, tmp_path: Path
+) -> None:
     vit(tmp_path / "vit")
     ran = search("cka", *QUICK, "--timestep", "5", "--against", str(tmp_path / "vit"), "--no-png", "--json")
     assert ran.code == 0, ran.stderr
@@ -48,7 +50,7 @@ def test_a_network_is_compared_with_itself_with_its_noise_and_with_another(searc
         (("--images", "3"), "greater than or equal to 4"),
     ],
 )
-def test_what_cannot_be_compared_is_one_line_and_leaves_nothing(
+def test_an_impossible_comparison_is_one_error_line_and_writes_nothing(
     search: Search, tmp_path: Path, words: tuple[str, ...], message: str
 ) -> None:
     ran = search("cka", *QUICK, *words)

@@ -41,7 +41,7 @@ def study(home: Path, make_record: Facts) -> Callable[..., str]:
     return made
 
 
-def test_the_better_of_two_is_named(search: Search, study: Callable[..., str]) -> None:
+def test_the_better_study_is_named(search: Search, study: Callable[..., str]) -> None:
     ran = search("compare", study("one", [GOOD, GOOD]), study("two", [POOR, POOR, POOR]))
     assert ran.code == 0, ran.stderr
     lines = ran.stdout.splitlines()
@@ -68,7 +68,7 @@ def test_with_one_seed_each_the_test_is_mcnemars(search: Search, study: Callable
     assert "averaged" not in ran.stdout
 
 
-def test_programs_are_told_the_same(search: Search, study: Callable[..., str]) -> None:
+def test_json_has_the_same_facts(search: Search, study: Callable[..., str]) -> None:
     told = json.loads(search("compare", study("one", [GOOD]), study("two", [POOR]), "--json").stdout)
     assert [each["study"] for each in told["studies"]] == ["one", "two"]
     assert [each["test_accuracy"] for each in told["studies"]] == [0.9, 0.6]
@@ -102,7 +102,7 @@ def test_other_protocols_are_compared_and_named(search: Search, study: Callable[
     ],
     ids=["twice", "other images", "no finals", "no answers", "other test images"],
 )
-def test_what_cannot_be_compared_is_refused_in_a_line(
+def test_studies_that_are_not_comparable_are_refused_in_one_line(
     search: Search, study: Callable[..., str], second: dict[str, object], code: int, words: str
 ) -> None:
     one = study("one", [GOOD])

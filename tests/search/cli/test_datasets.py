@@ -66,7 +66,7 @@ def test_a_dataset_is_fetched_into_the_home_folder_and_checked(
     assert "folder: 24 images of 2 classes" in checked.stdout
 
 
-def test_a_fetched_dataset_is_used_from_where_it_was_put(
+def test_a_fetched_dataset_is_found_in_the_folder_it_was_fetched_into(
     search: Search, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("shades", "dark-shades"):

@@ -14,7 +14,7 @@ def study_name(home: Path) -> str:
         return store.find_study()
 
 
-def test_a_run_leaves_an_answer_a_report_and_a_study(search: Search, finished_home: Path) -> None:
+def test_a_run_leaves_a_best_setting_a_report_and_a_study(search: Search, finished_home: Path) -> None:
     answer = json.loads(search("best", "--dataset", "folder", "--json").stdout)
     setting, interval = answer["setting"], answer["test_interval"]
     assert setting.keys() >= {"block", "timestep", "pool", "draws", "head", "further"}
@@ -29,7 +29,7 @@ def test_a_run_leaves_an_answer_a_report_and_a_study(search: Search, finished_ho
     assert str(answer["study"]) in listed
 
 
-def test_a_run_says_what_it_does_and_how_its_answer_is_used(finished_search: Path) -> None:
+def test_a_run_prints_its_progress_and_how_to_use_its_result(finished_search: Path) -> None:
     said = (finished_search / "stdout").read_text()
     assert "folder: 400 images of 10 classes (240 train, 60 validation, 100 test)" in said
     assert "the study has 3 finished trials, of 3 asked for" in said

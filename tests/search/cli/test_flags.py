@@ -30,7 +30,7 @@ def parsed(*words: str) -> RunOptions:
     return replace(seen[0], command="")
 
 
-def test_nothing_but_the_dataset_gives_the_defaults() -> None:
+def test_a_dataset_alone_gives_the_default_options() -> None:
     assert parsed("--dataset", "digits") == RunOptions("digits")
 
 
@@ -65,7 +65,7 @@ def test_the_former_name_of_halving_still_works_and_is_hidden() -> None:
     assert "--ladder" not in told
 
 
-def test_a_command_may_take_some_options_and_its_own() -> None:
+def test_a_command_may_take_some_run_options_and_options_of_its_own() -> None:
     @with_run_options("dataset", "seed", seed="Another help.")
     def command(options: RunOptions, more: int = 3) -> None: ...
 
@@ -76,33 +76,33 @@ def test_a_command_may_take_some_options_and_its_own() -> None:
     ("text", "size"),
     [("200GB", 200 * 10**9), ("1.5 TiB", int(1.5 * 2**40)), ("300m", 300 * 10**6), ("12", 12), ("0", 0)],
 )
-def test_a_size_is_read_as_people_write_it(text: str, size: int) -> None:
+def test_sizes_are_parsed(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "lots", "1..5GB", "-3GB", "3XB"])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_invalid_sizes_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="expected a number and a unit such as 200GB"):
         parse_size(text)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("5m", 300), ("90s", 90), ("90", 90), ("1.5h", 5400), (" 2 M ", 120)])
-def test_a_time_is_read_as_people_write_it(text: str, seconds: float) -> None:
+def test_durations_are_parsed(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "m", "-5m", "0", "5 minutes", "5d", "nan"])
-def test_what_is_no_time_is_refused(text: str) -> None:
+def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="expected a number and s, m or h"):
         parse_duration(text)
 
 
 @pytest.mark.parametrize(("text", "values"), [("4", [4]), ("4,13-16", [4, 13, 14, 15, 16]), (" 1 , 2 ", [1, 2])])
-def test_numbers_and_ranges(text: str, values: list[int]) -> None:
+def test_numbers_and_ranges_are_parsed(text: str, values: list[int]) -> None:
     assert parse_integers(text) == values
 
 
-def test_names() -> None:
+def test_names_are_parsed() -> None:
     assert parse_names(" nll , cost ") == ["nll", "cost"]
 
 
@@ -118,5 +118,5 @@ def test_names() -> None:
     ],
     ids=["another home", "the default home", "a database"],
 )
-def test_a_run_ends_with_what_to_type_for_its_classifier(changes: dict[str, Any], command: str) -> None:
+def test_a_run_ends_with_the_command_that_exports_its_classifier(changes: dict[str, Any], command: str) -> None:
     assert export_command("birds", RunOptions("folder", **changes)) == command

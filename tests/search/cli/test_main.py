@@ -11,7 +11,7 @@ from tests.support.command_line import Search, search_process
 from tests.support.images import class_folders
 
 
-def test_a_mistake_ends_a_process_as_it_should(tmp_path: Path) -> None:
+def test_a_mistake_ends_the_process_with_exit_code_2(tmp_path: Path) -> None:
     ran = search_process(tmp_path, tmp_path, "run", "--dataset", "digitz")
     assert ran.code == 2
     assert "did you mean 'digits'?" in ran.stderr
@@ -88,7 +88,7 @@ def test_too_few_images_are_refused(
     assert not (tmp_path / "home").exists()
 
 
-def test_a_class_that_is_only_tested_is_refused(search: Search, tmp_path: Path) -> None:
+def test_a_class_with_test_images_only_is_refused(search: Search, tmp_path: Path) -> None:
     class_folders(tmp_path, 12)
     images = [(image.relative_to(tmp_path), image.parent.name) for image in tmp_path.rglob("*.png")]
     lines = [
@@ -101,7 +101,7 @@ def test_a_class_that_is_only_tested_is_refused(search: Search, tmp_path: Path) 
     assert not (tmp_path / "home").exists()
 
 
-def test_a_run_reads_what_was_fetched_into_its_home(search: Search, tmp_path: Path) -> None:
+def test_a_run_reads_datasets_fetched_into_its_home(search: Search, tmp_path: Path) -> None:
     small_archives.cub(tmp_path / "home/datasets/cub")
     ran = search("run", "--dataset", "cub")
     assert ran.code == 1

@@ -51,7 +51,9 @@ def answer(ran: Ran) -> dict[str, Any]:
 Pictures = tuple[list[Image.Image], list[str]]
 
 
-def test_it_names_a_setting_for_a_few_passes(search: Search, net: Path, pictures: Pictures, tmp_path: Path) -> None:
+def test_recommend_names_a_setting_after_few_passes(
+    search: Search, net: Path, pictures: Pictures, tmp_path: Path
+) -> None:
     folder = written(tmp_path / "digits", *pictures)
     found = answer(recommended(search, folder, net, "--json", "--passes", "700"))
     assert found["better_than_chance"]
@@ -69,7 +71,9 @@ def test_it_names_a_setting_for_a_few_passes(search: Search, net: Path, pictures
 
 
 @pytest.mark.slow
-def test_shuffled_labels_are_said_to_say_nothing(search: Search, net: Path, pictures: Pictures, tmp_path: Path) -> None:
+def test_shuffled_labels_are_reported_as_no_better_than_chance(
+    search: Search, net: Path, pictures: Pictures, tmp_path: Path
+) -> None:
     images, labels = pictures
     shuffled = random.Random(0).sample(labels, len(labels))
     found = answer(recommended(search, written(tmp_path / "x", images, shuffled), net, "--json"))
@@ -81,7 +85,7 @@ def test_shuffled_labels_are_said_to_say_nothing(search: Search, net: Path, pict
 
 
 @pytest.mark.slow
-def test_black_images_say_nothing(search: Search, net: Path, pictures: Pictures, tmp_path: Path) -> None:
+def test_black_images_have_no_information(search: Search, net: Path, pictures: Pictures, tmp_path: Path) -> None:
     black = [Image.fromarray(np.zeros((8, 8), np.uint8))] * 60
     found = answer(recommended(search, written(tmp_path / "x", black, pictures[1][:60]), net, "--json"))
     assert found["setting"] is None

@@ -81,7 +81,7 @@ def best(home: Path) -> dict[str, Any]:
     return answer
 
 
-def test_a_run_leaves_an_answer_a_report_and_a_study(home: Path) -> None:
+def test_a_run_leaves_a_best_setting_a_report_and_a_study(home: Path) -> None:
     answer = best(home)
     setting, interval = answer["setting"], answer["test_interval"]
     assert setting.keys() == {"block", "timestep", "pool", "draws", "head"}
@@ -96,7 +96,7 @@ def test_a_run_leaves_an_answer_a_report_and_a_study(home: Path) -> None:
     assert str(answer["study"]) in listed
 
 
-def test_the_same_command_has_nothing_left_to_do_and_a_larger_one_goes_on(search: Search, home: Path) -> None:
+def test_the_same_command_does_nothing_and_more_trials_continue(search: Search, home: Path) -> None:
     before = best(home)
     again = search(*DIGITS, "--trials", "10", "--home", str(home))
     assert again.code == 0, again.stderr
@@ -123,9 +123,7 @@ def test_a_terminal_shows_the_run_and_ctrl_c_leaves_it_tidy(home: Path) -> None:
     assert "interrupted: the run was stopped" in typed(home, "status", "--dataset", "digits").stdout
 
 
-def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_them(
-    search: Search, tmp_path: Path
-) -> None:
+def test_folds_flips_and_balance_belong_to_the_study_and_its_report(search: Search, tmp_path: Path) -> None:
     asked = ("--folds", "3", "--flips", "--balanced")
     ran = search(*DIGITS, "--trials", "2", *asked, "--home", str(tmp_path))
     assert ran.code == 0, ran.stderr
@@ -144,7 +142,7 @@ def test_folds_flips_and_balance_belong_to_the_study_and_its_report_tells_of_the
     assert "classes weigh" in report
 
 
-def test_other_objectives_make_a_study_of_their_own_that_is_told_by_them(search: Search, home: Path) -> None:
+def test_other_objectives_create_another_study_whose_report_uses_them(search: Search, home: Path) -> None:
     by_accuracy = best(home)
     ran = search(*DIGITS, "--trials", "4", "--objectives", "nll,cost", "--home", str(home))
     assert ran.code == 0, ran.stderr

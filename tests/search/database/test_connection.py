@@ -40,7 +40,7 @@ def test_opening_a_new_database_from_many_processes_at_once(storage_url: str) ->
     assert [process.returncode for process in processes] == [0, 0, 0], errors
 
 
-def test_migrations_make_what_the_models_say(store: Store) -> None:
+def test_migrations_create_the_schema_of_the_models(store: Store) -> None:
     ours = [name for name in inspect(store.optuna.engine).get_table_names() if name.startswith("search_")]
     assert set(ours) == {*Base.metadata.tables, migrations.VERSION_TABLE}
 
@@ -52,7 +52,7 @@ def test_migrations_make_what_the_models_say(store: Store) -> None:
         assert compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata) == []
 
 
-def test_a_newer_schema_is_refused_and_left_alone(storage_url: str) -> None:
+def test_a_newer_schema_is_refused_and_not_changed(storage_url: str) -> None:
     with Store.open(storage_url) as store, store.optuna.engine.begin() as connection:
         connection.execute(text(f"UPDATE {migrations.VERSION_TABLE} SET version_num = '9999'"))
     words = rf"newer version of this program: its schema is 9999, .* up to {migrations.versions()[-1]}"
@@ -80,7 +80,7 @@ def test_sqlite_is_tuned(sqlite_url: str) -> None:
     assert pragmas == {"journal_mode": "wal", "synchronous": 1, "busy_timeout": 60_000}
 
 
-def test_a_migration_cut_short_leaves_nothing(sqlite_url: str) -> None:
+def test_an_interrupted_migration_changes_nothing(sqlite_url: str) -> None:
     engine = sqlalchemy.create_engine(sqlite_url, poolclass=sqlalchemy.NullPool)
     roll_back_schema_changes(engine)
 
@@ -109,7 +109,7 @@ def test_a_migration_cut_short_leaves_nothing(sqlite_url: str) -> None:
         ("sqlite:////proc/nowhere/studies.db", "cannot be used"),
     ],
 )
-def test_a_wrong_url_is_said_in_one_line(url: str, words: str) -> None:
+def test_a_wrong_url_is_one_error_line(url: str, words: str) -> None:
     with pytest.raises(StorageError) as caught:
         Store.open(url)
     assert words in str(caught.value)
@@ -117,7 +117,7 @@ def test_a_wrong_url_is_said_in_one_line(url: str, words: str) -> None:
     assert "topsecret" not in str(caught.value)
 
 
-def test_an_unreachable_server_is_said_without_the_password() -> None:
+def test_an_unreachable_server_is_an_error_without_the_password() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"postgresql://bob:top%2Fsecret@127.0.0.1:{free.getsockname()[1]}/db?password=top%2Fsecret"
@@ -127,7 +127,7 @@ def test_an_unreachable_server_is_said_without_the_password() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["user", "database"])
-def test_a_refusing_server_is_said_without_the_password(postgresql_url: str, wrong: str) -> None:
+def test_an_error_of_the_server_does_not_show_the_password(postgresql_url: str, wrong: str) -> None:
     url = {
         "user": postgresql_url.replace("//search:", "//nobody:"),
         "database": postgresql_url.rpartition("/")[0] + "/nowhere",
@@ -137,7 +137,7 @@ def test_a_refusing_server_is_said_without_the_password(postgresql_url: str, wro
     _says_nothing_of(caught.value, "s3cret")
 
 
-def test_a_password_in_the_words_of_the_driver_is_masked() -> None:
+def test_a_password_in_an_error_of_the_driver_is_masked() -> None:
     address = Address("postgresql://bob:top%2Fsecret@host/db?password=other")
     with pytest.raises(StorageError) as caught, address.errors():
         raise sqlalchemy.exc.OperationalError(
@@ -147,7 +147,7 @@ def test_a_password_in_the_words_of_the_driver_is_masked() -> None:
     assert "bob:***@host" in str(caught.value)
 
 
-def test_a_missing_driver_is_said() -> None:
+def test_a_missing_driver_is_a_readable_error() -> None:
     code = (
         "import sys; sys.modules['psycopg'] = None\n"
         "from search.database.store import Store\n"
@@ -160,7 +160,7 @@ def test_a_missing_driver_is_said() -> None:
     assert "topsecret" not in done.stdout + done.stderr
 
 
-def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "studies.db"
     path.write_text("something precious " * 100)
     with pytest.raises(StorageError, match="file is not a database"):
@@ -168,7 +168,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "something precious " * 100
 
 
-def test_a_read_only_database_is_said(sqlite_url: str, tmp_path: Path) -> None:
+def test_a_read_only_database_is_a_readable_error(sqlite_url: str, tmp_path: Path) -> None:
     Store.open(sqlite_url).close()
     tmp_path.parent.parent.chmod(0o755)
     tmp_path.parent.chmod(0o755)
@@ -189,7 +189,9 @@ def test_a_read_only_database_is_said(sqlite_url: str, tmp_path: Path) -> None:
         tmp_path.chmod(0o755)
 
 
-def test_a_full_disk_is_said_and_loses_nothing(sqlite_url: str, make_record: Records, run_record: RunRecord) -> None:
+def test_a_full_disk_is_a_readable_error_and_loses_nothing(
+    sqlite_url: str, make_record: Records, run_record: RunRecord
+) -> None:
     with Store.open(sqlite_url) as store:
         name = store.ensure_study(make_record())
         engine = store.optuna.engine
@@ -210,7 +212,7 @@ def test_a_full_disk_is_said_and_loses_nothing(sqlite_url: str, make_record: Rec
         assert store.read_study(name).wall_seconds == 0
 
 
-def test_a_database_that_goes_away_is_said(store: Store, make_record: Records, space: Space) -> None:
+def test_a_lost_database_connection_is_a_readable_error(store: Store, make_record: Records, space: Space) -> None:
     name = store.ensure_study(make_record())
     with store.optuna.engine.begin() as connection:
         connection.execute(text("DROP TABLE search_finals"))

@@ -50,7 +50,7 @@ def test_a_run_is_alive_while_its_block_works_and_finished_after_it(
 @pytest.mark.parametrize(
     ("error", "state"), [(KeyboardInterrupt, "interrupted"), (ValueError, "failed"), (SystemExit, "failed")]
 )
-def test_a_run_that_raises_ends_with_a_state_that_says_so(
+def test_a_run_that_raises_ends_in_a_failed_state(
     store: Store, study: str, run_record: RunRecord, error: type[BaseException], state: str
 ) -> None:
     with pytest.raises(error), store.run(study, run_record) as run_id:
@@ -61,7 +61,7 @@ def test_a_run_that_raises_ends_with_a_state_that_says_so(
     assert not summary.alive
 
 
-def test_a_heartbeat_survives_a_moment_without_database(
+def test_a_heartbeat_survives_a_short_loss_of_the_database(
     store: Store, study: str, run_record: RunRecord, caplog: pytest.LogCaptureFixture
 ) -> None:
     with store.run(study, run_record, heartbeat_seconds=0.02) as run_id:

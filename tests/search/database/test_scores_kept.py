@@ -24,7 +24,7 @@ Facts = Callable[..., StudyRecord]
 SCORES = Scores(20, {"accuracy": IntervalEstimate(0.9, 0.7, 0.97), "nll": IntervalEstimate(0.31, 0.2, 0.5)})
 
 
-def test_a_database_of_the_first_schema_is_upgraded_with_what_it_holds(
+def test_a_database_of_the_first_schema_is_upgraded_without_loss(
     storage_url: str, make_record: Facts, run_record: RunRecord, space: Space
 ) -> None:
     address, facts, moment = Address(storage_url), make_record(), datetime.now(UTC)

@@ -6,7 +6,7 @@ from search.database.screenings import Screening, load_screening, load_screening
 from search.database.store import Store
 
 
-def test_a_later_screening_takes_the_place_of_an_earlier_one(store: Store, screening: Screening) -> None:
+def test_a_later_screening_replaces_an_earlier_one(store: Store, screening: Screening) -> None:
     save_screening(store, screening)
     assert load_screening(store, "b" * 64, "w" * 64, 0) == screening
     later = replace(screening, images=500, best=screening.best[:1])

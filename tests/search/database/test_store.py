@@ -32,7 +32,7 @@ def add_trial(store: Store, study: str, space: Space, setting: Setting, state: T
     return store.trials(study)[-1].number
 
 
-def test_a_study_comes_back_as_it_was_put(
+def test_a_study_is_read_as_it_was_written(
     store: Store, make_record: Records, run_record: RunRecord, space: Space
 ) -> None:
     name = store.ensure_study(make_record())
@@ -94,7 +94,7 @@ def test_a_study_comes_back_as_it_was_put(
     assert (summary.best, summary.metric.name, summary.at_work) == (0.9, "accuracy", False)
 
 
-def test_all_is_there_when_opened_again(storage_url: str, make_record: Records, run_record: RunRecord) -> None:
+def test_a_reopened_database_has_everything(storage_url: str, make_record: Records, run_record: RunRecord) -> None:
     with Store.open(storage_url) as store:
         name = store.ensure_study(make_record())
         run = store.begin_run(name, run_record)
@@ -114,7 +114,7 @@ def test_times_are_utc(store: Store, make_record: Records, run_record: RunRecord
     assert before < started < datetime.now(UTC) + timedelta(seconds=2)
 
 
-def test_ensuring_a_study_twice_makes_one(store: Store, make_record: Records) -> None:
+def test_ensuring_a_study_twice_creates_one(store: Store, make_record: Records) -> None:
     assert store.ensure_study(make_record()) == store.ensure_study(make_record())
     assert len(store.studies()) == 1
 
@@ -130,7 +130,7 @@ def test_ensuring_a_study_twice_makes_one(store: Store, make_record: Records) ->
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_what_cannot_be_compared_is_another_study(
+def test_a_change_that_makes_scores_incomparable_makes_another_study(
     store: Store, make_record: Records, change: dict[str, object]
 ) -> None:
     assert store.ensure_study(make_record()) != store.ensure_study(make_record(**change))
@@ -159,7 +159,7 @@ def test_a_study_deleted_in_the_dashboard_starts_afresh(
     assert store.read_study(name).pictures == ()
 
 
-def test_the_last_run_that_kept_its_options_tells_them(
+def test_saved_options_come_from_the_last_run_that_stored_them(
     store: Store, make_record: Records, run_record: RunRecord, space: Space
 ) -> None:
     name, other = store.ensure_study(make_record()), store.ensure_study(make_record(dataset="cub"))
@@ -172,7 +172,7 @@ def test_the_last_run_that_kept_its_options_tells_them(
         store.saved_options("nothing")
 
 
-def test_finding_a_study(store: Store, make_record: Records, run_record: RunRecord) -> None:
+def test_a_study_is_found_by_name_or_dataset(store: Store, make_record: Records, run_record: RunRecord) -> None:
     with pytest.raises(StorageError, match="there are: none yet"):
         store.find_study()
     digits = store.ensure_study(make_record())
@@ -209,7 +209,7 @@ def test_exclusive_admits_one_at_a_time(storage_url: str, make_record: Records) 
             assert list(pool.map(enter, [one, other] * 5)) == [1] * 10
 
 
-def test_drivers_of_one_study_may_ensure_it_at_once(storage_url: str, make_record: Records) -> None:
+def test_several_drivers_may_create_one_study_at_once(storage_url: str, make_record: Records) -> None:
     with Store.open(storage_url) as one, Store.open(storage_url) as other, ThreadPoolExecutor(2) as pool:
         names = list(pool.map(lambda store: store.ensure_study(make_record()), [one, other]))
         assert len(set(names)) == len(one.studies()) == 1

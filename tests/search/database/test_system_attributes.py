@@ -10,7 +10,7 @@ from search.database.store import Store
 from search.database.system_attributes import STUDY_SYSTEM_ATTRIBUTES
 
 
-def test_optuna_keeps_system_attributes_in_the_table_that_is_written_here(store: Store) -> None:
+def test_optuna_still_stores_system_attributes_in_this_table(store: Store) -> None:
     remedy = f"Optuna {version('optuna')} changed its system attributes: see search/database/system_attributes.py"
     table = inspect(store.optuna.engine)
     name = STUDY_SYSTEM_ATTRIBUTES.name

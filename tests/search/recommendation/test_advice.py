@@ -24,7 +24,7 @@ TASK = past_task_of(
 )
 
 
-def test_it_is_where_a_recommendation_begins() -> None:
+def test_advice_is_the_first_setting_of_a_recommendation() -> None:
     past = (*PUBLISHED_TASKS, TASK)
     screened: list[Setting] = []
 
@@ -42,7 +42,7 @@ def test_it_is_where_a_recommendation_begins() -> None:
     assert found.candidates == len({(each.timestep, each.block, each.pool) for each in SPACE.settings()})
 
 
-def test_a_task_that_is_nearer_in_size_counts_more_and_is_suited_better() -> None:
+def test_a_task_of_similar_size_weighs_more_and_predicts_better() -> None:
     found, other = (
         advice_of(SMALL, (*PUBLISHED_TASKS, TASK), *size, "bundled", []) for size in ((10, 990), (900, 10**6))
     )
@@ -60,14 +60,14 @@ def test_a_task_that_is_nearer_in_size_counts_more_and_is_suited_better() -> Non
     assert found.rankings[0].loss < other.rankings[-1].loss
 
 
-def test_of_one_task_it_is_that_ones_best() -> None:
+def test_advice_from_one_task_is_its_best_setting() -> None:
     found = advice_of(SMALL, (TASK,), 10, 990, "bundled", [])
     assert found is not None
     (standing,) = found.rankings
     assert (standing.best, standing.loss, standing.above, standing.weight) == (found.setting, 0, 1, 1)
 
 
-def test_it_is_carried_to_another_network() -> None:
+def test_a_posterior_predicts_another_network() -> None:
     found = advice_of(ADM, PUBLISHED_TASKS[1:], 200, 5994, "adm-256", ["--home", "/my home"])
     assert found is not None
     assert found.setting.pool == 4
@@ -76,6 +76,6 @@ def test_it_is_carried_to_another_network() -> None:
     )
 
 
-def test_diffusion_networks_say_nothing_of_an_encoder() -> None:
+def test_past_tasks_of_diffusion_networks_do_not_predict_encoders() -> None:
     encoder = Architecture("encoder", SMALL.image_side, SMALL.blocks)
     assert advice_of(encoder, PUBLISHED_TASKS, 10, 990, "dinov2", []) is None

@@ -15,7 +15,7 @@ from spaces import Setting, Space
 SETTINGS = tuple(Setting(90, block, pool, "ridge") for block in (3, 4, 8, 10) for pool in (1, 2, 4))
 
 
-def test_a_screening_teaches_other_tasks_but_not_the_same_images_again(store: Store, screening: Screening) -> None:
+def test_a_screening_is_a_past_task_of_other_images_only(store: Store, screening: Screening) -> None:
     save_screening(store, screening)
     assert past_tasks(store, "b" * 64, "w" * 64) == []
     (past_task,) = past_tasks(store, "c" * 64, "w" * 64)
@@ -30,7 +30,7 @@ def add_trial(store: Store, study: str, space: Space, setting: Setting, score: f
     store.load(study).add_trial(trial)
 
 
-def test_a_study_teaches_the_scores_of_settings_whatever_the_head(
+def test_a_study_is_a_past_task_of_settings_without_heads(
     store: Store, space: Space, make_record: Callable[..., StudyRecord]
 ) -> None:
     study = store.ensure_study(make_record())

@@ -59,7 +59,7 @@ def searched(hill: Hill, labels: Sequence[int] = LABELS, passes: int | None = No
 
 
 @pytest.mark.parametrize("place", range(8))
-def test_the_best_timestep_is_found_wherever_it_is(space: Space, place: int) -> None:
+def test_the_best_timestep_is_found(space: Space, place: int) -> None:
     hill = Hill(space, place=place)
     best = searched(hill).recommendation.best.setting
     assert best.timestep == space.timesteps[place]
@@ -67,7 +67,7 @@ def test_the_best_timestep_is_found_wherever_it_is(space: Space, place: int) -> 
     assert abs(best.block - hill.block) <= 3
 
 
-def test_it_spends_no_more_than_it_may(space: Space) -> None:
+def test_a_pass_limit_is_respected(space: Space) -> None:
     for passes in (None, 600, 1000, 5000):
         hill = Hill(space)
         recommender = searched(hill, passes=passes)
@@ -79,7 +79,7 @@ def test_it_spends_no_more_than_it_may(space: Space) -> None:
 
 
 @pytest.mark.parametrize("seconds", [100, 700, 1500, 4000])
-def test_it_begins_nothing_that_would_end_too_late(space: Space, seconds: float) -> None:
+def test_a_time_limit_stops_rounds_that_would_end_too_late(space: Space, seconds: float) -> None:
     """Every pass takes a second."""
     hill = Hill(space, slope=0.01)
     recommender = Recommender(
@@ -89,7 +89,7 @@ def test_it_begins_nothing_that_would_end_too_late(space: Space, seconds: float)
     assert 0.6 * seconds < recommender.passes_made <= max(seconds, MIN_TIMESTEPS * MIN_IMAGES)
 
 
-def test_more_images_go_to_what_is_not_told_from_the_best_alone(space: Space) -> None:
+def test_only_settings_tied_with_the_best_get_more_images(space: Space) -> None:
     hill = Hill(space, slope=0.01)
     searched(hill, passes=20_000)
     sizes = [(images, settings) for _, images, settings in hill.asked]
@@ -100,7 +100,7 @@ def test_more_images_go_to_what_is_not_told_from_the_best_alone(space: Space) ->
     assert sizes[-1][1] < sizes[0][1] / 4
 
 
-def test_of_settings_that_are_as_good_the_cheapest_is_recommended(space: Space) -> None:
+def test_the_cheapest_of_equally_good_settings_is_recommended(space: Space) -> None:
     recommender = searched(Hill(space, slope=0.0), passes=600)
     found = recommender.recommendation
     assert space.architecture.pass_gmacs(found.best.setting) < space.architecture.pass_gmacs(
@@ -109,7 +109,7 @@ def test_of_settings_that_are_as_good_the_cheapest_is_recommended(space: Space) 
     assert len(found.tied) > 10
 
 
-def test_alternatives_cost_less_and_say_what_they_lose(space: Space) -> None:
+def test_alternatives_cost_less_and_state_the_accuracy_they_lose(space: Space) -> None:
     found = searched(Hill(space, block=20)).recommendation
     assert 1 <= len(found.cheaper) <= 3
     costs = [alternative.cost for alternative in found.cheaper]
@@ -120,7 +120,7 @@ def test_alternatives_cost_less_and_say_what_they_lose(space: Space) -> None:
     assert found.cheaper[-1].accuracy_loss.value > 0
 
 
-def test_what_guesses_is_not_taken_for_better_than_chance(space: Space) -> None:
+def test_guessing_is_not_reported_as_better_than_chance(space: Space) -> None:
     found = searched(Hill(space, chance=True)).recommendation
     assert found.chance == pytest.approx(0.1)
     assert not found.better_than_chance
@@ -133,7 +133,7 @@ def test_few_images_are_all_screened(space: Space) -> None:
     assert found.passes <= 20 * 8
 
 
-def test_what_was_found_before_says_where_to_look_first_and_is_found_out_where_it_is_wrong(space: Space) -> None:
+def test_past_tasks_decide_the_first_timestep_and_lose_weight_if_wrong(space: Space) -> None:
     hill = Hill(space, place=6)
     settings = [setting for timestep in space.timesteps for setting in settings_at(space, timestep)]
     right, wrong = (

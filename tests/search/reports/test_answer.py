@@ -48,7 +48,7 @@ def trial(number: int = 0, correct: int = 18, scores: Scores | None = SCORES) ->
 FINAL = Final(SETTING, 1, Accuracy(18, 20), Accuracy(40, 50), 1.0, 0, 0, SCORES, SCORES)
 
 
-def test_a_study_of_before_scores_is_told_as_it_was(make_study: MakeStudy) -> None:
+def test_a_study_without_stored_scores_prints_its_accuracy(make_study: MakeStudy) -> None:
     old = Final(SETTING, 1, Accuracy(18, 20), Accuracy(40, 50), 1.0, 0, 0)
     study = make_study(None, (old,), trial(scores=None))
     answer = answer_record(study)
@@ -61,7 +61,7 @@ def test_a_study_of_before_scores_is_told_as_it_was(make_study: MakeStudy) -> No
     ]
 
 
-def test_another_metric_is_named_and_the_accuracy_told_too(make_study: MakeStudy) -> None:
+def test_another_metric_is_named_beside_the_accuracy(make_study: MakeStudy) -> None:
     study = make_study("nll", (FINAL,), trial())
     answer = answer_record(study)
     assert answer["metric"] == "nll"
@@ -77,7 +77,7 @@ def priced(number: int, correct: int, gmacs: float) -> Trial:
     return Trial(number, "complete", setting, Accuracy(correct, 20), details={"gmacs": gmacs})
 
 
-def test_a_study_by_cost_is_told_by_a_table_of_its_front(make_study: MakeStudy) -> None:
+def test_a_study_with_costs_prints_its_pareto_front(make_study: MakeStudy) -> None:
     trials = (priced(0, 18, 12.5), priced(1, 10, 0.125), priced(2, 16, 1.0), priced(3, 15, 3.0))
     final = Final(trials[2].setting, 1, Accuracy(15, 20), Accuracy(40, 50), 1.0, 0, 0)
     plain = make_study(None, (final,), *trials)
@@ -103,7 +103,7 @@ def test_a_study_by_cost_is_told_by_a_table_of_its_front(make_study: MakeStudy) 
     }
 
 
-def test_of_a_long_front_a_few_are_told(make_study: MakeStudy) -> None:
+def test_a_long_pareto_front_is_shortened(make_study: MakeStudy) -> None:
     study = make_study(None, (), *(priced(number, number + 1, 2.0**number) for number in range(12)))
     lines = answer_lines(replace(study, provenance={"objectives": "accuracy, cost"}))
     assert len(study.pareto_front) == 12
@@ -129,7 +129,7 @@ def test_finalists_are_spread_over_the_cost(
     assert [trial.number for trial in spread(study.pareto_front, count)] == chosen
 
 
-def test_before_its_finals_a_study_has_no_test_scores(make_study: MakeStudy) -> None:
+def test_a_study_without_finals_has_no_test_scores(make_study: MakeStudy) -> None:
     study = make_study("nll", (), trial())
     answer = answer_record(study)
     assert (answer["test_accuracy"], answer["test_interval"], answer["scores"]["test"]) == (None, None, {})
@@ -163,7 +163,7 @@ def test_scores_survive_the_database() -> None:
     assert scores_from_dict(scores_to_dict(None)) is None
 
 
-def test_a_study_of_the_accuracy_keeps_the_identity_of_before_there_were_metrics(
+def test_a_study_by_accuracy_keeps_the_name_it_had_before_metrics_existed(
     make_record: Callable[..., StudyRecord],
 ) -> None:
     plain, other = make_record(), make_record(protocol={**make_record().protocol, "metric": "nll"})

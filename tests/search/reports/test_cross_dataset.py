@@ -94,7 +94,7 @@ def matrix_of(home: Path) -> RegretMatrix:
     return network.matrix
 
 
-def test_what_is_missing_is_measured_kept_and_not_measured_again(made: Path, search: Search) -> None:
+def test_missing_trials_are_run_once_and_stored(made: Path, search: Search) -> None:
     home = made / "home"
     before = studies(home)
     ran = search("report", "--all", "--home", str(home))
@@ -166,7 +166,7 @@ def test_a_mistake_is_one_clear_line(search: Search, words: tuple[str, ...], cod
     assert "Traceback" not in ran.stderr
 
 
-def test_a_backbone_of_which_there_is_no_study_is_refused(made: Path, search: Search) -> None:
+def test_a_backbone_without_a_study_is_refused(made: Path, search: Search) -> None:
     ran = search("report", "--all", "--backbone", "bundled", "--home", str(made / "home"))
     assert ran.code == 2
     assert "unknown backbone of a study 'bundled'; known: net" in ran.stderr
@@ -211,7 +211,7 @@ def tasks(store: Store, backbone: str | None = None) -> list[list[tuple[str, str
     return [[told(task) for task in network.matrix.tasks] for network in networks_of(store, backbone, [])]
 
 
-def test_the_study_that_ran_last_stands_for_its_dataset(
+def test_the_latest_study_represents_its_dataset(
     opened: Store, kept: Callable[..., str], make_record: Callable[..., StudyRecord]
 ) -> None:
     kept("digits", protocol={"seed": "1"})
@@ -221,7 +221,7 @@ def test_the_study_that_ran_last_stands_for_its_dataset(
     assert tasks(opened) == [[("cub", birds, 0), ("digits", last, 1)]]
 
 
-def test_images_of_ones_own_go_by_their_place_and_by_what_they_are(opened: Store, kept: Callable[..., str]) -> None:
+def test_own_images_are_one_dataset_by_folder_or_by_content(opened: Store, kept: Callable[..., str]) -> None:
     kept("folder", "/data/birds", dataset_fingerprint="1" * 64)
     grown = kept("folder", "/data/birds", dataset_fingerprint="2" * 64)
     kept("folder", "/elsewhere/cars", dataset_fingerprint="3" * 64, protocol={"seed": "1"})
@@ -232,7 +232,7 @@ def test_images_of_ones_own_go_by_their_place_and_by_what_they_are(opened: Store
     ]
 
 
-def test_networks_are_told_apart_by_their_weights(opened: Store, kept: Callable[..., str]) -> None:
+def test_networks_are_distinguished_by_their_weights(opened: Store, kept: Callable[..., str]) -> None:
     one = kept("digits", weights_digest="1" * 64)
     other, further = (kept(dataset, weights_digest="2" * 64) for dataset in ("digits", "cub"))
     elsewhere = kept("digits", backbone="adm", weights_digest="3" * 64)
@@ -271,7 +271,7 @@ LISTENER = Listener(messages.append)
 ENDED = Evaluation(Accuracy(18, 20), {"fit": 0.5}, 20, 20)
 
 
-def test_a_trial_is_run_to_its_end_whatever_its_epochs_are(driver: StudyDriver, opened: Store) -> None:
+def test_missing_trials_are_never_pruned(driver: StudyDriver, opened: Store) -> None:
     epochs = [Epoch(number, Accuracy(1, 20)) for number in range(1, 9)]
     assert make_trial(driver, probing(Extracted(20, 20, 20), *epochs, ENDED), SETTING, LISTENER) is None
     (trial,) = opened.read_study(driver.name).complete
@@ -279,7 +279,7 @@ def test_a_trial_is_run_to_its_end_whatever_its_epochs_are(driver: StudyDriver, 
     assert len(trial.curve) == 8
 
 
-def test_one_that_fails_is_kept_with_its_reason(driver: StudyDriver, opened: Store) -> None:
+def test_a_missing_trial_that_fails_is_stored_with_its_reason(driver: StudyDriver, opened: Store) -> None:
     reason = make_trial(driver, probing(Extracted(9, 20, 9), RuntimeError("too\nmuch")), SETTING, LISTENER)
     assert reason == "failed: RuntimeError: too"
     assert messages[-1] == "failed: RuntimeError: too"
@@ -292,7 +292,7 @@ def test_one_that_fails_is_kept_with_its_reason(driver: StudyDriver, opened: Sto
 
 
 @pytest.mark.parametrize("cause", [CacheError("the disk is full"), KeyboardInterrupt()])
-def test_what_would_stop_all_others_leaves_it_to_be_asked_again(
+def test_an_error_that_would_fail_all_trials_leaves_the_trial_to_be_repeated(
     driver: StudyDriver, opened: Store, cause: BaseException
 ) -> None:
     with pytest.raises(type(cause)):

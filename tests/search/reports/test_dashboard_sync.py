@@ -81,7 +81,7 @@ def unsparing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("unsparing")
-def test_it_follows_what_ends_and_stands_still_where_nothing_does(
+def test_the_note_follows_trials_and_stays_the_same_without_new_ones(
     store: Store, study: str, run: int, tell: Tell
 ) -> None:
     with refreshing(store, study, run, Path("/reports/r.html"), every=0.05):
@@ -96,7 +96,7 @@ def test_it_follows_what_ends_and_stands_still_where_nothing_does(
     assert "90.0" not in get_note(store.load(study))  # nobody is at work any more
 
 
-def test_a_refresh_that_takes_long_is_not_made_often(
+def test_a_slow_refresh_is_made_less_often(
     store: Store, study: str, run: int, tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -109,7 +109,7 @@ def test_a_refresh_that_takes_long_is_not_made_often(
         assert "No trial is complete yet." in get_note(store.load(study))
 
 
-def test_a_run_that_breaks_off_leaves_what_it_came_to(store: Store, study: str, run: int, tell: Tell) -> None:
+def test_an_interrupted_run_keeps_its_finished_trials(store: Store, study: str, run: int, tell: Tell) -> None:
     def work() -> None:
         with refreshing(store, study, run, Path("/reports/r.html"), every=60):
             tell(18)
@@ -123,7 +123,7 @@ def test_a_run_that_breaks_off_leaves_what_it_came_to(store: Store, study: str, 
 
 
 @pytest.mark.usefixtures("run")
-def test_a_note_says_how_many_runs_are_at_work(store: Store, study: str, run_record: RunRecord) -> None:
+def test_a_note_shows_the_number_of_running_searches(store: Store, study: str, run_record: RunRecord) -> None:
     """The last of one says nothing of another's end."""
     other = store.begin_run(study, run_record)
 
@@ -141,7 +141,7 @@ def test_a_note_says_how_many_runs_are_at_work(store: Store, study: str, run_rec
     assert told() == "no trial yet; 1 run active"
 
 
-def test_what_goes_wrong_is_logged_and_the_run_goes_on(
+def test_an_error_is_logged_and_the_run_continues(
     store: Store, study: str, run: int, tell: Tell, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING), refreshing(store, "gone", run, Path("/r.html"), every=0.05):
@@ -149,7 +149,7 @@ def test_what_goes_wrong_is_logged_and_the_run_goes_on(
         tell(18)
 
 
-def test_who_reads_while_it_is_written_never_finds_half_of_it(store: Store, study: str) -> None:
+def test_a_concurrent_reader_never_sees_a_half_written_file(store: Store, study: str) -> None:
     """As a browser does, which can make nothing of half a figure's JSON. Two runs may write at once."""
     parts = [f"dashboard:plot_data:long:{number}" for number in range(40)]
     stop = threading.Event()
@@ -177,7 +177,7 @@ def test_who_reads_while_it_is_written_never_finds_half_of_it(store: Store, stud
     assert set(seen) <= {frozenset("a"), frozenset("b")}
 
 
-def test_nothing_is_written_where_it_breaks_off_and_what_shall_stay_stays(store: Store, study: str) -> None:
+def test_an_error_while_editing_attributes_writes_nothing_and_kept_keys_stay(store: Store, study: str) -> None:
     def annotate(value: int, *but: str, fails: bool = False) -> None:
         with store.edit_attributes(study, but) as optuna_study:
             for key in ("first", "second"):
@@ -202,7 +202,7 @@ open({seen!r}, "w").write(f"{{page.status}} {{page.url}}")
 """
 
 
-def test_a_text_browser_is_answered_though_it_keeps_its_caller_waiting(
+def test_a_text_browser_gets_a_response_while_it_blocks_its_caller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     browser, seen = tmp_path / "browser", tmp_path / "seen"
@@ -219,7 +219,7 @@ def test_a_text_browser_is_answered_though_it_keeps_its_caller_waiting(
     assert seen.read_text() == f"200 http://127.0.0.1:{port}/dashboard"
 
 
-def test_who_lets_others_connect_is_warned(search: Search) -> None:
+def test_listening_on_other_addresses_prints_a_warning(search: Search) -> None:
     ran = search("dashboard", "--no-browser", "--host", "192.0.2.1")  # is no machine's: RFC 5737
     assert ran.code == 1
     warning, error = ran.stderr.splitlines()
@@ -265,7 +265,7 @@ def edit_note(driver: Any, text: str, meanwhile: Callable[[], None]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("unsparing")
-def test_a_browser_shows_a_study_while_trials_come(
+def test_a_browser_shows_new_trials_of_a_running_study(
     storage_url: str, store: Store, study: str, run: int, tell: Tell, browser: Any
 ) -> None:
     tell(0)

@@ -44,7 +44,7 @@ RULES: dict[str, Callable[[Setting], float]] = {
 
 @pytest.mark.parametrize("metric", ["accuracy", "nll"])
 @pytest.mark.parametrize("choice", RULES)
-def test_the_choice_that_decides_is_the_most_important(choice: str, metric: str) -> None:
+def test_the_decisive_choice_is_the_most_important(choice: str, metric: str) -> None:
     found = importances(studied(RULES[choice], metric=metric))
     assert found[0].choice == choice
     assert {each.choice for each in found} == {"block", "timestep", "pool", "head"}  # draws were not varied
@@ -54,18 +54,18 @@ def test_the_choice_that_decides_is_the_most_important(choice: str, metric: str)
     assert found == importances(studied(RULES[choice], metric=metric))
 
 
-def test_too_few_trials_tell_nothing() -> None:
+def test_too_few_trials_give_no_importances() -> None:
     assert importances(studied(RULES["pool"], FEWEST - 1)) == ()
     assert importances(studied(RULES["pool"], FEWEST)) != ()
     assert importances(studied(RULES["pool"], 0)) == ()
 
 
-def test_settings_of_equal_worth_tell_nothing() -> None:
+def test_settings_of_equal_score_give_no_importances() -> None:
     assert importances(studied(lambda _: 0.5)) == ()
 
 
 @pytest.mark.parametrize("odd", range(3))
-def test_one_setting_that_is_worth_more_is_enough(odd: int) -> None:
+def test_one_better_setting_is_enough_to_be_better_than_chance(odd: int) -> None:
     """As where a dataset is so easy that all but one have every image right."""
     plain = studied(lambda _: 0.5, FEWEST)
     trials = tuple(replace(t, validation=Accuracy(501 if t.number == odd else 500, 1000)) for t in plain.trials)

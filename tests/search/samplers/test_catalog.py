@@ -21,7 +21,7 @@ QUICK = [name for name in SAMPLERS if name != "gp"]  # which takes seconds, and 
 
 
 @given(data=st.data())
-def test_a_setting_survives_its_parameters(space: Space, data: st.DataObject) -> None:
+def test_a_setting_is_restored_from_its_parameters(space: Space, data: st.DataObject) -> None:
     setting = data.draw(st.sampled_from(list(space.settings())))
     params = to_params(setting)
     assert to_setting(params) == setting
@@ -32,7 +32,7 @@ def test_a_setting_survives_its_parameters(space: Space, data: st.DataObject) ->
     )  # raises where one is not in the other
 
 
-def test_parameters_are_what_a_person_would_name_them(space: Space) -> None:
+def test_parameters_have_readable_names(space: Space) -> None:
     setting = next(setting for setting in space.settings() if setting.head == "mlp")
     options = [f"mlp.{choice.name}" for choice in HEAD_OPTIONS["mlp"]]
     assert set(to_params(setting)) == {"timestep", "block", "pool", "draws", "head", *options}
@@ -61,7 +61,7 @@ def test_a_search_reaches_every_setting_once(space: Space, name: str, narrowed: 
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_what_is_proposed_depends_on_the_past_and_the_seed_alone(space: Space, name: str) -> None:
+def test_proposals_depend_only_on_past_trials_and_the_seed(space: Space, name: str) -> None:
     straight = search(sampler_named(name, seed=5), space, 30)
     restarted = search(sampler_named(name, seed=5), space, 30, before=straight[:17])
     assert [trial.params for trial in restarted] == [trial.params for trial in straight]
@@ -71,7 +71,7 @@ def test_what_is_proposed_depends_on_the_past_and_the_seed_alone(space: Space, n
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_running_pruned_and_failed_trials_do_not_disturb(space: Space, name: str) -> None:
+def test_running_pruned_and_failed_trials_are_ignored(space: Space, name: str) -> None:
     settings = list(space.settings())[:: len(space) // 40]
     states = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING]
     trials = [trial_of(number, setting, space, states[number % 4]) for number, setting in enumerate(settings)]
@@ -97,7 +97,7 @@ def test_random_is_uniform_over_what_is_untaken(space: Space) -> None:
     assert 25 < min(counts) <= max(counts) < 110
 
 
-def test_grid_takes_the_order_of_the_space(space: Space) -> None:
+def test_grid_follows_the_order_of_the_space(space: Space) -> None:
     trials = search(sampler_named("grid", 0), space, 20)
     assert [to_setting(trial.params) for trial in trials] == list(space.settings())[:20]
 
@@ -109,14 +109,14 @@ def test_qmc_covers_a_dimension_more_evenly_than_chance(space: Space) -> None:
 
 
 @pytest.mark.parametrize(("name", "count"), [("tpe", 60), ("gp", 16)])
-def test_a_sampler_that_learns_finds_a_setting_among_the_best(space: Space, name: str, count: int) -> None:
+def test_a_learning_sampler_finds_one_of_the_best_settings(space: Space, name: str, count: int) -> None:
     learnt = search(sampler_named(name, 0), space, count)
     values = [score(setting, space) for setting in space.settings()]
     assert sum(value > best(learnt) for value in values) < len(values) // 20
 
 
 @pytest.mark.parametrize("name", ["tpe", "greedy"])
-def test_further_taps_are_learnt_from(space: Space, name: str) -> None:
+def test_the_posterior_learns_from_further_taps(space: Space, name: str) -> None:
     """Block 8 as a further tap is worth 5 points."""
     trials = search(sampler_named(name, 0), space.narrow(taps=(1, 2, 3)), 100)
     later = [to_setting(trial.params) for trial in trials[50:]]
@@ -125,7 +125,7 @@ def test_further_taps_are_learnt_from(space: Space, name: str) -> None:
     assert any(tap.block == 8 for tap in to_setting(max(trials, key=lambda t: t.value or 0).params).further)
 
 
-def test_greedy_grows_the_best_by_what_did_best_alone(space: Space) -> None:
+def test_greedy_extends_the_best_setting_with_the_best_single_taps(space: Space) -> None:
     several = space.narrow(taps=(1, 2, 3), heads=("linear",))
     trials = search(sampler_named("greedy", 0), several, 22)
     alone = [to_setting(trial.params) for trial in trials[:20]]
@@ -136,19 +136,19 @@ def test_greedy_grows_the_best_by_what_did_best_alone(space: Space) -> None:
     assert not to_setting(trials[21].params).further
 
 
-def test_greedy_grows_from_the_fewest_taps_that_there_may_be(space: Space) -> None:
+def test_greedy_starts_with_the_fewest_allowed_taps(space: Space) -> None:
     trials = search(sampler_named("greedy", 0), space.narrow(taps=(2, 3), heads=("linear",)), 24)
     assert [len(to_setting(trial.params).taps) for trial in trials] == [2] * 20 + [3, 2, 3, 2]
 
 
-def test_a_tap_that_comes_again_is_one(space: Space) -> None:
+def test_a_repeated_tap_counts_once(space: Space) -> None:
     params = to_params(Setting(90, 5, 2, "linear", further=(Tap(8, 90),)))
     assert params["taps"] == 2
     assert to_setting(params | {"block 2": 5}) == Setting(90, 5, 2, "linear")
     assert to_setting(params | {"taps": 1}) == Setting(90, 5, 2, "linear")
 
 
-def test_tpe_spends_its_trials_on_good_settings(space: Space) -> None:
+def test_tpe_tries_mostly_good_settings(space: Space) -> None:
     values = sorted(score(setting, space) for setting in space.settings())
     later = search(sampler_named("tpe", 0), space, 80)[40:]
     above = sum(trial.value > values[len(values) * 3 // 4] for trial in later if trial.value is not None)
@@ -169,13 +169,13 @@ def test_a_sampler_leaves_no_trace_in_the_database(
         assert study.get_trials() == before
 
 
-def test_several_taps_are_selected_forward_unless_told_otherwise(space: Space) -> None:
+def test_several_taps_use_the_greedy_sampler_by_default(space: Space) -> None:
     assert default_sampler(space) == "cost-aware"
     assert default_sampler(space, by_cost=True) == "tpe"
     assert default_sampler(space.narrow(taps=(1, 2))) == "greedy"
 
 
-def test_an_unknown_sampler_is_said() -> None:
+def test_an_unknown_sampler_is_a_readable_error() -> None:
     with pytest.raises(
         UnknownNameError,
         match=r"unknown sampler 'tpr'; did you mean 'tpe'\? known: cost-aware, gp, greedy, grid, qmc, random, tpe",

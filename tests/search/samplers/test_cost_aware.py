@@ -28,7 +28,7 @@ def trial(space: Space, setting: Setting, **changes: object) -> FrozenTrial:
     return made
 
 
-def test_a_trial_says_what_it_cost_or_else_how_long_it_took(space: Space) -> None:
+def test_a_trial_reports_its_cost_or_else_its_seconds(space: Space) -> None:
     seconds = {"extract": 8.0, "wait": 1.0, "read": 0.1, "fit": 0.4}
     told = trial(space, PLACE, user_attrs={"seconds": seconds, "passes": {"made": 100, "needed": 200}})
     assert measured_cost(told) == TrialCost(PLACE, 100, 8.0, 0.5)
@@ -50,13 +50,13 @@ def test_a_trial_says_what_it_cost_or_else_how_long_it_took(space: Space) -> Non
         (PLACE.reading(Tap(5, 90), Tap(8, 300)), {90: 1.0}, 200),
     ],
 )
-def test_passes_are_those_that_the_cache_lacks(
+def test_only_passes_that_the_cache_lacks_are_counted(
     space: Space, setting: Setting, cached: dict[int | None, float], passes: float
 ) -> None:
     assert CostModel(space, 200, cached).missing_passes(setting) == pytest.approx(passes)
 
 
-def test_seconds_are_learnt_from_what_trials_took(space: Space) -> None:
+def test_seconds_are_learned_from_finished_trials(space: Space) -> None:
     def fit(setting: Setting) -> float:
         return (0.3 if setting.head == "mlp" else 0.01) * setting.pool**2
 
@@ -71,7 +71,7 @@ def test_seconds_are_learnt_from_what_trials_took(space: Space) -> None:
     assert model.seconds(replace(PLACE, timestep=10)) == pytest.approx(model.seconds(PLACE) + 10)
 
 
-def test_it_looks_around_at_one_timestep_before_it_pays_for_another(space: Space) -> None:
+def test_the_sampler_explores_a_timestep_before_it_pays_for_another(space: Space) -> None:
     trials = search(CostAwareProposer(0, PriorKnowledge(past_tasks=())), space, 30)
     timesteps = [each.params["timestep"] for each in trials]
     assert len(set(timesteps[:STARTUP_TRIALS])) == 1
@@ -80,14 +80,14 @@ def test_it_looks_around_at_one_timestep_before_it_pays_for_another(space: Space
     assert best(trials) > 0.9
 
 
-def test_a_past_that_is_right_brings_it_there_at_once(space: Space) -> None:
+def test_a_similar_past_task_leads_to_the_best_setting_at_once(space: Space) -> None:
     found = [(each, score(each, space)) for each in space.settings() if each.head == "linear"]
     past = past_task_of("the same", space.architecture, found, 10, 1000)
     trials = search(CostAwareProposer(0, PriorKnowledge(past_tasks=(past,))), space.narrow(heads=["linear"]), 10)
     assert best(trials) == pytest.approx(max(value for _, value in found), abs=0.011)
 
 
-def test_it_learns_from_trials_that_were_stopped(space: Space) -> None:
+def test_the_sampler_learns_from_stopped_trials(space: Space) -> None:
     """All that mlp ever does but for the first is to be stopped early, which is quick."""
     trials: list[FrozenTrial] = []
     taken: set[Setting] = set()
@@ -123,7 +123,7 @@ def test_any_optuna_study_can_use_it(space: Space, direction: Literal["maximize"
     assert sign * study.best_value > 0.9
 
 
-def test_trials_at_the_same_time_are_not_the_same(space: Space) -> None:
+def test_concurrent_trials_have_different_settings(space: Space) -> None:
     study = optuna.create_study(sampler=CostAwareSampler(space), direction="maximize")
     study.optimize(lambda each: score(suggest_setting(each, space), space), n_trials=8)
     asked = [study.ask() for _ in range(6)]

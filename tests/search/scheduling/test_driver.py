@@ -52,7 +52,7 @@ def request(driver: StudyDriver) -> TrialRequest:
     return answer
 
 
-def test_a_trial_is_kept_as_it_was_told(store: Store, study: str, space: Space, make_driver: MakeDriver) -> None:
+def test_a_trial_is_stored_as_reported(store: Store, study: str, space: Space, make_driver: MakeDriver) -> None:
     driver = make_driver()
     first, second, third = (request(driver) for _ in range(3))
     assert [first.number, second.number, third.number] == [0, 1, 2]
@@ -82,7 +82,7 @@ def test_a_trial_is_kept_as_it_was_told(store: Store, study: str, space: Space, 
     assert all(trial.finished is not None for trial in trials)
 
 
-def test_what_a_metric_says_is_what_optuna_maximises_and_prunes_by(
+def test_optuna_maximises_and_prunes_by_the_metric(
     store: Store, make_record: Callable[..., StudyRecord], space: Space, run_record: RunRecord
 ) -> None:
     study = store.ensure_study(make_record(protocol={"metric": "nll"}))
@@ -122,7 +122,7 @@ def test_the_budget_counts_finished_trials_of_all_runs(make_driver: MakeDriver) 
     assert isinstance(request(make_driver(budget=5)), TrialRequest)
 
 
-def test_the_end_of_the_space(space: Space, make_driver: MakeDriver) -> None:
+def test_a_search_ends_when_the_space_is_exhausted(space: Space, make_driver: MakeDriver) -> None:
     small = space.narrow(timesteps=(10, 90), blocks=(4,), pools=(1, 2), heads=("linear",))
     driver = make_driver(budget=100, of=small)
     trials = [request(driver) for _ in range(len(small))]
@@ -136,7 +136,7 @@ def test_the_end_of_the_space(space: Space, make_driver: MakeDriver) -> None:
     assert answer.reason == "all 4 settings of the space have been tried"
 
 
-def test_a_stopped_run_is_gone_on_with(store: Store, study: str, make_driver: MakeDriver) -> None:
+def test_an_interrupted_run_is_continued(store: Store, study: str, make_driver: MakeDriver) -> None:
     driver, other = make_driver(budget=3), make_driver(budget=3)
     first, second, third = request(driver), request(driver), request(other)
     driver.complete(first.number, EVALUATION)
@@ -150,7 +150,7 @@ def test_a_stopped_run_is_gone_on_with(store: Store, study: str, make_driver: Ma
     assert again.setting != third.setting
 
 
-def test_a_dead_run_is_put_right_by_whoever_asks_next(store: Store, study: str, make_driver: MakeDriver) -> None:
+def test_the_next_run_closes_the_trials_of_a_dead_run(store: Store, study: str, make_driver: MakeDriver) -> None:
     lost, survivor = make_driver(host="another-machine"), make_driver()
     first = request(lost)
     assert request(survivor).setting != first.setting
@@ -165,7 +165,7 @@ def test_a_dead_run_is_put_right_by_whoever_asks_next(store: Store, study: str, 
     assert store.read_study(study).trials[first.number] == trial
 
 
-def test_a_setting_that_takes_its_process_with_it_is_given_up(
+def test_a_setting_that_kills_its_process_repeatedly_is_given_up(
     store: Store, space: Space, make_driver: MakeDriver
 ) -> None:
     small = space.narrow(timesteps=(10, 90), blocks=(4,), pools=(1,), heads=("linear",))
@@ -184,7 +184,7 @@ def test_a_setting_that_takes_its_process_with_it_is_given_up(
         driver.abandon()
 
 
-def test_reconcile_leaves_live_runs_alone(store: Store, study: str, make_driver: MakeDriver) -> None:
+def test_reconcile_does_not_touch_live_runs(store: Store, study: str, make_driver: MakeDriver) -> None:
     lost, live, driver = make_driver(host="another-machine"), make_driver(host="another-machine"), make_driver()
     request(lost), request(live), request(driver)
     silence(store, lost)
@@ -193,7 +193,7 @@ def test_reconcile_leaves_live_runs_alone(store: Store, study: str, make_driver:
     assert [trial.state for trial in store.read_study(study).trials] == ["failed", "running", "running"]
 
 
-def test_too_many_failures_end_the_run_in_words(make_driver: MakeDriver) -> None:
+def test_too_many_failures_end_the_run_with_a_readable_error(make_driver: MakeDriver) -> None:
     driver = make_driver(budget=100)
     for _ in range(10):
         driver.fail(request(driver).number, "no luck")
@@ -218,7 +218,7 @@ def test_a_hopeless_trial_is_pruned(make_driver: MakeDriver) -> None:
     assert [driver.report_epoch(good.number, epoch, 0.75) for epoch in (1, 2, 3)] == [False, False, False]
 
 
-def test_a_trial_that_is_behind_on_a_rung_is_not_worth_more_images(make_driver: MakeDriver) -> None:
+def test_a_trial_that_is_behind_on_a_rung_is_stopped(make_driver: MakeDriver) -> None:
     driver = make_driver(budget=100)
     first, second, third = (request(driver) for _ in range(3))
     assert not driver.report_rung(first.number, 100, 0.5)
@@ -229,7 +229,7 @@ def test_a_trial_that_is_behind_on_a_rung_is_not_worth_more_images(make_driver: 
     assert driver.report_rung(99, 100, 1.0)  # no trial of this run
 
 
-def test_what_a_trial_is_worth_on_a_rung_is_no_epoch_and_is_kept_with_its_cost(
+def test_the_score_on_a_rung_is_no_epoch_and_is_stored_with_its_cost(
     store: Store, study: str, make_driver: MakeDriver
 ) -> None:
     driver = make_driver(budget=100)
@@ -280,7 +280,7 @@ def test_the_pruner_can_be_chosen(store: Store, study: str, space: Space, run_re
         driver.complete(trial.number, EVALUATION)
 
 
-def test_a_restart_goes_on_as_if_nothing_had_happened(
+def test_a_restarted_sampler_continues_the_same_sequence(
     make_record: Callable[..., StudyRecord], store: Store, space: Space, run_record: RunRecord
 ) -> None:
     def settings_of(name: str, restart_after: set[int]) -> list[Setting]:
@@ -301,12 +301,12 @@ def test_a_restart_goes_on_as_if_nothing_had_happened(
     assert len(set(straight)) == 24
 
 
-def test_an_unknown_study_is_said(store: Store, space: Space) -> None:
+def test_an_unknown_study_is_a_readable_error(store: Store, space: Space) -> None:
     with pytest.raises(StorageError, match="there is no study 'nothing'"):
         StudyDriver(store, "nothing", space, sampler_named("grid", 0), seed=0, budget=1, run_id=1)
 
 
-def test_a_trial_that_is_asked_for_comes_whatever_the_budget_and_once(
+def test_a_requested_trial_runs_once_and_ignores_the_budget(
     store: Store, study: str, space: Space, make_driver: MakeDriver
 ) -> None:
     driver, wanted = make_driver(budget=0), next(space.settings())
@@ -322,7 +322,7 @@ def test_a_trial_that_is_asked_for_comes_whatever_the_budget_and_once(
     assert [trial.state for trial in store.read_study(study).trials] == ["pruned", "complete"]
 
 
-def test_one_that_was_interrupted_is_asked_for_again_and_one_that_failed_is_not(
+def test_an_interrupted_requested_trial_is_repeated_and_a_failed_one_is_not(
     store: Store, study: str, space: Space, make_driver: MakeDriver
 ) -> None:
     wanted, other, *_ = space.settings()
@@ -341,7 +341,7 @@ def test_one_that_was_interrupted_is_asked_for_again_and_one_that_failed_is_not(
     assert driver.trial_for(other) is None
 
 
-def test_one_outside_the_space_cannot_be_asked_for(store: Store, study: str, make_driver: MakeDriver) -> None:
+def test_a_setting_outside_the_space_cannot_be_requested(store: Store, study: str, make_driver: MakeDriver) -> None:
     with pytest.raises(InvalidSpaceError, match="timestep 11 is not in the space; valid: 10, 90, 300"):
         make_driver().trial_for(Setting(11, 3, 1, "linear"))
     assert store.trials(study) == []

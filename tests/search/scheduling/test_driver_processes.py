@@ -51,7 +51,7 @@ def check_finished(store: Store, study: str, budget: int) -> None:
     )
 
 
-def test_two_processes_make_exactly_the_budget(start: Start, store: Store, study: str) -> None:
+def test_two_processes_together_finish_exactly_the_budget(start: Start, store: Store, study: str) -> None:
     processes = [start(60, 0.0, sampler) for sampler in ("random", "tpe")]
     counts = [len(process.communicate(timeout=120)[0].split()) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]

@@ -171,7 +171,7 @@ def search(
 
 
 @pytest.mark.slow
-def test_a_study_runs_to_its_budget_goes_on_from_there_and_repeats_nothing(store: Store) -> None:
+def test_a_study_runs_to_its_budget_and_continues_without_repetition(store: Store) -> None:
     name, reason, heard = search(store, 30)
     study = store.read_study(name)
     assert "30 finished trials" in reason
@@ -196,7 +196,7 @@ def test_heads_that_train_in_epochs_are_pruned_when_behind(store: Store) -> None
 
 
 @pytest.mark.slow
-def test_a_trial_that_is_behind_on_a_ladder_earns_no_more_images(store: Store) -> None:
+def test_a_trial_that_is_behind_on_a_rung_stops_there(store: Store) -> None:
     name, _, heard = search(store, 16, Hill(halving=True), sampler="random", workers=1)
     study = store.read_study(name)
     pruned = [trial for trial in study.trials if trial.state == "pruned" and not trial.curve]
@@ -208,7 +208,7 @@ def test_a_trial_that_is_behind_on_a_ladder_earns_no_more_images(store: Store) -
     assert all(Hill().accuracy(trial.setting).value < best for trial in pruned)
 
 
-def test_finals_follow_the_trials_on_the_same_workers_and_are_kept(store: Store, tmp_path: Path) -> None:
+def test_finals_follow_the_trials_on_the_same_workers_and_are_stored(store: Store, tmp_path: Path) -> None:
     processes = tmp_path / "processes"
     processes.mkdir()
     name, _, heard = search(store, 6, Hill(processes=processes))
@@ -218,7 +218,7 @@ def test_finals_follow_the_trials_on_the_same_workers_and_are_kept(store: Store,
     assert sorted(final.seed for final in store.read_study(name).finals) == [1, 2]
 
 
-def test_a_failing_setting_is_kept_with_its_reason_and_costs_nothing_else(store: Store) -> None:
+def test_a_failing_setting_is_stored_with_its_reason_and_stops_no_other(store: Store) -> None:
     name, _, heard = search(store, 30, Hill("error"), sampler="random", workers=1)
     study = store.read_study(name)
     failed = [trial for trial in study.trials if trial.state == "failed"]
@@ -229,7 +229,7 @@ def test_a_failing_setting_is_kept_with_its_reason_and_costs_nothing_else(store:
 
 
 @pytest.mark.slow
-def test_a_run_in_which_everything_fails_ends_and_says_why(store: Store) -> None:
+def test_a_run_in_which_every_trial_fails_ends_with_the_reason(store: Store) -> None:
     """The grid comes to block 2 after the 26 settings of block 1, and would stay there for 26."""
     name, reason, _ = search(store, 100, Hill("error"), sampler="grid")
     assert "trials failed with none succeeding between; the last: ValueError: block 2 is no good" in reason
@@ -238,7 +238,7 @@ def test_a_run_in_which_everything_fails_ends_and_says_why(store: Store) -> None
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_fails_its_trial_and_the_search_goes_on(store: Store) -> None:
+def test_a_worker_that_dies_fails_its_trial_and_the_search_continues(store: Store) -> None:
     name, _, _ = search(store, 20, Hill("death"), sampler="random")
     study = store.read_study(name)
     dead = [trial for trial in study.trials if trial.state == "failed"]
@@ -248,7 +248,7 @@ def test_a_worker_that_dies_fails_its_trial_and_the_search_goes_on(store: Store)
 
 
 @pytest.mark.slow
-def test_a_cause_that_would_fail_every_trial_ends_the_run_and_loses_none(store: Store) -> None:
+def test_an_error_that_would_fail_every_trial_ends_the_run_and_loses_no_trial(store: Store) -> None:
     with pytest.raises(CacheError, match="the disk of /cache is full"):
         search(store, 10, Hill("disk"))
     name, _, _ = search(store, 10, workers=1)
@@ -267,7 +267,7 @@ class FaultyHeard(Heard):
 
 
 @pytest.mark.slow
-def test_an_error_in_the_driver_process_ends_the_run_and_is_raised_as_it_is(store: Store) -> None:
+def test_an_error_in_the_driver_process_ends_the_run_and_is_raised_unchanged(store: Store) -> None:
     with pytest.raises(RuntimeError, match="the terminal went away"):
         search(store, 10, heard=FaultyHeard())
     name = store.find_study()
@@ -276,7 +276,7 @@ def test_an_error_in_the_driver_process_ends_the_run_and_is_raised_as_it_is(stor
 
 
 @pytest.mark.slow
-def test_ctrl_c_gives_up_the_trials_in_flight_and_the_next_run_asks_them_again(store: Store) -> None:
+def test_ctrl_c_abandons_the_running_trials_and_the_next_run_repeats_them(store: Store) -> None:
     timer = threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
@@ -295,7 +295,7 @@ def test_ctrl_c_gives_up_the_trials_in_flight_and_the_next_run_asks_them_again(s
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:port"])
-def test_a_cluster_that_does_not_answer_is_an_error_in_words(address: str) -> None:
+def test_a_cluster_that_does_not_respond_is_a_readable_error(address: str) -> None:
     with (
         pytest.raises(SearchError, match=f"no Ray cluster answers at {address}"),
         RaySession(Resources(workers=1, address=address)) as session,

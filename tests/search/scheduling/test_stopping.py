@@ -16,11 +16,11 @@ from search.scheduling.stopping import Halving
         (0.2, [0.3, 0.1, 0.1, 0.2, 0.1], False),
     ],
 )
-def test_the_best_half_of_those_that_came_go_on(score: float, others: list[float], stops: bool) -> None:
+def test_the_better_half_so_far_is_promoted(score: float, others: list[float], stops: bool) -> None:
     assert Halving().stops(score, others) == stops
 
 
-def test_fewer_go_on_of_a_larger_eta_and_all_while_others_are_waited_for() -> None:
+def test_a_larger_eta_stops_more_trials_and_min_others_delays_stopping() -> None:
     values = [0.5, 0.1, 0.6, 0.2, 0.55, 0.3, 0.95, 0.1]
     gone_on = {
         halving: [score for place, score in enumerate(values) if not halving.stops(score, values[:place])]

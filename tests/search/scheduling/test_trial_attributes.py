@@ -5,7 +5,7 @@ from search.scheduling.trial_attributes import end_attributes, result_attributes
 from spaces import Setting, Space, Tap
 
 
-def test_a_setting_is_told_in_words_and_units(space: Space) -> None:
+def test_a_setting_is_described_in_words_and_units(space: Space) -> None:
     assert setting_attributes(Setting(90, 8, 4, "linear"), space.architecture) == {
         "Setting": "block 8, t 90, pool 4, linear",
         "Block": "8 of 12 (decoder), 32 channels of 4 × 4",
@@ -15,7 +15,7 @@ def test_a_setting_is_told_in_words_and_units(space: Space) -> None:
     }
 
 
-def test_several_taps_and_draws_are_all_told(space: Space) -> None:
+def test_several_taps_and_draws_are_all_described(space: Space) -> None:
     setting = Setting(90, 8, 2, "linear", draws=4).reading(Tap(8, 90), Tap(3, 10))
     facts = setting_attributes(setting, space.architecture)
     assert facts["Block"] == "3 of 12 (encoder), 32 channels of 8 × 8; 8 of 12 (decoder), 32 channels of 4 × 4"
@@ -30,7 +30,7 @@ def test_an_encoder_sees_no_noise(space: Space) -> None:
 
 
 @pytest.mark.parametrize("scores", [None, Scores(20, {"nll": IntervalEstimate(0.31, 0.2, 0.5)})])
-def test_results_keep_what_costs_are_learnt_from(scores: Scores | None) -> None:
+def test_results_have_the_seconds_that_costs_are_learned_from(scores: Scores | None) -> None:
     told = result_attributes(Evaluation(Accuracy(18, 20), {"fit": 0.12345}, 7, 10, {"l2": 0.01}, scores=scores))
     assert told["Accuracy"] == "90.0 % (69.9–97.2), 18 of 20 validation images"
     assert told["Passes"] == "7 made of 10 needed"
@@ -40,12 +40,12 @@ def test_results_keep_what_costs_are_learnt_from(scores: Scores | None) -> None:
     assert result_attributes(None) == {}
 
 
-def test_why_a_trial_ended_is_told_to_people_and_to_reports() -> None:
+def test_the_reason_of_a_trial_is_printed_and_stored() -> None:
     assert end_attributes("out of memory", failed=True) == {"reason": "out of memory", "Ended": "failed: out of memory"}
     assert end_attributes("pruned: behind") == {"reason": "pruned: behind", "Ended": "pruned: behind"}
 
 
-def test_what_people_read_comes_first_in_the_order_of_names(space: Space) -> None:
+def test_the_most_useful_attributes_sort_first(space: Space) -> None:
     """Optuna Dashboard shows six lines before one has to scroll."""
     prior = {
         **setting_attributes(Setting(90, 8, 4, "linear"), space.architecture),

@@ -2,7 +2,7 @@ from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Rung
 from search.scheduling.trial_timer import TrialTimer
 
 
-def test_what_a_stopped_trial_cost_is_what_its_reports_said() -> None:
+def test_a_stopped_trial_costs_what_its_reports_counted() -> None:
     timer = TrialTimer()
     timer.extract(Extracted(40, 100, 40))
     timer.extract(Extracted(100, 100, 20))

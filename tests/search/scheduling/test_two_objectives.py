@@ -43,13 +43,13 @@ def search(name: str, space: Space, count: int, seed: int = 0) -> list[FrozenTri
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_every_sampler_goes_on_from_two_values(space: Space, name: str) -> None:
+def test_every_sampler_continues_a_study_with_two_objectives(space: Space, name: str) -> None:
     several = space.narrow(taps=(1, 2)) if name == "greedy" else space
     trials = search(name, several, 24 if name == "greedy" else 12)
     assert any(to_setting(trial.params).further for trial in trials) == (name == "greedy")
 
 
-def test_tpe_looks_for_what_is_cheap_as_well_as_for_what_is_good(space: Space) -> None:
+def test_tpe_searches_for_cheap_and_for_good_settings(space: Space) -> None:
     """By the area that its front holds, in a space in which draws cost and gain nothing."""
     drawn = space.narrow(draws=(1, 4))
 
@@ -68,7 +68,7 @@ def test_tpe_looks_for_what_is_cheap_as_well_as_for_what_is_good(space: Space) -
 Facts = Callable[..., StudyRecord]
 
 
-def test_a_study_without_cost_is_what_it_was(store: Store, make_record: Facts) -> None:
+def test_a_study_by_cost_has_a_second_direction_and_another_identity(store: Store, make_record: Facts) -> None:
     plain, both = make_record(), make_record(protocol={**make_record().protocol, **BOTH})
     assert (plain.by_cost, both.by_cost) == (False, True)
     assert plain.identity != both.identity
@@ -106,7 +106,7 @@ def read(
     return made
 
 
-def test_two_values_are_told_and_read_and_nothing_is_pruned(
+def test_two_objectives_are_stored_and_read_and_nothing_is_pruned(
     store: Store, read: Callable[[int], tuple[StudyResults, str]]
 ) -> None:
     study, name = read(12)
@@ -127,7 +127,7 @@ def test_two_values_are_told_and_read_and_nothing_is_pruned(
     assert again.count("complete") == 14
 
 
-def test_an_evaluation_of_unknown_cost_is_no_evaluation(
+def test_an_evaluation_without_a_cost_is_refused(
     store: Store, make_record: Facts, run_record: RunRecord, space: Space
 ) -> None:
     name = store.ensure_study(make_record(protocol=BOTH))

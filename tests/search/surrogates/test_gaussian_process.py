@@ -21,7 +21,7 @@ def some(count: int) -> list[int]:
     return [int(index) for index in np.random.default_rng(1).permutation(40)[:count]]
 
 
-def test_it_is_the_posterior_of_scikit_learn_for_the_same_kernel() -> None:
+def test_the_posterior_equals_that_of_scikit_learn_for_the_same_kernel() -> None:
     """What is a candidate's own tells nothing of others: for them it is noise."""
     at = some(15)
     rest = [index for index in range(40) if index not in at]
@@ -37,7 +37,7 @@ def test_it_is_the_posterior_of_scikit_learn_for_the_same_kernel() -> None:
     assert found.deviation[rest] == pytest.approx(np.sqrt(np.diag(covariance)), abs=1e-4)
 
 
-def test_what_it_fits_by_is_the_slope_of_what_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_analytic_gradient_equals_the_numeric_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
 
     def minimize(loss, start, **_):  # type: ignore[no-untyped-def]
@@ -55,7 +55,7 @@ def test_what_it_fits_by_is_the_slope_of_what_it_fits(monkeypatch: pytest.Monkey
     assert seen["off"] < 1e-4
 
 
-def test_it_finds_the_top_between_what_was_tried() -> None:
+def test_the_process_finds_a_maximum_between_observations() -> None:
     at = some(12)
     found = GaussianProcess.without_past(PLACES).posterior(at, HILL[at], NOISE[at])
     assert np.corrcoef(found.mean, HILL)[0, 1] > 0.95
@@ -66,7 +66,7 @@ def test_it_finds_the_top_between_what_was_tried() -> None:
 
 
 @pytest.mark.parametrize(("sign", "better"), [(1, True), (-1, True)])
-def test_the_past_helps_even_where_it_was_the_other_way_round(sign: int, better: bool) -> None:
+def test_past_tasks_help_even_if_their_ranking_is_reversed(sign: int, better: bool) -> None:
     """On values that no smooth function of the places tells."""
     rough = RANDOM.standard_normal(40)
     at = some(12)
@@ -77,7 +77,7 @@ def test_the_past_helps_even_where_it_was_the_other_way_round(sign: int, better:
     assert np.corrcoef(without.mean[rest], rough[rest])[0, 1] < 0.6
 
 
-def test_a_past_of_noise_does_little_harm() -> None:
+def test_past_tasks_of_random_scores_do_little_harm() -> None:
     at = some(20)
     rest = [index for index in range(40) if index not in at]
     past = np.random.default_rng(7).standard_normal((40, 3))
@@ -87,7 +87,7 @@ def test_a_past_of_noise_does_little_harm() -> None:
 
 @settings(max_examples=20)
 @given(scale=st.floats(1e-3, 1e3), level=st.floats(-100, 100))
-def test_units_do_not_matter(scale: float, level: float) -> None:
+def test_the_scale_of_the_inputs_does_not_matter(scale: float, level: float) -> None:
     at = some(10)
     surrogate = GaussianProcess.without_past(PLACES)
     one = surrogate.posterior(at, HILL[at], NOISE[at])
@@ -95,7 +95,7 @@ def test_units_do_not_matter(scale: float, level: float) -> None:
     assert other.mean == pytest.approx(level + scale * one.mean, rel=1e-3, abs=1e-3 * scale)
 
 
-def test_values_that_are_all_the_same_are_no_trouble() -> None:
+def test_equal_values_give_a_finite_posterior() -> None:
     at = some(5)
     found = GaussianProcess.without_past(PLACES).posterior(at, np.zeros(5), np.zeros(5))
     assert np.isfinite(found.mean).all()

@@ -25,14 +25,14 @@ PLACES = [mean_coordinates(SMALL, setting) for setting in SETTINGS]
 TRUE = np.array([score(setting) for setting in SETTINGS])
 
 
-def test_a_surface_is_carried_to_what_was_not_tried() -> None:
+def test_a_past_task_predicts_settings_that_it_did_not_try() -> None:
     some = np.random.default_rng(0).permutation(len(SETTINGS))[:60]
     past_task = past_task_of("made up", SMALL, [(SETTINGS[i], TRUE[i]) for i in some], 10, 1000)
     carried = past_task.predict(PLACES)
     assert rank_correlations(carried[:, None], TRUE)[0] > 0.95
 
 
-def test_a_surface_of_one_network_tells_of_another() -> None:
+def test_a_past_task_of_one_network_predicts_another() -> None:
     past_task = past_task_of("small", SMALL, [(setting, score(setting)) for setting in SETTINGS], 10, 1000)
     there = [*PRESETS["paper"](ADM).narrow(heads=["linear"], pools=[1, 2, 4]).settings()]
     places = [mean_coordinates(ADM, setting) for setting in there]
@@ -40,7 +40,7 @@ def test_a_surface_of_one_network_tells_of_another() -> None:
     assert rank_correlations(past_task.predict(places)[:, None], np.array(true))[0] > 0.9
 
 
-def test_what_the_paper_published_is_at_its_places() -> None:
+def test_the_published_results_have_their_coordinates() -> None:
     imagenet, cub = PUBLISHED_TASKS
     assert len(imagenet.coordinates) == len(paper.IMAGENET) == 25
     assert len(cub.coordinates) == len(paper.CUB) == 48
@@ -51,7 +51,7 @@ def test_what_the_paper_published_is_at_its_places() -> None:
     assert rank_correlations(carried[:, None], np.array([*paper.CUB.values()]))[0] > 0.95
 
 
-def test_a_task_of_the_same_size_counts_more_at_first_and_one_that_ranks_alike_later() -> None:
+def test_a_task_of_similar_size_weighs_more_at_first_and_a_task_of_similar_ranks_later() -> None:
     near, far = (past_task_of(str(n), SMALL, [(SETTINGS[0], 1.0)], n, 100 * n) for n in (10, 1000))
     first = initial_weights([near, far], 12, 1500)
     assert first.sum() == pytest.approx(1)
@@ -61,7 +61,7 @@ def test_a_task_of_the_same_size_counts_more_at_first_and_one_that_ranks_alike_l
     assert later[1] > 0.99
 
 
-def test_agreement_is_a_rank_correlation_and_none_where_nothing_differs() -> None:
+def test_agreement_is_a_rank_correlation_or_none_without_differences() -> None:
     ranks = np.arange(10.0)
     found = rank_correlations(np.column_stack([ranks**3, -ranks, np.ones(10)]), ranks)
     assert found == pytest.approx([1, -1, 0])

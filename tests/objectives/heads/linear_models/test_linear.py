@@ -185,7 +185,7 @@ def test_a_fit_that_runs_out_of_iterations_says_so(monkeypatch: pytest.MonkeyPat
     assert fit.details["converged"] == 0
 
 
-def test_the_basis_is_orthonormal_and_holds_the_images() -> None:
+def test_the_basis_is_orthonormal_and_reproduces_the_images() -> None:
     for name in ("noisy", "more features than images", "duplicated columns"):
         train = LabelledFeatures(PROBLEMS[name].features[:, :, None, None], PROBLEMS[name].labels)
         standardise = Standardiser.of(train)

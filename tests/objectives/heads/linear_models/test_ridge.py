@@ -49,7 +49,7 @@ def refitted(
 
 
 @given(problems())
-def test_leaving_one_out_is_fitting_to_the_others_at_every_strength(train: LabelledFeatures) -> None:
+def test_leave_one_out_equals_a_fit_to_the_others_at_every_strength(train: LabelledFeatures) -> None:
     standardise = Standardiser.of(train)
     basis = eigenbasis(Standardised(train, standardise))
     strengths = [factor * float(basis.spectrum.sum()) for factor in PATH]
@@ -64,7 +64,7 @@ def test_leaving_one_out_is_fitting_to_the_others_at_every_strength(train: Label
 
 
 @pytest.mark.parametrize("count", [50, 400])  # of 64 features, some of which never vary
-def test_leaving_one_out_in_float32_is_near_enough_to_rank_strengths(count: int) -> None:
+def test_leave_one_out_in_float32_ranks_strengths_well_enough(count: int) -> None:
     whole, _ = digits()
     train = LabelledFeatures(whole.features[:count], whole.labels[:count])
     exact = LabelledFeatures(train.features.double(), train.labels)
@@ -78,7 +78,7 @@ def test_leaving_one_out_in_float32_is_near_enough_to_rank_strengths(count: int)
         torch.testing.assert_close(one.scores.double(), other.scores, rtol=0, atol=20 * digits_lost)
 
 
-def test_what_tells_nothing_leaves_nothing_to_score_well_by() -> None:
+def test_features_without_information_give_no_good_score() -> None:
     """More features than images: a held-out image that leaks into the mean is told from the rest by that alone."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(60) % 2
@@ -101,7 +101,7 @@ def test_fits_what_scikit_learn_fits(count: int) -> None:
     torch.testing.assert_close(scores, expected, rtol=0, atol=1e-3)
 
 
-def test_is_as_sure_as_it_is_right() -> None:
+def test_probabilities_are_calibrated() -> None:
     train, validation = digits()
     half = len(validation) // 2
     chosen = LabelledFeatures(validation.features[:half], validation.labels[:half])

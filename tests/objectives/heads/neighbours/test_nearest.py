@@ -20,7 +20,7 @@ from tests.support.heads import blobs, digits
 
 
 @pytest.mark.parametrize("neighbours", [1, 5, 20])
-def test_the_votes_are_those_of_scikit_learns_neighbours(neighbours: int) -> None:
+def test_the_votes_equal_those_of_scikit_learn(neighbours: int) -> None:
     train, validation = digits()
     standardise = Standardiser.of(train)
     oracle = NearestNeighbors(n_neighbors=neighbours, metric="cosine", algorithm="brute")
@@ -38,7 +38,7 @@ def test_the_votes_are_those_of_scikit_learns_neighbours(neighbours: int) -> Non
     torch.testing.assert_close(predict, smooth(shares, fit.details["doubt"]))
 
 
-def test_an_image_that_points_away_from_all_gets_the_frequencies() -> None:
+def test_an_image_unlike_all_others_gets_the_class_frequencies() -> None:
     train = LabelledFeatures(torch.tensor([1.0, 1.0, -1.0, -1.0, -1.0]).view(5, 1, 1, 1), torch.tensor([0, 0, 1, 1, 1]))
     (fit,) = Knn().fit(train, train, 3, {"neighbours": 99}, 0)
     assert isinstance(fit, Fit)
@@ -49,7 +49,7 @@ def test_an_image_that_points_away_from_all_gets_the_frequencies() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 2.5, "five", None])
-def test_neighbours_that_are_no_number_of_images_are_refused(value: Value) -> None:
+def test_an_invalid_number_of_neighbours_is_refused(value: Value) -> None:
     train = blobs(2, 8, 0.1, seed=1)
     with pytest.raises(ValueError, match="needs option 'neighbours', a whole number of at least 1, not"):
         next(Knn().fit(train, train, 2, {"neighbours": value}, 0))
@@ -76,7 +76,7 @@ def test_a_class_without_images_is_never_predicted(name: str) -> None:
 
 
 @given(st.integers(0, 2**31), st.integers(2, 6), st.integers(1, 60), st.floats(0.0, 4.0))
-def test_doubt_and_factor_are_the_likeliest_and_change_no_prediction(
+def test_label_smoothing_and_factor_maximise_the_likelihood_and_change_no_prediction(
     seed: int, classes: int, count: int, signal: float
 ) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -29,7 +29,7 @@ def shuffled_cells(features: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize(("channels", "side"), [(7, 1), (5, 2), (1, 3), (3, 4)])
-def test_an_image_has_its_logits_whichever_others_come_with_it(build: NetworkBuilder, channels: int, side: int) -> None:
+def test_the_logits_of_an_image_do_not_depend_on_its_batch(build: NetworkBuilder, channels: int, side: int) -> None:
     network, features = build(one(channels, side), 4, OPTIONS), maps(channels, side)
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
     logits = network.eval()(features)
@@ -39,12 +39,12 @@ def test_an_image_has_its_logits_whichever_others_come_with_it(build: NetworkBui
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_it_matters_where_in_the_map_a_feature_lies(build: NetworkBuilder) -> None:
+def test_the_position_of_a_feature_in_the_map_matters(build: NetworkBuilder) -> None:
     network, features = build(one(3, 4), 4, OPTIONS).eval(), maps(3, 4)
     assert not torch.allclose(network(shuffled_cells(features)), network(features), atol=1e-3)
 
 
-def test_attention_knows_places_by_its_positions_alone() -> None:
+def test_attention_knows_positions_only_from_its_position_embedding() -> None:
     network, features = attention(one(3, 4), 4, OPTIONS).eval(), maps(3, 4)
     assert isinstance(network, Transformer)
     with torch.no_grad():
@@ -57,7 +57,7 @@ TAPS = FeatureLayout(((3, 2), (4,)), 2)
 
 
 @pytest.mark.parametrize("build", BUILDS)
-def test_all_taps_have_a_say(build: NetworkBuilder) -> None:
+def test_every_tap_influences_the_prediction(build: NetworkBuilder) -> None:
     network, features = build(TAPS, 4, OPTIONS).eval(), maps(9, 2)
     logits = network(features)
     assert logits.shape == (9, 4)
@@ -67,7 +67,7 @@ def test_all_taps_have_a_say(build: NetworkBuilder) -> None:
         assert not torch.allclose(network(changed), logits, atol=1e-3)
 
 
-def test_attention_reads_the_blocks_of_a_timestep_as_one_set_and_each_timestep_alone() -> None:
+def test_attention_reads_the_blocks_of_each_timestep_as_one_set() -> None:
     network, features = attention(TAPS, 4, OPTIONS).eval(), maps(9, 2)
     answers: list[torch.Tensor] = []
     network.classify.register_forward_pre_hook(lambda _, given: answers.append(given[0]))  # type: ignore[union-attr]
@@ -87,7 +87,7 @@ def test_attention_serves_all_timesteps_with_the_same_blocks() -> None:
 
 
 @pytest.mark.parametrize(("side", "kept"), [(1, 1), (2, 2), (3, 4), (4, 8)])
-def test_attention_trains_on_half_of_the_cells_and_answers_by_all(side: int, kept: int) -> None:
+def test_attention_trains_on_half_of_the_cells_and_predicts_from_all(side: int, kept: int) -> None:
     network, seen = attention(one(3, side), 4, OPTIONS), list[torch.Tensor]()
     network.blocks.register_forward_pre_hook(lambda _, given: seen.append(given[0]))  # type: ignore[union-attr]
     features = maps(3, side)

@@ -21,7 +21,7 @@ def noise(count: int, seed: int) -> LabelledFeatures:
     return LabelledFeatures(torch.randn(count, 4, 1, 1, generator=generator), torch.arange(count) % 2)
 
 
-def test_an_epoch_is_reported_after_each_and_the_last_of_the_best_is_kept() -> None:
+def test_each_epoch_is_reported_and_the_last_of_the_best_is_stored() -> None:
     *reports, fit = MLP.fit(noise(60, 1), noise(40, 2), 2, OPTIONS, 0)
     epochs = [report for report in reports if isinstance(report, Epoch)]
     assert isinstance(fit, Fit)
@@ -32,7 +32,7 @@ def test_an_epoch_is_reported_after_each_and_the_last_of_the_best_is_kept() -> N
     assert best.number < len(epochs)  # of noise the last epoch is not the best, so keeping the last would show
 
 
-def test_a_fit_stops_when_it_has_been_no_better_for_ten_epochs_and_a_refit_at_the_best() -> None:
+def test_a_fit_stops_after_ten_epochs_without_improvement_and_a_refit_at_the_best_epoch() -> None:
     stopped = 0
     for seed in range(4):
         train = noise(60, seed)
@@ -63,7 +63,7 @@ def test_seeds_differ() -> None:
         ({"weight_decay": -1.0}, "needs option 'weight_decay', a number of at least 0, not -1.0"),
     ],
 )
-def test_options_that_are_no_use_are_refused(changed: dict[str, Value], message: str) -> None:
+def test_options_without_effect_are_refused(changed: dict[str, Value], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         next(MLP.fit(noise(60, 1), noise(40, 2), 2, OPTIONS | changed, 0))
     with pytest.raises(ValueError, match="needs option"):
@@ -77,14 +77,14 @@ def test_refit_for_epochs_beyond_the_schedule_is_refused(epochs: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn", "attention"])
-def test_a_last_step_of_a_single_image_is_trained_on_too(name: str) -> None:
+def test_a_last_batch_of_a_single_image_is_used_too(name: str) -> None:
     *epochs, fit = HEADS[name].fit(noise(129, 1), noise(40, 2), 2, OPTIONS, 0)  # of 8 a step
     assert isinstance(fit, Fit)
     assert len(epochs) == min(fit.details["epochs"] + PATIENCE, 30)
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn", "attention"])
-def test_training_tells_classes_apart_by_their_first_weights_alone(name: str) -> None:
+def test_renaming_the_classes_of_a_network_only_renames_its_outputs(name: str) -> None:
     """Renamed classes that begin at the weights that were theirs make the same network, its last rows renamed."""
     head, renamed = HEADS[name], torch.tensor([2, 0, 1])
     assert isinstance(head, NetworkHead)

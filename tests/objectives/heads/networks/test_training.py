@@ -85,7 +85,7 @@ def test_mixed_precision_is_for_training_on_a_gpu_alone(device: str) -> None:
 
 
 @pytest.mark.parametrize(("images", "batch"), [(21, 8), (400, 10), (1200, 30), (5119, 127), (6000, 128)])
-def test_few_images_are_trained_on_in_small_steps_that_make_forty_an_epoch(images: int, batch: int) -> None:
+def test_few_images_are_trained_on_in_forty_small_batches_an_epoch(images: int, batch: int) -> None:
     network = Watched()
     for _ in epochs(network, numbered(images), Recipe(1e-3, 0.0, epochs=1), 3):
         assert {len(step) for step in network.steps[:-1]} == {batch}
@@ -93,7 +93,7 @@ def test_few_images_are_trained_on_in_small_steps_that_make_forty_an_epoch(image
         assert len(network.steps) >= 40 or batch == 8
 
 
-def test_an_epoch_lies_at_one_fraction_of_the_schedule_however_many_images_there_are() -> None:
+def test_an_epoch_is_the_same_fraction_of_the_schedule_for_any_number_of_images() -> None:
     rates = {}
     for images in (80, 320, 6400):
         steps: list[float] = []
