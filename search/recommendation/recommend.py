@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The setting to use for a dataset, and how sure that is.
+    """A setting to use for a dataset, and how certain it is.
 
-    results: everything that the screening found. architecture: of the network. seconds: what the recommendation took.
+    results: all results of the screening. architecture: of the network. seconds: the time that the recommendation took.
     report: the page with the evidence.
     """
 
@@ -78,9 +78,9 @@ def recommend(
     spec, space, digest = prepared.spec, prepared.space, prepared.weights_digest
     with Store.open(options.storage_url) if memory else nullcontext() as store:
         results = run_screening(spec, space, digest, store, available_cores(), passes, seconds, on_progress=on_progress)
-    took = time.monotonic() - started
-    report = _write_report(results, prepared, took, options)
-    return Recommendation(results, space.architecture, took, report)
+    elapsed = time.monotonic() - started
+    report = _write_report(results, prepared, elapsed, options)
+    return Recommendation(results, space.architecture, elapsed, report)
 
 
 def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds: float, options: RunOptions) -> Path:
@@ -115,7 +115,7 @@ def run_command(options: RunOptions) -> str:
 
 
 def screening_record(results: "ScreeningResults") -> dict[str, Any]:
-    """Return what a screening found as JSON-ready values. setting: None where no setting is better than chance."""
+    """Return the results of a screening as JSON-ready values. setting: None if no setting is better than chance."""
     return {
         "setting": _without_head(results.best.setting) if results.better_than_chance else None,
         "better_than_chance": results.better_than_chance,

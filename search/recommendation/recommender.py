@@ -31,7 +31,7 @@ MIN_IMAGES, MIN_IMAGES_PER_CLASS = 300, 8
 heads that are fitted on all images (docs/benchmarks.md)."""
 
 MIN_TIMESTEPS = 2
-"""Timesteps that are screened whatever the limits."""
+"""Timesteps that are always screened, even beyond the limits."""
 
 SHARE = 0.1
 """Share of all forward passes (every image at every timestep) that is allowed where the caller gives no limit."""
@@ -44,7 +44,7 @@ AS_GOOD = 0.25
 of accuracy (docs/benchmarks.md, Selection)."""
 
 TIED = 1.96
-"""Standard errors within which two settings cannot be told apart."""
+"""Standard errors within which two settings do not differ significantly."""
 
 CHEAPER = (0.75, 0.5, 0.25)
 """The most that an alternative may cost, as shares of the cost of the recommended setting."""
@@ -104,7 +104,7 @@ class Recommender:
 
     @property
     def min_passes(self) -> int:
-        """The forward passes of the first timesteps, which are made whatever the limits."""
+        """The forward passes of the first timesteps, which are always made."""
         return self.first_images * min(MIN_TIMESTEPS, len(self.space.timesteps))
 
     def _passes_left(self, started: float) -> int:

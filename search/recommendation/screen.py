@@ -34,10 +34,10 @@ def run_screening(
 ) -> "ScreeningResults":
     """Screen the images of a dataset and return the recommendation.
 
-    It runs on the GPU that this process sees, or on so many threads. store: past tasks are read from it, and the
-    screening is saved to it; without one, past tasks are the published ones alone.
+    The screening runs on the GPU that this process sees, or else on `threads` threads. store: past tasks are read from
+    it, and the screening is saved to it. Without a store, only the published past tasks are used.
 
-    Raises UsageError where `max_passes` is less than the first timesteps take.
+    Raises UsageError if `max_passes` is less than the first timesteps need.
     """
     from objectives.features.quota import CONTENTS
     from objectives.probe import Probe
@@ -68,7 +68,7 @@ def run_screening(
 def screening_record(
     recommendation: "ScreeningResults", spec: "ProbeSpec", space: Space, weights_digest: str
 ) -> Screening:
-    """Return what the study database keeps of a screening."""
+    """Return the record of a screening for the study database."""
     best = [recommendation.best, *recommendation.tied] if recommendation.better_than_chance else []
     return Screening(
         dataset=spec.dataset.name,

@@ -1,4 +1,4 @@
-"""The best setting of a study, in words and as JSON: how good it is, and what it costs."""
+"""Describes the best setting of a study as text and as JSON: its scores and its cost."""
 
 from collections.abc import Mapping, Sequence
 from math import log
@@ -17,8 +17,8 @@ def answer_record(study: StudyResults) -> dict[str, Any]:
     """Return the best setting and its scores as JSON-ready values.
 
     The test fields are None until a run has re-evaluated its finalists. metric: the one that chose the setting.
-    accuracy: top-1. scores: part → metric → value and 95 % interval, for all metrics that were kept. gmacs: 1e9
-    multiply-accumulates to classify an image. front: the Pareto front, cheapest first, where costs were kept; its
+    accuracy: top-1. scores: part → metric → value and 95 % interval, for all metrics that were stored. gmacs: 1e9
+    multiply-accumulates to classify an image. front: the Pareto front, cheapest first, if costs were stored; its
     validation scores are those of one seed. Raises SearchError where no trial is complete.
     """
     if study.finalists:
@@ -44,7 +44,7 @@ def answer_record(study: StudyResults) -> dict[str, Any]:
         **_accuracy("test", test),
         "scores": {"validation": _scores(validation), "test": _scores(test)},
         "gmacs": gmacs_of(study, setting),
-        "front": [_priced(point) for point in table.pareto_front] if (table := trade_off(study)) else [],
+        "front": [_point_record(point) for point in table.pareto_front] if (table := trade_off(study)) else [],
         "seeds": seeds,
         "trials": study.finished,
         "passes": study.passes_made,
@@ -53,7 +53,7 @@ def answer_record(study: StudyResults) -> dict[str, Any]:
 
 
 def answer_lines(study: StudyResults) -> list[str]:
-    """Return the same as lines for people."""
+    """Return the values of `answer_record` as lines for people."""
     answer = answer_record(study)
     seeds = f"mean of {len(answer['seeds'])} seeds"
     lines = [f"study       {study.name}", f"setting     {Setting.from_dict(answer['setting'])}"]
@@ -90,7 +90,7 @@ def _apart(trial: Trial, other: Trial) -> float:
 
 
 def _front_lines(study: StudyResults) -> list[str]:
-    """Return a table of the Pareto front, cheapest first; of a long front, the settings that `spread` chooses."""
+    """Return a table of the Pareto front, cheapest first. Of a long front, `spread` chooses the settings."""
     table, shown = trade_off(study), {trial.number for trial in spread(study.pareto_front, SHOWN)}
     points = table.pareto_front if table else ()
     rows = [("GMAC", "validation", "test", "setting")] + [
@@ -105,16 +105,18 @@ def _front_lines(study: StudyResults) -> list[str]:
     return [f"{'' if index else 'front':<12}{line}" for index, line in enumerate(lines)]
 
 
-def _priced(point: CostPoint) -> dict[str, Any]:
+def _point_record(point: CostPoint) -> dict[str, Any]:
     parts = {"validation": point.validation, "test": point.test}
-    measured = {part: each and {"value": each.value, "interval": [each.low, each.high]} for part, each in parts.items()}
-    return {"setting": point.setting.to_dict(), "gmacs": point.gmacs, **measured}
+    scores = {
+        part: score and {"value": score.value, "interval": [score.low, score.high]} for part, score in parts.items()
+    }
+    return {"setting": point.setting.to_dict(), "gmacs": point.gmacs, **scores}
 
 
 def _accuracy(part: str, measured: Mapping[str, IntervalEstimate | None]) -> dict[str, Any]:
-    found = measured.get(ACCURACY.name)
-    interval = [found.low, found.high] if found else None
-    return {f"{part}_accuracy": found.value if found else None, f"{part}_interval": interval}
+    accuracy = measured.get(ACCURACY.name)
+    interval = [accuracy.low, accuracy.high] if accuracy else None
+    return {f"{part}_accuracy": accuracy.value if accuracy else None, f"{part}_interval": interval}
 
 
 def _scores(measured: Mapping[str, IntervalEstimate | None]) -> dict[str, Any]:

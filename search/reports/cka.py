@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from objectives.cka.networks import ComparedNetwork
 
 TIMESTEPS = 5
-"""Timesteps of the default space that are compared with each other, where none is named."""
+"""The number of timesteps that are compared with each other if the caller names none."""
 
 
 @dataclass(frozen=True)
 class CkaOptions:
-    """What is compared, beside the options of the dataset and the network.
+    """Options of a comparison, beside those of the dataset and the network.
 
-    against: other backbones. timestep: the one at which blocks are compared; None for the middle one. block: the one at
-    which timesteps are compared; None for the bottleneck. pool: side of the pooled maps. draws: compare two noise draws
-    too. images: most images, none of the test split. batch: images of a minibatch.
+    against: other backbones. timestep: the timestep at which blocks are compared; None for the middle one. block: the
+    block at which timesteps are compared; None for the bottleneck. pool: side of the pooled maps. draws: whether to
+    also compare two noise draws. images: the most images to compare; test images are never used. batch: images of a
+    minibatch.
     """
 
     against: tuple[str, ...] = ()
@@ -45,8 +46,8 @@ def compare_features(
 ) -> "SimilarityReport":
     """Make the forward passes and compare the features.
 
-    on_progress: called with (done, total) images of a network. Raises SearchError where the dataset, a network, a block
-    or a timestep cannot be had, before a forward pass is made.
+    on_progress: called with (done, total) images of a network. Raises SearchError before the first forward pass if the
+    dataset, a network, a block or a timestep is not available.
     """
     from dashboards.similarity.report import SimilarityReport
     from objectives.cka.estimator import FEWEST
@@ -60,7 +61,7 @@ def compare_features(
     name, *others = networks
     network, space = networks[name], spaces[name]
     timesteps = compared_timesteps(space, options.timesteps is not None)
-    timestep, block = chosen(space, timesteps, cka)
+    timestep, block = comparison_point(space, timesteps, cka)
     images = chosen_images(network.spec, cka.images)
     if len(images) < FEWEST:
         raise DatasetError(
@@ -77,10 +78,10 @@ def compare_features(
     wanted = {name: [*by_block, *by_timestep, *second_draws], **by_other}
     usage, noised = network.spec.usage(), [step for step in timesteps if step is not None]
     with ExitStack() as in_use:
-        for each_network in networks.values():
-            in_use.enter_context(usage.using(each_network.spec.views, [usage.folder / kind for kind in CONTENTS]))
-        for filled, representations in wanted.items():
-            for report in networks[filled].fill(images, representations):
+        for compared_network in networks.values():
+            in_use.enter_context(usage.using(compared_network.spec.views, [usage.folder / kind for kind in CONTENTS]))
+        for network_name, representations in wanted.items():
+            for report in networks[network_name].fill(images, representations):
                 on_progress(report.done, report.total)
         return SimilarityReport(
             dataset=options.dataset,
@@ -131,7 +132,7 @@ def compared_timesteps(space: Space, named: bool) -> list[int | None]:
     return [timesteps[round(index * (len(timesteps) - 1) / (TIMESTEPS - 1))] for index in range(TIMESTEPS)]
 
 
-def chosen(space: Space, timesteps: Sequence[int | None], cka: CkaOptions) -> tuple[int | None, int]:
+def comparison_point(space: Space, timesteps: Sequence[int | None], cka: CkaOptions) -> tuple[int | None, int]:
     """Return the timestep at which blocks are compared, and the block at which timesteps are compared.
 
     Raises UsageError for one that does not exist.
@@ -152,23 +153,24 @@ def chosen(space: Space, timesteps: Sequence[int | None], cka: CkaOptions) -> tu
 
 
 def middle_timestep(space: Space) -> int | None:
+    """Return the middle timestep of a space; None for an encoder."""
     return space.timesteps[len(space.timesteps) // 2]
 
 
 def pools_with(pool: int) -> list[int]:
-    """Return the pool sizes that every search keeps, so that forward passes are shared with it, and this one."""
+    """Return this pool size and those of the default space, so that forward passes are shared with searches."""
     from spaces.presets import DEFAULT_POOLS
 
     return sorted({*DEFAULT_POOLS, pool})
 
 
 def printed_name(backbone: str) -> str:
-    """Return a backbone's name for people and file names: of a folder its last part, of a hub id without its slash."""
+    """Return a backbone's name for people and file names: the last part of a folder, or a hub id without its slash."""
     return re.sub(r"[^\w.-]+", "-", Path(backbone).name if Path(backbone).is_dir() else backbone)
 
 
 def comparison_record(comparison: "SimilarityReport") -> dict[str, Any]:
-    """Return the comparison as JSON-ready values. The value of a pair that has none is None."""
+    """Return the comparison as JSON-ready values. A pair without a value has None."""
     return {
         "dataset": comparison.dataset,
         "backbone": comparison.backbone,

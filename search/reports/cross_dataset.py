@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 SavedValues = Mapping[str, Any] | None
-"""The options of a study's last run, where they were kept."""
+"""The options of a study's last run; None if they were not stored."""
 
 
 def compare_datasets(
@@ -33,8 +33,8 @@ def compare_datasets(
 ) -> tuple[CrossDatasetReport, int]:
     """Compare all studies across datasets; return the comparison, and how many missing trials could not be made.
 
-    backbone: compare the studies of this backbone alone. command: what was typed. listener: make the missing trials
-    first, and hear how that goes. Raises SearchError where no study has a complete trial.
+    backbone: use only studies of this backbone. command: the command line as typed. listener: if given, the missing
+    trials are run first and reported to it. Raises SearchError if no study has a complete trial.
     """
     words = ["--home", str(home.folder)] if home != Home.at(None) else []
     words += ["--storage", str(Address(storage))] if storage is not None else []  # Address masks the password
@@ -53,8 +53,9 @@ def compare_datasets(
 def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> list[NetworkResults]:
     """Return the networks with their studies: the one with most datasets first, then the one with most studies.
 
-    backbone: only this one. words: options that name the home folder and the storage to a command, where they are not
-    the default. Raises SearchError where no study has a complete trial, UnknownNameError for a backbone without any.
+    backbone: use only studies of this backbone. words: command-line options that name the home folder and the storage,
+    if they are not the default. Raises SearchError if no study has a complete trial, UnknownNameError for a backbone
+    without studies.
     """
     complete = [study for study in store.studies() if study.complete]
     if not complete:
@@ -83,7 +84,7 @@ def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> lis
 
 
 def _tasks(store: Store, summaries: "Sequence[StudySummary]") -> list[Task]:
-    """Return a task for each dataset of one network. The study that ran last stands for its dataset.
+    """Return a task for each dataset of one network. The study that ran last represents its dataset.
 
     summaries: the studies of the network, the one that ran last first.
     """
@@ -105,10 +106,10 @@ def _tasks(store: Store, summaries: "Sequence[StudySummary]") -> list[Task]:
 
 
 def _representatives(summaries: "Sequence[StudySummary]", options: Mapping[str, SavedValues]) -> dict[str, str]:
-    """Map each study to the study that stands for its dataset.
+    """Map each study to the study that represents its dataset.
 
-    Two studies have the same dataset where their images are the same, or lie in the same folder, in which they have
-    changed since.
+    Two studies have the same dataset if their images are the same, or are in the same folder, whose images have changed
+    since.
     """
     representative: dict[str, str] = {}
     seen: dict[tuple[str, str], str] = {}

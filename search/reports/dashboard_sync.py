@@ -1,4 +1,4 @@
-"""Keeps a study's note and figures in Optuna Dashboard up to date while a run works."""
+"""Keeps a study's note and figures in Optuna Dashboard up to date during a run."""
 
 import logging
 import threading
@@ -10,18 +10,18 @@ from pathlib import Path
 from search.database.store import Store
 
 SHORTEST = 15.0
-"""Seconds from one refresh to the next, at least."""
+"""The least seconds between two refreshes."""
 
 SPARING = 20
-"""A pause is at least this many times as long as the refresh before it, so that refreshes take few percent of a run."""
+"""A pause is at least this many times as long as the refresh before it. Refreshes take at most 5 % of a run."""
 
 
 @contextmanager
 def refreshing(store: Store, study: str, run: int, report: Path, every: float = SHORTEST) -> Iterator[None]:
-    """Refresh in a thread of its own, at once and whenever trials have ended; once more where the block raises.
+    """Refresh in a thread: at once, whenever trials have ended, and once more if the `with` block raises.
 
-    run: id of the run. report: where the study's report will lie. every: shortest pause in seconds. An error is logged,
-    and the run continues.
+    run: id of the run. report: path of the study's future report. every: least pause in seconds. An error of a refresh
+    is logged, and the run continues.
     """
     stop, shown = threading.Event(), -1
 
@@ -57,11 +57,11 @@ def refreshing(store: Store, study: str, run: int, report: Path, every: float = 
 
 
 def show(store: Store, study: str, report: Path, last: bool = True, run: int | None = None) -> None:
-    """Write the note and figures of the study as it is now. Raises StorageError where the database cannot be used.
+    """Write the current note and figures of a study. Raises StorageError if the database cannot be used.
 
-    last: whether this is the last refresh of a run. Before it, the note keeps its version, so that a person who is
-    editing the note can save it. run: id of the run that refreshes; at its last refresh it no longer counts as at work,
-    though the database may not know yet that it ended.
+    last: whether this is the last refresh of a run. Earlier refreshes keep the note's version, so that a person who
+    edits the note meanwhile can save it. run: id of the run that refreshes. Its last refresh does not count it as
+    running, although the database may not yet record its end.
     """
     from dashboards.optuna_dashboard import NOTE_VERSION, DashboardView
 

@@ -1,4 +1,4 @@
-"""How much each choice of a study matters, by Optuna's evaluators."""
+"""Measures how much each choice of a study matters, with Optuna's evaluators."""
 
 import warnings
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ FEWEST = 10
 """Complete trials below which importances are mostly chance."""
 
 GOOD = 5
-"""Trials that PED-ANOVA should have in its best group, at least."""
+"""The least trials in the best group of PED-ANOVA."""
 
 
 def importances(study: StudyResults) -> tuple[Importance, ...]:
@@ -26,7 +26,7 @@ def importances(study: StudyResults) -> tuple[Importance, ...]:
     The order is by the mean of two evaluators. fANOVA (Hutter et al. 2014) gives the share of the variance over the
     whole space that a choice explains by itself. PED-ANOVA (Watanabe et al. 2023) gives how much a choice matters for
     being in the best tenth, or the best five trials. The two answer different questions, and samplers try good settings
-    more often, so they seldom agree. Empty where there are too few trials, or all have the same score.
+    more often, so they seldom agree. Empty if there are too few trials, or all have the same score.
     """
     trials, tried = one_tap_trials(study), varied(study)
     scores = [study.metric.score(value.value) for trial in trials if (value := trial.estimate(study.metric))]

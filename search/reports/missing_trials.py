@@ -1,6 +1,6 @@
-"""Makes the trials that a comparison across datasets lacks: the best setting of one dataset, tried on another.
+"""Runs the trials that a comparison across datasets lacks: the best setting of one dataset, tried on another.
 
-Each trial is kept in the study of the dataset on which it was tried.
+Each trial is stored in the study of the dataset on which it was tried.
 """
 
 import logging
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Listener:
-    """Hears how the missing trials go. message: a line for people. progress: (done, total) passes of a trial."""
+    """Receives the progress of the missing trials.
+
+    message: called with a line for people. progress: called with (done, total) forward passes of a trial.
+    """
 
     message: Callable[[str], None]
     progress: Callable[[int, int], None] = lambda done, total: None
@@ -44,7 +47,7 @@ class MissingTrials:
 
 
 def missing_trials(matrices: Iterable[RegretMatrix]) -> list[MissingTrials]:
-    """Return the cells that are missing and can be measured, dataset by dataset."""
+    """Return the missing cells that a trial can measure, dataset by dataset."""
     missing = []
     for table in matrices:
         for task in table.tasks:
@@ -59,18 +62,18 @@ def missing_trials(matrices: Iterable[RegretMatrix]) -> list[MissingTrials]:
 def make_missing_trials(
     store: Store, missing: Sequence[MissingTrials], home: Home, command: str, listener: Listener
 ) -> int:
-    """Make the trials, one after the other in this process, and return how many could not be made.
+    """Run the trials one after the other in this process, and return how many could not be run.
 
-    What stops one dataset's trials, such as images that are gone, does not stop another's. Raises KeyboardInterrupt
-    after Ctrl-C; what was measured is kept, and the same command continues.
+    An error that stops the trials of one dataset, such as missing images, does not stop those of another. Raises
+    KeyboardInterrupt after Ctrl-C. Finished trials are stored, and the same command continues.
     """
     failed = 0
     if not missing:
-        listener.message("no trial is missing that can be made")
+        listener.message("no trial is missing that could be run")
     for trials in missing:
         left = len(trials.settings)
         try:
-            for reason in _made(store, trials, home, command, listener):
+            for reason in _run_trials(store, trials, home, command, listener):
                 left -= reason is None
         except SearchError as error:
             listener.message(f"not measured on {trials.task.label}: {error}")
@@ -78,16 +81,18 @@ def make_missing_trials(
     return failed
 
 
-def _made(store: Store, trials: MissingTrials, home: Home, command: str, listener: Listener) -> Iterator[str | None]:
-    """Yield for each setting None, or why it has no complete trial now."""
+def _run_trials(
+    store: Store, trials: MissingTrials, home: Home, command: str, listener: Listener
+) -> Iterator[str | None]:
+    """Yield None for each setting that has a complete trial now, and the reason for each that has none."""
     from objectives.probe import Probe
 
     study, label = trials.task.study, trials.task.label
     saved = store.saved_options(study.name)
-    options = replace(moved_options(study, saved, home), halving=False)  # halving would stop trials that are wanted
+    options = replace(moved_options(study, saved, home), halving=False)  # halving could stop the trials
     prepared = prepare_probe(options, saved.space)
     check_same(study, prepared)
-    proposer = sampler_named("random", options.seed)  # it is never asked: the settings are given
+    proposer = sampler_named("random", options.seed)  # never used: the settings are given
     with store.run(study.name, RunRecord(1, command, library_versions())) as run_id:
         driver = StudyDriver(store, study.name, prepared.space, proposer, seed=options.seed, budget=0, run_id=run_id)
         try:
@@ -112,13 +117,13 @@ def _in_use(spec: "ProbeSpec") -> AbstractContextManager[None]:
 def make_trial(
     driver: StudyDriver, probe: Callable[[Setting], Iterator[Report]], setting: Setting, listener: Listener
 ) -> str | None:
-    """Make a complete trial and return None, or return why there is none.
+    """Run a trial to its end and return None, or return why there is no complete trial.
 
-    Raises the SearchError of a cause that would fail all other trials too; then the trial is still the driver's.
+    Raises SearchError if the cause would fail all other trials too. The driver then still holds the trial.
     """
     request = driver.trial_for(setting)
     if request is None:
-        reason = "its trial failed before, was lost too often, or runs now"
+        reason = "its trial failed before, was interrupted too often, or is running now"
         listener.message(reason)
         return reason
     evaluation: Evaluation | None = None
@@ -136,7 +141,7 @@ def make_trial(
             raise RuntimeError("the probe ended without an evaluation")
     except SearchError:
         raise
-    except Exception as error:  # whatever went wrong is the trial's result
+    except Exception as error:  # any error is the result of the trial
         logging.getLogger(__name__).warning("trial failed:\n%s", traceback.format_exc())
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         driver.fail(request.number, reason)

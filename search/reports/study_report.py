@@ -1,4 +1,4 @@
-"""Writes the report of a study, and serves it as it is now."""
+"""Writes the report of a study to a file, or returns it as text."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def write_study_report(study: "StudyResults", path: Path, form: str = "html") -> Path:
-    """Write the report whole or not at all, and return its path. Raises SearchError where it cannot be written."""
+    """Write the report atomically, and return its path. Raises SearchError if it cannot be written."""
     from dashboards.study.report import write_report
     from search.reports.importances import importances
 
@@ -34,8 +34,8 @@ def study_text(study: "StudyResults", form: str) -> str:
 
 
 def study_page(store: "Store", study: str) -> str | None:
-    """Return the report of a study as it is now, as HTML; None where there is no such study."""
+    """Return the current report of a study as HTML; None if there is no such study."""
     if study not in store.names():
         return None
-    fresh = type(store)(store.address, store.optuna)  # remembers no former study of that name
+    fresh = type(store)(store.address, store.optuna)  # without cached data of an earlier study of this name
     return study_text(fresh.read_study(study), "html")

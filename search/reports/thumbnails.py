@@ -1,4 +1,4 @@
-"""Keeps small pictures of the images that a study's report shows, so that the report can be written anywhere."""
+"""Stores small pictures of the images that a study's report shows, so that the report needs no images."""
 
 from typing import TYPE_CHECKING
 
@@ -9,14 +9,15 @@ if TYPE_CHECKING:
     from objectives.probe_spec import ProbeSpec
 
 CONFUSED = 10
-"""Pairs of confused classes whose mistakes are kept."""
+"""Pairs of confused classes whose mistakes are stored."""
 
 
 def keep_pictures(store: Store, study: str, spec: "ProbeSpec") -> None:
-    """Keep the pictures that the report of a study shows. None is of the test split.
+    """Store the pictures that the report of a study shows. Test images are never shown.
 
-    They show images that good settings get right and bad ones wrong (or the reverse), mistakes of the best setting, and
-    an example of each class that was predicted by mistake. Raises DatasetError where an image cannot be read any more.
+    The pictures are: images that good settings classify correctly and bad ones do not (or the reverse), mistakes of the
+    best setting, and an example of each class that was predicted by mistake. Raises DatasetError if an image can no
+    longer be read.
     """
     from objectives.datasets.pictures import pictures_of
     from objectives.probe_spec import validated_images

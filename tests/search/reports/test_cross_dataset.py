@@ -141,7 +141,7 @@ def test_missing_trials_are_run_once_and_stored(made: Path, search: Search) -> N
     assert "digits (folder)" in page
 
     ran = search("report", "--all", "--measure", "--home", str(home))
-    assert (ran.code, ran.stderr.strip()) == (0, "no trial is missing that can be made")
+    assert (ran.code, ran.stderr.strip()) == (0, "no trial is missing that could be run")
     told = search("report", "--all", "--format", "csv", "--out", "-", "--home", str(home)).stdout.splitlines()
     assert told[0].startswith("network,best setting of,used on,setting,loses,")
     assert [line.split(",")[:3] for line in told[1:]] == [["net", *cell] for cell in table.cells]
@@ -287,7 +287,7 @@ def test_a_missing_trial_that_fails_is_stored_with_its_reason(driver: StudyDrive
     assert (trial.state, trial.reason) == ("failed", "RuntimeError: too")
     assert (
         make_trial(driver, probing(ENDED), SETTING, LISTENER)
-        == "its trial failed before, was lost too often, or runs now"
+        == "its trial failed before, was interrupted too often, or is running now"
     )
 
 
