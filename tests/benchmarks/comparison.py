@@ -42,7 +42,7 @@ class Row:
 
     @property
     def gmacs(self) -> float:
-        """Of all passes of one image."""
+        """The GMAC of all forward passes of one image."""
         setting, architecture = self.best.setting, self.study.architecture
         return setting.draws * sum(
             architecture.block(max(blocks)).cumulative_gmacs for blocks in setting.passes.values()

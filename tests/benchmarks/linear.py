@@ -63,7 +63,7 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Linearly:
-    """What a fit at one strength found. weight: (classes, d) of standardised features. bias: (classes,)."""
+    """A fit at one strength. weight: (classes, d) of standardised features. bias: (classes,)."""
 
     l2: float
     weight: torch.Tensor
@@ -100,7 +100,7 @@ def problem(arguments: argparse.Namespace) -> Problem:
 
 
 def ours(given: Problem, factors: Sequence[float]) -> tuple[Seconds, LogisticRegression, list[Solution], Basis]:
-    """All that `Linear.fit` does, and what it found: the path as it is compared."""
+    """Do what `Linear.fit` does, and return the fits of all strengths."""
     started = Seconds.now()
     standardise = Standardiser.of(given.train)
     basis = eigenbasis(Standardised(given.train, standardise))

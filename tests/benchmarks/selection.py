@@ -59,7 +59,7 @@ GOOD = 1.0
 
 @dataclass(frozen=True)
 class Step:
-    """What a search has spent so far, and the regret of what it would answer."""
+    """The cost of a search so far, and the regret of its best setting."""
 
     passes: int
     seconds: float
@@ -87,13 +87,15 @@ class Judge:
 
     @property
     def start(self) -> Step:
-        """Of whoever knows nothing yet."""
+        """The step before the first trial: the mean regret of all settings."""
         return Step(0, 0.0, fmean(map(self.regret, self.truth.right)))
 
 
 def walk(tried: Iterator[Setting], see: See, judge: Judge, work: Work, before: Sequence[Step] = ()) -> Walk:
-    """A trial a step. What was tried before costs nothing. before: the steps of a screening that the search starts
-    from; its passes are not made again."""
+    """Return the steps of a search, one for each new setting. A repeated setting costs nothing.
+
+    before: the steps of a screening from which the search starts. Its passes are not made again.
+    """
     steps, seen, timesteps = list(before) or [judge.start], dict[Setting, float](), set[int | None]()
     began, cached = steps[-1], work.known.cached_draws if before and work.known else {}
     for setting in tried:
@@ -103,13 +105,13 @@ def walk(tried: Iterator[Setting], see: See, judge: Judge, work: Work, before: S
         timesteps.add(setting.timestep)
         passes = round(sum(1 - cached.get(timestep, 0.0) for timestep in timesteps) * work.images)
         seconds = passes / PASSES_PER_SECOND + len(seen) * work.fit_seconds
-        regret = judge.regret(max(seen, key=lambda each: seen[each]))
+        regret = judge.regret(max(seen, key=lambda candidate: seen[candidate]))
         steps.append(Step(began.passes + passes, began.seconds + seconds, regret))
     return steps
 
 
 def by_passes(steps: Walk, passes: float) -> Step:
-    """Where a search is when it has spent so many; trials that need no pass are made at once."""
+    """Return the last step of a search within a number of passes. Trials that need no pass cost nothing."""
     return [step for step in steps if step.passes <= passes][-1]
 
 
@@ -118,12 +120,12 @@ def by_seconds(steps: Walk, seconds: float) -> Step:
 
 
 def reached(steps: Walk, regret: float) -> Step | None:
-    """The first step of so little regret, were it by luck."""
+    """Return the first step with at most this regret, even if it was reached by luck."""
     return next((step for step in steps if step.regret <= regret), None)
 
 
 def seconds_to_mean(walks: Sequence[Walk], regret: float) -> float | None:
-    """When the mean regret of all walks is first so little."""
+    """Return the seconds after which the mean regret of all walks is at most this; None if it never is."""
     for seconds in sorted({step.seconds for steps in walks for step in steps}):
         if fmean(by_seconds(steps, seconds).regret for steps in walks) <= regret:
             return seconds
@@ -162,7 +164,7 @@ def screening(screened: Mapping[str, Any], judge: Judge, columns: slice = slice(
 
 
 def known_from(screened: Mapping[str, Any], truth: Truth, space: Space) -> PriorKnowledge:
-    """What a screening leaves to a search that starts from it: its errors, its answer, and its passes."""
+    """The result of a screening for a search that starts from it: errors, recommended setting, and passes."""
     found = [(linear(cell), -error) for *cell, error in screened["scores"]]
     images = screened["images"]
     past_task = past_task_of("screened", space.architecture, found, truth.classes, images)

@@ -25,6 +25,6 @@ def paint() -> Callable[..., Path]:
 
 @pytest.fixture
 def cub(tmp_path: Path) -> Path:
-    """A true CUB layout of 3 classes, 4 images each, the last of each class in the test split."""
+    """A CUB layout of 3 classes with 4 images each. The last image of each class is in the test split."""
     small_archives.cub(tmp_path)
     return tmp_path / "CUB_200_2011"

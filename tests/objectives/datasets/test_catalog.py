@@ -135,7 +135,7 @@ def test_the_fingerprint_depends_on_every_part() -> None:
         replace(dataset, images=ArrayImages(arrays + 1)),
         replace(dataset, images=ArrayImages(arrays[::-1])),
     ]
-    assert len({each.fingerprint for each in [dataset, *others]}) == 7
+    assert len({loaded.fingerprint for loaded in [dataset, *others]}) == 7
     assert replace(dataset, name="y", images=ArrayImages(arrays.copy())).fingerprint == dataset.fingerprint
 
 

@@ -23,17 +23,17 @@ def folder(tmp_path: Path, paint: Paint) -> Path:
 
 def test_counts_sizes_and_classes(folder: Path) -> None:
     dataset, sizes = load_with_sizes("folder", folder)
-    found = check(dataset, sizes)
-    assert (found.dataset, found.train, found.test) == ("folder", 25, 3)
-    assert found.fingerprint == dataset.fingerprint
-    assert found.classes == (ClassCount("few", 3, 1), ClassCount("many", 12, 2), ClassCount("untested", 10, 0))
-    assert found.train_per_class == Spread(3, 10.0, 12)
-    assert found.test_per_class == Spread(0, 1.0, 2)
-    assert found.shorter_side == Spread(16, 16.0, 16)
-    assert [each.name for each in found.small] == ["few"]
-    assert [each.name for each in found.untested] == ["untested"]
-    assert not found.unreadable
-    assert not found.duplicates
+    checked = check(dataset, sizes)
+    assert (checked.dataset, checked.train, checked.test) == ("folder", 25, 3)
+    assert checked.fingerprint == dataset.fingerprint
+    assert checked.classes == (ClassCount("few", 3, 1), ClassCount("many", 12, 2), ClassCount("untested", 10, 0))
+    assert checked.train_per_class == Spread(3, 10.0, 12)
+    assert checked.test_per_class == Spread(0, 1.0, 2)
+    assert checked.shorter_side == Spread(16, 16.0, 16)
+    assert [count.name for count in checked.small] == ["few"]
+    assert [count.name for count in checked.untested] == ["untested"]
+    assert not checked.unreadable
+    assert not checked.duplicates
 
 
 def test_the_shorter_side_is_taken_of_each_image(folder: Path) -> None:
@@ -54,10 +54,10 @@ def test_a_check_does_not_open_images_again(folder: Path) -> None:
 def test_unreadable_files_are_listed_and_not_counted(folder: Path) -> None:
     broken = folder / "train/many/0.png"
     broken.write_bytes(broken.read_bytes()[:40])
-    found = check(*load_with_sizes("folder", folder, skip_unreadable=True))
-    assert found.unreadable == (str(broken),)
-    assert found.train == 24
-    assert found.classes[1] == ClassCount("many", 11, 2)
+    checked = check(*load_with_sizes("folder", folder, skip_unreadable=True))
+    assert checked.unreadable == (str(broken),)
+    assert checked.train == 24
+    assert checked.classes[1] == ClassCount("many", 11, 2)
 
 
 @pytest.mark.parametrize(
@@ -75,30 +75,30 @@ def test_duplicates_are_leaks_or_contradictions(
 ) -> None:
     for copy in copies:
         shutil.copyfile(folder / "train/many/0.png", folder / copy)
-    found = check(*load_with_sizes("folder", folder))
+    checked = check(*load_with_sizes("folder", folder))
     everywhere = {str(folder / name) for name in ["train/many/0.png", *copies]}
-    (group,) = found.duplicates
+    (group,) = checked.duplicates
     assert set(group.train) | set(group.test) == everywhere
     assert all("/test/" in name for name in group.test)
     assert all("/train/" in name for name in group.train)
     assert group.classes == classes
-    assert found.leaks == ((group,) if leaks else ())
-    assert found.contradictions == ((group,) if contradicts else ())
+    assert checked.leaks == ((group,) if leaks else ())
+    assert checked.contradictions == ((group,) if contradicts else ())
 
 
 def test_images_of_one_content_form_a_group(folder: Path) -> None:
     for k in (0, 1):
         shutil.copyfile(folder / f"train/many/{k}.png", folder / f"train/many/copy{k}.png")
-    found = check(*load_with_sizes("folder", folder))
-    assert found.duplicates == tuple(
+    checked = check(*load_with_sizes("folder", folder))
+    assert checked.duplicates == tuple(
         Duplicate((str(folder / f"train/many/{k}.png"), str(folder / f"train/many/copy{k}.png")), (), ("many",))
         for k in (0, 1)
     )
 
 
 def test_images_in_memory_are_checked_too() -> None:
-    found = check(*load_with_sizes("digits", None))
-    assert found.train + found.test == 1797
-    assert found.shorter_side == Spread(8, 8.0, 8)
-    assert not found.small
-    assert not found.duplicates
+    checked = check(*load_with_sizes("digits", None))
+    assert checked.train + checked.test == 1797
+    assert checked.shorter_side == Spread(8, 8.0, 8)
+    assert not checked.small
+    assert not checked.duplicates

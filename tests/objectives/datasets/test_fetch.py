@@ -62,7 +62,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def asked(server: FileServer) -> list[str]:
+def requested_paths(server: FileServer) -> list[str]:
     return [path for path, _ in server.requests]
 
 
@@ -86,7 +86,7 @@ def test_archives_are_unpacked_and_other_files_placed_once(
     downloads_said.clear()
 
     assert fetch("small", folder) == folder / "small"
-    assert asked(server) == ["/images.tgz", "/lists.tar", "/setid.mat"]
+    assert requested_paths(server) == ["/images.tgz", "/lists.tar", "/setid.mat"]
     assert not downloads_said
 
 
@@ -98,7 +98,7 @@ PACKED = {
     "cifar10": {"cifar-10-python.tar.gz": ["cifar-10-batches-py"]},
     "cifar100": {"cifar-100-python.tar.gz": ["cifar-100-python"]},
 }
-"""What each published file holds of the unpacked layout, at its top."""
+"""The top-level entries of the layout that each published file contains."""
 
 
 def pack(root: Path, file: str, parts: list[str]) -> bytes:
@@ -138,7 +138,7 @@ def test_kept_downloads_are_used_again(server: FileServer, publish: Publish, tmp
     fetch("small", tmp_path)
     assert tree(tmp_path / "small") == tree(tmp_path / "moved") == SMALL
     assert (tmp_path / "images.tgz").is_file()
-    assert asked(server) == ["/images.tgz"]
+    assert requested_paths(server) == ["/images.tgz"]
 
 
 def test_an_interrupted_download_continues_and_a_complete_one_is_not_repeated(

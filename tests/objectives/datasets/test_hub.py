@@ -20,28 +20,28 @@ import json, sys
 from objectives.datasets.catalog import load_dataset
 from spaces import DatasetError
 
-def told(root):
+def outcome(root):
     try:
         return load_dataset("huggingface", root).fingerprint
     except DatasetError as error:
         return str(error)
 
-print(json.dumps([told(root) for root in sys.argv[1:]]))
+print(json.dumps([outcome(root) for root in sys.argv[1:]]))
 """
 
 
 def load(address: str, cache: Path, *roots: str) -> list[str]:
-    """In a process whose hub is at `address`: the fingerprint of each of these datasets, or the error's words."""
+    """Load datasets in a process whose hub is at `address`. Return the fingerprint or the error message of each."""
     command = [sys.executable, "-c", LOAD, *roots]
     environment = hub_environment(address, cache)
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert ran.returncode == 0, ran.stderr
-    told: list[str] = json.loads(ran.stdout)
-    return told
+    outcomes: list[str] = json.loads(ran.stdout)
+    return outcomes
 
 
 def repository(folder: Path, files: Iterable[str]) -> Path:
-    """These Parquet files, of two pictures each, and what else a repository holds."""
+    """Write a repository with these Parquet files, of two pictures each, and other files."""
     for i, name in enumerate(files):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(huggingface_table(2 * i, 2), folder / name)
@@ -63,19 +63,19 @@ def test_the_parquet_files_of_one_configuration_are_fetched_once(tmp_path: Path)
     folders = {name: repository(tmp_path / name, [*files, *OTHERS]) for name, files in ONE_CONFIGURATION.items()}
     cache, ids = tmp_path / "hub", [f"nobody/{name}" for name in folders]
     with serve_hub({f"datasets/nobody/{name}": folder for name, folder in folders.items()}) as (address, served):
-        told = load(address, cache, *ids)
+        outcomes = load(address, cache, *ids)
         assert sorted(served) == sorted(file for files in ONE_CONFIGURATION.values() for file in files)
-        assert load(address, cache, *ids) == told
+        assert load(address, cache, *ids) == outcomes
         assert len(served) == sum(map(len, ONE_CONFIGURATION.values()))
-    assert told == [read_huggingface(folder).fingerprint for folder in folders.values()]
+    assert outcomes == [read_huggingface(folder).fingerprint for folder in folders.values()]
 
 
 def test_fetched_files_are_read_while_the_hub_is_unreachable(tmp_path: Path) -> None:
     folder = repository(tmp_path / "data", ONE_CONFIGURATION["data"])
     with serve_hub({"datasets/nobody/data": folder}) as (address, _):
-        told = load(address, tmp_path / "hub", "nobody/data")
+        outcomes = load(address, tmp_path / "hub", "nobody/data")
     away, never = load(address, tmp_path / "hub", "nobody/data", "nobody/never")
-    assert [away] == told == [read_huggingface(folder).fingerprint]
+    assert [away] == outcomes == [read_huggingface(folder).fingerprint]
     assert "dataset nobody/never is no local folder and cannot be fetched from the hub: " in never
     assert "\n" not in never
 
@@ -97,8 +97,8 @@ def test_an_error_of_the_hub_is_one_line(tmp_path: Path) -> None:
         "several/data/train": "`data_root` several/data/train does not exist",
     }
     with serve_hub(folders) as (address, served):
-        told = load(address, tmp_path / "hub", *wanted)
-    for line, words in zip(told, wanted.values(), strict=True):
+        outcomes = load(address, tmp_path / "hub", *wanted)
+    for line, words in zip(outcomes, wanted.values(), strict=True):
         assert words in line
         assert "\n" not in line
     assert not served
@@ -109,8 +109,8 @@ def test_a_folder_has_priority_over_a_known_name(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     shutil.copytree("nobody/data", "copy")
     with serve_hub({}) as (address, _):
-        (told,) = load(address, tmp_path / "hub", "nobody/data")
-    assert told == read_huggingface(tmp_path / "copy").fingerprint
+        (fingerprint,) = load(address, tmp_path / "hub", "nobody/data")
+    assert fingerprint == read_huggingface(tmp_path / "copy").fingerprint
 
 
 @pytest.mark.parametrize(

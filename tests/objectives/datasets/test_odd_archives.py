@@ -41,15 +41,15 @@ def assert_seen(image: Image.Image, form: str) -> None:
 def test_every_form_of_image_is_read_from_every_layout(tmp_path: Path, layout: str, form: str) -> None:
     name = layout.partition(" ")[0]
     LAYOUTS[layout](tmp_path)
-    for place in (0, -1):  # the last is a test image
+    for index in (0, -1):  # the last is a test image
         images = DATASETS[name].reader(tmp_path).images
-        path = Path(images.name(range(len(images))[place]))
+        path = Path(images.name(range(len(images))[index]))
         assert path.suffix.lower() in (".jpg", ".jpeg")  # which PNGs among the forms belie
         path.write_bytes(FORMS[form](PICTURE))
     dataset = load_dataset(name, tmp_path)
     assert dataset.is_test[-1]
-    for place in (0, len(dataset) - 1):
-        assert_seen(dataset.images.read(place), form)
+    for index in (0, len(dataset) - 1):
+        assert_seen(dataset.images.read(index), form)
 
 
 def parquet(root: Path, table: Any) -> None:
@@ -113,7 +113,7 @@ def twice(part: str, pick: Callable[[str], str] = lambda line: line) -> Callable
 
 
 def matlab_twice(part: str, variable: str, at: int = 1) -> Callable[[Path], None]:
-    """Puts the first entry of a MATLAB variable in the place of another, too."""
+    """Also write the first entry of a MATLAB variable in place of another entry."""
 
     def change(root: Path) -> None:
         (path,) = root.rglob(part)

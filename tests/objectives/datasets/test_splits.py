@@ -17,7 +17,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def dataset(rest: Sequence[int], test: Sequence[int], order: int = 0) -> Dataset:
-    """rest, test: images of each class outside and inside the test split. order: seeds their shuffling."""
+    """rest, test: images of each class outside and inside the test split. order: seed of their order."""
     labels = np.concatenate([np.repeat(np.arange(len(n)), n) for n in (rest, test)]).astype(np.int64)
     is_test = np.arange(len(labels)) >= sum(rest)
     shuffle = np.random.default_rng(order).permutation(len(labels))
@@ -34,12 +34,12 @@ def check_laws(data: Dataset, result: Split, fraction: float) -> None:
     assert data.is_test[result.test].all()
     assert not data.is_test[np.concatenate(parts[:2])].any()
 
-    held = len(result.validation)
-    total = held + len(result.train)
-    assert held == math.ceil(fraction * total)
+    validated = len(result.validation)
+    total = validated + len(result.train)
+    assert validated == math.ceil(fraction * total)
     of = [np.bincount(data.labels[part], minlength=len(data.classes)) for part in parts[:2]]
     assert (of[0] > 0).all()
-    assert (np.abs(of[1] - (of[0] + of[1]) * held / total) < 1).all()  # stratified within rounding
+    assert (np.abs(of[1] - (of[0] + of[1]) * validated / total) < 1).all()  # stratified within rounding
 
 
 @given(st.data(), SEEDS, st.floats(0.1, 0.5), st.integers(0, 99))
@@ -75,7 +75,7 @@ def test_only_the_validation_split_depends_on_the_seed() -> None:
 def test_the_fingerprints_of_the_parts_differ() -> None:
     a, b, c = np.array([0, 1]), np.array([2]), np.array([3])
     splits = [Split(a, b, c), Split(b, a, c), Split(a, c, b), Split(np.array([0]), np.array([1, 2]), c)]
-    assert len({each.fingerprint for each in splits}) == 4
+    assert len({split.fingerprint for split in splits}) == 4
 
 
 @pytest.mark.parametrize(
@@ -158,11 +158,11 @@ def test_each_image_is_validated_in_one_fold(data: st.DataObject, k: int, seed: 
     images = dataset(counts, [1] * len(counts), order=seed % 100)
     parts = folds(images, k, seed)
     assert len(parts) == k
-    held = np.concatenate([part.validation for part in parts])
-    np.testing.assert_array_equal(np.sort(held), np.flatnonzero(~images.is_test))
+    validated = np.concatenate([part.validation for part in parts])
+    np.testing.assert_array_equal(np.sort(validated), np.flatnonzero(~images.is_test))
     for part in parts:
         assert not set(part.train) & set(part.validation)
-        assert len(part.train) + len(part.validation) == len(held)
+        assert len(part.train) + len(part.validation) == len(validated)
         assert (np.diff(part.train) > 0).all()
         np.testing.assert_array_equal(part.test, np.flatnonzero(images.is_test))
         of = np.bincount(images.labels[part.validation], minlength=len(counts))

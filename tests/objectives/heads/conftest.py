@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """These problems are small: threads would only wait for each other."""
+    """Use one thread: these problems are too small for several."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

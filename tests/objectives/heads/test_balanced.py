@@ -20,7 +20,7 @@ from objectives.heads.standardisation import Standardised, Standardiser
 from tests.support.heads import OPTIONS, blobs, blobs_of_sizes, digits
 
 SIZES = (6, 12, 4)
-"""Whose repetition has 12 of each class."""
+"""Class sizes; with repeated images each class has 12."""
 
 FEATURES = pytest.mark.parametrize("features", [5, 30, 60])
 """Fewer than images; fewer than images only where these are repeated; more."""
@@ -63,7 +63,7 @@ def test_classes_have_equal_weight_and_images_a_mean_weight_of_one() -> None:
 def test_features_are_standardised_as_repeated_ones_are(features: int) -> None:
     data = drawn(features)
     data.features[:, 0] = 0.1
-    ours, theirs = (Standardiser.of(each) for each in both_ways(data))
+    ours, theirs = (Standardiser.of(features) for features in both_ways(data))
     torch.testing.assert_close(ours.mean, theirs.mean)
     torch.testing.assert_close(ours.scale, theirs.scale)
     assert ours.scale[0] == 1  # which is constant
@@ -76,17 +76,17 @@ def test_the_basis_is_of_the_weighted_covariance(features: int) -> None:
     data = replace(drawn(features), balanced=True)
     by = Standardiser.of(data)
     basis = eigenbasis(Standardised(data, by))
-    held, standardised = basis.images[:, :-1], by(data.features.flatten(1))
-    torch.testing.assert_close(basis.project(Standardised(data, by)), held)
-    torch.testing.assert_close(basis.lift(held), standardised)
-    torch.testing.assert_close(basis.weighed(held.T) @ held / len(data), basis.spectrum.diag())
-    torch.testing.assert_close(basis.mean(held), torch.zeros_like(basis.spectrum))
+    projected, standardised = basis.images[:, :-1], by(data.features.flatten(1))
+    torch.testing.assert_close(basis.project(Standardised(data, by)), projected)
+    torch.testing.assert_close(basis.lift(projected), standardised)
+    torch.testing.assert_close(basis.weighed(projected.T) @ projected / len(data), basis.spectrum.diag())
+    torch.testing.assert_close(basis.mean(projected), torch.zeros_like(basis.spectrum))
 
 
 @FEATURES
 @pytest.mark.parametrize("strength", [1e-1, 1e-3, 1e-5])
 def test_weighted_linear_and_ridge_fits_equal_fits_to_repeated_images(features: int, strength: float) -> None:
-    found = []
+    fits = []
     for data in both_ways(drawn(features)):
         by = Standardiser.of(data)
         basis = eigenbasis(Standardised(data, by))
@@ -94,9 +94,9 @@ def test_weighted_linear_and_ridge_fits_equal_fits_to_repeated_images(features: 
         logistic, squares = LogisticRegression(basis, data.labels, 3), LeastSquares(basis, data.labels, 3)
         solution = logistic.minimise(logistic.solve(l2), 1e-9)
         assert solution.converged
-        weights = [basis.lift(each) for each in (solution.weights, squares.weights(l2))]
-        found.append((torch.tensor(logistic.loss(solution)), solution.bias, squares.bias, *weights))
-    for ours, theirs in zip(*found, strict=True):
+        weights = [basis.lift(weight) for weight in (solution.weights, squares.weights(l2))]
+        fits.append((torch.tensor(logistic.loss(solution)), solution.bias, squares.bias, *weights))
+    for ours, theirs in zip(*fits, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
@@ -119,8 +119,8 @@ def test_the_gradient_is_that_of_the_weighted_loss() -> None:
 @pytest.mark.parametrize("count", [60, 800])  # of 64 features
 def test_linear_agrees_with_scikit_learn(count: int) -> None:
     whole, validation = digits()
-    kept = (whole.labels % 3 > 0) | (torch.arange(len(whole)) % 5 == 0)  # of four classes a fifth
-    train = LabelledFeatures(whole.features[kept][:count], whole.labels[kept][:count], balanced=True)
+    chosen = (whole.labels % 3 > 0) | (torch.arange(len(whole)) % 5 == 0)  # of four classes a fifth
+    train = LabelledFeatures(whole.features[chosen][:count], whole.labels[chosen][:count], balanced=True)
     (fit,) = Linear().fit(train, validation, 10, {}, 0)
     assert isinstance(fit, Fit)
     assert fit.details["converged"] == 1
@@ -146,18 +146,18 @@ def test_linear_agrees_with_scikit_learn(count: int) -> None:
 
 @pytest.mark.parametrize("batch", [1, 8])
 def test_a_balanced_network_without_information_predicts_equal_classes_for_any_batch_size(batch: int) -> None:
-    """A mean by the batch's own weights would give a single image the same weight whatever its class."""
+    """If each batch normalised its own weights, a single image would have the same weight in any class."""
     labels = torch.arange(64).remainder(4).clamp(max=1)
-    believes = {}
+    probability = {}
     for balanced in (False, True):
         network = nn.Sequential(nn.Flatten(), nn.Linear(1, 2))
         for parameter in network.parameters():
             parameter.data.zero_()
         data = LabelledFeatures(torch.zeros(64, 1, 1, 1), labels, balanced=balanced)
         list(epochs(network, data, Recipe(0.05, 0.0, epochs=100, batch=batch), seed=0))
-        believes[balanced] = network(data.features[:1]).softmax(dim=1)[0, 1].item()
-    assert believes[False] == pytest.approx(0.75, abs=0.03)
-    assert believes[True] == pytest.approx(0.5, abs=0.03)
+        probability[balanced] = network(data.features[:1]).softmax(dim=1)[0, 1].item()
+    assert probability[False] == pytest.approx(0.75, abs=0.03)
+    assert probability[True] == pytest.approx(0.5, abs=0.03)
 
 
 def test_a_network_trains_in_whole_batches_as_on_repeated_images(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What a head costs for an image: counted while it classifies one, and the same by hand."""
+"""The cost of a head for an image: counted while it classifies one, and computed by hand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ CASES = [
 
 
 def fitted(head: str, options: Mapping[str, Value]) -> tuple[FittedHead, torch.Tensor]:
-    """With the features of an image that it was not trained on."""
+    """Count with an image that the head was not trained on."""
     features = torch.randn(IMAGES + 4, CHANNELS, 3, 3, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(IMAGES + 4) % CLASSES
     train = LabelledFeatures(features[:IMAGES], labels[:IMAGES], groups=GROUPS)

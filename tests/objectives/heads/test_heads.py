@@ -1,4 +1,4 @@
-"""What every head promises, run over every head there is."""
+"""The contract of heads, tested on every head."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from spaces import HEAD_OPTIONS, BackboneError, DatasetError, UnknownNameError
 from tests.support.heads import OPTIONS, blobs, blobs_of_sizes, digits, fit_head
 
 CHOSEN = {"l2": 1.0, "factor": 1.0, "doubt": 0.1, "epochs": 1}
-"""What some head may have chosen: details for a refit of any."""
+"""Details that a head may have chosen, for a refit of any head."""
 
 DIGITS = {"ridge": 0.92, "prototype": 0.87, "attention": 0.94}
 """The share of digits that a head must get right where 0.95 is beyond it."""
@@ -151,7 +151,7 @@ class TestHead:
 class TestTrainedHead:
     @pytest.mark.parametrize(("spread", "seed"), [(1.0, 1), (1.5, 1), (2.5, 3)])
     def test_chooses_by_the_given_metric(self, name: str, spread: float, seed: int) -> None:
-        """On blobs of which the first class has most images, so that the metrics disagree on what is best."""
+        """The first class has most images, so that the metrics disagree on the best fit."""
         train, whole = blobs(4, 80, spread, seed), blobs(4, 400, spread, 100 + seed)
         rows = torch.cat([torch.arange(0, 400, 4), *(torch.arange(label, 60, 4) for label in (1, 2, 3))])
         reached = {}
@@ -161,11 +161,11 @@ class TestTrainedHead:
             predictions = predict(fit.classifier, validation)
             assert predictions.accuracy == fit.validation
             assert all(epoch.score <= predictions.score(metric) + 1e-6 for epoch in epochs)
-            reached[metric] = {each: predictions.score(each) for each in SELECTION_METRICS}
+            reached[metric] = {other: predictions.score(other) for other in SELECTION_METRICS}
         # By another metric a fit in epochs stops at another; that it keeps its best is asserted above.
         for metric in SELECTION_METRICS if not epochs else ():
             # The chosen strength is fitted further than the path was, hence the tolerance.
-            assert reached[metric][metric] >= max(each[metric] for each in reached.values()) - 1e-3
+            assert reached[metric][metric] >= max(scores[metric] for scores in reached.values()) - 1e-3
 
     def test_same_seed_same_classifier_whatever_the_global_random_state(self, name: str) -> None:
         train, validation = blobs(4, 130, 1.0, seed=1), blobs(4, 40, 1.0, seed=2)
@@ -190,7 +190,7 @@ class TestTrainedHead:
         train, validation = (LabelledFeatures(data.features, renamed[data.labels]) for data in (train, validation))
         epochs, other = fit_head(name, train, validation, 4)
         assert abs(fit.validation.correct - other.validation.correct) <= 1
-        logits = [found.classifier.logits(validation.features) for found in (fit, other)]
+        logits = [fitted.classifier.logits(validation.features) for fitted in (fit, other)]
         assert (renamed[logits[0].argmax(dim=1)] == logits[1].argmax(dim=1)).float().mean() >= 0.98
         if not epochs:  # a network's classes begin at different random weights; see test_networks.py
             torch.testing.assert_close(logits[1][:, renamed], logits[0], rtol=1e-3, atol=1e-2)

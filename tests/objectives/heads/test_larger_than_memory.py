@@ -23,7 +23,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "
 """With the latter what is freed is given back, and the limit counts what is in use."""
 
 READERS = [name for name in HEADS if name not in ("cnn", "attention")]
-"""One head of each way to read features: every network is trained by the same code."""
+"""One head for each way to read features. The same code trains all networks."""
 
 
 TALL, WIDE = (16_000, 1_500, 2.0), (1_200, 20_000, 10.0)
@@ -32,7 +32,7 @@ TALL, WIDE = (16_000, 1_500, 2.0), (1_200, 20_000, 10.0)
 
 @pytest.fixture(scope="module")
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, int]:
-    """A cache with features of 96 MB, of four classes that are not quite told apart."""
+    """A cache with 96 MB of features of four classes that overlap."""
     count, features, distance = request.param
     folder, images = tmp_path_factory.mktemp("cache"), keys(count)
     generator = torch.Generator().manual_seed(0)

@@ -18,20 +18,20 @@ def test_a_network_is_compared_with_itself_with_other_noise_and_with_another_net
     vit(tmp_path / "vit")
     ran = search("cka", *QUICK, "--timestep", "5", "--against", str(tmp_path / "vit"), "--no-png", "--json")
     assert ran.code == 0, ran.stderr
-    found = json.loads(ran.stdout)
-    assert [row["block"] for row in found["blocks"]["rows"]] == [12, 13, 14]
-    values = found["blocks"]["values"]
-    assert [values[place][place] for place in range(3)] == pytest.approx([1, 1, 1])
+    record = json.loads(ran.stdout)
+    assert [row["block"] for row in record["blocks"]["rows"]] == [12, 13, 14]
+    values = record["blocks"]["values"]
+    assert [values[index][index] for index in range(3)] == pytest.approx([1, 1, 1])
     assert values[0][1] == values[1][0] > 0.5
-    assert [row["timestep"] for row in found["timesteps"]["rows"]] == [5, 400]
-    little, much = zip(*found["agreement"]["values"], strict=True)
-    assert min(little) > max(much)  # of more noise two draws agree less
-    (other,) = found["others"].values()
+    assert [row["timestep"] for row in record["timesteps"]["rows"]] == [5, 400]
+    little, much = zip(*record["agreement"]["values"], strict=True)
+    assert min(little) > max(much)  # with more noise two draws agree less
+    (other,) = record["others"].values()
     assert {column["timestep"] for column in other["columns"]} == {None}
-    assert (found["blocks"]["images"], found["blocks"]["batches"]) == (60, 2)
-    page = Path(found["report"]).read_text()
+    assert (record["blocks"]["images"], record["blocks"]["batches"]) == (60, 2)
+    page = Path(record["report"]).read_text()
     assert "Agreement of two noise draws" in page
-    assert found["pictures"] == []
+    assert record["pictures"] == []
 
     again = search("cka", *QUICK, "--timestep", "5", "--no-draws", "--no-png", "--out", str(tmp_path / "mine.html"))
     assert again.code == 0, again.stderr

@@ -1,4 +1,4 @@
-"""`search compare` of studies in a real database: what is said of two, and which two are refused."""
+"""`search compare` of studies in a real database: what it prints, and which studies it refuses."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ Facts = Callable[..., StudyRecord]
 SETTING = Setting(10, 3, 1, "linear")
 IMAGES = 50
 GOOD, POOR = (1 << 45) - 1, (1 << 30) - 1
-"""Answers: the first 45 images right, the first 30."""
+"""Masks of correct images: the first 45 images, and the first 30."""
 
 
 @pytest.fixture
@@ -26,19 +26,19 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def study(home: Path, make_record: Facts) -> Callable[..., str]:
-    """Makes a study with a finalist of a seed for each of these answers; None is a seed that kept none."""
+    """Make a study with one finalist. It has a seed for each mask of correct images; None is a seed without a mask."""
 
-    def made(name: str, answers: Sequence[int | None], images: int = IMAGES, **facts: object) -> str:
+    def make(name: str, answers: Sequence[int | None], images: int = IMAGES, **facts: object) -> str:
         with Store.open(f"sqlite:///{home}/studies.db") as store:
             store.ensure_study(make_record(chosen_name=name, **facts))
             for seed, right in enumerate(answers, 1):
                 test = CorrectMask(images, right or 0)
-                kept = None if right is None else test
-                final = Final(SETTING, seed, Accuracy(18, 20), test.accuracy, 1.0, 0, 0, test_correct_mask=kept)
+                mask = None if right is None else test
+                final = Final(SETTING, seed, Accuracy(18, 20), test.accuracy, 1.0, 0, 0, test_correct_mask=mask)
                 store.record_final(name, final)
         return name
 
-    return made
+    return make
 
 
 def test_the_better_study_is_named(search: Search, study: Callable[..., str]) -> None:
@@ -69,21 +69,21 @@ def test_with_one_seed_each_the_test_is_mcnemars(search: Search, study: Callable
 
 
 def test_json_has_the_same_facts(search: Search, study: Callable[..., str]) -> None:
-    told = json.loads(search("compare", study("one", [GOOD]), study("two", [POOR]), "--json").stdout)
-    assert [each["study"] for each in told["studies"]] == ["one", "two"]
-    assert [each["test_accuracy"] for each in told["studies"]] == [0.9, 0.6]
-    assert told["studies"][0]["setting"] == SETTING.to_dict()
-    assert told["studies"][0]["gmacs"] is None
-    assert told["paired"]["difference"] == pytest.approx(0.3)
-    assert told["paired"]["p"] == pytest.approx(2**-15)
-    assert told["sentence"].startswith("The first study is better")
+    record = json.loads(search("compare", study("one", [GOOD]), study("two", [POOR]), "--json").stdout)
+    assert [entry["study"] for entry in record["studies"]] == ["one", "two"]
+    assert [entry["test_accuracy"] for entry in record["studies"]] == [0.9, 0.6]
+    assert record["studies"][0]["setting"] == SETTING.to_dict()
+    assert record["studies"][0]["gmacs"] is None
+    assert record["paired"]["difference"] == pytest.approx(0.3)
+    assert record["paired"]["p"] == pytest.approx(2**-15)
+    assert record["sentence"].startswith("The first study is better")
 
 
 def test_other_protocols_are_compared_and_named(search: Search, study: Callable[..., str]) -> None:
     one = study("one", [GOOD], protocol={"seed": "0", "metric": "accuracy"})
     two = study("two", [POOR], protocol={"seed": "1", "shots": "5"})
-    told = search("compare", one, two).stdout
-    assert "note        their protocols differ too: seed, shots, metric\n" in told
+    output = search("compare", one, two).stdout
+    assert "note        their protocols differ too: seed, shots, metric\n" in output
     assert json.loads(search("compare", one, two, "--json").stdout)["differing"] == ["seed", "shots", "metric"]
 
 

@@ -1,4 +1,4 @@
-"""What one whole run has said and left behind, and the reports that are written from it."""
+"""The output and files of one whole run, and the reports that are written from it."""
 
 import json
 from pathlib import Path

@@ -60,9 +60,9 @@ def test_the_former_name_of_halving_still_works_and_is_hidden() -> None:
 
     app = typer.Typer()
     app.command()(command)
-    told = CliRunner().invoke(app, ["--help"]).output
-    assert "--halving" in told
-    assert "--ladder" not in told
+    output = CliRunner().invoke(app, ["--help"]).output
+    assert "--halving" in output
+    assert "--ladder" not in output
 
 
 def test_a_command_may_take_some_run_options_and_options_of_its_own() -> None:

@@ -44,8 +44,8 @@ def recommended(search: Search, folder: Path, net: Path, *words: str) -> Ran:
 
 def answer(ran: Ran) -> dict[str, Any]:
     assert ran.code == 0, ran.stderr
-    found: dict[str, Any] = json.loads(ran.stdout)
-    return found
+    record: dict[str, Any] = json.loads(ran.stdout)
+    return record
 
 
 Pictures = tuple[list[Image.Image], list[str]]
@@ -55,19 +55,19 @@ def test_recommend_names_a_setting_after_few_passes(
     search: Search, net: Path, pictures: Pictures, tmp_path: Path
 ) -> None:
     folder = written(tmp_path / "digits", *pictures)
-    found = answer(recommended(search, folder, net, "--json", "--passes", "700"))
-    assert found["better_than_chance"]
-    assert found["setting"].keys() == {"block", "timestep", "pool", "draws"}
-    assert 9 <= found["setting"]["block"] <= 14
-    assert found["interval"][0] <= found["accuracy"] <= found["interval"][1]
-    assert found["accuracy"] > 0.5
-    assert found["passes"] <= 700
-    assert all(other["cost"] <= 0.75 for other in found["cheaper"])
-    assert "<html" in Path(found["report"]).read_text()
-    told = recommended(search, folder, net, "--passes", "700")
-    assert told.code == 0, told.stderr
-    assert f"block {found['setting']['block']}" in told.stdout
-    assert found["report"] in told.stdout
+    record = answer(recommended(search, folder, net, "--json", "--passes", "700"))
+    assert record["better_than_chance"]
+    assert record["setting"].keys() == {"block", "timestep", "pool", "draws"}
+    assert 9 <= record["setting"]["block"] <= 14
+    assert record["interval"][0] <= record["accuracy"] <= record["interval"][1]
+    assert record["accuracy"] > 0.5
+    assert record["passes"] <= 700
+    assert all(other["cost"] <= 0.75 for other in record["cheaper"])
+    assert "<html" in Path(record["report"]).read_text()
+    ran = recommended(search, folder, net, "--passes", "700")
+    assert ran.code == 0, ran.stderr
+    assert f"block {record['setting']['block']}" in ran.stdout
+    assert record["report"] in ran.stdout
 
 
 @pytest.mark.slow
@@ -76,28 +76,28 @@ def test_shuffled_labels_are_reported_as_no_better_than_chance(
 ) -> None:
     images, labels = pictures
     shuffled = random.Random(0).sample(labels, len(labels))
-    found = answer(recommended(search, written(tmp_path / "x", images, shuffled), net, "--json"))
-    assert found["setting"] is None
-    assert not found["better_than_chance"]
-    assert found["interval"][0] <= found["chance"]
-    told = recommended(search, tmp_path / "x", net)
-    assert "better than chance" in told.stdout
+    record = answer(recommended(search, written(tmp_path / "x", images, shuffled), net, "--json"))
+    assert record["setting"] is None
+    assert not record["better_than_chance"]
+    assert record["interval"][0] <= record["chance"]
+    ran = recommended(search, tmp_path / "x", net)
+    assert "better than chance" in ran.stdout
 
 
 @pytest.mark.slow
 def test_black_images_have_no_information(search: Search, net: Path, pictures: Pictures, tmp_path: Path) -> None:
     black = [Image.fromarray(np.zeros((8, 8), np.uint8))] * 60
-    found = answer(recommended(search, written(tmp_path / "x", black, pictures[1][:60]), net, "--json"))
-    assert found["setting"] is None
+    record = answer(recommended(search, written(tmp_path / "x", black, pictures[1][:60]), net, "--json"))
+    assert record["setting"] is None
 
 
 @pytest.mark.parametrize("count", [10, 400], ids=["few images", "many"])
 def test_two_classes_are_enough(search: Search, net: Path, pictures: Pictures, tmp_path: Path, count: int) -> None:
-    kept = [(image, label) for image, label in zip(*pictures, strict=True) if label in "01"][:count]
-    images, labels = (list(each) for each in zip(*kept, strict=True))
-    found = answer(recommended(search, written(tmp_path / "x", images, labels), net, "--json"))
-    assert found["accuracy"] > 0.8
-    assert found["better_than_chance"] == (count == 400)  # of eight images none can tell among so many settings
+    pairs = [(image, label) for image, label in zip(*pictures, strict=True) if label in "01"][:count]
+    images, labels = (list(column) for column in zip(*pairs, strict=True))
+    record = answer(recommended(search, written(tmp_path / "x", images, labels), net, "--json"))
+    assert record["accuracy"] > 0.8
+    assert record["better_than_chance"] == (count == 400)  # eight images are too few for so many settings
 
 
 @pytest.mark.parametrize(

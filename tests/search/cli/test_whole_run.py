@@ -1,4 +1,4 @@
-"""Whole runs of the command on real digits and the bundled U-Net, which start worker processes, each its own.
+"""Whole runs of the command on real digits and the bundled U-Net, with worker processes.
 
 The quick tests of `test_finished_run.py` look at one run more closely.
 """
@@ -115,20 +115,20 @@ def test_a_terminal_shows_the_run_and_ctrl_c_leaves_it_tidy(home: Path) -> None:
     said = [" | ".join(without_clocks(state)) for state in shown.states]
     assert any(re.search(r"trial running for \| \d+ block .* \| trial best by validation accuracy", it) for it in said)
     assert any(re.search(r"trials 1\d/60 about .* left", state) for state in said)
-    *_, interrupted = kept = without_clocks(shown.lines[-9:])
+    *_, interrupted = last = without_clocks(shown.lines[-9:])
     assert interrupted == "interrupted: every finished trial is kept; type the same command again to continue"
-    assert re.fullmatch(r"trials 1\d/60( about .* left)?", kept[0])
-    assert [line.split()[0] for line in kept[2:3]] == ["trial"]
+    assert re.fullmatch(r"trials 1\d/60( about .* left)?", last[0])
+    assert [line.split()[0] for line in last[2:3]] == ["trial"]
     assert not any("Traceback" in line for line in shown.lines)
     assert "interrupted: the run was stopped" in typed(home, "status", "--dataset", "digits").stdout
 
 
 def test_folds_flips_and_balance_belong_to_the_study_and_its_report(search: Search, tmp_path: Path) -> None:
-    asked = ("--folds", "3", "--flips", "--balanced")
-    ran = search(*DIGITS, "--trials", "2", *asked, "--home", str(tmp_path))
+    options = ("--folds", "3", "--flips", "--balanced")
+    ran = search(*DIGITS, "--trials", "2", *options, "--home", str(tmp_path))
     assert ran.code == 0, ran.stderr
-    told = "1,437 train and validate in 3 folds, 360 test"
-    assert f"({told})" in ran.stdout
+    counts = "1,437 train and validate in 3 folds, 360 test"
+    assert f"({counts})" in ran.stdout
     with Store.open(f"sqlite:///{tmp_path / 'studies.db'}") as store:
         study = store.read_study(store.find_study("digits"))
     assert study.provenance["folds"] == "3"
@@ -138,7 +138,7 @@ def test_folds_flips_and_balance_belong_to_the_study_and_its_report(search: Sear
     assert [trial.validation.total for trial in study.complete if trial.validation] == [1437, 1437]
     assert study.passes_made == 2 * 1437 + 360
     report = (tmp_path / "reports" / f"{study.name}.html").read_text()
-    assert told in report
+    assert counts in report
     assert "classes weigh" in report
 
 
@@ -158,7 +158,7 @@ def test_other_objectives_create_another_study_whose_report_uses_them(search: Se
     assert study.provenance["metric"] == "nll"
     assert study.provenance["objectives"] == "nll, cost"
     assert study.passes_made == 0  # the killed run, its continuation and the screening have made them all
-    assert study.provenance.keys().isdisjoint({"folds", "flips", "classes weigh"})  # which were not asked for
+    assert study.provenance.keys().isdisjoint({"folds", "flips", "classes weigh"})  # not requested
     values = {trial.number: trial.values for trial in trials}
     for trial in study.complete:
         assert trial.scores is not None
@@ -166,7 +166,7 @@ def test_other_objectives_create_another_study_whose_report_uses_them(search: Se
     assert {final.setting for final in study.finals} == {study.pareto_front[0].setting, study.pareto_front[-1].setting}
     assert "front       GMAC" in ran.stdout
     assert [row["gmacs"] for row in answer["front"]] == [trial.gmacs for trial in study.pareto_front]
-    assert by_accuracy["front"]  # told of any study
+    assert by_accuracy["front"]  # every study has one
     page = (home / "reports" / f"{study.name}.html").read_text()
     assert "Test negative log-likelihood" in page
     assert "What it confuses" in page

@@ -1,4 +1,4 @@
-"""Which runs are alive, and for how long they have run."""
+"""The leases of runs: which runs are alive, and for how long they have run."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def test_a_killed_run_is_dead_at_once(
     run = store.begin_run(name, replace(run_record, pid=asleep.pid, process_started=started))
     impostor = store.begin_run(name, replace(run_record, pid=asleep.pid, process_started=started - 3600))
     elsewhere = store.begin_run(name, replace(run_record, host="another-machine", pid=1, process_started=0.0))
-    assert [store.is_alive(each) for each in (run, impostor, elsewhere)] == [True, False, True]
+    assert [store.is_alive(run_id) for run_id in (run, impostor, elsewhere)] == [True, False, True]
     asleep.kill()
     deadline = time.monotonic() + 10
     while psutil.Process(asleep.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:

@@ -35,8 +35,10 @@ def test_a_database_of_the_first_schema_is_upgraded_without_loss(
     costs = {"seconds": {"fit": 1.0}, "passes_made": 5, "passes_needed": 9}
     counts = {"validation_correct": 18, "validation_total": 20}
     study = {column.name: getattr(study_row(facts, moment), column.name) for column in StudyRow.__table__.columns}
-    told = {name: value for name, value in vars(run_record).items() if name != "options"}  # there were none
-    run = {**told, "study_id": 1, "started": moment, "heartbeat": moment, "state": "running"}
+    values = {
+        name: value for name, value in vars(run_record).items() if name != "options"
+    }  # the old schema had no options
+    run = {**values, "study_id": 1, "started": moment, "heartbeat": moment, "state": "running"}
     trial = {"study_id": 1, "number": 0, "run_id": 1, "attempt": 1, "setting": setting.to_json(), "finished": 1.0}
     final = {"study_id": 1, "setting": setting.to_json(), "seed": 1, "test_correct": 40, "test_total": 50}
     with engine.begin() as connection:
@@ -56,20 +58,20 @@ def test_a_database_of_the_first_schema_is_upgraded_without_loss(
     optuna_storage.engine.dispose()
 
     with Store.open(storage_url) as store:
-        asked = create_trial(
+        optuna_trial = create_trial(
             value=0.9, params=to_params(setting), distributions=distributions(space, setting), state=TrialState.COMPLETE
         )
-        store.load(facts.name).add_trial(asked)
+        store.load(facts.name).add_trial(optuna_trial)
         assert store.ensure_study(facts) == facts.name
         assert store.saved_options(facts.name) == SavedOptions(space, None)
         with store.session() as session:
             session.get_one(RunRow, 1).options = {"seed": 3}
         assert store.saved_options(facts.name) == SavedOptions(space, {"seed": 3})
-        found = store.read_study(facts.name)
-        assert (found.trials[0].validation, found.trials[0].details) == (Accuracy(18, 20), {"l2": 0.1})
-        assert found.trials[0].scores is None
-        assert found.finals == (Final(setting, 1, Accuracy(18, 20), Accuracy(40, 50), 2.5, 5, 9),)
-        scored = replace(found.finals[0], test_scores=SCORES, confused=(Confusion(0, 1, 3),))
+        results = store.read_study(facts.name)
+        assert (results.trials[0].validation, results.trials[0].details) == (Accuracy(18, 20), {"l2": 0.1})
+        assert results.trials[0].scores is None
+        assert results.finals == (Final(setting, 1, Accuracy(18, 20), Accuracy(40, 50), 2.5, 5, 9),)
+        scored = replace(results.finals[0], test_scores=SCORES, confused=(Confusion(0, 1, 3),))
         store.record_final(facts.name, scored)
         assert store.read_study(facts.name).finals == (scored,)
         with store.session() as session:

@@ -163,10 +163,10 @@ def test_saved_options_come_from_the_last_run_that_stored_them(
     store: Store, make_record: Records, run_record: RunRecord, space: Space
 ) -> None:
     name, other = store.ensure_study(make_record()), store.ensure_study(make_record(dataset="cub"))
-    kept: dict[str, object] = {"data_root": "/a folder/ü", "seed": 3, "folds": None, "flips": True}
-    for options in ({"seed": 1}, kept, None):
+    saved: dict[str, object] = {"data_root": "/a folder/ü", "seed": 3, "folds": None, "flips": True}
+    for options in ({"seed": 1}, saved, None):
         store.begin_run(name, replace(run_record, options=options))
-    assert store.saved_options(name) == SavedOptions(space, kept)
+    assert store.saved_options(name) == SavedOptions(space, saved)
     assert store.saved_options(other) == SavedOptions(space, None)
     with pytest.raises(StorageError, match="there is no study 'nothing'"):
         store.saved_options("nothing")

@@ -59,11 +59,11 @@ def test_a_terminal_shows_running_jobs_and_keeps_the_final_counts(columns: int, 
     assert max(cell_len(line) for line in drawn) <= columns
     assert not any("left" in line for line in drawn if "trials" in line and "0/5" in line)
     assert shown.lines[0] == FAILED
-    kept = without_clocks(shown.lines[1:])
-    assert kept[0].startswith("trials 4/5")
-    assert kept[1:3] == ["finals 2/2", "2 complete, 2 pruned, 1 failed; 600 passes made"]
-    assert "running" not in " ".join(kept)
-    assert len(kept) == min(6, height - 2 + 1)
+    last = without_clocks(shown.lines[1:])
+    assert last[0].startswith("trials 4/5")
+    assert last[1:3] == ["finals 2/2", "2 complete, 2 pruned, 1 failed; 600 passes made"]
+    assert "running" not in " ".join(last)
+    assert len(last) == min(6, height - 2 + 1)
     if height < 24:
         return
     states = [" | ".join(without_clocks(state)) for state in shown.states]
@@ -81,17 +81,17 @@ def test_many_workers_leave_room_for_the_best() -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "kept"),
+    ("end", "beginnings"),
     [
         ("interrupted", [FAILED, "trials 2/5", "2 complete", "trial best by", "2 block", "1 block", "ended: Keyboard"]),
         ("before", ["ended: SearchError('no Ray today')"]),
     ],
 )
-def test_a_run_that_ends_early_leaves_its_last_state_and_the_reason(end: str, kept: list[str]) -> None:
+def test_a_run_that_ends_early_leaves_its_last_state_and_the_reason(end: str, beginnings: list[str]) -> None:
     lines = shown_by(80, 24, "3", end).lines
-    assert len(lines) == len(kept)
-    for line, begins in zip(without_clocks(lines), kept, strict=True):
-        assert line.startswith(begins)
+    assert len(lines) == len(beginnings)
+    for line, beginning in zip(without_clocks(lines), beginnings, strict=True):
+        assert line.startswith(beginning)
 
 
 def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines() -> None:

@@ -20,7 +20,7 @@ def score(setting: Setting) -> float:
 
 
 TASK = past_task_of(
-    "coarse", SMALL, [(each, score(each)) for each in SPACE.narrow(heads=["linear"]).settings()], 10, 990
+    "coarse", SMALL, [(setting, score(setting)) for setting in SPACE.narrow(heads=["linear"]).settings()], 10, 990
 )
 
 
@@ -35,43 +35,43 @@ def test_advice_is_the_first_setting_of_a_recommendation() -> None:
 
     recommender = Recommender(SPACE, screen, [0, 1, 2, 3, 4] * 40, past_tasks=past)
     next(recommender.run())
-    found = advice_of(SMALL, past, 5, 200, "bundled", [])
-    assert found is not None
-    assert found.setting in screened
-    assert {each.timestep for each in screened} == {found.setting.timestep}
-    assert found.candidates == len({(each.timestep, each.block, each.pool) for each in SPACE.settings()})
+    advice = advice_of(SMALL, past, 5, 200, "bundled", [])
+    assert advice is not None
+    assert advice.setting in screened
+    assert {setting.timestep for setting in screened} == {advice.setting.timestep}
+    assert advice.candidates == len({(setting.timestep, setting.block, setting.pool) for setting in SPACE.settings()})
 
 
 def test_a_task_of_similar_size_weighs_more_and_predicts_better() -> None:
-    found, other = (
+    similar, other = (
         advice_of(SMALL, (*PUBLISHED_TASKS, TASK), *size, "bundled", []) for size in ((10, 990), (900, 10**6))
     )
-    assert found is not None
+    assert similar is not None
     assert other is not None
-    assert found.rankings[0].task == "coarse"
+    assert similar.rankings[0].task == "coarse"
     assert other.rankings[0].task == "ImageNet (arXiv 2307.08702)"
-    assert found.setting.pool < other.setting.pool
-    for advice in (found, other):
-        assert sum(each.weight for each in advice.rankings) == pytest.approx(1)
-        assert all(each.loss >= 0 and 0 <= each.above <= 1 for each in advice.rankings)
-        assert [each.weight for each in advice.rankings] == sorted(
-            (each.weight for each in advice.rankings), reverse=True
+    assert similar.setting.pool < other.setting.pool
+    for advice in (similar, other):
+        assert sum(ranking.weight for ranking in advice.rankings) == pytest.approx(1)
+        assert all(ranking.loss >= 0 and 0 <= ranking.above <= 1 for ranking in advice.rankings)
+        assert [ranking.weight for ranking in advice.rankings] == sorted(
+            (ranking.weight for ranking in advice.rankings), reverse=True
         )
-    assert found.rankings[0].loss < other.rankings[-1].loss
+    assert similar.rankings[0].loss < other.rankings[-1].loss
 
 
 def test_advice_from_one_task_is_its_best_setting() -> None:
-    found = advice_of(SMALL, (TASK,), 10, 990, "bundled", [])
-    assert found is not None
-    (standing,) = found.rankings
-    assert (standing.best, standing.loss, standing.above, standing.weight) == (found.setting, 0, 1, 1)
+    advice = advice_of(SMALL, (TASK,), 10, 990, "bundled", [])
+    assert advice is not None
+    (ranking,) = advice.rankings
+    assert (ranking.best, ranking.loss, ranking.above, ranking.weight) == (advice.setting, 0, 1, 1)
 
 
 def test_a_posterior_predicts_another_network() -> None:
-    found = advice_of(ADM, PUBLISHED_TASKS[1:], 200, 5994, "adm-256", ["--home", "/my home"])
-    assert found is not None
-    assert found.setting.pool == 4
-    assert found.command.startswith(
+    advice = advice_of(ADM, PUBLISHED_TASKS[1:], 200, 5994, "adm-256", ["--home", "/my home"])
+    assert advice is not None
+    assert advice.setting.pool == 4
+    assert advice.command.startswith(
         "search recommend --dataset folder --data-root DIR --backbone adm-256 --home '/my home'  # "
     )
 

@@ -1,4 +1,4 @@
-"""What is screened next and what it comes to, on made-up surfaces whose best is known."""
+"""Which settings are screened next and which is recommended, on synthetic scores with a known best setting."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ class Hill:
     place: int = 5
     slope: float = 0.02
     chance: bool = False
-    asked: list[tuple[int | None, int, int]] = field(default_factory=list)
+    screened: list[tuple[int | None, int, int]] = field(default_factory=list)
 
     def error(self, setting: Setting) -> float:
         place = self.space.timesteps.index(setting.timestep)
@@ -33,7 +33,7 @@ class Hill:
 
     def screen(self, settings: Sequence[Setting], images: int) -> Iterator[Extracted | ScreenedSetting]:
         (timestep,) = {setting.timestep for setting in settings}
-        self.asked.append((timestep, images, len(settings)))
+        self.screened.append((timestep, images, len(settings)))
         yield Extracted(images, images, images)
         for setting in settings:
             own = random.Random(str(setting))
@@ -73,7 +73,7 @@ def test_a_pass_limit_is_respected(space: Space) -> None:
         recommender = searched(hill, passes=passes)
         assert recommender.passes_made <= (1600 if passes is None else passes)
         paid: dict[int | None, int] = {}
-        for timestep, images, _ in hill.asked:
+        for timestep, images, _ in hill.screened:
             paid[timestep] = max(paid.get(timestep, 0), images)
         assert recommender.passes_made == sum(paid.values())
 
@@ -92,7 +92,7 @@ def test_a_time_limit_stops_rounds_that_would_end_too_late(space: Space, seconds
 def test_only_settings_tied_with_the_best_get_more_images(space: Space) -> None:
     hill = Hill(space, slope=0.01)
     searched(hill, passes=20_000)
-    sizes = [(images, settings) for _, images, settings in hill.asked]
+    sizes = [(images, settings) for _, images, settings in hill.screened]
     assert sizes[0] == (MIN_IMAGES, len(space.narrow(timesteps=[44], heads=["linear"])))
     for (images, settings), (more, fewer) in pairwise(sizes):
         assert more > images or settings == sizes[0][1] or fewer <= sizes[0][1]
@@ -102,55 +102,55 @@ def test_only_settings_tied_with_the_best_get_more_images(space: Space) -> None:
 
 def test_the_cheapest_of_equally_good_settings_is_recommended(space: Space) -> None:
     recommender = searched(Hill(space, slope=0.0), passes=600)
-    found = recommender.recommendation
-    assert space.architecture.pass_gmacs(found.best.setting) < space.architecture.pass_gmacs(
+    results = recommender.recommendation
+    assert space.architecture.pass_gmacs(results.best.setting) < space.architecture.pass_gmacs(
         recommender.posterior.best.setting
     )
-    assert len(found.tied) > 10
+    assert len(results.tied) > 10
 
 
 def test_alternatives_cost_less_and_state_the_accuracy_they_lose(space: Space) -> None:
-    found = searched(Hill(space, block=20)).recommendation
-    assert 1 <= len(found.cheaper) <= 3
-    costs = [alternative.cost for alternative in found.cheaper]
+    results = searched(Hill(space, block=20)).recommendation
+    assert 1 <= len(results.cheaper) <= 3
+    costs = [alternative.cost for alternative in results.cheaper]
     assert costs == sorted(costs, reverse=True)
     assert all(cost <= 0.75 for cost in costs)
-    for alternative in found.cheaper:
+    for alternative in results.cheaper:
         assert alternative.accuracy_loss.low <= alternative.accuracy_loss.value <= alternative.accuracy_loss.high
-    assert found.cheaper[-1].accuracy_loss.value > 0
+    assert results.cheaper[-1].accuracy_loss.value > 0
 
 
 def test_guessing_is_not_reported_as_better_than_chance(space: Space) -> None:
-    found = searched(Hill(space, chance=True)).recommendation
-    assert found.chance == pytest.approx(0.1)
-    assert not found.better_than_chance
+    results = searched(Hill(space, chance=True)).recommendation
+    assert results.chance == pytest.approx(0.1)
+    assert not results.better_than_chance
     assert searched(Hill(space)).recommendation.better_than_chance
 
 
 def test_few_images_are_all_screened(space: Space) -> None:
-    found = searched(Hill(space), labels=[0, 1] * 10).recommendation
-    assert len(found.best.correct) == 20
-    assert found.passes <= 20 * 8
+    results = searched(Hill(space), labels=[0, 1] * 10).recommendation
+    assert len(results.best.correct) == 20
+    assert results.passes <= 20 * 8
 
 
 def test_past_tasks_decide_the_first_timestep_and_lose_weight_if_wrong(space: Space) -> None:
     hill = Hill(space, place=6)
     settings = [setting for timestep in space.timesteps for setting in settings_at(space, timestep)]
     right, wrong = (
-        past_task_of(name, SMALL, [(each, sign * hill.error(each)) for each in settings], 10, 2000)
+        past_task_of(name, SMALL, [(setting, sign * hill.error(setting)) for setting in settings], 10, 2000)
         for name, sign in (("alike", -1), ("not alike", 1))
     )
     for past, first in (((right,), 6), ((wrong,), 0)):
-        hill.asked.clear()
+        hill.screened.clear()
         recommender = Recommender(space, hill.screen, LABELS, past_tasks=past)
         list(recommender.run())
-        assert hill.asked[0][0] == space.timesteps[first]
-        found = recommender.recommendation
-        assert found.best.setting.timestep == space.timesteps[6]
-        assert found.past_tasks[0].agreement == pytest.approx(1 if past == (right,) else -1, abs=0.15)
+        assert hill.screened[0][0] == space.timesteps[first]
+        results = recommender.recommendation
+        assert results.best.setting.timestep == space.timesteps[6]
+        assert results.past_tasks[0].agreement == pytest.approx(1 if past == (right,) else -1, abs=0.15)
 
 
 def test_an_encoder_has_one_timestep_and_no_neighbours() -> None:
     narrowed = PRESETS["default"](ADM).narrow(timesteps=[90])
-    found = searched(Hill(narrowed, place=0)).recommendation
-    assert found.best.setting.timestep == 90
+    results = searched(Hill(narrowed, place=0)).recommendation
+    assert results.best.setting.timestep == 90

@@ -4,11 +4,11 @@ from spaces import Setting, Space
 
 def test_a_search_starts_from_the_screened_settings_with_every_head(space: Space) -> None:
     places = [Setting(90, 5, 2, "ridge"), Setting(10, 8, 1, "ridge"), Setting(444, 8, 1, "ridge")]
-    found = start_settings(places, space)
-    assert [(each.timestep, each.block, each.pool, each.head) for each in found] == [
+    settings = start_settings(places, space)
+    assert [(setting.timestep, setting.block, setting.pool, setting.head) for setting in settings] == [
         (90, 5, 2, "linear"),
         (90, 5, 2, "mlp"),
         (10, 8, 1, "linear"),
         (10, 8, 1, "mlp"),
     ]  # t 444 is not of the space
-    assert all(each in space for each in found)
+    assert all(setting in space for setting in settings)

@@ -1,4 +1,4 @@
-"""What a person and a program are told of a study, by whichever metric it was made."""
+"""The best setting of a study as text and as JSON, for each metric."""
 
 import io
 from collections.abc import Callable
@@ -22,7 +22,7 @@ MakeStudy = Callable[..., StudyResults]
 
 @pytest.fixture
 def make_study(space: Space) -> MakeStudy:
-    def made(metric: str | None, finals: tuple[Final, ...] = (), *trials: Trial) -> StudyResults:
+    def make(metric: str | None, finals: tuple[Final, ...] = (), *trials: Trial) -> StudyResults:
         return StudyResults(
             name="digits-1",
             dataset="digits",
@@ -38,7 +38,7 @@ def make_study(space: Space) -> MakeStudy:
             wall_seconds=1.0,
         )
 
-    return made
+    return make
 
 
 def trial(number: int = 0, correct: int = 18, scores: Scores | None = SCORES) -> Trial:
@@ -82,15 +82,15 @@ def test_a_study_with_costs_prints_its_pareto_front(make_study: MakeStudy) -> No
     final = Final(trials[2].setting, 1, Accuracy(15, 20), Accuracy(40, 50), 1.0, 0, 0)
     plain = make_study(None, (final,), *trials)
     study = replace(plain, provenance={"objectives": "accuracy, cost"})
-    told = answer_lines(study)
-    assert told[4:9] == [
+    lines = answer_lines(study)
+    assert lines[4:9] == [
         "cost        1 GMAC an image, passes and head",
         "front       GMAC   validation             test                   setting",
         "            0.125  50.0 % (29.9 to 70.1)                         block 3, t 10, 2 draws, pool 1, linear",
         "            1      80.0 % (58.4 to 91.9)  80.0 % (67.0 to 88.8)  block 3, t 10, 3 draws, pool 1, linear",
         "            12.5   90.0 % (69.9 to 97.2)                         block 3, t 10, pool 1, linear",
     ]
-    assert answer_lines(plain) == told[:5] + told[9:]
+    assert answer_lines(plain) == lines[:5] + lines[9:]
     answer = answer_record(plain)
     assert answer["gmacs"] == 1.0
     assert [row["gmacs"] for row in answer["front"]] == [0.125, 1.0, 12.5]
@@ -140,11 +140,11 @@ def test_a_study_without_finals_has_no_test_scores(make_study: MakeStudy) -> Non
 
 
 @pytest.mark.parametrize(
-    ("metric", "told"), [(None, "best 95.0 % at"), ("nll", "best negative log-likelihood 0.250 at")]
+    ("metric", "words"), [(None, "best 95.0 % at"), ("nll", "best negative log-likelihood 0.250 at")]
 )
-def test_the_progress_line_names_the_metric(make_study: MakeStudy, metric: str | None, told: str) -> None:
-    said = io.StringIO()
-    progress = RunProgress.of(Console(file=said, width=200), 9, make_study(metric, (), trial()))
+def test_the_progress_line_names_the_metric(make_study: MakeStudy, metric: str | None, words: str) -> None:
+    output = io.StringIO()
+    progress = RunProgress.of(Console(file=output, width=200), 9, make_study(metric, (), trial()))
     better = Evaluation(
         Accuracy(19, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": IntervalEstimate(0.25, 0.2, 0.5)})
     )
@@ -155,7 +155,7 @@ def test_the_progress_line_names_the_metric(make_study: MakeStudy, metric: str |
         progress(TrialStarted(request := TrialRequest(number, SETTING, 1)))
         progress(TrialEnded(request, "complete", evaluation))
     progress(FinalsPlanned(0))
-    assert told in said.getvalue().splitlines()[-1]
+    assert words in output.getvalue().splitlines()[-1]
 
 
 def test_scores_survive_the_database() -> None:

@@ -1,5 +1,4 @@
-"""`search report --all`: two real datasets of image files and a tiny U-Net, measured on each other; and by which study
-a dataset stands there."""
+"""`search report --all` on two real datasets of image files and a tiny U-Net, and which study represents a dataset."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from dashboards.cross_dataset.tables import RegretMatrix, Task
+from dashboards.cross_dataset.tables import RegretMatrix
 from objectives.datasets.catalog import load_dataset
 from objectives.probe import Probe
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, StudyResults
@@ -29,12 +28,12 @@ from tests.support.images import class_folders
 from tests.support.small_unets import plain
 
 TRIED = {"digits": (6, 4), "parity": (8, 4)}
-"""Blocks, the best first: neither has tried the other's best, which is clearly behind there."""
+"""Blocks that each dataset tried, the best first. Neither tried the other's best, which is clearly worse there."""
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with net, digits, parity (other digits, even and odd), and home, in which both were searched."""
+    """A folder with `net`, `digits`, `parity` (other digits, even and odd) and `home`, which has a study of both."""
     folder = tmp_path_factory.mktemp("made")
     digits = load_dataset("digits", None)
     for i in range(300):
@@ -49,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def searched(folder: Path, dataset: str) -> None:
-    """As `search run --dataset folder` leaves it, but without Ray and the finals."""
+    """Search as `search run --dataset folder` does, but without Ray and without finals."""
     options = RunOptions(
         "folder",
         home=folder / "home",
@@ -85,7 +84,7 @@ def searched(folder: Path, dataset: str) -> None:
 
 def studies(home: Path) -> list[StudyResults]:
     with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
-        return [store.read_study(each.name) for each in store.studies()]
+        return [store.read_study(summary.name) for summary in store.studies()]
 
 
 def matrix_of(home: Path) -> RegretMatrix:
@@ -107,10 +106,10 @@ def test_missing_trials_are_run_once_and_stored(made: Path, search: Search) -> N
     (made / "digits").rename(made / "moved")
     ran = search("report", "--all", "--measure", "--home", str(home))
     assert ran.code == 1
-    told = ran.stderr.splitlines()
-    assert told[0].startswith(f"not measured on digits (folder): --data-root {made / 'digits'} does not exist")
-    assert told[1] == f"parity (folder), 1 of 1: {wanted['parity (folder)']}"
-    assert told[-1] == "error: 1 missing trial could not be run; the reasons are printed above"
+    lines = ran.stderr.splitlines()
+    assert lines[0].startswith(f"not measured on digits (folder): --data-root {made / 'digits'} does not exist")
+    assert lines[1] == f"parity (folder), 1 of 1: {wanted['parity (folder)']}"
+    assert lines[-1] == "error: 1 missing trial could not be run; the reasons are printed above"
     assert "1 cell is missing" in (home / "reports" / "all.html").read_text()
     class_folders(made / "digits", 30)
     ran = search("report", "--all", "--measure", "--home", str(home))
@@ -124,7 +123,7 @@ def test_missing_trials_are_run_once_and_stored(made: Path, search: Search) -> N
     table = matrix_of(home)
     assert table.missing == ()
     for task in table.tasks:
-        (trial,) = (each for each in task.study.trials if each.number == 2)
+        (trial,) = (trial for trial in task.study.trials if trial.number == 2)
         assert (trial.state, trial.setting) == ("complete", wanted[task.label])
         cell = table.cells[next(label for label in table.labels if label != task.label), task.label]
         assert cell.paired
@@ -142,10 +141,10 @@ def test_missing_trials_are_run_once_and_stored(made: Path, search: Search) -> N
 
     ran = search("report", "--all", "--measure", "--home", str(home))
     assert (ran.code, ran.stderr.strip()) == (0, "no trial is missing that could be run")
-    told = search("report", "--all", "--format", "csv", "--out", "-", "--home", str(home)).stdout.splitlines()
-    assert told[0].startswith("network,best setting of,used on,setting,loses,")
-    assert [line.split(",")[:3] for line in told[1:]] == [["net", *cell] for cell in table.cells]
-    assert [each.finished for each in studies(home)] == [each.finished + 1 for each in before]
+    lines = search("report", "--all", "--format", "csv", "--out", "-", "--home", str(home)).stdout.splitlines()
+    assert lines[0].startswith("network,best setting of,used on,setting,loses,")
+    assert [line.split(",")[:3] for line in lines[1:]] == [["net", *cell] for cell in table.cells]
+    assert [study.finished for study in studies(home)] == [study.finished + 1 for study in before]
     with Store.open(f"sqlite:///{home / 'studies.db'}") as store, store.session() as session:
         assert {run.state for run in session.scalars(select(RunRow))} == {"finished"}
 
@@ -182,12 +181,12 @@ def opened(sqlite_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def kept(
+def save_study(
     opened: Store, space: Space, run_record: RunRecord, make_record: Callable[..., StudyRecord]
 ) -> Callable[..., str]:
-    """`kept(dataset, data_root, …)`: the name of a new study with a complete trial and a run that has ended."""
+    """Save a study with a complete trial and a finished run, and return its name."""
 
-    def made(dataset: str, data_root: str | None = None, **facts: Any) -> str:
+    def save(dataset: str, data_root: str | None = None, **facts: Any) -> str:
         facts = {"dataset": dataset, "dataset_fingerprint": dataset[0] * 64, **facts}
         name = opened.ensure_study(make_record(**facts))
         options = {"data_root": data_root, "backbone": "bundled"}
@@ -199,43 +198,41 @@ def kept(
         opened.end_run(run, "finished")
         return name
 
-    return made
+    return save
 
 
 def tasks(store: Store, backbone: str | None = None) -> list[list[tuple[str, str, int]]]:
-    """By network: (label, study, others)."""
+    """Return (label, study, number of other studies) of each task, for each network."""
 
-    def told(task: Task) -> tuple[str, str, int]:
-        return task.label, task.study.name, task.others
-
-    return [[told(task) for task in network.matrix.tasks] for network in networks_of(store, backbone, [])]
+    networks = networks_of(store, backbone, [])
+    return [[(task.label, task.study.name, task.others) for task in network.matrix.tasks] for network in networks]
 
 
 def test_the_latest_study_represents_its_dataset(
-    opened: Store, kept: Callable[..., str], make_record: Callable[..., StudyRecord]
+    opened: Store, save_study: Callable[..., str], make_record: Callable[..., StudyRecord]
 ) -> None:
-    kept("digits", protocol={"seed": "1"})
-    last = kept("digits", protocol={"seed": "2"})
-    birds = kept("cub", "/data/cub")
+    save_study("digits", protocol={"seed": "1"})
+    last = save_study("digits", protocol={"seed": "2"})
+    birds = save_study("cub", "/data/cub")
     opened.ensure_study(make_record(dataset="cub", dataset_fingerprint="c" * 64))  # without a trial
     assert tasks(opened) == [[("cub", birds, 0), ("digits", last, 1)]]
 
 
-def test_own_images_are_one_dataset_by_folder_or_by_content(opened: Store, kept: Callable[..., str]) -> None:
-    kept("folder", "/data/birds", dataset_fingerprint="1" * 64)
-    grown = kept("folder", "/data/birds", dataset_fingerprint="2" * 64)
-    kept("folder", "/elsewhere/cars", dataset_fingerprint="3" * 64, protocol={"seed": "1"})
-    moved = kept("folder", "/data/cars", dataset_fingerprint="3" * 64)
-    alike = kept("folder", "/other/birds", dataset_fingerprint="4" * 64)
+def test_own_images_are_one_dataset_by_folder_or_by_content(opened: Store, save_study: Callable[..., str]) -> None:
+    save_study("folder", "/data/birds", dataset_fingerprint="1" * 64)
+    grown = save_study("folder", "/data/birds", dataset_fingerprint="2" * 64)
+    save_study("folder", "/elsewhere/cars", dataset_fingerprint="3" * 64, protocol={"seed": "1"})
+    moved = save_study("folder", "/data/cars", dataset_fingerprint="3" * 64)
+    alike = save_study("folder", "/other/birds", dataset_fingerprint="4" * 64)
     assert tasks(opened) == [
         [("birds (folder) 22222222", grown, 1), ("birds (folder) 44444444", alike, 0), ("cars (folder)", moved, 1)]
     ]
 
 
-def test_networks_are_distinguished_by_their_weights(opened: Store, kept: Callable[..., str]) -> None:
-    one = kept("digits", weights_digest="1" * 64)
-    other, further = (kept(dataset, weights_digest="2" * 64) for dataset in ("digits", "cub"))
-    elsewhere = kept("digits", backbone="adm", weights_digest="3" * 64)
+def test_networks_are_distinguished_by_their_weights(opened: Store, save_study: Callable[..., str]) -> None:
+    one = save_study("digits", weights_digest="1" * 64)
+    other, further = (save_study(dataset, weights_digest="2" * 64) for dataset in ("digits", "cub"))
+    elsewhere = save_study("digits", backbone="adm", weights_digest="3" * 64)
     assert tasks(opened, "adm") == [[("digits", elsewhere, 0)]]
     assert [[name for _, name, _ in mine] for mine in tasks(opened)] == [[further, other], [elsewhere], [one]]
     assert [network.name for network in networks_of(opened, None, [])] == [
@@ -245,7 +242,7 @@ def test_networks_are_distinguished_by_their_weights(opened: Store, kept: Callab
     ]
 
 
-# A trial that was asked for ------------------------------------------------------------------------------------------
+# A requested trial ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -45,10 +45,10 @@ def run(store: Store, study: str, run_record: RunRecord) -> int:
 
 @pytest.fixture
 def tell(store: Store, study: str, run: int, space: Space) -> Tell:
-    """Make a trial with so many right answers of 20; with none it fails."""
+    """Make a trial that gets this many of 20 images right; with 0 it fails."""
     driver = StudyDriver(store, study, space, sampler_named("random", 0), seed=0, budget=50, run_id=run)
 
-    def told(correct: int) -> None:
+    def tell_trial(correct: int) -> None:
         request = driver.next_trial()
         assert isinstance(request, TrialRequest)
         if correct:
@@ -56,7 +56,7 @@ def tell(store: Store, study: str, run: int, space: Space) -> Tell:
         else:
             driver.fail(request.number, "the <b>GPU</b> is out of memory")
 
-    return told
+    return tell_trial
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -93,7 +93,7 @@ def test_the_note_follows_trials_and_stays_the_same_without_new_ones(
         time.sleep(0.3)
         assert get_note(store.load(study)) == note
     tell(18)
-    assert "90.0" not in get_note(store.load(study))  # nobody is at work any more
+    assert "90.0" not in get_note(store.load(study))  # no run refreshes it any more
 
 
 def test_a_slow_refresh_is_made_less_often(
@@ -127,18 +127,18 @@ def test_a_note_shows_the_number_of_running_searches(store: Store, study: str, r
     """The last of one says nothing of another's end."""
     other = store.begin_run(study, run_record)
 
-    def told() -> str:
+    def status() -> str:
         note: str = get_note(store.load(study))
         return note.partition("**State:** ")[2].partition(" at ")[0]
 
     with refreshing(store, study, other, Path("/reports/r.html"), every=60):
-        until(lambda: told() == "no trial yet; 2 runs active")
+        until(lambda: status() == "no trial yet; 2 runs active")
     with pytest.raises(KeyboardInterrupt), refreshing(store, study, other, Path("/reports/r.html"), every=60):
         raise KeyboardInterrupt
-    assert told() == "no trial yet; 1 run active"
+    assert status() == "no trial yet; 1 run active"
     store.end_run(other, "interrupted")
     show(store, study, Path("/reports/r.html"))
-    assert told() == "no trial yet; 1 run active"
+    assert status() == "no trial yet; 1 run active"
 
 
 def test_an_error_is_logged_and_the_run_continues(
@@ -150,7 +150,7 @@ def test_an_error_is_logged_and_the_run_continues(
 
 
 def test_a_concurrent_reader_never_sees_a_half_written_file(store: Store, study: str) -> None:
-    """As a browser does, which can make nothing of half a figure's JSON. Two runs may write at once."""
+    """A browser cannot read half of a figure's JSON. Two runs may write at the same time."""
     parts = [f"dashboard:plot_data:long:{number}" for number in range(40)]
     stop = threading.Event()
 
@@ -190,8 +190,8 @@ def test_an_error_while_editing_attributes_writes_nothing_and_kept_keys_stay(sto
     assert attributes(store, study).keys().isdisjoint({"first", "second"})
     annotate(1, "first")  # is there from now on
     annotate(2, "first")
-    found = attributes(store, study)
-    assert (found["first"], found["second"]) == (1, 2)
+    stored = attributes(store, study)
+    assert (stored["first"], stored["second"]) == (1, 2)
 
 
 TEXT_BROWSER = """#!{python}
@@ -276,8 +276,8 @@ def test_a_browser_shows_new_trials_of_a_running_study(
         wait = WebDriverWait(browser.driver, 30)
 
         def text() -> str:
-            found: str = browser.driver.find_element(By.TAG_NAME, "body").text
-            return found.replace("\N{NO-BREAK SPACE}", " ")
+            body: str = browser.driver.find_element(By.TAG_NAME, "body").text
+            return body.replace("\N{NO-BREAK SPACE}", " ")
 
         def come_to(correct: int, best: str) -> None:
             tell(correct)

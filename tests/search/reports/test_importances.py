@@ -45,13 +45,18 @@ RULES: dict[str, Callable[[Setting], float]] = {
 @pytest.mark.parametrize("metric", ["accuracy", "nll"])
 @pytest.mark.parametrize("choice", RULES)
 def test_the_decisive_choice_is_the_most_important(choice: str, metric: str) -> None:
-    found = importances(studied(RULES[choice], metric=metric))
-    assert found[0].choice == choice
-    assert {each.choice for each in found} == {"block", "timestep", "pool", "head"}  # draws were not varied
+    ranking = importances(studied(RULES[choice], metric=metric))
+    assert ranking[0].choice == choice
+    assert {importance.choice for importance in ranking} == {
+        "block",
+        "timestep",
+        "pool",
+        "head",
+    }  # draws were not varied
     for name in ("fANOVA", "PED-ANOVA"):
-        assert max(found, key=lambda each: each.shares[name]).choice == choice
-        assert sum(each.shares[name] for each in found) == pytest.approx(1)
-    assert found == importances(studied(RULES[choice], metric=metric))
+        assert max(ranking, key=lambda importance: importance.shares[name]).choice == choice
+        assert sum(importance.shares[name] for importance in ranking) == pytest.approx(1)
+    assert ranking == importances(studied(RULES[choice], metric=metric))
 
 
 def test_too_few_trials_give_no_importances() -> None:
@@ -66,8 +71,8 @@ def test_settings_of_equal_score_give_no_importances() -> None:
 
 @pytest.mark.parametrize("odd", range(3))
 def test_one_better_setting_is_enough_to_be_better_than_chance(odd: int) -> None:
-    """As where a dataset is so easy that all but one have every image right."""
+    """On an easy dataset, all trials but one may classify every image correctly."""
     plain = studied(lambda _: 0.5, FEWEST)
     trials = tuple(replace(t, validation=Accuracy(501 if t.number == odd else 500, 1000)) for t in plain.trials)
-    for each in importances(replace(plain, trials=trials)):
-        assert all(0 <= share <= 1 for share in each.shares.values())
+    for importance in importances(replace(plain, trials=trials)):
+        assert all(0 <= share <= 1 for share in importance.shares.values())

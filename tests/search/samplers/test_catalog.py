@@ -91,9 +91,9 @@ def test_random_is_uniform_over_what_is_untaken(space: Space) -> None:
     settings = list(space.settings())
     free = settings[::37]
     taken = set(settings) - set(free)
-    found = [sampler_named("random", seed).propose([], space, taken) for seed in range(60 * len(free))]
-    counts = [found.count(setting) for setting in free]
-    assert sum(counts) == len(found)
+    proposals = [sampler_named("random", seed).propose([], space, taken) for seed in range(60 * len(free))]
+    counts = [proposals.count(setting) for setting in free]
+    assert sum(counts) == len(proposals)
     assert 25 < min(counts) <= max(counts) < 110
 
 

@@ -1,4 +1,4 @@
-"""What trials cost, and the sampler that goes by it, in studies of Optuna's own."""
+"""The costs of trials, and the sampler that uses them, in plain Optuna studies."""
 
 import math
 from dataclasses import replace
@@ -30,8 +30,8 @@ def trial(space: Space, setting: Setting, **changes: object) -> FrozenTrial:
 
 def test_a_trial_reports_its_cost_or_else_its_seconds(space: Space) -> None:
     seconds = {"extract": 8.0, "wait": 1.0, "read": 0.1, "fit": 0.4}
-    told = trial(space, PLACE, user_attrs={"seconds": seconds, "passes": {"made": 100, "needed": 200}})
-    assert measured_cost(told) == TrialCost(PLACE, 100, 8.0, 0.5)
+    recorded = trial(space, PLACE, user_attrs={"seconds": seconds, "passes": {"made": 100, "needed": 200}})
+    assert measured_cost(recorded) == TrialCost(PLACE, 100, 8.0, 0.5)
     start = datetime(2026, 1, 1)
     timed = trial(space, PLACE, datetime_start=start, datetime_complete=start + timedelta(seconds=3))
     assert measured_cost(timed) == TrialCost(PLACE, 0, 0.0, 3.0)
@@ -60,10 +60,10 @@ def test_seconds_are_learned_from_finished_trials(space: Space) -> None:
     def fit(setting: Setting) -> float:
         return (0.3 if setting.head == "mlp" else 0.01) * setting.pool**2
 
-    mlp = next(each for each in space.settings() if each.head == "mlp")
+    mlp = next(setting for setting in space.settings() if setting.head == "mlp")
     settings = [replace(PLACE, pool=pool) for pool in (1, 2, 4)] + [replace(mlp, pool=pool) for pool in (1, 2)]
-    spent = tuple(TrialCost(each, 100, 5.0, fit(each)) for each in settings)
-    model = CostModel(space, 200, {90: 1.0}, spent)
+    costs = tuple(TrialCost(setting, 100, 5.0, fit(setting)) for setting in settings)
+    model = CostModel(space, 200, {90: 1.0}, costs)
     assert model.seconds_per_pass == pytest.approx(0.05)
     for setting in (*settings, replace(mlp, pool=4)):
         assert model.fit_seconds(setting) == pytest.approx(fit(setting), rel=0.5)
@@ -73,7 +73,7 @@ def test_seconds_are_learned_from_finished_trials(space: Space) -> None:
 
 def test_the_sampler_explores_a_timestep_before_it_pays_for_another(space: Space) -> None:
     trials = search(CostAwareProposer(0, PriorKnowledge(past_tasks=())), space, 30)
-    timesteps = [each.params["timestep"] for each in trials]
+    timesteps = [trial.params["timestep"] for trial in trials]
     assert len(set(timesteps[:STARTUP_TRIALS])) == 1
     changes = sum(one != other for one, other in pairwise(timesteps))
     assert changes < 15  # of three timesteps, at random two thirds of the trials change
@@ -81,14 +81,14 @@ def test_the_sampler_explores_a_timestep_before_it_pays_for_another(space: Space
 
 
 def test_a_similar_past_task_leads_to_the_best_setting_at_once(space: Space) -> None:
-    found = [(each, score(each, space)) for each in space.settings() if each.head == "linear"]
-    past = past_task_of("the same", space.architecture, found, 10, 1000)
+    scores = [(setting, score(setting, space)) for setting in space.settings() if setting.head == "linear"]
+    past = past_task_of("the same", space.architecture, scores, 10, 1000)
     trials = search(CostAwareProposer(0, PriorKnowledge(past_tasks=(past,))), space.narrow(heads=["linear"]), 10)
-    assert best(trials) == pytest.approx(max(value for _, value in found), abs=0.011)
+    assert best(trials) == pytest.approx(max(value for _, value in scores), abs=0.011)
 
 
 def test_the_sampler_learns_from_stopped_trials(space: Space) -> None:
-    """All that mlp ever does but for the first is to be stopped early, which is quick."""
+    """Every mlp trial but the first is stopped early, and is therefore quick."""
     trials: list[FrozenTrial] = []
     taken: set[Setting] = set()
     proposer = CostAwareProposer(0, PriorKnowledge(past_tasks=()))
@@ -97,13 +97,13 @@ def test_the_sampler_learns_from_stopped_trials(space: Space) -> None:
         assert setting is not None
         taken.add(setting)
         seconds, state = {"fit": 0.5}, TrialState.COMPLETE
-        if setting.head == "mlp" and any(each.params["head"] == "mlp" for each in trials):
+        if setting.head == "mlp" and any(earlier.params["head"] == "mlp" for earlier in trials):
             seconds, state = {"fit": 0.01}, TrialState.PRUNED
-        made = trial(space, setting, state=state, number=number, user_attrs={"seconds": seconds})
-        made.values = [score(setting, space) - 0.1 * (setting.head == "mlp")]
-        trials.append(made)
-    stopped = sum(each.state == TrialState.PRUNED for each in trials)
-    assert 0 < stopped < 32  # of 40 where most settings are of that head; as if each had told nothing they would be 36
+        finished = trial(space, setting, state=state, number=number, user_attrs={"seconds": seconds})
+        finished.values = [score(setting, space) - 0.1 * (setting.head == "mlp")]
+        trials.append(finished)
+    stopped = sum(finished.state == TrialState.PRUNED for finished in trials)
+    assert 0 < stopped < 32  # of 40 trials; a sampler that learned nothing from them would stop 36
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
@@ -119,15 +119,15 @@ def test_any_optuna_study_can_use_it(space: Space, direction: Literal["maximize"
 
     study = optuna.create_study(sampler=CostAwareSampler(space, seed=1), direction=direction)
     study.optimize(objective, n_trials=30)
-    assert len({to_setting(each.params) for each in study.trials}) == 30
+    assert len({to_setting(trial.params) for trial in study.trials}) == 30
     assert sign * study.best_value > 0.9
 
 
 def test_concurrent_trials_have_different_settings(space: Space) -> None:
     study = optuna.create_study(sampler=CostAwareSampler(space), direction="maximize")
-    study.optimize(lambda each: score(suggest_setting(each, space), space), n_trials=8)
-    asked = [study.ask() for _ in range(6)]
-    settings = [suggest_setting(each, space) for each in asked]
+    study.optimize(lambda trial: score(suggest_setting(trial, space), space), n_trials=8)
+    pending = [study.ask() for _ in range(6)]
+    settings = [suggest_setting(trial, space) for trial in pending]
     assert len(set(settings)) == 6
     assert all(setting in space for setting in settings)
 

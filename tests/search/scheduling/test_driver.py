@@ -96,10 +96,10 @@ def test_optuna_maximises_and_prunes_by_the_metric(
     complete, pruned = store.load(study).trials
     assert (complete.value, pruned.value) == (-0.25, -1.5)
     assert complete.user_attrs["negative log-likelihood"] == 0.25
-    found = store.read_study(study)
-    assert [trial.number for trial in found.complete] == [first.number]
-    assert found.complete[0].scores == Scores(20, nll)
-    assert found.trials[1].curve == ((1, -1.5),)
+    results = store.read_study(study)
+    assert [trial.number for trial in results.complete] == [first.number]
+    assert results.complete[0].scores == Scores(20, nll)
+    assert results.trials[1].curve == ((1, -1.5),)
     assert store.studies()[0].best == -0.25
 
 
@@ -243,12 +243,15 @@ def test_the_score_on_a_rung_is_no_epoch_and_is_stored_with_its_cost(
     driver.prune(stopped.number, EVALUATION, "pruned: behind other trials on the same 3 images")
     driver.report_rung(good.number, 3, 0.0)
     assert not any(driver.report_epoch(good.number, epoch, 0.75) for epoch in (1, 2, 3, 4))
-    kept = store.read_study(study)
-    assert (kept.trials[stopped.number].state, kept.finished) == ("pruned", 6)
-    assert kept.trials[stopped.number].reason == "pruned: behind other trials on the same 3 images"
-    assert (kept.trials[stopped.number].passes_made, kept.trials[stopped.number].seconds) == (7, EVALUATION.seconds)
-    assert kept.trials[stopped.number].curve == ()
-    assert [epoch for epoch, _ in kept.trials[0].curve] == [1, 2, 3, 4]
+    results = store.read_study(study)
+    assert (results.trials[stopped.number].state, results.finished) == ("pruned", 6)
+    assert results.trials[stopped.number].reason == "pruned: behind other trials on the same 3 images"
+    assert (results.trials[stopped.number].passes_made, results.trials[stopped.number].seconds) == (
+        7,
+        EVALUATION.seconds,
+    )
+    assert results.trials[stopped.number].curve == ()
+    assert [epoch for epoch, _ in results.trials[0].curve] == [1, 2, 3, 4]
     assert store.load(study).trials[stopped.number].user_attrs["worth on 3 images"] == 0.1
 
 
@@ -285,16 +288,16 @@ def test_a_restarted_sampler_continues_the_same_sequence(
 ) -> None:
     def settings_of(name: str, restart_after: set[int]) -> list[Setting]:
         study = store.ensure_study(make_record(chosen_name=name))
-        found: list[Setting] = []
-        while len(found) < 24:
-            if not found or len(found) in restart_after:
+        settings: list[Setting] = []
+        while len(settings) < 24:
+            if not settings or len(settings) in restart_after:
                 run = store.begin_run(study, run_record)
                 driver = StudyDriver(store, study, space, sampler_named("tpe", 7), seed=7, budget=24, run_id=run)
             trial = request(driver)
             correct = 100 - abs(trial.setting.block - 5) - abs((trial.setting.timestep or 0) - 90) // 10
             driver.complete(trial.number, replace(EVALUATION, validation=Accuracy(correct, 100)))
-            found.append(trial.setting)
-        return found
+            settings.append(trial.setting)
+        return settings
 
     straight = settings_of("straight", set())
     assert settings_of("restarted", {5, 13, 20}) == straight

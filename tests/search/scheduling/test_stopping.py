@@ -22,8 +22,8 @@ def test_the_better_half_so_far_is_promoted(score: float, others: list[float], s
 
 def test_a_larger_eta_stops_more_trials_and_min_others_delays_stopping() -> None:
     values = [0.5, 0.1, 0.6, 0.2, 0.55, 0.3, 0.95, 0.1]
-    gone_on = {
-        halving: [score for place, score in enumerate(values) if not halving.stops(score, values[:place])]
+    promoted = {
+        halving: [score for index, score in enumerate(values) if not halving.stops(score, values[:index])]
         for halving in (Halving(), Halving(eta=4), Halving(min_others=4))
     }
-    assert list(gone_on.values()) == [[0.5, 0.6, 0.55, 0.95], [0.5, 0.6, 0.95], [0.5, 0.1, 0.6, 0.2, 0.55, 0.95]]
+    assert list(promoted.values()) == [[0.5, 0.6, 0.55, 0.95], [0.5, 0.6, 0.95], [0.5, 0.1, 0.6, 0.2, 0.55, 0.95]]

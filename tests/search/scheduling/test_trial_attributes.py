@@ -31,12 +31,16 @@ def test_an_encoder_sees_no_noise(space: Space) -> None:
 
 @pytest.mark.parametrize("scores", [None, Scores(20, {"nll": IntervalEstimate(0.31, 0.2, 0.5)})])
 def test_results_have_the_seconds_that_costs_are_learned_from(scores: Scores | None) -> None:
-    told = result_attributes(Evaluation(Accuracy(18, 20), {"fit": 0.12345}, 7, 10, {"l2": 0.01}, scores=scores))
-    assert told["Accuracy"] == "90.0 % (69.9–97.2), 18 of 20 validation images"
-    assert told["Passes"] == "7 made of 10 needed"
-    assert told["Time"] == "fitting 0.12\N{NO-BREAK SPACE}s"
-    assert (told["seconds"], told["passes"], told["l2"]) == ({"fit": 0.123}, {"made": 7, "needed": 10}, 0.01)
-    assert told.get("negative log-likelihood") == (None if scores is None else 0.31)
+    attributes = result_attributes(Evaluation(Accuracy(18, 20), {"fit": 0.12345}, 7, 10, {"l2": 0.01}, scores=scores))
+    assert attributes["Accuracy"] == "90.0 % (69.9–97.2), 18 of 20 validation images"
+    assert attributes["Passes"] == "7 made of 10 needed"
+    assert attributes["Time"] == "fitting 0.12\N{NO-BREAK SPACE}s"
+    assert (attributes["seconds"], attributes["passes"], attributes["l2"]) == (
+        {"fit": 0.123},
+        {"made": 7, "needed": 10},
+        0.01,
+    )
+    assert attributes.get("negative log-likelihood") == (None if scores is None else 0.31)
     assert result_attributes(None) == {}
 
 

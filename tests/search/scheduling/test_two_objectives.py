@@ -50,10 +50,10 @@ def test_every_sampler_continues_a_study_with_two_objectives(space: Space, name:
 
 
 def test_tpe_searches_for_cheap_and_for_good_settings(space: Space) -> None:
-    """By the area that its front holds, in a space in which draws cost and gain nothing."""
+    """Compare the areas that the Pareto fronts dominate. In this space further draws cost and gain nothing."""
     drawn = space.narrow(draws=(1, 4))
 
-    def held(trials: list[FrozenTrial]) -> float:
+    def dominated_area(trials: list[FrozenTrial]) -> float:
         best, area = 0.7, 0.0
         for value, cost in sorted((trial.values for trial in trials), key=lambda values: values[1]):
             area += max(value - best, 0.0) * (0.4 - cost)
@@ -62,7 +62,11 @@ def test_tpe_searches_for_cheap_and_for_good_settings(space: Space) -> None:
 
     every = [trial_of(setting, drawn) for setting in drawn.settings()]
     for seed in (0, 1):
-        assert held(search("random", drawn, 40, seed)) < held(search("tpe", drawn, 40, seed)) > 0.95 * held(every)
+        assert (
+            dominated_area(search("random", drawn, 40, seed))
+            < dominated_area(search("tpe", drawn, 40, seed))
+            > 0.95 * dominated_area(every)
+        )
 
 
 Facts = Callable[..., StudyRecord]

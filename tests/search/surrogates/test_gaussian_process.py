@@ -22,19 +22,19 @@ def some(count: int) -> list[int]:
 
 
 def test_the_posterior_equals_that_of_scikit_learn_for_the_same_kernel() -> None:
-    """What is a candidate's own tells nothing of others: for them it is noise."""
+    """The variance of a single candidate is noise for all other candidates."""
     at = some(15)
     rest = [index for index in range(40) if index not in at]
-    found = GaussianProcess.without_past(PLACES).posterior(at, HILL[at], NOISE[at])
-    amplitude, _, level, own, *lengths = np.exp(found.log_params)
+    posterior = GaussianProcess.without_past(PLACES).posterior(at, HILL[at], NOISE[at])
+    amplitude, _, level, own, *lengths = np.exp(posterior.log_params)
     kernel = ConstantKernel(amplitude**2) * Matern(np.array(lengths), nu=2.5) + ConstantKernel(level**2)
-    other = GaussianProcessRegressor(kernel, alpha=NOISE[at] / found.scale**2 + JITTER + own**2, optimizer=None)
-    other.fit(PLACES[at], (HILL[at] - found.offset) / found.scale)
+    other = GaussianProcessRegressor(kernel, alpha=NOISE[at] / posterior.scale**2 + JITTER + own**2, optimizer=None)
+    other.fit(PLACES[at], (HILL[at] - posterior.offset) / posterior.scale)
     mean, covariance = other.predict(PLACES[rest], return_cov=True)
-    covariance = found.scale**2 * (covariance + own**2 * np.eye(len(rest)))
-    assert found.mean[rest] == pytest.approx(found.offset + found.scale * mean, abs=1e-6)
-    assert found.covariance(rest) == pytest.approx(covariance, abs=1e-6)
-    assert found.deviation[rest] == pytest.approx(np.sqrt(np.diag(covariance)), abs=1e-4)
+    covariance = posterior.scale**2 * (covariance + own**2 * np.eye(len(rest)))
+    assert posterior.mean[rest] == pytest.approx(posterior.offset + posterior.scale * mean, abs=1e-6)
+    assert posterior.covariance(rest) == pytest.approx(covariance, abs=1e-6)
+    assert posterior.deviation[rest] == pytest.approx(np.sqrt(np.diag(covariance)), abs=1e-4)
 
 
 def test_the_analytic_gradient_equals_the_numeric_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,23 +57,23 @@ def test_the_analytic_gradient_equals_the_numeric_gradient(monkeypatch: pytest.M
 
 def test_the_process_finds_a_maximum_between_observations() -> None:
     at = some(12)
-    found = GaussianProcess.without_past(PLACES).posterior(at, HILL[at], NOISE[at])
-    assert np.corrcoef(found.mean, HILL)[0, 1] > 0.95
-    assert (found.deviation[at] < 0.1 * np.std(HILL)).all()
-    behind, error = found.gaps(at, int(np.argmax(found.mean)))
+    posterior = GaussianProcess.without_past(PLACES).posterior(at, HILL[at], NOISE[at])
+    assert np.corrcoef(posterior.mean, HILL)[0, 1] > 0.95
+    assert (posterior.deviation[at] < 0.1 * np.std(HILL)).all()
+    behind, error = posterior.gaps(at, int(np.argmax(posterior.mean)))
     assert (behind >= 0).all()
     assert (error >= 0).all()
 
 
 @pytest.mark.parametrize(("sign", "better"), [(1, True), (-1, True)])
 def test_past_tasks_help_even_if_their_ranking_is_reversed(sign: int, better: bool) -> None:
-    """On values that no smooth function of the places tells."""
+    """The values are random: no smooth function of the coordinates predicts them."""
     rough = RANDOM.standard_normal(40)
     at = some(12)
     rest = [index for index in range(40) if index not in at]
     without = GaussianProcess.without_past(PLACES).posterior(at, rough[at], NOISE[at])
-    found = GaussianProcess(PLACES, sign * rough[:, None], np.ones(1)).posterior(at, rough[at], NOISE[at])
-    assert np.corrcoef(found.mean[rest], rough[rest])[0, 1] > 0.9
+    posterior = GaussianProcess(PLACES, sign * rough[:, None], np.ones(1)).posterior(at, rough[at], NOISE[at])
+    assert np.corrcoef(posterior.mean[rest], rough[rest])[0, 1] > 0.9
     assert np.corrcoef(without.mean[rest], rough[rest])[0, 1] < 0.6
 
 
@@ -81,8 +81,8 @@ def test_past_tasks_of_random_scores_do_little_harm() -> None:
     at = some(20)
     rest = [index for index in range(40) if index not in at]
     past = np.random.default_rng(7).standard_normal((40, 3))
-    found = GaussianProcess(PLACES, past, np.full(3, 1 / 3)).posterior(at, HILL[at], NOISE[at])
-    assert np.corrcoef(found.mean[rest], HILL[rest])[0, 1] > 0.9
+    posterior = GaussianProcess(PLACES, past, np.full(3, 1 / 3)).posterior(at, HILL[at], NOISE[at])
+    assert np.corrcoef(posterior.mean[rest], HILL[rest])[0, 1] > 0.9
 
 
 @settings(max_examples=20)
@@ -97,6 +97,6 @@ def test_the_scale_of_the_inputs_does_not_matter(scale: float, level: float) -> 
 
 def test_equal_values_give_a_finite_posterior() -> None:
     at = some(5)
-    found = GaussianProcess.without_past(PLACES).posterior(at, np.zeros(5), np.zeros(5))
-    assert np.isfinite(found.mean).all()
-    assert np.isfinite(found.samples(range(40), 8, seed=0)).all()
+    posterior = GaussianProcess.without_past(PLACES).posterior(at, np.zeros(5), np.zeros(5))
+    assert np.isfinite(posterior.mean).all()
+    assert np.isfinite(posterior.samples(range(40), 8, seed=0)).all()

@@ -63,5 +63,5 @@ def test_a_task_of_similar_size_weighs_more_at_first_and_a_task_of_similar_ranks
 
 def test_agreement_is_a_rank_correlation_or_none_without_differences() -> None:
     ranks = np.arange(10.0)
-    found = rank_correlations(np.column_stack([ranks**3, -ranks, np.ones(10)]), ranks)
-    assert found == pytest.approx([1, -1, 0])
+    correlations = rank_correlations(np.column_stack([ranks**3, -ranks, np.ones(10)]), ranks)
+    assert correlations == pytest.approx([1, -1, 0])

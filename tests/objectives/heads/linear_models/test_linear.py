@@ -45,7 +45,7 @@ def drawn(n: int, d: int, classes: int, distance: float, rank: int | None = None
 
 
 def imbalanced() -> Problem:
-    """Of 400 images 340 are of class 0 and 4 of class 5."""
+    """340 of 400 images are of class 0, and 4 of class 5."""
     whole = drawn(2_000, 20, 6, 0.5)
     rows = torch.cat([(whole.labels == k).nonzero()[:many, 0] for k, many in enumerate([330, 30, 20, 10, 6, 4])])
     return Problem(whole.features[rows], whole.labels[rows], whole.unseen)
@@ -191,8 +191,8 @@ def test_the_basis_is_orthonormal_and_reproduces_the_images() -> None:
         standardise = Standardiser.of(train)
         features = standardise(PROBLEMS[name].features)
         basis = eigenbasis(Standardised(train, standardise))
-        held = basis.project(Standardised(train, standardise))
-        torch.testing.assert_close(held, basis.images[:, :-1], atol=1e-2, rtol=1e-3)
+        projected = basis.project(Standardised(train, standardise))
+        torch.testing.assert_close(projected, basis.images[:, :-1], atol=1e-2, rtol=1e-3)
         assert bool((basis.images[:, -1] == 1).all())
-        torch.testing.assert_close(held.square().mean(dim=0), basis.spectrum, atol=1e-4, rtol=1e-3)
-        torch.testing.assert_close(basis.lift(held), features, atol=1e-2, rtol=1e-3)
+        torch.testing.assert_close(projected.square().mean(dim=0), basis.spectrum, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(basis.lift(projected), features, atol=1e-2, rtol=1e-3)

@@ -1,4 +1,4 @@
-"""The ridge head against solving its equations anew: for the whole, and without each image in turn."""
+"""The ridge head against a direct solution of its equations, with all images and without each image in turn."""
 
 import pytest
 import torch
@@ -114,7 +114,7 @@ def test_probabilities_are_calibrated() -> None:
 
 @pytest.mark.parametrize("metric", ["accuracy", "nll"])
 def test_chooses_by_the_metric(metric: str) -> None:
-    """On few images, where the strengths that are best by either differ."""
+    """With few images, the two metrics choose different strengths."""
     train, rest = digits()
     few = LabelledFeatures(train.features[:80], train.labels[:80])
     validation = LabelledFeatures(rest.features, rest.labels, metric=metric)

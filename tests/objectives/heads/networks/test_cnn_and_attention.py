@@ -14,7 +14,7 @@ BUILDS = [cnn, attention]
 
 
 def one(channels: int, side: int) -> FeatureLayout:
-    """Of one tap."""
+    """Return the layout of one tap."""
     return FeatureLayout(((channels,),), side)
 
 

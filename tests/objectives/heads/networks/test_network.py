@@ -1,4 +1,4 @@
-"""What the heads that train in epochs add to the contract."""
+"""Tests of the heads that train in epochs, in addition to those of all heads."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What a training run sees, and how it is seeded."""
+"""The batches of a training run, and its seeds."""
 
 from itertools import chain
 
