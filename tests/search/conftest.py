@@ -1,7 +1,7 @@
 """Fixtures of the tests of search: real databases, a small space, and the command line."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from search.database.store import Store
 from spaces import Architecture, Block, Setting, Space
 from tests.support.command_line import Ran, Search
 from tests.support.postgresql import database_url
+from tests.support.studies import MakeRecord
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgresql, pytest.mark.slow])])
@@ -45,7 +46,7 @@ def space() -> Space:
 
 
 @pytest.fixture(scope="session")
-def make_record(space: Space) -> Callable[..., StudyRecord]:
+def make_record(space: Space) -> MakeRecord:
     def make(**changes: object) -> StudyRecord:
         facts: dict[str, object] = {
             "dataset": "digits",

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from objectives.results import Accuracy, CorrectMask, Final
-from search.database.records import StudyRecord
 from search.database.store import Store
 from spaces import Setting
 from tests.support.command_line import Search
+from tests.support.studies import MakeRecord
 
-Facts = Callable[..., StudyRecord]
 SETTING = Setting(10, 3, 1, "linear")
 IMAGES = 50
 GOOD, POOR = (1 << 45) - 1, (1 << 30) - 1
@@ -25,7 +24,7 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def study(home: Path, make_record: Facts) -> Callable[..., str]:
+def study(home: Path, make_record: MakeRecord) -> Callable[..., str]:
     """Make a study with one finalist. It has a seed for each mask of correct images; None is a seed without a mask."""
 
     def make(name: str, answers: Sequence[int | None], images: int = IMAGES, **facts: object) -> str:

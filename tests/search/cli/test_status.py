@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,8 +19,8 @@ from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
 from spaces import Setting, Space
 from tests.support.command_line import Search
+from tests.support.studies import MakeRecord
 
-Facts = Callable[..., StudyRecord]
 OPTIONS = {"trials": 12}
 
 
@@ -55,7 +54,7 @@ def backdate_trials(store: Store, run: int, seconds: list[float]) -> None:
 
 
 def test_a_study_with_a_running_search_is_shown_in_detail(
-    store: Store, make_record: Facts, space: Space, tmp_path: Path
+    store: Store, make_record: MakeRecord, space: Space, tmp_path: Path
 ) -> None:
     facts = RunRecord(2, "search run --dataset digits --trials 12", {}, options=OPTIONS)
     name, run, best = start_run(store, make_record(), space, facts, failed=5)
@@ -91,7 +90,7 @@ def test_a_study_with_a_running_search_is_shown_in_detail(
     [("finished", "finished"), ("interrupted", "interrupted"), ("failed", "failed"), (None, "killed")],
 )
 def test_the_end_of_the_last_run_is_shown(
-    sqlite_url: str, make_record: Facts, space: Space, tmp_path: Path, state: RunState | None, ending: str
+    sqlite_url: str, make_record: MakeRecord, space: Space, tmp_path: Path, state: RunState | None, ending: str
 ) -> None:
     with Store.open(sqlite_url) as store:
         facts = RunRecord(1, "search run", {}, pid=2**22 + 1)  # a process that cannot be
@@ -103,7 +102,9 @@ def test_the_end_of_the_last_run_is_shown(
     assert not any(line.startswith("running ") for line in lines)
 
 
-def test_finals_and_the_report_are_shown(sqlite_url: str, make_record: Facts, space: Space, tmp_path: Path) -> None:
+def test_finals_and_the_report_are_shown(
+    sqlite_url: str, make_record: MakeRecord, space: Space, tmp_path: Path
+) -> None:
     with Store.open(sqlite_url) as store:
         facts = RunRecord(2, "search run", {}, options={"trials": 4})
         name, _, best = start_run(store, make_record(), space, facts)
@@ -117,7 +118,7 @@ def test_finals_and_the_report_are_shown(sqlite_url: str, make_record: Facts, sp
     assert any(line.startswith(f"report      {tmp_path}/{name}.html, written {today:%Y-}") for line in lines)
 
 
-def test_json_has_the_same_facts(search: Search, make_record: Facts, space: Space, tmp_path: Path) -> None:
+def test_json_has_the_same_facts(search: Search, make_record: MakeRecord, space: Space, tmp_path: Path) -> None:
     assert json.loads(search("status", "--json").stdout) == []
     with Store.open(f"sqlite:///{tmp_path}/home/studies.db") as store:
         facts = RunRecord(2, "search run", {}, options=OPTIONS)
@@ -141,7 +142,7 @@ def test_json_has_the_same_facts(search: Search, make_record: Facts, space: Spac
 
 
 def test_control_characters_and_markup_in_names_are_escaped(
-    search: Search, make_record: Facts, space: Space, tmp_path: Path
+    search: Search, make_record: MakeRecord, space: Space, tmp_path: Path
 ) -> None:
     with Store.open(f"sqlite:///{tmp_path}/home/studies.db") as store:
         facts = replace(make_record(), chosen_name="[red]mine")
@@ -152,7 +153,7 @@ def test_control_characters_and_markup_in_names_are_escaped(
     assert r"ValueError: \x1b[31mno 0" in output
 
 
-def test_a_password_is_masked(postgresql_url: str, search: Search, make_record: Facts) -> None:
+def test_a_password_is_masked(postgresql_url: str, search: Search, make_record: MakeRecord) -> None:
     with Store.open(postgresql_url) as store:
         typed = store.address.masked(f"search run --storage {postgresql_url}")
         store.begin_run(store.ensure_study(make_record()), RunRecord(2, typed, {}))

@@ -6,7 +6,6 @@ import stat
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +20,12 @@ from objectives.results import Accuracy, Final
 from search.database import migrations
 from search.database.dialects import roll_back_schema_changes
 from search.database.models import Base
-from search.database.records import RunRecord, StudyRecord
+from search.database.records import RunRecord
 from search.database.store import Store
 from search.database.url import Address
 from spaces import Space, StorageError
 from tests.support.processes import child_process
-
-Records = Callable[..., StudyRecord]
+from tests.support.studies import MakeRecord
 
 
 @pytest.mark.slow
@@ -190,7 +188,7 @@ def test_a_read_only_database_is_a_readable_error(sqlite_url: str, tmp_path: Pat
 
 
 def test_a_full_disk_is_a_readable_error_and_loses_nothing(
-    sqlite_url: str, make_record: Records, run_record: RunRecord
+    sqlite_url: str, make_record: MakeRecord, run_record: RunRecord
 ) -> None:
     with Store.open(sqlite_url) as store:
         name = store.ensure_study(make_record())
@@ -212,7 +210,7 @@ def test_a_full_disk_is_a_readable_error_and_loses_nothing(
         assert store.read_study(name).wall_seconds == 0
 
 
-def test_a_lost_database_connection_is_a_readable_error(store: Store, make_record: Records, space: Space) -> None:
+def test_a_lost_database_connection_is_a_readable_error(store: Store, make_record: MakeRecord, space: Space) -> None:
     name = store.ensure_study(make_record())
     with store.optuna.engine.begin() as connection:
         connection.execute(text("DROP TABLE search_finals"))

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from search.database.leases import running_seconds
 from search.database.models import RunRow
-from search.database.records import RunRecord, StudyRecord
+from search.database.records import RunRecord
 from search.database.store import Store
 from tests.support.processes import child_process
-
-Records = Callable[..., StudyRecord]
+from tests.support.studies import MakeRecord
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def asleep() -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def test_a_killed_run_is_dead_at_once(
-    store: Store, make_record: Records, run_record: RunRecord, asleep: "subprocess.Popen[bytes]"
+    store: Store, make_record: MakeRecord, run_record: RunRecord, asleep: "subprocess.Popen[bytes]"
 ) -> None:
     name = store.ensure_study(make_record())
     started = psutil.Process(asleep.pid).create_time()
@@ -44,7 +43,7 @@ def test_a_killed_run_is_dead_at_once(
     assert store.live_runs(name) == {elsewhere}
 
 
-def test_a_run_without_heartbeat_is_dead(store: Store, make_record: Records, run_record: RunRecord) -> None:
+def test_a_run_without_heartbeat_is_dead(store: Store, make_record: MakeRecord, run_record: RunRecord) -> None:
     name = store.ensure_study(make_record())
     silent, heartbeat, ended = (store.begin_run(name, run_record) for _ in range(3))
     with store.session() as session:

@@ -1,6 +1,5 @@
 """Scores in the study database: of one made before there were any, and what a study says that it maximises."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,17 +14,17 @@ from search.database import migrations
 from search.database.connection import open_storage
 from search.database.models import RunRow, StudyRow
 from search.database.parameters import distributions, to_params
-from search.database.records import RunRecord, SavedOptions, StudyRecord
+from search.database.records import RunRecord, SavedOptions
 from search.database.store import Store, study_row
 from search.database.url import Address
 from spaces import Space
+from tests.support.studies import MakeRecord
 
-Facts = Callable[..., StudyRecord]
 SCORES = Scores(20, {"accuracy": IntervalEstimate(0.9, 0.7, 0.97), "nll": IntervalEstimate(0.31, 0.2, 0.5)})
 
 
 def test_a_database_of_the_first_schema_is_upgraded_without_loss(
-    storage_url: str, make_record: Facts, run_record: RunRecord, space: Space
+    storage_url: str, make_record: MakeRecord, run_record: RunRecord, space: Space
 ) -> None:
     address, facts, moment = Address(storage_url), make_record(), datetime.now(UTC)
     if address.file:
@@ -87,7 +86,7 @@ def test_a_database_of_the_first_schema_is_upgraded_without_loss(
     ],
 )
 def test_a_study_names_what_it_maximises(
-    store: Store, make_record: Facts, protocol: dict[str, str], words: str
+    store: Store, make_record: MakeRecord, protocol: dict[str, str], words: str
 ) -> None:
     name = store.ensure_study(make_record(protocol=protocol))
     assert store.load(name).metric_names == [words]

@@ -1,7 +1,6 @@
 """A study is read from SQLite and PostgreSQL as it was saved."""
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,11 +12,11 @@ from optuna.trial import TrialState, create_trial
 from objectives.results import Accuracy, Confusion, CorrectMask, Final, IntervalEstimate, Picture, Scores
 from search.database.models import RunRow
 from search.database.parameters import distributions, to_params
-from search.database.records import RunRecord, SavedOptions, StudyRecord, TrialRecord
+from search.database.records import RunRecord, SavedOptions, TrialRecord
 from search.database.store import Store
 from spaces import Setting, Space, StorageError
+from tests.support.studies import MakeRecord
 
-Records = Callable[..., StudyRecord]
 SCORES = Scores(20, {"accuracy": IntervalEstimate(0.9, 0.7, 0.97), "nll": IntervalEstimate(0.31, 0.2, 0.5)})
 
 
@@ -33,7 +32,7 @@ def add_trial(store: Store, study: str, space: Space, setting: Setting, state: T
 
 
 def test_a_study_is_read_as_it_was_written(
-    store: Store, make_record: Records, run_record: RunRecord, space: Space
+    store: Store, make_record: MakeRecord, run_record: RunRecord, space: Space
 ) -> None:
     name = store.ensure_study(make_record())
     run = store.begin_run(name, run_record)
@@ -94,7 +93,7 @@ def test_a_study_is_read_as_it_was_written(
     assert (summary.best, summary.metric.name, summary.at_work) == (0.9, "accuracy", False)
 
 
-def test_a_reopened_database_has_everything(storage_url: str, make_record: Records, run_record: RunRecord) -> None:
+def test_a_reopened_database_has_everything(storage_url: str, make_record: MakeRecord, run_record: RunRecord) -> None:
     with Store.open(storage_url) as store:
         name = store.ensure_study(make_record())
         run = store.begin_run(name, run_record)
@@ -105,7 +104,7 @@ def test_a_reopened_database_has_everything(storage_url: str, make_record: Recor
         assert optuna.load_study(study_name=name, storage=again.optuna).metric_names == ["validation accuracy"]
 
 
-def test_times_are_utc(store: Store, make_record: Records, run_record: RunRecord) -> None:
+def test_times_are_utc(store: Store, make_record: MakeRecord, run_record: RunRecord) -> None:
     before = datetime.now(UTC) - timedelta(seconds=2)
     store.begin_run(store.ensure_study(make_record()), run_record)
     with store.session() as session:
@@ -114,7 +113,7 @@ def test_times_are_utc(store: Store, make_record: Records, run_record: RunRecord
     assert before < started < datetime.now(UTC) + timedelta(seconds=2)
 
 
-def test_ensuring_a_study_twice_creates_one(store: Store, make_record: Records) -> None:
+def test_ensuring_a_study_twice_creates_one(store: Store, make_record: MakeRecord) -> None:
     assert store.ensure_study(make_record()) == store.ensure_study(make_record())
     assert len(store.studies()) == 1
 
@@ -131,7 +130,7 @@ def test_ensuring_a_study_twice_creates_one(store: Store, make_record: Records) 
     ids=lambda change: next(iter(change)),
 )
 def test_a_change_that_makes_scores_incomparable_makes_another_study(
-    store: Store, make_record: Records, change: dict[str, object]
+    store: Store, make_record: MakeRecord, change: dict[str, object]
 ) -> None:
     assert store.ensure_study(make_record()) != store.ensure_study(make_record(**change))
     store.ensure_study(make_record(chosen_name="mine"))
@@ -139,12 +138,12 @@ def test_a_change_that_makes_scores_incomparable_makes_another_study(
         store.ensure_study(make_record(chosen_name="mine", **change))
 
 
-def test_another_space_is_another_study(store: Store, make_record: Records, space: Space) -> None:
+def test_another_space_is_another_study(store: Store, make_record: MakeRecord, space: Space) -> None:
     assert store.ensure_study(make_record()) != store.ensure_study(make_record(space=space.narrow(pools=(1, 2))))
 
 
 def test_a_study_deleted_in_the_dashboard_starts_afresh(
-    store: Store, make_record: Records, run_record: RunRecord, space: Space
+    store: Store, make_record: MakeRecord, run_record: RunRecord, space: Space
 ) -> None:
     name = store.ensure_study(make_record())
     run = store.begin_run(name, run_record)
@@ -160,7 +159,7 @@ def test_a_study_deleted_in_the_dashboard_starts_afresh(
 
 
 def test_saved_options_come_from_the_last_run_that_stored_them(
-    store: Store, make_record: Records, run_record: RunRecord, space: Space
+    store: Store, make_record: MakeRecord, run_record: RunRecord, space: Space
 ) -> None:
     name, other = store.ensure_study(make_record()), store.ensure_study(make_record(dataset="cub"))
     saved: dict[str, object] = {"data_root": "/a folder/ü", "seed": 3, "folds": None, "flips": True}
@@ -172,7 +171,7 @@ def test_saved_options_come_from_the_last_run_that_stored_them(
         store.saved_options("nothing")
 
 
-def test_a_study_is_found_by_name_or_dataset(store: Store, make_record: Records, run_record: RunRecord) -> None:
+def test_a_study_is_found_by_name_or_dataset(store: Store, make_record: MakeRecord, run_record: RunRecord) -> None:
     with pytest.raises(StorageError, match="there are: none yet"):
         store.find_study()
     digits = store.ensure_study(make_record())
@@ -192,7 +191,7 @@ def test_a_study_is_found_by_name_or_dataset(store: Store, make_record: Records,
         store.read_study("nothing")
 
 
-def test_exclusive_admits_one_at_a_time(storage_url: str, make_record: Records) -> None:
+def test_exclusive_admits_one_at_a_time(storage_url: str, make_record: MakeRecord) -> None:
     inside: list[int] = []
     with Store.open(storage_url) as one, Store.open(storage_url) as other:
         name = one.ensure_study(make_record())
@@ -209,7 +208,7 @@ def test_exclusive_admits_one_at_a_time(storage_url: str, make_record: Records) 
             assert list(pool.map(enter, [one, other] * 5)) == [1] * 10
 
 
-def test_several_drivers_may_create_one_study_at_once(storage_url: str, make_record: Records) -> None:
+def test_several_drivers_may_create_one_study_at_once(storage_url: str, make_record: MakeRecord) -> None:
     with Store.open(storage_url) as one, Store.open(storage_url) as other, ThreadPoolExecutor(2) as pool:
         names = list(pool.map(lambda store: store.ensure_study(make_record()), [one, other]))
         assert len(set(names)) == len(one.studies()) == 1

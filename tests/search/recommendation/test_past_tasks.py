@@ -1,16 +1,15 @@
 """Past tasks from finished screenings and studies, on SQLite and PostgreSQL."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from optuna.trial import TrialState, create_trial
 
 from search.database.parameters import distributions, to_params
-from search.database.records import StudyRecord
 from search.database.screenings import Screening, save_screening
 from search.database.store import Store
 from search.recommendation.past_tasks import MIN_SETTINGS, past_tasks
 from spaces import Setting, Space
+from tests.support.studies import MakeRecord
 
 SETTINGS = tuple(Setting(90, block, pool, "ridge") for block in (3, 4, 8, 10) for pool in (1, 2, 4))
 
@@ -30,9 +29,7 @@ def add_trial(store: Store, study: str, space: Space, setting: Setting, score: f
     store.load(study).add_trial(trial)
 
 
-def test_a_study_is_a_past_task_of_settings_without_heads(
-    store: Store, space: Space, make_record: Callable[..., StudyRecord]
-) -> None:
+def test_a_study_is_a_past_task_of_settings_without_heads(store: Store, space: Space, make_record: MakeRecord) -> None:
     study = store.ensure_study(make_record())
     mlp = next(setting for setting in space.settings() if setting.head == "mlp")
     for setting in SETTINGS[: MIN_SETTINGS - 1]:

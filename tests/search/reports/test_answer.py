@@ -1,44 +1,26 @@
 """The best setting of a study as text and as JSON, for each metric."""
 
 import io
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from objectives.results import Accuracy, Evaluation, Final, IntervalEstimate, Scores, StudyResults, Trial
-from search.database.records import StudyRecord, scores_from_dict, scores_to_dict
+from search.database.records import scores_from_dict, scores_to_dict
 from search.display.live_table import RunProgress
 from search.reports.answer import answer_lines, answer_record, spread
 from search.scheduling.events import FinalsPlanned, TrialEnded, TrialStarted
 from search.scheduling.requests import TrialRequest
-from spaces import SearchError, Setting, Space
+from spaces import SearchError, Setting
+from tests.support.studies import MakeRecord, small_results
 
 SETTING = Setting(10, 3, 1, "linear")
 SCORES = Scores(20, {"accuracy": IntervalEstimate(0.9, 0.7, 0.97), "nll": IntervalEstimate(0.3125, 0.2, 0.5)})
-MakeStudy = Callable[..., StudyResults]
 
 
-@pytest.fixture
-def make_study(space: Space) -> MakeStudy:
-    def make(metric: str | None, finals: tuple[Final, ...] = (), *trials: Trial) -> StudyResults:
-        return StudyResults(
-            name="digits-1",
-            dataset="digits",
-            backbone="bundled",
-            architecture=space.architecture,
-            preset="default",
-            space_size=len(space),
-            classes=("zero", "one"),
-            counts={"train": 80, "validation": 20, "test": 50},
-            provenance={"metric": metric} if metric else {},
-            trials=trials,
-            finals=finals,
-            wall_seconds=1.0,
-        )
-
-    return make
+def make_study(metric: str | None, finals: tuple[Final, ...] = (), *trials: Trial) -> StudyResults:
+    return small_results(trials, finals, provenance={"metric": metric} if metric else {})
 
 
 def trial(number: int = 0, correct: int = 18, scores: Scores | None = SCORES) -> Trial:
@@ -48,7 +30,7 @@ def trial(number: int = 0, correct: int = 18, scores: Scores | None = SCORES) ->
 FINAL = Final(SETTING, 1, Accuracy(18, 20), Accuracy(40, 50), 1.0, 0, 0, SCORES, SCORES)
 
 
-def test_a_study_without_stored_scores_prints_its_accuracy(make_study: MakeStudy) -> None:
+def test_a_study_without_stored_scores_prints_its_accuracy() -> None:
     old = Final(SETTING, 1, Accuracy(18, 20), Accuracy(40, 50), 1.0, 0, 0)
     study = make_study(None, (old,), trial(scores=None))
     answer = answer_record(study)
@@ -61,7 +43,7 @@ def test_a_study_without_stored_scores_prints_its_accuracy(make_study: MakeStudy
     ]
 
 
-def test_another_metric_is_named_beside_the_accuracy(make_study: MakeStudy) -> None:
+def test_another_metric_is_named_beside_the_accuracy() -> None:
     study = make_study("nll", (FINAL,), trial())
     answer = answer_record(study)
     assert answer["metric"] == "nll"
@@ -77,7 +59,7 @@ def priced(number: int, correct: int, gmacs: float) -> Trial:
     return Trial(number, "complete", setting, Accuracy(correct, 20), details={"gmacs": gmacs})
 
 
-def test_a_study_with_costs_prints_its_pareto_front(make_study: MakeStudy) -> None:
+def test_a_study_with_costs_prints_its_pareto_front() -> None:
     trials = (priced(0, 18, 12.5), priced(1, 10, 0.125), priced(2, 16, 1.0), priced(3, 15, 3.0))
     final = Final(trials[2].setting, 1, Accuracy(15, 20), Accuracy(40, 50), 1.0, 0, 0)
     plain = make_study(None, (final,), *trials)
@@ -103,7 +85,7 @@ def test_a_study_with_costs_prints_its_pareto_front(make_study: MakeStudy) -> No
     }
 
 
-def test_a_long_pareto_front_is_shortened(make_study: MakeStudy) -> None:
+def test_a_long_pareto_front_is_shortened() -> None:
     study = make_study(None, (), *(priced(number, number + 1, 2.0**number) for number in range(12)))
     lines = answer_lines(replace(study, provenance={"objectives": "accuracy, cost"}))
     assert len(study.pareto_front) == 12
@@ -122,14 +104,12 @@ def test_a_long_pareto_front_is_shortened(make_study: MakeStudy) -> None:
         ([], 3, []),
     ],
 )
-def test_finalists_are_spread_over_the_cost(
-    make_study: MakeStudy, costs: list[float], count: int, chosen: list[int]
-) -> None:
+def test_finalists_are_spread_over_the_cost(costs: list[float], count: int, chosen: list[int]) -> None:
     study = make_study(None, (), *(priced(number, number + 1, cost) for number, cost in enumerate(costs)))
     assert [trial.number for trial in spread(study.pareto_front, count)] == chosen
 
 
-def test_a_study_without_finals_has_no_test_scores(make_study: MakeStudy) -> None:
+def test_a_study_without_finals_has_no_test_scores() -> None:
     study = make_study("nll", (), trial())
     answer = answer_record(study)
     assert (answer["test_accuracy"], answer["test_interval"], answer["scores"]["test"]) == (None, None, {})
@@ -142,7 +122,7 @@ def test_a_study_without_finals_has_no_test_scores(make_study: MakeStudy) -> Non
 @pytest.mark.parametrize(
     ("metric", "words"), [(None, "best 95.0 % at"), ("nll", "best negative log-likelihood 0.250 at")]
 )
-def test_the_progress_line_names_the_metric(make_study: MakeStudy, metric: str | None, words: str) -> None:
+def test_the_progress_line_names_the_metric(metric: str | None, words: str) -> None:
     output = io.StringIO()
     progress = RunProgress.of(Console(file=output, width=200), 9, make_study(metric, (), trial()))
     better = Evaluation(
@@ -164,7 +144,7 @@ def test_scores_survive_the_database() -> None:
 
 
 def test_a_study_by_accuracy_keeps_the_name_it_had_before_metrics_existed(
-    make_record: Callable[..., StudyRecord],
+    make_record: MakeRecord,
 ) -> None:
     plain, other = make_record(), make_record(protocol={**make_record().protocol, "metric": "nll"})
     assert "metric" not in plain.protocol

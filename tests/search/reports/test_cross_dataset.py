@@ -26,6 +26,7 @@ from spaces import CacheError, Setting, Space
 from tests.support.command_line import Search
 from tests.support.images import class_folders
 from tests.support.small_unets import plain
+from tests.support.studies import MakeRecord
 
 TRIED = {"digits": (6, 4), "parity": (8, 4)}
 """Blocks that each dataset tried, the best first. Neither tried the other's best, which is clearly worse there."""
@@ -181,9 +182,7 @@ def opened(sqlite_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def save_study(
-    opened: Store, space: Space, run_record: RunRecord, make_record: Callable[..., StudyRecord]
-) -> Callable[..., str]:
+def save_study(opened: Store, space: Space, run_record: RunRecord, make_record: MakeRecord) -> Callable[..., str]:
     """Save a study with a complete trial and a finished run, and return its name."""
 
     def save(dataset: str, data_root: str | None = None, **facts: Any) -> str:
@@ -209,7 +208,7 @@ def tasks(store: Store, backbone: str | None = None) -> list[list[tuple[str, str
 
 
 def test_the_latest_study_represents_its_dataset(
-    opened: Store, save_study: Callable[..., str], make_record: Callable[..., StudyRecord]
+    opened: Store, save_study: Callable[..., str], make_record: MakeRecord
 ) -> None:
     save_study("digits", protocol={"seed": "1"})
     last = save_study("digits", protocol={"seed": "2"})
@@ -246,7 +245,7 @@ def test_networks_are_distinguished_by_their_weights(opened: Store, save_study: 
 
 
 @pytest.fixture
-def driver(opened: Store, make_record: Callable[..., StudyRecord], space: Space, run_record: RunRecord) -> StudyDriver:
+def driver(opened: Store, make_record: MakeRecord, space: Space, run_record: RunRecord) -> StudyDriver:
     name = opened.ensure_study(make_record())
     run = opened.begin_run(name, run_record)
     return StudyDriver(opened, name, space, sampler_named("random", 0), seed=0, budget=0, run_id=run)

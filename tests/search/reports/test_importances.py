@@ -8,13 +8,12 @@ import pytest
 
 from objectives.results import Accuracy, IntervalEstimate, Scores, StudyResults, Trial
 from search.reports.importances import FEWEST, importances
-from spaces import Architecture, Block, Setting
-
-NET = Architecture("net", 8, (Block(1, "b1", "encoder", 4, 8, 1.0, 1.0),), (0.9, 0.5))
+from spaces import Setting
+from tests.support.studies import small_results
 
 
 def studied(score: Callable[[Setting], float], count: int = 120, metric: str = "accuracy") -> StudyResults:
-    """Random settings, each worth what the rule says, in [0, 1]."""
+    """Return a study of random settings. score: the score of each setting, in [0, 1]."""
     chance = random.Random(0)
     trials = []
     for number in range(count):
@@ -28,10 +27,7 @@ def studied(score: Callable[[Setting], float], count: int = 120, metric: str = "
         scores = Scores(1000, {"nll": IntervalEstimate(1 - value, 0.0, 1.0)})
         accuracy = Accuracy(round(1000 * value), 1000) if metric == "accuracy" else Accuracy(500, 1000)
         trials.append(Trial(number, "complete", setting, accuracy, scores=scores))
-    counts = {"train": 80, "validation": 20, "test": 50}
-    return StudyResults(
-        "s", "d", "net", NET, "default", 9, ("a", "b"), counts, {"metric": metric}, tuple(trials), (), 1.0
-    )
+    return small_results(tuple(trials), provenance={"metric": metric})
 
 
 RULES: dict[str, Callable[[Setting], float]] = {

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -11,11 +10,11 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from search.database.parameters import distributions, to_params, to_setting
-from search.database.records import StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import SAMPLERS, default_sampler, sampler_named
 from spaces import HEAD_OPTIONS, Setting, Space, Tap, UnknownNameError
 from tests.support.sampling import best, score, search, trial_of
+from tests.support.studies import MakeRecord
 
 QUICK = [name for name in SAMPLERS if name != "gp"]  # which takes seconds, and gets a test of its own
 
@@ -155,9 +154,7 @@ def test_tpe_tries_mostly_good_settings(space: Space) -> None:
     assert above > len(later) // 2  # chance would give a quarter
 
 
-def test_a_sampler_leaves_no_trace_in_the_database(
-    sqlite_url: str, space: Space, make_record: Callable[..., StudyRecord]
-) -> None:
+def test_a_sampler_leaves_no_trace_in_the_database(sqlite_url: str, space: Space, make_record: MakeRecord) -> None:
     with Store.open(sqlite_url) as store:
         study = store.load(store.ensure_study(make_record()))
         study.add_trials(search(sampler_named("random", 0), space, 12))

@@ -8,13 +8,14 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, Accuracy, Evaluation, StudyResults
 from search.database.parameters import distributions, to_params, to_setting
-from search.database.records import RunRecord, StudyRecord
+from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import SAMPLERS, sampler_named
 from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
 from spaces import Setting, Space
 from tests.support.sampling import score
+from tests.support.studies import MakeRecord
 
 BOTH = {"objectives": "accuracy, cost"}
 
@@ -69,10 +70,7 @@ def test_tpe_searches_for_cheap_and_for_good_settings(space: Space) -> None:
         )
 
 
-Facts = Callable[..., StudyRecord]
-
-
-def test_a_study_by_cost_has_a_second_direction_and_another_identity(store: Store, make_record: Facts) -> None:
+def test_a_study_by_cost_has_a_second_direction_and_another_identity(store: Store, make_record: MakeRecord) -> None:
     plain, both = make_record(), make_record(protocol={**make_record().protocol, **BOTH})
     assert (plain.by_cost, both.by_cost) == (False, True)
     assert plain.identity != both.identity
@@ -84,7 +82,7 @@ def test_a_study_by_cost_has_a_second_direction_and_another_identity(store: Stor
 
 @pytest.fixture
 def read(
-    store: Store, make_record: Facts, run_record: RunRecord, space: Space
+    store: Store, make_record: MakeRecord, run_record: RunRecord, space: Space
 ) -> Callable[[int], tuple[StudyResults, str]]:
     """A study of so many trials by a driver, and its name."""
 
@@ -132,7 +130,7 @@ def test_two_objectives_are_stored_and_read_and_nothing_is_pruned(
 
 
 def test_an_evaluation_without_a_cost_is_refused(
-    store: Store, make_record: Facts, run_record: RunRecord, space: Space
+    store: Store, make_record: MakeRecord, run_record: RunRecord, space: Space
 ) -> None:
     name = store.ensure_study(make_record(protocol=BOTH))
     driver = StudyDriver(
