@@ -160,7 +160,7 @@ def test_problems_are_listed_and_are_no_error(search: Search, images: Path) -> N
         (["check", "cub", "--data-root", "images"], 1, "expected the CUB-200-2011 layout"),
         (["check", "cub"], 1, "home/datasets/cub: `search datasets fetch cub` puts it there"),
         (["check", "cub"], 1, "or add --data-root (birds, 200"),
-        (["check", "imagenet-50"], 1, "home/datasets/imagenet: `search datasets fetch imagenet-50` says how it is"),
+        (["check", "imagenet-50"], 1, "home/datasets/imagenet: `search datasets fetch imagenet-50` says how to get it"),
         (["check", "cup"], 2, "unknown dataset 'cup'; did you mean 'cub'"),
         (["fetch", "cup"], 2, "unknown published dataset 'cup'; did you mean 'cub'"),
         (["fetch", "digits"], 1, "there is nothing to fetch for dataset digits"),

@@ -154,7 +154,7 @@ def test_missing_trials_are_run_once_and_stored(made: Path, search: Search) -> N
     ("words", "code", "message"),
     [
         (("--all",), 1, "no study has a complete trial yet; `search run --dataset digits --trials 40` makes some"),
-        (("--all", "--dataset", "digits"), 2, "leave --dataset and --study out"),
+        (("--all", "--dataset", "digits"), 2, "leave out --dataset and --study"),
         (("--measure",), 2, "add --all"),
         (("--backbone", "bundled"), 2, "add --all"),
     ],
