@@ -1,7 +1,7 @@
 """The comparison of two studies of the same images: a paired test of their best settings on the test images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from dashboards.statistics import PairedDifference, paired_difference, verdict
@@ -31,7 +31,7 @@ class StudyComparison:
     differing: the labels of `PROTOCOL` by which the two studies differ.
     """
 
-    studies: tuple[StudyResults, StudyResults]
+    studies: tuple[StudyResults, StudyResults] = field(repr=False)
     paired: PairedDifference
     differing: tuple[str, ...]
 

@@ -80,8 +80,9 @@ class Classifier:
         images: files, an image source, or pixels, uint8 (n, height, width, 3) RGB. Raises DatasetError for an image
         that cannot be read. Raises BackboneError for an image whose features are not finite.
         """
-        probabilities = np.empty((len(images), len(self.classes)), np.float32)
-        for row, answer in zip(probabilities, self.answers(images), strict=True):
+        source = _source(images)
+        probabilities = np.empty((len(source), len(self.classes)), np.float32)
+        for row, answer in zip(probabilities, self.answers(source), strict=True):
             if isinstance(answer, SearchError):
                 raise answer
             row[:] = answer
@@ -150,9 +151,23 @@ class Classifier:
 
 
 def _source(images: Images) -> ImageSource:
+    """Return the images as a source. Raises DatasetError for what is neither files, nor pixels, nor a source."""
     if isinstance(images, np.ndarray):
+        if images.ndim == 3 and images.shape[-1] == 3:
+            raise DatasetError(f"pixels are (n, height, width, 3), got one image of {images.shape}: give pixels[None]")
+        if 0 in images.shape[1:]:
+            raise DatasetError(f"images in memory have pixels, got {images.shape}")
         return ArrayImages(images)
-    return FileImages(Path(), tuple(map(str, images))) if isinstance(images, Sequence) else images
+    if isinstance(images, ImageSource):
+        return images
+    if isinstance(images, (str, Path)) or not isinstance(images, Sequence):
+        raise DatasetError(f"images are a list of files or an array of pixels, got {images!r}: put it into a list")
+    wrong = [image for image in images if not isinstance(image, (str, Path))]
+    if wrong:
+        raise DatasetError(
+            f"a list of images holds files, got a {type(wrong[0]).__name__}: stack pixels into one array"
+        )
+    return FileImages(Path(), tuple(map(str, images)))
 
 
 def _rounded(maps: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from objectives.home import Home
 from search.options import FEATURE_OPTIONS, SCREENING_OPTIONS, RunOptions, option_info
-from spaces import Setting
+from spaces import Setting, UsageError
 
 if TYPE_CHECKING:
     from dashboards.comparison import StudyComparison
@@ -61,6 +61,8 @@ def run(dataset: str, *, on_event: "OnEvent | None" = None, **options: Any) -> "
     from search.display.run_display import RunDisplay
     from search.study import Study
 
+    if on_event is not None and not callable(on_event):
+        raise UsageError(f"`on_event` must be a function of one event, got {on_event!r}")
     made = RunOptions.of(dataset, **options)
     with RunDisplay(plain=False) as display:
 
@@ -91,6 +93,9 @@ def recommend(
     from search.display.counter import counter
     from search.recommendation import recommend as recommending
 
+    for name, value in (("passes", passes), ("budget", budget)):
+        if value is not None and (not isinstance(value, (int, float)) or value <= 0):
+            raise UsageError(f"`{name}` must be a number above 0, got {value!r}")
     made = RunOptions.of(dataset, SCREENING_OPTIONS, **options)
     with counter("passes", plain=False) as update:
         return recommending.recommend(made, passes, budget, memory, update)
@@ -104,6 +109,8 @@ def load_study(name: str, *, home: str | Path | None = None, storage: str | None
     """
     from search.study import Study
 
+    if not isinstance(name, str):
+        raise UsageError(f"a study is loaded by its name or by its dataset's name, got {name!r}")
     folder, url, store = _opened(home, storage)
     with store:
         study = name if name in store.names() else store.find_study(dataset=name)
@@ -126,9 +133,11 @@ def compare(
     `load_study`. Raises SearchError where the studies cannot be compared.
     """
     from dashboards.comparison import StudyComparison
+    from search.study import Study
 
     loaded = [
-        load_study(study, home=home, storage=storage) if isinstance(study, str) else study for study in (first, second)
+        study if isinstance(study, Study) else load_study(study, home=home, storage=storage)
+        for study in (first, second)
     ]
     return StudyComparison.of(*(study.results for study in loaded))
 
@@ -143,6 +152,8 @@ def features(dataset: str, *, setting: Setting, **options: Any) -> "Features":
     from search.display.counter import counter
     from search.feature_matrix import read_features
 
+    if not isinstance(setting, Setting):
+        raise UsageError(f"`setting` must be a search.Setting, got {setting!r}")
     made = RunOptions.of(dataset, FEATURE_OPTIONS, **options)
     with counter("passes", plain=False) as update:
         return read_features(made, setting, update)

@@ -27,9 +27,9 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
 
     check(options)
     with RaySession(resources_of(options)) as ray:
-        if not _is_finished(options):
-            ray.start()  # which takes seconds, while the images are hashed
-        return _run(prepare(options), ray, on_event)
+        finished = _is_finished(options)
+        prepared = prepare(options, on_found=lambda: None if finished else ray.start())  # it starts while images decode
+        return _run(prepared, ray, on_event)
 
 
 def _is_finished(options: RunOptions) -> bool:

@@ -6,7 +6,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args, get_type_hints
 
 from objectives.home import Home
 from objectives.results import ACCURACY, SELECTION_METRICS
@@ -175,7 +175,10 @@ class RunOptions:
 
     def check(self) -> None:
         """Refuse at once what needs no loading to be refused. Raises UsageError in words."""
+        hints = get_type_hints(type(self))
         for option_field in fields(self):
+            if option_info(option_field):
+                check_type(option_field.name, getattr(self, option_field.name), hints[option_field.name])
             check_range(option_field, getattr(self, option_field.name))
         if self.folds is not None and self.validation_fraction is not None:
             raise UsageError("with `folds` every image validates, got `validation_fraction` too; leave one of them out")
@@ -273,14 +276,34 @@ KEPT = (
 """Options that the study database keeps under their own names."""
 
 
+def check_type(name: str, value: Any, hint: Any) -> None:
+    """Raise UsageError where a value has not the type of its option."""
+    kinds = set(get_args(hint)) or {hint}
+    if value is None and type(None) in kinds:
+        return
+    if bool in kinds:
+        rule, fits = "True or False", isinstance(value, bool)
+    elif float in kinds:
+        rule, fits = "a number", isinstance(value, (int, float)) and not isinstance(value, bool)
+    elif int in kinds:
+        rule, fits = "a whole number", isinstance(value, int) and not isinstance(value, bool)
+    elif str in kinds:
+        rule, fits = "text", isinstance(value, str) or (Path in kinds and isinstance(value, Path))
+    else:
+        rule = "a sequence such as a list"
+        fits = all(hasattr(value, name) for name in ("__len__", "__getitem__")) and not isinstance(
+            value, (str, Mapping)
+        )
+    if not fits:
+        raise UsageError(f"`{name}` must be {rule}, got {value!r}")
+
+
 def check_range(option_field: "Field[Any]", value: Any) -> None:
     """Raise UsageError where a number lies outside the range of its option."""
     info = option_info(option_field)
     if info is None or value is None:
         return
     name = option_field.name
-    if (info.low is not None or info.high is not None) and not isinstance(value, (int, float)):
-        raise UsageError(f"`{name}` must be a number, got {value!r}")
     if info.low is not None and value < info.low:
         raise UsageError(f"`{name}` must be at least {info.low}, got {value}")
     if info.high is not None and value > info.high:

@@ -5,7 +5,7 @@ Nothing is written here, so that a mistake costs an error message and nothing el
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,10 +72,13 @@ def check(options: RunOptions) -> None:
         check_name("head", head, HEAD_OPTIONS)
 
 
-def prepare(options: RunOptions) -> PreparedRun:
-    """Plan a run whose options passed `check`. Raises SearchError in words, before anything is written."""
+def prepare(options: RunOptions, on_found: Callable[[], None] = lambda: None) -> PreparedRun:
+    """Plan a run whose options passed `check`. Raises SearchError in words, before a study is written.
+
+    on_found: called when the network, the space and the dataset are found, before the images are decoded.
+    """
     options = options.absolute()
-    probe = prepare_probe(options)
+    probe = prepare_probe(options, on_found=on_found)
     resources = resources_of(options)
     counts = probe.spec.counts(probe.spec.splits(options.seed))
     return PreparedRun(
@@ -83,11 +86,13 @@ def prepare(options: RunOptions) -> PreparedRun:
     )
 
 
-def prepare_probe(options: RunOptions, space: Space | None = None) -> PreparedProbe:
+def prepare_probe(
+    options: RunOptions, space: Space | None = None, on_found: Callable[[], None] = lambda: None
+) -> PreparedProbe:
     """Decode and hash every image, and describe the network; load no weights.
 
-    space: the study's own, where there is one; else that of the options. Raises SearchError where the dataset, the
-    network or the space cannot be had.
+    space: the study's own, where there is one; else that of the options. on_found: as of `prepare`. Raises SearchError
+    where the dataset, the network or the space cannot be had.
     """
     from objectives.backbones.catalog import describe_backbone
     from objectives.datasets.catalog import load_dataset
@@ -97,7 +102,11 @@ def prepare_probe(options: RunOptions, space: Space | None = None) -> PreparedPr
     architecture, weights_digest = describe_backbone(options.backbone, options.precision, home.cache)
     space = narrowed_space(options, architecture) if space is None else space
     dataset = load_dataset(
-        options.dataset, options.data_root, fetched=home.datasets, skip_unreadable=options.skip_unreadable
+        options.dataset,
+        options.data_root,
+        fetched=home.datasets,
+        skip_unreadable=options.skip_unreadable,
+        on_found=on_found,
     )
     spec = ProbeSpec(
         dataset=dataset,

@@ -75,16 +75,18 @@ class Study:
 
         return pandas.DataFrame(trial_rows(self.results)).set_index("number")
 
-    def report(self, path: str | Path | None = None, form: str = "html") -> Path:
+    def report(self, path: str | Path | None = None, form: str | None = None) -> Path:
         """Write the report and return its path.
 
-        path: the file; None for one in the home folder. form: "html", "md", "latex", "json" or "csv". Raises
+        path: the file; None for one in the home folder. form: "html", "md", "latex", "json" or "csv"; None for that of
+        the path's suffix, else HTML. Raises
         UnknownNameError for another form, SearchError where the file cannot be written.
         """
         from dashboards.study.report import FORMATS, SUFFIXES
-        from search.reports.study_report import write_study_report
+        from search.reports.study_report import form_of, write_study_report
         from spaces import check_name
 
+        form = form or form_of(path)
         check_name("format", form, FORMATS)
         default = self.home.reports / f"{self.name}.{SUFFIXES.get(form, form)}"
         return write_study_report(self.results, default if path is None else Path(path), form)

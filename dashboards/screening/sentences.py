@@ -64,13 +64,14 @@ def ties_sentence(recommendation: ScreeningResults) -> str:
     if not others:
         return "It is the only setting that was screened."
     if not recommendation.tied:
-        return f"Each of the {others:,} other settings has a significantly larger error on {images:,} images."
+        return f"Each of the {others:,} other settings has a significantly larger squared error on {images:,} images."
     tied = len(recommendation.tied)
     named = "; ".join(features_text(score.setting) for score in recommendation.tied[:NAMED])
     more = f"; and {tied - NAMED:,} more" if tied > NAMED else ""
     do = "does" if tied == 1 else "do"
     return (
-        f"{tied:,} of the {others:,} other settings {do} not differ significantly on {images:,} images: {named}{more}."
+        f"{tied:,} of the {others:,} other settings {do} not differ significantly in squared error on "
+        f"{images:,} images: {named}{more}."
     )
 
 

@@ -68,6 +68,8 @@ def confidence_sentence(best: BestSetting, complete: int) -> str:
     metric = best.validation.metric
     if best.is_finalist:
         tied = len(best.tied)
+        if best.finalists == 1:
+            return "It is the only setting that was re-evaluated on other seeds and tested."
         if not tied:
             return f"Its validation {metric.label} is significantly better than that of every other finalist."
         others = "one other finalist" if tied == 1 else f"{tied} other finalists"

@@ -28,7 +28,7 @@ class BestSetting:
 
     validation, test: by the study's metric. trial: the number of its trial; None if the study no longer holds one.
     seeds and test: of the finalist; empty and None for a trial. tied: the other finalists that do not differ
-    significantly from it on validation.
+    significantly from it on validation. finalists: all of them, this one included.
     """
 
     setting: Setting
@@ -37,6 +37,7 @@ class BestSetting:
     test: Estimate | None
     seeds: tuple[int, ...]
     tied: tuple[Setting, ...]
+    finalists: int = 0
 
     @property
     def is_finalist(self) -> bool:
@@ -69,7 +70,7 @@ def best_setting(study: StudyResults) -> BestSetting | None:
         best, *others = rows
         number = next((trial.number for trial in study.complete if trial.setting == best.setting), None)
         tied = tuple(row.setting for row in others if row.tied)
-        return BestSetting(best.setting, number, best.validation, best.test, best.seeds, tied)
+        return BestSetting(best.setting, number, best.validation, best.test, best.seeds, tied, len(rows))
     if study.complete:
         trial = study.complete[0]
         return BestSetting(trial.setting, trial.number, _validation(trial, study.metric), None, (), ())

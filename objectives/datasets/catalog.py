@@ -105,21 +105,32 @@ DATASETS: dict[str, Entry] = {
 
 
 def load_dataset(
-    name: str, root: Path | str | None, *, fetched: Path | None = None, skip_unreadable: bool = False
+    name: str,
+    root: Path | str | None,
+    *,
+    fetched: Path | None = None,
+    skip_unreadable: bool = False,
+    on_found: Callable[[], None] = lambda: None,
 ) -> Dataset:
     """Read a dataset by its catalog name; every image is decoded and hashed once.
 
     root: the dataset's folder (for csv also its file, for huggingface also a hub id), if the dataset needs one.
     fetched: the folder into which published datasets are fetched; they are read from there if no root is given.
     skip_unreadable: leave out images that cannot be decoded, and list them in `Dataset.skipped`.
+    on_found: called when the images are listed, before they are decoded.
     Raises UnknownNameError for an unknown name. Raises DatasetError if the root or the layout is wrong, if a hub id's
     files cannot be fetched, or if an image cannot be decoded and is not skipped (at least one must be readable).
     """
-    return load_with_sizes(name, root, fetched=fetched, skip_unreadable=skip_unreadable)[0]
+    return load_with_sizes(name, root, fetched=fetched, skip_unreadable=skip_unreadable, on_found=on_found)[0]
 
 
 def load_with_sizes(
-    name: str, root: Path | str | None, *, fetched: Path | None = None, skip_unreadable: bool = False
+    name: str,
+    root: Path | str | None,
+    *,
+    fetched: Path | None = None,
+    skip_unreadable: bool = False,
+    on_found: Callable[[], None] = lambda: None,
 ) -> tuple[Dataset, np.ndarray]:
     """Read a dataset as `load_dataset` does; also return each image's (width, height) in pixels, int (N, 2)."""
     entry = lookup("dataset", name, DATASETS)
@@ -132,6 +143,7 @@ def load_with_sizes(
     except OSError as error:
         raise DatasetError(f"cannot read {error.filename or path}: {error.strerror or error}") from error
 
+    on_found()
     sizes_found = sizes_or_errors(dataset.images)
     sizes = np.array([size for size in sizes_found if not isinstance(size, DatasetError)])
     broken = {i: error for i, error in enumerate(sizes_found) if isinstance(error, DatasetError)}

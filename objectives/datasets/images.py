@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self, TypeVar, final
+from typing import BinaryIO, Protocol, Self, TypeVar, final, runtime_checkable
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -22,6 +22,7 @@ T = TypeVar("T")
 THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes and resizes outside the interpreter's lock
 
 
+@runtime_checkable
 class ImageSource(Protocol):
     """A sequence of images with indices from 0 to len(source) - 1."""
 

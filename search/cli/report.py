@@ -35,14 +35,14 @@ def report(
         str | None, typer.Option(metavar="NAME", help="With --all: use only studies of this backbone.")
     ] = None,
     form: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
             metavar="NAME",
             help="html: one page that works offline. md, latex: the same as text, for a repository or a paper. "
-            "json: every table. csv: every trial.",
+            "json: every table. csv: every trial. [default: that of --out, else html]",
         ),
-    ] = "html",
+    ] = None,
     images: Annotated[bool, typer.Option(help="Show images of the dataset. Test images are never shown.")] = True,
     out: Annotated[
         Path | None,
@@ -60,8 +60,9 @@ def report(
     """
     from dashboards.study.report import FORMATS, SUFFIXES
     from search.database.store import Store
-    from search.reports.study_report import study_text, write_study_report
+    from search.reports.study_report import form_of, study_text, write_study_report
 
+    form = form or form_of(out)
     check_name("format", form, FORMATS)
     if across:
         if dataset or study:

@@ -4,7 +4,7 @@ import shlex
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,8 @@ class Recommendation:
     report: the page with the evidence.
     """
 
-    results: "ScreeningResults"
-    architecture: Architecture
+    results: "ScreeningResults" = field(repr=False)
+    architecture: Architecture = field(repr=False)
     seconds: float
     report: Path
 

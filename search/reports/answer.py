@@ -55,7 +55,7 @@ def answer_record(study: StudyResults) -> dict[str, Any]:
 def answer_lines(study: StudyResults) -> list[str]:
     """Return the values of `answer_record` as lines for people."""
     answer = answer_record(study)
-    seeds = f"mean of {len(answer['seeds'])} seeds"
+    seeds = "one seed" if len(answer["seeds"]) == 1 else f"mean of {len(answer['seeds'])} seeds"
     lines = [f"study       {study.name}", f"setting     {Setting.from_dict(answer['setting'])}"]
     lines += _lines("validation", study.metric, answer["scores"]["validation"])
     if answer["scores"]["test"]:

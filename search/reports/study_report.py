@@ -16,6 +16,14 @@ def write_study_report(study: "StudyResults", path: Path, form: str = "html") ->
     return write_report(study, path, importances(study), form)
 
 
+def form_of(path: str | Path | None) -> str:
+    """Return the format that a file's suffix names; "html" where there is no path or another suffix."""
+    from dashboards.study.report import FORMATS, SUFFIXES
+
+    suffix = "" if path is None else Path(path).suffix.removeprefix(".")
+    return next((form for form in FORMATS if suffix == SUFFIXES.get(form, form)), "html")
+
+
 def publish(study: "StudyResults", store: "Store", folder: Path) -> Path:
     """Write the HTML report into a folder, show the same figures in Optuna Dashboard, and return the report's path."""
     from search.reports.dashboard_sync import show

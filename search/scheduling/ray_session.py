@@ -81,11 +81,12 @@ class RaySession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._thread.shutdown(wait=True)
         if self._started is not None:
+            self._started.exception()  # waits until Ray has started or failed to
             import ray
 
             ray.shutdown()
+        self._thread.shutdown(wait=True)  # last: Ray's processes are killed when the thread that started them ends
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         for name in self._variables:

@@ -149,7 +149,17 @@ def test_objectives_are_a_metric_and_perhaps_the_cost(options: dict[str, Any], m
         ({"folds": 3, "validation_fraction": 0.2}, UsageError, "with `folds` every image validates"),
         ({"trials": 0}, UsageError, "`trials` must be at least 1, got 0"),
         ({"validation_fraction": 0.7}, UsageError, "`validation_fraction` must be at most 0.5, got 0.7"),
-        ({"workers": "two"}, UsageError, "`workers` must be a number, got 'two'"),
+        ({"workers": "two"}, UsageError, "`workers` must be a whole number, got 'two'"),
+        ({"trials": None}, UsageError, "`trials` must be a whole number, got None"),
+        ({"trials": 1.5}, UsageError, "`trials` must be a whole number, got 1.5"),
+        ({"trials": True}, UsageError, "`trials` must be a whole number, got True"),
+        ({"gpus_per_trial": "half"}, UsageError, "`gpus_per_trial` must be a number, got 'half'"),
+        ({"flips": "no"}, UsageError, "`flips` must be True or False, got 'no'"),
+        ({"blocks": 9}, UsageError, "`blocks` must be a sequence such as a list, got 9"),
+        ({"blocks": "8-9"}, UsageError, "`blocks` must be a sequence such as a list, got '8-9'"),
+        ({"heads": "ridge"}, UsageError, "`heads` must be a sequence such as a list, got 'ridge'"),
+        ({"home": 3}, UsageError, "`home` must be text, got 3"),
+        ({"backbone": None}, UsageError, "`backbone` must be text, got None"),
     ],
 )
 def test_a_mistake_is_refused_with_the_name_of_the_option(

@@ -51,7 +51,7 @@ setting     block 16, t 44, pool 2
 accuracy    67.5 %  (95 % interval 57.8 to 75.9; leave-one-out ridge on 200 images)
             expect slightly more from a head fitted on all 2,000 images
 cost        0.16 GMAC per image, 64 % of the whole network
-tied        4 of the 8 other settings do not differ significantly on 200 images: block 17, t 44, pool 2; block 18, t 44, pool 2; block 19, t 44, pool 2; and 1 more.
+tied        4 of the 8 other settings do not differ significantly in squared error on 200 images: block 17, t 44, pool 2; block 18, t 44, pool 2; block 19, t 44, pool 2; and 1 more.
 cheaper     block 12, t 44, pool 2: 75 % of the cost, loses 0.5 points (−1.2 to 2.8); the difference is not significant (p = 0.5)
             block 8, t 44, pool 2: 50 % of the cost, loses 17.5 points (12.6 to 23.4); the difference is significant (p < 0.0001)
             block 4, t 44, pool 2: 25 % of the cost, gains 1.0 points (−0.8 to 3.6); the difference is not significant (p = 0.25)
@@ -84,11 +84,11 @@ def test_recommendation(study: StudyMaker, found: ScreeningResults, lines: str) 
 @pytest.mark.parametrize(
     ("tied", "others", "text"),
     [
-        ((), 3, "Each of the 3 other settings has a significantly larger error on 200 images."),
+        ((), 3, "Each of the 3 other settings has a significantly larger squared error on 200 images."),
         (
             (scored(17, 134),),
             1,
-            "1 of the 2 other settings does not differ significantly on 200 images: block 17, t 44, pool 2.",
+            "1 of the 2 other settings does not differ significantly in squared error on 200 images: block 17, t 44, pool 2.",
         ),
     ],
 )

@@ -35,3 +35,22 @@ def test_a_process_may_have_several_sessions_and_its_own_ray(before: str) -> Non
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == "left []"
+
+
+@pytest.mark.slow
+def test_an_error_while_ray_starts_is_raised_at_once() -> None:
+    """Ray's processes die with the thread that started them: that thread must outlive the shutdown."""
+    lines = (
+        "import time\n"
+        "from search.scheduling.ray_session import RaySession\n"
+        "from search.scheduling.resources import Resources\n"
+        "began = time.monotonic()\n"
+        "try:\n"
+        "    with RaySession(Resources(1)) as session:\n"
+        "        session.start()\n"
+        "        raise ValueError('a mistake')\n"
+        "except ValueError as error:\n"
+        "    print(error, time.monotonic() - began < 50)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False, timeout=200)
+    assert ran.stdout.strip() == "a mistake True", ran.stderr
