@@ -88,7 +88,8 @@ def test_recommendation(study: StudyMaker, found: ScreeningResults, lines: str) 
         (
             (scored(17, 134),),
             1,
-            "1 of the 2 other settings does not differ significantly in squared error on 200 images: block 17, t 44, pool 2.",
+            "1 of the 2 other settings does not differ significantly in squared error on 200 images: "
+            "block 17, t 44, pool 2.",
         ),
     ],
 )

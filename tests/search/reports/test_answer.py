@@ -39,7 +39,7 @@ def test_a_study_without_stored_scores_prints_its_accuracy() -> None:
     assert answer["scores"]["test"].keys() == {"accuracy"}
     assert answer_lines(study)[2:4] == [
         "validation  90.0 %  (95 % interval 69.9 to 97.2)",
-        "test        80.0 %  (95 % interval 67.0 to 88.8; mean of 1 seeds)",
+        "test        80.0 %  (95 % interval 67.0 to 88.8; one seed)",
     ]
 
 
