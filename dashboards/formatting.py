@@ -151,5 +151,5 @@ def image_counts(counts: Mapping[str, int], folds: str | None) -> str:
     if folds is None:
         return f"{train} train, {validation} validation, {test} test"
     if train == validation:
-        return f"{train} train and validation in {folds} folds, {test} test"
+        return f"{train} train and validate in {folds} folds, {test} test"
     return f"{validation} validation in {folds} folds, {train} train in each, {test} test"

@@ -26,7 +26,7 @@ def test_head_text_lists_options_and_draws() -> None:
     ("train", "folds", "text"),
     [
         (1200, None, "1,200 train, 1,500 validation, 360 test"),
-        (1500, "5", "1,500 train and validation in 5 folds, 360 test"),
+        (1500, "5", "1,500 train and validate in 5 folds, 360 test"),
         (50, "5", "1,500 validation in 5 folds, 50 train in each, 360 test"),
     ],
 )
