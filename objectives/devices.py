@@ -1,7 +1,16 @@
-"""The processors on which torch computes."""
+"""The processors that this process may use."""
 
 import ctypes
+from functools import cache
 from importlib.metadata import version
+
+
+@cache
+def available_cores() -> int:
+    """Return how many CPU cores this process may use, by its affinity and its cgroup's quota; at least 1."""
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def gpu_count() -> int:

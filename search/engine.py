@@ -71,8 +71,8 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyRe
 
 def _screened_first(prepared: PreparedRun, store: "Store", study: str, on_event: OnEvent) -> PreparedRun:
     """Screen the settings of a new study; return the run with the plan of what is left."""
+    from objectives.devices import available_cores
     from search.recommendation.warm_start import ensure_screening, is_screened_first
-    from search.scheduling.resources import available_cores
 
     options, probe = prepared.options, prepared.probe
     wanted = is_screened_first(probe.space, options.trials) and options.warm_start and options.ray_address is None

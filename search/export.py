@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from objectives.devices import available_cores
 from objectives.home import Home
 from objectives.results import Accuracy, Final, StudyResults
 from search.prepare import PreparedProbe, check_same, moved_options, prepare_probe, resources_of
 from search.reports.answer import answer_record
-from search.scheduling.resources import available_cores
 from spaces import ClassifierError, Setting
 from spaces.errors import UsageError
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from objectives.devices import available_cores
 from search.options import RunOptions
 from search.prepare import PreparedProbe, check, prepare_probe
-from search.scheduling.resources import available_cores
 from spaces import Setting
 
 if TYPE_CHECKING:

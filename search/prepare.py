@@ -157,8 +157,8 @@ def plan_of(probe: PreparedProbe, resources: "Resources", options: RunOptions) -
 
 def resources_of(options: RunOptions) -> "Resources":
     """Return what the options ask for. By default each GPU has a worker, or where there is none each core."""
-    from objectives.devices import gpu_count
-    from search.scheduling.resources import Resources, available_cores
+    from objectives.devices import available_cores, gpu_count
+    from search.scheduling.resources import Resources
 
     gpus, gpus_per_trial = gpu_count(), options.gpus_per_trial
     by_gpu = int(gpus / gpus_per_trial) if gpus and gpus_per_trial else gpus

@@ -1,7 +1,6 @@
 """Images on disk or in memory, and the one transform that makes square pixels of them."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import BinaryIO, Protocol, Self, TypeVar, final, runtime_checkable
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from objectives.devices import available_cores
 from spaces.errors import DatasetError
 
 TRANSFORM = "exif-upright,rgb-on-white,shorter-side-bicubic,centre-square"
@@ -19,7 +19,7 @@ TRANSFORM = "exif-upright,rgb-on-white,shorter-side-bicubic,centre-square"
 
 T = TypeVar("T")
 
-THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes and resizes outside the interpreter's lock
+MOST_THREADS = 8
 
 
 @runtime_checkable
@@ -171,8 +171,13 @@ def _square(image: Image.Image, side: int) -> np.ndarray:
     return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, box=square)).transpose(2, 0, 1)
 
 
+def image_threads() -> int:
+    """Return the number of threads for work on images, which Pillow and NumPy do outside the interpreter's lock."""
+    return min(MOST_THREADS, available_cores())
+
+
 def _map(work: Callable[[int], T], items: range) -> list[T]:
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(image_threads()) as pool:
         return list(pool.map(work, items))
 
 

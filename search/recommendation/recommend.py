@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from objectives.devices import available_cores
 from search.options import RunOptions
 from search.prepare import PreparedProbe, check, prepare_probe
-from search.scheduling.resources import available_cores
 from spaces import Architecture, Setting
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from objectives.devices import available_cores
 from search.options import RunOptions
 from search.prepare import check, prepare_probe
-from search.scheduling.resources import available_cores
 from spaces import DatasetError, Space
 from spaces.errors import UsageError
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dashboards.cross_dataset.tables import MEASURABLE, RegretMatrix, Task
+from objectives.devices import available_cores
 from objectives.home import Home
 from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Report
 from search.database.records import RunRecord
@@ -20,7 +21,6 @@ from search.reports.study_report import publish
 from search.reports.thumbnails import keep_pictures
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
-from search.scheduling.resources import available_cores
 from spaces import SearchError, Setting
 
 if TYPE_CHECKING:

@@ -15,10 +15,3 @@ class Resources:
     cpus: int = 1
     gpus: float = 0.0
     address: str | None = None
-
-
-def available_cores() -> int:
-    """Return how many CPU cores this process may use, by its affinity and its cgroup's quota; at least 1."""
-    import joblib
-
-    return int(joblib.cpu_count())
