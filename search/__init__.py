@@ -11,7 +11,7 @@ Names are loaded when they are first used, so that `import search` is light: tor
 come with the functions that need them.
 """
 
-import importlib.util
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -92,15 +92,14 @@ __all__ = [
 
 
 def _check_spaces() -> None:
-    """Raise ImportError in one line where another distribution has overwritten our top-level package `spaces`."""
-    spec = importlib.util.find_spec("spaces")
-    here = importlib.util.find_spec("spaces.presets") if spec is not None and spec.submodule_search_locations else None
-    if here is None:
-        origin = "nowhere" if spec is None else spec.origin
+    """Raise ImportError in one line where another distribution has replaced our top-level package `spaces`."""
+    try:
+        from spaces import PRESETS  # noqa: F401
+    except ImportError:
         raise ImportError(
-            f"diffusion-feature-search needs its own package `spaces`, and Python finds another one at {origin}; "
-            "uninstall that distribution and install diffusion-feature-search again, or use a virtual environment"
-        )
+            "another distribution has replaced the package `spaces` of diffusion-feature-search: uninstall it "
+            "(`pip uninstall spaces`), then install diffusion-feature-search again"
+        ) from None
 
 
 def __getattr__(name: str) -> Any:

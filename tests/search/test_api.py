@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import search
+import spaces
 from search.events import Event, RunFinished, RunPrepared, SearchEnded, SearchStarted
 from search.options import RunOptions, option_info
 
@@ -43,14 +45,18 @@ def test_importing_it_loads_nothing_heavy_and_changes_nothing() -> None:
     assert ran.stdout.strip() == "[] True []"
 
 
-def test_another_package_named_spaces_is_one_error_line(tmp_path: Path) -> None:
-    (tmp_path / "spaces").mkdir()
+@pytest.mark.parametrize("beside_ours", [True, False], ids=["its files over ours", "a package of its own"])
+def test_another_package_named_spaces_is_named_in_one_line(tmp_path: Path, beside_ours: bool) -> None:
+    if beside_ours:  # as pip leaves it: the other distribution's files replace ours where names are the same
+        shutil.copytree(Path(spaces.__file__).parent, tmp_path / "spaces")
+    else:
+        (tmp_path / "spaces").mkdir()
     (tmp_path / "spaces" / "__init__.py").write_text("class Box: ...")
     check = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import search"
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
     last = ran.stderr.splitlines()[-1]
-    assert last.startswith("ImportError: diffusion-feature-search needs its own package `spaces`")
-    assert str(tmp_path) in last
+    assert last.startswith("ImportError: another distribution has replaced the package `spaces`")
+    assert "During handling" not in ran.stderr
 
 
 def test_the_signature_and_the_help_name_every_option() -> None:
