@@ -1,6 +1,7 @@
-"""Options become a checked run: what workers need, the space, the resources and the plan.
+"""Turns options into a checked run: what workers need, the space, the resources and the plan.
 
-Nothing is written here, so that a mistake costs an error message and nothing else.
+Nothing is written here, apart from the block table of a network in a cache that exists. So a mistake costs an error
+message and nothing else.
 """
 
 import importlib.metadata

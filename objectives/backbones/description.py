@@ -5,7 +5,7 @@
 
 <digest> covers everything that a description depends on: the network's name, every JSON file of its folder, the
 versions of the libraries that build it, and the code of this package. A process that finds a description there needs
-neither torch nor diffusers.
+neither torch nor diffusers. Nothing is kept until there is a cache folder.
 """
 
 import contextlib
@@ -151,9 +151,12 @@ def _read_json(path: Path) -> Any:
 
 
 def _write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, which appears only when it is complete. Do nothing if the folder cannot be written."""
+    """Write a JSON file, which appears only when it is complete.
+
+    Do nothing if the folder cannot be written, or if there is no cache folder yet: a refused search leaves no trace.
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         part.write_text(json.dumps(value))
         part.replace(path)

@@ -102,6 +102,11 @@ def test_the_digest_of_a_file_that_has_just_changed_is_not_remembered(tmp_path: 
     assert not memory.exists()
 
 
+def test_a_cache_folder_that_does_not_exist_is_not_made(tiny_folder: Path, tmp_path: Path) -> None:
+    describe_backbone(str(tiny_folder), cache=tmp_path / "home" / "cache")
+    assert not (tmp_path / "home").exists()
+
+
 def test_a_cache_that_cannot_be_written_costs_the_memory_alone(tiny_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     expected = describe_backbone(str(tiny_folder), cache=tmp_path / "cache")
