@@ -135,6 +135,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def mean_of_seeds(seeds: int) -> str:
+    """ "mean of 5 seeds", or "one seed"."""
+    return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
+
+
 def shortened(items: Sequence[object], at_most: int) -> str:
     """ "a, b and 3 more"."""
     shown = ", ".join(map(str, items[:at_most]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from objectives.home import Home
-from search.options import FEATURE_OPTIONS, SCREENING_OPTIONS, RunOptions, option_info
+from search.options import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions, option_info
 from spaces import Setting, UsageError
 
 if TYPE_CHECKING:
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def with_option_keywords(*names: str) -> Callable[[F], F]:
-    """Show options of a search in a function's signature and help, in place of `**options`. names: none for all."""
+def with_option_keywords(*names: str, **helps: str) -> Callable[[F], F]:
+    """Show options of a search in a function's signature and help, in place of `**options`.
+
+    names: the options; without names, all. helps: option → its help for this function, where that differs.
+    """
 
     def decorate(function: F) -> F:
         own = [
@@ -41,7 +44,7 @@ def with_option_keywords(*names: str) -> Callable[[F], F]:
                     item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=hints[item.name]
                 )
             )
-            lines.append(f"    {item.name}: {info.help}")
+            lines.append(f"    {item.name}: {helps.get(item.name, info.help)}")
         function.__signature__ = inspect.Signature([*own, *parameters])  # type: ignore[attr-defined]
         function.__doc__ = inspect.cleandoc(function.__doc__ or "") + "\n\nOptions:\n" + "\n".join(lines)
         return function
@@ -63,7 +66,7 @@ def run(dataset: str, *, on_event: "OnEvent | None" = None, **options: Any) -> "
 
     if on_event is not None and not callable(on_event):
         raise UsageError(f"`on_event` must be a function of one event, got {on_event!r}")
-    made = RunOptions.of(dataset, **options)
+    run_options = RunOptions.of(dataset, **options)
     with RunDisplay(plain=False) as display:
 
         def send(event: Any) -> None:
@@ -71,11 +74,11 @@ def run(dataset: str, *, on_event: "OnEvent | None" = None, **options: Any) -> "
             if on_event is not None:
                 on_event(event)
 
-        results = engine.run(made, send)
-    return Study(results, made.home_folder, made.storage_url)
+        results = engine.run(run_options, send)
+    return Study(results, run_options.home_folder, run_options.storage_url)
 
 
-@with_option_keywords(*SCREENING_OPTIONS)
+@with_option_keywords(*SCREENING_OPTIONS, **HELP_OF_IMAGES)
 def recommend(
     dataset: str,
     *,
@@ -96,9 +99,9 @@ def recommend(
     for name, value in (("passes", passes), ("budget", budget)):
         if value is not None and (not isinstance(value, (int, float)) or value <= 0):
             raise UsageError(f"`{name}` must be a number above 0, got {value!r}")
-    made = RunOptions.of(dataset, SCREENING_OPTIONS, **options)
+    run_options = RunOptions.of(dataset, SCREENING_OPTIONS, **options)
     with counter("passes", plain=False) as update:
-        return recommending.recommend(made, passes, budget, memory, update)
+        return recommending.recommend(run_options, passes, budget, memory, update)
 
 
 def load_study(name: str, *, home: str | Path | None = None, storage: str | None = None) -> "Study":
@@ -142,7 +145,7 @@ def compare(
     return StudyComparison.of(*(study.results for study in loaded))
 
 
-@with_option_keywords(*FEATURE_OPTIONS)
+@with_option_keywords(*FEATURE_OPTIONS, seed="Random seed for the noise and the split.")
 def features(dataset: str, *, setting: Setting, **options: Any) -> "Features":
     """Return the features of a dataset's images at a setting as arrays (X, y, names, splits).
 
@@ -154,9 +157,9 @@ def features(dataset: str, *, setting: Setting, **options: Any) -> "Features":
 
     if not isinstance(setting, Setting):
         raise UsageError(f"`setting` must be a search.Setting, got {setting!r}")
-    made = RunOptions.of(dataset, FEATURE_OPTIONS, **options)
+    run_options = RunOptions.of(dataset, FEATURE_OPTIONS, **options)
     with counter("passes", plain=False) as update:
-        return read_features(made, setting, update)
+        return read_features(run_options, setting, update)
 
 
 def _opened(home: str | Path | None, storage: str | None) -> "tuple[Home, str, Store]":

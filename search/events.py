@@ -1,7 +1,7 @@
-"""What happens in a run from its start to its report, for whoever shows or logs it.
+"""The events of a run, from its start to its report. A function that gets them can show or log the run.
 
 A run sends `RunPrepared`, then `ScreeningProgressed`, if it screens; then `SearchStarted`, the events of its
-trials and finals (`search.scheduling.events`) and `SearchEnded`, if any are missing; then `RunFinished`.
+trials and finals and `SearchEnded`, if any are missing; then `RunFinished`.
 """
 
 from collections.abc import Callable
@@ -10,10 +10,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from objectives.results import StudyResults
-from search.scheduling.events import TrialEvent
+from search.scheduling.events import (
+    FinalEnded,
+    FinalsPlanned,
+    FinalStarted,
+    Progressed,
+    TrialEnded,
+    TrialEvent,
+    TrialStarted,
+)
 
 if TYPE_CHECKING:
     from search.prepare import PreparedRun
+
+__all__ = [
+    "Event",
+    "FinalEnded",
+    "FinalStarted",
+    "FinalsPlanned",
+    "OnEvent",
+    "Progressed",
+    "RunFinished",
+    "RunPrepared",
+    "ScreeningProgressed",
+    "SearchEnded",
+    "SearchStarted",
+    "TrialEnded",
+    "TrialStarted",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ KEPT = ("study", "dataset", "metric", "validation_accuracy", "validation_interva
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported classifier. notes: what a person should know of it, a line each."""
+    """An exported classifier. notes: sentences that say where it is not the classifier that the study tested."""
 
     path: Path
     notes: tuple[str, ...]

@@ -241,6 +241,9 @@ class RunOptions:
         return cls(**values, metric=metric, objectives=objectives, halving=bool(record.get("ladder", False)), home=home)
 
 
+HELP_OF_IMAGES = {"seed": "Random seed for the noise and the choice of images."}
+"""Help of options that mean less where nothing is searched: option → help."""
+
 IMAGE_OPTIONS = ("dataset", "data_root", "skip_unreadable", "backbone", "precision", "seed")
 """Options of everything that reads features of images."""
 
@@ -290,12 +293,14 @@ def check_type(name: str, value: Any, hint: Any) -> None:
     elif str in kinds:
         rule, fits = "text", isinstance(value, str) or (Path in kinds and isinstance(value, Path))
     else:
-        rule = "a sequence such as a list"
-        fits = all(hasattr(value, name) for name in ("__len__", "__getitem__")) and not isinstance(
-            value, (str, Mapping)
-        )
+        rule, fits = "a list or another sequence", _is_sequence(value)
     if not fits:
         raise UsageError(f"`{name}` must be {rule}, got {value!r}")
+
+
+def _is_sequence(value: Any) -> bool:
+    """Return whether a value is a list, a range, an array or the like, but no text and no mapping."""
+    return hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, (str, Mapping))
 
 
 def check_range(option_field: "Field[Any]", value: Any) -> None:

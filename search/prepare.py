@@ -22,6 +22,7 @@ from spaces import (
     DatasetError,
     SearchError,
     Space,
+    UsageError,
     check_name,
 )
 
@@ -59,6 +60,7 @@ class PreparedRun:
 def check(options: RunOptions) -> None:
     """Refuse at once what needs no image and no network to be refused. Raises UsageError in words."""
     from objectives.datasets.catalog import DATASETS
+    from objectives.devices import gpu_count
     from search.database.url import Address
     from search.samplers.catalog import SAMPLERS
 
@@ -71,6 +73,11 @@ def check(options: RunOptions) -> None:
         check_name("sampler", options.sampler, SAMPLERS)
     for head in options.heads or ():
         check_name("head", head, HEAD_OPTIONS)
+    if options.gpus_per_trial and options.ray_address is None and not gpu_count():
+        raise UsageError(
+            f"`gpus_per_trial` is {options.gpus_per_trial:g}, and torch finds no GPU on this machine; leave it out, or "
+            "name a cluster with `ray_address`"
+        )
 
 
 def prepare(options: RunOptions, on_found: Callable[[], None] = lambda: None) -> PreparedRun:

@@ -1,5 +1,6 @@
 """A study as Python users hold it: its results, its report and its classifier."""
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, final
@@ -73,23 +74,20 @@ class Study:
 
         from dashboards.study.data import trial_rows
 
-        return pandas.DataFrame(trial_rows(self.results)).set_index("number")
+        rows = trial_rows(self.results)
+        index = pandas.Index([row.pop("number") for row in rows], name="number")
+        return pandas.DataFrame(rows, index=index)
 
     def report(self, path: str | Path | None = None, form: str | None = None) -> Path:
         """Write the report and return its path.
 
-        path: the file; None for one in the home folder. form: "html", "md", "latex", "json" or "csv"; None for that of
-        the path's suffix, else HTML. Raises
-        UnknownNameError for another form, SearchError where the file cannot be written.
+        path: the file; None for one in the home folder. form: "html", "md", "latex", "json" or "csv"; None for the
+        format that the path's suffix names, else HTML. Raises UnknownNameError for another format, SearchError where
+        the file cannot be written.
         """
-        from dashboards.study.report import FORMATS, SUFFIXES
-        from search.reports.study_report import form_of, write_study_report
-        from spaces import check_name
+        from search.reports.study_report import write_study_report
 
-        form = form or form_of(path)
-        check_name("format", form, FORMATS)
-        default = self.home.reports / f"{self.name}.{SUFFIXES.get(form, form)}"
-        return write_study_report(self.results, default if path is None else Path(path), form)
+        return write_study_report(self.results, self.home.reports, path, form)
 
     def export(
         self,
@@ -101,7 +99,8 @@ class Study:
         """Fit the best setting's classifier on train + validation images, write it and return it.
 
         path: the file; None for one in the home folder. data_root, backbone: where the images and the network lie now,
-        if they have moved. Raises SearchError in words.
+        if they have moved. A UserWarning says where the classifier is not the one that the study tested. Raises
+        SearchError in words.
         """
         from objectives.classifier import Classifier
         from search.database.store import Store
@@ -111,6 +110,8 @@ class Study:
             saved = store.saved_options(self.name)
         out = None if path is None else Path(path)
         exported = export_classifier(self.results, saved, self.home, out, data_root, backbone)
+        for note in exported.notes:
+            warnings.warn(note, stacklevel=2)
         return Classifier.load(exported.path, backbone, self.home.cache)
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import JsonOption, parse_names, with_run_options
-from search.options import CKA_OPTIONS, RunOptions
+from search.options import CKA_OPTIONS, HELP_OF_IMAGES, RunOptions
 from spaces import SearchError
 
 
@@ -15,7 +15,7 @@ from spaces import SearchError
     *CKA_OPTIONS,
     blocks="Blocks to compare, e.g. 4-22. [default: the blocks that a search tries]",
     timesteps="Timesteps to compare, e.g. 10,50,90. [default: 5 of those that a search tries]",
-    seed="Random seed for the noise and the choice of images.",
+    **HELP_OF_IMAGES,
 )
 def cka(
     options: RunOptions,

@@ -6,13 +6,10 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import JsonOption, parse_duration, with_run_options
-from search.options import SCREENING_OPTIONS, RunOptions
+from search.options import HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions
 
 
-@with_run_options(
-    *SCREENING_OPTIONS,
-    seed="Random seed for the noise and the choice of images.",
-)
+@with_run_options(*SCREENING_OPTIONS, **HELP_OF_IMAGES)
 def recommend(
     options: RunOptions,
     passes: Annotated[

@@ -58,7 +58,7 @@ def report(
 
     It shows the best setting, how certain that is, and the evidence.
     """
-    from dashboards.study.report import FORMATS, SUFFIXES
+    from dashboards.study.report import FORMATS
     from search.database.store import Store
     from search.reports.study_report import form_of, study_text, write_study_report
 
@@ -79,8 +79,7 @@ def report(
     if out == STDOUT:
         sys.stdout.write(study_text(results, form))
     else:
-        path = out or Home.at(home).reports / f"{results.name}.{SUFFIXES.get(form, form)}"
-        typer.echo(str(write_study_report(results, path, form)))
+        typer.echo(str(write_study_report(results, Home.at(home).reports, out, form)))
 
 
 def report_all(

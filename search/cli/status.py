@@ -29,8 +29,9 @@ def status(
 ) -> None:
     """List all studies, or show one in detail.
 
-    The list shows for each study its trials, its best score and whether a run is working on it now. With --study or
-    --dataset, the command shows one study: its best setting, running and failed trials, and the time left.
+    The list shows for each study its trials, the validation score of its best trial, and whether a run is working on it
+    now. With --study or --dataset, the command shows one study: its best setting, running and failed trials, and the
+    time left.
     """
     from search.database.store import Store
     from search.display.text import printable
@@ -56,7 +57,7 @@ def _list(rows: "list[StudySummary]", as_json: bool) -> None:
     if not rows:
         typer.echo("no studies yet; `search run --dataset digits --trials 40` creates one")
         return
-    numbers = (Column(name, justify="right") for name in ("done", "pruned", "failed", "best"))
+    numbers = (Column(name, justify="right") for name in ("done", "pruned", "failed", "best trial"))
     study = Column("study", overflow="fold")
     table = Table(study, *numbers, "last run", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for row in rows:
@@ -162,7 +163,7 @@ class StudyState:
         return [*lines, f"storage     {self.storage}"]
 
     def _best_lines(self) -> list[str]:
-        from dashboards.formatting import terminal_interval
+        from dashboards.formatting import mean_of_seeds, terminal_interval
         from dashboards.study.tables import best_setting
 
         best = best_setting(self.study)
@@ -172,7 +173,7 @@ class StudyState:
         lines = [f"best        {best.setting}", f"            validation {metric} {terminal_interval(best.validation)}"]
         if best.test is not None:
             test = terminal_interval(best.test)
-            return [*lines, f"            test {metric} {test}; mean of {len(best.seeds)} seeds"]
+            return [*lines, f"            test {metric} {test}; {mean_of_seeds(len(best.seeds))}"]
         return [
             *lines,
             "            the best of many trials looks better than it is; the finals will measure it on test",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import log
 from typing import Any
 
-from dashboards.formatting import gmacs, terminal_interval
+from dashboards.formatting import gmacs, mean_of_seeds, terminal_interval
 from dashboards.study.tradeoff import CostPoint, gmacs_of, trade_off
 from objectives.results import ACCURACY, GMACS, METRICS, Finalist, IntervalEstimate, Metric, StudyResults, Trial
 from spaces import SearchError, Setting
@@ -55,11 +55,10 @@ def answer_record(study: StudyResults) -> dict[str, Any]:
 def answer_lines(study: StudyResults) -> list[str]:
     """Return the values of `answer_record` as lines for people."""
     answer = answer_record(study)
-    seeds = "one seed" if len(answer["seeds"]) == 1 else f"mean of {len(answer['seeds'])} seeds"
     lines = [f"study       {study.name}", f"setting     {Setting.from_dict(answer['setting'])}"]
     lines += _lines("validation", study.metric, answer["scores"]["validation"])
     if answer["scores"]["test"]:
-        lines += _lines("test", study.metric, answer["scores"]["test"], f"; {seeds}")
+        lines += _lines("test", study.metric, answer["scores"]["test"], f"; {mean_of_seeds(len(answer['seeds']))}")
     else:
         lines.append("test        not measured yet: the finalists have not been re-evaluated, and the best")
         lines.append("            of many trials looks better on validation than it is")

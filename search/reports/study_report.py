@@ -3,17 +3,29 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spaces import check_name
+
 if TYPE_CHECKING:
     from objectives.results import StudyResults
     from search.database.store import Store
 
 
-def write_study_report(study: "StudyResults", path: Path, form: str = "html") -> Path:
-    """Write the report atomically, and return its path. Raises SearchError if it cannot be written."""
-    from dashboards.study.report import write_report
+def write_study_report(
+    study: "StudyResults", folder: Path, path: str | Path | None = None, form: str | None = None
+) -> Path:
+    """Write the report whole or not at all, and return its path.
+
+    path: the file; None for one in `folder`. form: a key of `dashboards.study.report.FORMATS`; None for the format that
+    the path's suffix names, else HTML. Raises UnknownNameError for another format, SearchError where the file cannot be
+    written.
+    """
+    from dashboards.study.report import FORMATS, SUFFIXES, write_report
     from search.reports.importances import importances
 
-    return write_report(study, path, importances(study), form)
+    form = form or form_of(path)
+    check_name("format", form, FORMATS)
+    default = folder / f"{study.name}.{SUFFIXES.get(form, form)}"
+    return write_report(study, default if path is None else Path(path), importances(study), form)
 
 
 def form_of(path: str | Path | None) -> str:
@@ -28,7 +40,7 @@ def publish(study: "StudyResults", store: "Store", folder: Path) -> Path:
     """Write the HTML report into a folder, show the same figures in Optuna Dashboard, and return the report's path."""
     from search.reports.dashboard_sync import show
 
-    report = write_study_report(study, folder / f"{study.name}.html")
+    report = write_study_report(study, folder)
     show(store, study.name, report)
     return report
 

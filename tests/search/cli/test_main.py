@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from objectives.devices import gpu_count
 from tests.support import small_archives
 from tests.support.command_line import Search, search_process
 from tests.support.images import class_folders
@@ -48,6 +49,12 @@ def test_a_mistake_ends_the_process_with_exit_code_2(tmp_path: Path) -> None:
         (("run", "--dataset", "cub", "--data-root", "/nowhere"), 1, "/nowhere does not exist"),
         (("run", "--dataset", "digits", "--storage", "mysql://me:hushhush@host/db"), 1, "must be SQLite or PostgreSQL"),
         (("run", "--dataset", "digits", "--storage", "postgresql://me:hushhush@127.0.0.1:1/db"), 1, "me:***@127.0.0.1"),
+        pytest.param(
+            ("run", "--dataset", "digits", "--gpus-per-trial", "1"),
+            2,
+            "--gpus-per-trial is 1, and torch finds no GPU on this machine",
+            marks=pytest.mark.skipif(gpu_count() > 0, reason="this machine has a GPU"),
+        ),
         (("run", "--dataset", "digits", "--space", "wide"), 2, "known: a .toml file, default, paper"),
         (("best", "--dataset", "digits"), 1, "no study of dataset 'digits'"),
         (("report", "--study", "mine"), 1, "no study of name 'mine'"),
