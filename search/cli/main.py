@@ -5,18 +5,18 @@ import sys
 
 import typer
 
-from search.cli import backbones, cache, datasets
-from search.cli.best import best
-from search.cli.cka import cka
-from search.cli.classify import classify
-from search.cli.compare import compare
-from search.cli.dashboard import dashboard
-from search.cli.export import export
+from search.cli.commands import backbones, cache, datasets
+from search.cli.commands.best import best
+from search.cli.commands.cka import cka
+from search.cli.commands.classify import classify
+from search.cli.commands.compare import compare
+from search.cli.commands.dashboard import dashboard
+from search.cli.commands.export import export
+from search.cli.commands.recommend import recommend
+from search.cli.commands.report import report
+from search.cli.commands.run import run
+from search.cli.commands.status import status
 from search.cli.flags import with_flags
-from search.cli.recommend import recommend
-from search.cli.report import report
-from search.cli.run import run
-from search.cli.status import status
 from search.display.downloads import showing_downloads
 from spaces import SearchError
 

@@ -10,6 +10,7 @@ from objectives.backbones.catalog import load_backbone
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
+from objectives.probe_spec import ProbeSpec
 from tests.support.small_unets import tiny_unet
 
 
@@ -38,6 +39,11 @@ def few_digits() -> Dataset:
     pixels = (images[:600].reshape(-1, 8, 8) * 15.9).astype(np.uint8)
     is_test = np.arange(600) >= 500
     return Dataset("digits", tuple("0123456789"), ArrayImages(pixels), labels[:600].astype(np.int64), is_test)
+
+
+@pytest.fixture
+def spec(tmp_path: Path, tiny_folder: Path, few_digits: Dataset) -> ProbeSpec:
+    return ProbeSpec(few_digits, str(tiny_folder), "float32", tmp_path, {9: 4, 12: 4})
 
 
 @pytest.fixture

@@ -14,25 +14,13 @@ from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.head import Fit, LabelledFeatures
 from objectives.probe import Probe
 from objectives.probe_spec import ProbeSpec
-from objectives.results import GMACS, METRICS, SELECTION_METRICS, Accuracy, Epoch, Evaluation, Extracted, Final, Rung
+from objectives.results import GMACS, METRICS, SELECTION_METRICS, Accuracy, Epoch, Evaluation, Extracted, Final
 from spaces import HEAD_OPTIONS, CacheError, Setting, Tap
+from tests.support.probes import LINEAR, MLP, last
 
-LINEAR = Setting(20, 9, 2, "linear")
-MLP = Setting(20, 9, 2, "mlp", 1, (("width", 128), ("learning_rate", 3e-3), ("weight_decay", 1e-3)))
 LINEAR_AND_SLOWLY_MLP = [pytest.param(LINEAR, id="linear"), pytest.param(MLP, id="mlp", marks=pytest.mark.slow)]
 NETWORKS_ON_MAPS = ("cnn", "attention")
 """Heads that train for seconds."""
-
-
-@pytest.fixture
-def spec(tmp_path: Path, tiny_folder: Path, few_digits: Dataset) -> ProbeSpec:
-    return ProbeSpec(few_digits, str(tiny_folder), "float32", tmp_path, {9: 4, 12: 4})
-
-
-def last(probe: Probe, setting: Setting) -> Evaluation:
-    *_, evaluation = probe(setting)
-    assert isinstance(evaluation, Evaluation)
-    return evaluation
 
 
 def test_a_setting_is_extracted_fitted_and_scored_on_validation(spec: ProbeSpec) -> None:
@@ -349,53 +337,3 @@ def test_a_cache_that_cannot_be_written_is_an_error_in_words(spec: ProbeSpec, tm
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CacheError, match="cannot write to"):
         list(Probe.build(replace(spec, cache=tmp_path / "file"), 1)(LINEAR))
-
-
-@pytest.mark.parametrize(
-    ("setting", "folds", "flips"), [(LINEAR, 2, True), (MLP, None, False)], ids=["linear, folds, flips", "mlp"]
-)
-def test_a_ladder_scores_a_part_of_the_images_first_and_comes_to_the_same(
-    spec: ProbeSpec, tmp_path: Path, setting: Setting, folds: int | None, flips: bool
-) -> None:
-    plain = replace(spec, folds=folds, flips=flips)
-    reports = list(Probe.build(replace(plain, halving=True, cache=tmp_path / "ladder"), 1)(setting))
-    at_once = list(Probe.build(plain, 1)(setting))
-    places = [place for place, report in enumerate(reports) if isinstance(report, Rung)]
-    quarter, half = (report for report in reports if isinstance(report, Rung))
-    assert (quarter.number, half.number) == (1, 2)
-    for rung, share in ((quarter, 0.25), (half, 0.5)):
-        assert abs(rung.images - 500 * share) < 15
-        assert rung.evaluation.passes_made == rung.evaluation.passes_needed == rung.images * (1 + flips)
-        assert rung.evaluation.score > 0.4
-    # Heads that train in epochs tell of them on all images alone.
-    assert {type(report) for report in reports[: places[1]]} == {Extracted, Rung}
-    assert [each for each in reports if isinstance(each, Epoch)] == [
-        each for each in at_once if isinstance(each, Epoch)
-    ]
-    climbed, straight = reports[-1], at_once[-1]
-    assert isinstance(climbed, Evaluation)
-    assert isinstance(straight, Evaluation)
-    assert replace(climbed, seconds={}) == replace(straight, seconds={})  # to the last bit
-    assert climbed.passes_made == 500 * (1 + flips)
-
-
-def test_a_rung_below_has_paid_for_the_next_trial_on_its_timestep(spec: ProbeSpec) -> None:
-    probe = Probe.build(replace(spec, halving=True), 1)
-    stopped = next(report for report in probe(LINEAR) if isinstance(report, Rung))
-    *reports, evaluation = probe(replace(LINEAR, block=12))
-    assert isinstance(evaluation, Evaluation)
-    assert evaluation.passes_made == 500 - stopped.images
-    assert next(report.evaluation.passes_made for report in reports if isinstance(report, Rung)) == 0
-
-
-def test_where_no_pass_is_to_be_saved_no_trial_is_stopped_on_a_part_of_the_images(spec: ProbeSpec) -> None:
-    probe = Probe.build(replace(spec, halving=True), 1)
-    assert last(Probe.build(spec, 1), LINEAR).passes_made == 500
-    for setting, rungs in ((LINEAR, 0), (replace(LINEAR, block=12), 0), (replace(LINEAR, timestep=300), 2)):
-        assert len([report for report in probe(setting) if isinstance(report, Rung)]) == rungs
-
-
-def test_finals_know_no_ladder_nor_does_one_shot_hinder_one(spec: ProbeSpec) -> None:
-    probe = Probe.build(replace(spec, shots=1, halving=True), 1)
-    assert len([report for report in probe(LINEAR) if isinstance(report, Rung)]) == 2
-    assert {type(report) for report in probe.finalise(LINEAR, 1)} == {Extracted, Final}

@@ -10,8 +10,8 @@ import typer
 from typer.testing import CliRunner
 
 from objectives.home import Home
+from search.cli.commands.run import export_command
 from search.cli.flags import parse_duration, parse_integers, parse_names, parse_size, with_run_options
-from search.cli.run import export_command
 from search.options import RunOptions, option_info
 
 

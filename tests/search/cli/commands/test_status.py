@@ -10,7 +10,7 @@ from socket import gethostname
 import pytest
 
 from objectives.results import Accuracy, Evaluation, Final
-from search.cli.status import StudyState
+from search.cli.commands.status import StudyState
 from search.database.models import RunRow, TrialRow
 from search.database.records import RunRecord, RunState, StudyRecord
 from search.database.store import Store
