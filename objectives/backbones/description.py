@@ -72,7 +72,8 @@ class Description:
 class FileDigests:
     """Digests of files, kept in the JSON file `memory`.
 
-    A digest is valid while the file's size, time of change and inode stay the same.
+    A digest is valid while the file's size, time of change and inode stay the same. The time of change is the system's
+    own (ctime): copying a file can keep its time of modification, but not this one.
     """
 
     memory: Path
@@ -85,12 +86,12 @@ class FileDigests:
     def sha256(self, path: Path) -> str:
         """Return the sha256 hex of a file's bytes."""
         name, stat = str(path.resolve()), path.stat()
-        state = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        state = [stat.st_size, stat.st_ctime_ns, stat.st_ino]
         entry = self._entries.get(name)
         if isinstance(entry, list) and entry[:-1] == state:
             return str(entry[-1])
         digest = sha256(path)
-        if time.time() - stat.st_mtime > SETTLED_SECONDS:
+        if time.time() - stat.st_ctime > SETTLED_SECONDS:
             self._entries[name] = [*state, digest]
             _write_json(self.memory, self._entries)
         return digest

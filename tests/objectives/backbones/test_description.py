@@ -5,12 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from diffusers import DDPMScheduler
 
+from objectives.backbones import description
 from objectives.backbones.catalog import describe_backbone, load_backbone
 from objectives.backbones.description import Description, Descriptions, FileDigests
 from objectives.downloads import sha256
@@ -21,8 +24,11 @@ ARCHITECTURE = Architecture(
 )
 
 
-def long_ago(path: Path) -> None:
-    os.utime(path, (1e9, 1e9))
+@pytest.fixture
+def settle(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """`settle()` waits until files changed long enough ago; nothing can set a time of change to the past."""
+    monkeypatch.setattr(description, "SETTLED_SECONDS", 0.05)
+    return lambda: time.sleep(0.1)
 
 
 @pytest.mark.parametrize("architecture", [ARCHITECTURE, replace(ARCHITECTURE, alphas_cumprod=(), prediction=None)])
@@ -70,11 +76,11 @@ def test_a_remembered_description_is_that_of_the_loaded_network(tiny_folder: Pat
         assert described == (backbone.architecture, backbone.digest)
 
 
-def test_changed_weights_are_another_digest(tiny_folder: Path, tmp_path: Path) -> None:
+def test_changed_weights_are_another_digest(tiny_folder: Path, tmp_path: Path, settle: Callable[[], None]) -> None:
     folder = tmp_path / "network"
     shutil.copytree(tiny_folder, folder)
     weights = folder / "unet/diffusion_pytorch_model.safetensors"
-    long_ago(weights)
+    settle()
     _, before = describe_backbone(str(folder), cache=tmp_path / "cache")
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -83,16 +89,32 @@ def test_changed_weights_are_another_digest(tiny_folder: Path, tmp_path: Path) -
     assert after == load_backbone(str(folder)).digest != before
 
 
-def test_the_digest_of_a_file_is_remembered_while_its_size_and_time_stay(tmp_path: Path) -> None:
+def test_the_digest_of_a_file_is_remembered_while_its_size_and_time_stay(
+    tmp_path: Path, settle: Callable[[], None]
+) -> None:
     file, memory = tmp_path / "weights", tmp_path / "memory.json"
     file.write_bytes(b"first")
-    long_ago(file)
+    settle()
     assert FileDigests(memory).sha256(file) == sha256(file)
     (state,) = json.loads(memory.read_text()).values()
     memory.write_text(json.dumps({str(file.resolve()): [*state[:-1], "remembered"]}))
     assert FileDigests(memory).sha256(file) == "remembered"
     file.write_bytes(b"other")
     assert FileDigests(memory).sha256(file) == sha256(file)
+
+
+def test_another_file_of_equal_size_and_time_of_modification_is_digested_again(
+    tmp_path: Path, settle: Callable[[], None]
+) -> None:
+    file, memory = tmp_path / "weights", tmp_path / "memory.json"
+    file.write_bytes(b"first")
+    os.utime(file, (1e9, 1e9))
+    settle()
+    first = FileDigests(memory).sha256(file)
+    assert memory.exists()
+    file.write_bytes(b"other")
+    os.utime(file, (1e9, 1e9))
+    assert FileDigests(memory).sha256(file) == sha256(file) != first
 
 
 def test_the_digest_of_a_file_that_has_just_changed_is_not_remembered(tmp_path: Path) -> None:
