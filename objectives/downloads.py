@@ -50,7 +50,7 @@ def listener() -> DownloadListener:
 
 @contextmanager
 def reporting_to(listener: DownloadListener) -> Iterator[None]:
-    """Report downloads of this thread to the listener while the context lasts."""
+    """Report downloads of this thread to the listener while the context lasts, and then to the one before it."""
     token = _LISTENER.set(listener)
     try:
         yield
@@ -148,7 +148,7 @@ def download(kind: Kind, name: str, url: str, content: Content, placed: Path) ->
                 headers={"Accept-Encoding": "identity"},  # a range of a compressed response is no range of the file
                 expected_size=content.size,
                 displayed_filename=placed.name,
-                tqdm_class=_reporting_bar(placed.name, begun, content.size),
+                tqdm_class=_reporting_bar(placed.name, content.size),
             )
     except Exception as error:  # huggingface_hub's HTTP client, and so its errors, differ between versions
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -167,19 +167,19 @@ def download(kind: Kind, name: str, url: str, content: Content, placed: Path) ->
     return part
 
 
-def _reporting_bar(name: str, begun: int, total: int) -> type[Any]:
-    """Make a progress bar for `http_get` that only reports bytes. begun: bytes that were there before."""
+def _reporting_bar(name: str, total: int) -> type[Any]:
+    """Make a progress bar for `http_get` that only reports bytes: `total` bytes of the file `name` are expected."""
     from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # documented, and not declared
 
     class ReportingBar(tqdm):
-        done = begun
-
-        def __init__(self, *_: Any, **__: Any) -> None:
+        def __init__(self, *_: Any, initial: float = 0, **__: Any) -> None:
+            """Start at `initial` bytes, which is 0 if the server sends the whole file instead of the missing range."""
             super().__init__(disable=True)  # type: ignore[no-untyped-call]
+            self.bytes_there = int(initial)
 
         def update(self, n: float | None = 1) -> None:
-            ReportingBar.done += int(n or 0)
-            listener().progresses(name, ReportingBar.done, total)
+            self.bytes_there += int(n or 0)
+            listener().progresses(name, self.bytes_there, total)
 
     return ReportingBar
 

@@ -213,13 +213,17 @@ def _unpack(name: str, files: Sequence[PublishedFile], paths: Sequence[Path], ta
 
 
 def _extract(path: Path, into: Path) -> None:
-    """Unpack an archive, and report the progress by the bytes that were read."""
+    """Unpack an archive, and report the progress by the bytes that were read.
+
+    gzip reads ahead and reaches the end of the file before the last members. The size of the file, which says that all
+    is done, is reported once and last.
+    """
     size = path.stat().st_size
     with path.open("rb") as file, tarfile.open(fileobj=file) as archive:
 
         def reported(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
             """Report progress; refuse absolute names, names and links that leave the folder, and devices."""
-            listener().progresses(path.name, file.tell(), size)
+            listener().progresses(path.name, min(file.tell(), size - 1), size)
             return tarfile.data_filter(member, folder)
 
         archive.extractall(into, filter=reported)

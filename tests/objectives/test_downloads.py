@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from inspect import signature
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from huggingface_hub import constants
 
-from objectives.downloads import Content, Kind, check_placed, claim, download, part_of, reporting_to
+from objectives.downloads import Content, Kind, check_placed, claim, download, listener, part_of, reporting_to
 from spaces.errors import DatasetError
 from tests.support.file_server import FileServer, serve_files
 
@@ -86,6 +87,27 @@ def test_a_listener_is_told_of_every_chunk_with_what_was_there_before(
     assert heard.bytes == [("birds.tgz", done, 300_000) for done in ends]
     said = capfd.readouterr()
     assert (said.out, said.err) == ("", "")
+
+
+def test_progress_starts_again_if_the_server_sends_the_whole_file(server: FileServer, tmp_path: Path) -> None:
+    server.ignores_ranges = True
+    (tmp_path / "birds.part.tgz").write_bytes(BYTES[:70_000])
+    with reporting_to(heard := Heard()):
+        assert fetched(server, tmp_path).read_bytes() == BYTES
+    assert [header for _, header in server.requests] == ["bytes=70000-"]
+    assert [done for _, done, _ in heard.bytes] == [*range(CHUNK, 300_000, CHUNK), 300_000]
+
+
+def test_listeners_nest_and_the_outer_one_returns_even_after_an_error(tmp_path: Path) -> None:
+    default = listener()
+    outer, inner = Heard(), Heard()
+    with reporting_to(outer):
+        with suppress(KeyError), reporting_to(inner):
+            listener().begins("within")
+            raise KeyError
+        listener().begins("after")
+    assert (inner.lines, outer.lines) == (["within"], ["after"])
+    assert listener() is default
 
 
 def test_the_hub_s_downloader_takes_what_we_give_it() -> None:

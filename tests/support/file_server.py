@@ -15,6 +15,7 @@ class FileServer:
     files: path → content.
     status: the HTTP status of every answer to a path that exists.
     compresses: send gzip to clients that accept it; byte ranges then count compressed bytes.
+    ignores_ranges: send the whole file, with status 200, to clients that want a part of it.
     cut_after: the number of bytes after which the connection of each of the next answers is dropped.
     requests: (path, Range header) of each request, in order.
     """
@@ -23,6 +24,7 @@ class FileServer:
     files: dict[str, bytes] = field(default_factory=dict)
     status: int = 200
     compresses: bool = False
+    ignores_ranges: bool = False
     cut_after: list[int] = field(default_factory=list)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
@@ -34,7 +36,8 @@ class FileServer:
         if content is not None and packed:
             content = gzip.compress(content, mtime=0)
         status = 404 if content is None else self.status
-        start = int(byte_range.removeprefix("bytes=").removesuffix("-")) if byte_range else 0
+        wanted = None if self.ignores_ranges else byte_range
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
         body = content[start:] if content is not None and status == 200 else b"no such file"
         request.send_response(206 if start and status == 200 else status)
         if packed:

@@ -5,14 +5,14 @@ import io
 import re
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from objectives.datasets.catalog import DATASETS
 from objectives.datasets.fetch import BY_HAND, PART_OF, SOURCES, PublishedFile, fetch, how_to_get
-from objectives.downloads import Content
+from objectives.downloads import Content, reporting_to
 from spaces.errors import DatasetError, UnknownNameError
 from tests.support import small_archives
 from tests.support.file_server import FileServer, serve_files
@@ -128,6 +128,29 @@ def test_fetched_datasets_are_readable(
     expected = DATASETS[name].reader(root)
     assert len(fetched) > 0
     assert fetched.fingerprint == expected.fingerprint
+
+
+@dataclass
+class Bytes:
+    """A listener that keeps the bytes of each report."""
+
+    done: list[int] = field(default_factory=list)
+
+    def begins(self, line: str) -> None:
+        pass
+
+    def progresses(self, name: str, done: int, total: int) -> None:
+        self.done.append(done)
+
+
+def test_the_end_of_unpacking_is_reported_once_although_gzip_reads_ahead(publish: Publish, tmp_path: Path) -> None:
+    packed = archive(SMALL)
+    (tmp_path / "images.tgz").write_bytes(packed)
+    publish({"images.tgz": packed})
+    with reporting_to(heard := Bytes()):
+        fetch("small", tmp_path)
+    assert len(heard.done) == len(SMALL) + 1
+    assert [done for done in heard.done if done >= len(packed)] == [len(packed)] == heard.done[-1:]
 
 
 def test_kept_downloads_are_used_again(server: FileServer, publish: Publish, tmp_path: Path) -> None:
