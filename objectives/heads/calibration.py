@@ -1,6 +1,7 @@
 """Calibration: fits on validation images the one number that turns a head's scores into predicted probabilities.
 
-Both losses are convex. The minimum is the root of the slope, or an end of the range if there is none.
+Both losses are convex. The minimum is the root of the slope, or an end of the range if there is none. The slope is NaN
+if a score is NaN; the number is then an end of the range, and the metrics show that the head has failed.
 """
 
 import math
@@ -30,9 +31,11 @@ def fit_inverse_temperature(scores: torch.Tensor, labels: torch.Tensor) -> float
         return float(((probabilities * scores).sum(dim=1) - expected).mean())
 
     low, high = map(math.log, INVERSE_TEMPERATURES)
-    if slope(high) <= 0:
+    if not slope(high) > 0:
         return INVERSE_TEMPERATURES[1]
-    return INVERSE_TEMPERATURES[0] if slope(low) >= 0 else math.exp(brentq(slope, low, high))
+    if not slope(low) < 0:
+        return INVERSE_TEMPERATURES[0]
+    return math.exp(brentq(slope, low, high))
 
 
 def fit_smoothing(shares: torch.Tensor, labels: torch.Tensor) -> float:
@@ -49,9 +52,11 @@ def fit_smoothing(shares: torch.Tensor, labels: torch.Tensor) -> float:
         return float(((own - uniform) / ((1 - weight) * own + weight * uniform)).mean())
 
     low, high = min(1 / (len(labels) + 2), 0.5), 0.99
-    if slope(low) >= 0:
+    if not slope(low) < 0:
         return low
-    return high if slope(high) <= 0 else float(brentq(slope, low, high))
+    if not slope(high) > 0:
+        return high
+    return float(brentq(slope, low, high))
 
 
 def smooth(shares: torch.Tensor, smoothing: float) -> torch.Tensor:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 from torch.nn.functional import normalize, one_hot
 
-from objectives.heads.calibration import fit_inverse_temperature, fit_smoothing, smooth
+from objectives.heads.calibration import INVERSE_TEMPERATURES, fit_inverse_temperature, fit_smoothing, smooth
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, LabelledFeatures, predict_labels
 from objectives.heads.neighbours.knn import VOTE_TEMPERATURE, Knn, KnnClassifier
@@ -102,6 +102,12 @@ def test_label_smoothing_and_factor_maximise_the_likelihood_and_change_no_predic
     factor = fit_inverse_temperature(scores, labels)
     if factor > 2e-3:  # not at the end of its range
         assert entropy(factor) <= min(entropy(factor * change) for change in (0.5, 0.9, 1.1, 2.0)) + 1e-9
+
+
+def test_scores_that_are_not_numbers_give_an_end_of_the_range() -> None:
+    labels, numbers = torch.tensor([0, 1]), torch.full((2, 3), float("nan"))
+    assert fit_inverse_temperature(numbers, labels) == INVERSE_TEMPERATURES[1]
+    assert fit_smoothing(numbers, labels) == 1 / 4
 
 
 def test_a_classifier_keeps_no_copy_of_its_training_images() -> None:
