@@ -3,6 +3,7 @@
 import ctypes
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 
 @cache
@@ -16,11 +17,16 @@ def available_cores() -> int:
 def gpu_count() -> int:
     """Return the number of GPUs that torch can use. Without a GPU driver, torch is not imported."""
     build = version("torch").partition("+")[2]
-    if build == "cpu" or (not build.startswith("rocm") and not _has_cuda_driver()):
+    if build == "cpu" or not (build.startswith("rocm") or _has_amd_driver() or _has_cuda_driver()):
         return 0
     import torch
 
     return torch.cuda.device_count()
+
+
+def _has_amd_driver() -> bool:
+    """Return whether AMD's driver runs, by its device file. Not every ROCm build of torch says so in its version."""
+    return Path("/dev/kfd").exists()
 
 
 def _has_cuda_driver() -> bool:
