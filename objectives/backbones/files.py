@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,19 +17,40 @@ WEIGHTS = (".json", ".safetensors", ".bin")
 
 @contextmanager
 def loading(name: str, folder: Path) -> Iterator[None]:
-    """Turn other errors in the context into a BackboneError that names the backbone and its folder."""
-    import transformers
+    """Turn other errors in the context into a BackboneError that names the backbone and its folder.
 
-    for library in ("diffusers", "transformers"):  # their hints and progress bars would confuse users of this program
-        logging.getLogger(library).setLevel(logging.ERROR)
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    Hints and progress bars of diffusers and transformers are silent meanwhile.
+    """
+    with _silent_libraries():
+        try:
+            yield
+        except BackboneError:
+            raise
+        except Exception as error:  # each library has its own errors for a damaged file
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise BackboneError(f"the weights of backbone {name} in {folder} cannot be loaded: {reason}") from error
+
+
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Silence what would confuse users of this program, while the context lasts: hints and progress bars."""
+    from transformers.utils import logging as bars
+
+    def no_bar(_bar: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> bars.EmptyTqdm:
+        return bars.EmptyTqdm(*arguments, **options)  # type: ignore[no-untyped-call]
+
+    # A library sets its level when it is imported, so one that is not imported yet has no level to restore.
+    loggers = [logging.getLogger(library) for library in ("diffusers", "transformers") if library in sys.modules]
+    levels = [logger.level for logger in loggers]
+    hook = bars.set_tqdm_hook(no_bar)
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
-    except BackboneError:
-        raise
-    except Exception as error:  # each library has its own errors for a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BackboneError(f"the weights of backbone {name} in {folder} cannot be loaded: {reason}") from error
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        bars.set_tqdm_hook(hook)
 
 
 def read_module(name: str, kind: Any, folder: Path, hollow: bool) -> Any:
