@@ -2,16 +2,19 @@
 
 import asyncio
 import inspect
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import search
 import spaces
+from dashboards.page.page import python_code
 from search.events import Event, RunFinished, RunPrepared, SearchEnded, SearchStarted
 from search.options import RunOptions, option_info
 
@@ -136,6 +139,24 @@ def test_features_are_the_rows_of_the_dataset_from_the_cache(finished_home: Path
     np.testing.assert_array_equal(X, again)
     with pytest.raises(search.SearchError, match="99"):
         search.features("folder", setting=search.Setting(20, 99, 1, "linear"), **options)
+
+
+def test_the_python_lines_of_a_page_read_the_features(finished_home: Path, finished_search: Path) -> None:
+    study = search.load_study("folder", home=finished_home)
+    architecture, backbone = study.results.architecture, str(finished_search / "net")
+    lines = python_code(study.best.setting, architecture, "folder", backbone)
+    length = re.search(r"# X: float32 \(images, (\d+)\)", lines)
+    assert length is not None
+    assert "# Add data_root=... for images of your own, and home=... where the run had one." in lines
+    backbone_option = f"backbone={backbone!r}"
+    assert lines.count(backbone_option) == 1
+    added = f"data_root={str(finished_search / 'digits')!r}, home={str(finished_home)!r}"
+    names: dict[str, Any] = {}
+    exec(lines.replace(backbone_option, f"{backbone_option}, {added}"), names)
+    assert names["setting"] == study.best.setting
+    assert names["X"].shape == (400, int(length[1]))
+    assert (len(names["y"]), len(names["splits"])) == (400, 400)
+    assert names["names"] == study.results.classes
 
 
 @pytest.mark.slow

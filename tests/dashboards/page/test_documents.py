@@ -94,5 +94,5 @@ def test_latex_is_a_table_for_each_table_of_the_report(realistic: StudyMaker) ->
 def test_a_study_without_a_trial_is_a_document_too(study: StudyMaker) -> None:
     text = markdown(document(study()))
     assert "No trial is complete yet." in text
-    assert "import torch" not in text
+    assert "import search" not in text
     assert "No trial is complete yet." in latex(document(study()))

@@ -80,8 +80,10 @@ def test_changed_weights_are_another_digest(tiny_folder: Path, tmp_path: Path, s
     folder = tmp_path / "network"
     shutil.copytree(tiny_folder, folder)
     weights = folder / "unet/diffusion_pytorch_model.safetensors"
+    (tmp_path / "cache").mkdir()
     settle()
     _, before = describe_backbone(str(folder), cache=tmp_path / "cache")
+    assert (tmp_path / "cache/descriptions/weights.json").exists()
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
