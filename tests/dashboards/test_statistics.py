@@ -62,7 +62,8 @@ def test_the_interval_is_near_that_of_bonett_and_price() -> None:
     difference = from_counts(59, 2, 16, 80).difference
     p12, p21 = 3 / 159, 17 / 159
     half = 1.959964 * ((p12 + p21 - (p12 - p21) ** 2) / 159) ** 0.5
-    assert (difference.low, difference.high) == pytest.approx((p12 - p21 - half, p12 - p21 + half), abs=0.012)
+    assert (difference.low, difference.high) == pytest.approx((p12 - p21 - half, p12 - p21 + half), abs=0.006)
+    assert (difference.low, difference.high) == pytest.approx((-0.14699, -0.03815), abs=1e-4)
 
 
 def test_several_seeds_are_tested_by_all_sign_flips() -> None:
@@ -117,6 +118,19 @@ def test_swapping_the_two_reverses_the_difference(both: tuple[list[CorrectMask],
     assert result.both + result.first_only + result.second_only + result.neither == pytest.approx(result.images)
 
 
+@pytest.mark.parametrize("correct", [False, True], ids=["both wrong", "both correct"])
+@given(masks, st.integers(0, 200))
+def test_images_on_which_both_agree_shrink_the_difference_and_leave_p(
+    correct: bool, both: tuple[list[CorrectMask], list[CorrectMask]], count: int
+) -> None:
+    total = both[0][0].total
+    more = (2**count - 1) << total if correct else 0
+    first, second = ([CorrectMask(total + count, mask.bits | more) for mask in side] for side in both)
+    difference, wider = paired_difference(*both).difference, paired_difference(first, second).difference
+    assert wider.value * (total + count) == pytest.approx(difference.value * total)
+    assert wider.p == pytest.approx(difference.p)
+
+
 @given(st.lists(st.integers(0, 2**30 - 1).map(lambda bits: CorrectMask(30, bits)), min_size=1, max_size=3))
 def test_equal_masks_have_no_difference(same: list[CorrectMask]) -> None:
     difference = paired_difference(same, same).difference
@@ -148,6 +162,8 @@ def test_the_95_percent_interval_covers_the_truth_at_least_93_times_in_100(
     """direction: of the discordant images, how many more the first classifier has correct than the second."""
     covered, rejected = coverage(images, discordance * (1 + direction) / 2, discordance * (1 - direction) / 2)
     assert covered >= 0.93
+    if images == 1389 and discordance >= 0.1 and direction < 1:  # with fewer discordant images, counts are too coarse
+        assert covered <= 0.975
     if direction == 0:
         assert rejected <= 0.06
 
@@ -162,11 +178,11 @@ def drawn(rng: np.random.Generator, images: int, better: float) -> Difference:
 @pytest.mark.slow
 def test_the_same_coverage_and_error_rate_hold_for_several_seeds() -> None:
     rng = np.random.default_rng(1)
-    apart = [drawn(rng, 300, 0.05) for _ in range(300)]
-    assert np.mean([difference.low <= 0.05 <= difference.high for difference in apart]) >= 0.93
+    apart = [drawn(rng, 300, 0.05) for _ in range(1000)]
+    assert 0.93 <= np.mean([difference.low <= 0.05 <= difference.high for difference in apart]) <= 0.985
     assert np.mean([difference.significant for difference in apart]) > 0.5
-    alike = [drawn(rng, 300, 0.0) for _ in range(300)]
-    assert 0.01 < np.mean([difference.significant for difference in alike]) < 0.08
+    alike = [drawn(rng, 300, 0.0) for _ in range(1000)]
+    assert 0.03 < np.mean([difference.significant for difference in alike]) < 0.07
 
 
 def test_masks_of_different_images_are_refused() -> None:

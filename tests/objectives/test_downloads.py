@@ -36,13 +36,14 @@ def fetched(server: FileServer, folder: Path) -> Path:
 
 
 def test_a_file_is_fetched_beside_the_place_for_it(
-    server: FileServer, tmp_path: Path, downloads_said: list[str]
+    server: FileServer, tmp_path: Path, downloads_said: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     part = fetched(server, tmp_path)
     assert part == part_of(tmp_path / "birds.tgz") == tmp_path / "birds.part.tgz"
     assert part.read_bytes() == BYTES
     assert [path.name for path in tmp_path.iterdir()] == ["birds.part.tgz"]
     assert downloads_said == [f"birds: downloading 300.0 kB from {server.url}/a/birds.tgz"]
+    assert capfd.readouterr() == ("", "")  # who listens prints
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,7 @@ def test_objectives_are_a_metric_and_perhaps_the_cost(options: dict[str, Any], m
         ({"folds": 3, "validation_fraction": 0.2}, UsageError, "with `folds` every image validates"),
         ({"trials": 0}, UsageError, "`trials` must be at least 1, got 0"),
         ({"validation_fraction": 0.7}, UsageError, "`validation_fraction` must be at most 0.5, got 0.7"),
+        ({"cache_size": 0}, UsageError, "`cache_size` must be at least 1, got 0"),
         ({"workers": "two"}, UsageError, "`workers` must be a whole number, got 'two'"),
         ({"trials": None}, UsageError, "`trials` must be a whole number, got None"),
         ({"trials": 1.5}, UsageError, "`trials` must be a whole number, got 1.5"),

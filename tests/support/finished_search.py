@@ -34,7 +34,8 @@ def _search_digits(folder: Path) -> None:
 def finished_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with digits/train, digits/test, net, the home of `search RUN`, and its stdout and stderr; not to change.
 
-    All tests of a session share it. Take `finished_home` to change the home.
+    All tests of a session share it. Take `finished_home` to change the home or to open its database: SQLite writes
+    files beside the one that it reads.
     """
     return made_once(tmp_path_factory, "finished search", _search_digits)
 

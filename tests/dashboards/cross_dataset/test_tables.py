@@ -52,6 +52,7 @@ def test_a_matrix_by_hand(tasks: tuple[Task, Task]) -> None:
     # Of 10 images 4 are right with block 16 alone, 1 with block 13 alone.
     assert on_birds.loss is not None
     assert on_birds.loss.value == pytest.approx(0.3)
+    assert (on_birds.loss.low, on_birds.loss.high) == pytest.approx((-0.1766, 0.6551), abs=1e-3)
     assert (on_birds.images, on_birds.paired, on_birds.significant) == (10, True, False)
     assert on_birds.loss.p == pytest.approx(2 * (1 + 5 / 2) / 2**5)  # mid-p McNemar: 4 of 5
     assert on_cars.loss is not None

@@ -69,13 +69,6 @@ def test_a_damaged_description_is_made_again(tiny_folder: Path, tmp_path: Path, 
     assert stored.read_text() == whole
 
 
-def test_a_remembered_description_is_that_of_the_loaded_network(tiny_folder: Path, tmp_path: Path) -> None:
-    backbone = load_backbone(str(tiny_folder))
-    for _ in range(2):
-        described = describe_backbone(str(tiny_folder), cache=tmp_path)
-        assert described == (backbone.architecture, backbone.digest)
-
-
 def test_changed_weights_are_another_digest(tiny_folder: Path, tmp_path: Path, settle: Callable[[], None]) -> None:
     folder = tmp_path / "network"
     shutil.copytree(tiny_folder, folder)

@@ -71,7 +71,11 @@ LISTS = {"train_list.mat": b"1"}
 
 
 def test_archives_are_unpacked_and_other_files_placed_once(
-    server: FileServer, publish: Publish, tmp_path: Path, downloads_said: list[str]
+    server: FileServer,
+    publish: Publish,
+    tmp_path: Path,
+    downloads_said: list[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     publish({"images.tgz": archive(SMALL), "lists.tar": archive(LISTS), "setid.mat": b"ids"})
     folder = tmp_path / "not/yet"
@@ -88,6 +92,7 @@ def test_archives_are_unpacked_and_other_files_placed_once(
     assert fetch("small", folder) == folder / "small"
     assert requested_paths(server) == ["/images.tgz", "/lists.tar", "/setid.mat"]
     assert not downloads_said
+    assert capfd.readouterr() == ("", "")
 
 
 PACKED = {

@@ -17,7 +17,8 @@ def study_name(home: Path) -> str:
 def test_a_run_leaves_a_best_setting_a_report_and_a_study(search: Search, finished_home: Path) -> None:
     answer = json.loads(search("best", "--dataset", "folder", "--json").stdout)
     setting, interval = answer["setting"], answer["test_interval"]
-    assert setting.keys() >= {"block", "timestep", "pool", "draws", "head", "further"}
+    of_the_mlp = {"learning_rate", "weight_decay", "width"}
+    assert setting.keys() == {"block", "timestep", "further", "pool", "draws", "head"} | of_the_mlp
     assert interval[0] < answer["test_accuracy"] < interval[1]
     assert answer["validation_accuracy"] > 0.85
     assert answer["trials"] == 3
@@ -29,11 +30,11 @@ def test_a_run_leaves_a_best_setting_a_report_and_a_study(search: Search, finish
     assert str(answer["study"]) in listed
 
 
-def test_a_run_prints_its_progress_and_how_to_use_its_result(finished_search: Path) -> None:
+def test_a_run_prints_its_progress_and_how_to_use_its_result(finished_search: Path, finished_home: Path) -> None:
     said = (finished_search / "stdout").read_text()
     assert "folder: 400 images of 10 classes (240 train, 60 validation, 100 test)" in said
     assert "the study has 3 finished trials, of 3 asked for" in said
-    export = f"search export --study {study_name(finished_search / 'home')} --home {finished_search}/home"
+    export = f"search export --study {study_name(finished_home)} --home {finished_search}/home"
     assert export in said.replace("'", "")  # a folder's name may need quotes
     assert "Traceback" not in (finished_search / "stderr").read_text()
 
@@ -52,7 +53,12 @@ def test_a_report_can_be_written_anywhere(search: Search, finished_home: Path, t
         ("md", "md", "# folder: which features of net"),
         ("latex", "tex", "% Needs \\usepackage{booktabs}"),
         ("json", "json", '{\n  "study": {'),
-        ("csv", "csv", "number,state,block,timestep,"),
+        (
+            "csv",
+            "csv",
+            "number,state,block,timestep,pool,draws,head,mlp.learning_rate,mlp.weight_decay,mlp.width,images,correct,"
+            "accuracy,accuracy low,accuracy high,top-5,",
+        ),
         ("html", "html", "<!doctype html>"),
     ],
 )

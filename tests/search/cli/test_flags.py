@@ -70,6 +70,11 @@ def test_a_command_may_take_some_run_options_and_options_of_its_own() -> None:
     def command(options: RunOptions, more: int = 3) -> None: ...
 
     assert list(inspect.signature(command).parameters) == ["dataset", "seed", "more"]
+    app = typer.Typer()
+    app.command()(command)
+    output = CliRunner().invoke(app, ["--help"]).output
+    assert "Another help." in output
+    assert "Random seed for the sampler" not in output
 
 
 @pytest.mark.parametrize(
@@ -104,6 +109,7 @@ def test_numbers_and_ranges_are_parsed(text: str, values: list[int]) -> None:
 
 def test_names_are_parsed() -> None:
     assert parse_names(" nll , cost ") == ["nll", "cost"]
+    assert parse_names("accuracy,") == ["accuracy", ""]  # the empty name is refused with the option's name
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,12 @@ def test_a_mistake_ends_the_process_with_exit_code_2(tmp_path: Path) -> None:
             2,
             "takes one metric, accuracy or mean-per-class or nll",
         ),
+        (
+            ("run", "--dataset", "digits", "--metric", "nll", "--objectives", "accuracy,cost"),
+            2,
+            "--metric is nll and --objectives begins with accuracy; leave --metric out",
+        ),
+        (("run", "--dataset", "digits", "--cache-size", "0GB"), 2, "--cache-size must be at least 1, got 0"),
         (("run", "--dataset", "digits", "--trials", "0"), 2, "greater than or equal to 1"),
         (("run", "--dataset", "digits", "--folds", "1"), 2, "greater than or equal to 2"),
         (("run", "--dataset", "digits", "--folds", "3", "--validation-fraction", "0.2"), 2, "leave one of them out"),

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -34,6 +34,11 @@ def make_old(store: Store, run_id: int) -> None:
         session.get_one(RunRow, run_id).heartbeat -= timedelta(minutes=2)
 
 
+def heartbeat_of(store: Store, run_id: int) -> datetime:
+    with store.session() as session:
+        return session.get_one(RunRow, run_id).heartbeat
+
+
 def test_a_run_is_alive_while_its_block_works_and_finished_after_it(
     store: Store, study: str, run_record: RunRecord
 ) -> None:
@@ -45,6 +50,10 @@ def test_a_run_is_alive_while_its_block_works_and_finished_after_it(
         assert state_of(store, run_id) == "running"
     assert not store.is_alive(run_id)
     assert state_of(store, run_id) == "finished"
+    make_old(store, run_id)
+    last = heartbeat_of(store, run_id)
+    time.sleep(0.1)  # five heartbeats, if the thread still wrote them
+    assert heartbeat_of(store, run_id) == last
 
 
 @pytest.mark.parametrize(
