@@ -11,15 +11,16 @@ resumes writes identical data, so no reader ever sees a wrong feature.
 
 import contextlib
 import os
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
-from filelock import SoftFileLease, Timeout
+from filelock import AcquireReturnProxy, SoftFileLease, Timeout
 from xxhash import xxh3_128
 
 from objectives.features.image_index import Memberships
@@ -34,9 +35,43 @@ MEMBERSHIPS = Memberships()
 """The sets of images of all folders that this process reads: the folders of all timesteps have the same sets."""
 
 
-def lease(path: Path, seconds: float) -> SoftFileLease:
+EMPTY_SECONDS = 2.0
+"""A holder writes its name into a lease at once. The holder of a lease that is empty for longer is dead."""
+
+
+class Lease(SoftFileLease):
+    """A lease that also ends if its holder died before it wrote its name.
+
+    filelock keeps such an empty file for ever, because the holders of its releases before 3.22 wrote no name.
+    """
+
+    _empty_since: float | None = None
+
+    def acquire(self, *args: Any, **kwargs: Any) -> AcquireReturnProxy[Self]:
+        """Acquire the lease as filelock does. While another process holds it, look whether its file stays empty."""
+        return super().acquire(*args, cancel_check=self._end_if_empty, **kwargs)
+
+    def _end_if_empty(self) -> bool:
+        """Mark a file that stays empty as damaged: filelock ends a damaged lease. Return False: the wait goes on.
+
+        A slow holder writes its name over the mark; the mark may also follow the name. filelock accepts both.
+        """
+        path = Path(self.lock_file)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size == 0:
+                self._empty_since = self._empty_since or time.monotonic()
+                if time.monotonic() - self._empty_since > EMPTY_SECONDS:
+                    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+                    os.write(descriptor, b"\n")
+                    os.close(descriptor)
+                return False
+        self._empty_since = None
+        return False
+
+
+def lease(path: Path, seconds: float) -> Lease:
     """Return a lease that expires after `seconds` without a heartbeat."""
-    return SoftFileLease(path, lease_duration=seconds, thread_local=False, poll_interval=0.005, mode=0o644)
+    return Lease(path, lease_duration=seconds, thread_local=False, poll_interval=0.005, mode=0o644)
 
 
 @final
@@ -49,7 +84,7 @@ class Claim:
 
     images: np.ndarray
     path: Path
-    _lease: SoftFileLease
+    _lease: Lease
 
     @property
     def part(self) -> Path:
@@ -76,7 +111,7 @@ class ShardFolder:
     folder: Path
     lease_seconds: float = LEASE_SECONDS
     _shards: dict[str, tuple[int, Shard]] = field(default_factory=dict, repr=False)
-    _others: dict[str, SoftFileLease] = field(default_factory=dict, repr=False)
+    _others: dict[str, Lease] = field(default_factory=dict, repr=False)
     _own: dict[str, Claim] = field(default_factory=dict, repr=False)
     _noted: set[str] = field(default_factory=set, repr=False)
 

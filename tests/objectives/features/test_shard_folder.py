@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import Timeout
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.features.shard_folder import Claim, ShardFolder
+from objectives.features.shard_folder import EMPTY_SECONDS, Claim, ShardFolder, lease
 from objectives.features.shards import ShardWriter
 from tests.support.shards import CONTEXT, NUMBER, all_of, keys, numbers
 
@@ -169,6 +170,32 @@ def test_the_claim_of_a_stopped_process_expires_and_its_late_work_spoils_nothing
     assert values is not None
     assert torch.equal(values, numbers(images))
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
+
+
+@pytest.mark.parametrize("name", ["claims.lease", f"{'0' * 32}.lease"])
+def test_a_process_that_died_before_it_wrote_its_name_stops_nobody(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    folder, deadline = ShardFolder(tmp_path), time.monotonic() + 60
+    while (tmp_path / name).exists() and time.monotonic() < deadline:
+        with folder.claim(keys(3), all_of) as claim:
+            assert claim is not None
+        time.sleep(0.05)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_holder_that_writes_its_name_late_keeps_the_lease(tmp_path: Path) -> None:
+    with lease(tmp_path / "other.lease", 30.0):
+        name = (tmp_path / "other.lease").read_bytes()
+    path = tmp_path / "claims.lease"
+    with path.open("wb", buffering=0) as file:
+        asking = lease(path, 30.0)
+        with pytest.raises(Timeout):
+            asking.acquire(timeout=EMPTY_SECONDS + 0.5)
+        assert path.read_bytes() == b"\n"
+        file.write(name)
+    assert path.read_bytes() == name
+    with pytest.raises(Timeout):
+        asking.acquire(timeout=EMPTY_SECONDS + 0.5)
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
