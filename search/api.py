@@ -61,13 +61,14 @@ def run(dataset: str, *, on_event: "OnEvent | None" = None, **options: Any) -> "
     KeyboardInterrupt after Ctrl-C; then the same call continues where this run stopped.
     """
     from search import engine
+    from search.display.downloads import showing_downloads
     from search.display.run_display import RunDisplay
     from search.study import Study
 
     if on_event is not None and not callable(on_event):
         raise UsageError(f"`on_event` must be a function of one event, got {on_event!r}")
     run_options = RunOptions.of(dataset, **options)
-    with RunDisplay(plain=False) as display:
+    with showing_downloads(), RunDisplay(plain=False) as display:
 
         def send(event: Any) -> None:
             display(event)
@@ -94,13 +95,14 @@ def recommend(
     this screening for later ones. options: as of `search recommend`. Raises SearchError in words.
     """
     from search.display.counter import counter
+    from search.display.downloads import showing_downloads
     from search.recommendation import recommend as recommending
 
     for name, value in (("passes", passes), ("budget", budget)):
         if value is not None and (not isinstance(value, (int, float)) or value <= 0):
             raise UsageError(f"`{name}` must be a number above 0, got {value!r}")
     run_options = RunOptions.of(dataset, SCREENING_OPTIONS, **options)
-    with counter("passes", plain=False) as update:
+    with showing_downloads(), counter("passes", plain=False) as update:
         return recommending.recommend(run_options, passes, budget, memory, update)
 
 
@@ -153,12 +155,13 @@ def features(dataset: str, *, setting: Setting, **options: Any) -> "Features":
     run`, among them data_root, backbone, precision and seed. Raises SearchError in words.
     """
     from search.display.counter import counter
+    from search.display.downloads import showing_downloads
     from search.feature_matrix import read_features
 
     if not isinstance(setting, Setting):
         raise UsageError(f"`setting` must be a search.Setting, got {setting!r}")
     run_options = RunOptions.of(dataset, FEATURE_OPTIONS, **options)
-    with counter("passes", plain=False) as update:
+    with showing_downloads(), counter("passes", plain=False) as update:
         return read_features(run_options, setting, update)
 
 

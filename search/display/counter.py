@@ -1,5 +1,6 @@
 """Counts with a progress bar on a terminal or in a notebook, and with a line from time to time elsewhere."""
 
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -49,5 +50,7 @@ def counter(what: str, console: Console | None = None, plain: bool = True) -> It
 
 
 def is_drawn(console: Console) -> bool:
-    """Return whether the console can draw a bar: a terminal that can move its cursor, or a notebook."""
-    return (console.is_terminal and not console.is_dumb_terminal) or console.is_jupyter
+    """Return whether the console can draw a bar: a terminal that can move its cursor, or a notebook with ipywidgets."""
+    if console.is_jupyter:
+        return importlib.util.find_spec("ipywidgets") is not None  # rich draws with it, and warns without it
+    return console.is_terminal and not console.is_dumb_terminal

@@ -4,7 +4,7 @@ import shlex
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from objectives.results import ScreeningResults
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recommendation:
     """A setting to use for a dataset, and how certain it is.
 
@@ -25,8 +25,8 @@ class Recommendation:
     report: the page with the evidence.
     """
 
-    results: "ScreeningResults" = field(repr=False)
-    architecture: Architecture = field(repr=False)
+    results: "ScreeningResults"
+    architecture: Architecture
     seconds: float
     report: Path
 
@@ -54,6 +54,13 @@ class Recommendation:
     def passes(self) -> int:
         """Forward passes that the screening used, each of one image at one timestep."""
         return self.results.passes
+
+    def __repr__(self) -> str:
+        from dashboards.formatting import features_text
+
+        found = features_text(self.setting) if self.setting is not None else "no setting is better than chance"
+        low, high = self.interval
+        return f"Recommendation({found}; accuracy {self.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f})"
 
 
 def recommend(

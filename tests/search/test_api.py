@@ -159,6 +159,27 @@ def test_the_python_lines_of_a_page_read_the_features(finished_home: Path, finis
     assert names["names"] == study.results.classes
 
 
+def test_a_recommendation_says_its_setting_and_how_certain_it_is(finished_search: Path, tmp_path: Path) -> None:
+    recommendation = search.recommend(
+        "folder",
+        data_root=finished_search / "digits",
+        backbone=str(finished_search / "net"),
+        blocks=range(9, 12),
+        timesteps=[20, 200],
+        passes=700,
+        home=tmp_path / "home",
+        memory=False,
+    )
+    low, high = recommendation.interval
+    assert 0 <= low <= recommendation.accuracy <= high <= 1
+    assert recommendation.passes <= 700
+    assert recommendation.report.is_file()
+    assert recommendation.setting is not None
+    assert recommendation.setting.block in range(9, 12)
+    assert str(recommendation.setting).removesuffix(", ridge") in repr(recommendation)
+    assert f"{recommendation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}" in repr(recommendation)
+
+
 @pytest.mark.slow
 def test_a_search_runs_inside_an_event_loop_and_sends_events(tmp_path: Path) -> None:
     events: list[Event] = []
