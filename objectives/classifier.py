@@ -19,6 +19,7 @@ from objectives.features.pooling import pool
 from spaces import BackboneError, ClassifierError, DatasetError, SearchError
 
 Images = ImageSource | Sequence[str | Path] | np.ndarray
+"""Images to classify: an image source, the paths of files, or pixels, uint8 (n, height, width, 3) RGB."""
 
 
 @final

@@ -13,7 +13,6 @@ The tensors are the classifier's `state()`. The metadata of the file has the ent
 """
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -26,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from xxhash import xxh3_128
 
+from objectives.atomic_write import replacing
 from objectives.heads.catalog import head_named
 from objectives.heads.head import FeatureLayout, FittedHead
 from spaces import ClassifierError, InvalidSpaceError, Setting
@@ -101,15 +101,12 @@ def save(saved: Saved, path: Path) -> None:
             "safetensors": safetensors.__version__,
         },
     }
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        save_file(state, part, metadata={"format": "pt", ENTRY: json.dumps(record)})
-        part.chmod(0o644)  # safetensors creates files that only their owner may read
-        part.replace(path)
+        with replacing(path) as part:
+            save_file(state, part, metadata={"format": "pt", ENTRY: json.dumps(record)})
+            part.chmod(0o644)  # safetensors creates files that only their owner may read
     except (OSError, SafetensorError) as error:
         raise ClassifierError(f"cannot write the classifier to {path}: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Saved:

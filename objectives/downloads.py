@@ -12,7 +12,7 @@ from typing import Any, Protocol, final
 from filelock import FileLock, Timeout
 
 from objectives.sizes import size_in_words
-from spaces.errors import SearchError
+from spaces.errors import SearchError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -151,11 +151,10 @@ def download(kind: Kind, name: str, url: str, content: Content, placed: Path) ->
                 tqdm_class=_reporting_bar(placed.name, content.size),
             )
     except Exception as error:  # huggingface_hub's HTTP client, and so its errors, differ between versions
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         kept = part.stat().st_size if part.exists() else 0
         raise kind.error(
-            f"{kind.noun} {name} cannot be downloaded from {url}: {reason}; the same command goes on from the {kept:,} "
-            f"of {content.size:,} bytes that are there, or download it by hand and place it at {placed}"
+            f"{kind.noun} {name} cannot be downloaded from {url}: {first_line(error)}; the same command goes on from "
+            f"the {kept:,} of {content.size:,} bytes that are there, or download it by hand and place it at {placed}"
         ) from error
     digest = sha256(part)
     if digest != content.sha256:

@@ -16,7 +16,7 @@ from objectives.backbones.catalog import load_backbone_here
 from objectives.datasets.splits import Split, rung
 from objectives.devices import use_threads
 from objectives.features.cache import SCRATCH
-from objectives.features.extraction import Clock, Extractor
+from objectives.features.extraction import Clock, Extractor, fill_and_read
 from objectives.features.mapped_tensors import large_empty
 from objectives.heads.catalog import head_named
 from objectives.heads.cost import head_gmacs
@@ -24,14 +24,12 @@ from objectives.heads.head import FeatureLayout, Fit, FittedHead, LabelledFeatur
 from objectives.probe_spec import ProbeSpec, validated_images
 from objectives.results import GMACS, Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
 from objectives.scoring import Predictions
-from spaces import CacheError, Setting
+from spaces import Setting
 
 T = TypeVar("T")
 
 RUNGS = (0.25, 0.5)
 """Successive halving: the share of the images on each rung below the last, which has all."""
-
-DAMAGED_READS = 3
 
 CONFUSIONS_KEPT = 1000
 """The largest number of confused pairs of classes that a final keeps."""
@@ -175,17 +173,16 @@ class Probe:
 
         The channels of several taps are concatenated. A damaged shard is made again.
         """
-        for _ in range(DAMAGED_READS):
-            yield from _filled(views, indices, setting, clock)
+
+        def read() -> list[torch.Tensor] | None:
             since = time.perf_counter()
-            read = [view.read(indices, setting) for view in views]
+            features = [view.read(indices, setting) for view in views]
             clock.add("read", since)
-            whole = [features for features in read if features is not None]
-            if len(whole) == len(views):
-                return self._placed(whole[0] if len(whole) == 1 else self._stacked(whole))
-        raise CacheError(
-            f"cached features in {self.spec.cache} were damaged {DAMAGED_READS} times in a row; check the disk"
-        )
+            complete = [view for view in features if view is not None]
+            return complete if len(complete) == len(views) else None
+
+        features = yield from fill_and_read(self.spec.cache, lambda: _filled(views, indices, setting, clock), read)
+        return self._placed(features[0] if len(features) == 1 else self._stacked(features))
 
     def _lacks(self, setting: Setting) -> bool:
         """Return whether a forward pass of the setting is missing."""

@@ -206,18 +206,13 @@ class Predictions:
 
 
 def _proportion(accuracy: Accuracy) -> IntervalEstimate:
-    return _containing(accuracy.value, *accuracy.interval(CONFIDENCE))
+    return IntervalEstimate(accuracy.value, *accuracy.interval(CONFIDENCE))
 
 
 def _percentiles(value: float, resamples: np.ndarray) -> IntervalEstimate:
-    low, high = np.quantile(resamples, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return _containing(value, float(low), float(high))
+    """Return the value with the percentiles of its resamples, widened so that they contain it.
 
-
-def _containing(value: float, low: float, high: float) -> IntervalEstimate:
-    """Widen an interval so that it contains the value.
-
-    Rounding puts a perfect accuracy just outside of Wilson's interval. A calibration error can lie below the
-    percentiles of its resamples, because resampling adds to it.
+    A calibration error can lie below the percentiles of its resamples, because resampling adds to it.
     """
-    return IntervalEstimate(value, min(low, value), max(high, value))
+    low, high = np.quantile(resamples, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return IntervalEstimate(value, min(float(low), value), max(float(high), value))

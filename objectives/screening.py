@@ -18,13 +18,12 @@ from torch.nn.functional import one_hot
 
 from objectives.backbones.backbone import Backbone
 from objectives.datasets.splits import stratified_order
-from objectives.features.extraction import Clock, Extractor
+from objectives.features.extraction import Clock, Extractor, fill_and_read
 from objectives.heads.head import LabelledFeatures
 from objectives.heads.linear_models.ridge import leave_one_out
-from objectives.probe import DAMAGED_READS
 from objectives.probe_spec import ProbeSpec
 from objectives.results import Extracted, ScreenedSetting
-from spaces import CacheError, Setting
+from spaces import Setting
 
 MAX_IMAGES = 4000
 """Upper limit of the number of screened images.
@@ -104,12 +103,11 @@ class Screener:
             yield ScreenedSetting(setting, correct, errors, score.l2, time.perf_counter() - start)
 
     def _features(self, setting: Setting, indices: np.ndarray) -> Generator[Extracted, None, torch.Tensor]:
-        for _ in range(DAMAGED_READS):
-            yield from self._extractor.fill(indices, list(setting.passes), setting.draws, Clock())
-            features = self._extractor.read(indices, setting)
-            if features is not None:
-                return features
-        raise CacheError(f"cached features in {self.spec.cache} were damaged {DAMAGED_READS} times; check the disk")
+        return fill_and_read(
+            self.spec.cache,
+            lambda: self._extractor.fill(indices, list(setting.passes), setting.draws, Clock()),
+            lambda: self._extractor.read(indices, setting),
+        )
 
     @cached_property
     def _extractor(self) -> Extractor:

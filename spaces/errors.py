@@ -68,3 +68,8 @@ class CacheError(SearchError):
 
 class StorageError(SearchError):
     """A study database that cannot be reached or understood."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class if there is no message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

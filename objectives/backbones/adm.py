@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from objectives.backbones.adm_settings import BETA_SCHEDULES, AdmSettings, AttentionOrder
-from spaces.errors import BackboneError
+from spaces.errors import BackboneError, first_line
 from spaces.lookup import check_name
 
 CLASSES = 1000
@@ -85,11 +85,6 @@ def unet_config(settings: AdmSettings) -> dict[str, Any]:
     return config | ({"num_class_embeds": CLASSES} if settings.class_cond else {})
 
 
-def checkpoint_layout(settings: AdmSettings) -> dict[str, tuple[int, ...]]:
-    """Return the tensors of a checkpoint with these settings: guided-diffusion's name → shape."""
-    return {move.source: move.source_shape for move in _moves(settings)}
-
-
 def convert_state_dict(
     state: Mapping[str, torch.Tensor], settings: AdmSettings, order: AttentionOrder
 ) -> dict[str, torch.Tensor]:
@@ -106,7 +101,7 @@ def convert_state_dict(
             f"the settings say use_new_attention_order {settings.use_new_attention_order}, which is not the attention "
             f"order {order!r}: a wrong order loads without any error, so make them agree"
         )
-    moves = list(_moves(settings))
+    moves = list(tensor_moves(settings))
     _check_fit(state, {move.source: move.source_shape for move in moves})
     converted = {}
     for move in moves:
@@ -130,8 +125,7 @@ def read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
     except UnpicklingError:  # torch's message explains how to run the file's code
         raise BackboneError(f"{file} is damaged, or no checkpoint of tensors alone; its code is not run") from None
     except Exception as error:  # a damaged file makes the readers raise nearly anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BackboneError(f"{file} cannot be read as a checkpoint: {reason}") from error
+        raise BackboneError(f"{file} cannot be read as a checkpoint: {first_line(error)}") from error
     if not isinstance(state, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise BackboneError(f"{file} is no state dict: a checkpoint must map names to tensors and hold nothing else")
     return dict(state)
@@ -184,7 +178,7 @@ def _hollow(settings: AdmSettings) -> UNet2DModel:
 
 
 @dataclass(frozen=True)
-class _Move:
+class TensorMove:
     """One tensor of the converted network and its source in the checkpoint.
 
     part: 0, 1 or 2 for q, k or v of a joint projection; None for any other tensor. heads: number of attention heads.
@@ -198,7 +192,8 @@ class _Move:
     heads: int
 
 
-def _moves(settings: AdmSettings) -> Iterator[_Move]:
+def tensor_moves(settings: AdmSettings) -> Iterator[TensorMove]:
+    """Yield the tensors of the converted network, in the order of its modules."""
     hollow, head_width = _hollow(settings), _head_width(settings)
     for module, origin in _modules(settings):
         for leaf, tensor in hollow.get_submodule(module).state_dict().items():
@@ -209,7 +204,7 @@ def _moves(settings: AdmSettings) -> Iterator[_Move]:
             one_pixel = (1,) if (part is not None or stem == "to_out.0") and kind == "weight" else ()
             source_shape = (rows, *shape[1:], *one_pixel)
             heads = shape[0] // (head_width or shape[0])
-            yield _Move(f"{module}.{leaf}", shape, f"{origin}{LEAVES[stem]}.{kind}", source_shape, part, heads)
+            yield TensorMove(f"{module}.{leaf}", shape, f"{origin}{LEAVES[stem]}.{kind}", source_shape, part, heads)
 
 
 def _modules(settings: AdmSettings) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,11 @@ BETA_SCHEDULES = {"linear": "linear", "cosine": "squaredcos_cap_v2"}
 """guided-diffusion's noise_schedule → diffusers' beta_schedule."""
 
 LEAST = {"image_size": 1, "num_channels": 1, "num_res_blocks": 1, "num_heads": 1, "diffusion_steps": 20}
+"""Setting → its smallest value. With fewer than 20 steps, a linear schedule would have betas above 1."""
+
 LISTS = ("channel_mult", "attention_resolutions")
+"""The settings that are lists of numbers."""
+
 WITHOUT_EFFECT = ("use_fp16", "use_checkpoint", "use_kl", "rescale_learned_sigmas", "timestep_respacing")
 """Flags that change neither the network nor the noise that it was trained with."""
 
@@ -66,7 +70,7 @@ class AdmSettings:
         for name in ("num_heads_upsample", "num_head_channels"):
             if getattr(self, name) < 1 and getattr(self, name) != -1:
                 raise BackboneError(f"ADM setting `{name}` must be positive, or -1 for none, got {getattr(self, name)}")
-        check_name("noise_schedule", self.noise_schedule, BETA_SCHEDULES)
+        check_name("value of ADM setting `noise_schedule`:", self.noise_schedule, BETA_SCHEDULES)
         if self.rescale_timesteps and self.diffusion_steps != 1000:
             raise BackboneError(
                 f"ADM setting `rescale_timesteps` gives the network timesteps of another scale than the "

@@ -14,6 +14,7 @@ from objectives.backbones.published import PUBLISHED, folder_of
 from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
 from spaces import Architecture, BackboneError, UnknownNameError, check_name
+from spaces.errors import first_line
 
 if TYPE_CHECKING:
     from objectives.backbones.tapped import Network, TappedBackbone
@@ -105,9 +106,8 @@ def _hub_folder(hub_id: str, _cache: Path | None = None) -> Path:
             folder = Path(snapshot_download(hub_id, allow_patterns=HUB_OLD_FILES))
         return folder
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
         raise BackboneError(
-            f"backbone {hub_id} is no local folder and cannot be fetched from the hub: {reason}"
+            f"backbone {hub_id} is no local folder and cannot be fetched from the hub: {first_line(error)}"
         ) from None
 
 
@@ -192,29 +192,11 @@ def architecture_named(name: str, cache: Path | None = None) -> Architecture:
     """Return the architecture. No published checkpoint is downloaded for it. Raises as `load_backbone` does."""
     from objectives.backbones.tapped import architecture_of
 
-    return architecture_of(_hollow(name, cache))
+    return architecture_of(hollow_network(name, cache))
 
 
-def random_backbone(
-    name: str, device: str = "cpu", precision: str = "float32", cache: Path | None = None
-) -> "TappedBackbone":
-    """Return a backbone with fixed random weights, for measuring speed. Raises as `load_backbone` does."""
-    import torch
-
-    from objectives.backbones.tapped import architecture_of, tapped
-
-    check_name("precision", precision, PRECISIONS)
-    network = _hollow(name, cache)
-    network.module.to_empty(device=device)
-    for buffer in network.module.buffers():  # positions, a text, running statistics: any value in range is good enough
-        buffer.fill_(1 if buffer.is_floating_point() else 0)
-    generator = torch.Generator(device).manual_seed(0)
-    for parameter in network.module.parameters():
-        torch.nn.init.normal_(parameter, std=0.02, generator=generator)
-    return tapped(network, architecture_of(_hollow(name, cache)), device, precision)
-
-
-def _hollow(name: str, cache: Path | None) -> "Network":
+def hollow_network(name: str, cache: Path | None) -> "Network":
+    """Return the network on the meta device, without weights. No published checkpoint is downloaded for it."""
     if name in PUBLISHED:
         import torch
         from diffusers import UNet2DModel

@@ -11,7 +11,6 @@ neither torch nor diffusers. Nothing is kept until there is a cache folder.
 import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self, final
 
 import spaces.blocks
+from objectives.atomic_write import replacing
 from objectives.backbones.files import backbone_digest
 from objectives.backbones.schedule import Schedule
 from objectives.downloads import sha256
@@ -42,13 +42,13 @@ class Description:
     architecture: Architecture
     folders: tuple[Path, ...]
 
-    def digest(self, precision: str, digest: Callable[[Path], str] = sha256) -> str:
-        """Return the digest of the loaded backbone. digest: a function that returns the sha256 hex of one file."""
+    def digest(self, precision: str, file_digest: Callable[[Path], str] = sha256) -> str:
+        """Return the digest of the loaded backbone. file_digest: returns the sha256 hex of one file."""
         architecture = self.architecture
         schedule = None
         if architecture.noised:
             schedule = Schedule(architecture.alphas_cumprod, str(architecture.prediction))
-        return backbone_digest(self.folders, precision, schedule, digest)
+        return backbone_digest(self.folders, precision, schedule, file_digest)
 
     def to_dict(self, folder: Path) -> dict[str, Any]:
         """Return the description for JSON, with folders relative to the network's folder."""
@@ -156,8 +156,7 @@ def _write_json(path: Path, value: Any) -> None:
 
     Do nothing if the folder cannot be written, or if there is no cache folder yet: a refused search leaves no trace.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):
         path.parent.mkdir(exist_ok=True)
-        part.write_text(json.dumps(value))
-        part.replace(path)
+        with replacing(path) as part:
+            part.write_text(json.dumps(value))

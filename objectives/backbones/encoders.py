@@ -201,12 +201,12 @@ def _loaded(name: str, folder: Path, family: Family, config: Any) -> Any:
         output_loading_info=True,
         **family.options,
     )
-    random = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
-    random = {key for key in random if not key.endswith("num_batches_tracked")}  # used only in training
-    if random:
+    absent = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
+    absent = {key for key in absent if not key.endswith("num_batches_tracked")}  # used only in training
+    if absent:
         raise BackboneError(
-            f"{len(random)} of the weights of backbone {name} are missing in {folder}, or differ in shape from its "
-            f"configuration, for example {min(random)}; give the folder of a whole checkpoint"
+            f"{len(absent)} of the weights of backbone {name} are missing in {folder}, or differ in shape from its "
+            f"configuration, for example {min(absent)}; give the folder of a whole checkpoint"
         )
     return module
 

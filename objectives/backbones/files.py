@@ -11,8 +11,10 @@ from typing import Any
 from objectives.backbones.schedule import Schedule
 from objectives.downloads import sha256
 from spaces import BackboneError
+from spaces.errors import first_line
 
-WEIGHTS = (".json", ".safetensors", ".bin")
+DIGESTED_SUFFIXES = (".json", ".safetensors", ".bin")
+"""The files of a network's folder on which its features depend: configurations and weights."""
 
 
 @contextmanager
@@ -27,8 +29,9 @@ def loading(name: str, folder: Path) -> Iterator[None]:
         except BackboneError:
             raise
         except Exception as error:  # each library has its own errors for a damaged file
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise BackboneError(f"the weights of backbone {name} in {folder} cannot be loaded: {reason}") from error
+            raise BackboneError(
+                f"the weights of backbone {name} in {folder} cannot be loaded: {first_line(error)}"
+            ) from error
 
 
 @contextmanager
@@ -81,10 +84,10 @@ def network_folder(folder: Path) -> Path:
 
 
 def backbone_digest(
-    folders: Sequence[Path], precision: str, schedule: Schedule | None, digest: Callable[[Path], str] = sha256
+    folders: Sequence[Path], precision: str, schedule: Schedule | None, file_digest: Callable[[Path], str] = sha256
 ) -> str:
-    """Return a backbone's digest, sha256 hex. digest: a function that returns the sha256 hex of one file."""
-    return _combined(folder_digest(*folders, digest=digest), precision, repr(schedule))
+    """Return a backbone's digest, sha256 hex. file_digest: returns the sha256 hex of one file."""
+    return _combined(folder_digest(*folders, file_digest=file_digest), precision, repr(schedule))
 
 
 def latents_digest(autoencoder: Path, precision: str) -> str:
@@ -92,13 +95,13 @@ def latents_digest(autoencoder: Path, precision: str) -> str:
     return _combined(folder_digest(autoencoder), precision)
 
 
-def folder_digest(*folders: Path, digest: Callable[[Path], str] = sha256) -> str:
+def folder_digest(*folders: Path, file_digest: Callable[[Path], str] = sha256) -> str:
     """Return the sha256 hex of names and contents of the weights and configurations directly in the folders."""
     total = hashlib.sha256()
     for folder in folders:
         for path in sorted(folder.iterdir()):
-            if path.suffix in WEIGHTS:
-                total.update(f"{path.name} {digest(path)}\n".encode())
+            if path.suffix in DIGESTED_SUFFIXES:
+                total.update(f"{path.name} {file_digest(path)}\n".encode())
     return total.hexdigest()
 
 

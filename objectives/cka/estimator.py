@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-FEWEST = 4
+MIN_BATCH = 4
 """The smallest number of images in a minibatch for which the estimate exists."""
 
 BATCH = 256
@@ -24,11 +24,11 @@ BATCH = 256
 def parts_of(images: int, batch: int) -> list[slice]:
     """Divide the images into minibatches of about `batch` images, with sizes that differ by one at most.
 
-    Raises ValueError for fewer than `FEWEST` images.
+    Raises ValueError for fewer than `MIN_BATCH` images.
     """
-    if images < FEWEST:
-        raise ValueError(f"a comparison takes at least {FEWEST} images, got {images}")
-    count = min(-(-images // batch), images // FEWEST)
+    if images < MIN_BATCH:
+        raise ValueError(f"a comparison takes at least {MIN_BATCH} images, got {images}")
+    count = min(-(-images // batch), images // MIN_BATCH)
     bounds = [images * part // count for part in range(count + 1)]
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 

@@ -13,11 +13,10 @@ import torch
 from objectives.backbones.backbone import Backbone
 from objectives.cka.estimator import BATCH, Cka, cka, parts_of
 from objectives.datasets.splits import stratified_order
-from objectives.features.extraction import Clock, Extractor
-from objectives.probe import DAMAGED_READS
+from objectives.features.extraction import Clock, Extractor, fill_and_read, result_of
 from objectives.probe_spec import ProbeSpec
 from objectives.results import DrawSimilarity, Extracted, Representation, Similarity
-from spaces import BackboneError, CacheError
+from spaces import BackboneError
 
 
 @final
@@ -54,21 +53,19 @@ class ComparedNetwork:
 
         Raises CacheError if they cannot be read back. Raises BackboneError if they are not finite.
         """
-        for _ in range(DAMAGED_READS):
-            for _ in self.fill(images, [representation]):
-                pass
-            features = self._view.read_draw(
-                images, representation.block, representation.timestep, representation.draw, self._pool(representation)
+        block, timestep, draw = representation.block, representation.timestep, representation.draw
+        reading = fill_and_read(
+            self.spec.cache,
+            lambda: self.fill(images, [representation]),
+            lambda: self._view.read_draw(images, block, timestep, draw, self._pool(representation)),
+        )
+        features = result_of(reading)
+        if not bool(torch.stack(torch.aminmax(features)).isfinite().all()):
+            raise BackboneError(
+                f"features must be finite, but some of block {block} of {representation.backbone} "
+                "are not: leave that block out, or run the network in float32"
             )
-            if features is None:
-                continue
-            if not bool(torch.stack(torch.aminmax(features)).isfinite().all()):
-                raise BackboneError(
-                    f"features must be finite, but some of block {representation.block} of {representation.backbone} "
-                    "are not: leave that block out, or run the network in float32"
-                )
-            return features
-        raise CacheError(f"cached features in {self.spec.cache} were damaged {DAMAGED_READS} times; check the disk")
+        return features
 
     def _pool(self, representation: Representation) -> int:
         return max(p for p in self.backbone.architecture.block(representation.block).pools if p <= self.pool)
@@ -109,7 +106,7 @@ def similarity(
     return Similarity(tuple(rows), tuple(columns), values, errors, len(images), len(estimate.hsic))
 
 
-def agreement(
+def draw_similarity(
     name: str,
     network: ComparedNetwork,
     images: np.ndarray,

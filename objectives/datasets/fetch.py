@@ -17,7 +17,7 @@ from spaces.lookup import check_name
 DATASET = Kind("dataset", "published file", DatasetError)
 
 UNPACKED_RATIO = 1.2
-"""Bytes on disk per byte of archive: photographs are compressed already, and CIFAR's arrays shrink by a tenth."""
+"""Bytes on disk per byte of archive: photographs are compressed already, and CIFAR_URL's arrays shrink by a tenth."""
 
 
 @final
@@ -37,9 +37,9 @@ class PublishedFile:
         return self.file_name.endswith((".tar", ".tgz", ".tar.gz"))
 
 
-FLOWERS = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
-DOGS = "http://vision.stanford.edu/aditya86/ImageNetDogs"
-CIFAR = "https://www.cs.toronto.edu/~kriz"
+FLOWERS_URL = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
+DOGS_URL = "http://vision.stanford.edu/aditya86/ImageNetDogs"
+CIFAR_URL = "https://www.cs.toronto.edu/~kriz"
 
 SOURCES: dict[str, tuple[PublishedFile, ...]] = {
     "cub": (
@@ -59,38 +59,38 @@ SOURCES: dict[str, tuple[PublishedFile, ...]] = {
     ),
     "flowers": (  # TensorFlow Datasets, url_checksums/oxford_flowers102.txt
         PublishedFile(
-            f"{FLOWERS}/102flowers.tgz",
+            f"{FLOWERS_URL}/102flowers.tgz",
             Content("2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246", 344_862_509),
         ),
         PublishedFile(
-            f"{FLOWERS}/imagelabels.mat",
+            f"{FLOWERS_URL}/imagelabels.mat",
             Content("4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d", 502),
         ),
         PublishedFile(
-            f"{FLOWERS}/setid.mat",
+            f"{FLOWERS_URL}/setid.mat",
             Content("46b8678f91fd95d3c8f4feab80d271a6c834a1dd896fe29fd3e6ad9ce5c8dccd", 14_989),
         ),
     ),
     "dogs": (  # TensorFlow Datasets, url_checksums/stanford_dogs.txt
         PublishedFile(
-            f"{DOGS}/images.tar",
+            f"{DOGS_URL}/images.tar",
             Content("a443fc2f9a851aa1a7b8e4fa4af94b8459fce2c9f5a2f4dd4669cf9673a4ec58", 793_579_520),
         ),
         PublishedFile(
-            f"{DOGS}/lists.tar",
+            f"{DOGS_URL}/lists.tar",
             Content("34b47cacd9a98b5d150e084f24d29391c084c55272295ec65c85651bc35f4d6c", 481_280),
         ),
     ),
     "cifar10": (
         PublishedFile(
-            f"{CIFAR}/cifar-10-python.tar.gz",
+            f"{CIFAR_URL}/cifar-10-python.tar.gz",
             # Keras, src/datasets/cifar10.py; its MD5, c58f3010…, is the one on the dataset's page.
             Content("6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce", 170_498_071),
         ),
     ),
     "cifar100": (
         PublishedFile(
-            f"{CIFAR}/cifar-100-python.tar.gz",
+            f"{CIFAR_URL}/cifar-100-python.tar.gz",
             # Keras, src/datasets/cifar100.py; its MD5, eb9058c3…, is the one on the dataset's page.
             Content("85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7", 169_001_437),
         ),

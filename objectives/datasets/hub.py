@@ -6,7 +6,7 @@ from pathlib import Path
 
 from objectives.datasets.layouts.huggingface import configurations
 from objectives.datasets.layouts.layout import briefly
-from spaces.errors import DatasetError
+from spaces.errors import DatasetError, first_line
 
 
 def hub_folder(hub_id: str) -> Path:
@@ -22,10 +22,9 @@ def hub_folder(hub_id: str) -> Path:
     try:
         return Path(snapshot_download(hub_id, repo_type="dataset", allow_patterns=patterns))
     except Exception as error:  # of the HTTP client that huggingface_hub is built on, which differs between versions
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DatasetError(
-            f"dataset {hub_id} is no local folder and cannot be fetched from the hub: {reason}; type the same command "
-            "where the hub can be reached, or give its folder as `data_root`"
+            f"dataset {hub_id} is no local folder and cannot be fetched from the hub: {first_line(error)}; "
+            "type the same command where the hub can be reached, or give its folder as `data_root`"
         ) from error
 
 

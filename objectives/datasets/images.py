@@ -20,6 +20,7 @@ TRANSFORM = "exif-upright,rgb-on-white,shorter-side-bicubic,centre-square"
 T = TypeVar("T")
 
 MOST_THREADS = 8
+"""Upper limit of `image_threads`."""
 
 
 @runtime_checkable
@@ -172,7 +173,10 @@ def _square(image: Image.Image, side: int) -> np.ndarray:
 
 
 def image_threads() -> int:
-    """Return the number of threads for work on images, which Pillow and NumPy do outside the interpreter's lock."""
+    """Return the number of threads for decoding images and for making noise.
+
+    Pillow and torch release the interpreter's lock meanwhile.
+    """
     return min(MOST_THREADS, available_cores())
 
 

@@ -2,12 +2,13 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import final
+from pathlib import Path
+from typing import TypeVar, final
 
 import numpy as np
 import torch
@@ -25,7 +26,9 @@ from objectives.features.quota import CacheUsage
 from objectives.features.shard_folder import Claim
 from objectives.features.shards import FLOAT16, Column, explaining_full_disk
 from objectives.results import Extracted
-from spaces import Architecture, Setting
+from spaces import Architecture, CacheError, Setting
+
+T = TypeVar("T")
 
 SHARD_IMAGES = 256
 LARGEST_SHARD = 2048
@@ -36,6 +39,9 @@ SHARD_INPUT_BYTES = 2**28
 A kill loses the shard in work, which on a CPU with a large network takes minutes, and the noise of a whole shard is in
 memory at once.
 """
+
+READS = 3
+"""How often features are read before the disk is called bad: a damaged shard is removed, and made again."""
 
 
 def shard_images(images: int, architecture: Architecture, deepest: int, device: torch.device) -> int:
@@ -270,6 +276,30 @@ class Extractor:
         passes = self.passes(timestep, draw + 1)[draw:]
         complete = self._cache.read_into(features, passes, self._inputs.keys[indices], block)
         return features if complete else None
+
+
+def fill_and_read(
+    folder: Path, fill: Callable[[], Iterator[Extracted]], read: Callable[[], T | None]
+) -> Generator[Extracted, None, T]:
+    """Fill the cache in `folder` and read from it; do both again while something is damaged, which reading removes.
+
+    read: returns None if something is missing. Raises CacheError after `READS` attempts.
+    """
+    for _ in range(READS):
+        yield from fill()
+        result = read()
+        if result is not None:
+            return result
+    raise CacheError(f"cached features in {folder} were damaged {READS} times in a row; check the disk")
+
+
+def result_of(reports: Generator[object, None, T]) -> T:
+    """Run a generator to its end, drop its reports, and return its result."""
+    while True:
+        try:
+            next(reports)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
 
 def _images(pending: Sequence[_Work]) -> int:

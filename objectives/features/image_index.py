@@ -45,7 +45,7 @@ class _Table:
 
 @final
 @dataclass
-class Memberships:
+class ImageIndex:
     """Numbers the sets of images in shards, and finds the sets that contain an image."""
 
     numbers: dict[str, int] = field(default_factory=dict)

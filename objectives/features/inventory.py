@@ -1,13 +1,13 @@
 """Lists the content of the cache, and verifies it."""
 
 import json
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import final
 
+from objectives.atomic_write import replacing
 from objectives.features.quota import CacheUsage, KnownDataset
 from objectives.features.shard_folder import ShardFolder
 from objectives.features.shards import SUFFIX, Shard
@@ -31,9 +31,8 @@ class About:
         """Write the file if the folder has none. Concurrent processes write identical files."""
         if not (folder / ABOUT).exists():
             folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f"{ABOUT}.{uuid.uuid4().hex}.part"
-            part.write_text(json.dumps(asdict(self)))
-            part.replace(folder / ABOUT)
+            with replacing(folder / ABOUT) as part:
+                part.write_text(json.dumps(asdict(self)))
 
     @classmethod
     def read(cls, folder: Path) -> "About | None":
@@ -81,10 +80,10 @@ def holdings(usage: CacheUsage) -> list[Holding]:
             owners[members] = _owner(shard, datasets)
         source = Path(*shard.path.relative_to(usage.folder).parts[:2])
         groups.setdefault((source, owners[members]), []).append(shard)
-    holdings = []
+    result = []
     for (source, owner), shards in groups.items():
         sizes = [_facts(shard.path) for shard in shards]
-        holdings.append(
+        result.append(
             Holding(
                 kind=source.parts[0],
                 about=About.read(usage.folder / source),
@@ -97,7 +96,7 @@ def holdings(usage: CacheUsage) -> list[Holding]:
                 in_use=any(use.covers(shard) for use in uses for shard in shards),
             )
         )
-    return sorted(holdings, key=lambda item: -item.bytes)
+    return sorted(result, key=lambda item: -item.bytes)
 
 
 def _owner(shard: Shard, datasets: list[KnownDataset]) -> int | None:

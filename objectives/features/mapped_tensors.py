@@ -12,7 +12,7 @@ import torch
 
 from objectives.features.shards import explaining_full_disk
 
-SHARE = 0.25
+MEMORY_SHARE = 0.25
 """Share of the free memory above which a tensor is mapped from a file. A head needs several tensors at once."""
 
 
@@ -32,7 +32,7 @@ def large_empty(shape: tuple[int, ...], folder: Path, kind: torch.dtype = torch.
     """
     count = torch.Size(shape).numel()
     size = kind.itemsize * count
-    if size <= SHARE * free_memory():
+    if size <= MEMORY_SHARE * free_memory():
         return torch.empty(shape, dtype=kind)
     with explaining_full_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -85,8 +85,8 @@ class Plan:
         if self.cached == self.passes:
             return f"plan: all {self.passes:,} passes are in the cache"
         cached = f", {self.cached:,} of them in the cache" if self.cached else ""
-        time = f", about {_duration(self.seconds / workers)}" if self.seconds is not None else ""
-        return f"plan: at most {self.passes:,} passes{cached}; {size_in_words(self.new_bytes)} to be written{time}"
+        duration = f", about {_duration(self.seconds / workers)}" if self.seconds is not None else ""
+        return f"plan: at most {self.passes:,} passes{cached}; {size_in_words(self.new_bytes)} to be written{duration}"
 
 
 def plan_passes(
@@ -173,7 +173,7 @@ def check_room(plan: Plan, usage: CacheUsage) -> None:
 
 
 def _options(plan: Plan, room: int, enlarge: str | None = None) -> str:
-    fitting = [f"{words}" for words, space in _smaller(plan.space) if plan.demand.bytes(space) <= room]
+    fitting = [words for words, space in _smaller(plan.space) if plan.demand.bytes(space) <= room]
     first_of_each = {words.split()[0]: words for words in reversed(fitting)}
     choices = [enlarge or f"`cache_size` {_rounded_up(plan.bytes)}", *reversed(first_of_each.values())]
     return f"it would fit with {', or '.join(choices)}"

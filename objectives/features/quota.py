@@ -24,6 +24,7 @@ from filelock import Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from objectives.atomic_write import replacing
 from objectives.datasets.dataset import Dataset
 from objectives.features.shard_folder import LEASE_SECONDS, Claim, lease
 from objectives.features.shards import (
@@ -43,8 +44,10 @@ from spaces.lookup import check_name
 
 log = logging.getLogger(__name__)
 
-FEATURES, LATENTS, PIXELS = CONTENTS = ("features", "latents", "pixels")
+LATENTS, PIXELS = "latents", "pixels"
+CONTENTS = ("features", LATENTS, PIXELS)
 """The folders of the cache that hold shards."""
+
 HALF_LIFE_DAYS = 30.0
 SPARE = 0.02
 """Share of the limit that is freed beyond the need, so that not every new shard removes others."""
@@ -82,7 +85,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Valued:
+class ValuedShard:
     """A shard, its size, and its value.
 
     value: seconds to make the shard again per byte, halved every `HALF_LIFE_DAYS` since it was last read.
@@ -116,8 +119,8 @@ class CacheUsage:
             stem.parent.mkdir(parents=True, exist_ok=True)
             held = lease(stem.with_suffix(".lease"), LEASE_SECONDS)
             held.acquire()
-            stem.with_suffix(".part").write_text(json.dumps(content))
-            stem.with_suffix(".part").replace(stem.with_suffix(".json"))  # other processes may read it at any moment
+            with replacing(stem.with_suffix(".json")) as part:  # other processes may read it at any moment
+                part.write_text(json.dumps(content))
         try:
             yield
         finally:
@@ -130,13 +133,12 @@ class CacheUsage:
         if not path.exists():
             keys = np.unique(image_keys([dataset.images.digest(i) for i in range(len(dataset))]))
             values = keys.view(np.uint8).reshape(-1, KEY_BYTES)
-            part = path.with_suffix(f".{uuid.uuid4().hex}.part")
             with explaining_full_disk(path.parent):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 metadata = {"name": dataset.name, "fingerprint": dataset.fingerprint}
-                save_file({IMAGES: values}, part, metadata)
-                part.chmod(0o644)
-                part.replace(path)
+                with replacing(path) as part:
+                    save_file({IMAGES: values}, part, metadata)
+                    part.chmod(0o644)
         return path
 
     def datasets(self) -> dict[str, KnownDataset]:
@@ -227,7 +229,7 @@ class CacheUsage:
             freed += valued.bytes
         return freed
 
-    def of_dataset(self, valued: Sequence[Valued], name: str) -> list[Valued]:
+    def of_dataset(self, valued: Sequence[ValuedShard], name: str) -> list[ValuedShard]:
         """Return the shards with images of a dataset. Raises UnknownNameError if the cache has no such dataset."""
         known = self.datasets().values()
         datasets = [dataset for dataset in known if dataset.name == name]
@@ -238,7 +240,7 @@ class CacheUsage:
             if (keys := item.shard.keys()) is not None and any(dataset.holds(keys) for dataset in datasets)
         ]
 
-    def least_valuable_first(self) -> list[Valued]:
+    def least_valuable_first(self) -> list[ValuedShard]:
         """Return all shards that no running search uses, the lowest value first."""
         uses, now = self.uses(), time.time()
         valued = []
@@ -248,8 +250,8 @@ class CacheUsage:
                     facts = shard.path.stat()
                     days = max(now - facts.st_mtime, 0) / 86400  # `ShardFolder.read` sets the time
                     value = shard.seconds / facts.st_size * 0.5 ** (days / HALF_LIFE_DAYS)
-                    valued.append(Valued(shard, facts.st_size, value))
-        return sorted(valued, key=lambda shard: shard.value)
+                    valued.append(ValuedShard(shard, facts.st_size, value))
+        return sorted(valued, key=lambda item: item.value)
 
 
 def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:

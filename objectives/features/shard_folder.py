@@ -23,7 +23,7 @@ import numpy as np
 from filelock import AcquireReturnProxy, SoftFileLease, Timeout
 from xxhash import xxh3_128
 
-from objectives.features.image_index import Memberships
+from objectives.features.image_index import ImageIndex
 from objectives.features.shards import KEY_BYTES, SUFFIX, Shard, explaining_full_disk, read_each
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 30.0
 
-MEMBERSHIPS = Memberships()
+IMAGE_INDEX = ImageIndex()
 """The sets of images of all folders that this process reads: the folders of all timesteps have the same sets."""
 
 
@@ -125,9 +125,9 @@ class ShardFolder:
             del self._shards[gone]
         for name in names - self._shards.keys():
             members, shard = name.partition("-")[0], Shard.open(self.folder / name)
-            number = MEMBERSHIPS.numbers.get(members)
+            number = IMAGE_INDEX.numbers.get(members)
             if shard is not None and number is None and (keys := shard.keys()) is not None:
-                number = MEMBERSHIPS.add(members, keys)
+                number = IMAGE_INDEX.add(members, keys)
             if shard is not None and number is not None:
                 self._shards[name] = number, shard
 
@@ -143,14 +143,14 @@ class ShardFolder:
         Returns (shards, index into the shards or -1, row in the shard); the last two are int64 (n,).
         """
         shards: list[Shard] = []
-        holder = np.full(len(MEMBERSHIPS.numbers) + 1, -1)
+        holder = np.full(len(IMAGE_INDEX.numbers) + 1, -1)
         for number, shard in list(self._shards.values()):
             if suits(shard.columns):
                 holder[number] = len(shards)
                 shards.append(shard)
         where, rows = np.full(len(images), -1), np.zeros(len(images), np.int64)
         if shards:
-            for positions, numbers, rows_there in MEMBERSHIPS.find(images):
+            for positions, numbers, rows_there in IMAGE_INDEX.find(images):
                 holders = holder[np.minimum(numbers, len(holder) - 1)]
                 new = (holders >= 0) & (where[positions] < 0)
                 where[positions[new]], rows[positions[new]] = holders[new], rows_there[new]

@@ -50,8 +50,8 @@ def compare_features(
     dataset, a network, a block or a timestep is not available.
     """
     from dashboards.similarity.report import SimilarityReport
-    from objectives.cka.estimator import FEWEST
-    from objectives.cka.networks import agreement, chosen_images, similarity
+    from objectives.cka.estimator import MIN_BATCH
+    from objectives.cka.networks import chosen_images, draw_similarity, similarity
     from objectives.features.quota import CONTENTS
     from objectives.results import Representation
 
@@ -63,9 +63,9 @@ def compare_features(
     timesteps = compared_timesteps(space, options.timesteps is not None)
     timestep, block = comparison_point(space, timesteps, cka)
     images = chosen_images(network.spec, cka.images)
-    if len(images) < FEWEST:
+    if len(images) < MIN_BATCH:
         raise DatasetError(
-            f"a comparison takes at least {FEWEST} images outside the test split, and {options.dataset} has "
+            f"a comparison takes at least {MIN_BATCH} images outside the test split, and {options.dataset} has "
             f"{len(images)}; add images"
         )
     by_block = [Representation(name, number, timestep) for number in space.blocks]
@@ -90,7 +90,7 @@ def compare_features(
             pool=cka.pool,
             blocks=similarity(networks, images, by_block, by_block, cka.batch),
             timesteps=similarity(networks, images, by_timestep, by_timestep, cka.batch) if len(timesteps) > 1 else None,
-            agreement=agreement(name, network, images, space.blocks, noised, cka.batch) if second_draws else None,
+            agreement=draw_similarity(name, network, images, space.blocks, noised, cka.batch) if second_draws else None,
             others={
                 printed_name(other): similarity(networks, images, by_block, representations, cka.batch)
                 for other, representations in by_other.items()

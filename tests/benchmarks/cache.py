@@ -42,7 +42,7 @@ from safetensors.torch import save_file
 from objectives.datasets.dataset import Dataset
 from objectives.features import shard_folder
 from objectives.features.extraction import SHARD_IMAGES, Clock, Extractor
-from objectives.features.image_index import Memberships
+from objectives.features.image_index import ImageIndex
 from objectives.features.quota import CacheUsage
 from objectives.features.shards import FLOAT16, Column, ShardWriter, image_keys
 from spaces import Architecture, Block, Setting
@@ -271,7 +271,7 @@ def look(cache: Cache, repeats: int) -> dict[str, float]:
         assert clock.passes == 0
 
     def first() -> float:
-        shard_folder.MEMBERSHIPS = Memberships()
+        shard_folder.IMAGE_INDEX = ImageIndex()
         extractor = cache.new_extractor()
         extractor._inputs.keys  # noqa: B018 - the images' digests are the dataset's matter
         return seconds(lambda: nothing(extractor))

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from objectives.backbones.catalog import load_backbone, random_backbone
+from objectives.backbones.catalog import load_backbone
 from objectives.backbones.schedule import add_noise
 from objectives.backbones.tapped import TappedBackbone, stopping_after
 from objectives.datasets.catalog import Dataset
@@ -37,6 +37,7 @@ from objectives.features.batches import Batches
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.pooling import pool
 from objectives.features.quota import CacheUsage
+from tests.support.random_backbone import random_backbone
 
 TIMESTEP = 90
 

@@ -6,8 +6,13 @@ from collections.abc import Mapping
 import torch
 from torch.nn import functional
 
-from objectives.backbones.adm import checkpoint_layout
+from objectives.backbones.adm import tensor_moves
 from objectives.backbones.adm_settings import AdmSettings, AttentionOrder
+
+
+def checkpoint_layout(settings: AdmSettings) -> dict[str, tuple[int, ...]]:
+    """Return the tensors of a checkpoint with these settings: guided-diffusion's name → shape."""
+    return {move.source: move.source_shape for move in tensor_moves(settings)}
 
 
 def random_state(settings: AdmSettings) -> dict[str, torch.Tensor]:

@@ -70,14 +70,15 @@ class Linear:
         validated = basis.project(Standardised(validation, standardise))
         variance = max(float(basis.spectrum.sum()), 1.0)
 
-        def score(solution: Solution) -> tuple[float, float]:
+        def preference(solution: Solution) -> tuple[float, float]:
+            """Return the score by the metric, and the negative cross-entropy, which decides between equal scores."""
             logits = torch.addmm(solution.bias, validated, solution.weights.T)
-            best = Predictions.of(logits, validation.labels).score(validation.metric)
-            return best, -float(cross_entropy(logits, validation.labels))
+            score = Predictions.of(logits, validation.labels).score(validation.metric)
+            return score, -float(cross_entropy(logits, validation.labels))
 
         regression = LogisticRegression(basis, train.labels, classes)
         path = regression.path([factor * variance for factor in PATH])
-        best = regression.refine(max(path, key=score))  # of equals the first, which is the strongest
+        best = regression.refine(max(path, key=preference))  # of equals the first, which is the strongest
         classifier = _classifier(standardise, basis, best)
         details = {"l2": best.l2, "converged": float(best.converged)}
         yield Fit(classifier, accuracy(classifier, validation), details)

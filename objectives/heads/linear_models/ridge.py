@@ -120,15 +120,16 @@ class Ridge:
         validated = basis.project(Standardised(validation, standardise))
         squares = LeastSquares(basis, train.labels, classes)
 
-        def score(l2: float) -> tuple[float, float, float]:
+        def validated_at(l2: float) -> tuple[float, float, float]:
+            """Return the score by the metric, the negative cross-entropy, and the factor of the logits."""
             scores = torch.addmm(squares.bias, validated, squares.weights(l2).T)
             factor = fit_inverse_temperature(scores, validation.labels)
-            best = Predictions.of(factor * scores, validation.labels).score(validation.metric)
-            return best, -float(cross_entropy(factor * scores, validation.labels)), factor
+            score = Predictions.of(factor * scores, validation.labels).score(validation.metric)
+            return score, -float(cross_entropy(factor * scores, validation.labels)), factor
 
-        scores = {l2: score(l2) for l2 in strengths}
-        best = max(scores, key=lambda l2: scores[l2][:2])  # of equals the first, which is the strongest
-        details = {"l2": best, "factor": scores[best][2]}
+        results = {l2: validated_at(l2) for l2 in strengths}
+        best = max(results, key=lambda l2: results[l2][:2])  # of equals the first, which is the strongest
+        details = {"l2": best, "factor": results[best][2]}
         classifier = _classifier(standardise, basis, squares, details)
         yield Fit(classifier, accuracy(classifier, validation), details)
 

@@ -25,7 +25,6 @@ from safetensors.torch import load_file, save_file
 
 from objectives.backbones import adm
 from objectives.backbones.adm import (
-    checkpoint_layout,
     convert,
     convert_state_dict,
     read_checkpoint,
@@ -36,6 +35,7 @@ from objectives.backbones.catalog import architecture_named, load_backbone
 from objectives.backbones.published import PUBLISHED
 from spaces import BackboneError, UnknownNameError
 from tests.support import small_adm
+from tests.support.small_adm import checkpoint_layout
 
 FIXTURES = Path(__file__).parent / "adm"
 SMALL: dict[str, Any] = json.loads((FIXTURES / "small.json").read_text())

@@ -46,7 +46,7 @@ REFUSED_FLAGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"attention_resolutions": [[8]]}, BackboneError, "`attention_resolutions` must be a list of numbers"),
     ({"attention_resolutions": [0]}, BackboneError, r"`attention_resolutions` must hold positive numbers, got \[0\]"),
     ({"channel_mult": [1, math.inf]}, BackboneError, "`channel_mult` must hold positive numbers"),
-    ({"noise_schedule": "cosin"}, UnknownNameError, "unknown noise_schedule 'cosin'; did you mean 'cosine'"),
+    ({"noise_schedule": "cosin"}, UnknownNameError, "`noise_schedule`: 'cosin'; did you mean 'cosine'"),
     (
         {"rescale_timesteps": True, "diffusion_steps": 4000},
         BackboneError,

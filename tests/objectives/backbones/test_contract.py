@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from objectives.backbones.backbone import Backbone
-from objectives.backbones.catalog import NETWORK_KINDS, describe_backbone, load_backbone, random_backbone
+from objectives.backbones.catalog import NETWORK_KINDS, describe_backbone, load_backbone
 from objectives.backbones.files import network_folder
 from objectives.backbones.tapped import TappedBackbone
 from spaces import PRESETS, BackboneError
 from tests.support import small_encoders, small_latents, small_unets
+from tests.support.random_backbone import random_backbone
 
 FOLDERS = small_unets.FOLDERS | small_latents.FOLDERS | small_encoders.FOLDERS
 Inputs = tuple[torch.Tensor, torch.Tensor | None, int | None]

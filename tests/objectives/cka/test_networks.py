@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from objectives.cka.networks import ComparedNetwork, agreement, chosen_images, similarity
+from objectives.cka.networks import ComparedNetwork, chosen_images, draw_similarity, similarity
 from objectives.datasets.catalog import load_dataset
 from objectives.probe import Probe
 from objectives.probe_spec import ProbeSpec
@@ -56,7 +56,7 @@ def test_maps_hold_rows_and_columns_as_they_were_asked_for(spec: ProbeSpec) -> N
     assert (found.rows, found.columns, found.batches, found.images) == (tuple(PLACES), (PLACES[1],), 2, 40)
     assert [row[0] for row in found.values] == [row[1] for row in both.values]
     assert found.values[1][0] == pytest.approx(1)
-    twice = agreement("bundled", network, images, (12, 13), (20,), batch=20)
+    twice = draw_similarity("bundled", network, images, (12, 13), (20,), batch=20)
     one, other = [replace(place, draw=1) for place in PLACES], PLACES
     drawn = similarity(networks, images, one, other, batch=20)
     assert [row[0] for row in twice.values] == pytest.approx([drawn.values[0][0], drawn.values[1][1]])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from objectives.features import mapped_tensors as scratch
-from objectives.features.mapped_tensors import SHARE, free_memory, large_empty
+from objectives.features.mapped_tensors import MEMORY_SHARE, free_memory, large_empty
 from spaces import CacheError
 
 SHAPE = (1000, 7, 3, 3)
@@ -102,4 +102,4 @@ assert 0 <= free_memory() <= room, free_memory()
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
     assert free_memory() > 2**20
-    assert 0 < SHARE < 1
+    assert 0 < MEMORY_SHARE < 1
