@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,11 @@ import pytest
 import search
 import spaces
 from dashboards.page.page import python_code
+from objectives.results import CorrectMask
+from search.database.store import Store
 from search.events import Event, RunFinished, RunPrepared, SearchEnded, SearchStarted
 from search.options import RunOptions, option_info
+from tests.support.studies import MakeRecord
 
 PUBLIC = {
     "run", "recommend", "load_study", "studies", "compare", "features",
@@ -104,6 +109,55 @@ def test_a_finished_study_is_loaded_read_reported_and_compared(finished_home: Pa
         search.compare(study, study.name, home=finished_home)
     with pytest.raises(search.StorageError, match="no study of dataset 'cub'"):
         search.load_study("cub", home=finished_home)
+
+
+def test_two_studies_of_the_same_test_images_are_compared(finished_home: Path, make_record: MakeRecord) -> None:
+    study = search.load_study("folder", home=finished_home)
+    results, finals = study.results, study.results.finals
+    mask = finals[0].test_correct_mask
+    assert mask is not None
+    fewer = CorrectMask(mask.total, mask.bits & ~((1 << 50) - 1))  # the first 50 images are wrong
+    record = make_record(
+        chosen_name="second",
+        dataset=results.dataset,
+        dataset_fingerprint=results.provenance["dataset fingerprint"],
+        classes=results.classes,
+        counts=results.counts,
+    )
+    final = replace(finals[0], test=fewer.accuracy, test_scores=None, test_correct_mask=fewer)
+    with Store.open(f"sqlite:///{finished_home}/studies.db") as store:
+        store.ensure_study(record)
+        store.record_final("second", final)
+    compared = search.compare(study, "second", home=finished_home)
+    difference = compared.paired.difference
+    assert difference.value == pytest.approx(mean(final.test.value for final in finals) - fewer.accuracy.value)
+    assert 0.3 < difference.low < difference.value < difference.high < 0.7
+    assert difference.significant
+    assert (compared.paired.images, compared.paired.second_only) == (100, 0)
+    assert search.compare("second", study, home=finished_home).paired.difference.value == -difference.value
+
+
+def test_a_setting_is_recommended_from_few_passes(finished_home: Path, finished_search: Path) -> None:
+    recommendation = search.recommend(
+        "folder",
+        data_root=finished_search / "digits",
+        backbone=str(finished_search / "net"),
+        blocks=[9, 10],
+        timesteps=[20, 300],
+        pools=[1, 2],
+        passes=300,
+        home=finished_home,
+    )
+    assert recommendation.better_than_chance
+    assert recommendation.setting is not None
+    assert recommendation.setting.block in (9, 10)
+    assert recommendation.setting.timestep in (20, 300)
+    assert recommendation.setting.head == "ridge"
+    low, high = recommendation.interval
+    assert 0.3 < low < recommendation.accuracy < high <= 1
+    assert 0 < recommendation.passes <= 300
+    assert recommendation.report.is_relative_to(finished_home / "reports")
+    assert recommendation.report.read_text().startswith("<!doctype html>")
 
 
 def test_a_study_exports_a_classifier_that_predicts(finished_home: Path, finished_search: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ PageOpener = Callable[[StudyResults], Any]
 DRAWN = ["blocks", "pooling", "heads", "cost", "history", "time"]
 FIGURES = [name for name in DRAWN if name != "cost"]
 EVIDENCE = ["answer", "finalists", *DRAWN, "leaderboard", "failures", "provenance"]
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.fixture
@@ -124,15 +126,14 @@ def test_a_study_of_several_taps_alone_has_no_cells(
     assert "blocks" not in browser.sections()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "shown"),
     [
         ("no trial", (["answer", "provenance"], [])),
-        ("one failed", (["answer", "time", "failures", "provenance"], ["time"])),
-        ("one complete", (["answer", *DRAWN, "leaderboard", "provenance"], DRAWN)),
-        ("costs unknown", (["answer", *FIGURES, "leaderboard", "provenance"], FIGURES)),
-        ("no finals", ([name for name in EVIDENCE if name != "finalists"], DRAWN)),
+        slow("one failed", (["answer", "time", "failures", "provenance"], ["time"])),
+        slow("one complete", (["answer", *DRAWN, "leaderboard", "provenance"], DRAWN)),
+        slow("costs unknown", (["answer", *FIGURES, "leaderboard", "provenance"], FIGURES)),
+        slow("no finals", ([name for name in EVIDENCE if name != "finalists"], DRAWN)),
         ("only finals", (["answer", "finalists", "time", "provenance"], ["time"])),
     ],
 )

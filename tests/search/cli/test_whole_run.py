@@ -180,15 +180,11 @@ def test_other_objectives_create_another_study_whose_report_uses_them(search: Se
     assert "their protocols differ too: metric, objectives" in compared.stdout
 
 
-def test_a_broken_image_stops_the_run_before_it_starts_and_may_be_skipped(search: Search, tmp_path: Path) -> None:
+def test_a_broken_image_may_be_skipped(search: Search, tmp_path: Path) -> None:
     class_folders(tmp_path / "images", 12)
     broken = tmp_path / "images" / "dark ones" / "image 3.png"
     broken.write_bytes(broken.read_bytes()[:200])
     command = ("run", "--dataset", "folder", "--data-root", str(tmp_path / "images"), *QUICK, "--trials", "3")
-    refused = search(*command)
-    assert refused.code == 1
-    assert "image 3.png" in refused.stderr
-    assert not (tmp_path / "home").exists()
     ran = search(*command, "--skip-unreadable")
     assert ran.code == 0, ran.stderr
     assert "1 unreadable" in ran.stdout
