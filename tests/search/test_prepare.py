@@ -1,6 +1,5 @@
 """What options change in the protocol of a study, from which the study's identity follows."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
