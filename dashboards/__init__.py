@@ -1,4 +1,4 @@
-"""What was found, as functions of plain results: tables of numbers, figures, sentences and report pages.
+"""Shows results, as functions of plain data: tables of numbers, figures, sentences and report pages.
 
 Each report has a room: `study`, `screening`, `cross_dataset`, `similarity`. In each, `tables` computes, `sentences`
 puts it into words, `figures` draws it, and `report` makes a page of all three. `page` holds what all pages share.

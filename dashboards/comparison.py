@@ -69,9 +69,9 @@ class StudyComparison:
         if not difference.significant:
             return f"{result[0].upper()}{result[1:]}."
         better = "first" if difference.value > 0 else "second"
-        more = abs(difference.value) * self.paired.images
+        more = f"{abs(difference.value) * self.paired.images:.1f}".removesuffix(".0")
         return (
-            f"The {better} study is better: it classifies {more:.1f} more of {self.paired.images:,} test images "
+            f"The {better} study is better: it classifies {more} more of {self.paired.images:,} test images "
             f"correctly; {result}."
         )
 
@@ -105,8 +105,10 @@ class StudyComparison:
 
 
 def test_masks(study: StudyResults) -> Sequence[CorrectMask]:
-    """Which test images the best finalist classified correctly, one mask a seed. Raises SearchError if none are
-    kept."""
+    """Return the test images that the best finalist classified correctly, one mask for each seed.
+
+    Raises SearchError if the study kept none.
+    """
     if not study.finalists:
         raise SearchError(f"study {study.name} has no test result yet; its `search run` makes one at the end")
     masks = [final.test_correct_mask for final in study.finalists[0].finals]

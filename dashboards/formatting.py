@@ -140,6 +140,11 @@ def mean_of_seeds(seeds: int) -> str:
     return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
 
 
+def named_seeds(seeds: Sequence[int]) -> str:
+    """ "mean of seeds 1, 2", or "seed 1"."""
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of seeds {', '.join(map(str, seeds))}"
+
+
 def shortened(items: Sequence[object], at_most: int) -> str:
     """ "a, b and 3 more"."""
     shown = ", ".join(map(str, items[:at_most]))

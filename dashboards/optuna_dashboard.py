@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any, Self, final
 
-from dashboards.formatting import count, gmacs, image_counts, title, with_interval
+from dashboards.formatting import count, gmacs, image_counts, named_seeds, title, with_interval
 from dashboards.page.figures import block_by_timestep_figure, groups_figure
 from dashboards.server import report_link
 from dashboards.study import figures, sentences, tables
@@ -141,8 +141,7 @@ def _best(study: StudyResults) -> list[str]:
         return ["No trial is complete yet."]
     told = [f"- validation {study.metric.label} {with_interval(best.validation)}"]
     if best.test is not None:
-        seeds = ", ".join(map(str, best.seeds))
-        told.append(f"- test {study.metric.label} {with_interval(best.test)}, mean over seeds {seeds}")
+        told.append(f"- test {study.metric.label} {with_interval(best.test)}, {named_seeds(best.seeds)}")
     for row in scores(study):
         kept = row.test or row.validation
         if row.metric != study.metric and kept is not None:
@@ -172,7 +171,7 @@ def _reading(study: StudyResults) -> str:
 
 
 def _protocol(study: StudyResults) -> str:
-    """How settings are chosen, and everything else that trials must share to be comparable."""
+    """Say how settings are chosen, and everything else that trials must share to be comparable."""
     chosen = f"chosen {sentences.selection_text(study.folds)}, by {study.metric.label}"
     told = {name: DIGEST.sub(r"\1…", value) for name, value in study.provenance.items() if name not in NOT_PROTOCOL}
     facts = [f"{_code(name)} {_code(value)}" for name, value in told.items()]

@@ -88,7 +88,7 @@ class Application:
         return self._report(path.removeprefix(REPORTS), environ, start_response)
 
     def _refused(self, environ: dict[str, Any]) -> str | None:
-        """Why a request is refused, in words; None if it is accepted."""
+        """Say why a request is refused, in words; None if it is accepted."""
         host, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
         if self.only_this_machine and not THIS_MACHINE.fullmatch(host):
             return f"This server accepts requests to localhost only, got {host or 'no host name'}."

@@ -125,7 +125,7 @@ def mean_difference(differences: Sequence[IntervalEstimate]) -> IntervalEstimate
 
 
 def _correct_counts(masks: Sequence[CorrectMask]) -> "np.ndarray":
-    """How many masks have each image right, int64 (images,)."""
+    """Count the masks that have each image right. Return int64 (images,)."""
     import numpy as np
 
     bits = [np.unpackbits(np.frombuffer(mask.to_bytes(), np.uint8), bitorder="little") for mask in masks]

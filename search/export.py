@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from search.database.records import SavedOptions
 
 KEPT = ("study", "dataset", "metric", "validation_accuracy", "validation_interval", "test_accuracy", "test_interval")
-"""What of `answer_record` goes into the file, beside the scores by every metric and their seeds."""
+"""The parts of `answer_record` that go into the file, beside the scores by every metric and their seeds."""
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ COST = "cost"
 VALIDATION_FRACTION = 0.2
 
 Notation = Literal["integers", "names", "size"]
-"""How the command line writes a value: `10,13-18`, `linear,mlp` or `200GB`."""
+"""The spelling of a value on the command line: `10,13-18`, `linear,mlp` or `200GB`."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptionInfo:
-    """What is known of an option beside its type and default.
+    """The facts of an option beside its type and default.
 
     help: one or two sentences. metavar: the command line's name for the value. low, high: the range of a number, both
     included. notation: how text becomes the value. former: a former name that still works on the command line.
@@ -50,7 +50,7 @@ def option_info(option_field: "Field[Any]") -> OptionInfo | None:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a search is told. The help of each option is the documentation of its field."""
+    """The options of a search. The help of each option is the documentation of its field."""
 
     dataset: str = field(
         metadata={

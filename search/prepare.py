@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PreparedProbe:
-    """What scores settings, before any network is loaded.
+    """The parts that score settings, before any network is loaded.
 
     spec: what a worker needs to build its probe. space: the settings. weights_digest: of the network's weights.
     """

@@ -27,7 +27,7 @@ class Tap:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where features are read and what is trained on them.
+    """The place where features are read, and the head that is trained on them.
 
     timestep, block: the first tap. further: the other taps. Taps are sorted by timestep, then block, whatever order
     they are given in. pool: side of the grid to which the map of every tap is average-pooled.

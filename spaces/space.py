@@ -169,7 +169,7 @@ class Space:
         return isinstance(setting, Setting) and self.why_not(setting) is None
 
     def why_not(self, setting: Setting) -> str | None:
-        """Why a setting is not in the space, in words; None where it is."""
+        """Say why a setting is not in the space, in words; None if it is."""
         checks = (
             *(("timestep", tap.timestep, self.timesteps) for tap in setting.taps),
             *(("block", tap.block, self.blocks) for tap in setting.taps),

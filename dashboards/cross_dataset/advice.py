@@ -1,4 +1,4 @@
-"""Where to look first on a new dataset: the block, timestep and pooling that past tasks predict to be best."""
+"""Advises where to look first on a new dataset: the block, timestep and pooling that past tasks predict to be best."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class PastTaskRanking:
-    """How a past task ranks the advised setting among the candidates.
+    """The rank that a past task gives the advised setting among the candidates.
 
     task: in words. weight: its share of the advice, in [0, 1]. best: the candidate that the past task ranks first.
     above: the share of the other candidates that it ranks below the advised setting. loss: of the advised setting
@@ -66,7 +66,7 @@ def advice_section(advice: Advice, backbone: str, id: str) -> Section:
 
 
 def advice_sentences(advice: Advice) -> tuple[str, ...]:
-    """What to look at first, why, and how to find out more."""
+    """Say what to look at first, why, and how to find out more."""
     first, *_ = rankings = advice.rankings
     tasks = "the only past task predicts" if len(rankings) == 1 else f"{count(len(rankings), 'past task')} predict"
     told = (

@@ -11,7 +11,7 @@ from dashboards.cross_dataset.tables import Regret, RegretMatrix, Task, best_by_
 from dashboards.study.data import plain
 
 NamedMatrices = Iterable[tuple[str, RegretMatrix, Advice | None]]
-"""For each network its name, the matrix of its datasets, and the advice for a new dataset."""
+"""Rows, one for each network: its name, the matrix of its datasets, and the advice for a new dataset."""
 
 COLUMNS = ("network", "best setting of", "used on", "setting", "loses", "low", "high", "images", "paired", "missing")
 

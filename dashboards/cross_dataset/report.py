@@ -156,7 +156,7 @@ def sections(report: CrossDatasetReport) -> list[Section]:
 
 
 def _limits(report: CrossDatasetReport) -> list[str]:
-    """What the numbers do not cover."""
+    """Say what the numbers do not cover."""
     if not report.compared:
         reason = "No two datasets share a network" if report.datasets > 1 else "There is only one dataset so far"
         return [f"{reason}, so no loss on another dataset is known; search a second dataset with the same network."]

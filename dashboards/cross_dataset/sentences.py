@@ -107,7 +107,7 @@ def number_and_interval(difference: IntervalEstimate) -> tuple[str, str]:
 
 
 def blocks_sentences(strips: Sequence[tuple[Task, Sequence[BlockBest]]]) -> tuple[str, ...]:
-    """Which blocks the best settings read, and what a cell shows."""
+    """Say which blocks the best settings read, and what a cell shows."""
     named = ", ".join(f"{_blocks(task)} on {task.label}" for task, _ in strips)
     return (
         f"The best setting, framed, reads {named}.",

@@ -13,7 +13,7 @@ from objectives.results import ACCURACY, Accuracy, Difference, IntervalEstimate,
 from spaces import Setting, Space
 
 NOT_TRIED, STOPPED, FAILED, OUTSIDE = "not tried", "stopped early", "failed", "outside its space"
-"""Why a cell is missing. Outside a dataset's space there can be no trial, and a failed trial is not repeated."""
+"""The reasons why a cell is missing. No trial lies outside a dataset's space, and a failed trial is not repeated."""
 
 MEASURABLE = (NOT_TRIED, STOPPED)
 
@@ -76,7 +76,7 @@ def task_row(task: Task) -> TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class Regret:
-    """How much accuracy the best setting of one dataset loses on another, against that dataset's own best setting.
+    """The accuracy that the best setting of one dataset loses on another, against that dataset's own best setting.
 
     best_of: the dataset whose best setting this is, head options included. used_on: the dataset on which it is used.
     loss: of validation accuracy, in [-1, 1], on the same images and seed; None if `missing` says why it is unknown, and
@@ -171,7 +171,7 @@ def regret(source: Task, target: Task) -> Regret:
 
 
 def _missing(setting: Setting, task: Task) -> tuple[str, str]:
-    """Why the dataset has no complete trial of the setting, in few words and in more."""
+    """Say why the dataset has no complete trial of the setting, in few words and in more."""
     outside = task.space.why_not(setting)
     if outside is not None:
         return OUTSIDE, outside

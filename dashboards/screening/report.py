@@ -18,7 +18,7 @@ LEARNT_SHOWN = 10
 
 @dataclass(frozen=True)
 class ScreeningContext:
-    """What was screened, and how to repeat it.
+    """The screened task, and the command that repeats the screening.
 
     dataset: its catalog name. timesteps: how many the space has. classes: their names. seconds: the time that screening
     took. command: a shell command that starts a search from here. facts: label → text, ready to print: seeds,

@@ -59,7 +59,7 @@ def recommendation_lines(recommendation: ScreeningResults, architecture: Archite
 
 
 def ties_sentence(recommendation: ScreeningResults) -> str:
-    """How many other settings are as good as the recommended one."""
+    """Say how many other settings are as good as the recommended one."""
     others, images = len(recommendation.screened) - 1, len(recommendation.best.correct)
     if not others:
         return "It is the only setting that was screened."
@@ -76,7 +76,7 @@ def ties_sentence(recommendation: ScreeningResults) -> str:
 
 
 def expected_accuracy_sentences(recommendation: ScreeningResults) -> str:
-    """How the accuracy of the recommended setting was measured."""
+    """Say how the accuracy of the recommended setting was measured."""
     images, settings = len(recommendation.best.correct), len(recommendation.screened)
     told = f"Each of {images:,} images was classified by a ridge classifier fitted on the {images - 1:,} others."
     if images < recommendation.images:
@@ -85,7 +85,7 @@ def expected_accuracy_sentences(recommendation: ScreeningResults) -> str:
 
 
 def chance_sentences(recommendation: ScreeningResults) -> str:
-    """What it means that no setting is better than chance."""
+    """Say what it means that no setting is better than chance."""
     best, settings = recommendation.best.accuracy, len(recommendation.screened)
     which = f"The best of {settings:,} settings" if settings > 1 else "The only screened setting"
     return (
@@ -135,7 +135,7 @@ def pooling_sentence(recommendation: ScreeningResults) -> str:
 
 
 def tied_table_sentences(shown: int, tied: int) -> str:
-    """What a tie is. shown: rows of the table below. tied: how many settings are tied."""
+    """Say what a tie is. shown: rows of the table below. tied: how many settings are tied."""
     first = f"The first {shown:,} of {tied:,}. " if shown < tied else ""
     return (
         f"{first}The squared error of these settings does not differ significantly from the least; it is less noisy "

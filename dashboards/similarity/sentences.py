@@ -35,7 +35,7 @@ def scale_sentences(images: int, batches: int) -> str:
 
 
 def blocks_sentences(found: Similarity, architecture: Architecture) -> str:
-    """How similar neighbouring blocks are, which blocks differ most, and which are similar across the bottleneck."""
+    """Say how similar neighbouring blocks are, which differ most, and which are similar across the bottleneck."""
     pairs = [(value, row, column) for value, row, column in _pairs(found) if row.block < column.block]
     if not pairs:
         return "Only one block was compared."
@@ -58,7 +58,7 @@ def blocks_sentences(found: Similarity, architecture: Architecture) -> str:
 
 
 def timesteps_sentence(found: Similarity) -> str:
-    """How similar neighbouring timesteps are, and the first and the last."""
+    """Say how similar neighbouring timesteps are, and the first and the last."""
     pairs = {(row.timestep, column.timestep): value for value, row, column in _pairs(found)}
     steps = [row.timestep for row in found.rows]
     near = [pairs[one, other] for one, other in pairwise(steps) if (one, other) in pairs]
@@ -89,7 +89,7 @@ def networks_sentences(found: Similarity) -> str:
 
 
 def agreement_sentences(found: DrawSimilarity) -> str:
-    """Where the noise changes a representation most, and where least."""
+    """Say where the noise changes a representation most, and where least."""
     cells = [
         (value, block, timestep)
         for block, row in zip(found.blocks, found.values, strict=True)

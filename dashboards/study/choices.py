@@ -15,7 +15,7 @@ CHOICES = ("block", "timestep", "pool", "head", "draws")
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """How important one choice is among the settings that were tried.
+    """The importance of one choice among the settings that were tried.
 
     shares: by an evaluator's name, each in [0, 1]. An evaluator's shares of all choices sum to 1.
     """

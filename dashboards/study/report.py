@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dashboards.formatting import duration, gmacs, with_interval
+from dashboards.formatting import duration, gmacs, named_seeds, with_interval
 from dashboards.page.documents import Document, latex, markdown
 from dashboards.page.page import python_code, render_page, write
 from dashboards.study.choices import Importance
@@ -65,7 +65,7 @@ def document(study: StudyResults, importances: Sequence[Importance] = ()) -> Doc
     if best is not None:
         facts.append(("Setting", str(best.setting)))
         if best.test is not None:
-            seeds = f"mean of seeds {', '.join(map(str, best.seeds))}; {best.test.images:,} images"
+            seeds = f"{named_seeds(best.seeds)}; {best.test.images:,} images"
             facts.append((f"Test {metric.label}", f"{with_interval(best.test)}, {seeds}"))
         images = f"{best.validation.images:,} images"
         facts.append((f"Validation {metric.label}", f"{with_interval(best.validation)}, {images}"))

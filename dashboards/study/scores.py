@@ -34,7 +34,7 @@ def scores(study: StudyResults) -> tuple[ScoreRow, ...]:
 
 @dataclass(frozen=True, slots=True)
 class ConfusionRow:
-    """How many images of class `true` were predicted as class `predicted`, summed over all seeds.
+    """The number of images of class `true` that were predicted as class `predicted`, summed over all seeds.
 
     true, predicted: names of classes. mistaken: pictures of such images. typical: a picture of an image whose class is
     `predicted`; None if none was kept.

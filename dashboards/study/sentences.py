@@ -48,7 +48,7 @@ def phase_text(name: str) -> str:
 
 
 def finalists_sentence(rows: Sequence[FinalistRow]) -> str:
-    """Which finalists are as good as the first. rows: at least one."""
+    """Say which finalists are as good as the first. rows: at least one."""
     best, *others = rows
     if not others:
         return f"One setting was re-evaluated, over {count(len(best.seeds), 'seed')}."
@@ -64,7 +64,7 @@ def finalists_sentence(rows: Sequence[FinalistRow]) -> str:
 
 
 def confidence_sentence(best: BestSetting, complete: int) -> str:
-    """How certain it is that this setting is the best. complete: the number of complete trials."""
+    """Say how certain it is that this setting is the best. complete: the number of complete trials."""
     metric = best.validation.metric
     if best.is_finalist:
         tied = len(best.tied)
@@ -117,7 +117,7 @@ def block_by_timestep_sentence(table: BlockByTimestep) -> str:
 
 
 def groups_sentence(kind: str, groups: Sequence[Group]) -> str:
-    """Which group is best, and whether the next differs. kind: what the groups are, "Pool" or "Head"."""
+    """Say which group is best, and whether the next differs. kind: what the groups are, "Pool" or "Head"."""
     best, *others = sorted(groups, key=lambda group: -group.best.score)
     metric = best.best.metric
     superlative, above = ("highest", "above") if metric.higher_is_better else ("lowest", "below")
@@ -132,7 +132,7 @@ def groups_sentence(kind: str, groups: Sequence[Group]) -> str:
 
 
 def taps_sentence(groups: Sequence[Group]) -> str:
-    """Whether several taps are better than one. groups: fewest taps first."""
+    """Say whether several taps are better than one. groups: fewest taps first."""
     one, best = groups[0], max(groups, key=lambda group: group.best.score)
     metric = one.best.metric
     taps = f"{best.name} taps" if best.name != "1" else "one tap"
@@ -224,7 +224,7 @@ def trial_counts_text(counts: TrialCounts) -> str:
 
 
 def importances_sentence(importances: Sequence[Importance]) -> str:
-    """Which choice is the most important, and whether the evaluators agree."""
+    """Say which choice is the most important, and whether the evaluators agree."""
     leaders = {name: _leader(importances, name) for name in importances[0].shares}
     told = [f"{name} gives {percent(leader.shares[name])} to the {leader.choice}" for name, leader in leaders.items()]
     choices = {leader.choice for leader in leaders.values()}
@@ -234,7 +234,7 @@ def importances_sentence(importances: Sequence[Importance]) -> str:
 
 
 def interaction_sentence(table: Interaction, metric: Metric) -> str:
-    """Whether the best value of one choice depends on the value of the other."""
+    """Say whether the best value of one choice depends on the value of the other."""
     exceptions, compared = table.exceptions()
     value = choice_value(table.best[1])
     pair = table.cells[table.best]
@@ -261,7 +261,7 @@ def interaction_sentence(table: Interaction, metric: Metric) -> str:
 
 
 def contested_sentences(table: Contested) -> str:
-    """How many images every good setting gets right, and how many no setting does."""
+    """Say how many images every good setting gets right, and how many no setting does."""
     always, never = percent(table.always / table.images), percent(table.never / table.images)
     return (
         f"Of {count(table.images, 'validation image')}, {always} are classified correctly by each of the best "

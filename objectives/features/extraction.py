@@ -41,7 +41,7 @@ memory at once.
 """
 
 READS = 3
-"""How often features are read before the disk is called bad: a damaged shard is removed, and made again."""
+"""Number of attempts to read features before the disk is called bad: a damaged shard is removed, and made again."""
 
 
 def shard_images(images: int, architecture: Architecture, deepest: int, device: torch.device) -> int:

@@ -1,1 +1,1 @@
-"""What is trained on frozen features, behind one interface."""
+"""Heads: classifiers that are trained on frozen features, behind one interface."""

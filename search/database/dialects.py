@@ -1,4 +1,4 @@
-"""What SQLite and PostgreSQL do differently: the clock, transactions, and insert-or-update."""
+"""The differences between SQLite and PostgreSQL: the clock, transactions, and insert-or-update."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

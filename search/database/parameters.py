@@ -1,4 +1,4 @@
-"""How a setting and its objectives are stored in an Optuna study: parameters, distributions and directions."""
+"""Stores a setting and its objectives in an Optuna study, as parameters, distributions and directions."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What happens while trials and finals run, for whoever shows or logs it.
+"""Events of running trials and finals, for the code that shows or logs them.
 
 Every request that was started ends, unless the run itself ends first; between the two come its progress reports.
 """

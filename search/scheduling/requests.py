@@ -1,4 +1,4 @@
-"""What a worker is asked to do."""
+"""The requests that a worker receives: a trial, or a final."""
 
 from dataclasses import dataclass
 

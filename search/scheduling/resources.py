@@ -1,4 +1,4 @@
-"""What a run may use of the machine or the cluster."""
+"""The part of the machine or the cluster that a run may use."""
 
 from dataclasses import dataclass
 

@@ -148,7 +148,7 @@ PUBLISHED_TASKS = (
 
 @dataclass(frozen=True)
 class PriorKnowledge:
-    """What is known of a task before its first trial.
+    """The prior knowledge of a task, before its first trial.
 
     classes, images: the numbers of classes and of training images. past_tasks: see PastTask. start: settings to try
     first. cached_draws: see `CostModel`.

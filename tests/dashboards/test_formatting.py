@@ -1,6 +1,6 @@
 import pytest
 
-from dashboards.formatting import duration, head_text, image_counts, loss_text, points
+from dashboards.formatting import duration, head_text, image_counts, loss_text, named_seeds, points
 from objectives.results import IntervalEstimate
 from spaces import Setting
 
@@ -39,3 +39,8 @@ def test_points_and_losses() -> None:
     assert points(loss) == "1.3 (0.0 to 3.0)"
     assert loss_text(loss) == "loses 1.3 points (0.0 to 3.0)"
     assert loss_text(IntervalEstimate(-0.013, -0.03, 0.004)) == "gains 1.3 points (−0.4 to 3.0)"
+
+
+@pytest.mark.parametrize(("seeds", "words"), [((1,), "seed 1"), ((1, 2), "mean of seeds 1, 2")])
+def test_a_mean_of_one_seed_is_called_its_seed(seeds: tuple[int, ...], words: str) -> None:
+    assert named_seeds(seeds) == words

@@ -15,7 +15,7 @@ from objectives.features.shards import FLOAT32, Column, image_keys
 
 NUMBER = Column(FLOAT32, (1,))
 CONTEXT = multiprocessing.get_context("fork")
-"""Of processes that start with what this one has in memory."""
+"""Starts processes that share the memory of this one."""
 
 
 def keys(count: int, first: int = 0) -> np.ndarray:

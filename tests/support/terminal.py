@@ -15,7 +15,7 @@ NOT_INHERITED = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 
 @dataclass(frozen=True)
 class Shown:
-    """What a terminal showed.
+    """The content that a terminal showed.
 
     states: all lines, each time before some of them are drawn again.
     redrawn: the largest number of lines that were drawn again at once.

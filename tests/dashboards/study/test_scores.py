@@ -166,6 +166,6 @@ def test_optuna_dashboard_is_told_the_metric(by_nll: StudyResults) -> None:
     note = plain(_note(by_nll, None, 0))
     assert ", by negative log-likelihood" in note
     assert "A trial's value is the log-likelihood, never above 0: higher is better." in note
-    assert "- test negative log-likelihood 0.550 (0.500–0.600), mean over seeds 1, 2" in note
+    assert "- test negative log-likelihood 0.550 (0.500–0.600), mean of seeds 1, 2" in note
     assert "- test accuracy 72.5 %" in note
     assert _figures(by_nll)["search-heads"][0] == "Negative log-likelihood by head"

@@ -51,12 +51,12 @@ def test_the_better_study_is_named(search: Search, study: Callable[..., str]) ->
     assert "test        p < 0.0001, mid-p sign-flip test on 50 test images" in lines
     assert "correct     30.0 by both, 15.0 only by the first, 0.0 only by the second, 5.0 by neither" in lines
     assert " ".join(lines).endswith(
-        "The first study is better: it classifies 15.0 more of 50 test images correctly; the difference is significant "
+        "The first study is better: it classifies 15 more of 50 test images correctly; the difference is significant "
         "(p < 0.0001)."
     )
     swapped = search("compare", "two", "one").stdout
     assert "difference  -30.0 points" in swapped
-    assert "The second study is better: it classifies 15.0 more of 50" in swapped
+    assert "The second study is better: it classifies 15 more of 50" in swapped
 
 
 def test_with_one_seed_each_the_test_is_mcnemars(search: Search, study: Callable[..., str]) -> None:
