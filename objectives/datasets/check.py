@@ -59,6 +59,7 @@ class Check:
     train_per_class, test_per_class: summaries of the numbers of images per class.
     shorter_side: a summary of the images' shorter sides, in pixels.
     unreadable: files that cannot be decoded, which no other field counts.
+    left_out: what else the reader left out, as in `Dataset.left_out`; no other field counts it.
     duplicates: every group of images with the same bytes.
     """
 
@@ -71,6 +72,7 @@ class Check:
     test_per_class: Spread
     shorter_side: Spread
     unreadable: tuple[str, ...]
+    left_out: tuple[str, ...]
     duplicates: tuple[Duplicate, ...]
 
     @property
@@ -115,6 +117,7 @@ def check(dataset: Dataset, sizes: np.ndarray) -> Check:
         test_per_class=Spread.of(test),
         shorter_side=Spread.of(sizes.min(axis=1)),
         unreadable=dataset.skipped,
+        left_out=dataset.left_out,
         duplicates=_duplicates(dataset),
     )
 

@@ -19,6 +19,7 @@ class Dataset:
     labels: indices into `classes`, int64 (N,).
     is_test: whether an image belongs to the test split, bool (N,).
     skipped: the names of images that could not be read and were left out.
+    left_out: what else the reader left out, one phrase for each kind: how many, of what, why, and some names.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Dataset:
     labels: np.ndarray
     is_test: np.ndarray
     skipped: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)

@@ -68,6 +68,8 @@ class RunDisplay:
             f"{run.options.dataset}: {len(dataset):,} images of {len(dataset.classes)} classes "
             f"({image_counts(run.counts, folds)}){skipped}"
         )
+        for phrase in dataset.left_out:
+            self._say(f"left out: {phrase}")
         self._say(f"study {event.study}: {len(space):,} settings, {run.resources.workers} workers")
         self._say(run.plan.words(run.resources.workers))
 

@@ -133,6 +133,7 @@ def findings(checked: "Check") -> list[str]:
     lines += _finding(f"{_count(untested, 'class has', 'classes have')} no test image", untested)
     unreadable = checked.unreadable
     lines += _finding(f"{_count(unreadable, 'file is', 'files are')} not readable as an image", unreadable)
+    lines += [f"left out: {phrase}" for phrase in checked.left_out]
     leaks = [_copies(group) for group in checked.leaks]
     lines += _finding(f"{_count(leaks, 'image is', 'images are')} in both train and test", leaks)
     mislabelled = [f"{_copies(group)} as {', '.join(group.classes)}" for group in checked.contradictions]
