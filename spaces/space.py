@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import random
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from spaces.dimensions import HEAD_OPTIONS, RECIPES, Choice
 from spaces.errors import InvalidSpaceError
 from spaces.lookup import check_name
 from spaces.setting import Setting, Tap
+from spaces.text import decoded
 
 NARROWABLE = ("timesteps", "blocks", "pools", "heads", "draws", "taps")
 MOST_TAPS = 8
@@ -221,10 +223,16 @@ class Space:
         Raises as `narrow`, and InvalidSpaceError for a file that cannot be read.
         """
         try:
-            values = tomllib.loads(path.read_text())
+            values = tomllib.loads(re.sub("\r\n?", "\n", decoded(path.read_bytes())))
         except FileNotFoundError:
             raise InvalidSpaceError(f"there is no space file {path}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise InvalidSpaceError(f"space file {path} cannot be read: {error.strerror}; give a TOML file") from None
+        except RecursionError:
+            raise InvalidSpaceError(
+                f"space file {path} nests too deeply; write lines such as blocks = [13, 16]"
+            ) from None
+        except ValueError as error:  # also of integers with thousands of digits
             raise InvalidSpaceError(
                 f"space file {path} is not TOML: {error}; write lines such as blocks = [13, 16]"
             ) from None

@@ -116,6 +116,34 @@ def test_a_bad_space_file_is_refused(tmp_path: Path, text: str, message: str) ->
         PRESETS["default"](SMALL).narrow_from_file(tmp_path / "absent.toml")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_a_space_file_as_editors_save_it(tmp_path: Path, encoding: str, line_end: str) -> None:
+    text = line_end.join(["# Größe\r", "blocks = [13,", " 16]", "pools = [1]", ""])
+    (tmp_path / "space.toml").write_bytes(text.encode(encoding))
+    space = PRESETS["default"](SMALL).narrow_from_file(tmp_path / "space.toml")
+    assert (space.blocks, space.pools) == ((13, 16), (1,))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("# Größe\n".encode("latin-1"), "line 1, column 5: byte 0xf6 is not UTF-8"),
+        (b"# x\r\nblocks = [\0]", "line 2, column 11: a NUL character"),
+        ("blocks = [13]".encode("utf-16-le"), "line 1, column 2: a NUL character"),
+        (b"blocks = [13]\nblocks = [14 15]", r"Unclosed array \(at line 2, column 14\)"),
+        (b"blocks = [" + b"9" * 5000 + b"]", "Exceeds the limit"),
+        (b"blocks = " + b"[" * 5000, "nests too deeply"),
+    ],
+)
+def test_a_space_file_that_is_no_text_or_no_toml(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "space.toml").write_bytes(content)
+    with pytest.raises(InvalidSpaceError, match=f"space file .*{message}"):
+        PRESETS["default"](SMALL).narrow_from_file(tmp_path / "space.toml")
+    with pytest.raises(InvalidSpaceError, match="cannot be read: Is a directory"):
+        PRESETS["default"](SMALL).narrow_from_file(tmp_path)
+
+
 def test_why_not_tells_each_reason() -> None:
     space = PRESETS["default"](SMALL).narrow(blocks=[13, 19], heads=["linear", "mlp"])
     inside = next(space.settings())
