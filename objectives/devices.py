@@ -41,7 +41,17 @@ def _has_cuda_driver() -> bool:
 
 
 def use_threads(count: int) -> None:
-    """Set the number of CPU threads that torch uses in this process."""
+    """Set the number of CPU threads of this process: those of torch, and those that decode images and make noise."""
     import torch
 
+    global _threads  # noqa: PLW0603
     torch.set_num_threads(count)
+    _threads = count
+
+
+_threads: int | None = None
+
+
+def threads() -> int:
+    """Return the number of threads that `use_threads` set; by default one for each available core."""
+    return _threads or available_cores()

@@ -11,16 +11,13 @@ from typing import BinaryIO, Protocol, Self, TypeVar, final, runtime_checkable
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from objectives.devices import available_cores
+from objectives.devices import threads
 from spaces.errors import DatasetError
 
 TRANSFORM = "exif-upright,rgb-on-white,shorter-side-bicubic,centre-square"
 """The name of the transform of `square_pixels`. Cache keys of everything computed from pixels hold it and the side."""
 
 T = TypeVar("T")
-
-MOST_THREADS = 8
-"""Upper limit of `image_threads`."""
 
 
 @runtime_checkable
@@ -172,16 +169,8 @@ def _square(image: Image.Image, side: int) -> np.ndarray:
     return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, box=square)).transpose(2, 0, 1)
 
 
-def image_threads() -> int:
-    """Return the number of threads for decoding images and for making noise.
-
-    Pillow and torch release the interpreter's lock meanwhile.
-    """
-    return min(MOST_THREADS, available_cores())
-
-
 def _map(work: Callable[[int], T], items: range) -> list[T]:
-    with ThreadPoolExecutor(image_threads()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:  # Pillow releases the interpreter's lock while it decodes
         return list(pool.map(work, items))
 
 

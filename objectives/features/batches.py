@@ -1,4 +1,4 @@
-"""Divides images into batches of at most 256, and no more than fit into the device's memory."""
+"""Divides images into batches that fit into the device's memory."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-LARGEST_BATCH = 256
+LARGEST_BATCH = {"cpu": 256, "cuda": 1024}
+"""Upper limit of the number of images in a batch, by the type of the device."""
 CPU_BYTES = 128 * 2**20  # a CPU gets no faster beyond this: the maps no longer fit into its caches
 
 
@@ -37,7 +38,7 @@ class Batches:
         elements = [block.channels * block.side**2 for block in architecture.blocks]
         bytes_per_image = 4 * (sum(elements) // 2 + 4 * max(elements))
         room = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else CPU_BYTES
-        at_most = min(LARGEST_BATCH, room // bytes_per_image)
+        at_most = min(LARGEST_BATCH[device.type], room // bytes_per_image)
         return cls(1 << (at_most.bit_length() - 1) if at_most else 1)
 
     def run(self, count: int, work: Callable[[slice], T]) -> Iterator[T]:

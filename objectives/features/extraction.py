@@ -25,6 +25,7 @@ from objectives.features.pooling import pool
 from objectives.features.quota import CacheUsage
 from objectives.features.shard_folder import Claim
 from objectives.features.shards import FLOAT16, Column, explaining_full_disk
+from objectives.features.transfers import Transfers, transfers_of
 from objectives.results import Extracted
 from spaces import Architecture, CacheError, Setting
 
@@ -44,14 +45,16 @@ READS = 3
 """Number of attempts to read features before the disk is called bad: a damaged shard is removed, and made again."""
 
 
-def shard_images(images: int, architecture: Architecture, deepest: int, device: torch.device) -> int:
+def shard_images(images: int, architecture: Architecture, deepest: int, device: torch.device, batch: int) -> int:
     """Choose the number of images of a shard, a power of two.
 
     The number is 256; more for many images, to limit the number of files; fewer for large images, and on a CPU with a
-    large network. deepest: the block at which the forward passes end.
+    large network; on a GPU at least one batch. deepest: the block at which the forward passes end.
     """
     most = min(max(SHARD_IMAGES, images // 32), LARGEST_SHARD, SHARD_INPUT_BYTES // (12 * architecture.image_side**2))
-    if device.type != "cuda":
+    if device.type == "cuda":
+        most = max(most, batch)
+    else:
         most = min(most, int(CPU_SHARD_GMACS / architecture.block(deepest).cumulative_gmacs))
     return 1 << max(most, 1).bit_length() - 1
 
@@ -113,8 +116,12 @@ class Extractor:
         return Batches.fitting(self.backbone.architecture, self.backbone.device)
 
     @cached_property
+    def _transfers(self) -> Transfers:
+        return transfers_of(self.backbone.device)
+
+    @cached_property
     def _inputs(self) -> Inputs:
-        return Inputs(self.backbone, self.dataset, self.usage, self._batches)
+        return Inputs(self.backbone, self.dataset, self.usage, self._batches, self._transfers)
 
     def passes(self, timestep: int | None, draws: int) -> list[Pass]:
         source = source_digest(self.backbone.digest, self.backbone.architecture, self.seed)
@@ -166,7 +173,8 @@ class Extractor:
             self._cache.folder_of(key).refresh()
             lacking[key] = np.asarray(self._cache.missing(key, images, self.grids).any(axis=1))
         work = []
-        size = shard_images(len(indices), self.backbone.architecture, max(self.grids), self.backbone.device)
+        deepest, device = max(self.grids), self.backbone.device
+        size = shard_images(len(indices), self.backbone.architecture, deepest, device, self._batches.size)
         for start in range(0, len(indices), size):
             chunk = slice(start, start + size)
             work += [_Work(key, indices[chunk][lacking[key][chunk]]) for key in keys]
@@ -219,12 +227,8 @@ class Extractor:
             if work.key.timestep is not None:
                 digests = [self._inputs.digests[i] for i in indices]
                 shape = tuple(inputs.shape[1:])
-                noise = self._staged(noise_for(digests, self.seed, work.key.timestep, work.key.draw, shape))
-            return _Claimed(work, claim, grids, self._staged(inputs), noise, held.pop_all())
-
-    def _staged(self, values: torch.Tensor) -> torch.Tensor:
-        """Move values to pinned memory if there is a GPU, which can then copy them while it computes."""
-        return values.pin_memory() if self.backbone.device.type == "cuda" else values
+                noise = self._transfers.sent(noise_for(digests, self.seed, work.key.timestep, work.key.draw, shape))
+            return _Claimed(work, claim, grids, inputs, noise, held.pop_all())
 
     def _pass(self, claimed: _Claimed, after: ThreadPoolExecutor) -> None:
         """Make one shard. While a batch is computed, the previous one is written."""
@@ -243,7 +247,7 @@ class Extractor:
         with self.usage.begin(claimed.claim, columns) as writer:
             try:
                 for batch in self._batches.run(len(claimed.inputs), maps):
-                    writing.append(after.submit(writer.append, batch))
+                    writing.append(after.submit(self._transfers.receiving(writer.append), batch))
                     if len(writing) > 1:
                         writing.popleft().result()
             finally:

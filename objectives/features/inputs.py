@@ -16,6 +16,7 @@ from objectives.features.batches import Batches
 from objectives.features.quota import LATENTS, PIXELS, CacheUsage
 from objectives.features.shard_folder import ShardFolder
 from objectives.features.shards import FLOAT32, UINT8, Column, image_keys
+from objectives.features.transfers import Transfers
 
 POLL_SECONDS = 0.05
 
@@ -23,12 +24,13 @@ POLL_SECONDS = 0.05
 @final
 @dataclass
 class Inputs:
-    """The inputs of a backbone for a dataset, on the CPU. Pixels and latents are kept in the cache."""
+    """The inputs of a backbone for a dataset. Pixels and latents are kept in the cache."""
 
     backbone: Backbone
     dataset: Dataset
     usage: CacheUsage
     batches: Batches
+    transfers: Transfers
     _last: tuple[bytes, torch.Tensor] | None = field(default=None, repr=False)
 
     @cached_property
@@ -43,11 +45,14 @@ class Inputs:
     def read(self, indices: np.ndarray) -> torch.Tensor:
         """Return latents float32 if the backbone reads latents, else pixels uint8 (n, 3, side, side).
 
-        indices: into the dataset. The last images stay in memory, since every timestep and draw reads them again.
+        indices: into the dataset. The last images stay in the memory of the device, since every timestep and draw reads
+        them again. They are on the CPU if the device's memory is full.
         """
         chosen = indices.tobytes()
         if self._last is None or self._last[0] != chosen:
-            self._last = chosen, self._latents(indices) if self.backbone.latents else self._pixels(indices)
+            self._last = None  # its memory is free before the next images need memory
+            inputs = self._latents(indices) if self.backbone.latents else self._pixels(indices)
+            self._last = chosen, self.transfers.sent(inputs)
         return self._last[1]
 
     def ready(self, stored: torch.Tensor) -> torch.Tensor:

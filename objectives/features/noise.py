@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from objectives.datasets.images import image_threads
+from objectives.devices import threads
 
 
 def noise_for(digests: Sequence[str], seed: int, timestep: int, draw: int, shape: tuple[int, ...]) -> torch.Tensor:
@@ -22,6 +22,6 @@ def noise_for(digests: Sequence[str], seed: int, timestep: int, draw: int, shape
         generator = torch.Generator().manual_seed(int.from_bytes(key, "little") >> 1)
         torch.randn(shape, generator=generator, out=noise[row])
 
-    with ThreadPoolExecutor(image_threads()) as pool:  # at 256x256, one core makes noise slower than a GPU uses it
+    with ThreadPoolExecutor(threads()) as pool:  # at 256x256, one core makes noise slower than a GPU uses it
         list(pool.map(fill, range(len(digests))))
     return noise

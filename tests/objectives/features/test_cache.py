@@ -91,23 +91,25 @@ def test_bytes_of_an_image(tiny: TappedBackbone) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "side", "gmacs", "device", "expected"),
+    ("images", "side", "gmacs", "device", "batch", "expected"),
     [
-        (100, 32, 0.3, "cpu", 256),
-        (6_000, 32, 0.3, "cpu", 256),
-        (50_000, 32, 0.3, "cpu", 1024),
-        (1_281_167, 32, 0.3, "cuda", 2048),
-        (1_281_167, 256, 320.0, "cuda", 256),
-        (1_281_167, 512, 320.0, "cuda", 64),
-        (6_000, 256, 320.0, "cpu", 16),
-        (6_000, 1024, 99_999.0, "cpu", 1),
+        (100, 32, 0.3, "cpu", 256, 256),
+        (6_000, 32, 0.3, "cpu", 256, 256),
+        (50_000, 32, 0.3, "cpu", 256, 1024),
+        (1_281_167, 32, 0.3, "cuda", 1024, 2048),
+        (6_000, 32, 0.3, "cuda", 1024, 1024),
+        (1_281_167, 256, 320.0, "cuda", 64, 256),
+        (1_281_167, 512, 320.0, "cuda", 64, 64),
+        (1_281_167, 512, 320.0, "cuda", 128, 128),
+        (6_000, 256, 320.0, "cpu", 256, 16),
+        (6_000, 1024, 99_999.0, "cpu", 1, 1),
     ],
 )
-def test_a_shard_is_no_more_than_one_would_lose(
-    images: int, side: int, gmacs: float, device: str, expected: int
+def test_a_shard_is_no_more_than_one_would_lose_and_on_a_gpu_a_batch_at_least(
+    images: int, side: int, gmacs: float, device: str, batch: int, expected: int
 ) -> None:
     architecture = Architecture("made-up", side, (Block(1, "b", "layer", 8, 4, gmacs, gmacs),))
-    assert shard_images(images, architecture, 1, torch.device(device)) == expected
+    assert shard_images(images, architecture, 1, torch.device(device), batch) == expected
 
 
 def test_no_pass_is_made_twice(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:

@@ -13,6 +13,7 @@ from objectives.features.batches import Batches
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.inputs import Inputs
 from objectives.features.quota import CacheUsage
+from objectives.features.transfers import NoTransfers
 from spaces import Setting
 from tests.support import small_latents
 
@@ -44,7 +45,7 @@ TEN = np.arange(10)
 
 
 def inputs_of(folder: Path, backbone: TappedBackbone | Counting, dataset: Dataset, batch: int = 4) -> Inputs:
-    return Inputs(backbone, dataset, CacheUsage(folder), Batches(batch))  # type: ignore[arg-type]
+    return Inputs(backbone, dataset, CacheUsage(folder), Batches(batch), NoTransfers())  # type: ignore[arg-type]
 
 
 def test_latents_are_encoded_once_by_whoever_comes_first(
