@@ -76,7 +76,7 @@ def run(dataset: str, *, on_event: "OnEvent | None" = None, **options: Any) -> "
                 on_event(event)
 
         results = engine.run(run_options, send)
-    return Study(results, run_options.home_folder, run_options.storage_url)
+    return Study(results, run_options.home_folder, run_options.database)
 
 
 @with_option_keywords(*SCREENING_OPTIONS, **HELP_OF_IMAGES)
@@ -116,10 +116,10 @@ def load_study(name: str, *, home: str | Path | None = None, storage: str | None
 
     if not isinstance(name, str):
         raise UsageError(f"a study is loaded by its name or by its dataset's name, got {name!r}")
-    folder, url, store = _opened(home, storage)
+    folder, database, store = _opened(home, storage)
     with store:
         study = name if name in store.names() else store.find_study(dataset=name)
-        return Study(store.read_study(study), folder, url)
+        return Study(store.read_study(study), folder, database)
 
 
 def studies(*, home: str | Path | None = None, storage: str | None = None) -> "list[StudySummary]":
@@ -165,10 +165,10 @@ def features(dataset: str, *, setting: Setting, **options: Any) -> "Features":
         return read_features(run_options, setting, update)
 
 
-def _opened(home: str | Path | None, storage: str | None) -> "tuple[Home, str, Store]":
-    """Return the home folder, the URL of the study database, and the open database."""
+def _opened(home: str | Path | None, storage: str | None) -> "tuple[Home, str | Path, Store]":
+    """Return the home folder, the URL or the file of the study database, and the open database."""
     from search.database.store import Store
 
-    folder = Home.at(None if home is None else Path(home))
-    url = storage or folder.storage
-    return folder, url, Store.open(url)
+    folder = Home.at(home)
+    database = storage or folder.storage
+    return folder, database, Store.open(database, reading=True)

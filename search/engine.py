@@ -37,10 +37,10 @@ def _is_finished(options: RunOptions) -> bool:
     from search.database.store import Store
     from search.database.url import Address
 
-    file = Address(options.storage_url).file
+    file = Address(options.database).file
     if file is None or not file.exists():  # a look must not make a database
         return False
-    with Store.open(options.storage_url) as store:
+    with Store.open(options.database) as store:
         return any(
             study.dataset == options.dataset and study.complete + study.pruned >= options.trials
             for study in store.studies()
@@ -53,7 +53,7 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyRe
     from search.reports.study_report import publish
 
     options = prepared.options
-    with Store.open(options.storage_url) as store:
+    with Store.open(options.database) as store:
         study = store.ensure_study(prepared.record)
         on_event(RunPrepared(prepared, study))
         command = store.address.masked(options.command)

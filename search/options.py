@@ -150,11 +150,11 @@ class RunOptions:
 
     @property
     def home_folder(self) -> Home:
-        return Home.at(None if self.home is None else Path(self.home))
+        return Home.at(self.home)
 
     @property
-    def storage_url(self) -> str:
-        """URL of the study database; it may hold a password."""
+    def database(self) -> str | Path:
+        """URL of the study database, which may hold a password, or the file in the home folder."""
         return self.storage or self.home_folder.storage
 
     @property

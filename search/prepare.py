@@ -66,7 +66,8 @@ def check(options: RunOptions) -> None:
 
     options.check()
     check_name("dataset", options.dataset, DATASETS)
-    Address(options.storage_url)
+    Address(options.database)
+    options.home_folder.check_writable()
     if not options.space.endswith(".toml"):
         check_name("space", options.space, [*PRESETS, "a .toml file"])
     if options.sampler is not None:

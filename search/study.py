@@ -22,12 +22,12 @@ class Study:
     """A study of the database, as it was when it was loaded.
 
     results: everything that the database knows of it. home: the folder of its reports and classifiers. storage: URL of
-    the study database, which may hold a password.
+    the study database, which may hold a password, or its file.
     """
 
     results: StudyResults
     home: Home
-    storage: str = field(repr=False)
+    storage: str | Path = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -106,7 +106,7 @@ class Study:
         from search.database.store import Store
         from search.export import export_classifier
 
-        with Store.open(self.storage) as store:
+        with Store.open(self.storage, reading=True) as store:
             saved = store.saved_options(self.name)
         out = None if path is None else Path(path)
         exported = export_classifier(self.results, saved, self.home, out, data_root, backbone)

@@ -214,7 +214,8 @@ def hollow_network(name: str, cache: Path | None) -> "Network":
 
 def _folder(name: str, cache: Path | None) -> Path:
     if name in BACKBONES:
-        return BACKBONES[name].fetch((cache or Home.at(None).cache) / "backbones")
+        kept_in_cache = name in PUBLISHED
+        return BACKBONES[name].fetch((cache or Home.at(None).cache) / "backbones" if kept_in_cache else Path())
     if Path(name).is_dir():
         return Path(name)
     if is_hub_id(name):

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
@@ -15,7 +14,7 @@ import typer
 from search.options import Notation, OptionInfo, RunOptions, option_info
 
 HomeOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--home",
         metavar="DIR",

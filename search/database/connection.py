@@ -2,6 +2,7 @@
 
 import sqlalchemy
 from optuna.storages import RDBStorage
+from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from search.database import migrations
 from search.database.dialects import roll_back_schema_changes, use_write_ahead_log
@@ -9,16 +10,24 @@ from search.database.url import Address
 from spaces import StorageError
 
 
-def open_storage(address: Address) -> RDBStorage:
+def open_storage(address: Address, reading: bool = False) -> RDBStorage:
     """Return Optuna's storage, in a database whose tables are up to date.
 
-    Raises StorageError where the database cannot be reached or written, or is from a newer version of this program or
-    of Optuna.
+    reading: write nothing where nothing can be written. A file that may only be read is opened for reading, and a file
+    that does not exist is taken as an empty database, and not made. Raises StorageError where the database cannot be
+    reached or written, or is from a newer version of this program or of Optuna.
     """
     with address.errors():
-        if address.file:
+        if reading and address.file and not address.file.exists():
+            return _empty_storage()
+        reading = reading and address.is_read_only()
+        if address.file and not reading:
             address.file.parent.mkdir(parents=True, exist_ok=True)
-        engine = sqlalchemy.create_engine(address.url, poolclass=sqlalchemy.NullPool, connect_args=address.connect_args)
+        engine = sqlalchemy.create_engine(address.url, **address.engine_options(NullPool, reading))
+        if reading:
+            with engine.connect() as connection:
+                _check_version(address, migrations.version_of(connection), reading)
+            return _optuna_storage(address, reading)
         if address.file:
             roll_back_schema_changes(engine)
         with address.lock(engine, "search schema"):
@@ -28,8 +37,21 @@ def open_storage(address: Address) -> RDBStorage:
             return _optuna_storage(address)
 
 
-def _check_version(address: Address, version: str | None) -> None:
+def _empty_storage() -> RDBStorage:
+    """Return an empty database in memory."""
+    storage = RDBStorage("sqlite://", {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}})
+    with storage.engine.begin() as connection:
+        migrations.upgrade(connection)
+    return storage
+
+
+def _check_version(address: Address, version: str | None, reading: bool = False) -> None:
     known = migrations.versions()
+    if reading and (version is None or version in known[:-1]):
+        raise StorageError(
+            f"the study database {address} is from an older version of this program, and may only be read here; "
+            "`search status`, typed by somebody who may write it, upgrades it"
+        )
     if version is not None and version not in known:
         raise StorageError(
             f"the study database {address} is from a newer version of this program: its schema is {version}, "
@@ -37,10 +59,9 @@ def _check_version(address: Address, version: str | None) -> None:
         )
 
 
-def _optuna_storage(address: Address) -> RDBStorage:
-    # Optuna fills braces in its URL with its schema version.
-    url = address.url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-    storage = RDBStorage(url, engine_kwargs=address.engine_options(), skip_compatibility_check=True)
+def _optuna_storage(address: Address, reading: bool = False) -> RDBStorage:
+    options = address.engine_options(NullPool if reading else QueuePool, reading)
+    storage = RDBStorage(address.optuna_url, engine_kwargs=options, skip_compatibility_check=True)
     version, expected = storage.get_current_version(), storage.get_head_version()
     if version != expected:
         storage.engine.dispose()
@@ -50,7 +71,7 @@ def _optuna_storage(address: Address) -> RDBStorage:
             else "upgrade Optuna"
         )
         raise StorageError(f"the study database {address} is of Optuna's schema {version}, not {expected}; {remedy}")
-    if address.file:
+    if address.file and not reading:
         use_write_ahead_log(storage.engine)
         storage.engine.dispose()  # so that the next connections use it
     return storage

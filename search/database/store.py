@@ -5,6 +5,7 @@ from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self, final
 
@@ -54,13 +55,15 @@ class Store:
         self._studies: dict[str, optuna.Study] = {}
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Open the database at a SQLAlchemy URL of SQLite or PostgreSQL. Make or upgrade its tables where needed.
+    def open(cls, storage: str | Path, reading: bool = False) -> Self:
+        """Open the database at a SQLAlchemy URL of SQLite or PostgreSQL, or the SQLite file at a path.
 
-        Raises StorageError where it cannot be reached or written, or is from a newer version of this program.
+        Its tables are made or upgraded where needed. reading: the caller only reads; then a file that cannot be written
+        is opened too, and a file that does not exist is taken as an empty database. Raises StorageError where the
+        database cannot be reached or written, or is from a newer version of this program.
         """
-        address = Address(url)
-        return cls(address, open_storage(address))
+        address = Address(storage)
+        return cls(address, open_storage(address, reading))
 
     def close(self) -> None:
         self._studies.clear()

@@ -1,6 +1,7 @@
 """The address of a study database: its URL, its lock, and its errors in one line without the password."""
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,9 @@ from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import URL, func, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import Pool, QueuePool
 
+from objectives.home import may_write
 from spaces import StorageError
 
 BUSY_SECONDS = 60
@@ -22,25 +25,20 @@ EXAMPLES = "sqlite:////path/to/studies.db or postgresql://user:password@host/dat
 
 @final
 class Address:
-    """The URL of a SQLite file or of a PostgreSQL server. Raises StorageError for any other URL."""
+    """A SQLite file or a PostgreSQL server, named by a URL, or a SQLite file named by its path.
 
-    def __init__(self, url: str) -> None:
-        try:
-            parsed = sqlalchemy.make_url(url)
-            dialect = parsed.get_backend_name()
-        except (ArgumentError, NoSuchModuleError, ValueError):
-            dialect = ""
-        if dialect not in ("sqlite", "postgresql", "postgres"):
-            scheme = url.partition("://")[0] if "://" in url else ""  # the rest may hold a password
-            raise StorageError(f"the storage must be SQLite or PostgreSQL, got {scheme or 'no URL'!r}; try {EXAMPLES}")
-        if dialect != "sqlite":
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        elif parsed.database in (None, "", ":memory:") or parsed.query:
-            raise StorageError(f"a SQLite storage must name a plain file, got {url!r}; try {EXAMPLES}")
-        self.url: URL = parsed
-        self.file = Path(str(parsed.database)).absolute() if dialect == "sqlite" else None
+    A path is used as it is: characters that mean something in a URL mean nothing in a path. Raises StorageError for any
+    other URL.
+    """
+
+    def __init__(self, storage: str | Path) -> None:
+        url = URL.create("sqlite", database=str(storage)) if isinstance(storage, Path) else _parsed(storage)
+        self.file = Path(str(url.database)).absolute() if url.get_backend_name() == "sqlite" else None
+        self.url: URL = url
 
     def __str__(self) -> str:
+        if self.file is not None:
+            return f"sqlite:///{str(self.file).replace('%', '%25').replace('?', '%3F')}"
         return self.masked(self.url.render_as_string(hide_password=False))
 
     def masked(self, message: str) -> str:
@@ -58,12 +56,39 @@ class Address:
         return message
 
     @property
-    def connect_args(self) -> dict[str, Any]:
-        return {"timeout": BUSY_SECONDS} if self.file else {"connect_timeout": CONNECT_SECONDS}
+    def optuna_url(self) -> str:
+        """The URL for Optuna, which fills braces in it with its schema version. That of a file names no file."""
+        url = "sqlite://" if self.file else self.url.render_as_string(hide_password=False)
+        return url.replace("{", "{{").replace("}", "}}")
 
-    def engine_options(self) -> dict[str, Any]:
-        """Return the arguments of `create_engine`. A dropped connection to a server is replaced before it is used."""
-        return {"connect_args": self.connect_args, "pool_pre_ping": self.file is None}
+    def engine_options(self, poolclass: type[Pool] = QueuePool, reading: bool = False) -> dict[str, Any]:
+        """Return the arguments of `create_engine`. A dropped connection to a server is replaced before it is used.
+
+        reading: open a file without writing anything, also no file beside it.
+        """
+        if self.file is None:
+            return {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "poolclass": poolclass, "pool_pre_ping": True}
+        return {"creator": self._connect_reading if reading else self._connect, "poolclass": poolclass}
+
+    def is_read_only(self) -> bool:
+        """Return whether this is a file that exists and that this process must not write."""
+        file = self.file
+        return file is not None and file.exists() and not (may_write(file) and may_write(file.parent))
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(str(self.file), timeout=BUSY_SECONDS, check_same_thread=False)
+
+    def _connect_reading(self) -> sqlite3.Connection:
+        """Open the file for reading.
+
+        While a run has the file open, its latest changes are in the write-ahead log, which is read too. Without a log,
+        SQLite would write one, unless the file is declared immutable.
+        """
+        assert self.file is not None
+        log = Path(f"{self.file}-wal")
+        at_rest = not log.exists() or log.stat().st_size == 0
+        uri = f"{self.file.as_uri()}?mode=ro{'&immutable=1' if at_rest else ''}"
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -91,6 +116,26 @@ class Address:
                 yield
 
 
+def _parsed(url: str) -> URL:
+    """Parse the URL of a SQLite file or of a PostgreSQL server. Raises StorageError for any other."""
+    try:
+        parsed = sqlalchemy.make_url(url)
+        dialect = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        dialect = ""
+    if dialect not in ("sqlite", "postgresql", "postgres"):
+        scheme, is_url, _ = url.partition("://")  # the rest may hold a password
+        got = repr(scheme) if is_url else "no URL"
+        raise StorageError(f"`storage` must be a URL of SQLite or PostgreSQL, got {got}; try {EXAMPLES}")
+    if dialect != "sqlite":
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.database in (None, "", ":memory:") or parsed.query:
+        raise StorageError(
+            f"`storage` must name a plain file, got {url!r}; try {EXAMPLES}, with %3F for ? and %25 for % in names"
+        )
+    return parsed
+
+
 def _reason(error: BaseException) -> str:
     """Return the first line of the driver's own message."""
     cause: BaseException = error
@@ -102,5 +147,7 @@ def _reason(error: BaseException) -> str:
         return f"another process has held its lock for {BUSY_SECONDS} s"
     if isinstance(cause, DBAPIError) and cause.orig is not None:
         cause = cause.orig
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
     lines = str(cause).strip().splitlines()
     return lines[0] if lines else type(cause).__name__

@@ -83,7 +83,7 @@ def recommend(
     check(options)
     prepared = prepare_probe(options.absolute())
     spec, space, digest = prepared.spec, prepared.space, prepared.weights_digest
-    with Store.open(options.storage_url) if memory else nullcontext() as store:
+    with Store.open(options.database) if memory else nullcontext() as store:
         results = run_screening(spec, space, digest, store, available_cores(), passes, seconds, on_progress=on_progress)
     elapsed = time.monotonic() - started
     report = _write_report(results, prepared, elapsed, options)

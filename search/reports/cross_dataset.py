@@ -36,10 +36,10 @@ def compare_datasets(
     backbone: use only studies of this backbone. command: the command line as typed. listener: if given, the missing
     trials are run first and reported to it. Raises SearchError if no study has a complete trial.
     """
-    words = ["--home", str(home.folder)] if home != Home.at(None) else []
+    words = ["--home", str(home.folder)] if not home.is_default else []
     words += ["--storage", str(Address(storage))] if storage is not None else []  # Address masks the password
     failed = 0
-    with Store.open(storage or home.storage) as store:
+    with Store.open(storage or home.storage, reading=listener is None) as store:
         networks = networks_of(store, backbone, words)
         if listener is not None:
             missing = missing_trials(network.matrix for network in networks)

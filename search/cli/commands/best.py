@@ -19,6 +19,6 @@ def best(
     from search.database.store import Store
     from search.reports.answer import answer_lines, answer_record
 
-    with Store.open(storage or Home.at(home).storage) as store:
+    with Store.open(storage or Home.at(home).storage, reading=True) as store:
         results = store.read_study(store.find_study(dataset, study))
     typer.echo(json.dumps(answer_record(results), indent=2) if as_json else "\n".join(answer_lines(results)))

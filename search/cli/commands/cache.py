@@ -41,7 +41,7 @@ def cache(
 
     usage = _usage(home)
     contents = holdings(usage)
-    studies = _studies(storage or Home.at(home).storage, named=storage is not None)
+    studies = _studies(storage or Home.at(home).storage)
     if as_json:
         rows = [_row(holding, studies) for holding in contents]
         typer.echo(json.dumps({"folder": str(usage.folder), "holds": rows}, indent=2))
@@ -113,24 +113,17 @@ def prune(
     typer.echo(f"{verb} {len(excess_shards):,} shards ({size}); the cache takes {size_in_words(usage.taken())} now")
 
 
-def _usage(home: Path | None) -> "CacheUsage":
+def _usage(home: str | None) -> "CacheUsage":
     from objectives.features.quota import CacheUsage
 
     return CacheUsage(Home.at(home).cache)
 
 
-def _studies(url: str, named: bool) -> "Sequence[StudySummary]":
-    """Return the studies of the database. Return none if the default database does not exist, and do not create it.
-
-    named: whether the user named the database.
-    """
+def _studies(storage: str | Path) -> "Sequence[StudySummary]":
+    """Return the studies of the database; none where the file does not exist."""
     from search.database.store import Store
-    from search.database.url import Address
 
-    file = Address(url).file
-    if not named and (file is None or not file.exists()):
-        return []
-    with Store.open(url) as store:
+    with Store.open(storage, reading=True) as store:
         return store.studies()
 
 

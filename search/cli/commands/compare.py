@@ -31,7 +31,7 @@ def compare(
     from dashboards.comparison import StudyComparison
     from search.database.store import Store
 
-    with Store.open(storage or Home.at(home).storage) as store:
+    with Store.open(storage or Home.at(home).storage, reading=True) as store:
         names = [store.find_study(name=name) for name in (first, second)]
         comparison = StudyComparison.of(*map(store.read_study, names))
     if as_json:

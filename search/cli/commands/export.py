@@ -43,7 +43,7 @@ def export(
     from search.export import export_classifier
 
     folder = Home.at(home)
-    with Store.open(storage or folder.storage) as store:
+    with Store.open(storage or folder.storage, reading=True) as store:
         name = store.find_study(dataset, study)
         results, saved = store.read_study(name), store.saved_options(name)
     with counter("passes") as update:

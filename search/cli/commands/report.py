@@ -72,7 +72,7 @@ def report(
         return
     if measure or backbone:
         raise UsageError("`measure` and `backbone` are for the report across datasets; add `all`")
-    with Store.open(storage or Home.at(home).storage) as store:
+    with Store.open(storage or Home.at(home).storage, reading=True) as store:
         results = store.read_study(store.find_study(dataset, study))
     if not images:
         results = replace(results, pictures=())

@@ -44,11 +44,10 @@ def run(options: RunOptions) -> None:
 
 def export_command(study: str, options: RunOptions) -> str:
     """Return what to type for the study's classifier; the password of a storage is masked."""
-    from objectives.home import Home
     from search.database.url import Address
 
     words = ["search", "export", "--study", study]
-    if options.home_folder != Home.at(None):
+    if not options.home_folder.is_default:
         words += ["--home", str(options.home_folder.folder)]
     if options.storage is not None:
         words += ["--storage", str(Address(options.storage))]

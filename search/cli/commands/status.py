@@ -36,7 +36,7 @@ def status(
     from search.database.store import Store
     from search.display.text import printable
 
-    with Store.open(storage or Home.at(home).storage) as store:
+    with Store.open(storage or Home.at(home).storage, reading=True) as store:
         if dataset is None and study is None:
             _list(store.studies(), as_json)
             return

@@ -54,7 +54,11 @@ def test_a_mistake_ends_the_process_with_exit_code_2(tmp_path: Path) -> None:
         (("run", "--dataset", "digits", "--blocks", "x"), 2, "expected numbers and ranges"),
         (("run", "--dataset", "cub"), 1, "add --data-root ("),
         (("run", "--dataset", "cub", "--data-root", "/nowhere"), 1, "/nowhere does not exist"),
-        (("run", "--dataset", "digits", "--storage", "mysql://me:hushhush@host/db"), 1, "must be SQLite or PostgreSQL"),
+        (
+            ("run", "--dataset", "digits", "--storage", "mysql://me:hushhush@host/db"),
+            1,
+            "--storage must be a URL of SQLite",
+        ),
         (("run", "--dataset", "digits", "--storage", "postgresql://me:hushhush@127.0.0.1:1/db"), 1, "me:***@127.0.0.1"),
         pytest.param(
             ("run", "--dataset", "digits", "--gpus-per-trial", "1"),

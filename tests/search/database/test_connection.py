@@ -2,11 +2,11 @@
 
 import os
 import socket
-import stat
 import subprocess
 import sys
 import traceback
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,11 +98,11 @@ def test_an_interrupted_migration_changes_nothing(sqlite_url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("", "must be SQLite or PostgreSQL, got 'no URL'"),
-        ("studies.db", "must be SQLite or PostgreSQL"),
-        ("mysql://bob:topsecret@host/db", "must be SQLite or PostgreSQL, got 'mysql'"),
-        ("nonsense+x://bob:topsecret@host/db", "must be SQLite or PostgreSQL, got 'nonsense"),
-        ("postgresql://bob:topsecret@host:notaport/db", "must be SQLite or PostgreSQL"),
+        ("", "must be a URL of SQLite or PostgreSQL, got no URL; try sqlite:////path/to/studies.db"),
+        ("foo", "must be a URL of SQLite or PostgreSQL, got no URL"),
+        ("mysql://bob:topsecret@host/db", "must be a URL of SQLite or PostgreSQL, got 'mysql'"),
+        ("nonsense+x://bob:topsecret@host/db", "must be a URL of SQLite or PostgreSQL, got 'nonsense"),
+        ("postgresql://bob:topsecret@host:notaport/db", "must be a URL of SQLite or PostgreSQL"),
         ("sqlite://", "must name a plain file"),
         ("sqlite:///:memory:", "must name a plain file"),
         ("sqlite:///file:x.db?mode=ro&uri=true", "must name a plain file"),
@@ -168,25 +168,95 @@ def test_a_file_that_is_no_database_is_not_changed(tmp_path: Path) -> None:
     assert path.read_text() == "something precious " * 100
 
 
-def test_a_read_only_database_is_a_readable_error(sqlite_url: str, tmp_path: Path) -> None:
-    Store.open(sqlite_url).close()
-    tmp_path.parent.parent.chmod(0o755)
-    tmp_path.parent.chmod(0o755)
-    tmp_path.chmod(0o555)
-    for path in tmp_path.iterdir():
-        path.chmod(stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+ODD_NAMES = ("what?", "what?mode=memory", "100%", "%41", "a#b", "[x]", "a b", "é", "e\u0301", "~", "it's", '"q"')
+ODDER_NAMES = ("new\nline", "{x}", "a:b@c", "*", "back\\slash", "bad\udcff", "file:x", ":memory:")
+
+
+@pytest.mark.parametrize("name", [*ODD_NAMES, *ODDER_NAMES])
+def test_a_path_is_never_read_as_a_url(tmp_path: Path, name: str, make_record: MakeRecord) -> None:
+    file = tmp_path / name / "studies.db"
+    with Store.open(file) as store:
+        study = store.ensure_study(make_record())
+        assert file.is_file()
+    with Store.open(file, reading=True) as store:
+        assert store.names() == {study}
+    if "\udcff" not in name:  # a text can be pasted, a byte that is no text cannot
+        with Store.open(str(Address(file))) as store:
+            assert store.names() == {study}
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_reading_makes_no_database(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "home" / "studies.db", reading=True) as store:
+        assert store.studies() == []
+    assert not any(tmp_path.iterdir())
+
+
+@contextmanager
+def somebody_else(folder: Path) -> Iterator[None]:
+    """Make a folder read-only, and be a user whom permissions hold for."""
+    for path in (folder.parent.parent, folder.parent):
+        path.chmod(0o755)
+    folder.chmod(0o555)
+    for path in folder.iterdir():
+        path.chmod(0o444)
     root = os.geteuid() == 0
     if root:
-        os.seteuid(65534)  # whom permissions hold for
+        os.seteuid(65534)
     try:
-        with pytest.raises(
-            StorageError, match=r"cannot be used: .*(readonly|read-only|Permission denied|unable to open)"
-        ):
-            Store.open(sqlite_url)
+        yield
     finally:
         if root:
             os.seteuid(0)
-        tmp_path.chmod(0o755)
+        folder.chmod(0o755)
+
+
+def test_a_database_that_cannot_be_written_is_refused_for_writing(sqlite_url: str, tmp_path: Path) -> None:
+    Store.open(sqlite_url).close()
+    with somebody_else(tmp_path), pytest.raises(StorageError, match=r"studies.db cannot be used: Permission denied$"):
+        Store.open(sqlite_url)
+
+
+def test_a_database_that_cannot_be_written_can_be_read(
+    sqlite_url: str, tmp_path: Path, make_record: MakeRecord, run_record: RunRecord
+) -> None:
+    with Store.open(sqlite_url) as store:
+        study = store.ensure_study(make_record())
+        store.begin_run(study, run_record)
+    files = {path.name for path in tmp_path.iterdir()}
+    with somebody_else(tmp_path), Store.open(sqlite_url, reading=True) as store:
+        assert (store.find_study(), len(store.read_runs(study))) == (study, 1)
+        with pytest.raises(StorageError, match="cannot be used: attempt to write a readonly database"):
+            store.begin_run(study, run_record)
+    assert {path.name for path in tmp_path.iterdir()} == files
+
+
+def test_reading_sees_what_a_run_has_just_written(
+    sqlite_url: str, tmp_path: Path, make_record: MakeRecord, run_record: RunRecord
+) -> None:
+    with Store.open(sqlite_url) as writer:
+        study = writer.ensure_study(make_record())
+        with somebody_else(tmp_path), Store.open(sqlite_url, reading=True) as store:
+            assert store.names() == {study}
+            os.seteuid(0)
+            writer.begin_run(study, run_record)
+            os.seteuid(65534 if os.getuid() == 0 else os.getuid())
+            assert len(store.read_runs(study)) == 1
+
+
+def test_changes_that_cannot_be_read_are_never_left_out(sqlite_url: str, tmp_path: Path) -> None:
+    Store.open(sqlite_url).close()
+    (tmp_path / "studies.db-wal").write_bytes(b"changes of a killed run")
+    with somebody_else(tmp_path), pytest.raises(StorageError, match="cannot be used: unable to open database file"):
+        Store.open(sqlite_url, reading=True)
+
+
+def test_an_older_database_that_cannot_be_written_is_refused(sqlite_url: str, tmp_path: Path) -> None:
+    engine = sqlalchemy.create_engine(sqlite_url, poolclass=sqlalchemy.NullPool)
+    with engine.begin() as connection:
+        migrations.upgrade(connection, migrations.versions()[0])
+    with somebody_else(tmp_path), pytest.raises(StorageError, match=r"older version .* and may only be read here"):
+        Store.open(sqlite_url, reading=True)
 
 
 def test_a_full_disk_is_a_readable_error_and_loses_nothing(

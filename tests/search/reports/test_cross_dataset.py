@@ -73,7 +73,7 @@ def searched(folder: Path, dataset: str) -> None:
         counts=spec.counts(spec.splits(0)),
         protocol={"seed": "0"},
     )
-    with Store.open(options.storage_url) as store:
+    with Store.open(options.database) as store:
         name = store.ensure_study(facts)
         run = store.begin_run(name, RunRecord(1, options.command, {}, options=options.to_record()))
         driver = StudyDriver(store, name, space, sampler_named("random", 0), seed=0, budget=0, run_id=run)
