@@ -145,7 +145,9 @@ def main() -> None:
     assert isinstance(backbone, TappedBackbone)
     result: dict[str, object] = {}
     if arguments.images:
-        result["denoising"] = denoising(backbone, to_model_range(read_tiles(arguments.images)[-HELD_OUT:]))
+        result["denoising"] = denoising(
+            backbone, to_model_range(torch.from_numpy(read_tiles(arguments.images)[-HELD_OUT:]))
+        )
     with tempfile.TemporaryDirectory() as folder:
         if "trained" in arguments.rows:
             result["trained"] = best_probe(dataset, arguments.backbone, Path(folder), arguments.quick)

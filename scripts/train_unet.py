@@ -4,7 +4,8 @@
 
 `--images` names a folder of contact sheets `sheet-*.jpg` of 32x32 tiles, read row by row; black tiles after the last
 image are ignored. All random numbers are a function of (seed, step), so a run that was killed and started again with
-the same command makes the same weights as an uninterrupted run. The folder `--out` receives `checkpoint.pt`, `loss.csv`
+the same command makes the same weights as an uninterrupted run. With a GPU, the images are kept in its memory, and the
+network is compiled. The folder `--out` receives `checkpoint.pt`, `loss.csv`
 (training and held-out loss by step and timestep decile) and, at the end, the diffusers folders `unet/` and `scheduler/`
 with the moving average (EMA) of the weights in half precision.
 """
@@ -12,8 +13,11 @@ with the moving average (EMA) of the weights in half precision.
 import argparse
 import csv
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,27 +88,34 @@ def read_tiles(folder: Path) -> np.ndarray:
     return np.concatenate(tiles)
 
 
-def batch_at(images: np.ndarray, step: int, batch: int, seed: int) -> np.ndarray:
+def batch_at(images: torch.Tensor, step: int, batch: int, seed: int) -> torch.Tensor:
     """Choose the images of one step. Each epoch is a permutation; its last incomplete batch continues in the next."""
     wanted = np.arange(step * batch, (step + 1) * batch)
     chosen = np.empty(batch, dtype=np.int64)
     for epoch in np.unique(wanted // len(images)):
-        order = np.random.default_rng((seed, int(epoch))).permutation(len(images))
         in_epoch = wanted // len(images) == epoch
-        chosen[in_epoch] = order[wanted[in_epoch] % len(images)]
-    flipped = np.random.default_rng((seed, 1 << 32, step)).random(batch) < 0.5
-    pixels = images[chosen]
-    pixels[flipped] = pixels[flipped][..., ::-1]
-    return pixels
+        chosen[in_epoch] = order_of(seed, int(epoch), len(images))[wanted[in_epoch] % len(images)]
+    flipped = torch.from_numpy(np.random.default_rng((seed, 1 << 32, step)).random(batch) < 0.5)
+    pixels = images[torch.from_numpy(chosen).to(images.device)]
+    return torch.where(flipped.to(images.device)[:, None, None, None], pixels.flip(-1), pixels)
 
 
-def to_model_range(pixels: np.ndarray) -> torch.Tensor:
+@lru_cache(maxsize=2)
+def order_of(seed: int, epoch: int, images: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(images)
+
+
+def to_model_range(pixels: torch.Tensor) -> torch.Tensor:
     """Turn uint8 pixels into float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).float() / 127.5 - 1
+    return pixels.float() / 127.5 - 1
 
 
 def errors_by_timestep(
-    unet: UNet2DModel, scheduler: DDPMScheduler, clean: torch.Tensor, timesteps: torch.Tensor, noise: torch.Tensor
+    unet: Callable[..., Any],
+    scheduler: DDPMScheduler,
+    clean: torch.Tensor,
+    timesteps: torch.Tensor,
+    noise: torch.Tensor,
 ) -> torch.Tensor:
     """Return the mean squared error of each image. The prediction's target is the noise, or the velocity."""
     noisy = scheduler.add_noise(clean, noise, timesteps)
@@ -122,17 +133,15 @@ def by_decile(errors: torch.Tensor, timesteps: torch.Tensor) -> list[float]:
 
 
 @torch.no_grad()
-def held_out_loss(unet: UNet2DModel, scheduler: DDPMScheduler, held_out: np.ndarray, device: str) -> list[float]:
+def held_out_loss(unet: UNet2DModel, scheduler: DDPMScheduler, held_out: torch.Tensor) -> list[float]:
     """Return the loss on held-out images by timestep decile, with the same noise at every call."""
     generator = torch.Generator().manual_seed(0)
     errors, steps = [], []
     for start in range(0, len(held_out), 200):
         clean = to_model_range(held_out[start : start + 200])
-        timesteps = torch.randint(0, 1000, (len(clean),), generator=generator)
-        noise = torch.randn(clean.shape, generator=generator)
-        errors.append(
-            errors_by_timestep(unet, scheduler, clean.to(device), timesteps.to(device), noise.to(device)).cpu()
-        )
+        timesteps = torch.randint(0, 1000, (len(clean),), generator=generator).to(clean.device)
+        noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+        errors.append(errors_by_timestep(unet, scheduler, clean, timesteps, noise))
         steps.append(timesteps)
     return by_decile(torch.cat(errors), torch.cat(steps))
 
@@ -145,12 +154,13 @@ def save_atomically(state: dict[str, object], path: Path) -> None:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    gpu = torch.cuda.is_available()
+    device = "cuda" if gpu else "cpu"
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
-    images = read_tiles(Path(arguments.images))
+    images = torch.from_numpy(read_tiles(Path(arguments.images))).to(device)
     held_out, images = images[-HELD_OUT:], images[:-HELD_OUT]
     print(f"{len(images)} training and {len(held_out)} held-out images on {device}", flush=True)
 
@@ -161,9 +171,10 @@ def train(arguments: argparse.Namespace) -> None:
         unet = UNet2DModel.from_pretrained(arguments.start_from, torch_dtype=torch.float32).to(device)
     else:
         unet = design.unet().to(device)
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=arguments.learning_rate, weight_decay=0.01)
+    network = torch.compile(unet.to(memory_format=torch.channels_last)) if gpu else unet
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=arguments.learning_rate, weight_decay=0.01, fused=gpu)
     schedule = get_cosine_schedule_with_warmup(optimizer, min(300, arguments.steps // 10), arguments.steps)
-    ema = EMAModel(unet.parameters(), decay=0.9995, use_ema_warmup=True, power=0.75)
+    ema = EMAModel(unet.parameters(), decay=0.9995, use_ema_warmup=True, power=0.75, foreach=gpu)
     step = 0
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
@@ -182,25 +193,25 @@ def train(arguments: argparse.Namespace) -> None:
     started, first = time.monotonic(), step
     last = min(arguments.steps, arguments.stop_at or arguments.steps)
     while step < last:
-        generator = torch.Generator().manual_seed(arguments.seed * 1_000_003 + step)
-        clean = to_model_range(batch_at(images, step, arguments.batch, arguments.seed)).to(device)
-        timesteps = torch.randint(0, 1000, (len(clean),), generator=generator).to(device)
-        noise = torch.randn(clean.shape, generator=generator).to(device)
-        errors = errors_by_timestep(unet, scheduler, clean, timesteps, noise)
+        generator = torch.Generator(device).manual_seed(arguments.seed * 1_000_003 + step)
+        clean = to_model_range(batch_at(images, step, arguments.batch, arguments.seed))
+        timesteps = torch.randint(0, 1000, (len(clean),), generator=generator, device=device)
+        noise = torch.randn(clean.shape, generator=generator, device=device)
+        errors = errors_by_timestep(network, scheduler, clean, timesteps, noise)
         errors.mean().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
         ema.step(unet.parameters())
-        recent.append((errors.detach().cpu(), timesteps.cpu()))
+        recent.append((errors.detach(), timesteps))
         step += 1
         if step % arguments.log_every == 0 or step == last:
             ema.store(unet.parameters())
             ema.copy_to(unet.parameters())
             rows = {
                 "train": by_decile(torch.cat([e for e, _ in recent]), torch.cat([t for _, t in recent])),
-                "held-out": held_out_loss(unet, scheduler, held_out, device),
+                "held-out": held_out_loss(unet, scheduler, held_out),
             }
             ema.restore(unet.parameters())
             with log.open("a", newline="") as file:
