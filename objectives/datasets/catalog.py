@@ -44,6 +44,7 @@ from objectives.datasets.layouts.subsets import IMAGENET_50, IMAGENET_100
 from objectives.downloads import is_hub_id
 from spaces.errors import DatasetError
 from spaces.lookup import lookup
+from spaces.text import escaped
 
 __all__ = ["DATASETS", "Dataset", "Entry", "load_dataset", "load_with_sizes"]
 
@@ -141,8 +142,10 @@ def load_with_sizes(
     try:
         dataset = entry.reader() if path is None else entry.reader(path)
     except OSError as error:
-        raise DatasetError(f"cannot read {error.filename or path}: {error.strerror or error}") from error
+        raise DatasetError(f"cannot read {escaped(str(error.filename or path))}: {error.strerror or error}") from error
 
+    if not len(dataset):
+        raise DatasetError(f"{path} holds no image of dataset {name!r}; expected at least one")
     on_found()
     sizes_found = sizes_or_errors(dataset.images)
     sizes = np.array([size for size in sizes_found if not isinstance(size, DatasetError)])

@@ -3,21 +3,43 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self, TypeVar, final, runtime_checkable
+from typing import Any, BinaryIO, Protocol, Self, TypeVar, final, runtime_checkable
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from objectives.devices import threads
 from spaces.errors import DatasetError
+from spaces.text import escaped
 
 TRANSFORM = "exif-upright,rgb-on-white,shorter-side-bicubic,centre-square"
 """The name of the transform of `square_pixels`. Cache keys of everything computed from pixels hold it and the side."""
 
 T = TypeVar("T")
+
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 2**28
+"""Most bytes of texts or of a colour profile in a PNG. Pillow's own limit, 1 MB, refuses sound photographs."""
+
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image upright, by its EXIF orientation."""
+
+NOT_BY_CONTENT = frozenset(
+    {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow recognises, but does not decode these
+    | {"EPS"}  # a program, for which Pillow starts another program
+    | {"DIB", "IM", "IMT", "IPTC", "PCD", "SPIDER", "TGA"}  # their content has no clear mark
+)
+"""Pillow's formats in which a file is no image unless its name says so."""
 
 
 @runtime_checkable
@@ -56,7 +78,7 @@ class FileImages:
         return len(self.paths)
 
     def name(self, i: int) -> str:
-        return str(self.root / self.paths[i])
+        return escaped(str(self.root / self.paths[i]))
 
     def digest(self, i: int) -> str:
         path = self.paths[i]
@@ -115,8 +137,31 @@ def decode(file: Path | BinaryIO, name: str) -> Image.Image:
     """Decode an image file as `ImageSource.read` does. Raises DatasetError, which names `name`, if that fails."""
     with _named_errors(name), Image.open(file) as image:
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        return _rgb(image)
+        turn = UPRIGHT.get(_orientation(image))
+        return _rgb(image if turn is None else image.transpose(turn))
+
+
+def _orientation(image: Image.Image) -> Any:
+    """Return an image's orientation by EXIF or XMP; 1, upright, if they are damaged, for the pixels are not."""
+    with suppress(Exception):  # Pillow's parsers of metadata raise nearly anything
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    return 1
+
+
+def are_images(files: Sequence[Path]) -> list[bool]:
+    """Return for each file whether Pillow recognises its content as an image, whatever its name.
+
+    Only the beginning is read. Formats of NOT_BY_CONTENT are not recognised. A file that cannot be opened is no image.
+    """
+    Image.init()
+    formats = [name for name in Image.ID if name not in NOT_BY_CONTENT]
+
+    def is_image(i: int) -> bool:
+        with suppress(Exception), Image.open(files[i], formats=formats):  # parsers of headers raise nearly anything
+            return True
+        return False
+
+    return _map(is_image, range(len(files)))
 
 
 def square_pixels(images: ImageSource, indices: Sequence[int] | np.ndarray, side: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
 from objectives.datasets.layouts.layout import Layout
-from objectives.datasets.layouts.tables import text_lines
+from objectives.datasets.layouts.tables import class_name, text_lines
 from objectives.datasets.splits import carve_test
 from spaces.errors import DatasetError
 
@@ -111,11 +111,11 @@ def _empty_array(kind: type, shape: tuple[int, ...], code: bytes) -> np.ndarray:
     return np.ndarray(shape, code.decode())
 
 
-def _unpickled(path: Path, *keys: bytes) -> list[Any]:
+def _unpickled(path: Path, *keys: bytes) -> list[np.ndarray]:
     file = io.BytesIO(path.read_bytes())
     try:
         content = _ArraysOnly(file, encoding="bytes").load()
-        return [content[key] for key in keys]
+        return [np.asarray(content[key]) for key in keys]
     except Exception as error:  # a damaged pickle raises nearly anything
         raise DatasetError(f"{path} cannot be read ({error}); take it from the published archive again") from error
 
@@ -123,14 +123,18 @@ def _unpickled(path: Path, *keys: bytes) -> list[Any]:
 def _pickled_batch(label_key: bytes) -> Callable[[Path], Batch]:
     def read(path: Path) -> Batch:
         pixels, labels = _unpickled(path, b"data", label_key)
-        return _checked(path, np.asarray(pixels), np.asarray(labels))
+        return _checked(path, pixels, labels)
 
     return read
 
 
 def _pickled_names(key: bytes) -> Callable[[Path], tuple[str, ...]]:
     def read(path: Path) -> tuple[str, ...]:
-        return tuple(name.decode() for name in _unpickled(path, key)[0])
+        (names,) = _unpickled(path, key)
+        if names.ndim != 1 or names.dtype.kind not in "SU":
+            raise DatasetError(f"{path} holds no list of class names; take it from the published archive again")
+        texts = (name if isinstance(name, str) else name.decode(errors="surrogateescape") for name in names.tolist())
+        return tuple(map(class_name, texts))
 
     return read
 
@@ -152,7 +156,10 @@ def _binary_batch(label_bytes: int) -> Callable[[Path], Batch]:
 
 
 def _checked(path: Path, pixels: np.ndarray, labels: np.ndarray) -> Batch:
-    if pixels.dtype != np.uint8 or pixels.shape != (len(labels), _PIXELS) or labels.dtype.kind not in "iu":
+    if labels.ndim == 2 and labels.shape[1] == 1:  # a column, as Keras has it
+        labels = labels[:, 0]
+    sound = labels.ndim == 1 and labels.dtype.kind in "iu" and pixels.dtype == np.uint8
+    if not sound or pixels.shape != (len(labels), _PIXELS):
         raise DatasetError(
             f"{path}: expected {_PIXELS} bytes and a whole-number label for each image, got {pixels.dtype} "
             f"{pixels.shape} with {labels.dtype} {labels.shape}; take it from the published archive again"
@@ -161,7 +168,7 @@ def _checked(path: Path, pixels: np.ndarray, labels: np.ndarray) -> Batch:
 
 
 def _text_names(path: Path) -> tuple[str, ...]:
-    return tuple(line for _, line in text_lines(path))
+    return tuple(class_name(line) for _, line in text_lines(path))
 
 
 def _form(title: str, folder: str, train: tuple[str, ...], test: str, names: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from objectives.datasets.dataset import Dataset
-from objectives.datasets.layouts.layout import Layout, briefly, contents, folders_in, images_in
+from objectives.datasets.layouts.image_files import LeftOut, images_below
+from objectives.datasets.layouts.layout import Layout, briefly, contents, folders_in
 from objectives.datasets.layouts.tables import Row, csv_rows, dataset_of, matlab_pairs, text_lines, zero_based
 from spaces.errors import DatasetError
 
@@ -42,34 +43,35 @@ def read_imagenet(root: Path, name: str = "imagenet", subset: Sequence[str] = ()
 
     wnids = sorted(subset or available)
     number = {wnid: label for label, wnid in enumerate(wnids)}
-    tests = _validation(root, val)
+    left_out = LeftOut(root)
+    tests = _validation(root, val, left_out)
     tested = {wnid for _, wnid in tests}
     if not subset and tested - number.keys():
         raise DatasetError(f"{train} lacks classes that {val} has: {briefly(sorted(tested - number.keys()))}")
     if number.keys() - tested:
         raise DatasetError(f"{val} has no images of the classes {briefly(sorted(number.keys() - tested))}")
 
-    rows: list[Row] = [(path, number[wnid], False) for wnid in wnids for path in _images(root, train / wnid)]
+    rows: list[Row] = [(path, number[wnid], False) for wnid in wnids for path in _images(train / wnid, left_out)]
     rows += [(path, number[wnid], True) for path, wnid in tests if wnid in number]
-    return dataset_of(name, root, wnids, rows)
+    return dataset_of(name, root, wnids, rows, left_out)
 
 
 def _classes_in(folder: Path) -> list[str]:
     return [entry.name for entry in folders_in(folder) if _WNID.fullmatch(entry.name)]
 
 
-def _images(root: Path, folder: Path) -> list[str]:
-    files = images_in(folder)
+def _images(folder: Path, left_out: LeftOut) -> list[str]:
+    files = images_below(folder, left_out)
     if not files:
         raise DatasetError(f"expected images in {folder}; {contents(folder)}")
-    return [file.relative_to(root).as_posix() for file in files]
+    return [file.relative_to(left_out.root).as_posix() for file in files]
 
 
-def _validation(root: Path, val: Path) -> list[tuple[str, str]]:
+def _validation(root: Path, val: Path, left_out: LeftOut) -> list[tuple[str, str]]:
     """Return each validation image's path below the root, and its WordNet id."""
     folders = _classes_in(val)
     if folders:
-        return [(path, wnid) for wnid in folders for path in _images(root, val / wnid)]
+        return [(path, wnid) for wnid in folders for path in _images(val / wnid, left_out)]
     below = val.relative_to(root).as_posix()
     solution = next((root / place for place in _SOLUTION if (root / place).is_file()), None)
     if solution:

@@ -1,6 +1,5 @@
 """The layout of a published dataset: its files and folders, their possible places, and its address."""
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +8,9 @@ from typing import final
 
 from spaces.errors import DatasetError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm"})
+FROM_SYSTEMS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"})
+"""Files and folders, in any case, that operating systems and network storage write beside images."""
+
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".zip")
 
 
@@ -72,39 +73,27 @@ def folders_in(folder: Path) -> list[Path]:
     return [entry for entry in entries(folder) if entry.is_dir()]
 
 
-def images_in(folder: Path) -> list[Path]:
-    """Return the image files in a folder, by their suffix, without hidden ones, in natural order."""
-    return [entry for entry in entries(folder) if entry.suffix.lower() in SUFFIXES and entry.is_file()]
-
-
-def images_below(folder: Path) -> list[Path]:
-    """Return the image files of a folder, then those of its subfolders at all depths; links are not followed.
-
-    Raises OSError if a folder cannot be read.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    images: list[Path] = []
-    for parent, folders, _ in os.walk(folder, onerror=refuse):
-        folders[:] = sorted((name for name in folders if not name.startswith(".")), key=natural)
-        images += images_in(Path(parent))
-    return images
-
-
 def entries(folder: Path) -> list[Path]:
-    """Return what a folder holds, without hidden entries, in natural order; an empty list if there is no folder."""
+    """Return what a folder holds, in natural order; an empty list if there is no folder.
+
+    Hidden entries and those of operating systems are left out.
+    """
     if not folder.is_dir():
         return []
-    return sorted(
-        (entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=lambda entry: natural(entry.name)
-    )
+    visible = (path for path in folder.iterdir() if path.name[0] != "." and path.name.lower() not in FROM_SYSTEMS)
+    return sorted(visible, key=lambda path: natural(path.name))
 
 
-def natural(name: str) -> tuple[list[str | int], str]:
+def natural(name: str) -> tuple[list[str | tuple[int, str]], str]:
     """Return a sort key by which numbers inside names sort by value; "1" and "01" sort by the name itself."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
+    parts = re.split(r"(\d+)", name)
+    return [_by_value(part) if part.isdecimal() else part for part in parts], name
+
+
+def _by_value(digits: str) -> tuple[int, str]:
+    """Return a sort key of a whole number of any length; Python's int refuses thousands of digits."""
+    significant = digits.lstrip("0")
+    return len(significant), significant
 
 
 def contents(folder: Path) -> str:

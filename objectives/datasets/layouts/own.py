@@ -1,14 +1,13 @@
 """A user's own images: class folders, or a CSV file that lists images."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from objectives.datasets.dataset import Dataset
-from objectives.datasets.images import FileImages
-from objectives.datasets.layouts.layout import SUFFIXES, briefly, contents, entries, folders_in, images_in, natural
-from objectives.datasets.layouts.tables import Row, csv_rows, dataset_of
+from objectives.datasets.layouts.image_files import OUTSIDE, LeftOut, images_below, images_in
+from objectives.datasets.layouts.layout import briefly, contents, entries, folders_in, natural
+from objectives.datasets.layouts.tables import Row, class_name, csv_rows, dataset_of
 from objectives.datasets.splits import carve_test
 from spaces.errors import DatasetError
 
@@ -23,12 +22,15 @@ _IS_TEST = {"train": False, "val": False, "validation": False, "test": True}
 def read_folder(root: Path) -> Dataset:
     """Read class folders, `root/<class>/*`, or `root/train/<class>/*` with `root/test/<class>/*`.
 
-    Classes and files are in natural order (2 before 10). Image files are recognised by their suffix (SUFFIXES, in any
-    case); hidden files are left out. Without a test folder, a fixed stratified fifth is carved as the test split. A
-    folder called train that holds images itself is an ordinary class. Raises DatasetError for any other layout.
+    Classes and files are in natural order (2 before 10). `images_in` decides which files are images. The images in
+    subfolders of a class folder belong to the class. All other files are counted in `left_out`. Without a test folder,
+    a fixed stratified fifth is carved as the test split. A folder called train that holds images itself is an ordinary
+    class.
+    Raises DatasetError for any other layout, and where folders can be understood in two ways.
     """
     train, test = root / "train", root / "test"
-    if folders_in(train) and not images_in(train):
+    left_out = LeftOut(root)
+    if _is_split(train):
         others = [folder.name for folder in folders_in(root) if folder not in (train, test)]
         if others:
             raise DatasetError(
@@ -39,36 +41,53 @@ def read_folder(root: Path) -> Dataset:
     else:
         parts = [root]
 
-    paths: list[str] = []
-    names: list[str] = []
-    is_test: list[bool] = []
+    images: list[tuple[str, str, bool]] = []
     for part in parts:
         folders = folders_in(part)
         if not folders:
             raise DatasetError(f"expected {FOLDER_LAYOUT}; no class folders in {part}; {contents(part)}")
         for folder in folders:
-            files = images_in(folder)
-            if not files:
-                wanted = ", ".join(sorted(SUFFIXES))
-                raise DatasetError(f"expected {FOLDER_LAYOUT}; no images ({wanted}) in {folder}; {contents(folder)}")
-            paths += [file.relative_to(root).as_posix() for file in files]
-            names += [folder.name] * len(files)
-            is_test += [part == test] * len(files)
+            files = _class_images(folder, left_out)
+            name = class_name(folder.name)
+            images += [(file.relative_to(root).as_posix(), name, part == test) for file in files]
+    for part in {root, *parts}:
+        for entry in entries(part):
+            if not entry.is_dir():
+                left_out.add(OUTSIDE, entry)
+    return _dataset("folder", root, images, left_out, carved=test not in parts)
 
-    classes = tuple(sorted(set(names), key=natural))
-    number = {name: label for label, name in enumerate(classes)}
-    labels = np.array([number[name] for name in names], np.int64)
-    return Dataset(
-        name="folder",
-        classes=classes,
-        images=FileImages(root, tuple(paths)),
-        labels=labels,
-        is_test=np.array(is_test) if test in parts else carve_test(labels, classes),
-    )
+
+def _is_split(train: Path) -> bool:
+    """Return whether train is a folder of class folders. Raises DatasetError if it may as well be a class."""
+    nowhere = LeftOut(train)
+    if not folders_in(train):
+        return False
+    own = images_in(train, nowhere)
+    inner = [folder.name for folder in folders_in(train) if own and images_below(folder, nowhere)]
+    if inner:
+        raise DatasetError(
+            f"{train} holds images, such as {own[0].name}, beside folders of images, {briefly(inner)}: move the images "
+            "into the folders if these are classes; rename train if it is a class"
+        )
+    return not own
+
+
+def _class_images(folder: Path, left_out: LeftOut) -> list[Path]:
+    """Return the images of a class. Raises DatasetError if there are none, or if subfolders may be the classes."""
+    files = images_below(folder, left_out)
+    if not files:
+        raise DatasetError(f"expected {FOLDER_LAYOUT}; no images that Pillow can read in {folder}; {contents(folder)}")
+    inner = dict.fromkeys(file.relative_to(folder).parts[0] for file in files if file.parent != folder)
+    if len(inner) > 1 and files[0].parent != folder:
+        raise DatasetError(
+            f"{folder} holds no images itself, but folders of images, {briefly(inner)}: if these are the classes, give "
+            f"{folder} as `data_root`; if it is a class, move its images into one folder"
+        )
+    return files
 
 
 def read_csv(root: Path) -> Dataset:
-    """Read images that a CSV file (RFC 4180, UTF-8) lists, with the header path,label[,split] and any further columns.
+    """Read images that a CSV file (RFC 4180) lists, with the header path,label[,split] and any further columns.
 
     root: the file, or a folder with no other CSV file. Paths are relative to the file's folder and stay below it.
     Classes are in natural order. split: train, val or validation (which train too), or test, in any case. Without that
@@ -76,21 +95,28 @@ def read_csv(root: Path) -> Dataset:
     image is listed twice, a label is empty, or a path leaves the folder.
     """
     file = root if root.is_file() else _only_csv(root)
-    listed: list[tuple[str, str, bool | None]] = []
+    images: list[tuple[str, str, bool]] = []
+    carved = True
     for number, row in csv_rows(file, ("path", "label")):
         label, split = row["label"].strip(), row.get("split", "").strip().lower()
         if not label:
             raise DatasetError(f"{file}, line {number}: the label is empty; name the image's class")
         if "split" in row and split not in _IS_TEST:
             raise DatasetError(f"{file}, line {number}: split is one of {', '.join(_IS_TEST)}, got {row['split']!r}")
-        listed.append((row["path"], label, _IS_TEST.get(split)))
+        carved = "split" not in row
+        images.append((row["path"], class_name(label), _IS_TEST.get(split, False)))
+    return _dataset("csv", file.parent, images, LeftOut(file.parent), carved)
 
-    classes = sorted({label for _, label, _ in listed}, key=natural)
-    number_of = {name: label for label, name in enumerate(classes)}
-    rows: list[Row] = [(path, number_of[label], bool(test)) for path, label, test in listed]
-    data = dataset_of("csv", file.parent, classes, rows)
-    carved = listed[0][2] is None
-    return replace(data, is_test=carve_test(data.labels, classes)) if carved else data
+
+def _dataset(
+    name: str, folder: Path, images: Sequence[tuple[str, str, bool]], left_out: LeftOut, carved: bool
+) -> Dataset:
+    """Build a dataset of images with the names of their classes. carved: whether a test split is carved."""
+    classes = sorted({label for _, label, _ in images}, key=natural)
+    number = {label: i for i, label in enumerate(classes)}
+    rows: list[Row] = [(path, number[label], test) for path, label, test in images]
+    data = dataset_of(name, folder, classes, rows, left_out)
+    return replace(data, is_test=carve_test(data.labels, data.classes)) if carved else data
 
 
 def _only_csv(folder: Path) -> Path:

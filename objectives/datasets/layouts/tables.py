@@ -2,6 +2,10 @@
 
 import csv
 import io
+import os
+import re
+import stat
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,35 +13,75 @@ import numpy as np
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import FileImages
+from objectives.datasets.layouts.image_files import REPEATED, LeftOut
 from spaces.errors import DatasetError
+from spaces.text import decoded, escaped
 
 Row = tuple[str, int, bool]  # path below the dataset's folder, label, whether it is a test image
 
 
-def dataset_of(name: str, folder: Path, classes: Sequence[str], rows: Iterable[Row]) -> Dataset:
+def class_name(name: str) -> str:
+    """Return a class name as stored and shown: in Unicode's composed form (NFC), with `escaped` characters."""
+    return escaped(unicodedata.normalize("NFC", name))
+
+
+def dataset_of(
+    name: str, folder: Path, classes: Sequence[str], rows: Iterable[Row], left_out: LeftOut | None = None
+) -> Dataset:
     """Build a dataset of the image files that `rows` list, in their order, without checking that the files exist.
 
-    Raises DatasetError if there are no rows, an image is listed twice, or a path would leave the folder.
+    classes: their names as `class_name` spells them. A file that links give a second path in the same class and split
+    counts once; the second path joins `left_out`. Raises DatasetError if there are no rows, a path is listed twice, a
+    path would leave the folder, or a file has two paths in different classes or splits.
     """
-    labels: list[int] = []
-    is_test: list[bool] = []
-    paths: dict[str, None] = {}
-    for path, label, test in rows:
+    left_out = LeftOut(folder) if left_out is None else left_out
+    kept: list[Row] = []
+    first_of: dict[object, Row] = {}
+    for row in rows:
+        path, label, test = row
         check_inside(folder, path)
-        if path in paths:
-            raise DatasetError(f"{folder / path} is listed twice (for dataset {name!r}); list each image once")
-        paths[path] = None
-        labels.append(label)
-        is_test.append(test)
-    if not paths:
+        first = first_of.setdefault(_identity(folder, path), row)
+        if first is row:
+            kept.append(row)
+        elif os.path.normpath(first[0]) == os.path.normpath(path):
+            also = "" if first[0] == path else f" (as {first[0]} and {path})"
+            raise DatasetError(f"{folder / path} is listed twice{also} (for dataset {name!r}); list each image once")
+        elif first[1:] == (label, test):
+            left_out.add(REPEATED, folder / path)
+        else:
+            raise DatasetError(
+                f"{folder / first[0]} and {path} are the same file, as {_place(classes, first)} and as "
+                f"{_place(classes, row)}; an image has one class and one split, so remove one of the two"
+            )
+    if not kept:
         raise DatasetError(f"dataset {name!r} in {folder} lists no image; expected at least one")
     return Dataset(
         name=name,
         classes=tuple(classes),
-        images=FileImages(folder, tuple(paths)),
-        labels=np.array(labels, np.int64),
-        is_test=np.array(is_test, bool),
+        images=FileImages(folder, tuple(path for path, _, _ in kept)),
+        labels=np.array([label for _, label, _ in kept], np.int64),
+        is_test=np.array([test for _, _, test in kept], bool),
+        left_out=left_out.phrases(),
     )
+
+
+def _identity(folder: Path, path: str) -> object:
+    """Return what two paths of one file have in common: links, and names on disks that ignore case, lead to one file.
+
+    Size and time are part of it, because some network disks repeat the numbers of files. Raises DatasetError for a pipe
+    or a device, which reading might never end.
+    """
+    try:
+        status = (folder / path).stat()
+    except OSError:  # a missing file is named when it is read
+        return os.path.normpath(path)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise DatasetError(f"{folder / path} is a pipe, a socket or a device, not a file; list image files only")
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _place(classes: Sequence[str], row: Row) -> str:
+    return f"{'a test' if row[2] else 'a training'} image of class {classes[row[1]]!r}"
 
 
 def check_inside(folder: Path, path: str) -> None:
@@ -49,18 +93,20 @@ def check_inside(folder: Path, path: str) -> None:
         )
 
 
+def _text(path: Path) -> str:
+    try:
+        return decoded(path.read_bytes())
+    except ValueError as error:
+        raise DatasetError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
+
+
 def text_lines(path: Path) -> list[tuple[int, str]]:
     """Read the lines of a text file that are not empty, stripped, each with its number from 1.
 
     Raises DatasetError if the file is not UTF-8 or has no such line.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from error
-    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    split = re.split(r"\r\n|\r|\n", _text(path))
+    lines = [(number, line.strip()) for number, line in enumerate(split, start=1) if line.strip()]
     if not lines:
         raise DatasetError(f"{path} is empty; take it from the published archive again")
     return lines
@@ -88,31 +134,28 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str
     Raises DatasetError if one of `columns` is missing, a row has more or fewer fields than the header, or the file is
     not UTF-8 or not CSV.
     """
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            missing = [name for name in columns if name not in header]
-            if missing or len(set(header)) < len(header):
+        header = [name.strip() for name in next(reader, [])]
+        missing = [name for name in columns if name not in header]
+        if missing or len(set(header)) < len(header):
+            raise DatasetError(
+                f"{path} needs a first line that names each column once, {','.join(columns)} among them; "
+                f"got {','.join(header)!r}"
+            )
+        for fields in reader:
+            if not fields:
+                continue
+            if len(fields) != len(header):
                 raise DatasetError(
-                    f"{path} needs a first line that names each column once, {','.join(columns)} among them; "
-                    f"got {','.join(header)!r}"
+                    f"{path}, line {reader.line_num}: expected {len(header)} fields ({','.join(header)}), "
+                    f"got {len(fields)}; put a field that holds a comma in double quotes"
                 )
-            for fields in reader:
-                if not fields:
-                    continue
-                if len(fields) != len(header):
-                    raise DatasetError(
-                        f"{path}, line {reader.line_num}: expected {len(header)} fields ({','.join(header)}), "
-                        f"got {len(fields)}; put a field that holds a comma in double quotes"
-                    )
-                yield reader.line_num, dict(zip(header, fields, strict=True))
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{path} is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from error
+            yield reader.line_num, dict(zip(header, fields, strict=True))
     except csv.Error as error:
-        raise DatasetError(f"{path} is no CSV file as RFC 4180 has it: {error}") from error
+        raise DatasetError(
+            f"{path} is no CSV file as RFC 4180 has it: line {reader.line_num}: {error}; correct that line"
+        ) from error
 
 
 def matlab_variable(path: Path, name: str) -> np.ndarray:

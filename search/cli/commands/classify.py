@@ -10,6 +10,7 @@ import typer
 from objectives.home import Home
 from search.cli.flags import HomeOption
 from spaces.errors import DatasetError, SearchError
+from spaces.text import escaped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,14 +41,16 @@ def classify(
 ) -> None:
     """Classify images with an exported classifier.
 
-    Each image gets a line with its class and the probability of the class. Files that cannot be read are named and left
-    out, and the exit code is then 1.
+    Each image gets a line with its class and the probability of the class. Images that cannot be read are named and
+    left out, and the exit code is then 1. Other files in a folder are counted and named.
     """
     from objectives.classifier import Classifier
     from search.display.counter import counted
     from search.display.text import printable
 
-    paths = image_files(images)
+    paths, phrases = image_files(images)
+    for phrase in phrases:
+        typer.echo(f"left out: {printable(phrase)}", err=True)
     classifier, left_out = Classifier.load(file, backbone, Home.at(home).cache), 0
     rows = counted(classifier.answers(paths), len(paths), "images")
     for path, probabilities in zip(paths, rows, strict=True):
@@ -59,23 +62,25 @@ def classify(
         elif not isinstance(probabilities, SearchError):
             ranked = _most_probable(probabilities, classifier.classes, top)
             cells = (f"{printable(name)}\t{probability:.4f}" for name, probability in ranked)
-            typer.echo("\t".join([printable(str(path)), *cells]))
+            typer.echo("\t".join([printable(escaped(str(path))), *cells]))
     if left_out:
         raise SearchError(f"{left_out:,} of {len(paths):,} images were left out; each is named above")
 
 
-def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Return the files among the paths, and the images of the folders among them.
+def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Return the files among the paths and the images of the folders among them, and what these folders leave out.
 
     Raises DatasetError for a folder without images, or one that cannot be read.
     """
-    from objectives.datasets.layouts.layout import SUFFIXES, images_below
+    from objectives.datasets.layouts.image_files import LeftOut, images_below
     from search.display.text import printable
 
     images: list[Path] = []
+    phrases: list[str] = []
     for path in paths:
+        left_out = LeftOut(path)
         try:
-            files = images_below(path) if path.is_dir() else [path]
+            files = images_below(path, left_out) if path.is_dir() else [path]
         except OSError as error:
             name = printable(str(error.filename))
             raise DatasetError(
@@ -83,19 +88,20 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
             ) from None
         if not files:
             raise DatasetError(
-                f"{printable(str(path))} and its subfolders contain no image ({', '.join(sorted(SUFFIXES))}); "
-                "give images, or a folder of images"
+                f"{printable(str(path))} and its subfolders contain no image that Pillow can read"
+                f"{''.join(f'; {phrase}' for phrase in left_out.phrases())}; give images, or a folder of images"
             )
         images += files
-    return images
+        phrases += left_out.phrases()
+    return images, phrases
 
 
 def _record(path: Path, probabilities: "np.ndarray | SearchError", classes: Sequence[str], top: int) -> dict[str, Any]:
     """Return the most probable classes of an image as JSON-ready values, or why the image has none."""
     if isinstance(probabilities, SearchError):
-        return {"image": str(path), "error": str(probabilities)}
+        return {"image": escaped(str(path)), "error": str(probabilities)}
     ranked = _most_probable(probabilities, classes, top)
-    return {"image": str(path), "classes": [{"class": name, "probability": value} for name, value in ranked]}
+    return {"image": escaped(str(path)), "classes": [{"class": name, "probability": value} for name, value in ranked]}
 
 
 def _most_probable(probabilities: "np.ndarray", classes: Sequence[str], count: int) -> list[tuple[str, float]]:

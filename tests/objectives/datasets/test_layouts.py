@@ -90,9 +90,9 @@ def test_class_folders_in_natural_order_with_a_fixed_fifth(tmp_path: Path, paint
     for name in ("c10", "c2", "Große Katze", "猫"):
         for k in (10, 9, 1, 2, 3):
             paint(tmp_path / name / f"{k}.png", k)
-    for ignored in ("c2/.hidden.png", "c2/notes.txt", ".cache/x.png", "README.png"):
-        (tmp_path / ignored).parent.mkdir(exist_ok=True)
-        paint(tmp_path / "x.png").rename(tmp_path / ignored)
+    for ignored in ("c2/.hidden.png", ".cache/x.png", "README.png"):
+        paint(tmp_path / ignored)
+    (tmp_path / "c2/notes.txt").write_text("two of them are blurred")
     data = read_folder(tmp_path)
     assert data.classes == ("Große Katze", "c2", "c10", "猫")
     assert paths(data.images)[5:10] == ("c2/1.png", "c2/2.png", "c2/3.png", "c2/9.png", "c2/10.png")
@@ -143,7 +143,9 @@ def test_a_class_may_be_called_train(tmp_path: Path, paint: Callable[..., Path])
         (["1.png", "2.png"], "no class folders in .*found in .*: 1.png, 2.png"),
         ([f"{k}.png" for k in range(9)], "found in .*: 0.png, 1.png, 2.png, 3.png, 4.png, 5.png and 3 more"),
         (["a/1.png", "b/readme.gz"], "no images .*in .*b; found in .*b: readme.gz"),
-        (["a/deep/1.png"], "no images .*found in .*: deep/"),
+        (["a/deep/1.jpg"], r"at least 2 classes are needed, got 1 \('a'\)"),
+        (["a/x/1.jpg", "a/y/2.jpg"], "a holds no images itself, but folders of images, x, y: .*give .*a as `data"),
+        (["train/1.jpg", "train/a/2.jpg"], "train holds images, such as 1.jpg, beside folders of images, a: move the"),
         (["train/a/1.png", "val/a/1.png"], r"holds val/ beside train/: move its images into train/ or test/"),
         (["train/a/1.png", "test/1.png"], "no class folders in .*test; found in .*test: 1.png"),
         ([f"a/{k}.png" for k in range(9)], r"at least 2 classes are needed, got 1 \('a'\)"),

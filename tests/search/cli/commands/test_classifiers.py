@@ -103,18 +103,23 @@ def test_each_image_gets_a_line_and_unreadable_files_are_named(
     shutil.copy(another, folder / "2 \x1b[31mred\n.png")
     (folder / "3\x07.jpg").write_bytes(b"no image")
     (folder / "notes.txt").write_text("no image file")
+    (folder / "4.heic").write_bytes(b"\0\0\0\x18ftypheic")
     ran = search("classify", str(classifier), str(folder), str(tmp_path / "gone.png"), "--top", "20")
     assert ran.code == 1
     assert "\x1b" not in ran.stdout + ran.stderr
     assert "\x07" not in ran.stdout + ran.stderr
     first, second = (line.split("\t") for line in ran.stdout.splitlines())
     assert first[0] == f"{folder}/1.png"
-    assert second[0] == f"{folder}/2 \\x1b[31mred\\n.png"
+    assert second[0] == f"{folder}/2 \\x1b[31mred\\x0a.png"
     assert sorted(first[1::2]) == [f"digit {i}" for i in range(10)]
     probabilities = [float(cell) for cell in first[2::2]]
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(1, abs=1e-3)
-    unread, gone, last = ran.stderr.splitlines()
+    unread_format, notes, unread, gone, last = ran.stderr.splitlines()
+    assert unread_format == (
+        "left out: 1 file, in an image format that Pillow cannot read (convert to JPEG or PNG): 4.heic"
+    )
+    assert notes == "left out: 1 file, not an image: notes.txt"
     assert unread == f"left out: {folder}/3\\x07.jpg is not an image that Pillow can read"
     assert "gone.png cannot be read: No such file or directory" in gone
     assert last == "error: 2 of 4 images were left out; each is named above"
@@ -242,7 +247,7 @@ def test_an_impossible_export_is_one_error_line_and_writes_nothing(
     [
         ("absent.safetensors 1.png", 1, "there is no classifier at absent.safetensors"),
         ("tensors.safetensors 1.png", 1, "holds tensors but no classifier"),
-        ("{classifier} empty", 1, "no image (.bmp, .gif"),
+        ("{classifier} empty", 1, "no image that Pillow can read; give images"),
         ("{classifier} 1.png --backbone bundled", 1, "give the one it was trained on"),
         ("{classifier} 1.png --backbone bundeld", 2, "unknown backbone 'bundeld'; did you mean 'bundled'"),
         ("{classifier} 1.png --top 0", 2, "--top"),

@@ -1,0 +1,110 @@
+"""Finds the image files of folders, and counts and names what it leaves out."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import final
+
+from objectives.datasets.images import are_images
+from objectives.datasets.layouts.layout import briefly, entries
+from spaces.text import escaped
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".tga"}
+)
+"""Suffixes, in any case, by which a file is an image without a look at its content."""
+
+UNREAD_SUFFIXES = frozenset(
+    {".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".svg", ".eps", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"}
+)
+"""Suffixes of image formats of which Pillow does not read all files."""
+
+NOT_AN_IMAGE = "not an image"
+UNREAD_FORMAT = "in an image format that Pillow cannot read (convert to JPEG or PNG)"
+EMPTY = "empty"
+DANGLING = "a link to nothing"
+LOOP = "a link to a folder around it"
+SPECIAL = "a device, a pipe or a socket"
+OUTSIDE = "outside the class folders"
+REPEATED = "the same file as another image of its class"
+
+NAMED = 3
+"""Files of each kind that a message names."""
+
+
+@final
+@dataclass
+class LeftOut:
+    """The files that a reader leaves out: reason → their paths below `root`."""
+
+    root: Path
+    files: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, reason: str, path: Path | str) -> None:
+        self.files.setdefault(reason, []).append(escaped(os.path.relpath(path, self.root)))
+
+    def phrases(self) -> tuple[str, ...]:
+        """Say for each reason how many files there are, and name some of them."""
+        return tuple(
+            f"{len(names):,} {'file' if len(names) == 1 else 'files'}, {reason}: {briefly(names, NAMED)}"
+            for reason, names in self.files.items()
+        )
+
+
+def images_in(folder: Path, left_out: LeftOut) -> list[Path]:
+    """Return the image files of a folder, in natural order. A file is an image by its suffix, or by its content.
+
+    A link to nothing with the suffix of an image is an image that cannot be read. Hidden files, and those that
+    operating systems write beside images, are passed over. Other files join `left_out`. Raises OSError if the folder
+    cannot be read.
+    """
+    return _images(_files_and_folders(folder)[0], left_out)
+
+
+def images_below(folder: Path, left_out: LeftOut) -> list[Path]:
+    """Return the image files of a folder, then those of its subfolders at all depths, as `images_in` does.
+
+    Links to folders are followed; one to a folder around it joins `left_out`.
+    """
+    return list(_walk(folder, left_out, frozenset()))
+
+
+def _walk(folder: Path, left_out: LeftOut, around: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    status = folder.stat()
+    here = (status.st_dev, status.st_ino)
+    if here in around:
+        left_out.add(LOOP, folder)
+        return
+    files, folders = _files_and_folders(folder)
+    yield from _images(files, left_out)
+    for inner in folders:
+        yield from _walk(inner, left_out, around | {here})
+
+
+def _files_and_folders(folder: Path) -> tuple[list[Path], list[Path]]:
+    files: list[Path] = []
+    folders: list[Path] = []
+    for entry in entries(folder):
+        (folders if entry.is_dir() else files).append(entry)
+    return files, folders
+
+
+def _images(files: list[Path], left_out: LeftOut) -> list[Path]:
+    named = {file for file in files if file.suffix.lower() in SUFFIXES and (file.is_file() or not file.exists())}
+    unsure = [file for file in files if file not in named and file.is_file()]
+    named |= {file for file, is_image in zip(unsure, are_images(unsure), strict=True) if is_image}
+    for file in files:
+        if file not in named:
+            left_out.add(_reason(file), file)
+    return [file for file in files if file in named]
+
+
+def _reason(file: Path) -> str:
+    if not file.exists():
+        return DANGLING
+    if not file.is_file():
+        return SPECIAL
+    if not file.stat().st_size:
+        return EMPTY
+    return UNREAD_FORMAT if file.suffix.lower() in UNREAD_SUFFIXES else NOT_AN_IMAGE
