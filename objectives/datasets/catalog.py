@@ -59,7 +59,8 @@ class Entry:
     reader: called with the root if one is needed, otherwise without arguments.
     page: the address of a published dataset, as in its Layout.
     takes_file: whether the root may be a file.
-    from_hub: turns a hub id into a local folder, if the root may be a hub id.
+    from_hub: turns a hub id into a local folder, if the root may be a hub id; also returns what was not fetched, as in
+    `Dataset.left_out`.
     """
 
     description: str
@@ -67,7 +68,7 @@ class Entry:
     reader: Callable[..., Dataset]
     page: str | None = None
     takes_file: bool = False
-    from_hub: Callable[[str], Path] | None = None
+    from_hub: Callable[[str], tuple[Path, tuple[str, ...]]] | None = None
 
 
 def _published(subject: str, layout: Layout, reader: Callable[..., Dataset]) -> Entry:
@@ -137,12 +138,13 @@ def load_with_sizes(
     entry = lookup("dataset", name, DATASETS)
     if not entry.needs_root and root is not None:
         raise DatasetError(f"dataset {name!r} needs no folder, got {root}: leave out `data_root`")
-    path = _dataset_path(name, root, fetched) if entry.needs_root else None
+    path, not_fetched = _dataset_path(name, root, fetched) if entry.needs_root else (None, ())
 
     try:
         dataset = entry.reader() if path is None else entry.reader(path)
     except OSError as error:
         raise DatasetError(f"cannot read {escaped(str(error.filename or path))}: {error.strerror or error}") from error
+    dataset = replace(dataset, left_out=tuple(dict.fromkeys((*not_fetched, *dataset.left_out))))
 
     if not len(dataset):
         raise DatasetError(f"{path} holds no image of dataset {name!r}; expected at least one")
@@ -163,13 +165,16 @@ def load_with_sizes(
     return _without(dataset, broken), sizes
 
 
-def _dataset_path(name: str, root: Path | str | None, fetched: Path | None) -> Path:
-    """Return the folder (or file) that the dataset is read from. Raises DatasetError if there is none."""
+def _dataset_path(name: str, root: Path | str | None, fetched: Path | None) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder (or file) that the dataset is read from, and what was not fetched into it.
+
+    Raises DatasetError if there is none.
+    """
     entry, published = DATASETS[name], how_to_get(name)
     if root is not None:
         path = Path(root)
         if path.is_dir() or (entry.takes_file and path.is_file()):
-            return path
+            return path, ()
         if entry.from_hub and is_hub_id(str(root)) and not path.exists():
             return entry.from_hub(str(root))
         problem = "is a file" if path.exists() else "does not exist"
@@ -178,7 +183,7 @@ def _dataset_path(name: str, root: Path | str | None, fetched: Path | None) -> P
         raise DatasetError(f"dataset {name!r} needs its folder: add `data_root` ({entry.description})")
     folder = dataset_folder(name, fetched)
     if folder.is_dir():
-        return folder
+        return folder, ()
     how = "says how to get it, to be unpacked there" if published == "by hand" else "puts it there"
     raise DatasetError(
         f"dataset {name!r} is not in {folder}: `search datasets fetch {name}` {how} (give both the same `home`), "

@@ -4,28 +4,31 @@ from collections.abc import Sequence
 from glob import escape
 from pathlib import Path
 
-from objectives.datasets.layouts.huggingface import configurations
+from objectives.datasets.layouts.huggingface import configurations, outside
 from objectives.datasets.layouts.layout import briefly
 from spaces.errors import DatasetError, first_line
 
 
-def hub_folder(hub_id: str) -> Path:
-    """Fetch the only configuration of a hub dataset, and return its folder, which all programs share.
+def hub_folder(hub_id: str) -> tuple[Path, tuple[str, ...]]:
+    """Fetch the only configuration of a hub dataset; return its folder, which all programs share, and what is left out.
 
-    Each file is fetched once. If the hub cannot be reached, the files that were fetched before are used. Raises
-    DatasetError if the hub has no such dataset or refuses it, or if it has no Parquet files or several configurations.
+    What is left out are phrases for `Dataset.left_out` about other Parquet files of the hub, if it can be reached. Each
+    file is fetched once. If the hub cannot be reached, the files that were fetched before are used. Raises DatasetError
+    if the hub has no such dataset or refuses it, or if it has no Parquet files or several configurations.
     """
     from huggingface_hub import snapshot_download
 
     names = _listed(hub_id)
-    patterns = ["*.parquet"] if names is None else _patterns(hub_id, names)
+    read = None if names is None else _files_read(hub_id, names)
+    patterns = ["*.parquet"] if read is None else [escape(name) for name in read]
     try:
-        return Path(snapshot_download(hub_id, repo_type="dataset", allow_patterns=patterns))
+        folder = Path(snapshot_download(hub_id, repo_type="dataset", allow_patterns=patterns))
     except Exception as error:  # of the HTTP client that huggingface_hub is built on, which differs between versions
         raise DatasetError(
             f"dataset {hub_id} is no local folder and cannot be fetched from the hub: {first_line(error)}; "
             "type the same command where the hub can be reached, or give its folder as `data_root`"
         ) from error
+    return folder, () if names is None or read is None else outside(names, read)
 
 
 def _listed(hub_id: str) -> Sequence[str] | None:
@@ -50,8 +53,8 @@ def _listed(hub_id: str) -> Sequence[str] | None:
         return None
 
 
-def _patterns(hub_id: str, names: Sequence[str]) -> list[str]:
-    """Return patterns of the files that make up the dataset, among all files of the repository."""
+def _files_read(hub_id: str, names: Sequence[str]) -> list[str]:
+    """Return the files that make up the dataset, among all files of the repository."""
     configs = configurations(names)
     download = f"hf download {hub_id} --repo-type dataset"
     if len(configs) > 1:
@@ -65,4 +68,4 @@ def _patterns(hub_id: str, names: Sequence[str]) -> list[str]:
             f"converted it, type `{download} --revision refs/convert/parquet --local-dir DIR`, "
             "and give DIR as `data_root`"
         )
-    return [escape(name) for parts in configs.values() for files in parts.values() for name in files]
+    return [name for parts in configs.values() for files in parts.values() for name in files]

@@ -54,6 +54,7 @@ ONE_CONFIGURATION = {
     "data": ["data/train-00000-of-00002-3f5c.parquet", "data/train-00001-of-00002-a9.parquet", "data/test-0.parquet"],
     "named": ["plain_text/train-00000-of-00001.parquet", "plain_text/validation-00000-of-00001.parquet"],
     "converted": ["default/train/0000.parquet", "default/train/0001.parquet", "default/test/0000.parquet"],
+    "words": ["data/train-00000-of-00001.parquet", "data/dev-00000-of-00001.parquet", "data/eval-0.parquet"],
     "brackets": ["all [v2]/train.parquet", "all [v2]/test.parquet"],
 }
 OTHERS = ["other/notes.parquet", "extra/test-00000-of-00001.parquet", ".cache/train-00000-of-00001.parquet"]
@@ -68,6 +69,16 @@ def test_the_parquet_files_of_one_configuration_are_fetched_once(tmp_path: Path)
         assert load(address, cache, *ids) == outcomes
         assert len(served) == sum(map(len, ONE_CONFIGURATION.values()))
     assert outcomes == [read_huggingface(folder).fingerprint for folder in folders.values()]
+
+
+def test_hub_files_outside_the_splits_are_named(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "data", [*ONE_CONFIGURATION["data"], "data/extra-0.parquet"])
+    with serve_hub({"datasets/nobody/data": folder}) as (address, served):
+        command = [sys.executable, "-m", "search", "datasets", "check", "huggingface", "--data-root", "nobody/data"]
+        environment = hub_environment(address, tmp_path / "hub")
+        ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert "left out: 1 Parquet file outside the splits train, validation and test: data/extra-0.parquet" in ran.stdout
+    assert "data/extra-0.parquet" not in served
 
 
 def test_fetched_files_are_read_while_the_hub_is_unreachable(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from objectives.datasets.catalog import load_dataset
 from objectives.datasets.layouts import read_huggingface
 from spaces.errors import DatasetError
 from tests.support.small_archives import (
-    HUGGINGFACE_FEATURES,
     encoded,
     huggingface_parquet,
     huggingface_saved,
@@ -103,13 +102,14 @@ PLAIN = huggingface_table(0, 2)
     ("table", "message"),
     [
         (without_bytes(PLAIN), "parquet lacks the bytes of 1 images, .*; save the dataset with its"),
-        (relabelled(PLAIN, pa.array([0, 2])), "holds labels 0 to 2, expected 0 to 1; give"),
-        (relabelled(PLAIN, pa.array([0, -1])), "holds labels -1 to 0, expected 0 to 1; give"),
-        (relabelled(PLAIN, pa.array([0, None])), "parquet lacks the labels of 1 images"),
-        (relabelled(PLAIN, pa.array([0.5, 1.0])), "labels in column 'label' are whole numbers or text, got float64"),
-        (PLAIN.rename_columns(["image", "kind"]), r"one of label, .*; it has image \(.*\), kind \(untyped"),
-        (PLAIN.drop_columns(["image"]), r"needs one Image column .*; it has label \(ClassLabel\)"),
-        (huggingface_table(0, 2, {"label": HUGGINGFACE_FEATURES["label"]}), "needs one Image column"),
+        (relabelled(PLAIN, pa.array([0, 2])), "parquet holds the label 2, expected 0 to 1; give each image"),
+        (relabelled(PLAIN, pa.array([0, -2])), "parquet holds the label -2, expected 0 to 1; give each image"),
+        (relabelled(PLAIN, pa.array([0.5, 1.0])), "labels in column 'label' are whole numbers or text, got double"),
+        (relabelled(PLAIN, pa.nulls(2)), "no image of the split train .* has a label in column 'label'; label it"),
+        (PLAIN.slice(0, 0), "the split train of .* has no rows"),
+        (pa.table({}), "the split train of .* has no rows"),
+        (PLAIN.rename_columns(["image", "kind"]), r"needs a column of labels, .*; it has image \(.*\), kind \(int64\)"),
+        (PLAIN.drop_columns(["image"]), r"needs one column of enc.*; it has label \(ClassLabel, int64\); save"),
     ],
 )  # fmt: skip
 def test_unusable_tables_are_refused(tmp_path: Path, table: Any, message: str) -> None:
@@ -162,3 +162,39 @@ def test_a_state_never_names_files_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "train" / "state.json").write_text(json.dumps(state), encoding="utf-8")
     with pytest.raises(DatasetError, match=r"cannot read .*train/data-00000-of-00001.arrow"):
         load_dataset("huggingface", tmp_path)
+
+
+def test_a_saved_file_that_is_cut_anywhere_is_refused(tmp_path: Path) -> None:
+    huggingface_saved(tmp_path)
+    file = tmp_path / "test" / "data-00000-of-00001.arrow"
+    content = file.read_bytes()
+    between_batches = content.rindex(b"\xff\xff\xff\xff", 0, -8)
+    for size in (0, 7, 100, between_batches, len(content) // 2, len(content) - 8, len(content) - 1):
+        file.write_bytes(content[:size])
+        with pytest.raises(
+            DatasetError, match=r"data-00000-of-00001.arrow cannot be read \(.*\); fetch or save it again"
+        ):
+            read_huggingface(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "file size is 0"),
+        (b"PAR1PAR1", "smaller than"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "LFS p"),
+    ],
+)
+def test_a_damaged_parquet_file_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
+    write(tmp_path, train=PLAIN)
+    (tmp_path / "test.parquet").write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"test.parquet cannot be read \(.*{problem}.*\); fetch"):
+        read_huggingface(tmp_path)
+
+
+def test_empty_shards_do_not_matter(tmp_path: Path) -> None:
+    huggingface_parquet(tmp_path)
+    wanted = read_huggingface(tmp_path).fingerprint
+    pq.write_table(pa.table({"image": pa.nulls(0)}), tmp_path / "data" / "train-0.parquet")
+    pq.write_table(pa.table({}), tmp_path / "data" / "validation-0.parquet")
+    assert read_huggingface(tmp_path).fingerprint == wanted
