@@ -22,18 +22,26 @@ class Home:
     def at(cls, folder: str | Path | None) -> "Home":
         """Return the home in the given folder, else in SEARCH_HOME, else in the platform's data folder.
 
-        Raises UsageError where there is no such folder: for a user without a home directory, and for a file.
+        For a user without a home directory, a folder that was named becomes the home directory of this process: Ray and
+        Hugging Face look for one when they are loaded. Raises UsageError where no folder was named for such a user, and
+        where the folder is a file.
         """
         if folder == "":
             raise UsageError("`home` must name a folder, got ''")
         named = folder or os.environ.get("SEARCH_HOME")
-        path = Path(os.path.expanduser(named or user_data_path(PROGRAM, appauthor=False)))  # noqa: PTH111  keeps ./~
-        if str(path).startswith("~"):
-            what = f"`home` {named} names no user's folder" if named else "this user has no home directory"
-            raise UsageError(f"{what}; name a folder with `home` or in the environment variable SEARCH_HOME")
-        if os.path.lexists(path) and not os.path.isdir(path):  # noqa: PTH112  also where it may not be looked at
-            raise UsageError(f"`home` must be a folder, got {path}, which is none")
-        return cls(path.absolute())
+        remedy = "name a folder with `home` or in the environment variable SEARCH_HOME"
+        try:
+            text = os.path.expanduser(named or user_data_path(PROGRAM, appauthor=False))  # noqa: PTH111  keeps ./~
+        except RuntimeError:
+            raise UsageError(f"this user has no home directory; {remedy}") from None
+        if text.startswith("~"):
+            raise UsageError(f"`home` begins with ~ and names no user of this machine, got {named}; {remedy}")
+        if os.path.lexists(text) and not os.path.isdir(text):  # noqa: PTH112  also where it may not be looked at
+            raise UsageError(f"`home` must be a folder, got {text}, which is none")
+        home = cls(Path(text).absolute())
+        if named and not _has_home_directory():
+            os.environ["HOME"] = str(home.folder)
+        return home
 
     @property
     def is_default(self) -> bool:
@@ -78,3 +86,9 @@ class Home:
 def may_write(path: Path) -> bool:
     """Return whether this process may write a file or into a folder."""
     return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _has_home_directory() -> bool:
+    """Return whether the user has a home directory. A container's user without a name has none, or the root folder."""
+    directory = Path(os.path.expanduser("~"))  # noqa: PTH111  does not raise
+    return directory.is_absolute() and (directory.parent != directory or may_write(directory))

@@ -5,8 +5,7 @@ import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from search.database.records import RunRecord
 from search.database.store import Store
 from search.database.url import Address
 from spaces import Space, StorageError
+from tests.support.permissions import somebody_else
 from tests.support.processes import child_process
 from tests.support.studies import MakeRecord
 
@@ -190,25 +190,6 @@ def test_reading_makes_no_database(tmp_path: Path) -> None:
     with Store.open(tmp_path / "home" / "studies.db", reading=True) as store:
         assert store.studies() == []
     assert not any(tmp_path.iterdir())
-
-
-@contextmanager
-def somebody_else(folder: Path) -> Iterator[None]:
-    """Make a folder read-only, and be a user whom permissions hold for."""
-    for path in (folder.parent.parent, folder.parent):
-        path.chmod(0o755)
-    folder.chmod(0o555)
-    for path in folder.iterdir():
-        path.chmod(0o444)
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
-        folder.chmod(0o755)
 
 
 def test_a_database_that_cannot_be_written_is_refused_for_writing(sqlite_url: str, tmp_path: Path) -> None:
