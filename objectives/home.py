@@ -52,13 +52,14 @@ class Home:
             return False
 
     def check_writable(self) -> None:
-        """Raise UsageError where this process cannot write into the folder, or cannot make it."""
-        existing = next(path for path in (self.folder, *self.folder.parents) if os.path.exists(path))  # noqa: PTH110
-        if not may_write(existing):
-            raise UsageError(
-                f"the home folder {self.folder} cannot be written by this user; name another with `home` or in the "
-                "environment variable SEARCH_HOME"
-            )
+        """Raise UsageError where this process cannot write into the folder and the cache, or cannot make them."""
+        for folder in (self.folder, self.cache):
+            existing = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
+            if not may_write(existing):
+                raise UsageError(
+                    f"this user cannot write into the home folder: {existing} may only be read; name another home with "
+                    "`home` or in the environment variable SEARCH_HOME"
+                )
 
     @property
     def cache(self) -> Path:

@@ -63,6 +63,7 @@ def verify(home: HomeOption = None) -> None:
     from objectives.features.inventory import verify as verify_cache
     from search.display.counter import counted
 
+    Home.at(home).check_writable()
     usage = _usage(home)
     total = sum(entry.name.endswith(".safetensors") for entry in usage.files())
     sound = list(counted(verify_cache(usage), total, "shards"))
@@ -95,6 +96,8 @@ def prune(
 
     if to is None and dataset is None:
         raise typer.BadParameter("say what to remove: --to SIZE, --dataset NAME, or both")
+    if not dry_run:
+        Home.at(home).check_writable()
     usage = _usage(home)
     candidates = usage.least_valuable_first()
     if dataset is not None:
