@@ -148,6 +148,8 @@ class StudyResults:
     provenance: label → text, ready to print: seeds, fingerprints, library versions, the command that made the study.
     wall_seconds: the running time of all runs together.
     pictures: thumbnails of some images, for the study's report.
+    waiting: the number of trials that a person enqueued, and that no run has tried yet.
+    others: the number of trials that are left out, since a person or another program added or ended them.
     """
 
     name: str
@@ -163,6 +165,8 @@ class StudyResults:
     finals: tuple[Final, ...]
     wall_seconds: float
     pictures: tuple[Picture, ...] = ()
+    waiting: int = 0
+    others: int = 0
 
     @property
     def metric(self) -> Metric:

@@ -6,7 +6,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 
-from spaces import Choice, Setting, Space, Tap
+from spaces import Choice, SearchError, Setting, Space, Tap
 
 Params = dict[str, Any]
 
@@ -42,6 +42,14 @@ def to_setting(params: Mapping[str, Any]) -> Setting:
     taps = {first: None} | {Tap(params[f"block {number}"], params[f"timestep {number}"]): None for number in numbers}
     setting = Setting(first.timestep, first.block, params["pool"], head, params["draws"], tuple(options))
     return setting.reading(*taps)
+
+
+def setting_or_none(params: Mapping[str, Any]) -> Setting | None:
+    """Return the setting of some parameters, or None where they are not those of a setting."""
+    try:
+        return to_setting(params)
+    except (KeyError, TypeError, ValueError, AttributeError, SearchError):
+        return None
 
 
 def distributions(space: Space, setting: Setting) -> dict[str, BaseDistribution]:

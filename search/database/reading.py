@@ -11,6 +11,7 @@ from objectives.results import TrialState as State
 from search.database.dialects import now
 from search.database.leases import is_alive, running_seconds
 from search.database.models import FinalRow, StudyRow, TrialRow
+from search.database.own_trials import StudyTrials
 from search.database.parameters import to_setting
 from search.database.records import (
     RunSummary,
@@ -30,8 +31,8 @@ STATES: dict[TrialState, State] = {
 }
 
 
-def study_results(row: StudyRow, trials: Sequence[FrozenTrial]) -> StudyResults:
-    """Return all that the database knows of a study. trials: of the Optuna study, in order of their numbers."""
+def study_results(row: StudyRow, trials: StudyTrials) -> StudyResults:
+    """Return all that the database knows of a study. trials: of the Optuna study."""
     rows = {trial.number: trial for trial in row.trials}
     return StudyResults(
         name=row.name,
@@ -43,17 +44,19 @@ def study_results(row: StudyRow, trials: Sequence[FrozenTrial]) -> StudyResults:
         classes=tuple(row.classes),
         counts=row.counts,
         provenance=_provenance(row),
-        trials=tuple(_trial(trial, rows.get(trial.number)) for trial in trials if trial.state in STATES),
+        trials=tuple(_trial(trial, rows.get(trial.number)) for trial in trials.own),
         finals=tuple(_final(final) for final in row.finals),
         wall_seconds=running_seconds(row.runs),
         pictures=tuple(
             Picture(picture.image, picture.position, picture.label, picture.name, picture.jpeg)
             for picture in row.pictures
         ),
+        waiting=len(trials.enqueued),
+        others=len(trials.others),
     )
 
 
-def study_scores(row: StudyRow, trials: Sequence[FrozenTrial]) -> StudyScores:
+def study_scores(row: StudyRow, trials: StudyTrials) -> StudyScores:
     """Return the settings of the complete trials with their scores."""
     return StudyScores(
         name=row.name,
@@ -63,7 +66,7 @@ def study_scores(row: StudyRow, trials: Sequence[FrozenTrial]) -> StudyScores:
         classes=len(row.classes),
         images=row.counts["train"],
         scores=tuple(
-            (to_setting(trial.params), trial.values[0]) for trial in trials if trial.state == TrialState.COMPLETE
+            (to_setting(trial.params), trial.values[0]) for trial in trials.own if trial.state == TrialState.COMPLETE
         ),
     )
 
@@ -74,9 +77,9 @@ def saved_options(row: StudyRow) -> SavedOptions:
     return SavedOptions(Space.from_dict(architecture_from_dict(row.architecture), row.space), next(kept, None))
 
 
-def study_summary(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]) -> StudySummary:
+def study_summary(session: Session, row: StudyRow, trials: StudyTrials) -> StudySummary:
     """Return one line of a list of studies."""
-    states = [trial.state for trial in trials]
+    states = [trial.state for trial in trials.own]
     moment = now(session)
     return StudySummary(
         name=row.name,
@@ -88,7 +91,9 @@ def study_summary(session: Session, row: StudyRow, trials: Sequence[FrozenTrial]
         pruned=states.count(TrialState.PRUNED),
         failed=states.count(TrialState.FAIL),
         running=states.count(TrialState.RUNNING),
-        best=max((trial.values[0] for trial in trials if trial.state == TrialState.COMPLETE), default=None),
+        waiting=len(trials.enqueued),
+        others=len(trials.others),
+        best=max((trial.values[0] for trial in trials.own if trial.state == TrialState.COMPLETE), default=None),
         metric=METRICS[row.protocol.get("metric", ACCURACY.name)],
         last_run=max((run.started for run in row.runs), default=None),
         at_work=any(is_alive(run, moment) for run in row.runs),
@@ -139,6 +144,10 @@ def _provenance(row: StudyRow) -> dict[str, str]:
 
 def _trial(trial: FrozenTrial, row: TrialRow | None) -> Trial:
     setting, state, reason = to_setting(trial.params), STATES[trial.state], trial.user_attrs.get("reason")
+    if reason is not None:
+        reason = " ".join(str(reason).split())
+    elif state == "failed":
+        reason = "ended with Optuna, not by a run"
     curve = tuple(sorted(trial.intermediate_values.items()))
     if row is None or state == "running":
         return Trial(trial.number, state, setting, reason=reason, curve=curve)

@@ -11,8 +11,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 import psutil
+from optuna.study import StudyDirection
 
 from objectives.results import ACCURACY, METRICS, Accuracy, CorrectMask, IntervalEstimate, Metric, Scores
+from search.database.parameters import DIRECTIONS
 from spaces import Architecture, Block, Setting, Space
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
@@ -47,6 +49,16 @@ class StudyRecord:
     def by_cost(self) -> bool:
         """Whether the search also minimises the cost."""
         return "objectives" in self.protocol
+
+    @property
+    def value_names(self) -> list[str]:
+        """The names of a trial's values in Optuna."""
+        return [f"validation {self.metric.score_label}", *(["GMAC an image"] if self.by_cost else [])]
+
+    @property
+    def directions(self) -> list[StudyDirection]:
+        """The directions of a trial's values in Optuna."""
+        return [*DIRECTIONS[: len(self.value_names)]]
 
     @property
     def identity(self) -> str:
@@ -147,8 +159,9 @@ class StudyScores:
 class StudySummary:
     """One line of a list of studies.
 
-    best: the highest validation score by the metric. at_work: whether a run is alive. dataset_fingerprint,
-    weights_digest, seed: they tell which cached features belong to the study.
+    waiting: trials that a person enqueued, and that no run has tried yet. others: trials that are left out, since no
+    run of the study made and ended them. best: the highest validation score by the metric. at_work: whether a run is
+    alive. dataset_fingerprint, weights_digest, seed: they tell which cached features belong to the study.
     """
 
     name: str
@@ -160,6 +173,8 @@ class StudySummary:
     pruned: int
     failed: int
     running: int
+    waiting: int
+    others: int
     best: float | None
     metric: Metric
     last_run: datetime | None

@@ -12,7 +12,6 @@ from typing import Self, final
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -23,7 +22,7 @@ from search.database.dialects import now, upsert
 from search.database.heartbeat import HEARTBEAT_SECONDS, heartbeat
 from search.database.leases import is_alive, running_seconds
 from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow
-from search.database.parameters import DIRECTIONS
+from search.database.own_trials import OpenStudy, StudyTrials
 from search.database.records import (
     RunRecord,
     RunState,
@@ -52,7 +51,7 @@ class Store:
     def __init__(self, address: Address, storage: RDBStorage) -> None:
         self.address = address
         self.optuna = storage
-        self._studies: dict[str, optuna.Study] = {}
+        self._studies: dict[str, OpenStudy] = {}
 
     @classmethod
     def open(cls, storage: str | Path, reading: bool = False) -> Self:
@@ -95,7 +94,8 @@ class Store:
     def ensure_study(self, record: StudyRecord) -> str:
         """Create the study unless it exists, and return its name.
 
-        Raises StorageError where the chosen name belongs to a study whose trials cannot be compared with these.
+        Raises StorageError where the name belongs to a study whose trials cannot be compared with these, or to one
+        that another program made.
         """
         with self.exclusive(record.name):
             exists = record.name in optuna.get_all_study_names(self.optuna)
@@ -105,6 +105,11 @@ class Store:
                     session.delete(row)
                     session.flush()
                     row = None
+                if exists and (row is None or self.load(record.name).directions != record.directions):
+                    raise StorageError(
+                        f"study {record.name!r} in {self.address} was made by another program, and a run needs a study "
+                        "of its own; choose another name with `study`, or delete that study"
+                    )
                 if row and row.identity != record.identity:
                     raise StorageError(
                         f"study {record.name!r} was made with another dataset, network, space or protocol, and its "
@@ -112,17 +117,16 @@ class Store:
                     )
                 if row is None:
                     session.add(study_row(record, now(session)))
-            metric_names = [f"validation {record.metric.score_label}", *(["GMAC an image"] if record.by_cost else [])]
             study = optuna.create_study(
                 storage=self.optuna,
                 study_name=record.name,
-                directions=DIRECTIONS[: len(metric_names)],
+                directions=record.directions,
                 load_if_exists=True,
             )
             if not exists:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, since Optuna 3.2
-                    study.set_metric_names(metric_names)
+                    study.set_metric_names(record.value_names)
         return record.name
 
     def studies(self) -> list[StudySummary]:
@@ -186,18 +190,38 @@ class Store:
 
         Raises StorageError where there is no study of that name.
         """
+        return self._open(name).study
+
+    def trials(self, name: str) -> StudyTrials:
+        """Return the trials of a study: its own, those that wait, and those of other programs.
+
+        They are not copies: do not change them. Raises StorageError where there is no study of that name any more.
+        """
+        study = self._open(name)
+        with self.reaching(name), self.session() as session:
+            return study.trials(session)
+
+    @contextmanager
+    def reaching(self, name: str) -> Iterator[None]:
+        """Turn every error of Optuna's storage into a StorageError, also where the study is gone meanwhile."""
+        try:
+            with self.address.errors():
+                yield
+        except KeyError:
+            self._studies.pop(name, None)
+            raise StorageError(
+                f"study {name!r} is no longer in {self.address}: somebody deleted or renamed it; `search status` lists "
+                "the studies"
+            ) from None
+
+    def _open(self, name: str) -> OpenStudy:
         if name not in self._studies:
             with self.address.errors():
                 try:
-                    self._studies[name] = optuna.load_study(study_name=name, storage=self.optuna)
+                    self._studies[name] = OpenStudy(optuna.load_study(study_name=name, storage=self.optuna))
                 except KeyError:
                     raise self._no_study(name) from None
         return self._studies[name]
-
-    def trials(self, name: str) -> list[FrozenTrial]:
-        """Return Optuna's trials of a study in order of their numbers. They are not copies: do not change them."""
-        with self.address.errors():
-            return self.load(name).get_trials(deepcopy=False)
 
     def optuna_id(self, name: str) -> int:
         """Return the id of a study in Optuna and Optuna Dashboard. Raises StorageError where there is none."""
@@ -215,7 +239,7 @@ class Store:
         """
         study_id = self.optuna_id(name)
         with (
-            self.address.errors(),
+            self.reaching(name),
             self.address.lock(self.optuna.engine, f"search notes {name}"),
             edited_attributes(self.optuna, study_id, name, keep) as study,
         ):

@@ -28,7 +28,7 @@ def refreshing(store: Store, study: str, run: int, report: Path, every: float = 
     def refresh(last: bool = False) -> None:
         nonlocal shown
         try:
-            ended = sum(trial.state.is_finished() for trial in store.trials(study))
+            ended = sum(trial.state.is_finished() for trial in store.trials(study).own)
             if last or ended != shown:
                 show(store, study, report, last=last, run=run)
                 shown = ended

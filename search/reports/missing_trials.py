@@ -21,6 +21,7 @@ from search.reports.study_report import publish
 from search.reports.thumbnails import keep_pictures
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
+from search.scheduling.retries import is_machine_fault
 from spaces import SearchError, Setting
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def make_trial(
     except Exception as error:  # any error is the result of the trial
         logging.getLogger(__name__).warning("trial failed:\n%s", traceback.format_exc())
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        driver.fail(request.number, reason)
+        driver.fail(request.number, reason, is_machine_fault(error))
         listener.message(f"failed: {reason}")
         return f"failed: {reason}"
     driver.complete(request.number, evaluation)

@@ -92,7 +92,7 @@ class Coordinator:
         """Take one message of a worker. Return whether the trial shall stop.
 
         result: has the key "report", or "cause" for an error that would fail every other trial too, or "error" for one
-        that fails this trial alone.
+        that fails this trial alone. "by_machine" says whether such an error is the machine's fault.
         """
         stop = True
         with self._keeping_errors():
@@ -129,7 +129,7 @@ class Coordinator:
         elif "cause" in result:  # the run ends, and the next run tries this setting again
             self.error = self.error or result["cause"]
         elif "error" in result:
-            self._fail(trial_id, request, result["error"])
+            self._fail(trial_id, request, result["error"], result.get("by_machine", False))
         return False
 
     def handle_loss(self, trial_id: str, reason: str) -> None:
@@ -137,11 +137,11 @@ class Coordinator:
         request = self.running.get(trial_id)
         if request is not None and self.error is None:
             with self._keeping_errors():
-                self._fail(trial_id, request, reason)
+                self._fail(trial_id, request, reason, by_machine=True)
 
-    def _fail(self, trial_id: str, request: TrialRequest | FinalRequest, reason: str) -> None:
+    def _fail(self, trial_id: str, request: TrialRequest | FinalRequest, reason: str, by_machine: bool) -> None:
         if isinstance(request, TrialRequest):
-            self._end(trial_id, request, "failed", reason=reason)
+            self._end(trial_id, request, "failed", reason=reason, by_machine=by_machine)
         else:
             self.error = self.error or SearchError(
                 f"the final of {request.setting}, seed {request.seed} failed: {reason}"
@@ -154,10 +154,11 @@ class Coordinator:
         state: TrialState,
         evaluation: Evaluation | None = None,
         reason: str = "",
+        by_machine: bool = False,
     ) -> None:
         del self.running[trial_id]
         if evaluation is None:
-            self.driver.fail(request.number, reason or "no reason given")
+            self.driver.fail(request.number, reason or "no reason given", by_machine)
         elif state == "pruned":
             self.driver.prune(request.number, evaluation, reason)
         else:

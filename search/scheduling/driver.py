@@ -5,8 +5,9 @@ killed leaves trials in the state RUNNING. The other drivers, or the next one to
 again.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -15,17 +16,17 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, Evaluation
+from search.database.own_trials import RUN, StudyTrials
 from search.database.parameters import distributions, to_params, to_setting
 from search.database.records import TrialRecord
 from search.database.store import Store
 from search.samplers.proposers import Proposer
+from search.scheduling.enqueued import enqueued_setting, given_params
 from search.scheduling.requests import TrialRequest
-from search.scheduling.stopping import Halving, default_pruner
+from search.scheduling.retries import INTERRUPTED, LOST, MACHINE, STOPPED, History, Interruption
+from search.scheduling.stopping import Halving, OwnTrialsStudy, default_pruner
 from search.scheduling.trial_attributes import end_attributes, result_attributes, setting_attributes
-from spaces import InvalidSpaceError, Setting, Space
-
-MAX_ATTEMPTS = 3
-"""A setting whose process dies this often is given up."""
+from spaces import InvalidSpaceError, Setting, Space, StorageError
 
 MAX_FAILURES = 10
 """More failures than this in a row end the run."""
@@ -33,10 +34,8 @@ MAX_FAILURES = 10
 MAX_REASON = 500
 """Characters of a failure's reason that are kept."""
 
-# User attributes of a trial. `interrupted` says that the trial did not fail by itself: it was STOPPED in good order, or
-# LOST with its process. The setting may have killed the process.
-RUN, ATTEMPT, INTERRUPTED = "run", "attempt", "interrupted"
-STOPPED, LOST = "stopped", "lost"
+ATTEMPT = "attempt"
+"""User attribute of a trial: the attempt, see `TrialRequest`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +90,7 @@ class StudyDriver:
         self.run_id = run_id
         self.halving = halving or Halving()
         self.study = store.load(study)
+        self._own_study = OwnTrialsStudy(self.study, store.optuna, lambda: store.trials(study).own)
         self._by_cost = len(self.study.directions) > 1
         self.pruner = NopPruner() if self._by_cost else pruner or default_pruner()  # Optuna prunes by one value alone
         self._study_id = store.optuna.get_study_id_from_name(study)
@@ -108,20 +108,26 @@ class StudyDriver:
             )
         with self.store.exclusive(self.name):
             trials = self._reconciled()
-            finished = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials)
-            running = sum(trial.state == TrialState.RUNNING for trial in trials)
+            if request := self._next_enqueued(trials):
+                return request
+            finished = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials.own)
+            running = sum(trial.state == TrialState.RUNNING for trial in trials.own)
             if finished >= self.budget:
                 return NoMoreTrials(f"the study has {finished} finished trials, of {self.budget} asked for")
             if finished + running >= self.budget:
                 return NoTrialYet()
-            setting, attempt = self._next_setting(trials)
+            history = self._history(trials.own)
+            setting = history.retry() or self.proposer.propose(trials.own, self.space, history.tried)
+            setting = setting or history.last_retry()
             if setting is None:
-                return (
-                    NoTrialYet()
-                    if running
-                    else NoMoreTrials(f"all {len(self.space)} settings of the space have been tried")
-                )
+                return NoTrialYet() if running else NoMoreTrials(self._exhausted(history))
+            attempt = history.attempt(setting)
             return TrialRequest(self._create(setting, attempt), setting, attempt)
+
+    def _exhausted(self, history: History) -> str:
+        again = len(history.open)
+        left = f"; {again} of them failed because of the machine, and the next run tries them again" if again else ""
+        return f"all {len(self.space)} settings of the space have been tried{left}"
 
     def trial_for(self, setting: Setting) -> TrialRequest | None:
         """Create a trial of this setting, whatever the budget, and return it.
@@ -133,13 +139,22 @@ class StudyDriver:
         if outside is not None:
             raise InvalidSpaceError(outside)
         with self.store.exclusive(self.name):
-            attempt = next_attempt(setting, self._reconciled())
-            return None if attempt is None else TrialRequest(self._create(setting, attempt), setting, attempt)
+            own = [trial for trial in self._reconciled().own if trial.state != TrialState.PRUNED]
+            history = self._history(own)
+            if setting in history.taken or (setting in history.interrupted and setting not in history.open):
+                return None
+            attempt = history.attempt(setting)
+            return TrialRequest(self._create(setting, attempt), setting, attempt)
 
     def reconcile(self) -> None:
-        """Fail the RUNNING trials of runs that are dead, so that their settings are tried again."""
+        """Fail the RUNNING trials of runs that are dead, so that their settings are tried again.
+
+        Refuse the enqueued trials that are not settings of the space.
+        """
         with self.store.exclusive(self.name):
-            self._reconciled()
+            trials = self._reconciled()
+            for trial in trials.enqueued:
+                self._setting_of_enqueued(trial, trials)
 
     def report_epoch(self, number: int, epoch: int, score: float) -> bool:
         """Save the validation score of a trial after an epoch, 1-based. Return whether the trial should stop."""
@@ -147,13 +162,13 @@ class StudyDriver:
         if running is None:
             return True
         storage = self.store.optuna
-        with self.store.address.errors():
+        with self.store.reaching(self.name):
             try:
                 storage.set_trial_intermediate_value(running.trial_id, epoch, score)
             except UpdateFinishedTrialError:
                 return True
             running.last_score = score
-            return self.pruner.prune(self.study, storage.get_trial(running.trial_id))
+            return self.pruner.prune(self._own_study, storage.get_trial(running.trial_id))
 
     def report_rung(self, number: int, images: int, score: float) -> bool:
         """Save the score of a trial on a rung of so many images. Return whether the trial should stop.
@@ -166,7 +181,7 @@ class StudyDriver:
             return True
         others = [
             trial.user_attrs[name]
-            for trial in self.store.trials(self.name)
+            for trial in self.store.trials(self.name).own
             if trial.number != number and trial.state != TrialState.FAIL and name in trial.user_attrs
         ]
         return self.halving.stops(score, others)
@@ -183,11 +198,18 @@ class StudyDriver:
         self._failures = 0
         self._end(number, TrialState.PRUNED, evaluation, end_attributes(reason))
 
-    def fail(self, number: int, reason: str) -> None:
-        """End a trial that failed by itself. Its setting is not tried again."""
+    def fail(self, number: int, reason: str, by_machine: bool = False) -> None:
+        """End a trial that failed.
+
+        by_machine: whether the machine was the cause, and not the setting. Such a setting is tried again, otherwise it
+        is not.
+        """
         self._failures += 1
-        self._last_failure = " ".join(reason.split())[:MAX_REASON] or "no reason given"
-        self._end(number, TrialState.FAIL, None, end_attributes(self._last_failure, failed=True))
+        self._last_failure = _one_line(reason) or "no reason given"
+        attributes: dict[str, Any] = end_attributes(self._last_failure, failed=True)
+        if by_machine:
+            attributes[INTERRUPTED] = MACHINE
+        self._end(number, TrialState.FAIL, None, attributes)
 
     def abandon(self) -> None:
         """Fail the trials of this run that still run. The next run tries their settings first."""
@@ -228,7 +250,7 @@ class StudyDriver:
 
     def _set_attributes(self, trial_id: int, attributes: Mapping[str, Any]) -> bool:
         """Write user attributes. Return False where another driver took this run for dead and has ended the trial."""
-        with self.store.address.errors():
+        with self.store.reaching(self.name):
             try:
                 for name, value in attributes.items():
                     self.store.optuna.set_trial_user_attr(trial_id, name, value)
@@ -238,37 +260,59 @@ class StudyDriver:
 
     def _set_state(self, trial_id: int, state: TrialState, values: list[float] | None = None) -> None:
         """End a trial as `Study.tell` does, which would read the whole trial twice. An ended trial stays as it is."""
-        with self.store.address.errors(), suppress(UpdateFinishedTrialError):
+        with self.store.reaching(self.name), suppress(UpdateFinishedTrialError):
             self.store.optuna.set_trial_state_values(trial_id, state, values)
 
-    def _reconciled(self) -> list[FrozenTrial]:
-        """Return the trials of the study, after failing the running ones whose run is dead."""
+    def _reconciled(self) -> StudyTrials:
+        """Return the trials of the study, after failing its own running ones whose run is dead."""
         trials = self.store.trials(self.name)
-        foreign = [t for t in trials if t.state == TrialState.RUNNING and t.user_attrs.get(RUN) != self.run_id]
-        live_runs = self.store.live_runs(self.name) if foreign else frozenset()
-        lost = [trial for trial in foreign if trial.user_attrs.get(RUN) not in live_runs]
+        elsewhere = [t for t in trials.own if t.state == TrialState.RUNNING and t.number not in self._running]
+        live_runs = self.store.live_runs(self.name) - {self.run_id} if elsewhere else frozenset()
+        lost = [trial for trial in elsewhere if trial.user_attrs[RUN] not in live_runs]
         for trial in lost:
             attributes = {**end_attributes("interrupted: the process that ran it is gone"), INTERRUPTED: LOST}
-            with self.store.address.errors():
-                trial_id = self.store.optuna.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
-            if self._set_attributes(trial_id, attributes):
-                self._set_state(trial_id, TrialState.FAIL)
+            self._end_as_failed(trial, attributes)
         return self.store.trials(self.name) if lost else trials
 
-    def _next_setting(self, trials: Sequence[FrozenTrial]) -> tuple[Setting | None, int]:
-        """Return the next setting and its attempt: the interrupted one that waits longest, or a proposal."""
+    def _end_as_failed(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
+        """Fail a trial that this driver does not run."""
+        with self.store.reaching(self.name):
+            trial_id = self.store.optuna.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+        if self._set_attributes(trial_id, attributes):
+            self._set_state(trial_id, TrialState.FAIL)
+
+    def _next_enqueued(self, trials: StudyTrials) -> TrialRequest | None:
+        """Start the first trial that a person enqueued and whose setting can be tried. Refuse those before it."""
+        for trial in trials.enqueued:
+            setting = self._setting_of_enqueued(trial, trials)
+            if setting is not None:
+                attempt = self._history(trials.own).attempt(setting)
+                if self._start(trial, setting, attempt):
+                    return TrialRequest(trial.number, setting, attempt)
+        return None
+
+    def _setting_of_enqueued(self, trial: FrozenTrial, trials: StudyTrials) -> Setting | None:
+        """Return the setting of a trial that a person enqueued, or fail the trial with the reason."""
+        measured = (TrialState.COMPLETE, TrialState.RUNNING)
+        taken = {self._setting(other) for other in trials.own if other.state in measured}
+        generator = random.Random(f"{self.seed}/enqueued/{trial.number}")
+        try:
+            return enqueued_setting(given_params(trial), self.space, taken, generator)
+        except InvalidSpaceError as error:
+            self._end_as_failed(trial, end_attributes(_one_line(f"refused: {error}")))
+            return None
+
+    def _history(self, own: Sequence[FrozenTrial]) -> History:
+        """Sort out which settings are tried already. own: trials that a run of the study made."""
         taken: set[Setting] = set()
-        interrupted: dict[Setting, list[str]] = {}
-        for trial in trials:
-            setting = self._setting(trial)
-            if trial.state == TrialState.FAIL and INTERRUPTED in trial.user_attrs:
-                interrupted.setdefault(setting, []).append(trial.user_attrs[INTERRUPTED])
+        interrupted: dict[Setting, list[Interruption]] = {}
+        for trial in own:
+            why = trial.user_attrs.get(INTERRUPTED) if trial.state == TrialState.FAIL else None
+            if why is None:
+                taken.add(self._setting(trial))
             else:
-                taken.add(setting)
-        for setting, interruptions in interrupted.items():
-            if setting not in taken and interruptions.count(LOST) < MAX_ATTEMPTS:
-                return setting, len(interruptions) + 1
-        return self.proposer.propose(trials, self.space, taken | interrupted.keys()), 1
+                interrupted.setdefault(self._setting(trial), []).append(Interruption(why, trial.user_attrs[RUN]))
+        return History(self.run_id, taken, interrupted)
 
     def _setting(self, trial: FrozenTrial) -> Setting:
         if trial.number not in self._settings:
@@ -281,28 +325,58 @@ class StudyDriver:
             state=TrialState.RUNNING,
             params=to_params(setting),
             distributions=distributions(self.space, setting),
-            user_attrs={
-                **setting_attributes(setting, self.space.architecture),
-                "seed": self.seed,
-                RUN: self.run_id,
-                ATTEMPT: attempt,
-                "space digest": self._space_digest,
-            },
+            user_attrs=self._first_attributes(setting, attempt),
         )
-        with self.store.address.errors():
+        with self._creating():
             trial_id = self.store.optuna.create_new_trial(self._study_id, template)
             number = self.store.optuna.get_trial_number_from_id(trial_id)
         self._running[number] = _RunningTrial(trial_id, TrialRecord(number, self.run_id, attempt, setting))
         return number
 
+    def _start(self, trial: FrozenTrial, setting: Setting, attempt: int) -> bool:
+        """Start a trial that waits. Return False where somebody else has started or ended it meanwhile.
 
-def next_attempt(setting: Setting, trials: Sequence[FrozenTrial]) -> int | None:
-    """Return the attempt, 1-based, that another trial of the setting would be.
+        The state comes last. If the process dies before, the trial still waits.
+        """
+        storage, params = self.store.optuna, to_params(setting)
+        with self._creating():
+            trial_id = storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+            try:
+                for name, distribution in distributions(self.space, setting).items():
+                    if name not in trial.params:
+                        value = distribution.to_internal_repr(params[name])
+                        storage.set_trial_param(trial_id, name, value, distribution)
+                if not self._set_attributes(trial_id, self._first_attributes(setting, attempt)):
+                    return False
+                if not storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+                    return False
+            except UpdateFinishedTrialError:
+                return False
+        record = TrialRecord(trial.number, self.run_id, attempt, setting)
+        self._running[trial.number] = _RunningTrial(trial_id, record)
+        return True
 
-    None where a trial of it is complete, runs, or failed by itself, or where its process was lost too often.
-    """
-    attempts = [trial for trial in trials if to_setting(trial.params) == setting and trial.state != TrialState.PRUNED]
-    interruptions = [trial.user_attrs.get(INTERRUPTED) for trial in attempts]
-    if None in interruptions or interruptions.count(LOST) >= MAX_ATTEMPTS:
-        return None
-    return len(interruptions) + 1
+    @contextmanager
+    def _creating(self) -> Iterator[None]:
+        """Turn Optuna's error for a parameter that has other values in an earlier trial into a StorageError."""
+        with self.store.reaching(self.name):
+            try:
+                yield
+            except ValueError as error:
+                raise StorageError(
+                    f"study {self.name!r} has a trial of another program, whose parameters have other values than a "
+                    f"run's: {_one_line(str(error))}; choose another name with `study`, or delete the study"
+                ) from None
+
+    def _first_attributes(self, setting: Setting, attempt: int) -> dict[str, Any]:
+        return {
+            **setting_attributes(setting, self.space.architecture),
+            "seed": self.seed,
+            RUN: self.run_id,
+            ATTEMPT: attempt,
+            "space digest": self._space_digest,
+        }
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:MAX_REASON]

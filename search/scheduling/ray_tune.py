@@ -23,6 +23,7 @@ from search.scheduling.driver import NoTrialYet, StudyDriver
 from search.scheduling.events import OnTrialEvent
 from search.scheduling.requests import FinalRequest, TrialRequest
 from search.scheduling.resources import Resources
+from search.scheduling.retries import is_machine_fault
 from spaces import SearchError, Setting
 
 
@@ -104,7 +105,8 @@ def _run_trial(config: dict[str, Any], spec: ProbeFactory, threads: int) -> None
         tune.report({"cause": error})
     except Exception as error:  # any other error is the result of this trial
         logging.getLogger(__name__).warning("trial failed:\n%s", traceback.format_exc())
-        tune.report({"error": f"{type(error).__name__}: {error}".splitlines()[0]})
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        tune.report({"error": reason, "by_machine": is_machine_fault(error)})
 
 
 # In the driver process ---------------------------------------------------------------------------------------------

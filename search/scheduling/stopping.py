@@ -1,10 +1,13 @@
 """The two rules that stop a trial early: the median rule after an epoch, successive halving on a rung of images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import final
 
+import optuna
 from optuna.pruners import BasePruner, MedianPruner
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
 
 
 def default_pruner() -> BasePruner:
@@ -14,6 +17,18 @@ def default_pruner() -> BasePruner:
     Heads that are fitted in one step report no epochs: they are not pruned, and do not count as others.
     """
     return MedianPruner(n_startup_trials=0, n_warmup_steps=3, n_min_trials=5)
+
+
+@final
+class OwnTrialsStudy(optuna.Study):
+    """A study as a pruner sees it: with its own trials alone, without those of people and other programs."""
+
+    def __init__(self, study: optuna.Study, storage: BaseStorage, own: Callable[[], Sequence[FrozenTrial]]) -> None:
+        super().__init__(study.study_name, storage)
+        self._own = own
+
+    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
+        return [trial for trial in self._own() if states is None or trial.state in states]
 
 
 @final

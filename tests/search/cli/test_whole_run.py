@@ -154,7 +154,7 @@ def test_other_objectives_create_another_study_whose_report_uses_them(search: Se
     low, high = answer["scores"]["test"]["nll"]["interval"]
     assert low < answer["scores"]["test"]["nll"]["value"] < high
     with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
-        study, trials = store.read_study(answer["study"]), store.trials(answer["study"])
+        study, trials = store.read_study(answer["study"]), store.trials(answer["study"]).own
     assert study.provenance["metric"] == "nll"
     assert study.provenance["objectives"] == "nll, cost"
     assert study.passes_made == 0  # the killed run, its continuation and the screening have made them all

@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import optuna
 import pytest
@@ -20,15 +21,20 @@ from tests.support.studies import MakeRecord
 SCORES = Scores(20, {"accuracy": IntervalEstimate(0.9, 0.7, 0.97), "nll": IntervalEstimate(0.31, 0.2, 0.5)})
 
 
-def add_trial(store: Store, study: str, space: Space, setting: Setting, state: TrialState, **fields: object) -> int:
+def add_trial(
+    store: Store, study: str, space: Space, run: int, setting: Setting, state: TrialState, **fields: Any
+) -> int:
+    """Add a trial as a run of this id does; its record must follow before the study is read."""
+    attributes = {"run": run, **fields.pop("user_attrs", {})}
     trial = create_trial(
         state=state,
         params=to_params(setting),
         distributions=distributions(space, setting),
-        **fields,  # type: ignore[arg-type]
+        user_attrs=attributes,
+        **fields,
     )
     store.load(study).add_trial(trial)
-    return store.trials(study)[-1].number
+    return store.load(study).get_trials()[-1].number
 
 
 def test_a_study_is_read_as_it_was_written(
@@ -38,10 +44,10 @@ def test_a_study_is_read_as_it_was_written(
     run = store.begin_run(name, run_record)
     settings = list(space.settings())[:4]
     curve = {1: 0.5, 2: 0.75}
-    complete = add_trial(store, name, space, settings[0], TrialState.COMPLETE, value=0.9)
-    pruned = add_trial(store, name, space, settings[1], TrialState.PRUNED, intermediate_values=curve)
-    failed = add_trial(store, name, space, settings[2], TrialState.FAIL, user_attrs={"reason": "out of memory"})
-    add_trial(store, name, space, settings[3], TrialState.RUNNING)
+    complete = add_trial(store, name, space, run, settings[0], TrialState.COMPLETE, value=0.9)
+    pruned = add_trial(store, name, space, run, settings[1], TrialState.PRUNED, intermediate_values=curve)
+    failed = add_trial(store, name, space, run, settings[2], TrialState.FAIL, user_attrs={"reason": "out of memory"})
+    add_trial(store, name, space, run, settings[3], TrialState.RUNNING)
     seconds, answers = {"extract": 1.5, "fit": 0.25}, CorrectMask(20, 2**20 - 4)
     facts = TrialRecord(
         complete, run, 1, settings[0], Accuracy(18, 20), seconds, 100, 160, {"l2": 0.01}, SCORES, answers

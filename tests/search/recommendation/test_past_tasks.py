@@ -5,6 +5,7 @@ from dataclasses import replace
 from optuna.trial import TrialState, create_trial
 
 from search.database.parameters import distributions, to_params
+from search.database.records import RunRecord, TrialRecord
 from search.database.screenings import Screening, save_screening
 from search.database.store import Store
 from search.recommendation.past_tasks import MIN_SETTINGS, past_tasks
@@ -23,21 +24,26 @@ def test_a_screening_is_a_past_task_of_other_images_only(store: Store, screening
     assert (past_task.classes, past_task.images) == (7, 300)
 
 
-def add_trial(store: Store, study: str, space: Space, setting: Setting, score: float) -> None:
+def add_trial(store: Store, study: str, space: Space, run: int, setting: Setting, score: float) -> None:
+    """Add a complete trial as a run of this id does."""
     kinds = distributions(space, setting)
     trial = create_trial(state=TrialState.COMPLETE, value=score, params=to_params(setting), distributions=kinds)
+    store.record_trial(study, TrialRecord(len(store.load(study).trials), run, 1, setting))
     store.load(study).add_trial(trial)
 
 
-def test_a_study_is_a_past_task_of_settings_without_heads(store: Store, space: Space, make_record: MakeRecord) -> None:
+def test_a_study_is_a_past_task_of_settings_without_heads(
+    store: Store, space: Space, make_record: MakeRecord, run_record: RunRecord
+) -> None:
     study = store.ensure_study(make_record())
+    run = store.begin_run(study, run_record)
     mlp = next(setting for setting in space.settings() if setting.head == "mlp")
     for setting in SETTINGS[: MIN_SETTINGS - 1]:
-        add_trial(store, study, space, replace(setting, head="linear"), 0.5 + setting.pool / 100)
+        add_trial(store, study, space, run, replace(setting, head="linear"), 0.5 + setting.pool / 100)
     assert past_tasks(store, "c" * 64, "w" * 64) == []  # too few
     for setting in SETTINGS[MIN_SETTINGS - 1 :]:
-        add_trial(store, study, space, replace(setting, head="linear"), 0.5 + setting.pool / 100)
-        add_trial(store, study, space, replace(setting, head="mlp", options=mlp.options), 0.9 + setting.pool / 100)
+        add_trial(store, study, space, run, replace(setting, head="linear"), 0.5 + setting.pool / 100)
+        add_trial(store, study, space, run, replace(setting, head="mlp", options=mlp.options), 0.9 + setting.pool / 100)
     (past_task,) = past_tasks(store, "c" * 64, "w" * 64)
     assert past_task.task == "digits of 2 classes with bundled, 17 trials"
     assert (past_task.classes, past_task.images) == (2, 80)

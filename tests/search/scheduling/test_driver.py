@@ -13,8 +13,9 @@ from search.database.models import RunRow
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import MAX_ATTEMPTS, NoMoreTrials, NoTrialYet, StudyDriver
+from search.scheduling.driver import NoMoreTrials, NoTrialYet, StudyDriver
 from search.scheduling.requests import TrialRequest
+from search.scheduling.retries import MAX_ATTEMPTS
 from spaces import InvalidSpaceError, Setting, Space, StorageError
 
 EVALUATION = Evaluation(
@@ -347,4 +348,4 @@ def test_an_interrupted_requested_trial_is_repeated_and_a_failed_one_is_not(
 def test_a_setting_outside_the_space_cannot_be_requested(store: Store, study: str, make_driver: MakeDriver) -> None:
     with pytest.raises(InvalidSpaceError, match="timestep 11 is not in the space; valid: 10, 90, 300"):
         make_driver().trial_for(Setting(11, 3, 1, "linear"))
-    assert store.trials(study) == []
+    assert store.trials(study).own == ()

@@ -62,7 +62,7 @@ def test_two_processes_together_finish_exactly_the_budget(start: Start, store: S
 def test_killing_and_starting_again(start: Start, store: Store, study: str) -> None:
     processes = [start(20, 0.4, "random") for _ in range(2)]
     for count, process in enumerate(processes, start=2):
-        while len(store.trials(study)) < 2 * count:
+        while len(store.trials(study).own) < 2 * count:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)  # a trial has just begun
         process.communicate()

@@ -114,11 +114,11 @@ def test_two_objectives_are_stored_and_read_and_nothing_is_pruned(
     study, name = read(12)
     assert study.by_cost
     assert study.count("complete") == 12
-    values = {trial.number: trial.values for trial in store.trials(name)}
+    values = {trial.number: trial.values for trial in store.trials(name).own}
     for trial in study.complete:
         assert trial.validation is not None
         assert values[trial.number] == [trial.validation.value, trial.gmacs]
-    assert {trial.user_attrs[GMACS] for trial in store.trials(name)} == {trial.gmacs for trial in study.complete}
+    assert {trial.user_attrs[GMACS] for trial in store.trials(name).own} == {trial.gmacs for trial in study.complete}
     front = {tuple(values[trial.number]) for trial in study.pareto_front}
     assert front == {tuple(trial.values) for trial in store.load(name).best_trials}
     assert (store.studies()[0].best, study.pareto_front[-1]) == (
@@ -141,4 +141,4 @@ def test_an_evaluation_without_a_cost_is_refused(
     with pytest.raises(KeyError, match=GMACS):
         driver.complete(request.number, Evaluation(Accuracy(1, 2), {}, 0, 0))
     driver.abandon()
-    assert [trial.state for trial in store.trials(name)] == [TrialState.FAIL]
+    assert [trial.state for trial in store.trials(name).own] == [TrialState.FAIL]
