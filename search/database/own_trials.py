@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from search.database.models import RunRow, StudyRow, TrialRow
-from search.database.parameters import setting_or_none
+from search.database.parameters import Params, setting_or_none
 from spaces import Setting
 
 RUN = "run"
@@ -80,3 +80,9 @@ def is_own(trial: FrozenTrial, recorded: Mapping[int, Setting], runs: Collection
         return recorded.get(trial.number) == setting
     run = trial.user_attrs.get(RUN)
     return isinstance(run, int) and run in runs
+
+
+def given_params(trial: FrozenTrial) -> Params:
+    """Return the parameters that a person gave a trial that waits."""
+    fixed = trial.system_attrs.get("fixed_params")
+    return {**trial.params, **(fixed if isinstance(fixed, dict) else {})}

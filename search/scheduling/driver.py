@@ -16,12 +16,12 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, Evaluation
-from search.database.own_trials import RUN, StudyTrials
+from search.database.own_trials import RUN, StudyTrials, given_params
 from search.database.parameters import distributions, to_params, to_setting
 from search.database.records import TrialRecord
 from search.database.store import Store
 from search.samplers.proposers import Proposer
-from search.scheduling.enqueued import enqueued_setting, given_params
+from search.scheduling.enqueued import enqueued_setting
 from search.scheduling.requests import TrialRequest
 from search.scheduling.retries import INTERRUPTED, LOST, MACHINE, STOPPED, History, Interruption
 from search.scheduling.stopping import Halving, OwnTrialsStudy, default_pruner

@@ -4,19 +4,11 @@ import random
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from optuna.trial import FrozenTrial
-
 from search.database.parameters import Params, param_name, to_setting
 from spaces import InvalidSpaceError, Setting, Space
 
 MAX_DRAWS = 1000
 """Random choices of the parameters that a person left out, before the trial is refused."""
-
-
-def given_params(trial: FrozenTrial) -> Params:
-    """Return the parameters that a person gave a trial that waits."""
-    fixed = trial.system_attrs.get("fixed_params")
-    return {**trial.params, **(fixed if isinstance(fixed, dict) else {})}
 
 
 def enqueued_setting(

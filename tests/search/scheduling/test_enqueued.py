@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from objectives.results import Accuracy, Evaluation
@@ -73,7 +73,7 @@ def test_a_failed_setting_is_tried_again_where_a_person_enqueues_it(
 
 
 def test_a_waiting_trial_with_parameters_is_tried_too(store: Store, study: str, driver: StudyDriver) -> None:
-    kinds = {"block": CategoricalDistribution((3, 4, 5, 8, 10))}
+    kinds: dict[str, BaseDistribution] = {"block": CategoricalDistribution((3, 4, 5, 8, 10))}
     store.load(study).add_trial(create_trial(state=TrialState.WAITING, params={"block": 8}, distributions=kinds))
     request = driver.next_trial()
     assert isinstance(request, TrialRequest)
