@@ -37,7 +37,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     results = {
-        name: json.loads(Path(file).read_text()) for name, _, file in (r.partition("=") for r in arguments.results)
+        name: json.loads(Path(file).read_text(encoding="utf-8"))
+        for name, _, file in (r.partition("=") for r in arguments.results)
     }
     pools = sorted({cell[2] for result in results.values() for cell in result["trained"]["surface"]})
     maps = [

@@ -157,7 +157,7 @@ def main() -> None:
             )
     if "pixels" in arguments.rows:
         result["pixels"] = pixels_probe(dataset, backbone.architecture.image_side)
-    arguments.out.write_text(json.dumps(result, indent=1))
+    arguments.out.write_text(json.dumps(result, indent=1), encoding="utf-8")
     for name in arguments.rows:
         row = result[name]
         assert isinstance(row, dict)

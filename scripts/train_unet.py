@@ -188,7 +188,10 @@ def train(arguments: argparse.Namespace) -> None:
 
     log = out / "loss.csv"
     if not log.exists():
-        log.write_text("step,images,split," + ",".join(f"t{100 * d}-{100 * d + 99}" for d in range(DECILES)) + "\n")
+        log.write_text(
+            "step,images,split," + ",".join(f"t{100 * d}-{100 * d + 99}" for d in range(DECILES)) + "\n",
+            encoding="utf-8",
+        )
     recent: list[tuple[torch.Tensor, torch.Tensor]] = []
     started, first = time.monotonic(), step
     last = min(arguments.steps, arguments.stop_at or arguments.steps)
@@ -214,7 +217,7 @@ def train(arguments: argparse.Namespace) -> None:
                 "held-out": held_out_loss(unet, scheduler, held_out),
             }
             ema.restore(unet.parameters())
-            with log.open("a", newline="") as file:
+            with log.open("a", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 for split, losses in rows.items():
                     writer.writerow([step, step * arguments.batch, split, *(f"{loss:.5f}" for loss in losses)])

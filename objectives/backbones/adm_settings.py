@@ -105,7 +105,7 @@ def read_settings(path: Path) -> AdmSettings:
     Raises BackboneError if the file cannot be read, and as `AdmSettings.of` does.
     """
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BackboneError(f"cannot read the ADM settings in {path}: {error}") from None
     if not isinstance(values, dict):

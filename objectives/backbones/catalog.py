@@ -113,7 +113,7 @@ def _hub_folder(hub_id: str, _cache: Path | None = None) -> Path:
 
 def _bundled() -> Path:
     """Return the folder of the U-Net in this package, after a check of its files against `SHA256SUMS`."""
-    for line in (BUNDLED / "SHA256SUMS").read_text().splitlines():
+    for line in (BUNDLED / "SHA256SUMS").read_text(encoding="utf-8").splitlines():
         digest, relative = line.split()
         path = BUNDLED / relative
         if not path.is_file() or sha256(path) != digest:
@@ -227,7 +227,7 @@ def _folder(name: str, cache: Path | None) -> Path:
 def _read(name: str, folder: Path, hollow: bool) -> "Network":
     config = network_folder(folder) / "config.json"
     try:
-        values = json.loads(config.read_text())
+        values = json.loads(config.read_text(encoding="utf-8"))
         kind = values.get("_class_name") or values.get("model_type")
     except (ValueError, AttributeError, OSError) as error:
         raise BackboneError(f"{config} is not a network's configuration: {error}") from None

@@ -146,7 +146,7 @@ def _digest(parts: Sequence[str]) -> str:
 def _read_json(path: Path) -> Any:
     """Return the JSON value in a file; None if there is no such file or it is damaged."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
@@ -159,4 +159,4 @@ def _write_json(path: Path, value: Any) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(exist_ok=True)
         with replacing(path) as part:
-            part.write_text(json.dumps(value))
+            part.write_text(json.dumps(value), encoding="utf-8")

@@ -186,7 +186,7 @@ def empty_text(name: str, folder: Path, width: int, hollow: bool) -> torch.Tenso
 
     text_encoder, vocabulary = folder / "text_encoder", folder / "tokenizer"
     with loading(name, text_encoder):
-        kind = json.loads((text_encoder / "config.json").read_text()).get("model_type")
+        kind = json.loads((text_encoder / "config.json").read_text(encoding="utf-8")).get("model_type")
         if kind != "clip_text_model":
             raise BackboneError(f"backbone {name} has a text encoder of kind {kind}; only clip_text_model is known")
         config = CLIPTextConfig.from_pretrained(text_encoder)
@@ -230,7 +230,7 @@ def _check_zeros_mean_no_text(name: str, folder: Path) -> None:
     """
     index = folder / "model_index.json"
     with loading(name, folder):
-        values = json.loads(index.read_text()) if index.is_file() else {}
+        values = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
     if not values.get("force_zeros_for_empty_prompt", True):
         raise BackboneError(
             f"backbone {name} was not trained with zeros for an empty text (force_zeros_for_empty_prompt in {index}); "

@@ -32,12 +32,12 @@ class About:
         if not (folder / ABOUT).exists():
             folder.mkdir(parents=True, exist_ok=True)
             with replacing(folder / ABOUT) as part:
-                part.write_text(json.dumps(asdict(self)))
+                part.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> "About | None":
         try:
-            return cls(**json.loads((folder / ABOUT).read_text()))
+            return cls(**json.loads((folder / ABOUT).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 

@@ -120,7 +120,7 @@ class CacheUsage:
             held = lease(stem.with_suffix(".lease"), LEASE_SECONDS)
             held.acquire()
             with replacing(stem.with_suffix(".json")) as part:  # other processes may read it at any moment
-                part.write_text(json.dumps(content))
+                part.write_text(json.dumps(content), encoding="utf-8")
         try:
             yield
         finally:
@@ -164,7 +164,7 @@ class CacheUsage:
                 held.acquire(timeout=0)
             except Timeout:
                 with contextlib.suppress(FileNotFoundError):  # the search ended at this moment
-                    content = json.loads(path.read_text())
+                    content = json.loads(path.read_text(encoding="utf-8"))
                     used = tuple(datasets[name] for name in content["datasets"] if name in datasets)
                     uses.append(Use(used, tuple(self.folder / folder for folder in content["folders"])))
             else:
