@@ -12,6 +12,11 @@ come with the functions that need them.
 """
 
 import importlib
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -91,15 +96,53 @@ __all__ = [
 ]
 
 
-def _check_spaces() -> None:
+_FOLDER = Path(__file__).parent.parent
+
+
+def _forget_working_directory() -> None:
+    """Take the working directory off the import path, where `python -m search` has put it first.
+
+    A file there such as random.py would replace a library.
+    """
+    if sys.argv[:1] == ["-m"] and sys.path[:1] == [str(Path.cwd())] != [str(_FOLDER)]:
+        del sys.path[0]
+
+
+def _import_sibling(name: str) -> ModuleType:
+    """Import another of our packages from the folder of this one, whatever the import path has before it.
+
+    Raises ImportError in one line where another module was imported under that name.
+    """
+    found = PathFinder.find_spec(name, [str(_FOLDER)])
+    if name not in sys.modules and found and found.loader:
+        sys.modules[name] = module_from_spec(found)
+        found.loader.exec_module(sys.modules[name])
+    module = importlib.import_module(name)
+    if module.__file__ is None or Path(module.__file__).parent.parent != _FOLDER:
+        raise ImportError(
+            f"`{name}` was imported from {module.__file__} before `search`, which needs its own in {_FOLDER}: rename "
+            "the other one, or import `search` first"
+        )
+    return module
+
+
+def _shadow() -> str:
+    """Return in words which file beside the script, or in the working directory, has replaced a module of Python."""
+    folder = Path(sys.path[0]).absolute()
+    for name in sys.stdlib_module_names & sys.modules.keys():
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and folder in (Path(file).absolute().parent, Path(file).absolute().parent.parent):
+            return f"{file} has replaced Python's module `{name}`: rename it"
+    return ""
+
+
+def _check_spaces(spaces: ModuleType) -> None:
     """Raise ImportError in one line where another distribution has replaced our top-level package `spaces`."""
-    try:
-        from spaces import PRESETS  # noqa: F401
-    except ImportError:
+    if not hasattr(spaces, "PRESETS"):
         raise ImportError(
             "another distribution has replaced the package `spaces` of diffusion-feature-search: uninstall it "
             "(`pip uninstall spaces`), then install diffusion-feature-search again"
-        ) from None
+        )
 
 
 def __getattr__(name: str) -> Any:
@@ -115,4 +158,10 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-_check_spaces()
+_forget_working_directory()
+try:
+    _check_spaces(_import_sibling("spaces"))
+except AttributeError as error:
+    raise ImportError(_shadow() or str(error)) from error
+_import_sibling("objectives")
+_import_sibling("dashboards")

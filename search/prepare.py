@@ -60,7 +60,6 @@ class PreparedRun:
 def check(options: RunOptions) -> None:
     """Refuse at once what needs no image and no network to be refused. Raises UsageError in words."""
     from objectives.datasets.catalog import DATASETS
-    from objectives.devices import gpu_count
     from search.database.url import Address
     from search.samplers.catalog import SAMPLERS
 
@@ -74,11 +73,32 @@ def check(options: RunOptions) -> None:
         check_name("sampler", options.sampler, SAMPLERS)
     for head in options.heads or ():
         check_name("head", head, HEAD_OPTIONS)
-    if options.gpus_per_trial and options.ray_address is None and not gpu_count():
+    share = options.gpus_per_trial
+    if share and not 0.01 <= share <= 1 and not (share > 1 and share % 1 == 0):
+        raise UsageError(f"`gpus_per_trial` must be 0, a fraction from 0.01 to 1, or a whole number, got {share:g}")
+    if options.ray_address is None:
+        check_machine(options)
+
+
+def check_machine(options: RunOptions) -> None:
+    """Refuse more workers or GPUs than this machine has. Raises UsageError in words."""
+    from objectives.devices import available_cores, gpu_count
+    from search.scheduling.resources import workers_on
+
+    share, gpus = options.gpus_per_trial, gpu_count()
+    if share and not gpus:
         raise UsageError(
-            f"`gpus_per_trial` is {options.gpus_per_trial:g}, and torch finds no GPU on this machine; leave it out, or "
-            "name a cluster with `ray_address`"
+            f"`gpus_per_trial` is {share:g}, and torch finds no GPU on this machine; leave it out, or name a cluster "
+            "with `ray_address`"
         )
+    if share and share > gpus:
+        raise UsageError(f"`gpus_per_trial` must be at most {gpus} on this machine, its number of GPUs, got {share:g}")
+    most, rule = available_cores(), "one for each core that this process may use"
+    if share:
+        most, rule = workers_on(gpus, share), f"whose {gpus} GPUs have room for {share:g} that often"
+    shares_gpus_equally = gpus and share is None
+    if options.workers is not None and options.workers > most and not shares_gpus_equally:
+        raise UsageError(f"`workers` must be at most {most} on this machine, {rule}; got {options.workers}")
 
 
 def prepare(options: RunOptions, on_found: Callable[[], None] = lambda: None) -> PreparedRun:
@@ -167,13 +187,13 @@ def plan_of(probe: PreparedProbe, resources: "Resources", options: RunOptions) -
 def resources_of(options: RunOptions) -> "Resources":
     """Return what the options ask for. By default each GPU has a worker, or where there is none each core."""
     from objectives.devices import available_cores, gpu_count
-    from search.scheduling.resources import Resources
+    from search.scheduling.resources import Resources, equal_share, workers_on
 
     gpus, gpus_per_trial = gpu_count(), options.gpus_per_trial
-    by_gpu = int(gpus / gpus_per_trial) if gpus and gpus_per_trial else gpus
+    by_gpu = workers_on(gpus, gpus_per_trial) if gpus and gpus_per_trial else gpus
     workers = max(options.workers or by_gpu or available_cores(), 1)
     if gpus_per_trial is None:
-        gpus_per_trial = gpus / workers if gpus and not options.ray_address else 0.0
+        gpus_per_trial = equal_share(gpus, workers) if gpus and not options.ray_address else 0.0
     return Resources(workers, max(available_cores() // workers, 1), gpus_per_trial, options.ray_address)
 
 

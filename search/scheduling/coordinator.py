@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from objectives.results import Epoch, Evaluation, Extracted, Final, Rung, TrialState
 from search.scheduling.driver import NoMoreTrials, NoTrialYet, StudyDriver
@@ -24,6 +24,9 @@ from spaces import SearchError, Setting
 
 STALL_SECONDS = 600
 """A run in which nothing runs and nothing happens for this long is stuck, and ends."""
+
+START_SECONDS = 180
+"""A run none of whose worker processes starts within this time ends."""
 
 WAIT_SECONDS = 0.2
 """Pause before the driver is asked again after it had no trial yet."""
@@ -56,6 +59,8 @@ class Coordinator:
         self.timers: dict[str, TrialTimer] = {}
         self.reason: str | None = None  # why no further trial is made
         self.error: BaseException | None = None
+        self.worker: Literal["started", "ready"] | None = None  # how far any worker of this run has come
+        self._first_request: float | None = None
         self.last_event = time.monotonic()
         self._finals_left: list[FinalRequest] = []
         self._wait_until = 0.0
@@ -84,6 +89,7 @@ class Coordinator:
         if isinstance(answer, (TrialRequest, FinalRequest)):
             self.running[trial_id] = answer
             self.timers[trial_id] = TrialTimer()
+            self._first_request = self._first_request or time.monotonic()
         elif isinstance(answer, NoTrialYet):
             self._wait_until = time.monotonic() + WAIT_SECONDS
         return answer
@@ -91,8 +97,9 @@ class Coordinator:
     def handle_result(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take one message of a worker. Return whether the trial shall stop.
 
-        result: has the key "report", or "cause" for an error that would fail every other trial too, or "error" for one
-        that fails this trial alone. "by_machine" says whether such an error is the machine's fault.
+        result: has the key "report"; or "worker" with "started" or, when it has built its probe, "ready"; or "unfit"
+        with the reason why the worker cannot be used; or "cause" with an error that would fail every other trial too;
+        or "error" with one that fails this trial alone, and "by_machine" for whether that is the machine's fault.
         """
         stop = True
         with self._keeping_errors():
@@ -103,7 +110,7 @@ class Coordinator:
         request = self.running.get(trial_id)
         if request is None:
             return True
-        report = result.get("report")
+        report, self.worker = result.get("report"), result.get("worker", self.worker)
         if isinstance(report, (Extracted, Epoch, Rung)):
             self.on_event(Progressed(request, report))
         if isinstance(report, Extracted):
@@ -126,15 +133,26 @@ class Coordinator:
             del self.running[trial_id]
             self.finals.keep(report)
             self.on_event(FinalEnded(request, report))
+        else:
+            self._handle_fault(trial_id, request, result)
+        return False
+
+    def _handle_fault(self, trial_id: str, request: TrialRequest | FinalRequest, result: dict[str, Any]) -> None:
+        if "unfit" in result:
+            self.error = self.error or SearchError(result["unfit"])
         elif "cause" in result:  # the run ends, and the next run tries this setting again
             self.error = self.error or result["cause"]
         elif "error" in result:
             self._fail(trial_id, request, result["error"], result.get("by_machine", False))
-        return False
 
     def handle_loss(self, trial_id: str, reason: str) -> None:
-        """Fail a trial that ended without a last result, since its process died or was stopped."""
+        """Fail a trial that ended without a last result, since its process died or was stopped.
+
+        As long as no worker has been ready, the loss is no fault of the setting, and ends the run.
+        """
         request = self.running.get(trial_id)
+        if request is not None and self.worker != "ready":
+            self.error = self.error or SearchError(f"no worker can start: {reason}")
         if request is not None and self.error is None:
             with self._keeping_errors():
                 self._fail(trial_id, request, reason, by_machine=True)
@@ -176,6 +194,11 @@ class Coordinator:
     @property
     def stop(self) -> bool:
         """Whether the run shall end early. A stuck run ends too, rather than hang."""
+        if self.worker is None and self._first_request and time.monotonic() - self._first_request > START_SECONDS:
+            self.error = self.error or SearchError(
+                f"no worker process started within {START_SECONDS} s, although there is room for one; is the machine "
+                "out of memory or of processes?"
+            )
         if not self.running and not self.reason and time.monotonic() - self.last_event > STALL_SECONDS:
             self.error = self.error or SearchError(f"nothing happened for {STALL_SECONDS} s; type the command again")
         return self.error is not None

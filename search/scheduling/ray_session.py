@@ -4,16 +4,20 @@ import logging
 import os
 import secrets
 import shutil
+import site
 import socket
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self, final
+from typing import Any, ClassVar, Self, final
 
 from search.scheduling.resources import Resources
 from spaces import SearchError
+from spaces.errors import first_line
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -23,6 +27,18 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # else idle threads spin: beside other work, small fits take 20 to 90 times as long
 }
 """Variables that Ray and torch read when they start. A person's own values win."""
+
+SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
+"""Longest path of a socket, by the operating system."""
+
+LONGEST_FOLDER = SOCKET_BYTES - len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
+"""Longest path, in bytes, of the folder in which Ray makes its sockets."""
+
+OBJECT_STORE_BYTES = 256 * 2**20
+"""Shared memory of a private Ray. What is larger goes to a file."""
+
+ROOM_SECONDS = 60
+"""Longest wait for a cluster to have room for a worker."""
 
 AUTHENTICATION = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 """Variables of a private Ray. Ray reads them once a process, at its import, so that each process has one token."""
@@ -58,7 +74,7 @@ class RaySession:
             return
         if self.resources.address is not None:
             _check_answers(self.resources.address)
-        self._folder = Path(tempfile.mkdtemp(prefix="search-ray-"))
+        self._folder = _short_folder()
         for name, value in (ENVIRONMENT | self._authentication()).items():
             if name not in os.environ:
                 os.environ[name] = value
@@ -73,10 +89,14 @@ class RaySession:
         return {"RAY_AUTH_MODE": "token"} if self.resources.address is not None else AUTHENTICATION
 
     def wait(self) -> None:
-        """Return when Ray has started. Raises SearchError where a cluster cannot be joined."""
+        """Return when Ray has started and has room for a worker.
+
+        Raises SearchError where Ray cannot start, where a cluster cannot be joined, and where it has no room.
+        """
         self.start()
         assert self._started is not None
         self._started.result()
+        _check_room(self.resources)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -93,25 +113,80 @@ class RaySession:
             os.environ.pop(name, None)
 
 
+def _short_folder() -> Path:
+    """Make a folder whose path is short enough for Ray's sockets: in the folder for temporary files, if that is."""
+    folders = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+    for folder in folders:
+        if len(os.fsencode(folder)) + len("/ray-12345678") <= LONGEST_FOLDER and os.access(folder, os.W_OK | os.X_OK):
+            return Path(tempfile.mkdtemp(prefix="ray-", dir=folder))
+    raise SearchError(
+        f"Ray needs a writable folder for its sockets whose path has at most {LONGEST_FOLDER - 13} bytes, and none of "
+        f"{', '.join(folders)} is one; set TMPDIR to one"
+    )
+
+
 def _init(resources: Resources, folder: Path) -> None:
     import ray
-    from ray.exceptions import AuthenticationError
 
     private = {
         "num_cpus": max(resources.workers * resources.cpus, 1),
         "include_dashboard": False,
         "_temp_dir": str(folder),
+        "object_store_memory": OBJECT_STORE_BYTES,
+        "_plasma_directory": str(_shared_memory() or folder),
     }
     try:
         ray.init(
             address=resources.address or "local",
-            logging_level=logging.ERROR,
+            logging_level=logging.CRITICAL,  # what fails in a worker is told in one line
             log_to_driver=False,
+            runtime_env=_worker_environment(folder),
             **({} if resources.address else private),
         )
-    except (ConnectionError, AuthenticationError) as error:
-        reason = str(error).splitlines()[0]
-        raise SearchError(f"cannot join the Ray cluster at {resources.address}: {reason}") from error
+    except Exception as error:  # Ray raises many kinds: of versions, sockets, processes, authentication
+        what = f"cannot join the Ray cluster at {resources.address}" if resources.address else "Ray cannot start"
+        raise SearchError(f"{what}: {first_line(error)}") from error
+
+
+def _check_room(resources: Resources) -> None:
+    """Raise SearchError where no machine has room for a worker within ROOM_SECONDS."""
+    import ray
+    from ray.util import placement_group, remove_placement_group
+
+    need = {"CPU": resources.cpus, "GPU": resources.gpus}
+    group = placement_group([{name: number for name, number in need.items() if number}])
+    if not group.wait(ROOM_SECONDS):
+        machines = Counter(_amounts(node["Resources"]) for node in ray.nodes() if node["Alive"])
+        has = "; ".join(f"{count} × {amounts}" for amounts, count in machines.items())
+        raise SearchError(
+            f"no machine had room for a worker within {ROOM_SECONDS} s: a worker takes {_amounts(need)}, the cluster "
+            f"has {has}, free are {_amounts(ray.available_resources())}; ask for less with `gpus_per_trial`, or for "
+            "more `workers`, which share the cores of this machine's count"
+        )
+    remove_placement_group(group)
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    return f"{resources.get('CPU', 0):g} cores and {resources.get('GPU', 0):g} GPUs"
+
+
+def _worker_environment(folder: Path) -> dict[str, Any]:
+    """Return with what a worker starts, so that it imports our packages from where this process has them.
+
+    Unless workers have a working directory of their own, here an empty one, Ray puts the one of this process before
+    all libraries on their import path.
+    """
+    (working_directory := folder / "empty").mkdir()
+    code = str(Path(__file__).parents[2])
+    is_installed = code in (*site.getsitepackages(), site.getusersitepackages())  # then workers find it by themselves
+    return {"working_dir": str(working_directory), "env_vars": {} if is_installed else {"PYTHONPATH": code}}
+
+
+def _shared_memory() -> Path | None:
+    """Return the folder of shared memory; None where there is none, or no room in it, as in many containers."""
+    folder = Path("/dev/shm")
+    has_room = os.access(folder, os.W_OK | os.X_OK) and shutil.disk_usage(folder).free >= OBJECT_STORE_BYTES
+    return folder if has_room else None
 
 
 def _check_answers(address: str) -> None:

@@ -4,38 +4,33 @@ Ray Tune only executes. The `StudyDriver` decides which setting is tried next, w
 finished; the `Coordinator` passes messages between the two. Workers never touch the database.
 """
 
-import logging
+import importlib
+import importlib.metadata
+import pickle
+import re
 import secrets
 import shutil
 import tempfile
-import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from objectives.results import Rung
 from search.scheduling.coordinator import Coordinator, Finals
 from search.scheduling.driver import NoTrialYet, StudyDriver
 from search.scheduling.events import OnTrialEvent
 from search.scheduling.requests import FinalRequest, TrialRequest
 from search.scheduling.resources import Resources
-from search.scheduling.retries import is_machine_fault
-from spaces import SearchError, Setting
+from search.scheduling.worker import ProbeFactory
 
-
-class ProbeFactory(Protocol):
-    """Makes a probe in each worker, as `objectives.probe_builder.ProbeBuilder` does. It must be picklable."""
-
-    def build(self, threads: int) -> Any:
-        """Return a callable `probe(setting)` that yields reports.
-
-        It has a method `finalise(setting, seed)`, which yields reports and at last a Final.
-        """
-        ...
+DISTRIBUTION = "diffusion-feature-search"
+PACKAGES = ("search", "objectives", "spaces")
+"""What a worker imports of ours."""
 
 
 def run_study(
@@ -50,7 +45,7 @@ def run_study(
     coordinator = Coordinator(driver, finals, on_event)
     folder = Path(tempfile.mkdtemp(prefix="search-tune-"))
     trainable = tune.with_resources(
-        tune.with_parameters(_run_trial, spec=spec, threads=resources.cpus),
+        tune.with_parameters(_trainable(resources.cpus), spec=pickle.dumps(spec)),
         {"cpu": resources.cpus, "gpu": resources.gpus},
     )
     tuner = tune.Tuner(
@@ -82,31 +77,47 @@ def run_study(
 
 # In the workers ----------------------------------------------------------------------------------------------------
 
-_probe: Any = None
 
+def _trainable(threads: int) -> Callable[..., None]:
+    """Return what a worker calls for each trial. It checks the worker before it imports any of our code there.
 
-def _probe_of(spec: ProbeFactory, threads: int) -> Any:
-    """Return the process's only probe. Actors are reused, so network and features stay loaded between trials."""
-    global _probe  # noqa: PLW0603
-    if _probe is None:
-        _probe = spec.build(threads)
-    return _probe
+    So it uses nothing of this module: Ray sends an inner function by value, and a function of a module by its name.
+    """
+    distribution, packages, driver_node = DISTRIBUTION, PACKAGES, ray.get_runtime_context().get_node_id()
+    version = importlib.metadata.version(distribution)
+    working_directory = Path.cwd()
+    folders = {name: str(Path(str(importlib.import_module(name).__file__)).parent.resolve()) for name in packages}
 
+    def run_trial(config: dict[str, Any], spec: bytes) -> None:
+        import importlib
+        import importlib.metadata
+        import os
+        import pickle
+        from pathlib import Path
 
-def _run_trial(config: dict[str, Any], spec: ProbeFactory, threads: int) -> None:
-    """Forward each report to Tune. A failure is reported, not raised: raising would cost the actor and its network."""
-    setting, seed = Setting.from_dict(config["setting"]), config["seed"]
-    try:
-        probe = _probe_of(spec, threads)
-        for report in probe(setting) if seed is None else probe.finalise(setting, seed):
-            images = {"images": report.images} if isinstance(report, Rung) else {}
-            tune.report({"report": report, **images})
-    except SearchError as error:
-        tune.report({"cause": error})
-    except Exception as error:  # any other error is the result of this trial
-        logging.getLogger(__name__).warning("trial failed:\n%s", traceback.format_exc())
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        tune.report({"error": reason, "by_machine": is_machine_fault(error)})
+        import ray
+        from ray import tune
+
+        fault = None
+        try:
+            if working_directory.is_dir():
+                os.chdir(working_directory)  # a relative path in a variable such as HF_HOME means the driver's
+            for name in packages:
+                folder = str(Path(str(importlib.import_module(name).__file__)).parent.resolve())
+                if folder != folders[name] and ray.get_runtime_context().get_node_id() == driver_node:
+                    fault = f"it imports `{name}` from {folder}, and the driver from {folders[name]}"
+            if (found := importlib.metadata.version(distribution)) != version:
+                fault = f"it has {distribution} {found}, and the driver {version}; install the same on every machine"
+        except Exception as error:
+            fault = f"it cannot import {distribution}: {type(error).__name__}: {error}"
+        if fault is not None:
+            tune.report({"unfit": f"the worker on {ray.util.get_node_ip_address()} cannot be used: {fault}"})
+            return
+        from search.scheduling.worker import run_trial
+
+        run_trial(config, pickle.loads(spec), threads, tune.report)
+
+    return run_trial
 
 
 # In the driver process ---------------------------------------------------------------------------------------------
@@ -165,9 +176,16 @@ class _StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        cause = trial.get_pickled_error() or trial.get_error()
-        last_line = (str(cause).strip().splitlines() or ["unknown"])[-1] if cause else "unknown"
-        self._coordinator.handle_loss(trial.trial_id, f"the worker process died: {last_line}")
+        error = Path(trial.error_file).read_text("utf-8", "replace") if trial.error_file else ""
+        self._coordinator.handle_loss(trial.trial_id, f"the worker process died: {_reason(error)}")
+
+
+def _reason(error: str) -> str:
+    """Return the line of Ray's error text that says what happened."""
+    lines = [line.strip() for line in error.splitlines()[1:] if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+    details = [line.partition("Worker exit detail: ")[2] for line in lines if "Worker exit detail: " in line]
+    return [*errors, *details, "unknown", *lines][0]
 
 
 class _EarlyStopper(Stopper):  # type: ignore[misc]

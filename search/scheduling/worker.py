@@ -1,0 +1,59 @@
+"""What a worker does: it builds its probe once, and runs trials and finals with it. It does not know Ray."""
+
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from objectives.results import Rung
+from search.scheduling.retries import is_machine_fault
+from spaces import SearchError, Setting
+from spaces.errors import first_line
+
+Report = Callable[[dict[str, Any]], None]
+"""Sends one message to the coordinator."""
+
+
+class ProbeFactory(Protocol):
+    """Makes a probe in each worker, as `objectives.probe_builder.ProbeBuilder` does. It must be picklable."""
+
+    def build(self, threads: int) -> Any:
+        """Return a callable `probe(setting)` that yields reports.
+
+        It has a method `finalise(setting, seed)`, which yields reports and at last a Final.
+        """
+        ...
+
+
+_probe: Any = None
+
+
+def run_trial(config: Mapping[str, Any], spec: ProbeFactory, threads: int, report: Report) -> None:
+    """Send each report of a trial or a final. A failure is sent too: raising would cost the process and its network."""
+    global _probe  # noqa: PLW0603
+    setting, seed = Setting.from_dict(config["setting"]), config["seed"]
+    try:
+        if _probe is None:  # workers are reused, so network and features stay loaded between trials
+            report({"worker": "started"})
+            _probe = _build(spec, threads)
+            report({"worker": "ready"})
+        for message in _probe(setting) if seed is None else _probe.finalise(setting, seed):
+            images = {"images": message.images} if isinstance(message, Rung) else {}
+            report({"report": message, **images})
+    except SearchError as error:
+        report({"cause": error})
+    except Exception as error:  # any other error is the result of this trial
+        logging.getLogger(__name__).warning("trial failed:\n%s", traceback.format_exc())
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        report({"error": reason, "by_machine": is_machine_fault(error)})
+
+
+def _build(spec: ProbeFactory, threads: int) -> Any:
+    """Build the probe. What fails here is no fault of a setting, so every error becomes a SearchError."""
+    try:
+        return spec.build(threads)
+    except SearchError:
+        raise
+    except Exception as error:
+        logging.getLogger(__name__).warning("worker cannot start:\n%s", traceback.format_exc())
+        raise SearchError(f"a worker cannot start: {type(error).__name__}: {first_line(error)}") from error
