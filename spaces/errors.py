@@ -15,11 +15,17 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar, Self
 
+from spaces.text import one_line
+
 
 class SearchError(Exception):
     """The base of all errors that a user can cause or mend."""
 
     exit_code: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        """Return the message on one line, safe to print, whatever the names and values in it."""
+        return one_line(super().__str__())
 
 
 class UsageError(SearchError):

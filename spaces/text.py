@@ -27,6 +27,11 @@ def escaped(name: str) -> str:
     return _UNSAFE.sub(_escape, name.replace("\\", r"\\"))
 
 
+def one_line(message: str) -> str:
+    """Return a message in which every character that `escaped` replaces is replaced, and nothing else."""
+    return _UNSAFE.sub(_escape, message)
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8

@@ -7,20 +7,19 @@ that diffusers cannot compute exactly is refused.
 
 import os
 import shutil
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, get_args
 
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from objectives.backbones.adm_settings import BETA_SCHEDULES, AdmSettings, AttentionOrder
-from spaces.errors import BackboneError, first_line
+from objectives.backbones.folders.weights import is_finite, listed_problems, read_checkpoint
+from spaces.errors import BackboneError
 from spaces.lookup import check_name
 
 CLASSES = 1000
@@ -110,25 +109,6 @@ def convert_state_dict(
             tensor = _rows_of_part(tensor, move.part, move.heads, order)
         converted[move.target] = tensor.reshape(move.target_shape).float().contiguous()
     return converted
-
-
-def read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
-    """Map the tensors of a `.safetensors` or PyTorch file into memory. Code in the file is not run.
-
-    Raises BackboneError if the file is missing, damaged, or not a mapping of names to tensors.
-    """
-    try:
-        if file.suffix == ".safetensors":
-            state = load_file(file)
-        else:
-            state = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
-    except UnpicklingError:  # torch's message explains how to run the file's code
-        raise BackboneError(f"{file} is damaged, or no checkpoint of tensors alone; its code is not run") from None
-    except Exception as error:  # a damaged file makes the readers raise nearly anything
-        raise BackboneError(f"{file} cannot be read as a checkpoint: {first_line(error)}") from error
-    if not isinstance(state, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise BackboneError(f"{file} is no state dict: a checkpoint must map names to tensors and hold nothing else")
-    return dict(state)
 
 
 def convert(file: Path, settings: AdmSettings, order: AttentionOrder, out: Path) -> None:
@@ -265,14 +245,11 @@ def _check_fit(state: Mapping[str, torch.Tensor], layout: Mapping[str, tuple[int
         "not of float32, float16 or bfloat16": [
             name for name in common if state[name].dtype not in (torch.float32, torch.float16, torch.bfloat16)
         ],
+        "not finite": [name for name in common if not is_finite(state[name])],
     }
-    listed = [
-        f"{len(names)} {problem} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-        for problem, names in problems.items()
-        if names
-    ]
+    listed = listed_problems(problems)
     if listed:
-        raise BackboneError(f"the checkpoint's tensors do not fit the ADM settings: {'; '.join(listed)}")
+        raise BackboneError(f"the checkpoint's tensors do not fit the ADM settings: {listed}")
 
 
 def _widths(settings: AdmSettings) -> list[int]:

@@ -1,6 +1,5 @@
 """Loads and describes backbones: bundled or published ones by name, local folders, and hub ids."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from objectives.backbones.backbone import PRECISIONS
 from objectives.backbones.description import Description, Descriptions
-from objectives.backbones.files import network_folder
+from objectives.backbones.files import network_folder, pipeline_folder
+from objectives.backbones.folders.configuration import read_configuration
 from objectives.backbones.published import PUBLISHED, folder_of
 from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
@@ -217,7 +217,7 @@ def _folder(name: str, cache: Path | None) -> Path:
         kept_in_cache = name in PUBLISHED
         return BACKBONES[name].fetch((cache or Home.at(None).cache) / "backbones" if kept_in_cache else Path())
     if Path(name).is_dir():
-        return Path(name)
+        return pipeline_folder(Path(name))
     if is_hub_id(name):
         return _hub_folder(name)
     alternatives = ["a folder of diffusers or transformers", "a hub id owner/model"]
@@ -225,13 +225,9 @@ def _folder(name: str, cache: Path | None) -> Path:
 
 
 def _read(name: str, folder: Path, hollow: bool) -> "Network":
-    config = network_folder(folder) / "config.json"
-    try:
-        values = json.loads(config.read_text(encoding="utf-8"))
-        kind = values.get("_class_name") or values.get("model_type")
-    except (ValueError, AttributeError, OSError) as error:
-        raise BackboneError(f"{config} is not a network's configuration: {error}") from None
-    if kind not in NETWORK_KINDS:
+    values = read_configuration(network_folder(folder) / "config.json")
+    kind = values.get("_class_name") or values.get("model_type")
+    if not isinstance(kind, str) or kind not in NETWORK_KINDS:
         kinds = ", ".join(NETWORK_KINDS)
         raise BackboneError(f"backbone {name} is a {kind or 'network of no stated kind'}; known: {kinds}")
     return NETWORK_KINDS[kind](name, folder, hollow)

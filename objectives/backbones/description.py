@@ -11,6 +11,7 @@ neither torch nor diffusers. Nothing is kept until there is a cache folder.
 import contextlib
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,7 @@ from typing import Any, Self, final
 import spaces.blocks
 from objectives.atomic_write import replacing
 from objectives.backbones.files import backbone_digest
+from objectives.backbones.folders.configuration import unreadable
 from objectives.backbones.schedule import Schedule
 from objectives.downloads import sha256
 from spaces import Architecture, Block
@@ -85,7 +87,8 @@ class FileDigests:
 
     def sha256(self, path: Path) -> str:
         """Return the sha256 hex of a file's bytes."""
-        name, stat = str(path.resolve()), path.stat()
+        stat = path.stat()  # first: it raises OSError for a link to itself
+        name = str(path.resolve())
         state = [stat.st_size, stat.st_ctime_ns, stat.st_ino]
         entry = self._entries.get(name)
         if isinstance(entry, list) and entry[:-1] == state:
@@ -120,9 +123,16 @@ class Descriptions:
 
 
 def _configuration_digest(name: str, folder: Path) -> str:
-    """Return the sha256 hex of everything on which the description of the network in a folder depends."""
-    files = sorted([*folder.glob("*.json"), *folder.glob("*/*.json")])
-    configuration = [f"{file.relative_to(folder).as_posix()} {sha256(file)}" for file in files]
+    """Return the sha256 hex of everything on which the description of the network in a folder depends.
+
+    Raises BackboneError, which names the file, if one cannot be read.
+    """
+    file, configuration = folder, []
+    try:
+        for file in sorted([*folder.glob("*.json"), *folder.glob("*/*.json")]):
+            configuration.append(f"{os.fsencode(file.relative_to(folder))!r} {sha256(file)}")
+    except OSError as error:
+        raise unreadable(file, error) from None
     return _digest([name, *configuration, *_versions(), _code()])
 
 
@@ -135,7 +145,7 @@ def _versions() -> Sequence[str]:
 def _code() -> str:
     """Return the sha256 hex of the source files that make descriptions; after a change, descriptions are made again."""
     return _digest(
-        [sha256(file) for file in [*sorted(Path(__file__).parent.glob("*.py")), Path(spaces.blocks.__file__)]]
+        [sha256(file) for file in [*sorted(Path(__file__).parent.rglob("*.py")), Path(spaces.blocks.__file__)]]
     )
 
 

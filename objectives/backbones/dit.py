@@ -7,7 +7,9 @@ from typing import Any, Self, final
 import torch
 from diffusers import DiTTransformer2DModel
 
-from objectives.backbones.files import loading, network_folder, read_module
+from objectives.backbones.files import network_folder, read_module
+from objectives.backbones.folders.companions import check_companions
+from objectives.backbones.folders.configuration import check_image_side, read_configuration, square_side
 from objectives.backbones.latent import Autoencoder
 from objectives.backbones.schedule import Schedule, read_schedule
 from spaces import BackboneError
@@ -36,15 +38,19 @@ class DiTNetwork:
         captions. Raises BackboneError for PixArt's networks, and if files are missing or damaged.
         """
         network = network_folder(folder)
-        with loading(name, network):
-            config = DiTTransformer2DModel.load_config(network)
+        check_companions(name, folder, network, "DiTTransformer2DModel")
+        config = read_configuration(network / "config.json")
         norm = config.get("norm_type")
         if config.get("_class_name") == "Transformer2DModel" and norm != "ada_norm_zero":
             raise BackboneError(
                 f"backbone {name} is a Transformer2DModel whose norms are {norm}; only DiT's, ada_norm_zero, is known"
             )
         vae = Autoencoder.read(name, folder, hollow)
-        module = read_module(name, DiTTransformer2DModel, network, hollow)
+        side = square_side(config.get("sample_size", 32))
+        if side is None:
+            raise BackboneError(f"backbone {name} must take square latents, got `sample_size` {config['sample_size']}")
+        check_image_side(name, side * vae.reduction)
+        module = read_module(name, DiTTransformer2DModel, network, hollow, sample_size=side)
         if module.config["in_channels"] != vae.channels:
             raise BackboneError(
                 f"backbone {name} must take latents of {vae.channels} channels, as its autoencoder makes, "

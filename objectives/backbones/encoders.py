@@ -19,7 +19,6 @@ from transformers import (
     ViTModel,
 )
 from transformers.image_processing_utils import get_size_dict
-from transformers.models.auto.image_processing_auto import get_image_processor_config
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 from transformers.models.dinov2.modeling_dinov2 import Dinov2Layer
 from transformers.models.dinov2_with_registers.modeling_dinov2_with_registers import Dinov2WithRegistersLayer
@@ -29,7 +28,15 @@ from transformers.models.siglip.modeling_siglip import SiglipEncoderLayer
 from transformers.models.vit.modeling_vit import ViTLayer
 from transformers.models.vit_mae.modeling_vit_mae import ViTMAELayer
 
-from objectives.backbones.files import loading, network_folder
+from objectives.backbones.files import load_pretrained, loading, network_folder
+from objectives.backbones.folders.companions import check_no_adapter
+from objectives.backbones.folders.configuration import (
+    check_image_side,
+    is_there,
+    read_configuration,
+    read_object,
+    square_side,
+)
 from spaces import BackboneError
 from spaces.blocks import Part
 
@@ -136,18 +143,29 @@ class EncoderNetwork:
         does not read square RGB images.
         """
         source = network_folder(folder)
+        check_no_adapter(name, source)
+        read_configuration(source / "config.json")
+        processor = _processor(source)
         with loading(name, source):
             # None is transformers' default, fused attention; a folder's choice may need a missing package
             config = family.model.config_class.from_pretrained(source, attn_implementation=None, **family.settings)
-            processor = get_image_processor_config(source, local_files_only=True)
-            size, patch = _image_size(processor, config), getattr(config, "patch_size", 1)
-            if config.num_channels != 3 or len(set(size.values())) != 1 or not isinstance(patch, int):
+            size, patches = _image_size(processor, config), getattr(config, "patch_size", 1)
+            patch = square_side(patches)
+            side = square_side(list(size.values()) * (2 // len(size)))
+            if config.num_channels != 3 or side is None or patch is None:
                 raise BackboneError(
                     f"backbone {name} must take square RGB images in square patches; its input has "
-                    f"{config.num_channels} channels, images of {size} and patches of {patch}"
+                    f"{config.num_channels} channels, images of {size} and patches of {patches}"
                 )
-            module = _hollow(family, config) if hollow else _loaded(name, source, family, config)
-        return cls(name, module, family, min(size.values()), _normalisation(processor, family), (source,))
+            check_image_side(name, side)
+            if patch > 1:
+                config.patch_size = patch
+            if hollow:
+                with torch.device("meta"):
+                    module = family.model(config, **family.options).eval()
+            else:
+                module = load_pretrained(name, family.model, source, config=config, **family.options)
+        return cls(name, module, family, side, _normalisation(name, processor, family), (source,))
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -183,32 +201,16 @@ class EncoderNetwork:
         return values[:, -side * side :].reshape(len(values), side, side, -1).permute(0, 3, 1, 2)
 
 
-def _hollow(family: Family, config: Any) -> Any:
-    with torch.device("meta"):
-        return family.model(config, **family.options).eval()
-
-
-def _loaded(name: str, folder: Path, family: Family, config: Any) -> Any:
-    """Load a network. Raises BackboneError if a weight is missing or of another shape.
-
-    Without this check, transformers would replace such a weight by random numbers.
-    """
-    module, report = family.model.from_pretrained(
-        folder,
-        config=config,
-        dtype=torch.float32,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-        **family.options,
-    )
-    absent = {*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}
-    absent = {key for key in absent if not key.endswith("num_batches_tracked")}  # used only in training
-    if absent:
-        raise BackboneError(
-            f"{len(absent)} of the weights of backbone {name} are missing in {folder}, or differ in shape from its "
-            f"configuration, for example {min(absent)}; give the folder of a whole checkpoint"
-        )
-    return module
+def _processor(folder: Path) -> dict[str, Any]:
+    """Return the configuration of the image processor; empty if there is none. Raises BackboneError if damaged."""
+    whole, alone = folder / "processor_config.json", folder / "preprocessor_config.json"
+    if is_there(whole):
+        processor = read_object(whole).get("image_processor")
+        if isinstance(processor, dict):
+            return processor
+        if processor is not None:
+            raise BackboneError(f"`image_processor` in {whole} must be a JSON object, got {processor!r:.40}")
+    return read_object(alone) if is_there(alone) else {}
 
 
 def _image_size(processor: dict[str, Any], config: Any) -> dict[str, int]:
@@ -217,8 +219,35 @@ def _image_size(processor: dict[str, Any], config: Any) -> dict[str, int]:
     return get_size_dict(cropped or processor.get("size") or getattr(config, "image_size", RESNET_SIDE))
 
 
-def _normalisation(processor: dict[str, Any], family: Family) -> Normalisation:
+def _normalisation(name: str, processor: dict[str, Any], family: Family) -> Normalisation:
+    """Return the mean and standard deviation of each channel.
+
+    Raises BackboneError for a processor that changes pixels in another way: by another scale than 1/255, or another
+    order of the channels.
+    """
+    scale = processor.get("rescale_factor") or 1 / 255
+    rescales = processor.get("do_rescale", True) and type(scale) in (int, float) and abs(scale * 255 - 1) < 1e-6
+    if not rescales or processor.get("do_flip_channel_order"):
+        raise BackboneError(
+            f"the image processor of backbone {name} changes pixels in an unknown way (do_rescale, rescale_factor or "
+            "do_flip_channel_order); only RGB in [0, 1], 1/255 of the values in a file, is known"
+        )
     if not processor.get("do_normalize", True):
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    mean, std = family.normalisation
-    return processor.get("image_mean") or mean, processor.get("image_std") or std
+    mean, std = (
+        processor.get(entry) or default
+        for entry, default in zip(("image_mean", "image_std"), family.normalisation, strict=True)
+    )
+    if not _is_of_channels(mean, -100) or not _is_of_channels(std, 0):
+        raise BackboneError(
+            f"the image processor of backbone {name} must have 3 numbers as `image_mean`, and 3 above 0 as "
+            f"`image_std`, got {mean!r:.60} and {std!r:.60}"
+        )
+    return mean, std
+
+
+def _is_of_channels(values: object, above: float) -> bool:
+    """Return whether `values` are three numbers between `above` and 100."""
+    if not isinstance(values, list | tuple) or len(values) != 3:
+        return False
+    return all(type(value) in (int, float) and above < value < 100 for value in values)

@@ -2,12 +2,15 @@
 
 import hashlib
 import logging
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from objectives.backbones.folders.configuration import is_there, read_configuration, unreadable
 from objectives.backbones.schedule import Schedule
 from objectives.downloads import sha256
 from spaces import BackboneError
@@ -21,7 +24,7 @@ DIGESTED_SUFFIXES = (".json", ".safetensors", ".bin")
 def loading(name: str, folder: Path) -> Iterator[None]:
     """Turn other errors in the context into a BackboneError that names the backbone and its folder.
 
-    Hints and progress bars of diffusers and transformers are silent meanwhile.
+    Hints, warnings and progress bars of diffusers and transformers are silent meanwhile.
     """
     with _silent_libraries():
         try:
@@ -29,9 +32,7 @@ def loading(name: str, folder: Path) -> Iterator[None]:
         except BackboneError:
             raise
         except Exception as error:  # each library has its own errors for a damaged file
-            raise BackboneError(
-                f"the weights of backbone {name} in {folder} cannot be loaded: {first_line(error)}"
-            ) from error
+            raise BackboneError(f"backbone {name} in {folder} cannot be loaded: {first_line(error)}") from error
 
 
 @contextmanager
@@ -49,34 +50,93 @@ def _silent_libraries() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         bars.set_tqdm_hook(hook)
 
 
-def read_module(name: str, kind: Any, folder: Path, hollow: bool) -> Any:
+def read_module(name: str, kind: Any, folder: Path, hollow: bool, **entries: object) -> Any:
     """Read a diffusers model of class `kind`, float32, in evaluation mode.
 
-    hollow: build the model on the meta device, without weights. Raises BackboneError if files are missing or damaged.
+    hollow: build the model on the meta device, without weights. entries: replace those of its configuration.
+    Raises BackboneError if files are missing or damaged, or if the weights are not those of the configuration.
     """
     import torch
 
+    from objectives.backbones.folders.weights import DIFFUSERS_FILES, check_finite, check_fit, check_weight_files
+
+    config = read_configuration(folder / "config.json") | entries
     with loading(name, folder):
         if hollow:
             with torch.device("meta"):
-                return kind.from_config(kind.load_config(folder)).eval()
-        return kind.from_pretrained(folder, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+                return kind.from_config(config).eval()
+        module, report = kind.from_pretrained(
+            folder,
+            torch_dtype=torch.float32,
+            low_cpu_mem_usage=False,
+            use_safetensors=check_weight_files(folder, DIFFUSERS_FILES),
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **entries,
+        )
+    check_fit(name, folder, report)
+    check_finite(name, folder, module)
+    return module.float()  # diffusers leaves tensors as they are if the first one is of the asked type
+
+
+def load_pretrained(name: str, kind: Any, folder: Path, **options: Any) -> Any:
+    """Load a transformers model of class `kind`, float32, in evaluation mode.
+
+    The folder may hold more than this model, such as a head or a text model, but not more of the model's own parts.
+    Raises BackboneError if files are missing or damaged, or if the weights are not those of the configuration.
+    """
+    import torch
+
+    from objectives.backbones.folders.weights import TRANSFORMERS_FILES, check_finite, check_fit, check_weight_files
+
+    with loading(name, folder):
+        module, report = kind.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            use_safetensors=check_weight_files(folder, TRANSFORMERS_FILES),
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **options,
+        )
+    parts = tuple(f"{part}." for part, _ in module.named_children())
+    check_fit(name, folder, report, may_have=lambda tensor: not tensor.startswith(parts))
+    check_finite(name, folder, module)
+    return module
+
+
+def pipeline_folder(folder: Path) -> Path:
+    """Return the folder of the pipeline to which a folder `unet/` or `transformer/` belongs, else the folder itself.
+
+    What lies beside the network, such as its noise schedule, is then not missed.
+    """
+    whole = folder.resolve()
+    parent = whole.parent
+    if whole.name in ("unet", "transformer") and (
+        is_there(parent / "model_index.json") or is_there(parent / "scheduler")
+    ):
+        return parent
+    return folder
 
 
 def network_folder(folder: Path) -> Path:
     """Return the folder of the network: `unet/` or `transformer/` of a diffusers pipeline, or the given folder.
 
-    Raises BackboneError if none of them holds a network.
+    Raises BackboneError if none of them holds a network, or if the pipeline has both.
     """
-    for candidate in (folder / "unet", folder / "transformer", folder):
-        if (candidate / "config.json").is_file():
+    parts = [part for part in (folder / "unet", folder / "transformer") if is_there(part / "config.json")]
+    if len(parts) > 1:
+        raise BackboneError(f"{folder} holds two networks, unet/ and transformer/; give a folder that holds one")
+    for candidate in (*parts, folder):
+        if is_there(candidate / "config.json"):
             return candidate
     raise BackboneError(
         f"{folder} holds no network: it needs a config.json of diffusers or transformers, there or in unet/"
@@ -96,12 +156,19 @@ def latents_digest(autoencoder: Path, precision: str) -> str:
 
 
 def folder_digest(*folders: Path, file_digest: Callable[[Path], str] = sha256) -> str:
-    """Return the sha256 hex of names and contents of the weights and configurations directly in the folders."""
+    """Return the sha256 hex of names and contents of the weights and configurations directly in the folders.
+
+    Raises BackboneError, which names the file, if one cannot be read.
+    """
     total = hashlib.sha256()
     for folder in folders:
-        for path in sorted(folder.iterdir()):
-            if path.suffix in DIGESTED_SUFFIXES:
-                total.update(f"{path.name} {file_digest(path)}\n".encode())
+        path = folder
+        try:
+            for path in sorted(folder.iterdir()):
+                if path.suffix in DIGESTED_SUFFIXES:
+                    total.update(os.fsencode(path.name) + f" {file_digest(path)}\n".encode())
+        except OSError as error:
+            raise unreadable(path, error) from None
     return total.hexdigest()
 
 

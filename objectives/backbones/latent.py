@@ -1,6 +1,5 @@
 """Diffusion U-Nets that read latents of an autoencoder, as Stable Diffusion does: diffusers' `UNet2DConditionModel`."""
 
-import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +8,17 @@ from typing import Any, Self, final
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from objectives.backbones.files import loading, network_folder, read_module
+from objectives.backbones.files import load_pretrained, loading, network_folder, read_module
+from objectives.backbones.folders.companions import check_companions, check_no_adapter
+from objectives.backbones.folders.configuration import (
+    check_image_side,
+    is_there,
+    read_configuration,
+    read_object,
+    square_side,
+)
 from objectives.backbones.schedule import Schedule, read_schedule
-from objectives.backbones.unet import hourglass_blocks
+from objectives.backbones.unet import check_times, hourglass_blocks
 from spaces import BackboneError
 from spaces.blocks import Part
 
@@ -47,13 +54,12 @@ class Autoencoder:
         Raises BackboneError if there is no autoencoder, if it is damaged, or if it is of another kind.
         """
         vae = folder / "vae"
-        if not (vae / "config.json").is_file():
+        if not is_there(vae / "config.json"):
             raise BackboneError(
                 f"backbone {name} reads latents, but {folder} has no vae/ with the autoencoder that makes them; "
                 "give the folder of a whole diffusers pipeline"
             )
-        with loading(name, vae):
-            config = AutoencoderKL.load_config(vae)
+        config = read_configuration(vae / "config.json")
         if config.get("_class_name") != "AutoencoderKL":
             raise BackboneError(
                 f"backbone {name} reads the latents of a {config.get('_class_name')}; only AutoencoderKL is known"
@@ -64,6 +70,12 @@ class Autoencoder:
                 "only one scaling_factor and shift_factor are known"
             )
         model = read_module(name, AutoencoderKL, vae, hollow)
+        scale, shift = model.config["scaling_factor"], model.config["shift_factor"] or 0
+        if type(scale) not in (int, float) or scale <= 0 or type(shift) not in (int, float):
+            raise BackboneError(
+                f"`scaling_factor` in {vae / 'config.json'} must be a number above 0, and `shift_factor` a number or "
+                f"null, got {scale!r} and {shift!r}"
+            )
         del model.decoder  # it has more than half of the weights, and is not used
         return cls(vae, model)
 
@@ -86,7 +98,8 @@ class Autoencoder:
         """
         config = self.model.config
         self.model.to(pixels.device)
-        with torch.autocast(pixels.device.type, enabled=False) if config["force_upcast"] else nullcontext():
+        upcast = config["force_upcast"] and torch.amp.is_autocast_available(pixels.device.type)
+        with torch.autocast(pixels.device.type, enabled=False) if upcast else nullcontext():
             mean: torch.Tensor = self.model.encode(pixels.float() / 127.5 - 1).latent_dist.mean
         latents: torch.Tensor = (mean.float() - (config["shift_factor"] or 0)) * config["scaling_factor"]
         return latents
@@ -118,20 +131,23 @@ class ConditionalUNetNetwork:
         of an unknown kind.
         """
         network, text_encoder = network_folder(folder), folder / "text_encoder"
+        parts = check_companions(name, folder, network, "UNet2DConditionModel")
         vae = Autoencoder.read(name, folder, hollow)
         module = read_module(name, UNet2DConditionModel, network, hollow)
-        side, channels = module.config["sample_size"], module.config["in_channels"]
-        if not isinstance(side, int) or channels != vae.channels:
+        side, channels = square_side(module.config["sample_size"]), module.config["in_channels"]
+        if side is None or channels != vae.channels:
             raise BackboneError(
                 f"backbone {name} must take square latents of {vae.channels} channels, its autoencoder's, and nothing "
-                f"besides; its input is {channels} x {side}"
+                f"besides; its input is {channels} x {module.config['sample_size']}"
             )
+        check_image_side(name, side * vae.reduction)
+        check_times(name, module.config)
         width = _text_width(name, module)
         if module.config["addition_embed_type"] == "text_time":
             _check_zeros_mean_no_text(name, folder)
             with_text = False
         else:
-            with_text = (text_encoder / "config.json").is_file()
+            with_text = is_there(text_encoder) or "text_encoder" in parts
         text = empty_text(name, folder, width, hollow) if with_text else torch.zeros(1, TOKENS, width)
         module.register_buffer("empty_text", text.to(module.device), persistent=False)  # moves with the module
         folders = (network, text_encoder, folder / "tokenizer") if with_text else (network,)
@@ -143,11 +159,12 @@ class ConditionalUNetNetwork:
 
     @property
     def image_side(self) -> int:
-        return int(self.module.config["sample_size"] * self.vae.reduction)
+        return self.input_shape[1] * self.vae.reduction
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        side = int(self.module.config["sample_size"])
+        side = square_side(self.module.config["sample_size"])
+        assert side is not None  # as `read` checked
         return self.vae.channels, side, side
 
     def blocks(self) -> list[tuple[str, Part]]:
@@ -185,10 +202,11 @@ def empty_text(name: str, folder: Path, width: int, hollow: bool) -> torch.Tenso
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     text_encoder, vocabulary = folder / "text_encoder", folder / "tokenizer"
+    kind = read_configuration(text_encoder / "config.json").get("model_type")
+    if kind != "clip_text_model":
+        raise BackboneError(f"backbone {name} has a text encoder of kind {kind}; only clip_text_model is known")
+    check_no_adapter(name, text_encoder)
     with loading(name, text_encoder):
-        kind = json.loads((text_encoder / "config.json").read_text(encoding="utf-8")).get("model_type")
-        if kind != "clip_text_model":
-            raise BackboneError(f"backbone {name} has a text encoder of kind {kind}; only clip_text_model is known")
         config = CLIPTextConfig.from_pretrained(text_encoder)
     if config.hidden_size != width:
         raise BackboneError(f"backbone {name} reads texts {width} wide, its text encoder's are {config.hidden_size}")
@@ -201,7 +219,7 @@ def empty_text(name: str, folder: Path, width: int, hollow: bool) -> torch.Tenso
         tokenizer = CLIPTokenizer.from_pretrained(vocabulary)
         tokens = tokenizer("", padding="max_length", max_length=length, return_tensors="pt")
     with loading(name, text_encoder), torch.no_grad():
-        encoder = CLIPTextModel.from_pretrained(text_encoder, dtype=torch.float32)
+        encoder = load_pretrained(name, CLIPTextModel, text_encoder)
         text: torch.Tensor = encoder(tokens.input_ids).last_hidden_state
     return text
 
@@ -229,8 +247,7 @@ def _check_zeros_mean_no_text(name: str, folder: Path) -> None:
     SDXL's refiner, which also reads other sizes, was not.
     """
     index = folder / "model_index.json"
-    with loading(name, folder):
-        values = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
+    values = read_object(index) if is_there(index) else {}
     if not values.get("force_zeros_for_empty_prompt", True):
         raise BackboneError(
             f"backbone {name} was not trained with zeros for an empty text (force_zeros_for_empty_prompt in {index}); "

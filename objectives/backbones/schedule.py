@@ -1,22 +1,41 @@
 """The noise schedule that a diffusion network was trained with."""
 
+import inspect
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from objectives.backbones.folders.configuration import is_there, read_object
 from spaces import BackboneError
 
 if TYPE_CHECKING:
     import torch
     from diffusers import DDPMScheduler
 
+SCHEDULERS = (
+    *("DDPMScheduler", "DDPMParallelScheduler", "DDIMScheduler", "DDIMParallelScheduler", "DDIMInverseScheduler"),
+    *("PNDMScheduler", "LMSDiscreteScheduler", "EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler"),
+    *("HeunDiscreteScheduler", "KDPM2DiscreteScheduler", "KDPM2AncestralDiscreteScheduler", "UniPCMultistepScheduler"),
+    *("DPMSolverMultistepScheduler", "DPMSolverMultistepInverseScheduler", "DPMSolverSinglestepScheduler"),
+    *("DPMSolverSDEScheduler", "DEISMultistepScheduler", "SASolverScheduler", "LCMScheduler", "TCDScheduler"),
+    *("UnCLIPScheduler", "RePaintScheduler"),
+)
+"""diffusers' schedulers of the DDPM family: they make the noise of DDPM from the same entries."""
+
+ENTRIES = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
+"""The entries of a scheduler's configuration that determine its noise. All others are for sampling."""
+
+PREDICTIONS = ("epsilon", "sample", "v_prediction")
+MOST_TIMESTEPS = 100_000
+FILE = "scheduler_config.json"
+
 
 @dataclass(frozen=True)
 class Schedule:
     """The noise schedule of a diffusion network.
 
-    alphas_cumprod: one number in [0, 1] for each timestep, descending.
+    alphas_cumprod: one number in [0, 1) for each timestep, descending.
     prediction: diffusers' name of the network's prediction, such as "epsilon".
     """
 
@@ -27,26 +46,72 @@ class Schedule:
 def read_schedule(folder: Path) -> Schedule:
     """Read the betas in `scheduler/` (of a pipeline) or `scheduler_config.json`; the default is DDPM's linear betas.
 
-    Raises BackboneError for a schedule without betas, such as that of a score SDE or a flow.
+    Raises BackboneError for a file that cannot be read, and for a schedule other than DDPM's: that of a flow or of a
+    score SDE.
     """
+    paths = [folder / "scheduler" / FILE, folder / FILE]
+    path = next((path for path in paths if is_there(path)), None)
+    if path is None:
+        if is_there(folder / "scheduler"):
+            raise BackboneError(f"{folder / 'scheduler'} has no {FILE}; fetch it too")
+        return _schedule({"_class_name": "DDPMScheduler"})
+    try:
+        return _schedule(read_object(path))
+    except _UnknownSchedule as error:
+        raise BackboneError(
+            f"the noise schedule in {path} {error}; give a network with a schedule of the DDPM family, such as DDPM, "
+            "DDIM, PNDM, Euler or DPM-Solver"
+        ) from None
+
+
+class _UnknownSchedule(Exception):  # noqa: N818 - becomes a BackboneError that names the file
+    pass
+
+
+def _schedule(config: dict[str, Any]) -> Schedule:
+    """Make a schedule from a scheduler's configuration. Raises _UnknownSchedule."""
+    import diffusers
     from diffusers import DDPMScheduler
 
-    for candidate in (folder / "scheduler", folder):
-        if (candidate / "scheduler_config.json").is_file():
-            config = DDPMScheduler.load_config(candidate)
-            break
-    else:
-        config = {"num_train_timesteps": 1000, "beta_schedule": "linear"}
-    if "beta_schedule" not in config and not config.get("trained_betas"):
-        raise BackboneError(
-            f"the noise schedule in {folder} is {config.get('_class_name', 'unnamed')}, which has no betas; "
-            "give a network with a schedule of the DDPM family, such as DDPM, DDIM, PNDM, Euler or DPM-Solver"
-        )
+    name, prediction = config.get("_class_name", "DDPMScheduler"), config.get("prediction_type", "epsilon")
+    if config.get("use_flow_sigmas") or prediction == "flow_prediction" or "FlowM" in str(name):
+        raise _UnknownSchedule("is that of a flow, which is not known")
+    if str(name).removeprefix("Flax") not in SCHEDULERS:
+        raise _UnknownSchedule(f"is {name}, which is not known")
+    if config.get("timestep_type", "discrete") != "discrete" or config.get("snr_shift_scale", 1) != 1:
+        raise _UnknownSchedule("has continuous timesteps or a shifted signal-to-noise ratio, which are not known")
+    if prediction not in PREDICTIONS:
+        raise _UnknownSchedule(f"is for a network that predicts {prediction!r}; known: {', '.join(PREDICTIONS)}")
+    options = inspect.signature(getattr(diffusers, name.removeprefix("Flax")).__init__).parameters
+    defaults = {entry: options[entry].default for entry in ENTRIES if entry in options}
+    entries = {**defaults, **{entry: config[entry] for entry in ENTRIES if entry in config}}
+    _check_entries(entries)
     try:
-        scheduler = DDPMScheduler.from_config(config)
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise BackboneError(f"the noise schedule in {folder} cannot be used: {error}") from error
-    return schedule_of(scheduler)
+        scheduler = DDPMScheduler(**entries, prediction_type=prediction)
+    except Exception as error:  # torch and numpy have their own for numbers out of range
+        raise _UnknownSchedule(f"cannot be used: {error}") from None
+    schedule = schedule_of(scheduler)
+    before = 1.0
+    for timestep, alpha in enumerate(schedule.alphas_cumprod):
+        if not 0 <= alpha <= before or alpha == 1:
+            raise _UnknownSchedule(
+                f"must keep between 0 and 1 of the signal's power, and less at each timestep, got {alpha:g} at "
+                f"timestep {timestep}"
+            )
+        before = alpha
+    return schedule
+
+
+def _check_entries(entries: dict[str, Any]) -> None:
+    count, betas = entries.get("num_train_timesteps", 1000), entries.get("trained_betas")
+    if type(count) is not int or not 1 <= count <= MOST_TIMESTEPS:
+        raise _UnknownSchedule(f"must have num_train_timesteps between 1 and {MOST_TIMESTEPS:,}, got {count!r:.40}")
+    if betas is not None and (
+        not isinstance(betas, list)
+        or not 1 <= len(betas) <= MOST_TIMESTEPS
+        or not all(type(beta) in (int, float) for beta in betas)
+    ):
+        raise _UnknownSchedule(f"must have trained_betas that are a list of numbers, or null, got {betas!r:.40}")
 
 
 def schedule_of(scheduler: "DDPMScheduler") -> Schedule:

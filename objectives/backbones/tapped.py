@@ -15,9 +15,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from objectives.backbones.files import backbone_digest, latents_digest
+from objectives.backbones.folders.weights import is_finite
 from objectives.backbones.schedule import Schedule, add_noise
-from spaces import Architecture, Block
+from spaces import Architecture, BackboneError, Block
 from spaces.blocks import Part
+from spaces.errors import first_line
 
 MULTIPLYING = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -126,12 +128,17 @@ class TappedBackbone:
 
 
 def tapped(network: Network, architecture: Architecture, device: str, precision: str) -> TappedBackbone:
-    """Freeze a loaded network, move it to a device, and return it as a backbone. precision: one of `PRECISIONS`."""
+    """Freeze a loaded network, move it to a device, and return it as a backbone. precision: one of `PRECISIONS`.
+
+    Raises BackboneError if weights are too large for the precision.
+    """
     kind: torch.dtype = getattr(torch, precision)
     module = network.module.eval().requires_grad_(False)
     for part in module.modules():
         if isinstance(part, MULTIPLYING):  # else autocast copies the weights at every pass
             part.to(kind)
+            if not all(is_finite(weights) for weights in part.parameters()):
+                raise BackboneError(f"weights of backbone {network.name} are too large for {precision}; use bfloat16")
     module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its fourth overload is unannotated
     latents = latents_digest(network.autoencoder, precision) if network.autoencoder else None
     digest = digest_of(network, precision)
@@ -149,7 +156,10 @@ def folders_of(network: Network) -> tuple[Path, ...]:
 
 
 def architecture_of(hollow: Network) -> Architecture:
-    """Measure the block table by a forward pass on the meta device, which needs neither arithmetic nor weights."""
+    """Measure the block table by a forward pass on the meta device, which needs neither arithmetic nor weights.
+
+    Raises BackboneError if the shapes in the network's configuration do not fit together.
+    """
     names = hollow.blocks()
     counter = FlopCounterMode(display=False)
     measured: list[tuple[int, int, float]] = []
@@ -163,11 +173,22 @@ def architecture_of(hollow: Network) -> Architecture:
 
     for name, _ in names:
         hollow.module.get_submodule(name).register_forward_hook(measure(name))
-    schedule = hollow.schedule
-    with counter, torch.no_grad():
-        hollow.run(torch.empty(1, *hollow.input_shape, device="meta"), None if schedule is None else 0)
+    schedule, side = hollow.schedule, hollow.image_side
+    try:
+        with torch.no_grad():
+            inputs = hollow.encode(torch.empty(1, 3, side, side, dtype=torch.uint8, device="meta"))
+            if inputs.shape[1:] != hollow.input_shape:
+                raise ValueError(f"its inputs are {tuple(inputs.shape[1:])}, and it reads {hollow.input_shape}")
+            with counter:
+                hollow.run(inputs, None if schedule is None else 0)
+        pairs = list(zip(names, measured, strict=True))
+    except Exception as error:  # torch and each library have their own for shapes that do not fit
+        raise BackboneError(
+            f"backbone {hollow.name} cannot read images of {side}x{side} pixels: {first_line(error)}; correct its "
+            "config.json"
+        ) from None
     table, before = [], 0.0
-    for number, ((name, part), (width, side, cumulative)) in enumerate(zip(names, measured, strict=True), 1):
+    for number, ((name, part), (width, side, cumulative)) in enumerate(pairs, 1):
         table.append(Block(number, name, part, width, side, cumulative - before, cumulative))
         before = cumulative
     if schedule is None:

@@ -10,6 +10,8 @@ from diffusers import UNet2DModel
 from torch import nn
 
 from objectives.backbones.files import network_folder, read_module
+from objectives.backbones.folders.companions import check_companions
+from objectives.backbones.folders.configuration import check_image_side, square_side
 from objectives.backbones.schedule import Schedule, read_schedule
 from spaces import BackboneError
 from spaces.blocks import Part
@@ -45,15 +47,27 @@ class UNetNetwork:
         Raises BackboneError if files are missing or damaged, or if the network is of a kind that cannot be read.
         """
         network = network_folder(folder)
+        check_companions(name, folder, network, "UNet2DModel")
         module = read_module(name, UNet2DModel, network, hollow)
         return cls.of(name, module, read_schedule(folder), (network,))
 
     @classmethod
     def of(cls, name: str, module: UNet2DModel, schedule: Schedule, folders: tuple[Path, ...] = ()) -> Self:
         """Wrap a module. Raises BackboneError if it does not read square RGB images or has other than class labels."""
-        side, channels = module.config["sample_size"], module.config["in_channels"]
-        if not isinstance(side, int) or channels != 3:
-            raise BackboneError(f"backbone {name} must take square RGB images, its input is {channels} x {side}")
+        config = module.config
+        side, channels = square_side(config["sample_size"]), config["in_channels"]
+        if side is None or channels != 3:
+            raise BackboneError(
+                f"backbone {name} must take square RGB images, its input is {channels} x {config['sample_size']}"
+            )
+        check_image_side(name, side)
+        check_times(name, config)
+        halvings = sum(level.downsamplers is not None for level in module.down_blocks)
+        if side % 2**halvings:
+            raise BackboneError(
+                f"backbone {name} halves its images {halvings} times, so `sample_size` must be a multiple of "
+                f"{2**halvings}, got {side}; correct its config.json"
+            )
         if isinstance(module.class_embedding, nn.Embedding):
             mean = module.class_embedding.weight.detach().mean(dim=0, keepdim=True)
             module.class_embedding = nn.Embedding.from_pretrained(mean)  # type: ignore[no-untyped-call]
@@ -66,7 +80,9 @@ class UNetNetwork:
 
     @property
     def image_side(self) -> int:
-        return int(self.module.config["sample_size"])
+        side = square_side(self.module.config["sample_size"])
+        assert side is not None  # as `of` checked
+        return side
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -87,6 +103,15 @@ class UNetNetwork:
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:
         values: torch.Tensor = output
         return values
+
+
+def check_times(name: str, config: Any) -> None:
+    """Raises BackboneError for a U-Net that reads something else than a timestep, such as the logarithm of a noise."""
+    if config["time_embedding_type"] != "positional":
+        raise BackboneError(
+            f"backbone {name} reads times by a {config['time_embedding_type']} embedding (time_embedding_type); only "
+            "positional ones, of timesteps, are known"
+        )
 
 
 def hourglass_blocks(name: str, unet: Any, level_kinds: set[str]) -> Iterator[tuple[str, Part]]:

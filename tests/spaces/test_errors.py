@@ -18,3 +18,7 @@ def test_an_error_says_the_same_after_it_was_sent(error: SearchError) -> None:
     assert type(sent) is type(error)
     assert str(sent) == str(error)
     assert sent.exit_code == error.exit_code
+
+
+def test_an_error_is_one_line_whatever_the_names_in_it() -> None:
+    assert str(SearchError("a\nb\r\0 is no \udcff; see C:\\x41 é")) == r"a\x0ab\x0d\x00 is no \xff; see C:\x41 é"

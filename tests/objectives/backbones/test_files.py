@@ -48,7 +48,7 @@ def test_the_libraries_are_silent_while_weights_load_and_as_before_afterwards(
             assert not shown(capfd)
             raise ValueError("no such weights")
 
-    with pytest.raises(BackboneError, match=r"the weights of backbone small in .* cannot be loaded: no such weights"):
+    with pytest.raises(BackboneError, match=r"backbone small in .* cannot be loaded: no such weights"):
         fail()
     assert levels() == [logging.INFO] * 2
     assert "weights" in shown(capfd)

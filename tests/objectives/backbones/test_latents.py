@@ -333,7 +333,7 @@ def test_missing_parts_are_refused_in_words(text_folder: Path, hollow: bool) -> 
 def test_weights_cut_short_are_refused_and_a_hollow_network_reads_none(text_folder: Path, part: str) -> None:
     weights = next((text_folder / part).glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(BackboneError, match=rf"in .*/{part} cannot be loaded"):
+    with pytest.raises(BackboneError, match=rf"/{part}/.*\.safetensors is damaged: .*; fetch it again"):
         ConditionalUNetNetwork.read("small", text_folder, hollow=False)
     hollow = ConditionalUNetNetwork.read("small", text_folder, hollow=True)
     assert all(weights.is_meta for weights in (*hollow.module.parameters(), *hollow.vae.model.parameters()))
@@ -346,5 +346,7 @@ def test_a_label_table_without_a_row_for_no_class_is_refused(dit_folder: Path) -
     for name in [name for name in tensors if "embedding_table" in name]:
         tensors[name] = tensors[name][:-1].clone()
     save_file(tensors, weights, {"format": "pt"})
-    with pytest.raises(BackboneError, match="cannot be loaded"):
+    with pytest.raises(
+        BackboneError, match=r"3 of another shape \(.*embedding_table.weight: \(5, 16\), not \(6, 16\), "
+    ):
         DiTNetwork.read("small", dit_folder, hollow=False)

@@ -1,0 +1,96 @@
+"""Checks what lies beside a network in a diffusers pipeline, since it may change what the network reads."""
+
+from pathlib import Path
+from typing import Any
+
+from objectives.backbones.folders.configuration import is_there, read_object, unreadable
+from spaces import BackboneError
+
+INDEX = "model_index.json"
+
+UNUSED = ("safety_checker", "feature_extractor", "unet_ema", "transformer_ema")
+"""Parts of a pipeline that do not change what its network reads."""
+
+COMPANIONS = {
+    "UNet2DModel": {"unet", "scheduler"},
+    "UNet2DConditionModel": {
+        *("unet", "scheduler", "vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"),
+        "image_encoder",  # without an image, as without a text, the network reads zeros
+    },
+    "DiTTransformer2DModel": {"transformer", "scheduler", "vae"},
+}
+"""Kind of network → the parts of its pipeline that are understood, besides UNUSED."""
+
+NAMES = {"Transformer2DModel": "DiTTransformer2DModel"}
+"""A class's former name → its name."""
+
+ADAPTERS = (
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "pytorch_lora_weights.safetensors",
+    "pytorch_lora_weights.bin",
+)
+"""Files that change a network's weights, and are not applied."""
+
+
+def check_companions(name: str, folder: Path, network: Path, kind: str) -> dict[str, str]:
+    """Check the parts of a pipeline, those in its folder and those that its model_index.json names.
+
+    network: the network's own folder, `folder` or one in it. kind: the class of the network. Returns the parts that the
+    index names, with their classes. Raises BackboneError for a part that is not understood, or that is missing.
+    """
+    kind = NAMES.get(kind, kind)
+    check_no_adapter(name, folder)
+    check_no_adapter(name, network)
+    indexed = _indexed(folder / INDEX)
+    for part, class_name in {**_beside(folder, network), **indexed}.items():
+        if part not in COMPANIONS[kind] and part not in UNUSED and not part.startswith("checkpoint"):
+            raise BackboneError(
+                f"backbone {name} is a {kind} with {part} ({class_name}) beside it in {folder}, which may change what "
+                f"it reads and is not known; known: {', '.join(sorted(COMPANIONS[kind]))}"
+            )
+    expected = {"unet": kind, "transformer": kind, "vae": "AutoencoderKL"}
+    for part, class_name in indexed.items():
+        plain = class_name.removeprefix("Flax")
+        if part in expected and NAMES.get(plain, plain) != expected[part]:
+            raise BackboneError(
+                f"{folder / INDEX} says that {part} is a {class_name}, but only {expected[part]} is known for backbone "
+                f"{name}; give the folder of a whole pipeline of one kind"
+            )
+    return indexed
+
+
+def check_no_adapter(name: str, folder: Path) -> None:
+    """Raises BackboneError if a folder has an adapter, such as LoRA, besides its weights."""
+    for file in ADAPTERS:
+        if is_there(folder / file):
+            raise BackboneError(
+                f"backbone {name} has an adapter, {folder / file}, which is not applied; merge it into the weights, or "
+                "move it elsewhere"
+            )
+
+
+def _indexed(index: Path) -> dict[str, str]:
+    """Return the parts that an index names, with their classes; absent ones are left out."""
+    if not is_there(index):
+        return {}
+    values: dict[str, Any] = read_object(index)
+    return {
+        part: value[1]
+        for part, value in values.items()
+        if isinstance(value, list) and len(value) == 2 and isinstance(value[1], str)
+    }
+
+
+def _beside(folder: Path, network: Path) -> dict[str, str]:
+    """Return the networks in the folders of a pipeline, with their classes."""
+    parts = {}
+    try:
+        for part in sorted(folder.iterdir()):
+            config = part / "config.json"
+            if part != network and part.is_dir() and is_there(config):
+                values = read_object(config)
+                parts[part.name] = str(values.get("_class_name") or values.get("model_type") or "of no stated kind")
+    except OSError as error:
+        raise unreadable(folder, error) from None
+    return parts

@@ -1,0 +1,217 @@
+"""Fuzzes the reading of network folders: damaged copies of small networks of every kind are shown and loaded.
+
+    python -m tests.fuzzing.network_folders --seconds 3600 --seed 0
+    python -m tests.fuzzing.network_folders --only 1234 --seed 0    # one input again, with its traceback
+
+A damaged folder must be refused by a `SearchError` of one line, or load completely: with the same weights whatever was
+in memory before. Anything else is a fault. Prints how many inputs were tried, and each distinct fault once.
+"""
+
+import argparse
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from objectives.backbones.catalog import architecture_named, describe_backbone, load_backbone
+from objectives.backbones.tapped import TappedBackbone
+from spaces import SearchError
+from tests.fuzzing.damages import (
+    damage_content,
+    damage_entry,
+    damage_neighbours,
+    damage_place,
+    damage_tensors,
+    files_in,
+)
+from tests.support import small_encoders, small_latents, small_unets
+
+KINDS = small_unets.FOLDERS | small_latents.FOLDERS | small_encoders.FOLDERS
+SECONDS_EACH = 60
+LONGEST = 1500
+"""Most characters of a refusal."""
+
+
+class TooSlowError(BaseException):
+    """An input took longer than SECONDS_EACH; no library may catch it."""
+
+
+@contextmanager
+def limited(seconds: int) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise TooSlowError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def loaded(folder: Path, filled: bool) -> TappedBackbone:
+    """Load a network. filled: memory that nothing initialises holds NaN."""
+    torch.use_deterministic_algorithms(filled, warn_only=True)
+    try:
+        return load_backbone(str(folder))
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def weights_of(backbone: TappedBackbone) -> dict[str, torch.Tensor]:
+    module = backbone.network.module
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def read(folder: Path) -> str:
+    """Show and load a network. Return "loaded", "refused", or a fault in words."""
+    shown = [refusal_of(partial(architecture_named, str(folder))), refusal_of(partial(describe, folder))]
+    if faults := [fault for fault in map(fault_in, shown) if fault]:
+        return faults[0]
+    if shown[0] and not shown[1]:
+        return "shown by the run, and refused by `backbones show`"
+    try:
+        first = loaded(folder, filled=False)
+    except SearchError as error:
+        return fault_in(str(error)) or "refused"
+    if shown[0]:
+        return "loaded, and refused by `backbones show`"
+    try:
+        second = loaded(folder, filled=True)
+    except SearchError:
+        return "weights that nothing initialised: loaded or refused by chance"
+    return difference(first, second) or "loaded"
+
+
+def describe(folder: Path) -> None:
+    describe_backbone(str(folder), cache=folder / "none")
+
+
+def refusal_of(step: Callable[[], object]) -> str:
+    """Return the message with which a step is refused, or "" if it is not."""
+    try:
+        step()
+    except SearchError as error:
+        return str(error) or "an error without a message"
+    return ""
+
+
+def difference(first: TappedBackbone, second: TappedBackbone) -> str:
+    """Return how two loadings of a network differ, or how its maps differ from what is shown; "" if they do not."""
+    one, other = weights_of(first), weights_of(second)
+    if one.keys() != other.keys() or not all(torch.equal(one[name], other[name]) for name in one):
+        return "weights that nothing initialised: two loadings differ"
+    side = first.architecture.image_side
+    pixels = torch.randint(0, 256, (2, 3, side, side), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    inputs = first.encode(pixels)
+    noise, timestep = (torch.ones_like(inputs), 0) if first.architecture.noised else (None, None)
+    maps = first.taps(inputs, noise, timestep, [block.number for block in first.architecture.blocks])
+    for block in first.architecture.blocks:
+        shape = maps[block.number].shape
+        if shape != (2, block.channels, block.side, block.side):
+            return f"maps {tuple(shape[1:])} of another shape than shown"
+    return ""
+
+
+def fault_in(message: str) -> str:
+    """Return what is wrong with a refusal, or "" if nothing is."""
+    if not message.isprintable():
+        return f"a refusal of several lines or with control characters: {message[:100]!r}"
+    if len(message) > LONGEST:
+        return f"a refusal of {len(message):,} characters: {message[:100]!r}"
+    return ""
+
+
+def damaged(networks: Path, folder: Path, seed: int, number: int) -> list[str]:
+    """Make the damaged network `number` in `folder`, and return what was done, for people."""
+    chance = random.Random(f"{seed} {number}")
+    torch.manual_seed(number)
+    kind = chance.choice(sorted(path.name for path in networks.iterdir()))
+    shutil.copytree(networks / kind, folder)
+    damages = [damage_entry, damage_entry, damage_content, damage_place, damage_tensors, damage_neighbours(networks)]
+    done = [kind]
+    for _ in range(chance.choice([1, 1, 1, 2, 3])):
+        damage = chance.choice(damages)
+        done.append(damage.__name__)
+        if files_in(folder, ".json"):
+            damage(folder, chance)
+    return done
+
+
+def fuzz(networks: Path, seed: int, numbers: Iterator[int], seconds: float) -> tuple[Counter[str], dict[str, str]]:
+    """Read damaged networks until `seconds` have passed; return the outcomes, and the first example of each fault."""
+    outcomes: Counter[str] = Counter()
+    faults: dict[str, str] = {}
+    end = time.monotonic() + seconds
+    with tempfile.TemporaryDirectory() as work:
+        for number in numbers:
+            if time.monotonic() > end:
+                break
+            folder = Path(work) / "network"
+            done = damaged(networks, folder, seed, number)
+            try:
+                with limited(SECONDS_EACH):
+                    outcome = read(folder)
+                detail = outcome
+            except (Exception, TooSlowError) as error:
+                frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+                ours = [frame for frame in frames if "/objectives/" in frame or "/spaces/" in frame]
+                outcome = f"{type(error).__name__} from {(ours or frames)[-1]}"
+                detail = traceback.format_exc()
+            except BaseException as error:  # a panic of a library in Rust
+                if isinstance(error, KeyboardInterrupt | SystemExit):
+                    raise
+                outcome, detail = f"panic {type(error).__name__}", traceback.format_exc()
+            outcomes[outcome] += 1
+            if outcome not in ("loaded", "refused"):
+                faults.setdefault(outcome, f"input {number} ({', '.join(done)}): {detail}")
+            shutil.rmtree(folder)
+    return outcomes, faults
+
+
+def build_networks(folder: Path) -> Path:
+    """Build a small network of every kind."""
+    for name, build in KINDS.items():
+        part = folder / name.replace(" ", "-").replace("'", "")
+        part.mkdir(parents=True)
+        build(part)
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=int, default=0, help="number of the first input")
+    parser.add_argument("--only", type=int, help="number of a single input")
+    arguments = parser.parse_args()
+    start = arguments.start if arguments.only is None else arguments.only
+    numbers = iter(range(start, sys.maxsize if arguments.only is None else start + 1))
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as work:
+        networks = build_networks(Path(work) / "networks")
+        began = time.monotonic()
+        outcomes, faults = fuzz(networks, arguments.seed, numbers, arguments.seconds)
+    elapsed = time.monotonic() - began
+    print(f"seed {arguments.seed}: {outcomes.total():,} inputs from number {start:,} in {elapsed:,.0f} s")
+    print(
+        f"{outcomes['loaded']:,} loaded completely, {outcomes['refused']:,} refused in one line, {len(faults)} faults"
+    )
+    for outcome, example in faults.items():
+        print(f"\n{outcomes[outcome]} x {outcome}\n{example}")
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()
