@@ -98,9 +98,6 @@ def recommend(
     from search.display.downloads import showing_downloads
     from search.recommendation import recommend as recommending
 
-    for name, value in (("passes", passes), ("budget", budget)):
-        if value is not None and (not isinstance(value, (int, float)) or value <= 0):
-            raise UsageError(f"`{name}` must be a number above 0, got {value!r}")
     run_options = RunOptions.of(dataset, SCREENING_OPTIONS, **options)
     with showing_downloads(), counter("passes", plain=False) as update:
         return recommending.recommend(run_options, passes, budget, memory, update)

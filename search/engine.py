@@ -26,6 +26,7 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
     from search.scheduling.ray_session import RaySession
 
     check(options)
+    options.check_finals()
     with RaySession(resources_of(options)) as ray:
         finished = _is_finished(options)
         prepared = prepare(options, on_found=lambda: None if finished else ray.start())  # it starts while images decode

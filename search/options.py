@@ -11,11 +11,21 @@ from typing import Any, Literal, Self, get_args, get_type_hints
 from objectives.home import Home
 from objectives.results import ACCURACY, SELECTION_METRICS
 from spaces import UsageError, check_name
+from spaces.errors import shown
 
 COST = "cost"
 """The objective that may be minimised beside a metric: GMAC to classify an image."""
 
 VALIDATION_FRACTION = 0.2
+
+MOST = 2**31 - 1
+"""The largest number of anything that is counted: databases and libraries keep counts in 32 bits."""
+
+MOST_SEED = 2**32 - 1
+"""The largest seed of numpy and scikit-learn."""
+
+MOST_VALUES = 100_000
+"""The most values of one option, such as of `timesteps`."""
 
 Notation = Literal["integers", "names", "size"]
 """The spelling of a value on the command line: `10,13-18`, `linear,mlp` or `200GB`."""
@@ -26,7 +36,8 @@ class OptionInfo:
     """The facts of an option beside its type and default.
 
     help: one or two sentences. metavar: the command line's name for the value. low, high: the range of a number, both
-    included. notation: how text becomes the value. former: a former name that still works on the command line.
+    included; both or none. notation: how text becomes the value. former: a former name that still works on the command
+    line.
     """
 
     help: str
@@ -63,7 +74,7 @@ class RunOptions:
         "Where the images lie, or the hub id of a huggingface dataset. digits and fetched datasets need none.",
         metavar="PATH",
     )
-    trials: int = option(100, "Continue until the study has this many finished trials.", low=1)
+    trials: int = option(100, "Continue until the study has this many finished trials.", low=1, high=MOST)
     backbone: str = option("bundled", "A name from `search backbones`, a local folder, or a hub id.")
     space: str = option("default", "default, paper, or a TOML file that narrows the default.")
     blocks: Sequence[int] | None = option(None, "Only these blocks, e.g. 10,13-18.", notation="integers")
@@ -84,15 +95,17 @@ class RunOptions:
         "[default: cost-aware; greedy with several taps; tpe with several objectives]",
     )
     warm_start: bool = option(True, "Screen a new study's settings first, and learn from past studies.")
-    seed: int = option(0, "Random seed for the sampler, noise, split and heads.", low=0)
+    seed: int = option(0, "Random seed for the sampler, noise, split and heads.", low=0, high=MOST_SEED)
     validation_fraction: float | None = option(
         None,
         f"Share of the training images that validates. [default: {VALIDATION_FRACTION}]",
         low=0.05,
         high=0.5,
     )
-    folds: int | None = option(None, "Cross-validate in this many folds. For small datasets.", low=2)
-    shots: int | None = option(None, "Fit heads on this many training images of each class. [default: all]", low=1)
+    folds: int | None = option(None, "Cross-validate in this many folds. For small datasets.", low=2, high=MOST)
+    shots: int | None = option(
+        None, "Fit heads on this many training images of each class. [default: all]", low=1, high=MOST
+    )
     flips: bool = option(False, "Fit heads on mirror images too. Each training image then costs another forward pass.")
     balanced: bool = option(False, "Give every class the same weight when heads are fitted.")
     metric: str | None = option(
@@ -109,11 +122,11 @@ class RunOptions:
         "stop it unless it is in the better half so far.",
         former="ladder",
     )
-    finalists: int = option(3, "Settings to re-evaluate and test at the end.", low=1)
-    final_seeds: int = option(5, "Seeds for each finalist.", low=1)
-    workers: int | None = option(None, "Trials at a time. [default: one a GPU, or one a core]", low=1)
+    finalists: int = option(3, "Settings to re-evaluate and test at the end.", low=1, high=MOST)
+    final_seeds: int = option(5, "Seeds for each finalist.", low=1, high=1000)
+    workers: int | None = option(None, "Trials at a time. [default: one a GPU, or one a core]", low=1, high=10_000)
     gpus_per_trial: float | None = option(
-        None, "GPUs of each worker; a fraction such as 0.25 shares one. [default: an equal share]", low=0
+        None, "GPUs of each worker; a fraction such as 0.25 shares one. [default: an equal share]", low=0, high=1000
     )
     precision: str = option("float32", "Precision of the forward passes: float32, bfloat16 or float16.")
     skip_unreadable: bool = option(False, "Leave out files that are no readable image.")
@@ -125,6 +138,7 @@ class RunOptions:
         "Most that the feature cache may take, e.g. 200GB. [default: all the disk has]",
         metavar="SIZE",
         low=1,
+        high=2**63 - 1,
         notation="size",
     )
     home: str | Path | None = option(
@@ -180,11 +194,23 @@ class RunOptions:
             if option_info(option_field):
                 check_type(option_field.name, getattr(self, option_field.name), hints[option_field.name])
             check_range(option_field, getattr(self, option_field.name))
+        gpus = self.gpus_per_trial
+        if gpus and gpus != int(gpus) and not 0.01 <= gpus < 1:
+            raise UsageError(f"`gpus_per_trial` must be a whole number or a fraction from 0.01 to 1, got {shown(gpus)}")
         if self.folds is not None and self.validation_fraction is not None:
             raise UsageError("with `folds` every image validates, got `validation_fraction` too; leave one of them out")
         self._check_objectives()
         if self.by_cost and self.halving:
             raise UsageError("`halving` stops trials by accuracy alone, got cost in `objectives` too; leave one out")
+
+    def check_finals(self) -> None:
+        """Refuse a seed after which no seeds are left for the finals. Raises UsageError."""
+        highest = MOST_SEED - self.final_seeds
+        if self.seed > highest:
+            raise UsageError(
+                f"`seed` must be from 0 to {highest:,}, since the finals take the next {self.final_seeds:,} seeds; "
+                f"got {self.seed}"
+            )
 
     def _check_objectives(self) -> None:
         if self.metric is not None:
@@ -294,8 +320,10 @@ def check_type(name: str, value: Any, hint: Any) -> None:
         rule, fits = "text", isinstance(value, str) or (Path in kinds and isinstance(value, Path))
     else:
         rule, fits = "a list or another sequence", _is_sequence(value)
+    if fits and str in kinds and "\0" in str(value):
+        rule, fits = "text without the character NUL", False
     if not fits:
-        raise UsageError(f"`{name}` must be {rule}, got {value!r}")
+        raise UsageError(f"`{name}` must be {rule}, got {shown(value)}")
 
 
 def _is_sequence(value: Any) -> bool:
@@ -304,15 +332,31 @@ def _is_sequence(value: Any) -> bool:
 
 
 def check_range(option_field: "Field[Any]", value: Any) -> None:
-    """Raise UsageError where a number lies outside the range of its option."""
+    """Raise UsageError where a number lies outside the range of its option, a text is empty, or a list is too long."""
     info = option_info(option_field)
     if info is None or value is None:
         return
     name = option_field.name
-    if info.low is not None and value < info.low:
-        raise UsageError(f"`{name}` must be at least {info.low}, got {value}")
-    if info.high is not None and value > info.high:
-        raise UsageError(f"`{name}` must be at most {info.high}, got {value}")
+    if isinstance(value, str) and not value:
+        raise UsageError(f"`{name}` must not be empty, got ''; leave it out for its default")
+    if _is_sequence(value):
+        check_length(name, value)
+    elif info.low is not None and info.high is not None:
+        check_number(name, value, info.low, info.high)
+
+
+def check_number(name: str, value: float, low: float, high: float) -> None:
+    """Raise UsageError where a number is not from low to high, both included; NaN never is."""
+    if not low <= value <= high:
+        raise UsageError(f"`{name}` must be from {low:,} to {high:,}, got {shown(value)}")
+
+
+def check_length(name: str, values: Sequence[Any]) -> None:
+    """Raise UsageError where there are too many values to be made into a list."""
+    if isinstance(values, range):  # a range that is too long for memory has no length either
+        values = values[: MOST_VALUES + 1]
+    if len(values) > MOST_VALUES:
+        raise UsageError(f"`{name}` takes at most {MOST_VALUES:,} values, got more")
 
 
 def backbone_folder(backbone: str) -> Path | None:

@@ -17,6 +17,9 @@ from typing import ClassVar, Self
 
 from spaces.text import one_line
 
+LONGEST = 100
+"""Characters of a value that an error shows."""
+
 
 class SearchError(Exception):
     """The base of all errors that a user can cause or mend."""
@@ -79,3 +82,12 @@ class StorageError(SearchError):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its class if there is no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def shown(value: object) -> str:
+    """Return a value as an error shows it: as Python spells it, shortened where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to spell such a number
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any, Self
 
 from spaces.dimensions import Value
-from spaces.errors import InvalidSpaceError
+from spaces.errors import InvalidSpaceError, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Setting:
             value = rest.pop(name, 1 if name == "draws" else None)
             clean = name == "timestep" and name in values and value is None
             if not clean and (not isinstance(value, kind) or isinstance(value, bool)):
-                raise InvalidSpaceError(f"a setting needs {name} as {kind.__name__}, got {value!r}")
+                raise InvalidSpaceError(f"a setting needs {name} as {kind.__name__}, got {shown(value)}")
             core[name] = value
         further = tuple(_tap(tap) for tap in rest.pop("further", ()))
         return cls(**core, options=tuple(rest.items()), further=further)
@@ -121,9 +121,9 @@ def _tap(values: Any) -> Tap:
         block, timestep = values["block"], values["timestep"]
     except (KeyError, TypeError):
         raise InvalidSpaceError(
-            f"a further tap needs a block and a timestep, such as {{'block': 13, 'timestep': 50}}, got {values!r}"
+            f"a further tap needs a block and a timestep, such as {{'block': 13, 'timestep': 50}}, got {shown(values)}"
         ) from None
     for value in (block, 0 if timestep is None else timestep):
         if not isinstance(value, int) or isinstance(value, bool):
-            raise InvalidSpaceError(f"a further tap needs whole numbers as block and timestep, got {values!r}")
+            raise InvalidSpaceError(f"a further tap needs whole numbers as block and timestep, got {shown(values)}")
     return Tap(block, timestep)

@@ -6,6 +6,7 @@ import math
 import random
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
@@ -14,13 +15,15 @@ from typing import Any, Self
 
 from spaces.blocks import Architecture
 from spaces.dimensions import HEAD_OPTIONS, RECIPES, Choice
-from spaces.errors import InvalidSpaceError
+from spaces.errors import InvalidSpaceError, shown
 from spaces.lookup import check_name
 from spaces.setting import Setting, Tap
 from spaces.text import decoded
 
 NARROWABLE = ("timesteps", "blocks", "pools", "heads", "draws", "taps")
 MOST_TAPS = 8
+MOST_SETTINGS = 2**63 - 1
+"""The largest number that `len` and the study database take."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Space:
             if not values:
                 raise InvalidSpaceError(f"{name} needs at least one value, got none")
             if len(set(values)) != len(values):
-                raise InvalidSpaceError(f"{name} holds a value twice: {', '.join(map(str, values))}")
+                twice = next(value for value, count in Counter(values).items() if count > 1)
+                raise InvalidSpaceError(f"{name} holds {shown(twice)} more than once")
         for head in self.heads:
             check_name("head", head, HEAD_OPTIONS)
         architecture = self.architecture
@@ -66,9 +70,15 @@ class Space:
         for count in self.taps:
             if not 1 <= count <= min(pairs, MOST_TAPS):
                 raise InvalidSpaceError(
-                    f"a setting cannot read {count} taps here; valid: 1 to {min(pairs, MOST_TAPS)}"
+                    f"a setting cannot read {shown(count)} taps here; valid: 1 to {min(pairs, MOST_TAPS)}"
                     f" (the space has {pairs} pairs of block and timestep of one pool size)"
                 )
+
+        if self._size > MOST_SETTINGS:
+            raise InvalidSpaceError(
+                f"the space has about {self._size:.1e} settings, and at most {MOST_SETTINGS:.1e} can be counted; "
+                "give fewer taps or timesteps"
+            )
 
     def _check_pools(self) -> None:
         architecture = self.architecture
@@ -76,7 +86,7 @@ class Space:
             if not self._fitting(pool):
                 valid = sorted({p for b in self.blocks for p in architecture.block(b).pools})
                 raise InvalidSpaceError(
-                    f"pool {pool} fits no map of the chosen blocks (it must divide the map's side); "
+                    f"pool {shown(pool)} fits no map of the chosen blocks (it must divide the map's side); "
                     f"valid: {', '.join(map(str, valid))}"
                 )
         for number in self.blocks:
@@ -91,7 +101,9 @@ class Space:
         for value in values:
             if value is None or not low <= value <= high:
                 name = self.architecture.name
-                raise InvalidSpaceError(f"{what} {value} does not exist for backbone {name}; valid: {low} to {high}")
+                raise InvalidSpaceError(
+                    f"{what} {shown(value)} does not exist for backbone {name}; valid: {low} to {high}"
+                )
 
     def pools_at(self, block: int) -> tuple[int, ...]:
         """The pool sizes of the space that divide the side of the block's map."""
@@ -151,8 +163,13 @@ class Space:
         pairs = {pool: len(self._fitting(pool)) * len(self.timesteps) for pool in self.pools}
         return {(count, pool): math.comb(pairs[pool], count) for count, pool in product(self.taps, self.pools)}
 
-    def __len__(self) -> int:
+    @property
+    def _size(self) -> int:
+        """The number of settings, however large."""
         return len(self.draws) * sum(self._ways.values()) * len(self._fits)
+
+    def __len__(self) -> int:
+        return self._size
 
     def sample(self, generator: random.Random) -> Setting:
         """A random setting; all are equally likely."""
@@ -207,7 +224,7 @@ class Space:
             wanted: type = str if name == "heads" else int
             for value in values:
                 if not isinstance(value, wanted) or isinstance(value, bool):
-                    raise InvalidSpaceError(f"{name} takes {wanted.__name__} values, got {value!r}")
+                    raise InvalidSpaceError(f"{name} takes {wanted.__name__} values, got {shown(value)}")
         table = self.architecture.blocks
         if "blocks" in given and "pools" not in given:
             possible = {p for b in given["blocks"] if 1 <= b <= len(table) for p in table[b - 1].pools}
@@ -238,7 +255,7 @@ class Space:
             ) from None
         for name, value in values.items():
             if not isinstance(value, list):
-                raise InvalidSpaceError(f"{name} in {path} must be a list such as [1, 2], got {value!r}")
+                raise InvalidSpaceError(f"{name} in {path} must be a list such as [1, 2], got {shown(value)}")
         return self.narrow(**values)
 
     def to_dict(self) -> dict[str, list[Any]]:

@@ -86,10 +86,10 @@ def write(page: str, path: Path) -> Path:
     """Write a page atomically and return `path`. Raises SearchError if it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with NamedTemporaryFile("wb", dir=path.parent, prefix=".report-", delete=False) as file:
             temporary = Path(file.name)
             try:
-                file.write(page)
+                file.write(page.encode("utf-8", "backslashreplace"))  # a byte that is no text is written as \udcff
                 file.flush()
                 temporary.chmod(0o644)
                 temporary.replace(path)

@@ -1,6 +1,7 @@
 """Makes flags from the fields of `RunOptions`, and defines the flags that several commands share."""
 
 import inspect
+import math
 import re
 import shlex
 import sys
@@ -11,7 +12,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from search.options import Notation, OptionInfo, RunOptions, option_info
+from search.options import MOST_VALUES, Notation, OptionInfo, RunOptions, option_info
+from spaces.errors import shown
 
 HomeOption = Annotated[
     str | None,
@@ -51,14 +53,23 @@ def flag(name: str) -> str:
 
 
 def parse_integers(text: str) -> list[int]:
-    """Parse numbers and ranges: `13,16-18` → [13, 16, 17, 18]. Raises BadParameter for other text."""
+    """Parse numbers and ranges: `13,16-18` → [13, 16, 17, 18].
+
+    Raises BadParameter for other text, and for a range that is empty or longer than any list may be.
+    """
     values: list[int] = []
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        try:
-            values += range(int(first), int(last) + 1) if dash else [int(first)]
-        except ValueError:
-            raise typer.BadParameter(f"expected numbers and ranges such as 4,13-16, got {text!r}") from None
+        match = re.fullmatch(r"\s*([0-9]{1,10})\s*(?:-\s*([0-9]{1,10})\s*)?", part)
+        if match is None:
+            raise typer.BadParameter(f"expected numbers and ranges such as 4,13-16, got {shown(text)}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise typer.BadParameter(
+                f"a range begins with the smaller number, such as {last}-{first}, got {part.strip()}"
+            )
+        if len(values) + last - first >= MOST_VALUES:
+            raise typer.BadParameter(f"expected at most {MOST_VALUES:,} numbers, got {part.strip()}")
+        values += range(first, last + 1)
     return values
 
 
@@ -69,19 +80,38 @@ def parse_names(text: str) -> list[str]:
 
 def parse_size(text: str) -> int:
     """Parse a size into bytes: `200GB` → 200,000,000,000; `1.5GiB` → 1,610,612,736. Raises BadParameter."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(|[kmgt]i?)b?", text.strip().lower())
-    size = int(float(match[1]) * BYTES[match[2]]) if match else -1
-    if size < 0:
-        raise typer.BadParameter(f"expected a number and a unit such as 200GB or 1.5TB, got {text!r}")
-    return size
+    match = re.fullmatch(r"([0-9]{1,19}(?:\.[0-9]+)?)\s*(|[kmgt]i?)b?", text.strip().lower())
+    if match is None:
+        raise typer.BadParameter(f"expected a number and a unit such as 200GB or 1.5TB, got {shown(text)}")
+    return int(float(match[1]) * BYTES[match[2]])
 
 
 def parse_duration(text: str) -> float:
     """Parse a duration into seconds: `5m` → 300; `90s` or `90` → 90; `1.5h` → 5400. Raises BadParameter."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip().lower())
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)\s*([smh]?)", text.strip().lower())
     if match is None or float(match[1]) <= 0:
-        raise typer.BadParameter(f"expected a number and s, m or h, such as 90s or 5m, got {text!r}")
+        raise typer.BadParameter(f"expected a number and s, m or h, such as 90s or 5m, got {shown(text)}")
     return float(match[1]) * SECONDS[match[2]]
+
+
+def number_parser(low: float, high: float, kind: type[float] = int) -> Callable[[object], float]:
+    """Return a parser of numbers from low to high, both included. It raises BadParameter for anything else.
+
+    kind: int for whole numbers only.
+    """
+    what = "a whole number" if kind is int else "a number"
+
+    def parse(value: object) -> float:  # a default is a number already
+        text = str(value).strip()
+        try:
+            number = kind(text)
+        except ValueError:  # also for a number of thousands of digits
+            number = math.nan
+        if not low <= number <= high:
+            raise typer.BadParameter(f"expected {what} from {low:,} to {high:,}, got {shown(text)}")
+        return number
+
+    return parse
 
 
 PARSERS: dict[Notation, Callable[[str], Any]] = {
@@ -133,8 +163,8 @@ def _parameter(option_field: "Field[Any]", info: OptionInfo, helps: dict[str, st
         kind, described["parser"] = str | None, PARSERS[info.notation]
     elif str in get_args(kind):
         kind = str | None
-    if info.low is not None and not info.notation:
-        described |= {"min": info.low, "max": info.high}
+    elif info.low is not None and info.high is not None:
+        described["parser"] = number_parser(info.low, info.high, float if float in (kind, *get_args(kind)) else int)
     switch = f"{flag(name)}/--no-{flag(name)[2:]}" if option_field.default is True else flag(name)
     default = inspect.Parameter.empty if option_field.default is MISSING else option_field.default
     return inspect.Parameter(

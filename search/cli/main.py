@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import TextIOWrapper
 
 import typer
 
@@ -18,6 +19,7 @@ from search.cli.commands.run import run
 from search.cli.commands.status import status
 from search.cli.flags import with_flags
 from search.display.downloads import showing_downloads
+from search.display.text import printable
 from spaces import SearchError
 
 app = typer.Typer(
@@ -37,18 +39,28 @@ for room in (datasets, backbones, cache):
 def main() -> None:
     """Run the command that was typed. Exit codes: 0 done, 1 an error in words, 2 usage, 130 interrupted."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait do not spin; torch reads it when it loads
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what the terminal cannot show is printed as an escape such as \u2026
+            stream.reconfigure(errors="backslashreplace")
     try:
         with showing_downloads():
             code = app(standalone_mode=False)
     except SearchError as error:
-        typer.echo(f"error: {with_flags(str(error), typer.main.get_command(app))}", err=True)
+        _print_error(with_flags(str(error), typer.main.get_command(app)))
         sys.exit(error.exit_code)
     except typer.TyperException as error:
         message = error.format_message()
-        is_help = message.startswith("Usage:")  # `search` without a command prints its help
-        typer.echo(message if is_help else f"error: {message}", err=not is_help)
+        if message.startswith("Usage:"):  # `search` without a command prints its help
+            typer.echo(message)
+        else:
+            _print_error(message)
         sys.exit(error.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_error(message: str) -> None:
+    """Print an error as one line."""
+    typer.echo(f"error: {printable(message)}", err=True)
 
 
 if __name__ == "__main__":

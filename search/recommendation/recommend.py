@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.devices import available_cores
-from search.options import RunOptions
+from search.options import MOST, RunOptions
 from search.prepare import PreparedProbe, check, prepare_probe
-from spaces import Architecture, Setting
+from spaces import Architecture, Setting, UsageError
+from spaces.errors import shown
 
 if TYPE_CHECKING:
     from objectives.results import ScreeningResults
@@ -81,6 +82,9 @@ def recommend(
 
     started = time.monotonic()
     check(options)
+    for name, value in (("passes", passes), ("budget", seconds)):
+        if value is not None and (not isinstance(value, (int, float)) or not 0 < value <= MOST):
+            raise UsageError(f"`{name}` must be a number above 0 and at most {MOST}, got {shown(value)}")
     prepared = prepare_probe(options.absolute())
     spec, space, digest = prepared.spec, prepared.space, prepared.weights_digest
     with Store.open(options.database) if memory else nullcontext() as store:

@@ -1,7 +1,8 @@
 """The options of a search: what is refused, and what the database keeps of them."""
 
 import json
-from dataclasses import fields, replace
+import math
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +148,9 @@ def test_objectives_are_a_metric_and_perhaps_the_cost(options: dict[str, Any], m
         ),
         ({"objectives": ["nll", "cost"], "halving": True}, UsageError, "`halving` stops trials by accuracy alone"),
         ({"folds": 3, "validation_fraction": 0.2}, UsageError, "with `folds` every image validates"),
-        ({"trials": 0}, UsageError, "`trials` must be at least 1, got 0"),
-        ({"validation_fraction": 0.7}, UsageError, "`validation_fraction` must be at most 0.5, got 0.7"),
-        ({"cache_size": 0}, UsageError, "`cache_size` must be at least 1, got 0"),
+        ({"trials": 0}, UsageError, "`trials` must be from 1 to 2,147,483,647, got 0"),
+        ({"validation_fraction": 0.7}, UsageError, "`validation_fraction` must be from 0.05 to 0.5, got 0.7"),
+        ({"cache_size": 0}, UsageError, "`cache_size` must be from 1 to 9,.*, got 0"),
         ({"workers": "two"}, UsageError, "`workers` must be a whole number, got 'two'"),
         ({"trials": None}, UsageError, "`trials` must be a whole number, got None"),
         ({"trials": 1.5}, UsageError, "`trials` must be a whole number, got 1.5"),
@@ -161,6 +162,12 @@ def test_objectives_are_a_metric_and_perhaps_the_cost(options: dict[str, Any], m
         ({"heads": "ridge"}, UsageError, "`heads` must be a list or another sequence, got 'ridge'"),
         ({"home": 3}, UsageError, "`home` must be text, got 3"),
         ({"backbone": None}, UsageError, "`backbone` must be text, got None"),
+        ({"data_root": ""}, UsageError, "`data_root` must not be empty, got ''; leave it out"),
+        ({"home": "a\0b"}, UsageError, "`home` must be text without the character NUL"),
+        ({"gpus_per_trial": 1.5}, UsageError, "`gpus_per_trial` must be a whole number or a fraction from 0.01 to 1"),
+        ({"gpus_per_trial": 1e-9}, UsageError, "`gpus_per_trial` must be a whole number or a fraction from 0.01 to 1"),
+        ({"timesteps": range(10**30)}, UsageError, "`timesteps` takes at most 100,000 values"),
+        ({"blocks": [1] * 100_001}, UsageError, "`blocks` takes at most 100,000 values"),
     ],
 )
 def test_a_mistake_is_refused_with_the_name_of_the_option(
@@ -169,6 +176,35 @@ def test_a_mistake_is_refused_with_the_name_of_the_option(
     with pytest.raises(error, match=words) as raised:
         RunOptions("digits", **options).check()
     assert raised.value.exit_code == 2
+
+
+NUMBERS = [item for item in fields(RunOptions) if (info := option_info(item)) and info.low is not None]
+NO_NUMBERS = (math.nan, math.inf, -math.inf, 1e300, -1, 2**64, 10**5000, -(10**5000))
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: f"{value:.1e}" if isinstance(value, float) else "")
+@pytest.mark.parametrize("name", [item.name for item in NUMBERS])
+def test_a_number_outside_its_range_is_refused_in_a_short_line(name: str, value: float) -> None:
+    with pytest.raises(UsageError) as raised:
+        RunOptions("digits", **{name: value}).check()
+    assert f"`{name}` must be " in str(raised.value)
+    assert len(str(raised.value)) < 250
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("option", NUMBERS, ids=lambda option: option.name)
+def test_both_ends_of_a_range_are_allowed(option: "Field[Any]") -> None:
+    info = option_info(option)
+    assert info is not None
+    for value in (info.low, info.high):
+        RunOptions("digits", **{option.name: value}).check()
+
+
+def test_a_seed_leaves_seeds_for_the_finals() -> None:
+    RunOptions("digits", seed=2**32 - 1).check()  # a recommendation has no finals
+    RunOptions("digits", seed=2**32 - 3, final_seeds=2).check_finals()
+    with pytest.raises(UsageError, match=r"from 0 to 4,294,967,290, since the finals take the next 5 .* 4294967295"):
+        RunOptions("digits", seed=2**32 - 1).check_finals()
 
 
 def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:

@@ -84,10 +84,13 @@ def test_every_pool_of_a_block_follows_from_its_grid(pools: tuple[int, ...], blo
         ({"blocks": [0]}, "block 0 does not exist"),
         ({"timesteps": [1000]}, "timestep 1000 does not exist for backbone made-up; valid: 0 to 999"),
         ({"timesteps": []}, "timesteps needs at least one value"),
-        ({"timesteps": [5, 5]}, "timesteps holds a value twice"),
+        ({"timesteps": [5, 5]}, "timesteps holds 5 more than once"),
         ({"draws": [0]}, "number of draws 0 does not exist"),
         ({"pools": ["4"]}, "pools takes int values, got '4'"),
         ({"pools": [True]}, "pools takes int values"),
+        ({"blocks": [10**5000]}, "block a number of thousands of digits does not exist .* valid: 1 to 25"),
+        ({"taps": [10**5000]}, "a setting cannot read a number of thousands of digits taps here; valid: 1 to 8"),
+        ({"taps": range(1, 9), "timesteps": range(1000)}, "about .* settings, and at most 9.2e.18 can be counted"),
     ],
 )
 def test_what_cannot_be_is_refused_with_what_can(narrowing: dict[str, list[int]], message: str) -> None:

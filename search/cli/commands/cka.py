@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from search.cli.flags import JsonOption, parse_names, with_run_options
-from search.options import CKA_OPTIONS, HELP_OF_IMAGES, RunOptions
+from search.cli.flags import JsonOption, number_parser, parse_names, with_run_options
+from search.options import CKA_OPTIONS, HELP_OF_IMAGES, MOST, RunOptions
 from spaces import SearchError
 
 
@@ -23,26 +23,41 @@ def cka(
         str | None, typer.Option(metavar="NAMES", help="Other backbones to compare with, e.g. dinov2,clip.")
     ] = None,
     timestep: Annotated[
-        int | None, typer.Option(metavar="N", help="Timestep at which blocks are compared. [default: the middle one]")
+        int | None,
+        typer.Option(
+            parser=number_parser(0, MOST),
+            metavar="N",
+            help="Timestep at which blocks are compared. [default: the middle one]",
+        ),
     ] = None,
     block: Annotated[
-        int | None, typer.Option(metavar="N", help="Block at which timesteps are compared. [default: the bottleneck]")
+        int | None,
+        typer.Option(
+            parser=number_parser(0, MOST),
+            metavar="N",
+            help="Block at which timesteps are compared. [default: the bottleneck]",
+        ),
     ] = None,
     pool: Annotated[
         int,
         typer.Option(
-            min=1,
+            parser=number_parser(1, MOST),
             metavar="N",
             help="Pool size: side of the pooled maps. Blocks with smaller maps use the next smaller size.",
         ),
     ] = 4,
     draws: Annotated[bool, typer.Option(help="Also compare two noise draws of the same images.")] = True,
     images: Annotated[
-        int, typer.Option(min=4, metavar="N", help="Images to compare, at most. Test images are never used.")
+        int,
+        typer.Option(
+            parser=number_parser(4, MOST), metavar="N", help="Images to compare, at most. Test images are never used."
+        ),
     ] = 1000,
     batch: Annotated[
         int,
-        typer.Option(min=4, metavar="N", help="Images of a minibatch. --images or more compares all images at once."),
+        typer.Option(
+            min=4, max=MOST, metavar="N", help="Images of a minibatch. --images or more compares all images at once."
+        ),
     ] = 256,
     png: Annotated[bool, typer.Option(help="Also draw each heatmap as a PNG file; needs Chrome or Chromium.")] = True,
     as_json: JsonOption = False,

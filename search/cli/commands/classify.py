@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from objectives.home import Home
-from search.cli.flags import HomeOption
+from search.cli.flags import HomeOption, number_parser
+from search.options import MOST
 from spaces.errors import DatasetError, SearchError
 from spaces.text import escaped
 
@@ -26,7 +27,13 @@ def classify(
         ),
     ],
     top: Annotated[
-        int, typer.Option("--top", min=1, metavar="N", help="Number of classes to print, the most probable first.")
+        int,
+        typer.Option(
+            "--top",
+            parser=number_parser(1, MOST),
+            metavar="N",
+            help="Number of classes to print, the most probable first.",
+        ),
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each image, one a line.")] = False,
     backbone: Annotated[

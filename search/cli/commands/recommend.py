@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from search.cli.flags import JsonOption, parse_duration, with_run_options
-from search.options import HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions
+from search.cli.flags import JsonOption, number_parser, parse_duration, with_run_options
+from search.options import HELP_OF_IMAGES, MOST, SCREENING_OPTIONS, RunOptions
 
 
 @with_run_options(*SCREENING_OPTIONS, **HELP_OF_IMAGES)
@@ -15,7 +15,7 @@ def recommend(
     passes: Annotated[
         int | None,
         typer.Option(
-            min=1,
+            parser=number_parser(1, MOST),
             metavar="N",
             help="Limit of forward passes, each of one image at one timestep. [default: a tenth of all]",
         ),

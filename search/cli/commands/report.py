@@ -77,7 +77,7 @@ def report(
     if not images:
         results = replace(results, pictures=())
     if out == STDOUT:
-        sys.stdout.write(study_text(results, form))
+        _write_to_stdout(study_text(results, form))
     else:
         typer.echo(str(write_study_report(results, Home.at(home).reports, out, form)))
 
@@ -109,13 +109,20 @@ def report_all(
             typer.echo("interrupted: every finished trial is kept; type the same command again to continue", err=True)
             raise
     if out == STDOUT:
-        sys.stdout.write(FORMATS[form](comparison))
+        _write_to_stdout(FORMATS[form](comparison))
     else:
         path = out or home.reports / f"all.{SUFFIXES.get(form, form)}"
         typer.echo(str(write_report(comparison, path, form)))
     if failed:
         trials = "trial" if failed == 1 else "trials"
         raise SearchError(f"{failed} missing {trials} could not be run; the reasons are printed above")
+
+
+def _write_to_stdout(text: str) -> None:
+    """Write a report as the file would be: in UTF-8, whatever the terminal's encoding."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
 
 
 def _say(command: Any, line: str) -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from objectives.home import Home
 from search.cli.commands.run import export_command
-from search.cli.flags import parse_duration, parse_integers, parse_names, parse_size, with_run_options
+from search.cli.flags import number_parser, parse_duration, parse_integers, parse_names, parse_size, with_run_options
 from search.options import RunOptions, option_info
 
 
@@ -85,7 +85,7 @@ def test_sizes_are_parsed(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "lots", "1..5GB", "-3GB", "3XB"])
+@pytest.mark.parametrize("text", ["", "GB", "lots", "1..5GB", "-3GB", "3XB", "1e3GB", "inf", "nan", "9" * 400 + "GB"])
 def test_invalid_sizes_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="expected a number and a unit such as 200GB"):
         parse_size(text)
@@ -96,7 +96,7 @@ def test_durations_are_parsed(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "m", "-5m", "0", "5 minutes", "5d", "nan"])
+@pytest.mark.parametrize("text", ["", "m", "-5m", "0", "5 minutes", "5d", "nan", "inf", "1e400", "9" * 400])
 def test_invalid_durations_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="expected a number and s, m or h"):
         parse_duration(text)
@@ -105,6 +105,43 @@ def test_invalid_durations_are_refused(text: str) -> None:
 @pytest.mark.parametrize(("text", "values"), [("4", [4]), ("4,13-16", [4, 13, 14, 15, 16]), (" 1 , 2 ", [1, 2])])
 def test_numbers_and_ranges_are_parsed(text: str, values: list[int]) -> None:
     assert parse_integers(text) == values
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "expected numbers and ranges such as 4,13-16, got ''"),
+        ("4,,5", "expected numbers and ranges"),
+        ("1e3", "expected numbers and ranges"),
+        ("-5", "expected numbers and ranges"),
+        ("²", "expected numbers and ranges"),
+        ("9" * 5000, "expected numbers and ranges"),
+        ("10-8", "a range begins with the smaller number, such as 8-10, got 10-8"),
+        ("0-9999999999", "expected at most 100,000 numbers, got 0-9999999999"),
+        ("0-99999,0", "expected at most 100,000 numbers, got 0"),
+    ],
+)
+def test_what_is_no_list_of_numbers_is_refused(text: str, words: str) -> None:
+    with pytest.raises(typer.BadParameter, match=words) as raised:
+        parse_integers(text)
+    assert len(str(raised.value)) < 250
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "1e3", "1.5", "nan", "inf", "-0", "", "0x10", "9" * 400, "9" * 5000])
+def test_a_number_outside_the_range_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="expected a whole number from 1 to 65,535, got ") as raised:
+        number_parser(1, 65535)(text)
+    assert len(str(raised.value)) < 250
+
+
+@pytest.mark.parametrize("text", ["0.04", "nan", "inf", "-inf", "1e400", "half", "9" * 5000])
+def test_a_fraction_outside_the_range_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=r"expected a number from 0\.05 to 0\.5, got "):
+        number_parser(0.05, 0.5, float)(text)
+
+
+def test_numbers_are_parsed() -> None:
+    assert (number_parser(1, 9)(" 7 "), number_parser(0, 9)("-0"), number_parser(0, 1, float)("2.5e-1")) == (7, 0, 0.25)
 
 
 def test_names_are_parsed() -> None:
