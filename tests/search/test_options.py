@@ -196,8 +196,9 @@ def test_a_number_outside_its_range_is_refused_in_a_short_line(name: str, value:
 def test_both_ends_of_a_range_are_allowed(option: "Field[Any]") -> None:
     info = option_info(option)
     assert info is not None
-    for value in (info.low, info.high):
-        replace(RunOptions("digits"), **{option.name: value}).check()
+    ends: tuple[Any, Any] = info.low, info.high
+    for value in ends:
+        RunOptions("digits", **{option.name: value}).check()
 
 
 def test_a_seed_leaves_seeds_for_the_finals() -> None:
