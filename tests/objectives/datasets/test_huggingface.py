@@ -124,7 +124,7 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
     ):
         read_huggingface(tmp_path)
     (tmp_path / "train-0.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(DatasetError, match=r"train-0.parquet cannot be read"):
+    with pytest.raises(DatasetError, match=r"cannot read .*train-0.parquet: .*; fetch"):
         read_huggingface(tmp_path)
 
 
@@ -171,9 +171,7 @@ def test_a_saved_file_that_is_cut_anywhere_is_refused(tmp_path: Path) -> None:
     between_batches = content.rindex(b"\xff\xff\xff\xff", 0, -8)
     for size in (0, 7, 100, between_batches, len(content) // 2, len(content) - 8, len(content) - 1):
         file.write_bytes(content[:size])
-        with pytest.raises(
-            DatasetError, match=r"data-00000-of-00001.arrow cannot be read \(.*\); fetch or save it again"
-        ):
+        with pytest.raises(DatasetError, match=r"cannot read .*data-00000-of-00001.arrow: .*; fetch or save it again"):
             read_huggingface(tmp_path)
 
 
@@ -188,7 +186,7 @@ def test_a_saved_file_that_is_cut_anywhere_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_parquet_file_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
     write(tmp_path, train=PLAIN)
     (tmp_path / "test.parquet").write_bytes(content)
-    with pytest.raises(DatasetError, match=rf"test.parquet cannot be read \(.*{problem}.*\); fetch"):
+    with pytest.raises(DatasetError, match=rf"cannot read .*test.parquet: .*{problem}.*; fetch"):
         read_huggingface(tmp_path)
 
 

@@ -94,7 +94,7 @@ def test_folders_without_a_whole_split_train_are_refused(tmp_path: Path, names: 
 
 def test_a_dangling_link_is_named(tmp_path: Path) -> None:
     (tmp_path / "train.parquet").symlink_to(tmp_path / "gone")
-    with pytest.raises(DatasetError, match=r"cannot read .*train.parquet: No such file.*; fetch or save the dataset"):
+    with pytest.raises(DatasetError, match=r"cannot read .*train.parquet: No such file.*; fetch or save it again"):
         read_huggingface(tmp_path)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from objectives.datasets.layouts.layout import briefly
 from objectives.datasets.layouts.tables import class_name
 from spaces.errors import DatasetError, first_line
+from spaces.text import escaped
 
 _IMAGES = ("image", "img")
 _LABELS = ("label", "labels", "fine_label", "class", "category", "target")
@@ -48,9 +49,10 @@ def find_columns(file: Path, schema: Any) -> Columns:
     unique = [name for name, count in Counter(schema.names).items() if count == 1]
     label = _label_column(unique, kinds)
     image = _image_column([name for name in unique if name != label], schema, kinds)
+    kinds_of = [f"{kinds[name]}, " if name in kinds else "" for name in schema.names]
+    types = [_briefly_typed(schema.field(i).type) for i in range(len(schema.names))]
     there = briefly(
-        f"{name} ({kinds[name] + ', ' if name in kinds else ''}{_briefly_typed(schema.field(i).type)})"
-        for i, name in enumerate(schema.names)
+        escaped(f"{name} ({kind}{type_})") for name, kind, type_ in zip(schema.names, kinds_of, types, strict=True)
     )
     if image is None:
         raise DatasetError(
@@ -132,7 +134,7 @@ def read_labels(file: Path, table: Any, label: str, named: bool) -> Labels:
             return Labels(numbers.fill_null(NO_LABEL).to_numpy(), numbers.is_valid().to_numpy())
         problem = "one for each image" if types.is_nested(column.type) else "which name the class of an image"
     except pa.ArrowException as error:
-        problem = first_line(error)
+        problem = escaped(first_line(error))
     raise DatasetError(
         f"{file}: labels in column {label!r} are whole numbers or text, got {_briefly_typed(kind)} ({problem}); "
         "save the dataset with one label for each image"
@@ -183,7 +185,7 @@ def _is_exact(kind: Any) -> bool:
 
 
 def _briefly_typed(kind: Any) -> str:
-    text = str(kind).replace("\n", " ")
+    text = " ".join(str(kind).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

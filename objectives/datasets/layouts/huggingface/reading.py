@@ -98,7 +98,8 @@ def read_huggingface(root: Path) -> Dataset:
     first = next((file for split, file in files if split == "train" and file in schemas), None)
     if first is None:
         raise DatasetError(f"the split train of {root} has no rows; fetch or save it again")
-    columns = find_columns(first, schemas[first])
+    with _named_errors(first):
+        columns = find_columns(first, schemas[first])
     names = _agreed_names({file: class_names(file, schema, columns.label) for file, schema in schemas.items()})
     for file, schema in schemas.items():
         _check_columns(file, schema, columns)
@@ -132,11 +133,12 @@ def _schema(file: Path) -> Any:
     with _named_errors(file):
         if file.suffix == ".arrow":
             table = _mapped(file)
-            return table.schema if len(table) else None
-        with pq.ParquetFile(file) as parquet:
-            schema = parquet.schema_arrow
-            _ = schema.names  # raises for a name that is not UTF-8
-            return schema if parquet.metadata.num_rows else None
+            schema, rows = table.schema, len(table)
+        else:
+            with pq.ParquetFile(file) as parquet:
+                schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
+        _ = schema.names  # raises for a name that is not UTF-8
+        return schema if rows else None
 
 
 def _check_columns(file: Path, schema: Any, columns: Columns) -> None:
@@ -144,7 +146,7 @@ def _check_columns(file: Path, schema: Any, columns: Columns) -> None:
     if schema.names.count(columns.image) != 1 or schema.names.count(columns.label) > 1:
         raise DatasetError(
             f"{file} needs one column {columns.image!r} and at most one column {columns.label!r}, as the first file of "
-            f"the split train has; it has {briefly(schema.names)}; rename its columns"
+            f"the split train has; it has {briefly(map(escaped, schema.names))}; rename its columns"
         )
 
 
@@ -186,13 +188,19 @@ def _named_errors(file: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno:
-            raise DatasetError(
-                f"cannot read {file}: {os.strerror(error.errno)}; fetch or save the dataset again"
-            ) from error
-        with file.open("rb") as content:
-            is_pointer = content.read(len(_GIT_LFS)) == _GIT_LFS
-        problem = "it is a Git LFS pointer, not the file itself" if is_pointer else first_line(error)
-        raise DatasetError(f"{file} cannot be read ({problem}); fetch or save it again") from error
+            problem = os.strerror(error.errno)
+        elif file.is_dir():
+            problem = "it is a folder"
+        elif _begins_with(file, _GIT_LFS):
+            problem = "it is a Git LFS pointer, not the file itself"
+        else:
+            problem = escaped(first_line(error))
+        raise DatasetError(f"cannot read {file}: {problem}; fetch or save it again") from error
+
+
+def _begins_with(file: Path, start: bytes) -> bool:
+    with file.open("rb") as content:
+        return content.read(len(start)) == start
 
 
 def _agreed_names(names_of: Mapping[Path, tuple[str, ...]]) -> tuple[str, ...]:
