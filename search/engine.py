@@ -30,6 +30,8 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
     with RaySession(resources_of(options)) as ray:
         finished = _is_finished(options)
         prepared = prepare(options, on_found=lambda: None if finished else ray.start())  # it starts while images decode
+        if options.ray_address is not None and not finished:
+            ray.wait()  # before a study is written: a cluster may have no room
         return _run(prepared, ray, on_event)
 
 

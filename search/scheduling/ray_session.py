@@ -157,17 +157,17 @@ def _check_room(resources: Resources) -> None:
     group = placement_group([{name: number for name, number in need.items() if number}])
     if not group.wait(ROOM_SECONDS):
         machines = Counter(_amounts(node["Resources"]) for node in ray.nodes() if node["Alive"])
-        has = "; ".join(f"{count} × {amounts}" for amounts, count in machines.items())
         raise SearchError(
-            f"no machine had room for a worker within {ROOM_SECONDS} s: a worker takes {_amounts(need)}, the cluster "
-            f"has {has}, free are {_amounts(ray.available_resources())}; ask for less with `gpus_per_trial`, or for "
-            "more `workers`, which share the cores of this machine's count"
+            f"no machine had room for a worker within {ROOM_SECONDS} s: a worker takes {_amounts(need)}; the cluster's "
+            f"machines have {', '.join(f'{count} × ({amounts})' for amounts, count in machines.items())}, of which "
+            f"{_amounts(ray.available_resources())} are free; ask for less with `gpus_per_trial`, or for more "
+            "`workers`, among which the cores are divided"
         )
     remove_placement_group(group)
 
 
 def _amounts(resources: Mapping[str, float]) -> str:
-    return f"{resources.get('CPU', 0):g} cores and {resources.get('GPU', 0):g} GPUs"
+    return f"{resources.get('CPU', 0):g} CPU + {resources.get('GPU', 0):g} GPU"
 
 
 def _worker_environment(folder: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Real Ray, a real study database, and an objective of a few lines in place of a network."""
 
+import importlib.metadata
 import os
 import signal
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import objectives
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
@@ -49,6 +51,10 @@ class Hill:
     processes: Path | None = None
 
     def build(self, threads: int) -> "Hill":
+        if self.trouble == "no library":
+            raise ModuleNotFoundError("No module named 'diffusers'")
+        if self.trouble == "death at start":
+            os.kill(os.getpid(), signal.SIGKILL)
         return self
 
     def meet(self, what: str) -> None:
@@ -255,6 +261,35 @@ def test_an_error_that_would_fail_every_trial_ends_the_run_and_loses_no_trial(st
     study = store.read_study(name)
     assert study.finished == 10
     assert study.count("running") == 0
+
+
+STARTS = {
+    "no library": "a worker cannot start: ModuleNotFoundError: No module named 'diffusers'",
+    "death at start": "no worker can start: the worker process died: ",
+    "other version": r"the worker on [\d.]+ cannot be used: it has diffusion-feature-search .*, and the driver 9.9;",
+    "other files": "cannot be used: it imports `objectives` from .*objectives, and the driver from /elsewhere",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trouble", STARTS)
+def test_a_worker_that_cannot_start_ends_the_run_with_the_reason_and_loses_no_setting(
+    store: Store, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as driver:
+        if trouble == "other version":
+            driver.setattr(importlib.metadata, "version", lambda name: "9.9")
+        if trouble == "other files":
+            driver.setattr(objectives, "__file__", "/elsewhere/objectives/__init__.py")
+        with pytest.raises(SearchError, match=STARTS[trouble]) as raised:
+            search(store, 10, Hill(trouble))
+    assert "\n" not in str(raised.value)
+    assert "unknown" not in str(raised.value)
+    name, _, _ = search(store, 4)
+    trials = store.read_study(name).trials
+    failed, finished = ({trial.setting for trial in trials if trial.state == state} for state in ("failed", "complete"))
+    assert failed
+    assert failed <= finished
 
 
 class FaultyHeard(Heard):
