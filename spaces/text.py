@@ -22,6 +22,8 @@ def escaped(name: str) -> str:
     Other control characters, line ends and marks of writing direction become \uNNNN. In such a name, and in one that
     already contains such an escape, a backslash becomes two. All other names stay as they are.
     """
+    if name.isprintable() and "\\" not in name:  # quickly, for nearly all names
+        return name
     if not _UNSAFE.search(name) and not _ESCAPE.search(name):
         return name
     return _UNSAFE.sub(_escape, name.replace("\\", r"\\"))

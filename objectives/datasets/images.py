@@ -83,12 +83,14 @@ class FileImages:
     def digest(self, i: int) -> str:
         path = self.paths[i]
         if path not in self._digests:
-            with _named_errors(self.name(i)), (self.root / path).open("rb") as file:
+            file_path = self.root / path
+            with _named_errors(escaped(str(file_path))), file_path.open("rb") as file:
                 self._digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._digests[path]
 
     def read(self, i: int) -> Image.Image:
-        return decode(self.root / self.paths[i], self.name(i))
+        path = self.root / self.paths[i]
+        return decode(path, escaped(str(path)))
 
     def keep(self, indices: Iterable[int]) -> Self:
         return type(self)(self.root, tuple(self.paths[i] for i in indices), self._digests)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import final
 
 from objectives.datasets.images import are_images
-from objectives.datasets.layouts.layout import briefly, entries
+from objectives.datasets.layouts.layout import briefly, is_visible, natural
 from spaces.text import escaped
 
 SUFFIXES = frozenset(
@@ -59,7 +59,7 @@ def images_in(folder: Path, left_out: LeftOut) -> list[Path]:
     operating systems write beside images, are passed over. Other files join `left_out`. Raises OSError if the folder
     cannot be read.
     """
-    return _images(_files_and_folders(folder)[0], left_out)
+    return _images_and_folders(folder, left_out)[0]
 
 
 def images_below(folder: Path, left_out: LeftOut) -> list[Path]:
@@ -76,28 +76,33 @@ def _walk(folder: Path, left_out: LeftOut, around: frozenset[tuple[int, int]]) -
     if here in around:
         left_out.add(LOOP, folder)
         return
-    files, folders = _files_and_folders(folder)
-    yield from _images(files, left_out)
+    images, folders = _images_and_folders(folder, left_out)
+    yield from images
     for inner in folders:
         yield from _walk(inner, left_out, around | {here})
 
 
-def _files_and_folders(folder: Path) -> tuple[list[Path], list[Path]]:
-    files: list[Path] = []
+def _images_and_folders(folder: Path, left_out: LeftOut) -> tuple[list[Path], list[Path]]:
+    is_image: dict[Path, bool] = {}
+    unsure: list[Path] = []
     folders: list[Path] = []
-    for entry in entries(folder):
-        (folders if entry.is_dir() else files).append(entry)
-    return files, folders
-
-
-def _images(files: list[Path], left_out: LeftOut) -> list[Path]:
-    named = {file for file in files if file.suffix.lower() in SUFFIXES and (file.is_file() or not file.exists())}
-    unsure = [file for file in files if file not in named and file.is_file()]
-    named |= {file for file, is_image in zip(unsure, are_images(unsure), strict=True) if is_image}
-    for file in files:
-        if file not in named:
-            left_out.add(_reason(file), file)
-    return [file for file in files if file in named]
+    with os.scandir(folder) as listing:  # knows files from folders without a look at each
+        visible = [entry for entry in listing if is_visible(entry.name)]
+    for entry in sorted(visible, key=lambda entry: natural(entry.name)):
+        path = folder / entry.name
+        linked = entry.is_symlink()
+        if path.is_dir() if linked else entry.is_dir():
+            folders.append(path)
+            continue
+        is_file = path.is_file() if linked else entry.is_file()
+        is_image[path] = path.suffix.lower() in SUFFIXES and (is_file or not path.exists())
+        if is_file and not is_image[path]:
+            unsure.append(path)
+    is_image.update(zip(unsure, are_images(unsure), strict=True))
+    for path, sure in is_image.items():
+        if not sure:
+            left_out.add(_reason(path), path)
+    return [path for path, sure in is_image.items() if sure], folders
 
 
 def _reason(file: Path) -> str:

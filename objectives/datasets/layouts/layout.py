@@ -80,8 +80,12 @@ def entries(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         return []
-    visible = (path for path in folder.iterdir() if path.name[0] != "." and path.name.lower() not in FROM_SYSTEMS)
-    return sorted(visible, key=lambda path: natural(path.name))
+    return sorted((path for path in folder.iterdir() if is_visible(path.name)), key=lambda path: natural(path.name))
+
+
+def is_visible(name: str) -> bool:
+    """Return whether the name is neither hidden nor that of a file or folder of an operating system."""
+    return name[0] != "." and name.lower() not in FROM_SYSTEMS
 
 
 def natural(name: str) -> tuple[list[str | tuple[int, str]], str]:

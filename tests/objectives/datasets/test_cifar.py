@@ -67,8 +67,46 @@ PIXELS = np.zeros((3, 3072), np.uint8)
 
 
 @pytest.mark.parametrize(
+    "labels", [[[0], [1], [2]], np.array([[0], [1], [2]]), np.array([0, 1, 2], np.uint8), (0, 1, 2)]
+)
+def test_labels_in_a_column_or_an_array(tmp_path: Path, labels: object) -> None:
+    cifar(tmp_path, "cifar10")
+    (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(batch(PIXELS, labels))
+    assert read_cifar10(tmp_path).labels[-3:].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        (["a", "b", "c"], ("a", "b", "c")),
+        ([b"caf\xe9", b"two\nlines", "Möwe".encode()], (r"caf\xe9", r"two\x0alines", "Möwe")),
+        (np.array(["a", "b", "c"]), ("a", "b", "c")),
+    ],
+)
+def test_class_names_as_other_programs_pickle_them(tmp_path: Path, names: object, classes: tuple[str, ...]) -> None:
+    cifar(tmp_path, "cifar10")
+    (tmp_path / "cifar-10-batches-py" / "batches.meta").write_bytes(pickle.dumps({b"label_names": names}))
+    assert read_cifar10(tmp_path).classes == classes
+
+
+@pytest.mark.parametrize("names", [[1, 2, 3], "abc", None, [["a"], ["b"]], [["a"], "b"], [None] * 3, {}])
+def test_no_class_names(tmp_path: Path, names: object) -> None:
+    cifar(tmp_path, "cifar10")
+    (tmp_path / "cifar-10-batches-py" / "batches.meta").write_bytes(pickle.dumps({b"label_names": names}))
+    with pytest.raises(DatasetError, match=r"batches.meta (holds no list of class names|cannot be read)"):
+        read_cifar10(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
+        (batch(PIXELS, 3), r"got uint8 \(3, 3072\) with int64 \(\)"),
+        (batch(PIXELS, [[0, 1, 2]]), r"with int64 \(1, 3\)"),
+        (batch(PIXELS, [[0], 1, 2]), "test_batch cannot be read"),
+        (batch(PIXELS, ["0", "1", "2"]), r"with \|S1"),
+        (batch(PIXELS, [0.0, 1.0, 2.0]), "with float64"),
+        (batch(PIXELS, None), "with object"),
+        (batch(PIXELS, [10**30, 0, 1]), "with object"),
         (batch(PIXELS, [0, 1, 3]), "test_batch holds labels 0 to 3, expected 0 to 2; take it"),
         (batch(PIXELS, [0, 1, -1]), "test_batch holds labels -1 to 1, expected 0 to 2; take it"),
         (batch(PIXELS, [0, 1]), r"test_batch: expected 3072 bytes .* got uint8 \(3, 3072\) with int64 \(2,\)"),
@@ -78,7 +116,23 @@ PIXELS = np.zeros((3, 3072), np.uint8)
         (pickled({"data": PIXELS})[:900], "test_batch cannot be read"),
         (b"", "test_batch cannot be read"),
     ],
-    ids=["high", "negative", "few labels", "narrow", "floats", "no labels", "cut", "empty"],
+    ids=[
+        "number",
+        "row",
+        "ragged",
+        "text",
+        "fractions",
+        "none",
+        "huge",
+        "high",
+        "negative",
+        "few labels",
+        "narrow",
+        "floats",
+        "no labels",
+        "cut",
+        "empty",
+    ],
 )
 def test_damaged_pickles(tmp_path: Path, content: bytes, message: str) -> None:
     cifar(tmp_path, "cifar10")

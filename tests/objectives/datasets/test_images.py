@@ -1,5 +1,7 @@
 import pickle
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +91,83 @@ def test_exif_rotation_is_undone(tmp_path: Path, orientation: int, stored: Image
     exif[0x0112] = orientation
     (upright if stored is None else upright.transpose(stored)).save(tmp_path / "x.png", exif=exif)
     np.testing.assert_array_equal(read(tmp_path / "x.png"), COLOUR)
+
+
+def exif_of(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """EXIF of (tag, type, count, value of 4 to 8 bytes) and the orientation 6."""
+    directory, values = struct.pack("<H", len(entries) + 1) + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0), b""
+    start = 8 + 2 + 12 * (len(entries) + 1) + 4
+    for tag, kind, count, value in entries:
+        place = value if len(value) == 4 else struct.pack("<I", start + len(values))
+        values += value if len(value) > 4 else b""
+        directory += struct.pack("<HHI", tag, kind, count) + place
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + directory + bytes(4) + values
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        (0x011A, 5, 1, struct.pack("<II", 0, 0)),
+        (0x011A, 5, 1, struct.pack("<II", 2**32 - 1, 1)),
+        (0x011A, 10, 1, struct.pack("<ii", -5, 3)),
+        (0x9201, 10, 1, struct.pack("<ii", -(2**31), -1)),
+        (0x011A, 2, 5, b"72dpi"),
+        (0x0128, 2, 4, b"abc\0"),
+        (0x010F, 99, 3, b"abc\0"),
+        (0x010F, 2, 99999, b"far outside"),
+        (0x010F, 5, 2**32 - 1, b"far outside"),
+        (0x010F, 2, 6, b"\xff\xfe\xe9abc"),
+        (0x8769, 4, 1, struct.pack("<I", 8)),
+        (0x8825, 4, 1, struct.pack("<I", 2**32 - 16)),
+    ],
+    ids=lambda entry: f"{entry[0]:04x}-{entry[1]}-{entry[3]!r}",
+)
+@pytest.mark.filterwarnings("ignore:Tag data larger than file:UserWarning")
+def test_odd_exif_loses_neither_pixels_nor_rotation(
+    tmp_path: Path, suffix: str, entry: tuple[int, int, int, bytes]
+) -> None:
+    Image.fromarray(COLOUR).save(tmp_path / f"x.{suffix}", exif=exif_of(entry))
+    assert read(tmp_path / f"x.{suffix}").shape == (6, 4, 3)
+
+
+def test_exif_that_cannot_be_read_leaves_the_image_as_it_is(tmp_path: Path) -> None:
+    whole, generator = exif_of((0x011A, 5, 1, struct.pack("<II", 72, 1))), np.random.default_rng(0)
+    for _ in range(100):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[generator.integers(6, len(whole), 3)] = generator.integers(0, 256, 3)
+        Image.fromarray(COLOUR).save(
+            tmp_path / "x.png", exif=damaged.tobytes()[: generator.integers(7, len(whole) + 1)]
+        )
+        assert read(tmp_path / "x.png").size == COLOUR.size
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the pixels", "after"])
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        png_chunk(b"tEXt", b"k\0" + bytes(5_000_000)),
+        png_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(5_000_000))),
+        png_chunk(b"iTXt", b"k\0\1\0\0\0" + zlib.compress(bytes(5_000_000))),
+        png_chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(5_000_000))),
+        b"".join(png_chunk(b"zTXt", b"k%d\0\0" % k + zlib.compress(bytes(990_000))) for k in range(80)),
+        png_chunk(b"zTXt", b"k\0\0 no zlib"),
+        png_chunk(b"eXIf", b"no tiff"),
+        png_chunk(b"tEXt", b"Raw profile type exif\0\nexif\n  12\nzzzz"),
+    ],
+    ids=["text", "compressed", "international", "profile", "many", "damaged text", "damaged exif", "damaged raw exif"],
+)
+def test_long_or_damaged_texts_of_a_png_do_not_matter(tmp_path: Path, chunk: bytes, after: bool) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(COLOUR).save(path)
+    content = path.read_bytes()
+    cut = len(content) - 12 if after else 33  # before IEND, or after IHDR
+    path.write_bytes(content[:cut] + chunk + content[cut:])
+    np.testing.assert_array_equal(read(path), COLOUR)
 
 
 def halved(path: Path) -> None:
