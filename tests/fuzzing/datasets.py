@@ -1,0 +1,170 @@
+"""Fuzzes `search datasets check` in this process: odd folders, lists of images, tables, arrays, and space files.
+
+    python -m tests.fuzzing.datasets --seconds 3600 --seed 0
+    python -m tests.fuzzing.datasets --only 1234 --seed 0    # one input again, with its traceback
+
+An input must be refused by a `SearchError`, or be read. Then every file is an image, unreadable, or counted as left
+out; one file is in one split; and all names can be stored and printed. Anything else is a fault. Prints how many inputs
+were tried, and each distinct fault once.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from PIL import Image
+
+from objectives.datasets.catalog import Dataset, load_with_sizes
+from objectives.datasets.check import check
+from objectives.datasets.images import FileImages
+from search.cli.commands.datasets import counts_table, findings
+from spaces import PRESETS, SearchError
+from spaces.text import escaped
+from tests.fuzzing.dataset_inputs import GENERATORS, Input
+from tests.support.architectures import SMALL
+
+SECONDS_EACH = 60
+LONGEST = 2000
+"""Most characters of a refusal, without the paths of the input."""
+
+
+class TooSlowError(BaseException):
+    """An input took longer than SECONDS_EACH; no library may catch it."""
+
+
+@contextmanager
+def limited(seconds: int) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise TooSlowError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def small_images() -> Iterator[None]:
+    """Refuse images of millions of pixels, which damaged headers announce, and hide Pillow's warnings."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, 2_000_000
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    Image.MAX_IMAGE_PIXELS = before
+
+
+def read(made: Input) -> str:
+    """Check a dataset or read a space file. Return "read", "refused", or a fault in words."""
+    try:
+        if made.dataset is None:
+            PRESETS["default"](SMALL).narrow_from_file(made.root)
+            return "read"
+        dataset, sizes = load_with_sizes(made.dataset, made.root, skip_unreadable=True)
+    except SearchError as error:
+        return fault_in(str(error).replace(str(made.root), "ROOT")) or "refused"
+    checked = check(dataset, sizes)
+    counts_table(checked)
+    lines = findings(checked)
+    shown = [*lines, *dataset.classes, *(dataset.images.name(i) for i in range(len(dataset)))]
+    shown.append(json.dumps(asdict(checked), ensure_ascii=False))
+    for text in shown:
+        text.encode()
+        if escaped(text) != text and text not in dataset.classes and "\\" not in text:
+            return f"text with control characters: {text[:100]!r}"
+    return fault_of(made, dataset) or "read"
+
+
+def fault_of(made: Input, dataset: Dataset) -> str:
+    """Return what is wrong with a dataset that was read, or "" if nothing is."""
+    if len(set(dataset.classes)) < len(dataset.classes):
+        return "two classes of one name"
+    if not len(dataset) == len(dataset.labels) == len(dataset.is_test):
+        return "as many labels as images"
+    left_out = sum(int(phrase.partition(" ")[0].replace(",", "")) for phrase in dataset.left_out)
+    accounted = len(dataset) + len(dataset.skipped) + left_out
+    if made.files is not None and accounted != made.files:
+        return f"{made.files} files, {len(dataset)} images, {len(dataset.skipped)} unreadable, {left_out} left out"
+    if isinstance(dataset.images, FileImages):
+        places: dict[tuple[int, int], tuple[bool, int]] = {}
+        for i, path in enumerate(dataset.images.paths):
+            status = (dataset.images.root / path).stat()
+            place = (bool(dataset.is_test[i]), int(dataset.labels[i]))
+            if places.setdefault((status.st_dev, status.st_ino), place) != place:
+                return "one file in two splits or classes"
+    return ""
+
+
+def fault_in(message: str) -> str:
+    """Return what is wrong with a refusal, or "" if nothing is."""
+    if not message:
+        return "an error without a message"
+    if len(message) > LONGEST:
+        return f"a refusal of {len(message):,} characters: {message[:100]!r}"
+    return ""
+
+
+def fuzz(
+    seed: int, numbers: Iterable[int], seconds: float, kinds: Iterable[str] = GENERATORS
+) -> tuple[Counter[str], dict[str, str]]:
+    """Read odd inputs until `seconds` have passed; return the outcomes, and the first example of each fault."""
+    outcomes: Counter[str] = Counter()
+    faults: dict[str, str] = {}
+    end = time.monotonic() + seconds
+    with tempfile.TemporaryDirectory() as work, small_images():
+        for number in numbers:
+            if time.monotonic() > end:
+                break
+            chance = random.Random(f"{seed} {number}")
+            kind = chance.choice(sorted(kinds))
+            folder = Path(work) / "input"
+            made = GENERATORS[kind](folder, chance)
+            try:
+                with limited(SECONDS_EACH):
+                    outcome = detail = read(made)
+            except (Exception, TooSlowError) as error:
+                frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+                ours = [frame for frame in frames if "/objectives/" in frame or "/spaces/" in frame]
+                outcome, detail = f"{type(error).__name__} from {(ours or frames)[-1]}", traceback.format_exc()
+            outcomes[f"{kind}: {outcome}"] += 1
+            if outcome not in ("read", "refused"):
+                faults.setdefault(f"{kind}: {outcome}", f"input {number}: {detail}")
+            shutil.rmtree(folder)
+    return outcomes, faults
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=int, default=0, help="number of the first input")
+    parser.add_argument("--only", type=int, help="number of a single input")
+    arguments = parser.parse_args()
+    start = arguments.start if arguments.only is None else arguments.only
+    numbers = range(start, sys.maxsize if arguments.only is None else start + 1)
+    began = time.monotonic()
+    outcomes, faults = fuzz(arguments.seed, numbers, arguments.seconds)
+    print(
+        f"seed {arguments.seed}: {outcomes.total():,} inputs from number {start:,}, {time.monotonic() - began:,.0f} s"
+    )
+    for outcome, count in sorted(outcomes.items()):
+        print(f"{count:,} x {outcome}\n{faults.get(outcome, '')}".rstrip())
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()
