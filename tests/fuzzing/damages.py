@@ -113,7 +113,7 @@ def damage_entry(folder: Path, chance: random.Random) -> None:
     file = chance.choice(files_in(folder, ".json"))
     try:
         values = json.loads(file.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):  # an earlier damage may have nested it deeply
         return
     holder = values
     while isinstance(holder, dict | list) and holder:
