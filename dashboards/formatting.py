@@ -135,6 +135,16 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def other_trials(waiting: int, others: int) -> list[str]:
+    """Name the trials that no number of a study counts: ["1 enqueued trial runs next"].
+
+    waiting, others: as in StudyResults.
+    """
+    left_out = f"{count(others, 'other trial')} left out: no run measured {'it' if others == 1 else 'them'}"
+    enqueued = f"{count(waiting, 'enqueued trial')} {'runs' if waiting == 1 else 'run'} next"
+    return [text for number, text in ((waiting, enqueued), (others, left_out)) if number]
+
+
 def mean_of_seeds(seeds: int) -> str:
     """ "mean of 5 seeds", or "one seed"."""
     return "one seed" if seeds == 1 else f"mean of {seeds} seeds"

@@ -1,7 +1,7 @@
 """One run from its options to its report, in the order in which it happens. It knows no terminal: it sends events."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ from objectives.results import Final, StudyResults
 from search.events import OnEvent, RunFinished, RunPrepared, ScreeningProgressed, SearchEnded, SearchStarted
 from search.options import RunOptions
 from search.prepare import PreparedRun, check, library_versions, plan_of, prepare, resources_of
-from spaces import Setting
+from spaces import Setting, StorageError
 
 if TYPE_CHECKING:
     from search.database.store import Store
@@ -61,7 +61,7 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyRe
         on_event(RunPrepared(prepared, study))
         command = store.address.masked(options.command)
         record = RunRecord(prepared.resources.workers, command, library_versions(), options=options.to_record())
-        with store.run(study, record) as run_id:
+        with _leaving_no_empty_study(store, study), store.run(study, record) as run_id:
             prepared = _screened_first(prepared, store, study, on_event)
             driver = _driver(prepared, store, study, run_id)
             driver.reconcile()
@@ -70,6 +70,17 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyRe
         report = publish(results, store, options.home_folder.reports)
     on_event(RunFinished(results, reason, report))
     return results
+
+
+@contextmanager
+def _leaving_no_empty_study(store: "Store", study: str) -> Iterator[None]:
+    """Delete the study after an error if nothing was found out in it, so that a failed start leaves nothing behind."""
+    try:
+        yield
+    except Exception:
+        with suppress(StorageError):  # the first error says more
+            store.discard_unused(study)
+        raise
 
 
 def _screened_first(prepared: PreparedRun, store: "Store", study: str, on_event: OnEvent) -> PreparedRun:
@@ -117,7 +128,7 @@ def _search(
 
     options, spec = prepared.options, prepared.probe.spec
     before, finals = store.read_study(study), StudyFinals(store, study, options)
-    if before.finished >= options.trials and not finals.missing():
+    if before.finished >= options.trials and not finals.missing() and not before.waiting:
         return f"the study has {before.finished} finished trials already"
     report = options.home_folder.reports / f"{study}.html"
     with (

@@ -11,6 +11,7 @@ from dashboards.formatting import (
     duration,
     gap_text,
     gmacs,
+    other_trials,
     percent,
     whole_percent,
     with_interval,
@@ -220,7 +221,8 @@ def trial_counts_text(counts: TrialCounts) -> str:
         (counts.running, "running"),
     )
     words = [f"{number:,} {state}" for number, state in states if number]
-    return f"{count(counts.total, 'trial')}: {', '.join(words)}" if words else "no trial yet"
+    own = f"{count(counts.total, 'trial')}: {', '.join(words)}" if words else "no trial yet"
+    return "; ".join([own, *other_trials(counts.waiting, counts.others)])
 
 
 def importances_sentence(importances: Sequence[Importance]) -> str:

@@ -227,10 +227,14 @@ def passes(study: StudyResults) -> Passes:
 
 @dataclass(frozen=True, slots=True)
 class TrialCounts:
+    """waiting, others: trials that no number of the study counts, see StudyResults."""
+
     complete: int
     pruned: int
     failed: int
     running: int
+    waiting: int = 0
+    others: int = 0
 
     @property
     def total(self) -> int:
@@ -246,7 +250,8 @@ class Failure:
 
 
 def trial_counts(study: StudyResults) -> TrialCounts:
-    return TrialCounts(study.count("complete"), study.count("pruned"), study.count("failed"), study.count("running"))
+    states = study.count("complete"), study.count("pruned"), study.count("failed"), study.count("running")
+    return TrialCounts(*states, study.waiting, study.others)
 
 
 def failures(study: StudyResults) -> tuple[Failure, ...]:

@@ -12,6 +12,7 @@ from sqlalchemy import JSON, DateTime, Dialect, Double, ForeignKey, MetaData, St
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
+from search.database.records import StudyRecord, architecture_to_dict
 from spaces import Setting
 
 
@@ -208,3 +209,24 @@ class ScreeningRow(Base):
     images: Mapped[int]
     errors: Mapped[list[Any]]
     best: Mapped[list[Any]]
+
+
+def study_row(record: StudyRecord, created: datetime) -> StudyRow:
+    """Return the row of a new study."""
+    return StudyRow(
+        name=record.name,
+        identity=record.identity,
+        created=created,
+        dataset=record.dataset,
+        dataset_fingerprint=record.dataset_fingerprint,
+        backbone=record.backbone,
+        weights_digest=record.weights_digest,
+        architecture=architecture_to_dict(record.space.architecture),
+        preset=record.preset,
+        space=record.space.to_dict(),
+        space_digest=record.space.digest(),
+        space_size=len(record.space),
+        classes=list(record.classes),
+        counts=dict(record.counts),
+        protocol=dict(record.protocol),
+    )

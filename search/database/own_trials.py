@@ -16,6 +16,13 @@ from spaces import Setting
 RUN = "run"
 """User attribute of a trial: the id of the run that made it."""
 
+INTERRUPTED = "interrupted"
+"""User attribute of a trial that did not fail by itself. It says why it ended: STOPPED, LOST or MACHINE."""
+
+STOPPED, LOST, MACHINE = "stopped", "lost", "machine"
+"""STOPPED: the run was stopped in good order. LOST: the process of the run is gone, perhaps because of the setting.
+MACHINE: the machine failed, or the process of the worker died."""
+
 
 @final
 @dataclass(frozen=True)
@@ -36,7 +43,9 @@ class StudyTrials:
 class OpenStudy:
     """An Optuna study whose trials are read again and again. It remembers which of the finished ones are own."""
 
-    def __init__(self, study: optuna.Study) -> None:
+    def __init__(self, name: str, study: optuna.Study) -> None:
+        """name: the project's name of the study. In Optuna a person may have renamed it."""
+        self.name = name
         self.study = study
         self._is_own: dict[int, bool] = {}
 
@@ -57,7 +66,7 @@ class OpenStudy:
     def _decide(self, session: Session, trials: Sequence[FrozenTrial]) -> dict[int, bool]:
         if not trials:
             return {}
-        of_study = StudyRow.name == self.study.study_name
+        of_study = StudyRow.name == self.name
         first = min(trial.number for trial in trials)
         recorded = select(TrialRow.number, TrialRow.setting).join(StudyRow).where(of_study, TrialRow.number >= first)
         settings = {row.number: row.setting for row in session.execute(recorded)}

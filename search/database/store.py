@@ -1,16 +1,13 @@
 """The study database: Optuna's tables and the project's own behind one URL."""
 
-import warnings
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self, final
 
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -21,8 +18,9 @@ from search.database.connection import open_storage
 from search.database.dialects import now, upsert
 from search.database.heartbeat import HEARTBEAT_SECONDS, heartbeat
 from search.database.leases import is_alive, running_seconds
-from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow
-from search.database.own_trials import OpenStudy, StudyTrials
+from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow, study_row
+from search.database.optuna_studies import make_optuna_study, optuna_names
+from search.database.own_trials import INTERRUPTED, STOPPED, OpenStudy, StudyTrials
 from search.database.records import (
     RunRecord,
     RunState,
@@ -32,7 +30,6 @@ from search.database.records import (
     StudyScores,
     StudySummary,
     TrialRecord,
-    architecture_to_dict,
     scores_to_dict,
 )
 from search.database.system_attributes import edited_attributes
@@ -98,17 +95,17 @@ class Store:
         that another program made.
         """
         with self.exclusive(record.name):
-            exists = record.name in optuna.get_all_study_names(self.optuna)
+            made = self._optuna_name(record.name)
             with self.session() as session:
                 row = session.scalar(select(StudyRow).where(StudyRow.name == record.name))
-                if row and not exists:  # somebody deleted it in Optuna Dashboard
+                if row and made is None:  # somebody deleted it in Optuna Dashboard
                     session.delete(row)
                     session.flush()
                     row = None
-                if exists and (row is None or self.load(record.name).directions != record.directions):
+                if made and (row is None or self.load(record.name).directions != record.directions):
                     raise StorageError(
-                        f"study {record.name!r} in {self.address} was made by another program, and a run needs a study "
-                        "of its own; choose another name with `study`, or delete that study"
+                        f"study {made!r} in {self.address} was made by another program, and a run needs a study of its "
+                        "own; choose another name with `study`, or delete that study"
                     )
                 if row and row.identity != record.identity:
                     raise StorageError(
@@ -117,17 +114,21 @@ class Store:
                     )
                 if row is None:
                     session.add(study_row(record, now(session)))
-            study = optuna.create_study(
-                storage=self.optuna,
-                study_name=record.name,
-                directions=record.directions,
-                load_if_exists=True,
-            )
-            if not exists:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, since Optuna 3.2
-                    study.set_metric_names(record.value_names)
+            if made is None:
+                make_optuna_study(self.optuna, record)
         return record.name
+
+    def discard_unused(self, name: str) -> None:
+        """Delete a study in which nothing was found out: without finals, trials but stopped ones, and live runs."""
+        with self.exclusive(name), self.reaching(name):
+            trials, results = self.trials(name), self.read_study(name)
+            stopped = all(trial.user_attrs.get(INTERRUPTED) == STOPPED for trial in trials.own)
+            if not stopped or trials.enqueued or trials.others or results.finals or self.live_runs(name):
+                return
+            self.optuna.delete_study(self.optuna_id(name))
+            self._studies.pop(name)
+            with self.session() as session:
+                session.delete(self._row(session, name))
 
     def studies(self) -> list[StudySummary]:
         """Return all studies. The one that ran last is first."""
@@ -149,15 +150,15 @@ class Store:
         """
         last_run = select(func.max(RunRow.started)).where(RunRow.study_id == StudyRow.id).scalar_subquery()
         with self.session() as session:
-            names = set(optuna.get_all_study_names(self.optuna))
             rows = session.execute(
                 select(StudyRow.name, StudyRow.dataset).order_by(
                     func.coalesce(last_run, StudyRow.created).desc(), StudyRow.id.desc()
                 )
-            )
+            ).all()
+            names = optuna_names(self.optuna, [row.name for row in rows])
             studies: list[tuple[str, str]] = [(row.name, row.dataset) for row in rows if row.name in names]
         for study_name, study_dataset in studies:
-            if dataset in (None, study_dataset) and name in (None, study_name):
+            if dataset in (None, study_dataset) and name in (None, study_name, names[study_name]):
                 return study_name
         wanted = " and ".join(
             f"{what} {value!r}" for what, value in (("dataset", dataset), ("name", name)) if value is not None
@@ -217,19 +218,19 @@ class Store:
     def _open(self, name: str) -> OpenStudy:
         if name not in self._studies:
             with self.address.errors():
-                try:
-                    self._studies[name] = OpenStudy(optuna.load_study(study_name=name, storage=self.optuna))
-                except KeyError:
-                    raise self._no_study(name) from None
+                optuna_name = self._optuna_name(name)
+                if optuna_name is None:
+                    raise self._no_study(name)
+                self._studies[name] = OpenStudy(name, optuna.load_study(study_name=optuna_name, storage=self.optuna))
         return self._studies[name]
+
+    def _optuna_name(self, name: str) -> str | None:
+        return optuna_names(self.optuna, [name]).get(name)
 
     def optuna_id(self, name: str) -> int:
         """Return the id of a study in Optuna and Optuna Dashboard. Raises StorageError where there is none."""
-        with self.address.errors():
-            try:
-                return self.optuna.get_study_id_from_name(name)
-            except KeyError:
-                raise self._no_study(name) from None
+        with self.reaching(name):
+            return self.optuna.get_study_id_from_name(self._open(name).study.study_name)
 
     @contextmanager
     def edit_attributes(self, name: str, keep: Container[str] = ()) -> Iterator[optuna.Study]:
@@ -382,29 +383,9 @@ class Store:
 
     def _study_rows(self, session: Session) -> list[StudyRow]:
         """Return the studies that Optuna has too: the others were deleted in Optuna Dashboard."""
-        names = set(optuna.get_all_study_names(self.optuna))
-        return [row for row in session.scalars(select(StudyRow).order_by(StudyRow.id)) if row.name in names]
+        rows = session.scalars(select(StudyRow).order_by(StudyRow.id)).all()
+        names = optuna_names(self.optuna, [row.name for row in rows])
+        return [row for row in rows if row.name in names]
 
     def _no_study(self, name: str) -> StorageError:
         return StorageError(f"there is no study {name!r} in {self.address}; `search status` lists the studies")
-
-
-def study_row(record: StudyRecord, created: datetime) -> StudyRow:
-    """Return the row of a new study."""
-    return StudyRow(
-        name=record.name,
-        identity=record.identity,
-        created=created,
-        dataset=record.dataset,
-        dataset_fingerprint=record.dataset_fingerprint,
-        backbone=record.backbone,
-        weights_digest=record.weights_digest,
-        architecture=architecture_to_dict(record.space.architecture),
-        preset=record.preset,
-        space=record.space.to_dict(),
-        space_digest=record.space.digest(),
-        space_size=len(record.space),
-        classes=list(record.classes),
-        counts=dict(record.counts),
-        protocol=dict(record.protocol),
-    )

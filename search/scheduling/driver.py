@@ -16,14 +16,14 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, Evaluation
-from search.database.own_trials import RUN, StudyTrials, given_params
+from search.database.own_trials import INTERRUPTED, LOST, MACHINE, RUN, STOPPED, StudyTrials, given_params
 from search.database.parameters import distributions, to_params, to_setting
 from search.database.records import TrialRecord
 from search.database.store import Store
 from search.samplers.proposers import Proposer
 from search.scheduling.enqueued import enqueued_setting
 from search.scheduling.requests import TrialRequest
-from search.scheduling.retries import INTERRUPTED, LOST, MACHINE, STOPPED, History, Interruption
+from search.scheduling.retries import History, Interruption
 from search.scheduling.stopping import Halving, OwnTrialsStudy, default_pruner
 from search.scheduling.trial_attributes import end_attributes, result_attributes, setting_attributes
 from spaces import InvalidSpaceError, Setting, Space, StorageError
@@ -93,7 +93,7 @@ class StudyDriver:
         self._own_study = OwnTrialsStudy(self.study, store.optuna, lambda: store.trials(study).own)
         self._by_cost = len(self.study.directions) > 1
         self.pruner = NopPruner() if self._by_cost else pruner or default_pruner()  # Optuna prunes by one value alone
-        self._study_id = store.optuna.get_study_id_from_name(study)
+        self._study_id = store.optuna_id(study)
         self._space_digest = space.digest()
         self._running: dict[int, _RunningTrial] = {}
         self._settings: dict[int, Setting] = {}

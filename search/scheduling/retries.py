@@ -4,18 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
+from search.database.own_trials import LOST, MACHINE
 from spaces import Setting
 
 MAX_ATTEMPTS = 3
 """A setting that loses the process of its run this often is given up. One that fails this often in a run because of the
 machine is not tried again in that run; after so many runs it is tried after all others."""
-
-INTERRUPTED = "interrupted"
-"""User attribute of a trial that did not fail by itself. It says why it ended: STOPPED, LOST or MACHINE."""
-
-STOPPED, LOST, MACHINE = "stopped", "lost", "machine"
-"""STOPPED: the run was stopped in good order. LOST: the process of the run is gone, perhaps because of the setting.
-MACHINE: the machine failed, or the process of the worker died."""
 
 WORDS = (
     "out of memory",

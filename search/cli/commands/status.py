@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from search.database.records import RunSummary, StudySummary
     from search.database.store import Store
 
+TRIALS = ("complete", "pruned", "failed", "running", "waiting", "others")
+"""The numbers of trials that a summary has. The last two are no part of any other number."""
+
 FAILURES_SHOWN = 3
 """Failed trials that are printed, the latest first."""
 
@@ -49,6 +52,7 @@ def _list(rows: "list[StudySummary]", as_json: bool) -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
+    from dashboards.formatting import other_trials
     from search.display.text import print_table, printable
 
     if as_json:
@@ -66,6 +70,9 @@ def _list(rows: "list[StudySummary]", as_json: bool) -> None:
         when = "running now" if row.at_work else _day(row.last_run) if row.last_run else "never"
         table.add_row(escape(printable(row.name)), *map(str, counts), best, when)
     print_table(table)
+    for row in rows:
+        for words in other_trials(row.waiting, row.others):
+            typer.echo(printable(f"{row.name}: {words}"))
     typer.echo("`search status --study NAME` shows one study in detail")
 
 
@@ -75,7 +82,7 @@ def _summary(row: "StudySummary") -> dict[str, Any]:
         "dataset": row.dataset,
         "backbone": row.backbone,
         "settings": row.space_size,
-        "trials": {state: getattr(row, state) for state in ("complete", "pruned", "failed", "running")},
+        "trials": {state: getattr(row, state) for state in TRIALS},
         "metric": row.metric.name,
         "best": None if row.best is None else row.metric.score(row.best),
         "last_run": row.last_run and row.last_run.isoformat(),
@@ -117,7 +124,11 @@ class StudyState:
             "dataset": study.dataset,
             "backbone": study.backbone,
             "settings": study.space_size,
-            "trials": {state: study.count(state) for state in ("complete", "pruned", "failed", "running")},
+            "trials": {
+                **{state: study.count(state) for state in ("complete", "pruned", "failed", "running")},
+                "waiting": study.waiting,
+                "others": study.others,
+            },
             "best": answer_record(study) if study.complete or study.finals else None,
             "passes": study.passes_made,
             "passes_saved": study.passes_needed - study.passes_made,
@@ -133,7 +144,7 @@ class StudyState:
 
     def lines(self) -> list[str]:
         """Return the state as lines for people."""
-        from dashboards.formatting import image_counts
+        from dashboards.formatting import image_counts, other_trials
 
         study = self.study
         last = self.runs[-1] if self.runs else None
@@ -142,6 +153,7 @@ class StudyState:
             f"dataset     {study.dataset}: {image_counts(study.counts, study.folds)}",
             f"backbone    {study.backbone}, {study.space_size:,} settings",
             "trials      " + ", ".join(f"{study.count(s)} {s}" for s in ("complete", "pruned", "failed", "running")),
+            *(f"            {words}" for words in other_trials(study.waiting, study.others)),
             *self._best_lines(),
             f"passes      {study.passes_made:,} made, {study.passes_needed - study.passes_made:,} saved by the cache",
             *(line for run in self.runs if run.alive for line in self._work_lines(run)),
