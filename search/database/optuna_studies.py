@@ -14,13 +14,22 @@ MADE_AS = "search study"
 keeps the attribute."""
 
 
-def make_optuna_study(storage: RDBStorage, record: StudyRecord) -> None:
-    """Make the Optuna study of a record."""
-    study = optuna.create_study(storage=storage, study_name=record.name, directions=record.directions)
-    study.set_user_attr(MADE_AS, record.name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, since Optuna 3.2
-        study.set_metric_names(record.value_names)
+def ensure_optuna_study(storage: RDBStorage, record: StudyRecord, made: str | None) -> None:
+    """Make the Optuna study of a record, or mark the one that an earlier version made.
+
+    made: the name in Optuna of the study that exists, if any.
+    """
+    study = (
+        optuna.create_study(storage=storage, study_name=record.name, directions=record.directions)
+        if made is None
+        else optuna.load_study(storage=storage, study_name=made)
+    )
+    if study.user_attrs.get(MADE_AS) != record.name:
+        study.set_user_attr(MADE_AS, record.name)
+    if made is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, since Optuna 3.2
+            study.set_metric_names(record.value_names)
 
 
 def optuna_names(storage: RDBStorage, names: Iterable[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from search.database.dialects import now, upsert
 from search.database.heartbeat import HEARTBEAT_SECONDS, heartbeat
 from search.database.leases import is_alive, running_seconds
 from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow, study_row
-from search.database.optuna_studies import make_optuna_study, optuna_names
+from search.database.optuna_studies import ensure_optuna_study, optuna_names
 from search.database.own_trials import INTERRUPTED, STOPPED, OpenStudy, StudyTrials
 from search.database.records import (
     RunRecord,
@@ -114,8 +114,7 @@ class Store:
                     )
                 if row is None:
                     session.add(study_row(record, now(session)))
-            if made is None:
-                make_optuna_study(self.optuna, record)
+            ensure_optuna_study(self.optuna, record, made)
         return record.name
 
     def discard_unused(self, name: str) -> None:

@@ -21,7 +21,7 @@ from search.reports.study_report import publish
 from search.reports.thumbnails import keep_pictures
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
-from search.scheduling.retries import is_machine_fault
+from search.scheduling.worker import is_machine_fault
 from spaces import SearchError, Setting
 
 if TYPE_CHECKING:

@@ -11,16 +11,6 @@ MAX_ATTEMPTS = 3
 """A setting that loses the process of its run this often is given up. One that fails this often in a run because of the
 machine is not tried again in that run; after so many runs it is tried after all others."""
 
-WORDS = (
-    "out of memory",
-    "allocate memory",
-    "ALLOC_FAILED",
-    "No space left on device",
-    "CUDA error",
-    "cuDNN error",
-)
-"""Parts of messages of RuntimeErrors, and of libraries' own errors, that name no other kind of error."""
-
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
@@ -75,12 +65,3 @@ class History:
 
     def _runs_of_faults(self, setting: Setting) -> list[int]:
         return [end.run for end in self.interrupted[setting] if end.why == MACHINE]
-
-
-def is_machine_fault(error: BaseException) -> bool:
-    """Return whether a trial failed because of the machine, and may succeed at another time.
-
-    Such are all errors of the operating system (a full disk, a lost network share, too many open files), too little
-    memory, and errors of a GPU.
-    """
-    return isinstance(error, (OSError, MemoryError)) or any(word in str(error) for word in WORDS)

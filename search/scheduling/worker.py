@@ -6,12 +6,22 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from objectives.results import Rung
-from search.scheduling.retries import is_machine_fault
 from spaces import SearchError, Setting
 from spaces.errors import first_line
 
 Report = Callable[[dict[str, Any]], None]
 """Sends one message to the coordinator."""
+
+
+MACHINE_WORDS = (
+    "out of memory",
+    "allocate memory",
+    "ALLOC_FAILED",
+    "No space left on device",
+    "CUDA error",
+    "cuDNN error",
+)
+"""Parts of the messages of errors that a machine causes, and that have no type of their own."""
 
 
 class ProbeFactory(Protocol):
@@ -57,3 +67,12 @@ def _build(spec: ProbeFactory, threads: int) -> Any:
     except Exception as error:
         logging.getLogger(__name__).warning("worker cannot start:\n%s", traceback.format_exc())
         raise SearchError(f"a worker cannot start: {type(error).__name__}: {first_line(error)}") from error
+
+
+def is_machine_fault(error: BaseException) -> bool:
+    """Return whether a trial failed because of the machine, and may succeed at another time.
+
+    Such are all errors of the operating system (a full disk, a lost network share, too many open files), too little
+    memory, and errors of a GPU.
+    """
+    return isinstance(error, (OSError, MemoryError)) or any(word in str(error) for word in MACHINE_WORDS)

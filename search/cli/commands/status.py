@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from search.database.records import RunSummary, StudySummary
     from search.database.store import Store
 
-TRIALS = ("complete", "pruned", "failed", "running", "waiting", "others")
-"""The numbers of trials that a summary has. The last two are no part of any other number."""
-
 FAILURES_SHOWN = 3
 """Failed trials that are printed, the latest first."""
 
@@ -82,7 +79,9 @@ def _summary(row: "StudySummary") -> dict[str, Any]:
         "dataset": row.dataset,
         "backbone": row.backbone,
         "settings": row.space_size,
-        "trials": {state: getattr(row, state) for state in TRIALS},
+        "trials": {state: getattr(row, state) for state in ("complete", "pruned", "failed", "running")},
+        "waiting": row.waiting,
+        "others": row.others,
         "metric": row.metric.name,
         "best": None if row.best is None else row.metric.score(row.best),
         "last_run": row.last_run and row.last_run.isoformat(),
@@ -124,11 +123,9 @@ class StudyState:
             "dataset": study.dataset,
             "backbone": study.backbone,
             "settings": study.space_size,
-            "trials": {
-                **{state: study.count(state) for state in ("complete", "pruned", "failed", "running")},
-                "waiting": study.waiting,
-                "others": study.others,
-            },
+            "trials": {state: study.count(state) for state in ("complete", "pruned", "failed", "running")},
+            "waiting": study.waiting,
+            "others": study.others,
             "best": answer_record(study) if study.complete or study.finals else None,
             "passes": study.passes_made,
             "passes_saved": study.passes_needed - study.passes_made,

@@ -12,10 +12,10 @@ from sqlalchemy import text
 from objectives.results import Accuracy, Confusion, Final, IntervalEstimate, Scores
 from search.database import migrations
 from search.database.connection import open_storage
-from search.database.models import RunRow, StudyRow
+from search.database.models import RunRow, StudyRow, study_row
 from search.database.parameters import distributions, to_params
 from search.database.records import RunRecord, SavedOptions
-from search.database.store import Store, study_row
+from search.database.store import Store
 from search.database.url import Address
 from spaces import Space
 from tests.support.studies import MakeRecord

@@ -13,7 +13,8 @@ from search.database.store import Store
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import NoMoreTrials, StudyDriver
 from search.scheduling.requests import TrialRequest
-from search.scheduling.retries import MAX_ATTEMPTS, is_machine_fault
+from search.scheduling.retries import MAX_ATTEMPTS
+from search.scheduling.worker import is_machine_fault
 from spaces import Setting, Space
 
 EVALUATION = Evaluation(Accuracy(18, 20), {"fit": 0.5}, 7, 10)
