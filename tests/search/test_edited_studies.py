@@ -12,12 +12,14 @@ import optuna
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from optuna_dashboard import save_note
 
 from objectives.results import GMACS, Accuracy, Evaluation, StudyResults
 from search.cli.commands.status import StudyState
+from search.database.parameters import DIRECTIONS
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.recommendation.past_tasks import past_tasks
@@ -33,7 +35,7 @@ from tests.support.studies import MakeRecord
 
 TEXTS = ["", "😀", "\ud800", "a\x00b", "'; DROP TABLE search_studies; --", "\n\r\n", "x" * 3000, "%s{}{{", "<b>&`"]
 KEYS = [*TEXTS, "run", "reason", "interrupted", "seconds", "search study", "study:metric_names", "worth on 3 images"]
-VALUES = [None, 1, 1.5, "x", [], {}, True, math.nan, math.inf, [1, {"a": 2}], "\ud800\x00", 10**30]
+VALUES: list[Any] = [None, 1, 1.5, "x", [], {}, True, math.nan, math.inf, [1, {"a": 2}], "\ud800\x00", 10**30]
 SCORES = [0.99, 1e300, -math.inf, math.inf]
 PARAMS: dict[str, list[Any]] = {
     "timestep": [10, 90, 91, "90", 90.0, None, True, [1], math.nan],
@@ -45,7 +47,7 @@ PARAMS: dict[str, list[Any]] = {
     "taps": [1, 2],
     "x": [0],
 }
-OTHER = {"params": {"x": 0.5}, "distributions": {"x": FloatDistribution(0, 1)}}
+OTHER: dict[str, Any] = {"params": {"x": 0.5}, "distributions": {"x": FloatDistribution(0, 1)}}
 
 
 @contextmanager
@@ -84,7 +86,7 @@ def edit(data: st.DataObject, store: Store, study: optuna.Study) -> None:
 
     def make_study() -> None:
         foreign = optuna.create_study(storage=storage, study_name=text or of_study[:5], directions=["minimize"] * 3)
-        kinds = {"head": CategoricalDistribution(["x"])}
+        kinds: dict[str, BaseDistribution] = {"head": CategoricalDistribution(["x"])}
         foreign.add_trial(create_trial(params={"head": "x"}, distributions=kinds, values=[1.0] * 3))
 
     edits: dict[str, Callable[[], object]] = {
@@ -99,7 +101,7 @@ def edit(data: st.DataObject, store: Store, study: optuna.Study) -> None:
         ),
         "add a copy": lambda: study.add_trial(study.trials[0]),
         "end": lambda: storage.set_trial_state_values(unfinished[0]._trial_id, state, values) if unfinished else None,
-        "trial's attribute": lambda: [storage.set_trial_user_attr(t._trial_id, key, value) for t in unfinished],
+        "trial's attribute": lambda: storage.set_trial_user_attr(unfinished[0]._trial_id, key, value),
         "study's attribute": lambda: study.set_user_attr(key, value),
         "study's system attribute": lambda: storage.set_study_system_attr(study._study_id, key, value),
         "note": lambda: save_note(study, text),
@@ -237,9 +239,9 @@ def test_a_run_goes_on_after_a_person_ended_its_trial(
     )
 
 
-@pytest.mark.parametrize("directions", [["minimize"], ["maximize"], ["maximize", "minimize"]])
+@pytest.mark.parametrize("directions", [[StudyDirection.MINIMIZE], [StudyDirection.MAXIMIZE], [*DIRECTIONS]])
 def test_a_study_of_another_program_is_not_used(
-    store: Store, make_record: MakeRecord, run_record: RunRecord, directions: list[str]
+    store: Store, make_record: MakeRecord, run_record: RunRecord, directions: list[StudyDirection]
 ) -> None:
     optuna.create_study(storage=store.optuna, study_name="mine", directions=directions)
     with pytest.raises(StorageError, match=r"study 'mine' in .* was made by another program"):
