@@ -158,8 +158,9 @@ class EncoderNetwork:
                     f"{config.num_channels} channels, images of {size} and patches of {patches}"
                 )
             check_image_side(name, side)
-            if patch > 1:
+            if hasattr(config, "patch_size"):  # one number, which all that follows can take
                 config.patch_size = patch
+                config.image_size = square_side(config.image_size) or config.image_size
             if hollow:
                 with torch.device("meta"):
                     module = family.model(config, **family.options).eval()

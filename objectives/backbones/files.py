@@ -38,6 +38,7 @@ def loading(name: str, folder: Path) -> Iterator[None]:
 @contextmanager
 def _silent_libraries() -> Iterator[None]:
     """Silence what would confuse users of this program, while the context lasts: hints and progress bars."""
+    from diffusers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
     from transformers.utils import logging as bars
 
     def no_bar(_bar: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> bars.EmptyTqdm:
@@ -47,6 +48,8 @@ def _silent_libraries() -> Iterator[None]:
     loggers = [logging.getLogger(library) for library in ("diffusers", "transformers") if library in sys.modules]
     levels = [logger.level for logger in loggers]
     hook = bars.set_tqdm_hook(no_bar)
+    has_bars = is_progress_bar_enabled()
+    disable_progress_bar()
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
@@ -57,6 +60,8 @@ def _silent_libraries() -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         bars.set_tqdm_hook(hook)
+        if has_bars:
+            enable_progress_bar()
 
 
 def read_module(name: str, kind: Any, folder: Path, hollow: bool, **entries: object) -> Any:
@@ -107,8 +112,9 @@ def load_pretrained(name: str, kind: Any, folder: Path, **options: Any) -> Any:
             output_loading_info=True,
             **options,
         )
-    parts = tuple(f"{part}." for part, _ in module.named_children())
-    check_fit(name, folder, report, may_have=lambda tensor: not tensor.startswith(parts))
+    whole, core = f"{kind.base_model_prefix}.", getattr(module, kind.base_model_prefix, module)
+    parts = tuple(f"{part}." for level in (module, core) for part, _ in level.named_children())
+    check_fit(name, folder, report, may_have=lambda tensor: not tensor.removeprefix(whole).startswith(parts))
     check_finite(name, folder, module)
     return module
 

@@ -23,6 +23,9 @@ SCHEDULERS = (
 )
 """diffusers' schedulers of the DDPM family: they make the noise of DDPM from the same entries."""
 
+STAND_INS = {"DPMSolverSDEScheduler": "KDPM2DiscreteScheduler"}
+"""A scheduler that needs a further package → one with the same defaults."""
+
 ENTRIES = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
 """The entries of a scheduler's configuration that determine its noise. All others are for sampling."""
 
@@ -82,7 +85,8 @@ def _schedule(config: dict[str, Any]) -> Schedule:
         raise _UnknownSchedule("has continuous timesteps or a shifted signal-to-noise ratio, which are not known")
     if prediction not in PREDICTIONS:
         raise _UnknownSchedule(f"is for a network that predicts {prediction!r}; known: {', '.join(PREDICTIONS)}")
-    options = inspect.signature(getattr(diffusers, name.removeprefix("Flax")).__init__).parameters
+    plain = name.removeprefix("Flax")
+    options = inspect.signature(getattr(diffusers, STAND_INS.get(plain, plain)).__init__).parameters
     defaults = {entry: options[entry].default for entry in ENTRIES if entry in options}
     entries = {**defaults, **{entry: config[entry] for entry in ENTRIES if entry in config}}
     _check_entries(entries)
@@ -90,16 +94,12 @@ def _schedule(config: dict[str, Any]) -> Schedule:
         scheduler = DDPMScheduler(**entries, prediction_type=prediction)
     except Exception as error:  # torch and numpy have their own for numbers out of range
         raise _UnknownSchedule(f"cannot be used: {error}") from None
-    schedule = schedule_of(scheduler)
-    before = 1.0
-    for timestep, alpha in enumerate(schedule.alphas_cumprod):
-        if not 0 <= alpha <= before or alpha == 1:
-            raise _UnknownSchedule(
-                f"must keep between 0 and 1 of the signal's power, and less at each timestep, got {alpha:g} at "
-                f"timestep {timestep}"
-            )
-        before = alpha
-    return schedule
+    for timestep, (beta, alpha) in enumerate(
+        zip(scheduler.betas.tolist(), scheduler.alphas_cumprod.tolist(), strict=True)
+    ):
+        if not 0 < beta <= 1 or alpha == 1:
+            raise _UnknownSchedule(f"must have betas above 0 and at most 1, got {beta:g} at timestep {timestep}")
+    return schedule_of(scheduler)
 
 
 def _check_entries(entries: dict[str, Any]) -> None:

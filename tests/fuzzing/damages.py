@@ -202,7 +202,7 @@ def damage_tensors(folder: Path, chance: random.Random) -> None:
         lambda: tensors.update({key: tensor[:-1].clone() if tensor.ndim else tensor}),
         lambda: tensors.update({key: tensor.reshape(-1).clone()}),
         lambda: tensors.update({key: tensor.unsqueeze(0).clone()}),
-        lambda: tensors.update({key: torch.full_like(tensor, chance.choice([1e30, 0, 1]))}),
+        lambda: tensors.update({key: torch.full_like(tensor, chance.choice([1e4, 0, 1]))}),
         lambda: tensors.update({key: tensor.to(chance.choice([torch.int8, torch.bool, torch.int64, torch.uint8]))}),
         lambda: tensors.update({key: tensor.to(chance.choice([torch.float16, torch.float64, torch.bfloat16]))}),
         lambda: tensors.update({key: tensor.float() / 0}),

@@ -74,7 +74,7 @@ def unreadable(path: Path, error: OSError) -> BackboneError:
     """Return the error for a file that the system cannot read."""
     if path.is_symlink() and not path.exists():
         return BackboneError(f"{path} is a link to a file that does not exist; restore that file, or remove the link")
-    return BackboneError(f"{path} cannot be read: {error.strerror or error}")
+    return BackboneError(f"{path} cannot be read: {error.strerror or error}; it must be a file that can be read")
 
 
 def square_side(value: object) -> int | None:

@@ -34,7 +34,7 @@ FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 """Safetensors' names of the floating-point types."""
 
 COUNTS = ("position_ids", "num_batches_tracked")
-"""The last part of the names of tensors that hold whole numbers."""
+"""The last part of the names of tensors that hold whole numbers. No map depends on what a file has for them."""
 
 NAMED = 3
 """How many tensors a message names."""
@@ -57,13 +57,17 @@ def check_weight_files(folder: Path, names: tuple[str, ...]) -> bool:
             absent, extra = sorted(listed - kinds.keys()), sorted(kinds.keys() - listed)
             differing = f"it lacks {absent[0]}" if absent else f"it also has {extra[0]}"
             raise BackboneError(f"{file} is not the shard that {name} lists: {differing}; fetch both again")
-        whole = [name for name, is_float in kinds.items() if not is_float and name.rpartition(".")[2] not in COUNTS]
+        whole = [name for name, is_float in kinds.items() if not is_float and not _is_count(name)]
         if whole:
             raise BackboneError(
                 f"{file} has whole numbers in place of weights: {some(whole)}; quantised weights are not known, so "
                 "give floating-point ones"
             )
     return ".safetensors" in name
+
+
+def _is_count(tensor: str) -> bool:
+    return tensor.rpartition(".")[2] in COUNTS
 
 
 def _hint(folder: Path, names: tuple[str, ...]) -> str:
@@ -156,8 +160,10 @@ def check_fit(
     may_have: whether the file may have a tensor that the network has not.
     Raises BackboneError, which names the tensors.
     """
-    missing = sorted(tensor for tensor in report["missing_keys"] if not tensor.endswith("num_batches_tracked"))
-    unexpected = sorted(tensor for tensor in report["unexpected_keys"] if not may_have(tensor))
+    missing = sorted(tensor for tensor in report["missing_keys"] if not _is_count(tensor))
+    unexpected = sorted(
+        tensor for tensor in report["unexpected_keys"] if not may_have(tensor) and not _is_count(tensor)
+    )
     problems = {
         "missing": missing,
         "not the network's": unexpected,

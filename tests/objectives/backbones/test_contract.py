@@ -1,10 +1,13 @@
 """What every kind of backbone promises, on small ones with random weights."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import NETWORK_KINDS, describe_backbone, load_backbone
@@ -28,6 +31,52 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def backbone(folder: Path) -> Backbone:
     return load_backbone(str(folder))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """One file of weights for each part of a network."""
+    return sorted({file.parent: file for file in sorted(folder.rglob("*.safetensors"))}.values())
+
+
+def of_the_network(tensor: str) -> bool:
+    """Whether a tensor is none of a head, of another model in the file, or renamed by transformers."""
+    return not any(part in tensor for part in ("classifier", "decoder.", "text_", "projection", "query", "key"))
+
+
+def missing(tensors: dict[str, torch.Tensor], name: str) -> str:
+    del tensors[name]
+    return r"1 missing \(|is not the shard that model\.safetensors\.index\.json lists: it lacks"
+
+
+def left_over(tensors: dict[str, torch.Tensor], name: str) -> str:
+    tensors[name + ".more"] = tensors[name].clone()
+    return r"1 not the network's \(|is not the shard that model\.safetensors\.index\.json lists: it also has"
+
+
+def misshapen(tensors: dict[str, torch.Tensor], name: str) -> str:
+    tensors[name] = tensors[name][:, :-1].clone()
+    return r"1 of another shape \(.*: \(\d+, .*\), not \(\d+, .*\)\)"
+
+
+def whole(tensors: dict[str, torch.Tensor], name: str) -> str:
+    tensors[name] = tensors[name].to(torch.int8)
+    return "has whole numbers in place of weights"
+
+
+def infinite(tensors: dict[str, torch.Tensor], name: str) -> str:
+    tensors[name][0, 0] = float("inf")
+    return "are not finite: NaN or infinite values in "
+
+
+def undefined(tensors: dict[str, torch.Tensor], name: str) -> str:
+    tensors[name][-1, -1] = float("nan")
+    return "are not finite: NaN or infinite values in "
+
+
+DAMAGES: dict[str, Callable[[dict[str, torch.Tensor], str], str]] = {
+    kind.__name__: kind for kind in (missing, left_over, misshapen, whole, infinite, undefined)
+}
+"""Kind of damage → what does it to a tensor, and returns what the refusal says."""
 
 
 def pixels_for(backbone: Backbone, count: int) -> torch.Tensor:
@@ -169,9 +218,27 @@ class TestBackbone:
         assert torch.isfinite(maps).all()
         assert torch.equal(maps, again)
 
-    def test_weights_cut_short_are_refused_in_words(self, folder: Path, tmp_path: Path) -> None:
-        import shutil
+    @pytest.mark.parametrize("damage", DAMAGES)
+    def test_weights_that_are_not_the_networks_are_refused_by_name(
+        self, folder: Path, tmp_path: Path, damage: str
+    ) -> None:
+        """Also those of the autoencoder and of the text encoder."""
+        for number, weights in enumerate(weight_files(folder)):
+            copy = Path(shutil.copytree(folder, tmp_path / str(number)))
+            file = copy / weights.relative_to(folder)
+            tensors = load_file(file)
+            if not (names := [name for name in tensors if tensors[name].ndim > 1 and of_the_network(name)]):
+                continue  # a shard of the text model of a whole CLIP
+            name = names[0]
+            expected = DAMAGES[damage](tensors, name)
+            save_file(tensors, file, metadata={"format": "pt"})
+            with pytest.raises(BackboneError, match=expected) as refusal:
+                load_backbone(str(copy))
+            last = ".".join(name.split(".")[-2:])  # transformers gives some layers other names
+            assert f"{last}" in str(refusal.value)
+            assert str(file.parent) in str(refusal.value)
 
+    def test_weights_cut_short_are_refused_in_words(self, folder: Path, tmp_path: Path) -> None:
         copy = tmp_path / "copy"
         shutil.copytree(folder, copy)
         weights = next(
