@@ -38,7 +38,6 @@ def loading(name: str, folder: Path) -> Iterator[None]:
 @contextmanager
 def _silent_libraries() -> Iterator[None]:
     """Silence what would confuse users of this program, while the context lasts: hints and progress bars."""
-    from diffusers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
     from transformers.utils import logging as bars
 
     def no_bar(_bar: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> bars.EmptyTqdm:
@@ -48,8 +47,10 @@ def _silent_libraries() -> Iterator[None]:
     loggers = [logging.getLogger(library) for library in ("diffusers", "transformers") if library in sys.modules]
     levels = [logger.level for logger in loggers]
     hook = bars.set_tqdm_hook(no_bar)
-    has_bars = is_progress_bar_enabled()
-    disable_progress_bar()
+    diffusers_logging = sys.modules.get("diffusers.utils.logging")  # an encoder needs no diffusers
+    has_bars = diffusers_logging is not None and diffusers_logging.is_progress_bar_enabled()
+    if diffusers_logging is not None and has_bars:
+        diffusers_logging.disable_progress_bar()
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
@@ -60,8 +61,8 @@ def _silent_libraries() -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         bars.set_tqdm_hook(hook)
-        if has_bars:
-            enable_progress_bar()
+        if diffusers_logging is not None and has_bars:
+            diffusers_logging.enable_progress_bar()
 
 
 def read_module(name: str, kind: Any, folder: Path, hollow: bool, **entries: object) -> Any:
