@@ -14,6 +14,7 @@ from sqlalchemy.types import TypeDecorator
 
 from search.database.records import StudyRecord, architecture_to_dict
 from spaces import Setting
+from spaces.text import one_line
 
 
 @final
@@ -30,6 +31,17 @@ class Moment(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+@final
+class OneLine(TypeDecorator[str]):
+    """Text whose control characters and surrogates are stored as escapes, since no database takes all of them."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else one_line(value)
 
 
 @final
@@ -61,7 +73,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON(none_as_null=True),
         list[str]: JSON(),
         list[Any]: JSON(none_as_null=True),
-        str: String(),
+        str: OneLine(),
         float: Double(),
     }
 

@@ -105,7 +105,7 @@ class Store:
                 if made and (row is None or self.load(record.name).directions != record.directions):
                     raise StorageError(
                         f"study {made!r} in {self.address} was made by another program, and a run needs a study of its "
-                        "own; choose another name with `study`, or delete that study"
+                        "own; delete or rename that study with Optuna Dashboard"
                     )
                 if row and row.identity != record.identity:
                     raise StorageError(

@@ -5,6 +5,7 @@ image. So the sampler explores the cached timesteps, and pays for a new one when
 more. It predicts scores from the trials, from past tasks, and from a screening of the same images.
 """
 
+import math
 import random
 from collections.abc import Collection, Sequence
 from copy import copy
@@ -20,7 +21,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from scipy.stats import norm
 
-from search.database.parameters import CORE, Params, all_distributions, param_name, to_params, to_setting
+from search.database.parameters import (
+    Params,
+    all_distributions,
+    param_name,
+    setting_or_none,
+    to_params,
+    to_setting,
+)
 from search.surrogates.gaussian_process import GaussianProcess, Posterior
 from search.surrogates.past_tasks import (
     Array,
@@ -230,7 +238,8 @@ class CostAwareSampler(BaseSampler):
     """The cost-aware sampler for an Optuna study of your own, which must have one objective.
 
     The objective function gets its setting from `suggest_setting`. The sampler learns costs from the attributes
-    "seconds" and "passes" of trials, or else from their durations.
+    "seconds" and "passes" of trials, or else from their durations. It ignores trials whose parameters are no setting
+    of the space, and values that are infinite.
     """
 
     def __init__(self, space: Space, seed: int = 0, prior: PriorKnowledge | None = None) -> None:
@@ -250,11 +259,12 @@ class CostAwareSampler(BaseSampler):
         trials = [
             other
             for other in study.get_trials(deepcopy=False)
-            if other.number != trial.number and other.params.keys() >= {*CORE}
+            if other.number != trial.number and setting_or_none(other.params) in self.space
         ]
+        taken = {to_setting(other.params) for other in trials if other.state != TrialState.FAIL}
+        trials = [other for other in trials if other.values is None or math.isfinite(other.values[0])]
         if study.direction == StudyDirection.MINIMIZE:
             trials = [_negated(other) for other in trials]
-        taken = {to_setting(other.params) for other in trials if other.state != TrialState.FAIL}
         setting = self._proposer.propose(trials, self.space, taken)
         return {} if setting is None else to_params(setting)
 

@@ -364,8 +364,8 @@ class StudyDriver:
                 yield
             except ValueError as error:
                 raise StorageError(
-                    f"study {self.name!r} has a trial of another program, whose parameters have other values than a "
-                    f"run's: {_one_line(str(error))}; choose another name with `study`, or delete the study"
+                    f"study {self.name!r} begins with a trial of another program, whose parameters have other values "
+                    f"than a run's: {_one_line(str(error))}; delete the study with Optuna Dashboard, and run again"
                 ) from None
 
     def _first_attributes(self, setting: Setting, attempt: int) -> dict[str, Any]:

@@ -49,11 +49,11 @@ def measured_cost(trial: FrozenTrial) -> TrialCost | None:
     A trial of `search run` has its cost in its attributes. The whole duration of any other trial counts as its fit.
     """
     setting = to_setting(trial.params)
-    seconds: Mapping[str, float] | None = trial.user_attrs.get("seconds")
-    if seconds is not None:
-        passes: Mapping[str, int] = trial.user_attrs.get("passes", {})
+    seconds, passes = (trial.user_attrs.get(name) for name in ("seconds", "passes"))
+    if isinstance(seconds, Mapping):
+        made = passes.get("made", 0) if isinstance(passes, Mapping) else 0
         fit_seconds = seconds.get("fit", 0.0) + seconds.get("read", 0.0)
-        return TrialCost(setting, passes.get("made", 0), seconds.get("extract", 0.0), fit_seconds)
+        return TrialCost(setting, made, seconds.get("extract", 0.0), fit_seconds)
     if trial.duration is None:
         return None
     return TrialCost(setting, 0, 0.0, trial.duration.total_seconds())

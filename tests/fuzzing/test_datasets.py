@@ -5,7 +5,6 @@ import pytest
 from tests.fuzzing.dataset_inputs import GENERATORS
 from tests.fuzzing.datasets import fuzz
 
-
 INPUTS = {"class folders": 40, "csv file": 80, "published": 12, "space file": 150}
 """The number of inputs of each kind, of about a second all together."""
 

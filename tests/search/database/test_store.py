@@ -218,3 +218,23 @@ def test_several_drivers_may_create_one_study_at_once(storage_url: str, make_rec
     with Store.open(storage_url) as one, Store.open(storage_url) as other, ThreadPoolExecutor(2) as pool:
         names = list(pool.map(lambda store: store.ensure_study(make_record()), [one, other]))
         assert len(set(names)) == len(one.studies()) == 1
+
+
+def test_any_text_can_be_stored(store: Store, make_record: MakeRecord, run_record: RunRecord, space: Space) -> None:
+    """Bytes of a command or of a folder's name that are not UTF-8 are surrogates in Python."""
+    odd = "a\udcffb\x00\n'😀\ud800"
+    record = make_record(backbone=odd, preset=odd, classes=(odd, "one"), protocol={odd: odd})
+    name = store.ensure_study(record)
+    assert name.isprintable()
+    run = store.begin_run(name, replace(run_record, command=odd, options={"data_root": odd}))
+    store.record_pictures(name, [Picture(0, None, 0, odd, b"jpeg")])
+    study, (kept,) = store.read_study(name), store.read_runs(name)
+    plain = r"a\xffb\x00\x0a'😀\ud800"
+    assert (study.backbone, study.preset, kept.command, study.pictures[0].name) == (plain,) * 4
+    assert (study.classes, study.provenance[odd], kept.options) == ((odd, "one"), odd, {"data_root": odd})
+    with pytest.raises(StorageError, match="there is no study"):
+        store.read_study(odd)
+    with pytest.raises(StorageError, match="no study of name"):
+        store.find_study(name=odd)
+    assert store.ensure_study(record) == name
+    store.end_run(run, "finished")

@@ -1,13 +1,15 @@
 """The costs of trials, and the sampler that uses them, in plain Optuna studies."""
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import optuna
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.database.parameters import distributions, to_params, to_setting
@@ -121,6 +123,31 @@ def test_any_optuna_study_can_use_it(space: Space, direction: Literal["maximize"
     study.optimize(objective, n_trials=30)
     assert len({to_setting(trial.params) for trial in study.trials}) == 30
     assert sign * study.best_value > 0.9
+
+
+def test_trials_that_are_no_setting_of_the_space_are_ignored(space: Space) -> None:
+    study = optuna.create_study(sampler=CostAwareSampler(space), direction="maximize")
+    study.optimize(lambda trial: score(suggest_setting(trial, space), space), n_trials=6)
+    in_space, kinds = to_params(PLACE), distributions(space, PLACE)
+    outside = Setting(11, 3, 1, "linear")
+    head = CategoricalDistribution(["linear", 5])
+    odd: list[tuple[Any, Any, float, dict[str, Any]]] = [
+        ({"x": 0.5}, {"x": FloatDistribution(0, 1)}, 0.99, {}),
+        ({"head": 5}, {"head": head}, 0.99, {}),
+        (in_space, kinds, math.inf, {}),
+        (in_space, kinds, 0.5, {"seconds": 12.5, "passes": "many"}),
+        (
+            to_params(outside),
+            {name: CategoricalDistribution([value]) for name, value in to_params(outside).items()},
+            9.0,
+            {},
+        ),
+    ]
+    for params, types, value, attributes in odd:
+        with suppress(ValueError):  # Optuna refuses other values of a parameter that it knows
+            study.add_trial(create_trial(params=params, distributions={**types}, value=value, user_attrs=attributes))
+    settings = [suggest_setting(study.ask(), space) for _ in range(3)]
+    assert all(setting in space for setting in settings)
 
 
 def test_concurrent_trials_have_different_settings(space: Space) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from optuna.pruners import NopPruner
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from objectives.results import Accuracy, Evaluation, IntervalEstimate, Scores
 from search.database.models import RunRow
@@ -349,3 +349,15 @@ def test_a_setting_outside_the_space_cannot_be_requested(store: Store, study: st
     with pytest.raises(InvalidSpaceError, match="timestep 11 is not in the space; valid: 10, 90, 300"):
         make_driver().trial_for(Setting(11, 3, 1, "linear"))
     assert store.trials(study).own == ()
+
+
+def test_nothing_is_learned_from_trials_of_other_programs(store: Store, study: str, make_driver: MakeDriver) -> None:
+    for _ in range(6):  # a median of their epochs would stop every trial
+        curve = dict.fromkeys((1, 2, 3), 0.99)
+        store.load(study).add_trial(
+            create_trial(value=0.99, intermediate_values=curve, user_attrs={"worth on 9 images": 1})
+        )
+    driver = make_driver(sampler="tpe")
+    trial = request(driver)
+    assert [driver.report_epoch(trial.number, epoch, 0.1) for epoch in (1, 2, 3)] == [False] * 3
+    assert not driver.report_rung(trial.number, 9, 0.1)

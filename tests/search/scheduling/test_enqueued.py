@@ -145,7 +145,9 @@ def test_parameters_with_other_values_than_a_runs_are_an_error_in_words(
     store: Store, study: str, driver: StudyDriver
 ) -> None:
     store.load(study).ask({"block": CategoricalDistribution((1, 2))})
-    with pytest.raises(StorageError, match="has a trial of another program, whose parameters have other values"):
+    with pytest.raises(
+        StorageError, match="begins with a trial of another program, whose parameters have other values"
+    ):
         driver.next_trial()
 
 
