@@ -1,6 +1,7 @@
 """The processors that this process may use."""
 
 import ctypes
+import math
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -8,10 +9,34 @@ from pathlib import Path
 
 @cache
 def available_cores() -> int:
-    """Return how many CPU cores this process may use, by its affinity and its cgroup's quota; at least 1."""
+    """Return how many CPU cores this process may use, by its affinity and the quotas of its cgroups; at least 1."""
     import joblib
 
-    return int(joblib.cpu_count())
+    groups = Path("/proc/self/cgroup")
+    lines = groups.read_text("utf-8").splitlines() if groups.exists() else []
+    quotas = [quota for line in lines for quota in cgroup_quotas(line, Path("/sys/fs/cgroup"))]
+    return max(1, min([int(joblib.cpu_count()), *map(math.ceil, quotas)]))
+
+
+def cgroup_quotas(line: str, root: Path) -> list[float]:
+    """Return the quotas, in cores, of a cgroup and of those above it. joblib reads the one at the root alone.
+
+    line: of /proc/self/cgroup, as "0::/user.slice" (version 2) or "4:cpu,cpuacct:/job" (version 1).
+    """
+    _, controllers, path = line.split(":", 2)
+    if controllers and "cpu" not in controllers.split(","):
+        return []
+    top = root / controllers
+    quotas = []
+    for folder in (top / path.lstrip("/"), *(top / path.lstrip("/")).parents):
+        if not folder.is_relative_to(top):
+            break
+        names = ["cpu.cfs_quota_us", "cpu.cfs_period_us"] if controllers else ["cpu.max"]
+        files = [folder / name for name in names]
+        words = [word for file in files if file.is_file() for word in file.read_text("utf-8").split()]
+        if len(words) == 2 and words[0].isdecimal():
+            quotas.append(int(words[0]) / int(words[1]))
+    return quotas
 
 
 def gpu_count() -> int:

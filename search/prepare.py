@@ -73,9 +73,6 @@ def check(options: RunOptions) -> None:
         check_name("sampler", options.sampler, SAMPLERS)
     for head in options.heads or ():
         check_name("head", head, HEAD_OPTIONS)
-    share = options.gpus_per_trial
-    if share and not 0.01 <= share <= 1 and not (share > 1 and share % 1 == 0):
-        raise UsageError(f"`gpus_per_trial` must be 0, a fraction from 0.01 to 1, or a whole number, got {share:g}")
     if options.ray_address is None:
         check_machine(options)
 

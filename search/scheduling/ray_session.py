@@ -34,8 +34,14 @@ SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 LONGEST_FOLDER = SOCKET_BYTES - len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
 """Longest path, in bytes, of the folder in which Ray makes its sockets."""
 
+NAME_BYTES = len("/ray-12345678")
+"""Of the name that `tempfile` gives this folder."""
+
 OBJECT_STORE_BYTES = 256 * 2**20
 """Shared memory of a private Ray. What is larger goes to a file."""
+
+LEAST_ADDRESS_SPACE = 3 * 2**30
+"""Bytes of address space (`ulimit -v`) below which torch cannot be loaded, and Ray aborts the process."""
 
 ROOM_SECONDS = 60
 """Longest wait for a cluster to have room for a worker."""
@@ -68,10 +74,12 @@ class RaySession:
     def start(self) -> None:
         """Begin to start Ray in the background, unless that has begun.
 
-        Raises SearchError at once where no cluster answers at the address.
+        Raises SearchError at once where no cluster answers at the address, or where the memory of a process is limited
+        too much.
         """
         if self._started is not None:
             return
+        _check_address_space()
         if self.resources.address is not None:
             _check_answers(self.resources.address)
         self._folder = _short_folder()
@@ -117,11 +125,11 @@ def _short_folder() -> Path:
     """Make a folder whose path is short enough for Ray's sockets: in the folder for temporary files, if that is."""
     folders = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
     for folder in folders:
-        if len(os.fsencode(folder)) + len("/ray-12345678") <= LONGEST_FOLDER and os.access(folder, os.W_OK | os.X_OK):
+        if len(os.fsencode(folder)) + NAME_BYTES <= LONGEST_FOLDER and os.access(folder, os.W_OK | os.X_OK):
             return Path(tempfile.mkdtemp(prefix="ray-", dir=folder))
     raise SearchError(
-        f"Ray needs a writable folder for its sockets whose path has at most {LONGEST_FOLDER - 13} bytes, and none of "
-        f"{', '.join(folders)} is one; set TMPDIR to one"
+        f"Ray needs a writable folder for its sockets whose path has at most {LONGEST_FOLDER - NAME_BYTES} bytes, and "
+        f"none of {', '.join(folders)} is one; set TMPDIR to one"
     )
 
 
@@ -187,6 +195,20 @@ def _shared_memory() -> Path | None:
     folder = Path("/dev/shm")
     has_room = os.access(folder, os.W_OK | os.X_OK) and shutil.disk_usage(folder).free >= OBJECT_STORE_BYTES
     return folder if has_room else None
+
+
+def _check_address_space() -> None:
+    """Raise SearchError where the address space of a process is limited too much."""
+    if os.name != "posix":
+        return
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESS_SPACE:
+        raise SearchError(
+            f"a process may have {limit / 2**30:.1f} GiB of address space (`ulimit -v`), and a run needs at least "
+            f"{LEAST_ADDRESS_SPACE / 2**30:.0f} GiB; raise the limit, or limit the memory with a control group"
+        )
 
 
 def _check_answers(address: str) -> None:

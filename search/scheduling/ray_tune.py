@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import ray
@@ -31,6 +32,9 @@ from search.scheduling.worker import ProbeFactory
 DISTRIBUTION = "diffusion-feature-search"
 PACKAGES = ("search", "objectives", "spaces")
 """What a worker imports of ours."""
+
+MOST_CHARACTERS = 300
+"""Of Ray's reason why a process died, which goes on with advice."""
 
 
 def run_study(
@@ -185,7 +189,7 @@ def _reason(error: str) -> str:
     lines = [line.strip() for line in error.splitlines()[1:] if line.strip()]
     errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
     details = [line.partition("Worker exit detail: ")[2] for line in lines if "Worker exit detail: " in line]
-    return [*errors, *details, "unknown", *lines][0]
+    return shorten([*errors, *details, *lines, "unknown"][0], MOST_CHARACTERS, placeholder=" …")
 
 
 class _EarlyStopper(Stopper):  # type: ignore[misc]

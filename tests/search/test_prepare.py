@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from objectives import devices
 from search.options import RunOptions
-from search.prepare import prepare_probe, study_record
+from search.prepare import check, prepare_probe, resources_of, study_record
+from spaces import UsageError
 from tests.support.images import class_folders
 from tests.support.small_unets import plain
 
@@ -57,3 +59,46 @@ def test_another_seed_is_another_split(options: dict[str, Any]) -> None:
     one, other = protocol_of(options), protocol_of(options | {"seed": 1})
     assert (one["seed"], other["seed"]) == ("0", "1")
     assert one["split fingerprint"] != other["split fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "changes", "rule"),
+    [
+        (0, {"workers": 5}, "`workers` must be at most 4 on this machine, one for each core .*; got 5"),
+        (0, {"gpus_per_trial": 0.25}, "`gpus_per_trial` is 0.25, and torch finds no GPU on this machine"),
+        (2, {"gpus_per_trial": 3}, "`gpus_per_trial` must be at most 2 on this machine, its number of GPUs, got 3"),
+        (2, {"gpus_per_trial": 0.5, "workers": 5}, "`workers` must be at most 4 on this machine, whose 2 GPUs"),
+    ],
+)
+def test_more_than_the_machine_has_is_refused(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, changes: dict[str, Any], rule: str
+) -> None:
+    monkeypatch.setattr(devices, "gpu_count", lambda: gpus)
+    monkeypatch.setattr(devices, "available_cores", lambda: 4)
+    with pytest.raises(UsageError, match=rule):
+        check(RunOptions("digits", **changes))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "changes", "workers", "share"),
+    [
+        (0, {}, 4, 0),
+        (0, {"workers": 4}, 4, 0),
+        (0, {"gpus_per_trial": 0}, 4, 0),
+        (0, {"workers": 99, "gpus_per_trial": 2, "ray_address": "127.0.0.1:1"}, 99, 2),
+        (2, {}, 2, 1),
+        (2, {"workers": 6}, 6, 1 / 3),
+        (8, {"workers": 3}, 3, 2),
+        (1, {"gpus_per_trial": 0.1}, 10, 0.1),
+        (2, {"gpus_per_trial": 2, "workers": 1}, 1, 2),
+    ],
+)
+def test_what_the_machine_has_is_shared(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, changes: dict[str, Any], workers: int, share: float
+) -> None:
+    monkeypatch.setattr(devices, "gpu_count", lambda: gpus)
+    monkeypatch.setattr(devices, "available_cores", lambda: 4)
+    options = RunOptions("digits", **changes)
+    check(options)
+    resources = resources_of(options)
+    assert (resources.workers, resources.gpus) == (workers, share)

@@ -1,9 +1,15 @@
 """Sessions of Ray in processes of their own: Ray reads its variables once a process."""
 
+import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+
+from search.scheduling import ray_session
+from spaces import SearchError
 
 SESSIONS = """
 import os, sys
@@ -54,3 +60,72 @@ def test_an_error_while_ray_starts_is_raised_at_once() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False, timeout=200)
     assert ran.stdout.strip() == "a mistake True", ran.stderr
+
+
+NAMES = ("search", "spaces", "objectives", "random", "numpy", "ray")
+FILES = f"""
+from search.scheduling.ray_session import RaySession
+from search.scheduling.resources import Resources
+
+def files():
+    import importlib, os
+    return os.environ["MARK"], *(importlib.import_module(name).__file__ for name in {NAMES})
+
+with RaySession(Resources(1)) as session:
+    session.wait()
+    import ray
+    print(*files(), sep="\\n")
+    print(*ray.get(ray.remote(num_cpus=1)(files).remote()), sep="\\n")
+"""
+
+
+@pytest.mark.slow
+def test_workers_import_the_files_of_the_driver_whatever_lies_in_the_working_directory(tmp_path: Path) -> None:
+    """The folder for temporary files is too deep for sockets, as those of batch systems are."""
+    (work := tmp_path / "work").mkdir()
+    for name in ("search.py", "spaces.py", "random.py", "numpy.py", "objectives/__init__.py", "ray/__init__.py"):
+        (work / name).parent.mkdir(exist_ok=True)
+        (work / name).write_text("mine = True\n")
+    (script := tmp_path / "script.py").write_text(FILES)
+    (deep := tmp_path / ("deep" * 20)).mkdir()
+    environment = {**os.environ, "TMPDIR": str(deep), "MARK": "set"}
+    command = [sys.executable, str(script)]
+    ran = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False, timeout=200)
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    count = 1 + len(NAMES)
+    assert lines[:count] == lines[count:]
+    assert str(work) not in ran.stdout
+
+
+@pytest.mark.parametrize(("length", "lies_within"), [(20, True), (28, True), (29, False), (90, False), (200, False)])
+def test_the_folder_of_sockets_has_a_short_path(
+    monkeypatch: pytest.MonkeyPatch, length: int, lies_within: bool
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as above:
+        folder = Path(above) / ("d" * (length - len(above) - 1))
+        folder.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        made = ray_session._short_folder()
+        assert len(os.fsencode(made)) <= ray_session.LONGEST_FOLDER
+        assert (made.parent == folder) == lies_within
+        made.rmdir()
+
+
+def test_no_short_folder_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_session, "LONGEST_FOLDER", 5)
+    with pytest.raises(SearchError, match=r"Ray needs a writable folder for its sockets .* set TMPDIR to one"):
+        ray_session._short_folder()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of address space")
+def test_too_little_address_space_is_refused_before_ray_starts() -> None:
+    lines = (
+        "import resource\n"
+        "from search.scheduling.ray_session import RaySession\n"
+        "from search.scheduling.resources import Resources\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2 * 2**30, resource.RLIM_INFINITY))\n"
+        "RaySession(Resources(1)).start()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False, timeout=60)
+    assert "a process may have 2.0 GiB of address space (`ulimit -v`), and a run needs at least 3 GiB" in ran.stderr
