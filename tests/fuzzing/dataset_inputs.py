@@ -175,12 +175,13 @@ def _disturb(root: Path, chance: random.Random) -> None:
         "sub",
     ]
     target = place / name(chance, chance.choice(names))
-    if os.path.lexists(target):
+    copied = chance.choice(folders)
+    if os.path.lexists(target) or target.is_relative_to(copied):
         return
     acts: list[Callable[[], object]] = [
         lambda: target.write_bytes(content(chance)),
         target.mkdir,
-        lambda: shutil.copytree(chance.choice(folders[1:] or [root.parent / "none"]), target, symlinks=True),
+        lambda: shutil.copytree(copied, target, symlinks=True),
         (place / "__MACOSX").mkdir,
         lambda: target.symlink_to(chance.choice([Path("nowhere"), target, file, place, root, chance.choice(folders)])),
         lambda: target.hardlink_to(file),

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.layouts.image_files import OUTSIDE, LeftOut, images_below, images_in
 from objectives.datasets.layouts.layout import briefly, contents, entries, folders_in, natural
-from objectives.datasets.layouts.tables import Row, class_name, csv_rows, dataset_of
+from objectives.datasets.layouts.tables import Row, csv_rows, dataset_of
 from objectives.datasets.splits import carve_test
 from spaces.errors import DatasetError
 
@@ -48,7 +49,7 @@ def read_folder(root: Path) -> Dataset:
             raise DatasetError(f"expected {FOLDER_LAYOUT}; no class folders in {part}; {contents(part)}")
         for folder in folders:
             files = _class_images(folder, left_out)
-            name = class_name(folder.name)
+            name = normalize("NFC", folder.name)
             images += [(file.relative_to(root).as_posix(), name, part == test) for file in files]
     for part in {root, *parts}:
         for entry in entries(part):
@@ -104,7 +105,7 @@ def read_csv(root: Path) -> Dataset:
         if "split" in row and split not in _IS_TEST:
             raise DatasetError(f"{file}, line {number}: split is one of {', '.join(_IS_TEST)}, got {row['split']!r}")
         carved = "split" not in row
-        images.append((row["path"], class_name(label), _IS_TEST.get(split, False)))
+        images.append((row["path"], normalize("NFC", label), _IS_TEST.get(split, False)))
     return _dataset("csv", file.parent, images, LeftOut(file.parent), carved)
 
 

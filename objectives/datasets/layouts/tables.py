@@ -30,11 +30,12 @@ def dataset_of(
 ) -> Dataset:
     """Build a dataset of the image files that `rows` list, in their order, without checking that the files exist.
 
-    classes: their names as `class_name` spells them. A file that links give a second path in the same class and split
-    counts once; the second path joins `left_out`. Raises DatasetError if there are no rows, a path is listed twice, a
-    path would leave the folder, or a file has two paths in different classes or splits.
+    classes: their names, which `class_name` spells anew. A file with a second path in the same class and split, as links
+    give it, counts once, and the second path joins `left_out`. Raises DatasetError if there are no rows, a path is
+    listed twice, a path would leave the folder, or a file has two paths in different classes or splits.
     """
     left_out = LeftOut(folder) if left_out is None else left_out
+    classes = tuple(map(class_name, classes))
     kept: list[Row] = []
     first_of: dict[object, Row] = {}
     for row in rows:
@@ -57,7 +58,7 @@ def dataset_of(
         raise DatasetError(f"dataset {name!r} in {folder} lists no image; expected at least one")
     return Dataset(
         name=name,
-        classes=tuple(classes),
+        classes=classes,
         images=FileImages(folder, tuple(path for path, _, _ in kept)),
         labels=np.array([label for _, label, _ in kept], np.int64),
         is_test=np.array([test for _, _, test in kept], bool),

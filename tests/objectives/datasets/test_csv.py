@@ -81,10 +81,53 @@ def test_files_that_cannot_be_understood(tmp_path: Path, text: str, message: str
         read_csv(tmp_path)
 
 
-def test_other_encodings_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_bytes("path,label\nMöwe.jpg,kite\n".encode("latin-1"))
-    with pytest.raises(DatasetError, match=r"x\.csv is not UTF-8 text"):
+ROWS = [
+    "path,label,split",
+    "Möwe 1.jpg,kite,train",
+    "2.jpg,猫,train",
+    '"two\nlines.jpg",kite,test',
+    "3.jpg,Mo\u0308we,train",
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("line_ends", ["\n", "\r\n", "\r", "\n\r\n", "\r\r\n"])
+def test_a_table_as_spreadsheets_and_editors_save_it(tmp_path: Path, encoding: str, line_ends: str) -> None:
+    (tmp_path / "x.csv").write_bytes(line_ends.join([*ROWS, ""]).encode(encoding))
+    dataset = read_csv(tmp_path)
+    assert isinstance(dataset.images, FileImages)
+    assert dataset.images.paths == ("Möwe 1.jpg", "2.jpg", "two\nlines.jpg", "3.jpg")
+    assert dataset.classes == ("M\u00f6we", "kite", "猫")
+    assert dataset.is_test.tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("content", "position"),
+    [
+        ("path,label\nMöwe.jpg,kite\n".encode("latin-1"), "line 2, column 2: byte 0xf6 is not UTF-8"),
+        ("path,label\r1.jpg,kite\rx.jpg,Möwe\r".encode("cp1252"), "line 3, column 8: byte 0xf6 is not UTF-8"),
+        ("path,label\n猫.jpg,kite\n".encode("shift-jis"), "line 2, column 2: byte 0x94 is not UTF-8|line 2, column 1"),
+        ("path,label\n1.jpg,kite\n".encode("utf-16-le"), "line 1, column 2: a NUL character"),
+        ("path,label\n1.jpg,kite\n".encode("utf-16")[:-1], "line 3, column 1: byte|line 2, column 11: byte"),
+        (b"path,label\n1.jpg,kite\n2.jpg,ow\0l\n", "line 3, column 9: a NUL character"),
+        (b"path,label\n" + b"1.jpg,kite\n" * 1000 + b"\xff", "line 1002, column 1: byte 0xff"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_its_position(tmp_path: Path, content: bytes, position: str) -> None:
+    (tmp_path / "x.csv").write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"x\.csv is not UTF-8 text \(({position}).*\); save it as UTF-8"):
         read_csv(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "label", ["9" * 5000, "-" + "9" * 5000, "inf", "nan", "1e400", "-0", "0", "00", "1" + "0" * 400, "٣", "²", "0x10"]
+)
+def test_labels_that_look_like_numbers_are_names(tmp_path: Path, label: str) -> None:
+    rows = "".join(f"{i}.jpg,{('2', '10', label)[i % 3]}\n" for i in range(18))
+    dataset = read_csv(write(tmp_path / "x.csv", f"path,label\n{rows}"))
+    assert set(dataset.classes) == {"2", "10", label}
+    assert dataset.classes.index("2") < dataset.classes.index("10")
+    assert np.bincount(dataset.labels).tolist() == [6, 6, 6]
 
 
 def test_a_missing_file_is_named_and_can_be_skipped(tmp_path: Path, paint: Callable[..., Path]) -> None:

@@ -213,7 +213,7 @@ def test_names_with_any_bytes(tmp_path: Path, paint: Paint) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(paint(tmp_path / "x.png", 10 * c + k), path)
     dataset = load_dataset("folder", root)
-    assert dataset.classes == ("Möwe", r"\u202eowl", r"caf\\xe9", r"caf\xe9", r"two\x0alines")
+    assert dataset.classes == ("Möwe", r"caf\\xe9", r"caf\xe9", r"two\x0alines", r"\u202eowl")
     assert dataset.images.name(0) == str(tmp_path) + r"/im\xe9/Mo" + "\u0308" + r"we/0\xff\x0a.png"
     for i in range(len(dataset)):
         dataset.images.name(i).encode()
