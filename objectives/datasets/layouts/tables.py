@@ -30,9 +30,9 @@ def dataset_of(
 ) -> Dataset:
     """Build a dataset of the image files that `rows` list, in their order, without checking that the files exist.
 
-    classes: their names, which `class_name` spells anew. A file with a second path in the same class and split, as links
-    give it, counts once, and the second path joins `left_out`. Raises DatasetError if there are no rows, a path is
-    listed twice, a path would leave the folder, or a file has two paths in different classes or splits.
+    classes: their names, which `class_name` spells anew. If links give a file a second path in its class and split, the
+    file counts once, and the second path joins `left_out`. Raises DatasetError if there are no rows, a path is listed
+    twice, a path would leave the folder, or a file has two paths in different classes or splits.
     """
     left_out = LeftOut(folder) if left_out is None else left_out
     classes = tuple(map(class_name, classes))
