@@ -10,6 +10,7 @@ from objectives.backbones.backbone import PRECISIONS
 from objectives.backbones.description import Description, Descriptions
 from objectives.backbones.files import network_folder, pipeline_folder
 from objectives.backbones.folders.configuration import read_configuration
+from objectives.backbones.folders.weights import check_weights
 from objectives.backbones.published import PUBLISHED, folder_of
 from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
@@ -172,12 +173,14 @@ def load_backbone_here(name: str, precision: str = "float32", cache: Path | None
 def describe_backbone(name: str, precision: str = "float32", cache: Path | None = None) -> tuple[Architecture, str]:
     """Return the architecture and the digest of the backbone that `load_backbone` returns, without loading it.
 
-    Raises as `load_backbone` does, except for damaged weights.
+    Raises as `load_backbone` does, except for weights that do not fit the configuration or are not finite.
     """
     check_name("precision", precision, PRECISIONS)
     folder = _folder(name, cache)
     memory = Descriptions((cache or Home.at(None).cache) / "descriptions")
     description = memory.described(name, folder, partial(_describe, name, folder))
+    for part in description.folders:
+        check_weights(part)
     return description.architecture, description.digest(precision, memory.weights.sha256)
 
 

@@ -159,8 +159,9 @@ def fuzz(networks: Path, seed: int, numbers: Iterator[int], seconds: float) -> t
             if time.monotonic() > end:
                 break
             folder = Path(work) / "network"
-            done = damaged(networks, folder, seed, number)
+            done: list[str] = []
             try:
+                done = damaged(networks, folder, seed, number)
                 with limited(SECONDS_EACH):
                     outcome = read(folder)
                 detail = outcome
@@ -176,7 +177,7 @@ def fuzz(networks: Path, seed: int, numbers: Iterator[int], seconds: float) -> t
             outcomes[outcome] += 1
             if outcome not in ("loaded", "refused"):
                 faults.setdefault(outcome, f"input {number} ({', '.join(done)}): {detail}")
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     return outcomes, faults
 
 

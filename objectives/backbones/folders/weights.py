@@ -5,15 +5,15 @@ import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
-
-import torch
-from safetensors import safe_open
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from objectives.backbones.folders.configuration import is_there, read_object, unreadable
 from spaces import BackboneError
 from spaces.errors import first_line
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 DIFFUSERS_FILES = (
     "diffusion_pytorch_model.safetensors.index.json",
@@ -40,18 +40,33 @@ NAMED = 3
 """How many tensors a message names."""
 
 
-def check_weight_files(folder: Path, names: tuple[str, ...]) -> bool:
+def check_weights(folder: Path) -> None:
+    """Check the files of weights that belong to the configuration in a folder, as `check_weight_files` does.
+
+    A folder without a configuration, such as that of a tokenizer, has no weights. Loads no torch.
+    """
+    config = folder / "config.json"
+    if is_there(config):
+        names = DIFFUSERS_FILES if "_class_name" in read_object(config) else TRANSFORMERS_FILES
+        check_weight_files(folder, names, with_torch=False)
+
+
+def check_weight_files(folder: Path, names: tuple[str, ...], with_torch: bool = True) -> bool:
     """Check the weights in a folder, without reading more than their headers; return whether they are safetensors.
 
-    names: the files to look for; the first that is there counts. Raises BackboneError, which names the file, if there
-    are no weights, if a file cannot be read or is damaged, if shards are missing or differ from their index, or if
-    tensors of whole numbers stand for weights.
+    names: the files to look for; the first that is there counts. with_torch: also look into .bin files.
+    Raises BackboneError, which names the file, if there are no weights, if a file cannot be read or is damaged, if
+    shards are missing or differ from their index, or if tensors of whole numbers stand for weights.
     """
     name = next((name for name in names if is_there(folder / name)), None)
     if name is None:
         raise BackboneError(f"{folder} has no weights: {_hint(folder, names)}")
     shards = _shards(folder / name) if name.endswith(".index.json") else {folder / name: None}
+    is_safetensors = ".safetensors" in name
     for file, listed in shards.items():
+        check_content(file)
+        if not is_safetensors and not with_torch:
+            continue
         kinds = tensor_kinds(file)
         if listed is not None and listed != kinds.keys():
             absent, extra = sorted(listed - kinds.keys()), sorted(kinds.keys() - listed)
@@ -63,7 +78,7 @@ def check_weight_files(folder: Path, names: tuple[str, ...]) -> bool:
                 f"{file} has whole numbers in place of weights: {some(whole)}; quantised weights are not known, so "
                 "give floating-point ones"
             )
-    return ".safetensors" in name
+    return is_safetensors
 
 
 def _is_count(tensor: str) -> bool:
@@ -106,11 +121,12 @@ def _shards(index: Path) -> dict[Path, set[str]]:
 
 def tensor_kinds(file: Path) -> dict[str, bool]:
     """Return the names of the tensors in a file, and whether each holds floating-point numbers."""
+    from safetensors import safe_open
+
     if file.suffix != ".safetensors":
         return {name: tensor.is_floating_point() for name, tensor in read_checkpoint(file).items()}
-    check_content(file)
     try:
-        with safe_open(file, "pt") as tensors:
+        with safe_open(file, "np") as tensors:
             return {name: tensors.get_slice(name).get_dtype() in FLOATS for name in tensors.keys()}  # noqa: SIM118
     except Exception as error:  # safetensors has its own, and passes on those of the system
         raise BackboneError(f"{file} is damaged: {first_line(error)}; fetch it again") from None
@@ -129,11 +145,12 @@ def check_content(file: Path) -> None:
         raise BackboneError(f"{file} is a pointer of Git LFS in place of the weights; run `git lfs pull` in its folder")
 
 
-def read_checkpoint(file: Path) -> dict[str, torch.Tensor]:
+def read_checkpoint(file: Path) -> "dict[str, torch.Tensor]":
     """Map the tensors of a `.safetensors` or PyTorch file into memory. Code in the file is not run.
 
     Raises BackboneError if the file is missing, damaged, or not a mapping of names to tensors.
     """
+    import torch
     from safetensors.torch import load_file
 
     check_content(file)
@@ -182,7 +199,7 @@ def check_fit(
         raise BackboneError(f"the weights of backbone {name} in {folder} do not fit its config.json: {listed}; {mend}")
 
 
-def check_finite(name: str, folder: Path, module: nn.Module) -> None:
+def check_finite(name: str, folder: Path, module: "nn.Module") -> None:
     """Refuse weights with NaN or infinite values. Takes 0.2 s for 10⁹ weights on one core.
 
     Raises BackboneError, which names the tensors.
@@ -195,8 +212,10 @@ def check_finite(name: str, folder: Path, module: nn.Module) -> None:
         )
 
 
-def is_finite(tensor: torch.Tensor) -> bool:
+def is_finite(tensor: "torch.Tensor") -> bool:
     """Return whether all numbers of a tensor are finite. The extremes of a tensor with NaN are NaN."""
+    import torch
+
     if tensor.is_meta or not tensor.is_floating_point() or not tensor.numel():
         return True
     return bool(torch.stack(torch.aminmax(tensor.detach())).isfinite().all())

@@ -319,6 +319,15 @@ def test_foreign_files_are_refused_in_words(tmp_path: Path, name: str, content: 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_checkpoint_with_nan_is_refused_by_naming_the_tensor(tmp_path: Path) -> None:
+    state = small_adm.random_state(SETTINGS)
+    state["out.2.bias"][0] = float("nan")
+    save_file(state, tmp_path / "adm.safetensors")
+    with pytest.raises(BackboneError, match=r"do not fit the ADM settings: 1 not finite \(out\.2\.bias\)"):
+        convert(tmp_path / "adm.safetensors", SETTINGS, "legacy", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
 def test_truncated_files_are_refused_in_words(weights: State, tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"adm.{suffix}"

@@ -348,6 +348,42 @@ def test_a_configuration_is_refused_before_weights_are_read(
         describe_backbone(str(folder), cache=tmp_path)
 
 
+@pytest.mark.parametrize(("name", "change", "refusal"), WEIGHTS[:14])
+def test_damaged_files_are_refused_before_a_search_begins(
+    name: str, change: Change, refusal: str, changed: Callable[[str, Change], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(BackboneError, match=refusal):
+        describe_backbone(str(changed(name, change)), cache=tmp_path)
+
+
+def bin_shard_that_lacks_a_tensor(folder: Path) -> None:
+    listed = sharded(folder / UNET_WEIGHTS, ".bin")
+    shard = (folder / UNET_WEIGHTS).with_name(listed["conv_in.bias"])
+    tensors = torch.load(shard)
+    del tensors["conv_in.bias"]
+    torch.save(tensors, shard)
+
+
+def numbers_in_a_bin_file(folder: Path) -> None:
+    stored_as_bin(folder)
+    file = (folder / UNET_WEIGHTS).with_suffix(".bin")
+    torch.save(torch.load(file) | {"epoch": 3}, file)
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        (bin_shard_that_lacks_a_tensor, "is not the shard that .* lists: it lacks conv_in.bias"),
+        (numbers_in_a_bin_file, "is no state dict"),
+    ],
+)
+def test_bin_files_are_compared_when_they_are_loaded(
+    change: Change, refusal: str, changed: Callable[[str, Change], Path]
+) -> None:
+    with pytest.raises(BackboneError, match=refusal):
+        load_backbone(str(changed("unet", change)))
+
+
 @pytest.mark.parametrize("change", [dangling("unet/other.json"), lambda folder: (folder / "unet/x.bin").mkdir()])
 def test_a_file_that_cannot_be_digested_is_named(
     change: Change, changed: Callable[[str, Change], Path], tmp_path: Path
