@@ -114,7 +114,7 @@ def read_huggingface(root: Path) -> Dataset:
     is_test = np.concatenate([np.repeat(part.split == test_split, part.labels.present.sum()) for part in parts])
     return Dataset(
         name="huggingface",
-        classes=tuple(map(escaped, classes)),
+        classes=classes,
         images=ArrowImages(
             tuple(str(part.file) for part in parts),
             tuple(part.images for part in parts),
