@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any, Self, final
 
-from dashboards.formatting import count, gmacs, image_counts, named_seeds, title, with_interval
+from dashboards.formatting import count, gmacs, image_counts, named_seeds, other_trials, title, with_interval
 from dashboards.page.figures import block_by_timestep_figure, groups_figure
 from dashboards.server import report_link
 from dashboards.study import figures, sentences, tables
@@ -117,6 +117,11 @@ def _note(study: StudyResults, report_path: Path | None, at_work: int) -> str:
     """The note in Markdown. Names from the data are in code spans, where nothing is interpreted."""
     written = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     runs = count(at_work, "run") if at_work else "no run"
+    state = [
+        sentences.trial_counts_text(tables.trial_counts(study)),
+        *other_trials(study.waiting, study.others),
+        f"{runs} active at {written} UTC",
+    ]
     facts = (
         f"**Dataset:** {_code(study.dataset)}, {len(study.classes):,} classes; "
         f"{image_counts(study.counts, study.folds)} images",
@@ -124,7 +129,7 @@ def _note(study: StudyResults, report_path: Path | None, at_work: int) -> str:
         f"{study.architecture.image_side} × {study.architecture.image_side} pixels",
         f"**Space:** {_code(study.preset)}, {study.space_size:,} settings",
         f"**Protocol:** {_protocol(study)}",
-        f"**State:** {sentences.trial_counts_text(tables.trial_counts(study))}; {runs} active at {written} UTC",
+        f"**State:** {'; '.join(state)}",
     )
     lines = [f"## {_code(study.dataset)}", *_best(study)]
     lines.append(f"[Open the report]({report_link(study.name)}), which `search dashboard` serves.")

@@ -11,7 +11,7 @@ from dashboards.study.choices import Importance
 from dashboards.study.data import study_csv, study_json
 from dashboards.study.scores import scores
 from dashboards.study.sections import sections
-from dashboards.study.sentences import confidence_sentence, trial_counts_text
+from dashboards.study.sentences import confidence_sentence, other_trials_sentence, trial_counts_text
 from dashboards.study.tables import best_setting, trial_counts
 from dashboards.study.tradeoff import gmacs_of
 from objectives.results import ACCURACY, StudyResults
@@ -42,6 +42,7 @@ def render(study: StudyResults, importances: Sequence[Importance] = ()) -> str:
         gmac=gmacs(cost) if cost else None,
         confidence=confidence_sentence(best, len(study.complete)) if best else None,
         trials=trial_counts_text(trial_counts(study)),
+        others=other_trials_sentence(trial_counts(study)),
         commands=_commands(study, best is not None),
         python=python_code(best.setting, study.architecture, study.dataset, study.backbone) if best else None,
     )
@@ -72,10 +73,11 @@ def document(study: StudyResults, importances: Sequence[Importance] = ()) -> Doc
         if (cost := gmacs_of(study, best.setting)) is not None:
             facts.append(("Cost", f"{gmacs(cost)} GMAC per image, forward passes and head"))
     confidence = confidence_sentence(best, len(study.complete)) if best else "No trial is complete yet."
-    trials = trial_counts_text(trial_counts(study))
+    trials, others = trial_counts_text(trial_counts(study)), other_trials_sentence(trial_counts(study))
+    lead = f"{trials[0].upper()}{trials[1:]}, in {duration(study.wall_seconds)}.", others, "Intervals are 95 %."
     return Document(
         title=f"{study.dataset}: which features of {study.backbone} classify these images best",
-        lead=f"{trials[0].upper()}{trials[1:]}, in {duration(study.wall_seconds)}. Intervals are 95 %.",
+        lead=" ".join(filter(None, lead)),
         facts=tuple(facts),
         sentences=(confidence,),
         python=python_code(best.setting, study.architecture, study.dataset, study.backbone) if best else "",

@@ -281,9 +281,9 @@ def _failures(study: StudyResults) -> Section:
         ("Reason", "Count", "Trials"),
         tuple((row.reason, f"{len(row.trials):,}", shortened(row.trials, TRIALS_SHOWN)) for row in rows),
     )
-    return Section(
-        "failures", "Failures", (sentences.trial_counts_text(tables.trial_counts(study)) + ".",), table=table
-    )
+    counts = tables.trial_counts(study)
+    told = (f"{sentences.trial_counts_text(counts)}.", sentences.other_trials_sentence(counts))
+    return Section("failures", "Failures", tuple(filter(None, told)), table=table)
 
 
 def _provenance(study: StudyResults) -> Section:

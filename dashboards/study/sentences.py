@@ -221,8 +221,13 @@ def trial_counts_text(counts: TrialCounts) -> str:
         (counts.running, "running"),
     )
     words = [f"{number:,} {state}" for number, state in states if number]
-    own = f"{count(counts.total, 'trial')}: {', '.join(words)}" if words else "no trial yet"
-    return "; ".join([own, *other_trials(counts.waiting, counts.others)])
+    return f"{count(counts.total, 'trial')}: {', '.join(words)}" if words else "no trial yet"
+
+
+def other_trials_sentence(counts: TrialCounts) -> str:
+    """ "2 other trials left out: no run measured them.", or nothing where there are none."""
+    words = other_trials(counts.waiting, counts.others)
+    return f"{'; '.join(words)}." if words else ""
 
 
 def importances_sentence(importances: Sequence[Importance]) -> str:

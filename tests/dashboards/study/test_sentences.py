@@ -124,4 +124,12 @@ def test_passes_and_trials() -> None:
     assert (
         sentences.trial_counts_text(TrialCounts(1200, 3, 0, 1)) == "1,204 trials: 1,200 complete, 3 pruned, 1 running"
     )
-    assert sentences.trial_counts_text(TrialCounts(0, 0, 0, 0)) == "no trial yet"
+    assert sentences.trial_counts_text(TrialCounts(0, 0, 0, 0, others=1)) == "no trial yet"
+
+
+def test_trials_that_no_number_counts_have_a_sentence() -> None:
+    assert sentences.other_trials_sentence(TrialCounts(1, 0, 0, 0)) == ""
+    assert sentences.other_trials_sentence(TrialCounts(1, 0, 0, 0, waiting=1)) == "1 enqueued trial runs next."
+    assert sentences.other_trials_sentence(TrialCounts(1, 0, 0, 0, waiting=2, others=1)) == (
+        "2 enqueued trials run next; 1 other trial left out: no run measured it."
+    )
