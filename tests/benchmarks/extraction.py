@@ -21,6 +21,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,16 @@ def photographs(folder: Path, count: int, kept: bool = False) -> Dataset:
     from sklearn.datasets import load_sample_images
 
     photos = [Image.fromarray(array) for array in load_sample_images().images]
-    generator = np.random.default_rng(0)
-    names = []
-    for number in range(count):
-        left, top = (int(generator.integers(0, room)) for room in (140, 52))
-        names.append(f"{number:05d}.jpg")
-        if kept:
-            continue
-        photos[number % 2].crop((left, top, left + 500, top + 375)).save(folder / names[-1], quality=90)
+    corners = np.random.default_rng(0).integers(0, (140, 52), size=(count, 2)).tolist()
+    names = [f"{number:05d}.jpg" for number in range(count)]
+
+    def save(number: int) -> None:
+        left, top = corners[number]
+        photos[number % 2].crop((left, top, left + 500, top + 375)).save(folder / names[number], quality=90)
+
+    if not kept:
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(save, range(count)))
     labels = np.arange(count) % 2
     return Dataset("photographs", ("a", "b"), FileImages(folder, tuple(names)), labels, np.zeros(count, bool))
 
@@ -93,7 +96,14 @@ class Machine:
         return 2 * side**3 / min(self.seconds(lambda: one @ other) for _ in range(10))
 
 
-def bare(backbone: TappedBackbone, inputs: torch.Tensor, noise: torch.Tensor, deepest: int, batch: int) -> None:
+def bare(
+    backbone: TappedBackbone,
+    inputs: torch.Tensor,
+    noise: torch.Tensor,
+    deepest: int,
+    batch: int,
+    layout: torch.memory_format = torch.channels_last,
+) -> None:
     """The forward pass and nothing else."""
     network, alpha = backbone.network, backbone.architecture.alphas_cumprod[TIMESTEP]
     module = {deepest: network.module.get_submodule(backbone.architecture.block(deepest).name)}
@@ -101,7 +111,7 @@ def bare(backbone: TappedBackbone, inputs: torch.Tensor, noise: torch.Tensor, de
     with torch.no_grad(), autocast:
         for start in range(0, len(inputs), batch):
             rows = slice(start, start + batch)
-            noisy = add_noise(inputs[rows], noise[rows], alpha).contiguous(memory_format=torch.channels_last)
+            noisy = add_noise(inputs[rows], noise[rows], alpha).contiguous(memory_format=layout)
             with stopping_after(module, [deepest], {}):
                 network.run(noisy, TIMESTEP)
 
