@@ -27,7 +27,7 @@ Without it the network multiplies rounding errors: bfloat16 then differs from fl
 
 def small_adm_network(folder: Path) -> None:
     """Convert a random checkpoint of guided-diffusion's form: 25 blocks, images of 32 x 32."""
-    values = json.loads((ROOT / "tests/objectives/backbones/adm/small.json").read_text())
+    values = json.loads((ROOT / "tests/objectives/backbones/adm/small.json").read_text(encoding="utf-8"))
     settings = AdmSettings.of(values["settings"])
     state = small_adm.random_state(settings)
     save_file(

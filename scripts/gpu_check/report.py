@@ -49,5 +49,5 @@ def save(file: Path, facts: dict[str, object], results: Sequence[Result], second
     """Write facts and results as JSON. The file is complete at any moment."""
     content = {"machine": facts, "seconds": seconds, "rows": [asdict(result) for result in results]}
     part = file.with_name(f"{file.name}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n")
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     part.replace(file)

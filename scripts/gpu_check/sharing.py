@@ -192,7 +192,7 @@ def pinned_copies(machine: Machine) -> Measured:
         machine.wait()
     file = machine.new_folder("trace") / "trace.json"
     profiler.export_chrome_trace(str(file))
-    sent = copied_bytes(json.loads(file.read_text()))
+    sent = copied_bytes(json.loads(file.read_text(encoding="utf-8")))
     total = sum(count for (way, _), count in sent.items() if way == "HtoD")
     if not total:
         raise NotRun("the profiler shows no copies here")

@@ -172,7 +172,10 @@ def _search(words: list[str], folder: Path, seconds: float) -> str:
     Raises AssertionError with its last line if it fails, or if it had to be ended after `seconds`.
     """
     command = [sys.executable, "-m", "search", *words]
-    with (folder / "stdout").open("w+") as out, (folder / "stderr").open("w+") as errors:
+    with (
+        (folder / "stdout").open("w", encoding="utf-8") as out,
+        (folder / "stderr").open("w", encoding="utf-8") as errors,
+    ):
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=errors)
         try:
             code: int | str = process.wait(seconds)
@@ -184,9 +187,9 @@ def _search(words: list[str], folder: Path, seconds: float) -> str:
                 process.kill()
             code = f"no result after {seconds:.0f} s"
     if code:
-        last = ((folder / "stderr").read_text().splitlines() or ["no message"])[-1]
+        last = ((folder / "stderr").read_text(encoding="utf-8").splitlines() or ["no message"])[-1]
         raise AssertionError(f"search {words[0]} ended with {code}: {last}")
-    return (folder / "stdout").read_text()
+    return (folder / "stdout").read_text(encoding="utf-8")
 
 
 RAY_ROW = Row("search-by-ray", "right", 100, search_by_ray)
