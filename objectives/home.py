@@ -7,6 +7,7 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from spaces import UsageError
+from spaces.text import is_utf8
 
 PROGRAM = "diffusion-feature-search"
 """Name of the home folder within the platform's data folder."""
@@ -39,6 +40,8 @@ class Home:
         if os.path.lexists(text) and not os.path.isdir(text):  # noqa: PTH112  also where it may not be looked at
             raise UsageError(f"`home` must be a folder, got {text}, which is none")
         home = cls(Path(text).absolute())
+        if not is_utf8(home.folder):
+            raise UsageError(f"`home` must be a path in UTF-8, got {home.folder}; rename the folder, or name another")
         if named and not _has_home_directory():
             os.environ["HOME"] = str(home.folder)
         return home

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.devices import available_cores
-from objectives.home import Home
+from objectives.home import Home, may_write
 from objectives.results import Accuracy, Final, StudyResults
 from search.prepare import PreparedProbe, check_same, moved_options, prepare_probe, resources_of
 from search.reports.answer import answer_record
 from spaces import ClassifierError, Setting
 from spaces.errors import UsageError
+from spaces.text import is_utf8
 
 if TYPE_CHECKING:
     from objectives.classifier_file import Origin
@@ -87,10 +88,14 @@ def writable(path: Path) -> Path:
     """Return the path once a file can be made there. Raises UsageError for a folder, ClassifierError otherwise."""
     if path.is_dir():
         raise UsageError(f"`out` takes a file, got the folder {path}; add a name such as {path / 'birds.safetensors'}")
+    if not is_utf8(path):
+        raise UsageError(f"`out` must be a path in UTF-8, got {path}; choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ClassifierError(f"the classifier cannot be written to {path}: {error.strerror}") from None
+    if not may_write(path if path.exists() else path.parent):
+        raise ClassifierError(f"the classifier cannot be written to {path}: Permission denied")
     return path
 
 

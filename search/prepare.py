@@ -25,6 +25,7 @@ from spaces import (
     UsageError,
     check_name,
 )
+from spaces.text import escaped
 
 if TYPE_CHECKING:
     from objectives.features.plan import Plan
@@ -204,7 +205,7 @@ def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str,
     return StudyRecord(
         dataset=options.dataset,
         dataset_fingerprint=dataset.fingerprint,
-        backbone=folder.name if folder else options.backbone,
+        backbone=escaped(folder.name if folder else options.backbone),
         weights_digest=probe.weights_digest,
         preset=preset_name(options),
         space=probe.space,
@@ -269,7 +270,7 @@ def check_same(study: StudyResults, prepared: PreparedProbe) -> None:
 
 def preset_name(options: RunOptions) -> str:
     """Return what a person calls the space: the preset's or file's name, and whether it was narrowed further."""
-    name = Path(options.space).stem
+    name = escaped(Path(options.space).stem)
     return f"{name} narrowed" if any(values is not None for values in options.narrowing.values()) else name
 
 

@@ -1,6 +1,7 @@
 """Text from outside: bytes of files as text, and names in a spelling that every file, database and terminal takes."""
 
 import codecs
+import os
 import re
 
 BYTE_ORDER_MARKS = (
@@ -39,6 +40,15 @@ def _escape(match: re.Match[str]) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
+
+
+def is_utf8(path: str | os.PathLike[str]) -> bool:
+    """Return whether the bytes of a path are UTF-8, as the library requires that reads and writes tensors."""
+    try:
+        os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def decoded(content: bytes) -> str:

@@ -46,7 +46,10 @@ def markdown(document: Document) -> str:
 
 
 def latex(document: Document) -> str:
-    """A fragment for \\input. Its tables need the package booktabs. Names from the data are escaped."""
+    """A fragment for \\input. Its tables need the package booktabs. Names from the data are escaped.
+
+    A row begins with {}, since \\\\ and \\midrule would take a bracket or star at the beginning of a cell as their own.
+    """
     return _filled("document.tex", document, _latex_text)
 
 

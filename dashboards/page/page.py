@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from dashboards.formatting import amount, duration, interval
 from objectives.results import Picture
-from spaces import Architecture, SearchError, Setting
+from spaces import Architecture, SearchError, Setting, UsageError
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """The Content Security Policy of a page: it loads nothing from any network."""
@@ -82,8 +82,15 @@ def render_page(template: str, sections: Sequence[Section], **facts: Any) -> str
     return environment.get_template(template).render(sections=sections, plotly_js=plotly_js, **facts)
 
 
+def check_file(path: Path) -> None:
+    """Raise UsageError for a folder, in whose place no report can be written."""
+    if path.is_dir():
+        raise UsageError(f"`out` takes a file, got the folder {path}; add a name such as {path / 'report.html'}")
+
+
 def write(page: str, path: Path) -> Path:
     """Write a page atomically and return `path`. Raises SearchError if it cannot be written."""
+    check_file(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile("wb", dir=path.parent, prefix=".report-", delete=False) as file:

@@ -16,6 +16,7 @@ from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
 from spaces import Architecture, BackboneError, UnknownNameError, check_name
 from spaces.errors import first_line
+from spaces.text import is_utf8
 
 if TYPE_CHECKING:
     from objectives.backbones.tapped import Network, TappedBackbone
@@ -220,6 +221,8 @@ def _folder(name: str, cache: Path | None) -> Path:
         kept_in_cache = name in PUBLISHED
         return BACKBONES[name].fetch((cache or Home.at(None).cache) / "backbones" if kept_in_cache else Path())
     if Path(name).is_dir():
+        if not is_utf8(name):
+            raise BackboneError(f"the path of a network must be in UTF-8, got {name}; rename the folder")
         return pipeline_folder(Path(name))
     if is_hub_id(name):
         return _hub_folder(name)

@@ -14,6 +14,7 @@ import typer
 
 from search.options import MOST_VALUES, Notation, OptionInfo, RunOptions, option_info
 from spaces.errors import shown
+from spaces.text import one_line
 
 HomeOption = Annotated[
     str | None,
@@ -43,8 +44,8 @@ SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def typed_command() -> str:
-    """Return the command line as it was typed."""
-    return shlex.join(["search", *sys.argv[1:]])
+    """Return the command line as it was typed, on one line, with escapes for bytes that are no text."""
+    return one_line(shlex.join(["search", *sys.argv[1:]]))
 
 
 def flag(name: str) -> str:

@@ -19,8 +19,8 @@ from search.cli.commands.run import run
 from search.cli.commands.status import status
 from search.cli.flags import with_flags
 from search.display.downloads import showing_downloads
-from search.display.text import printable
 from spaces import SearchError
+from spaces.text import one_line
 
 app = typer.Typer(
     help="Find the block, timestep, pooling and head at which a diffusion U-Net's features classify your images best.",
@@ -60,7 +60,7 @@ def main() -> None:
 
 def _print_error(message: str) -> None:
     """Print an error as one line."""
-    typer.echo(f"error: {printable(message)}", err=True)
+    typer.echo(f"error: {one_line(message)}", err=True)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def _parsed(url: str) -> URL:
         raise StorageError(f"`storage` must be a URL of SQLite or PostgreSQL, got {got}; try {EXAMPLES}")
     if dialect != "sqlite":
         return parsed.set(drivername="postgresql+psycopg")
-    if parsed.database in (None, "", ":memory:") or parsed.query:
+    if parsed.database in (None, "", ":memory:") or "?" in url or "\ufffd" in str(parsed.database):
         raise StorageError(
             f"`storage` must name a plain file, got {url!r}; try {EXAMPLES}, with %3F for ? and %25 for % in names"
         )

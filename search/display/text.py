@@ -1,4 +1,4 @@
-"""Prints tables and names safely on a terminal."""
+"""Prints tables on a terminal."""
 
 import sys
 
@@ -12,8 +12,3 @@ PIPED_COLUMNS = 160
 def print_table(table: Table) -> None:
     """Print a table as wide as the terminal. Without a terminal it is wide enough for each row to fit on one line."""
     Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS).print(table)
-
-
-def printable(text: str) -> str:
-    """Escape the control characters of a text, so that the terminal shows them and does not obey them."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

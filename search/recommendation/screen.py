@@ -10,6 +10,7 @@ from search.recommendation.recommender import Recommender
 from search.surrogates.past_tasks import PUBLISHED_TASKS
 from spaces import Space
 from spaces.errors import UsageError
+from spaces.text import escaped
 
 if TYPE_CHECKING:
     from objectives.probe_spec import ProbeSpec
@@ -73,7 +74,7 @@ def screening_record(
     return Screening(
         dataset=spec.dataset.name,
         dataset_fingerprint=spec.dataset.fingerprint,
-        backbone=space.architecture.name,
+        backbone=escaped(space.architecture.name),
         weights_digest=weights_digest,
         architecture=space.architecture,
         seed=spec.seed,

@@ -136,6 +136,8 @@ def _short_folder() -> Path:
 def _init(resources: Resources, folder: Path) -> None:
     import ray
 
+    # Ray would keep the command line. In it may be a password, or bytes that are no text, with which Ray cannot start.
+    ray._private.utils.get_entrypoint_name = lambda: "search"
     private = {
         "num_cpus": max(resources.workers * resources.cpus, 1),
         "include_dashboard": False,

@@ -31,6 +31,7 @@ def test_the_folder_is_the_given_one_else_that_of_the_environment(
     [
         ("", "`home` must name a folder, got ''"),
         ("file", "`home` must be a folder, got .*file, which is none"),
+        ("bad\udcff", "`home` must be a path in UTF-8, got .*bad.xff; rename the folder"),
         ("dangling", "`home` must be a folder, got .*dangling, which is none"),
         ("~nobody-of-this-name/home", "`home` begins with ~ and names no user .* SEARCH_HOME"),
     ],

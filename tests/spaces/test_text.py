@@ -2,12 +2,13 @@
 
 import contextlib
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces.text import decoded, escaped
+from spaces.text import decoded, escaped, is_utf8
 
 ANY_CHARACTER = st.integers(0, 0x10FFFF).map(chr)  # surrogates too
 NAMES = st.text(st.sampled_from("\\xu0fe9\n\x80\udc80\udcff\ud800\u202eé") | ANY_CHARACTER)
@@ -66,3 +67,10 @@ def test_other_bytes_are_refused_with_their_position(content: bytes, message: st
 def test_any_bytes_are_text_or_refused(content: bytes) -> None:
     with contextlib.suppress(ValueError):
         assert "\0" not in decoded(content)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_text"), [("a", True), ("é", True), ("e\u0301", True), ("a\udcff", False), ("", True)]
+)
+def test_a_path_of_bytes_that_are_no_text_is_recognised(path: str, is_text: bool) -> None:
+    assert (is_utf8(path), is_utf8(Path(path))) == (is_text, is_text)

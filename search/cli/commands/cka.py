@@ -70,6 +70,7 @@ def cka(
     The measure is unbiased linear CKA: 1 for features that are equal up to rotation and scale, about 0 for unrelated
     features. Two noise draws of the same images are compared too.
     """
+    from dashboards.page.page import check_file
     from dashboards.page.png import write_pictures
     from dashboards.similarity.report import figures, sections, write_similarity
     from search.display.counter import counter
@@ -77,6 +78,7 @@ def cka(
 
     others = tuple(dict.fromkeys(name for name in parse_names(against or "") if name))
     path = out or options.home_folder.reports / f"{options.dataset}-{printed_name(options.backbone)}-cka.html"
+    check_file(path)
     with counter("passes") as update:
         comparison = compare_features(options, CkaOptions(others, timestep, block, pool, draws, images, batch), update)
     write_similarity(comparison, path)

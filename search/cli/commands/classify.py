@@ -11,7 +11,7 @@ from objectives.home import Home
 from search.cli.flags import HomeOption, number_parser
 from search.options import MOST
 from spaces.errors import DatasetError, SearchError
-from spaces.text import escaped
+from spaces.text import escaped, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,23 +53,22 @@ def classify(
     """
     from objectives.classifier import Classifier
     from search.display.counter import counted
-    from search.display.text import printable
 
     paths, phrases = image_files(images)
     for phrase in phrases:
-        typer.echo(f"left out: {printable(phrase)}", err=True)
+        typer.echo(f"left out: {one_line(phrase)}", err=True)
     classifier, left_out = Classifier.load(file, backbone, Home.at(home).cache), 0
     rows = counted(classifier.answers(paths), len(paths), "images")
     for path, probabilities in zip(paths, rows, strict=True):
         if isinstance(probabilities, SearchError):
             left_out += 1
-            typer.echo(f"left out: {printable(str(probabilities))}", err=True)
+            typer.echo(f"left out: {probabilities!s}", err=True)
         if as_json:
             typer.echo(json.dumps(_record(path, probabilities, classifier.classes, top)))
         elif not isinstance(probabilities, SearchError):
             ranked = _most_probable(probabilities, classifier.classes, top)
-            cells = (f"{printable(name)}\t{probability:.4f}" for name, probability in ranked)
-            typer.echo("\t".join([printable(escaped(str(path))), *cells]))
+            cells = (f"{one_line(name)}\t{probability:.4f}" for name, probability in ranked)
+            typer.echo("\t".join([escaped(str(path)), *cells]))
     if left_out:
         raise SearchError(f"{left_out:,} of {len(paths):,} images were left out; each is named above")
 
@@ -80,7 +79,6 @@ def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     Raises DatasetError for a folder without images, or one that cannot be read.
     """
     from objectives.datasets.layouts.image_files import LeftOut, images_below
-    from search.display.text import printable
 
     images: list[Path] = []
     phrases: list[str] = []
@@ -89,13 +87,13 @@ def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
         try:
             files = images_below(path, left_out) if path.is_dir() else [path]
         except OSError as error:
-            name = printable(str(error.filename))
+            name = one_line(str(error.filename))
             raise DatasetError(
                 f"{name} cannot be read: {error.strerror}; leave it out, or get permission to read it"
             ) from None
         if not files:
             raise DatasetError(
-                f"{printable(str(path))} and its subfolders contain no image that Pillow can read"
+                f"{one_line(str(path))} and its subfolders contain no image that Pillow can read"
                 f"{''.join(f'; {phrase}' for phrase in left_out.phrases())}; give images, or a folder of images"
             )
         images += files

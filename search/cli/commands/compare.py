@@ -9,6 +9,7 @@ import typer
 from objectives.home import Home
 from objectives.results import ACCURACY
 from search.cli.flags import HomeOption, JsonOption, StorageOption
+from spaces.text import one_line
 
 if TYPE_CHECKING:
     from dashboards.comparison import StudyComparison
@@ -46,13 +47,13 @@ def _print(comparison: "StudyComparison") -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
-    from search.display.text import print_table, printable
+    from search.display.text import print_table
 
     columns = "", Column("first", overflow="fold"), Column("second", overflow="fold")
     table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0))
     names = "study", "backbone", "setting", "test", "seeds", "GMAC"
     for name, *cells in zip(names, *_columns(comparison), strict=True):
-        table.add_row(name, *(escape(printable(cell)) for cell in cells))
+        table.add_row(name, *(escape(one_line(cell)) for cell in cells))
     print_table(table)
     typer.echo("\n".join(["", *_lines(comparison)]))
 

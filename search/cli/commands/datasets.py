@@ -97,7 +97,7 @@ def check(
 
     checked = check_dataset(*load_with_sizes(name, data_root, fetched=Home.at(home).datasets, skip_unreadable=True))
     if as_json:
-        typer.echo(json.dumps(asdict(checked), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(asdict(checked), indent=2))
         return
     print_table(counts_table(checked))
     typer.echo("\n".join(["", *findings(checked)]))

@@ -14,6 +14,7 @@ from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, typed_command, with_flags
 from spaces import SearchError, check_name
 from spaces.errors import UsageError
+from spaces.text import one_line
 
 STDOUT = Path("-")
 
@@ -58,10 +59,13 @@ def report(
 
     It shows the best setting, how certain that is, and the evidence.
     """
+    from dashboards.page.page import check_file
     from dashboards.study.report import FORMATS
     from search.database.store import Store
     from search.reports.study_report import form_of, study_text, write_study_report
 
+    if out is not None and out != STDOUT:
+        check_file(out)
     form = form or form_of(out)
     check_name("format", form, FORMATS)
     if across:
@@ -127,6 +131,5 @@ def _write_to_stdout(text: str) -> None:
 
 def _say(command: Any, line: str) -> None:
     """Print a line about the missing trials, with options as they are typed."""
-    from search.display.text import printable
 
-    typer.echo(printable(with_flags(line, command)), err=True)
+    typer.echo(one_line(with_flags(line, command)), err=True)

@@ -10,6 +10,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, JsonOption, StorageOption, StudyOption
+from spaces.text import one_line
 
 if TYPE_CHECKING:
     from objectives.results import StudyResults
@@ -34,14 +35,13 @@ def status(
     time left.
     """
     from search.database.store import Store
-    from search.display.text import printable
 
     with Store.open(storage or Home.at(home).storage, reading=True) as store:
         if dataset is None and study is None:
             _list(store.studies(), as_json)
             return
         state = StudyState.of(store, store.find_study(dataset, study), Home.at(home).reports)
-    typer.echo(json.dumps(state.to_dict(), indent=2) if as_json else "\n".join(map(printable, state.lines())))
+    typer.echo(json.dumps(state.to_dict(), indent=2) if as_json else "\n".join(map(one_line, state.lines())))
 
 
 def _list(rows: "list[StudySummary]", as_json: bool) -> None:
@@ -50,7 +50,7 @@ def _list(rows: "list[StudySummary]", as_json: bool) -> None:
     from rich.table import Column, Table
 
     from dashboards.formatting import other_trials
-    from search.display.text import print_table, printable
+    from search.display.text import print_table
 
     if as_json:
         typer.echo(json.dumps([_summary(row) for row in rows], indent=2))
@@ -65,11 +65,11 @@ def _list(rows: "list[StudySummary]", as_json: bool) -> None:
         best = "" if row.best is None else row.metric.labelled_text(row.metric.score(row.best))
         counts = (row.complete, row.pruned, row.failed)
         when = "running now" if row.at_work else _day(row.last_run) if row.last_run else "never"
-        table.add_row(escape(printable(row.name)), *map(str, counts), best, when)
+        table.add_row(escape(one_line(row.name)), *map(str, counts), best, when)
     print_table(table)
     for row in rows:
         for words in other_trials(row.waiting, row.others):
-            typer.echo(printable(f"{row.name}: {words}"))
+            typer.echo(one_line(f"{row.name}: {words}"))
     typer.echo("`search status --study NAME` shows one study in detail")
 
 

@@ -96,3 +96,11 @@ def test_a_study_without_a_trial_is_a_document_too(study: StudyMaker) -> None:
     assert "No trial is complete yet." in text
     assert "import search" not in text
     assert "No trial is complete yet." in latex(document(study()))
+
+
+@pytest.mark.parametrize("name", ["[2cm] cat", "* star", "a] b", "[x", "]"])
+def test_a_bracket_or_star_of_a_name_is_no_argument_of_a_command(name: str) -> None:
+    text = latex(made(name))
+    assert rf"\item[{{{name}}}] {{}}{name}" in text
+    rows = [line.strip() for line in text.splitlines() if line.endswith(r" \\")]
+    assert rows == [rf"{{}}Head & Best \% & {name} \\", rf"{{}}{name} & 1.0 & {name} \\", r"{}linear & 2.0 &  \\"]

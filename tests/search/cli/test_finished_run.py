@@ -1,10 +1,13 @@
 """The output and files of one whole run, and the reports that are written from it."""
 
 import json
+import sys
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 
+from search.cli.main import main
 from search.database.store import Store
 from tests.support.command_line import Search
 
@@ -73,3 +76,16 @@ def test_a_report_has_other_formats(
     assert text.startswith(beginning)
     assert "data:image/jpeg" not in text
     assert search("report", "--format", form, "--no-images", "--out", "-").stdout == text
+
+
+def test_a_report_on_standard_output_is_utf8_whatever_the_terminal_shows(
+    finished_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["search", "report", "--out", "-", "--format", "md", "--home", str(finished_home)]
+    monkeypatch.setattr(sys, "argv", words)
+    output = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(output, encoding="ascii"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "\N{NO-BREAK SPACE}%" in output.getvalue().decode("utf-8")

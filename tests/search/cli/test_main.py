@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
 
 from objectives.devices import gpu_count
+from search.cli.main import main
 from tests.support import small_archives
 from tests.support.command_line import Search, search_process
 from tests.support.images import class_folders
@@ -104,6 +106,18 @@ def test_a_users_mistake_is_one_clear_line(
     assert not (tmp_path / "home" / "cache").exists()
     if code == 1:
         assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", ["backbones", "datasets", "--help", "best --study é\udcff"])
+def test_output_never_fails_for_a_character(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["search", *words.split()])
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, TextIOWrapper(BytesIO(), encoding="ascii"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    sys.stdout.flush()
+    assert ended.value.code == int("best" in words)
 
 
 @pytest.fixture(scope="module")

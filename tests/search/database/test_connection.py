@@ -106,6 +106,9 @@ def test_an_interrupted_migration_changes_nothing(sqlite_url: str) -> None:
         ("sqlite://", "must name a plain file"),
         ("sqlite:///:memory:", "must name a plain file"),
         ("sqlite:///file:x.db?mode=ro&uri=true", "must name a plain file"),
+        ("sqlite:///what?", "must name a plain file"),
+        ("sqlite:///what?/x.db", "must name a plain file"),
+        ("sqlite:///%FF.db", "must name a plain file"),
         ("sqlite:////proc/nowhere/studies.db", "cannot be used"),
     ],
 )

@@ -18,7 +18,6 @@ from sqlalchemy import text
 
 from objectives.results import StudyResults
 from search.database.store import Store
-from search.display.text import printable
 from tests.support.command_line import Ran, Search, search_process
 from tests.support.finished_search import RUN
 
@@ -266,16 +265,3 @@ def test_a_mistake_of_classify_is_one_error_line(
     assert message in ran.stderr
     if "--top" not in words and " " in words:
         assert len(ran.stderr.splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("Zaunkönig (♂).png", "Zaunkönig (♂).png"),
-        ("a\tb\r\n\x1b[0m", "a\\tb\\r\\n\\x1b[0m"),
-        ("safe\u202egpj.exe", "safe\\u202egpj.exe"),
-        ("\udcff", "\\udcff"),
-    ],
-)
-def test_control_characters_of_names_are_escaped(name: str, shown: str) -> None:
-    assert printable(name) == shown
