@@ -8,7 +8,19 @@ import json
 from datetime import UTC, datetime
 from typing import Any, final
 
-from sqlalchemy import JSON, DateTime, Dialect, Double, ForeignKey, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
@@ -78,6 +90,9 @@ class Base(DeclarativeBase):
     }
 
 
+LARGE = BigInteger().with_variant(Integer, "sqlite")
+"""A whole number of 64 bits. Integers of SQLite have as many, those of PostgreSQL 32."""
+
 OWNED = "all, delete-orphan"
 
 
@@ -101,7 +116,7 @@ class StudyRow(Base):
     preset: Mapped[str]
     space: Mapped[dict[str, Any]]
     space_digest: Mapped[str]
-    space_size: Mapped[int]
+    space_size: Mapped[int] = mapped_column(LARGE)
     classes: Mapped[list[str]]
     counts: Mapped[dict[str, Any]]
     protocol: Mapped[dict[str, Any]]
@@ -176,7 +191,7 @@ class FinalRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("search_studies.id"))
     setting: Mapped[Setting]
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(LARGE)
     validation_correct: Mapped[int]
     validation_total: Mapped[int]
     test_correct: Mapped[int]
@@ -216,7 +231,7 @@ class ScreeningRow(Base):
     backbone: Mapped[str]
     weights_digest: Mapped[str]
     architecture: Mapped[dict[str, Any]]
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(LARGE)
     classes: Mapped[int]
     images: Mapped[int]
     errors: Mapped[list[Any]]

@@ -238,3 +238,13 @@ def test_any_text_can_be_stored(store: Store, make_record: MakeRecord, run_recor
         store.find_study(name=odd)
     assert store.ensure_study(record) == name
     store.end_run(run, "finished")
+
+
+def test_the_largest_seeds_and_spaces_are_stored(store: Store, make_record: MakeRecord, space: Space) -> None:
+    large = space.narrow(timesteps=range(1000), taps=range(1, 5))
+    assert len(large) > 2**31
+    study = store.ensure_study(make_record(space=large))
+    setting = next(space.settings())
+    store.record_final(study, Final(setting, 2**32 - 1, Accuracy(1, 2), Accuracy(1, 2), 1.0, 0, 0))
+    results = store.read_study(study)
+    assert (results.space_size, results.finals[0].seed) == (len(large), 2**32 - 1)
