@@ -36,8 +36,8 @@ from tests.fuzzing.dataset_inputs import GENERATORS, Input
 from tests.support.architectures import SMALL
 
 SECONDS_EACH = 60
-LONGEST = 2000
-"""Most characters of a refusal, without the paths of the input."""
+LONGEST = 6000
+"""Most characters of a refusal, without the paths of the input; it may quote a label of 5,000 digits."""
 
 
 class TooSlowError(BaseException):

@@ -157,6 +157,14 @@ def test_missing_files_are_named_with_their_source(tmp_path: Path, name: str) ->
         DATASETS[name].reader(tmp_path)
 
 
+def test_two_classes_of_one_name(tmp_path: Path) -> None:
+    cifar(tmp_path, "cifar10", binary=True)
+    names = tmp_path / "cifar-10-batches-bin" / "batches.meta.txt"
+    names.write_text(names.read_text() * 2)
+    with pytest.raises(DatasetError, match=r"batches.meta.txt has two classes called airplane; give each"):
+        read_cifar10(tmp_path)
+
+
 def test_one_missing_binary_batch(tmp_path: Path) -> None:
     cifar(tmp_path, "cifar10", binary=True)
     (tmp_path / "cifar-10-batches-bin" / "data_batch_4.bin").unlink()
