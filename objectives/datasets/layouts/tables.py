@@ -21,12 +21,14 @@ from spaces.text import decoded, escaped
 Row = tuple[str, int, bool]  # path below the dataset's folder, label, whether it is a test image
 
 
-def class_names(source: Path, names: Iterable[str]) -> tuple[str, ...]:
-    """Return class names as stored and shown: in Unicode's composed form (NFC), with `escaped` characters.
+def class_name(name: str) -> str:
+    """Return a class name as stored and shown: in Unicode's composed form (NFC), with `escaped` characters."""
+    return escaped(unicodedata.normalize("NFC", name))
 
-    source: where they come from, for messages. Raises DatasetError if two classes have one name.
-    """
-    spelled = tuple(escaped(unicodedata.normalize("NFC", name)) for name in names)
+
+def class_names(source: Path, names: Iterable[str]) -> tuple[str, ...]:
+    """Return names as `class_name` does. Raises DatasetError, which names `source`, if two classes have one name."""
+    spelled = tuple(map(class_name, names))
     repeated = [name for name, times in Counter(spelled).items() if times > 1]
     if repeated:
         raise DatasetError(f"{source} has two classes called {repeated[0]}; give each class a name of its own")
@@ -38,8 +40,8 @@ def dataset_of(
 ) -> Dataset:
     """Build a dataset of the image files that `rows` list, in their order, without checking that the files exist.
 
-    classes: their names, which `class_names` spells anew. If links give a file a second path in its class and split, the
-    file counts once, and the second path joins `left_out`. Raises DatasetError if there are no rows, a path is listed
+    classes: their names, which `class_names` spells anew. If links give a file a second path in its class and split,
+    the file counts once, and the second path joins `left_out`. Raises DatasetError if there are no rows, a path is listed
     twice, a path would leave the folder, or a file has two paths in different classes or splits.
     """
     left_out = LeftOut(folder) if left_out is None else left_out
