@@ -12,7 +12,7 @@ import numpy as np
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
 from objectives.datasets.layouts.layout import Layout
-from objectives.datasets.layouts.tables import class_names, text_lines
+from objectives.datasets.layouts.tables import distinct_names, text_lines
 from objectives.datasets.splits import carve_test
 from spaces.errors import DatasetError
 
@@ -134,7 +134,7 @@ def _pickled_names(key: bytes) -> Callable[[Path], tuple[str, ...]]:
         if names.ndim != 1 or names.dtype.kind not in "SU":
             raise DatasetError(f"{path} holds no list of class names; take it from the published archive again")
         texts = (name if isinstance(name, str) else name.decode(errors="surrogateescape") for name in names.tolist())
-        return class_names(path, texts)
+        return distinct_names(path, texts)
 
     return read
 
@@ -168,7 +168,7 @@ def _checked(path: Path, pixels: np.ndarray, labels: np.ndarray) -> Batch:
 
 
 def _text_names(path: Path) -> tuple[str, ...]:
-    return class_names(path, (line for _, line in text_lines(path)))
+    return distinct_names(path, (line for _, line in text_lines(path)))
 
 
 def _form(title: str, folder: str, train: tuple[str, ...], test: str, names: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def class_name(name: str) -> str:
     return escaped(unicodedata.normalize("NFC", name))
 
 
-def class_names(source: Path, names: Iterable[str]) -> tuple[str, ...]:
+def distinct_names(source: Path, names: Iterable[str]) -> tuple[str, ...]:
     """Return names as `class_name` does. Raises DatasetError, which names `source`, if two classes have one name."""
     spelled = tuple(map(class_name, names))
     repeated = [name for name, times in Counter(spelled).items() if times > 1]
@@ -40,12 +40,13 @@ def dataset_of(
 ) -> Dataset:
     """Build a dataset of the image files that `rows` list, in their order, without checking that the files exist.
 
-    classes: their names, which `class_names` spells anew. If links give a file a second path in its class and split,
-    the file counts once, and the second path joins `left_out`. Raises DatasetError if there are no rows, a path is listed
-    twice, a path would leave the folder, or a file has two paths in different classes or splits.
+    classes: their names, which `class_name` spells anew. If links give a file a second path in its class and split,
+    the file counts once, and the second path joins `left_out`. Raises DatasetError if there are no rows, a path is
+    listed twice, a path would leave the folder, two classes have one name, or a file has two paths in different classes
+    or splits.
     """
     left_out = LeftOut(folder) if left_out is None else left_out
-    classes = class_names(folder, classes)
+    classes = distinct_names(folder, classes)
     kept: list[Row] = []
     first_of: dict[object, Row] = {}
     for row in rows:
