@@ -279,6 +279,8 @@ class StudyDriver:
         with self.store.reaching(self.name):
             trial_id = self.store.optuna.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
         if self._set_attributes(trial_id, attributes):
+            if trial.state == TrialState.WAITING:  # Optuna cannot copy a finished trial that never started
+                self._set_state(trial_id, TrialState.RUNNING)
             self._set_state(trial_id, TrialState.FAIL)
 
     def _next_enqueued(self, trials: StudyTrials) -> TrialRequest | None:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
-from optuna_dashboard import save_note
+from optuna_dashboard import save_note, wsgi
 
 from objectives.results import GMACS, Accuracy, Evaluation, StudyResults
 from search.cli.commands.status import StudyState
@@ -176,16 +177,25 @@ def check_run(store: Store, name: str, space: Space, run_record: RunRecord) -> N
 def test_a_renamed_study_is_found_by_both_names(
     store: Store, make_record: MakeRecord, run_record: RunRecord, space: Space
 ) -> None:
-    """Optuna Dashboard renames a study by copying it and deleting the first one."""
+    """Optuna Dashboard renames a study by copying it and deleting the first one, also where a trial was refused."""
     name = store.ensure_study(make_record())
     run = store.begin_run(name, run_record)
     driver = StudyDriver(store, name, space, sampler_named("random", 0), seed=0, budget=9, run_id=run)
     driver.next_trial()
     driver.complete(0, evaluation(18))
-    optuna.copy_study(
-        from_study_name=name, from_storage=store.optuna, to_storage=store.optuna, to_study_name="Die schöne 😀"
-    )
-    optuna.delete_study(study_name=name, storage=store.optuna)
+    store.load(name).enqueue_trial({"timestep": 999})
+    driver.reconcile()
+    dashboard, status = wsgi(store.optuna), list[str]()
+    body = json.dumps({"study_name": "Die schöne 😀"}).encode()
+    request: dict[str, Any] = {
+        "REQUEST_METHOD": "POST",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(body)),
+        "PATH_INFO": f"/api/studies/{store.optuna_id(name)}/rename",
+        "wsgi.input": BytesIO(body),
+    }
+    list(dashboard(request, lambda line, headers, error=None: status.append(line)))
+    assert status == ["201 Created"]
     with pytest.raises(StorageError, match=r"is no longer in .*: somebody deleted or renamed it"):
         driver.next_trial()
     assert store.find_study(name="Die schöne 😀") == store.find_study(name=name) == name
