@@ -20,6 +20,8 @@ PROTOCOL = (
     "metric",
     "objectives",
     "precision",
+    "transform",
+    "noise",
 )
 """Labels of a study's provenance that say how its classifiers were chosen and fitted."""
 

@@ -12,10 +12,11 @@ import torch
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import load_backbone_here
 from objectives.classifier_file import Saved, load
-from objectives.datasets.images import TRANSFORM, ArrayImages, FileImages, ImageSource, squares_or_errors
+from objectives.datasets.images import ArrayImages, FileImages, ImageSource, squares_or_errors
 from objectives.features.batches import Batches
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
+from objectives.features.versions import versions
 from spaces import BackboneError, ClassifierError, DatasetError, SearchError
 
 Images = ImageSource | Sequence[str | Path] | np.ndarray
@@ -44,11 +45,14 @@ class Classifier:
         """
         saved = load(Path(path))
         origin = saved.origin
-        if origin.transform != TRANSFORM:
-            raise ClassifierError(
-                f"{path} was trained on images made square by {origin.transform!r}, this version does {TRANSFORM!r}: "
-                "use the version that made it"
-            )
+        noised = any(timestep is not None for timestep in saved.setting.passes)
+        made_with = {"transform": origin.transform, **({"noise": origin.noise} if noised else {})}
+        for kind, name in made_with.items():
+            if name != versions()[kind]:
+                raise ClassifierError(
+                    f"{path} was trained with the {kind} {name!r}, this version has {versions()[kind]!r}: "
+                    "use the version that made it, or train it again"
+                )
         name = origin.backbone if backbone is None else backbone
         if backbone is None and Path(name).is_absolute() and not Path(name).is_dir():
             raise BackboneError(

@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from xxhash import xxh3_128
 
 from objectives.atomic_write import replacing
+from objectives.features.versions import FIRST, NOISE
 from objectives.heads.catalog import head_named
 from objectives.heads.head import FeatureLayout, FittedHead
 from spaces import ClassifierError, InvalidSpaceError, Setting
@@ -40,8 +41,8 @@ class Origin:
 
     backbone: a name, folder or hub id for `load_backbone`. weights: digest of the backbone, `Backbone.digest`.
     precision: number format of the forward passes. transform: name of the transform from images to pixels.
-    seed: random seed for the noise. grids: block → side of the map that a forward pass keeps in half precision, for
-    each block that the setting reads.
+    seed: random seed for the noise. noise: name of how the noise is made.
+    grids: block → side of the map that a forward pass keeps in half precision, for each block that the setting reads.
     """
 
     backbone: str
@@ -50,16 +51,17 @@ class Origin:
     transform: str
     seed: int
     grids: Mapping[int, int]
+    noise: str = NOISE
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Origin":
-        """Invert `to_dict`. Raises TypeError, KeyError or ValueError for other values."""
+        """Invert `to_dict`; early files name no noise. Raises TypeError, KeyError or ValueError for other values."""
         grids = {int(block): int(side) for block, side in values["grids"].items()}
         words = {name: str(values[name]) for name in ("backbone", "weights", "precision", "transform")}
-        return cls(**words, seed=int(values["seed"]), grids=grids)
+        return cls(**words, seed=int(values["seed"]), grids=grids, noise=str(values.get("noise", FIRST["noise"])))
 
 
 @dataclass(frozen=True)

@@ -198,6 +198,7 @@ def resources_of(options: RunOptions) -> "Resources":
 def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str, int]) -> "StudyRecord":
     """Return what the database keeps of the study, from which the study's identity follows."""
     from objectives.datasets.splits import fingerprint_of
+    from objectives.features.versions import changed
     from search.database.records import StudyRecord
 
     dataset, folder = probe.spec.dataset, backbone_folder(options.backbone)
@@ -217,6 +218,7 @@ def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str,
             "split fingerprint": fingerprint_of(probe.spec.splits(options.seed)),
             "precision": options.precision,
             # A study without these options keeps the identity that it had before they existed.
+            **changed(),
             **({"shots": str(options.shots)} if options.shots else {}),
             **({"flips": "horizontal"} if options.flips else {}),
             **({"classes weigh": "the same"} if options.balanced else {}),
@@ -253,7 +255,15 @@ def moved_options(
 
 
 def check_same(study: StudyResults, prepared: PreparedProbe) -> None:
-    """Raise DatasetError or BackboneError where the images or the network are not those of the study."""
+    """Raise a SearchError where the images, the network, or their transform and noise are not those of the study."""
+    from objectives.features.versions import versions
+
+    for kind, name in versions().items():
+        if study.provenance[kind] != name:
+            raise SearchError(
+                f"study {study.name} was made with the {kind} {study.provenance[kind]!r}, this version has {name!r}: "
+                "use the version that made it, or search again"
+            )
     fingerprint, digest = (study.provenance[name] for name in ("dataset fingerprint", "weights digest"))
     spec = prepared.spec
     if spec.dataset.fingerprint != fingerprint:

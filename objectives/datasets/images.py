@@ -16,7 +16,10 @@ from spaces.errors import DatasetError
 from spaces.text import escaped
 
 TRANSFORM = "exif-upright,rgb-on-white,shorter-side-bicubic,centre-square"
-"""The name of the transform of `square_pixels`. Cache keys of everything computed from pixels hold it and the side."""
+"""The name of the transform of `square_pixels`. Cache keys of everything computed from pixels hold it and the side.
+
+If the pixels change, give it another name.
+"""
 
 T = TypeVar("T")
 

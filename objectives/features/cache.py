@@ -18,6 +18,7 @@ import numpy as np
 
 from objectives.datasets.images import TRANSFORM
 from objectives.features.shard_folder import ShardFolder
+from objectives.features.versions import changed
 from spaces import Architecture
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ class Pass:
 
 def source_digest(backbone_digest: str, architecture: Architecture, seed: int) -> str:
     """Return the `source` of all forward passes of a backbone, sha256 hex. seed: random seed for the noise."""
-    noise = (f"noise seed {seed}",) if architecture.noised else ()
-    parts = (backbone_digest, TRANSFORM, str(architecture.image_side), *noise)
+    parts = [backbone_digest, TRANSFORM, str(architecture.image_side)]
+    if architecture.noised:
+        parts += [f"noise seed {seed}", *(name for kind, name in changed().items() if kind == "noise")]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -26,6 +26,7 @@ from objectives.features.quota import CacheUsage
 from objectives.features.shard_folder import Claim
 from objectives.features.shards import FLOAT16, Column, explaining_full_disk
 from objectives.features.transfers import Transfers, transfers_of
+from objectives.features.versions import versions
 from objectives.results import Extracted
 from spaces import Architecture, CacheError, Setting
 
@@ -161,7 +162,7 @@ class Extractor:
         return bool(self._missing(indices, [key for timestep in timesteps for key in self.passes(timestep, draws)]))
 
     def _describe_source(self, key: Pass) -> None:
-        about = About(self.backbone.architecture.name, self.backbone.digest, self.seed)
+        about = About(self.backbone.architecture.name, self.backbone.digest, self.seed, **versions())
         folder = self._cache.folder_of(key).folder.parent
         with explaining_full_disk(folder):
             about.write(folder)

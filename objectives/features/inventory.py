@@ -11,6 +11,7 @@ from objectives.atomic_write import replacing
 from objectives.features.quota import CacheUsage, KnownDataset
 from objectives.features.shard_folder import ShardFolder
 from objectives.features.shards import SUFFIX, Shard
+from objectives.features.versions import FIRST
 
 ABOUT = "about.json"
 
@@ -20,12 +21,15 @@ ABOUT = "about.json"
 class About:
     """The source of the features in a folder.
 
-    backbone: its name. weights: its digest. seed: random seed for the noise.
+    backbone: its name. weights: its digest. seed: random seed for the noise. transform, noise: as in
+    `features.versions`; early files name none.
     """
 
     backbone: str
     weights: str
     seed: int
+    transform: str = FIRST["transform"]
+    noise: str = FIRST["noise"]
 
     def write(self, folder: Path) -> None:
         """Write the file if the folder has none. Concurrent processes write identical files."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import Session
 
+from objectives.features.versions import FIRST
 from objectives.results import ACCURACY, METRICS, Accuracy, Confusion, CorrectMask, Final, Picture, StudyResults, Trial
 from objectives.results import TrialState as State
 from search.database.dialects import now
@@ -132,6 +133,7 @@ def _provenance(row: StudyRow) -> dict[str, str]:
         "dataset fingerprint": row.dataset_fingerprint,
         "weights digest": row.weights_digest,
         "space digest": row.space_digest,
+        **FIRST,
         **row.protocol,
     }
     if row.runs:

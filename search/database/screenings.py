@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from objectives.features.versions import key_of
 from search.database.dialects import now, upsert
 from search.database.models import ScreeningRow
 from search.database.records import architecture_from_dict, architecture_to_dict
@@ -42,7 +43,7 @@ def save_screening(store: Store, screening: Screening) -> None:
         "dataset": screening.dataset,
         "dataset_fingerprint": screening.dataset_fingerprint,
         "backbone": screening.backbone,
-        "weights_digest": screening.weights_digest,
+        "weights_digest": key_of(screening.weights_digest),
         "architecture": architecture_to_dict(screening.architecture),
         "seed": screening.seed,
         "classes": screening.classes,
@@ -61,7 +62,7 @@ def load_screening(store: Store, dataset_fingerprint: str, weights_digest: str, 
         row = session.scalar(
             select(ScreeningRow).where(
                 ScreeningRow.dataset_fingerprint == dataset_fingerprint,
-                ScreeningRow.weights_digest == weights_digest,
+                ScreeningRow.weights_digest == key_of(weights_digest),
                 ScreeningRow.seed == seed,
             )
         )

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from statistics import fmean
 
+from objectives.features.versions import key_of
 from search.database.records import StudyScores
 from search.database.screenings import Screening, load_screenings
 from search.database.store import Store
@@ -24,7 +25,7 @@ def past_tasks(
     screenings = [
         screening_task(screening)
         for screening in load_screenings(store)
-        if (screening.dataset_fingerprint, screening.weights_digest) != (dataset_fingerprint, weights_digest)
+        if (screening.dataset_fingerprint, screening.weights_digest) != (dataset_fingerprint, key_of(weights_digest))
     ]
     studies = [study_task(study) for study in store.study_scores() if study.name != exclude]
     return [*screenings, *(task for task in studies if task is not None)]

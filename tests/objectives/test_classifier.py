@@ -127,7 +127,7 @@ def test_what_cannot_be_read_is_said_in_its_place(spec: ProbeSpec, tmp_path: Pat
     assert [type(each) for each in classifier.answers(paths[65:])] == [DatasetError]
 
 
-def test_another_network_or_transform_is_refused(spec: ProbeSpec, tmp_path: Path) -> None:
+def test_another_network_transform_or_noise_is_refused(spec: ProbeSpec, tmp_path: Path) -> None:
     probe, path = Probe.build(spec, 1), tmp_path / "c.safetensors"
     other = tmp_path / "other"
     network = tiny_unet()
@@ -138,8 +138,11 @@ def test_another_network_or_transform_is_refused(spec: ProbeSpec, tmp_path: Path
     with pytest.raises(BackboneError, match="which is gone; give its new place"):
         Classifier.load(saved(probe, LINEAR, path, backbone=str(tmp_path / "nowhere")))
     assert Classifier.load(path, backbone=spec.backbone).backbone.digest == probe.backbone.digest
-    with pytest.raises(ClassifierError, match="use the version that made it"):
-        Classifier.load(saved(probe, LINEAR, path, transform="squashed"))
+    for kind in ("transform", "noise"):
+        with pytest.raises(
+            ClassifierError, match=f"trained with the {kind} 'squashed', this version has .*: use the ve"
+        ):
+            Classifier.load(saved(probe, LINEAR, path, **{kind: "squashed"}))
 
 
 def test_features_beyond_half_precision_are_kept_and_those_that_are_none_are_said(

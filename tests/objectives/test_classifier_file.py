@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from objectives.classifier_file import ENTRY, Origin, Saved, load, save
+from objectives.features.versions import FIRST
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import LabelledFeatures
 from spaces import ClassifierError, Setting, Tap, UnknownNameError
@@ -104,6 +105,14 @@ def test_what_is_no_saved_classifier_is_said_to_be_none(tmp_path: Path) -> None:
     rewritten(path, setting=reading("linear").to_dict() | {"head": "liner"})
     with pytest.raises(UnknownNameError, match="unknown head 'liner'; did you mean 'linear'"):
         load(path)
+
+
+def test_an_early_file_has_the_first_noise(tmp_path: Path) -> None:
+    path = tmp_path / "classifier.safetensors"
+    save(trained("linear")[0], path)
+    rewritten(path, origin={name: value for name, value in ORIGIN.to_dict().items() if name != "noise"})
+    assert load(path).origin == ORIGIN
+    assert FIRST["noise"] == ORIGIN.noise
 
 
 def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from objectives import devices
+from objectives.features import versions
+from search.database.store import Store
 from search.options import RunOptions
-from search.prepare import check, prepare_probe, resources_of, study_record
-from spaces import UsageError
+from search.prepare import check, check_same, prepare_probe, resources_of, study_record
+from spaces import SearchError, UsageError
 from tests.support.images import class_folders
 from tests.support.small_unets import plain
 
@@ -102,3 +104,26 @@ def test_what_the_machine_has_is_shared(
     check(options)
     resources = resources_of(options)
     assert (resources.workers, resources.gpus) == (workers, share)
+
+
+def test_a_study_of_another_noise_is_another_study_and_is_refused_in_words(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_options = RunOptions("folder", **options)
+    run_options.check()
+    probe = prepare_probe(run_options)
+    counts = probe.spec.counts(probe.spec.splits(run_options.seed))
+    record = study_record(run_options, probe, counts)
+    with Store.open(f"sqlite:///{options['home'].parent}/study.db") as store:
+        study = store.read_study(store.ensure_study(record))
+        check_same(study, probe)
+        monkeypatch.setattr(versions, "NOISE", "another noise")
+        changed = study_record(run_options, probe, counts)
+        assert changed.protocol == {**record.protocol, "noise": "another noise"}
+        other = store.read_study(store.ensure_study(changed))
+    assert other.name != study.name
+    check_same(other, probe)
+    with pytest.raises(
+        SearchError, match=f"study {study.name} was made with the noise 'torch-.*', this version has 'an"
+    ):
+        check_same(study, probe)

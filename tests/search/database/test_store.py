@@ -10,6 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
+from objectives.features.versions import FIRST
 from objectives.results import Accuracy, Confusion, CorrectMask, Final, IntervalEstimate, Picture, Scores
 from search.database.models import RunRow
 from search.database.parameters import distributions, to_params
@@ -74,6 +75,7 @@ def test_a_study_is_read_as_it_was_written(
     assert study.counts == {"train": 80, "validation": 20, "test": 50}
     assert study.provenance["command"] == run_record.command
     assert study.provenance["versions"] == "optuna 5.0.0"
+    assert FIRST.items() <= study.provenance.items()
     assert study.provenance["validation split"] == "20 % of the training images, seed 0"
     assert [trial.state for trial in study.trials] == ["complete", "pruned", "failed", "running"]
     assert [trial.setting for trial in study.trials] == settings
