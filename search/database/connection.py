@@ -1,5 +1,7 @@
 """Opens a study database: makes or upgrades the tables, and checks that this program can use them."""
 
+import shlex
+
 import sqlalchemy
 from optuna.storages import RDBStorage
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
@@ -66,7 +68,7 @@ def _optuna_storage(address: Address, reading: bool = False) -> RDBStorage:
     if version != expected:
         storage.engine.dispose()
         remedy = (
-            f"run `optuna storage upgrade --storage {address}`"
+            f"run `optuna storage upgrade --storage {shlex.quote(str(address))}`"
             if version in storage.get_all_versions()
             else "upgrade Optuna"
         )

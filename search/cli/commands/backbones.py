@@ -1,5 +1,6 @@
 """The commands `search backbones`: list them, show the blocks of one, and convert guided-diffusion checkpoints."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -98,7 +99,7 @@ def convert(
     from objectives.backbones.adm_settings import read_settings
 
     convert_checkpoint(file, read_settings(config), attention_order.value, out)
-    typer.echo(f"{out}: use it as `search run --backbone {out}`")
+    typer.echo(f"{out}: use it as `{shlex.join(['search', 'run', '--backbone', str(out)])}`")
 
 
 def summary(architecture: Architecture) -> str:
