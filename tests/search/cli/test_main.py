@@ -6,9 +6,10 @@ from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
+import typer
 
 from objectives.devices import gpu_count
-from search.cli.main import main
+from search.cli.main import app, main
 from tests.support import small_archives
 from tests.support.command_line import Search, search_process
 from tests.support.images import class_folders
@@ -198,3 +199,27 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert "Search for the best setting for a dataset" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def numeric_flags() -> list[tuple[str, str]]:
+    """Return (command, flag) for every option of every command that takes a number, a size or a time."""
+    groups = [("", typer.main.get_command(app))]
+    flags = []
+    for name, command in groups:
+        groups += [(f"{name} {sub}".strip(), found) for sub, found in getattr(command, "commands", {}).items()]
+        metavars = ("N", "NUMBER", "SIZE", "TIME")
+        flags += [(name, option.opts[0]) for option in command.params if option.metavar in metavars]
+    return flags
+
+
+def test_every_number_is_refused_in_one_short_line_where_it_is_none(search: Search) -> None:
+    flags = numeric_flags()
+    assert len(flags) > 20
+    for command, flag in flags:
+        for value in ("", "nan", "inf", "-inf", "1e400", "-1", "²", "0x10", "1e3GB", "9" * 400, "9" * 5000):
+            ran = search(*command.split(), f"{flag}={value}")
+            shown = (command, flag, value[:20], ran)
+            assert ran.code == 2, shown
+            assert f"Invalid value for '{flag}'" in ran.stderr or f"{flag} must be " in ran.stderr, shown
+            assert len(ran.stderr.splitlines()) == 1, shown
+            assert len(ran.stderr) < 300, shown
