@@ -141,7 +141,8 @@ class ConditionalUNetNetwork:
                 f"besides; its input is {channels} x {module.config['sample_size']}"
             )
         check_image_side(name, side * vae.reduction)
-        check_times(name, module.config)
+        schedule = read_schedule(folder)
+        check_times(name, module.config, len(schedule.alphas_cumprod))
         width = _text_width(name, module)
         if module.config["addition_embed_type"] == "text_time":
             _check_zeros_mean_no_text(name, folder)
@@ -151,7 +152,7 @@ class ConditionalUNetNetwork:
         text = empty_text(name, folder, width, hollow) if with_text else torch.zeros(1, TOKENS, width)
         module.register_buffer("empty_text", text.to(module.device), persistent=False)  # moves with the module
         folders = (network, text_encoder, folder / "tokenizer") if with_text else (network,)
-        return cls(name, module, vae, read_schedule(folder), folders)
+        return cls(name, module, vae, schedule, folders)
 
     @property
     def autoencoder(self) -> Path:

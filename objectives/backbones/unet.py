@@ -61,7 +61,7 @@ class UNetNetwork:
                 f"backbone {name} must take square RGB images, its input is {channels} x {config['sample_size']}"
             )
         check_image_side(name, side)
-        check_times(name, config)
+        check_times(name, config, len(schedule.alphas_cumprod))
         halvings = sum(level.downsamplers is not None for level in module.down_blocks)
         if side % 2**halvings:
             raise BackboneError(
@@ -105,12 +105,18 @@ class UNetNetwork:
         return values
 
 
-def check_times(name: str, config: Any) -> None:
-    """Raises BackboneError for a U-Net that reads something else than a timestep, such as the logarithm of a noise."""
-    if config["time_embedding_type"] != "positional":
+def check_times(name: str, config: Any, timesteps: int) -> None:
+    """Raises BackboneError for a U-Net that reads something else than each of the timesteps of its schedule."""
+    kind, known = config["time_embedding_type"], config.get("num_train_timesteps") or 0
+    if kind == "fourier":
         raise BackboneError(
-            f"backbone {name} reads times by a {config['time_embedding_type']} embedding (time_embedding_type); only "
-            "positional ones, of timesteps, are known"
+            f"backbone {name} reads the scale of the noise, not a timestep (time_embedding_type fourier); only "
+            "networks of the DDPM family are known"
+        )
+    if kind == "learned" and known < timesteps:
+        raise BackboneError(
+            f"backbone {name} knows {known:,} timesteps (num_train_timesteps in its config.json), and its noise "
+            f"schedule has {timesteps:,}; take both of one pipeline"
         )
 
 

@@ -34,8 +34,9 @@ ADAPTERS = (
 
 
 def check_companions(name: str, folder: Path, network: Path, kind: str) -> dict[str, str]:
-    """Check the parts of a pipeline, those in its folder and those that its model_index.json names.
+    """Check the parts of a pipeline: those that its model_index.json names, else those in its folder.
 
+    A UNet2DModel reads pixels, so an autoencoder beside it is refused, whether the index names it or not.
     network: the network's own folder, `folder` or one in it. kind: the class of the network. Returns the parts that the
     index names, with their classes. Raises BackboneError for a part that is not understood, or that is missing.
     """
@@ -43,7 +44,9 @@ def check_companions(name: str, folder: Path, network: Path, kind: str) -> dict[
     check_no_adapter(name, folder)
     check_no_adapter(name, network)
     indexed = _indexed(folder / INDEX)
-    for part, class_name in {**_beside(folder, network), **indexed}.items():
+    # Repositories also hold the pipeline's parts for other programs, such as vae_decoder/; the index says what counts.
+    beside = {} if indexed and kind != "UNet2DModel" else _beside(folder, network)
+    for part, class_name in {**beside, **indexed}.items():
         if part not in COMPANIONS[kind] and part not in UNUSED and not part.startswith("checkpoint"):
             raise BackboneError(
                 f"backbone {name} is a {kind} with {part} ({class_name}) beside it in {folder}, which may change what "

@@ -200,7 +200,7 @@ def check_fit(
 
 
 def check_finite(name: str, folder: Path, module: "nn.Module") -> None:
-    """Refuse weights with NaN or infinite values. Takes 0.2 s for 10⁹ weights on one core.
+    """Refuse weights with NaN or infinite values. Takes 0.25 s for 550 million weights on one core.
 
     Raises BackboneError, which names the tensors.
     """

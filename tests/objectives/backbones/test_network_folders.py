@@ -123,6 +123,25 @@ def mixed_types(folder: Path) -> None:
     save_file(tensors | {last: tensors[last].half()}, folder / UNET_WEIGHTS, metadata={"format": "pt"})
 
 
+def attention_of_former_names(folder: Path) -> None:
+    """Name the attention's tensors as the first published DDPMs do."""
+    former = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    tensors = load_file(folder / UNET_WEIGHTS)
+    for name in list(tensors):
+        stem, _, leaf = name.rpartition(".")
+        for now, then in former.items():
+            if stem.endswith(f".{now}"):
+                tensors[f"{stem.removesuffix(now)}{then}.{leaf}"] = tensors.pop(name)
+    save_file(tensors, folder / UNET_WEIGHTS, metadata={"format": "pt"})
+
+
+def with_parts_for_other_programs(folder: Path) -> None:
+    """Add what the repository of SDXL has besides the parts of its pipeline."""
+    entries("model_index.json", unet=["diffusers", "UNet2DConditionModel"], vae=["diffusers", "AutoencoderKL"])(folder)
+    for part in ("vae_1_0", "vae_decoder", "vae_encoder"):
+        entries(f"{part}/config.json", _class_name="AutoencoderKL")(folder)
+
+
 def index_that_lists_less(folder: Path) -> None:
     listed = sharded(folder / UNET_WEIGHTS)
     listed.pop("conv_in.bias")
@@ -148,6 +167,8 @@ def index_that_lists_less(folder: Path) -> None:
         ("unet", entries("model_index.json", safety_checker=[None, None], feature_extractor=["transformers", "X"]), 16),
         ("dit", entries("model_index.json", id2label={"0": "tench"}, vae=["diffusers", "AutoencoderKL"]), 16),
         ("unet", entries("checkpoint-500/config.json", _class_name="UNet2DModel"), 16),
+        ("text", with_parts_for_other_programs, 16),
+        ("unet", attention_of_former_names, 16),
         ("text", entries("scheduler/scheduler_config.json", clip_sample=True, timestep_spacing="trailing"), 16),
     ],
 )
@@ -263,7 +284,16 @@ CONFIGURATIONS: list[tuple[str, Change, str]] = [
         r"must take square RGB images, its input is 3 x \[16, 32\]",
     ),
     ("unet", entries("unet/config.json", sample_size="16"), "must take square RGB images, its input is 3 x 16"),
-    ("unet", entries("unet/config.json", time_embedding_type="fourier"), "reads times by a fourier embedding"),
+    (
+        "unet",
+        entries("unet/config.json", time_embedding_type="fourier"),
+        "reads the scale of the noise, not a timestep",
+    ),
+    (
+        "unet",
+        entries("unet/config.json", time_embedding_type="learned", num_train_timesteps=10),
+        r"knows 10 timesteps .* has 1,000; take both of one pipeline",
+    ),
     ("dit", entries("transformer/config.json", sample_size=[8, 4]), "must take square latents"),
     (
         "dit",
