@@ -74,14 +74,15 @@ class RaySession:
     def start(self) -> None:
         """Begin to start Ray in the background, unless that has begun.
 
-        Raises SearchError at once where no cluster answers at the address, or where the memory of a process is limited
-        too much.
+        Raises SearchError at once where no cluster answers at the address, where this process runs Ray already, or
+        where the memory of a process is limited too much.
         """
         if self._started is not None:
             return
         _check_address_space()
         if self.resources.address is not None:
             _check_answers(self.resources.address)
+        _check_not_running()
         self._folder = _short_folder()
         for name, value in (ENVIRONMENT | self._authentication()).items():
             if name not in os.environ:
@@ -123,7 +124,10 @@ class RaySession:
 
 def _short_folder() -> Path:
     """Make a folder whose path is short enough for Ray's sockets: in the folder for temporary files, if that is."""
-    folders = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+    try:
+        folders = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+    except FileNotFoundError as error:
+        raise SearchError("a run needs a writable folder for temporary files; set TMPDIR to one") from error
     for folder in folders:
         if len(os.fsencode(folder)) + NAME_BYTES <= LONGEST_FOLDER and os.access(folder, os.W_OK | os.X_OK):
             return Path(tempfile.mkdtemp(prefix="ray-", dir=folder))
@@ -211,6 +215,15 @@ def _check_address_space() -> None:
             f"a process may have {limit / 2**30:.1f} GiB of address space (`ulimit -v`), and a run needs at least "
             f"{LEAST_ADDRESS_SPACE / 2**30:.0f} GiB; raise the limit, or limit the memory with a control group"
         )
+
+
+def _check_not_running() -> None:
+    """Raise SearchError where the user runs Ray in this process, which the end of the session would shut down."""
+    if "ray" in sys.modules:
+        import ray
+
+        if ray.is_initialized():
+            raise SearchError("Ray runs in this process already; call `ray.shutdown()` first, or start a new process")
 
 
 def _check_answers(address: str) -> None:

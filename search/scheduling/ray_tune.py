@@ -189,7 +189,7 @@ def _reason(error: str) -> str:
     lines = [line.strip() for line in error.splitlines()[1:] if line.strip()]
     errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
     details = [line.partition("Worker exit detail: ")[2] for line in lines if "Worker exit detail: " in line]
-    return shorten([*errors, *details, *lines, "unknown"][0], MOST_CHARACTERS, placeholder=" …")
+    return shorten([*errors[-1:], *details, *lines, "unknown"][0], MOST_CHARACTERS, placeholder=" …")
 
 
 class _EarlyStopper(Stopper):  # type: ignore[misc]

@@ -27,7 +27,15 @@ for _ in range(2):
         assert answer() == 6
 print("left", [name for name in ENVIRONMENT if os.environ.get(name) != before.get(name)])
 import ray
+from spaces import SearchError
 ray.init(num_cpus=1, include_dashboard=False, logging_level=40)
+try:
+    with RaySession(Resources(1)) as session:
+        session.start()
+except SearchError as error:
+    assert "Ray runs in this process already" in str(error)
+else:
+    raise AssertionError
 assert answer() == 6
 ray.shutdown()
 """

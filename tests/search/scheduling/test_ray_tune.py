@@ -292,6 +292,33 @@ def test_a_worker_that_cannot_start_ends_the_run_with_the_reason_and_loses_no_se
     assert failed <= finished
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("", "unknown"),
+        ("Failure # 1 (occurred at 10:00)\n", "unknown"),
+        ("Failure # 1 (occurred at 10:00)\nsomething odd\n", "something odd"),
+        (
+            "Failure # 1\nThe actor died because of an error raised in its creation task, ray::ImplicitFunc\n"
+            "RuntimeError: The actor failed to import:\n\nTraceback:\n  File 'x', line 1\n"
+            "ModuleNotFoundError: No module named 'x'\nAn unexpected internal error occurred.\n",
+            "ModuleNotFoundError: No module named 'x'",
+        ),
+        (
+            "Failure # 1\nThe actor died unexpectedly.\n\tclass_name: with_parameters\nThe actor is dead because its "
+            "worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker unexpectedly exits.\n",
+            "Worker unexpectedly exits.",
+        ),
+        ("Failure # 1\nray.exceptions.OutOfMemoryError: Task was killed" + " word" * 99, "Task was killed word"),
+    ],
+)
+def test_the_reason_of_a_dead_worker_is_one_line_of_rays_text(error: str, reason: str) -> None:
+    from search.scheduling.ray_tune import MOST_CHARACTERS, _reason
+
+    assert reason in _reason(error)
+    assert len(_reason(error)) <= MOST_CHARACTERS
+
+
 class FaultyHeard(Heard):
     """A listener with a fault of its own."""
 

@@ -1,0 +1,95 @@
+"""What the coordinator makes of workers that do not start, with a real driver and study."""
+
+import pytest
+
+from objectives.results import Final
+from search.database.records import RunRecord
+from search.database.store import Store
+from search.samplers.catalog import sampler_named
+from search.scheduling import coordinator as module
+from search.scheduling.coordinator import Coordinator
+from search.scheduling.driver import StudyDriver
+from search.scheduling.events import TrialEvent
+from search.scheduling.requests import TrialRequest
+from spaces import SearchError, Setting, Space
+from tests.support.studies import MakeRecord
+
+
+class NoFinals:
+    def missing(self) -> list[tuple[Setting, int]]:
+        return []
+
+    def keep(self, final: Final) -> None:
+        raise AssertionError("no final was asked for")
+
+
+@pytest.fixture
+def study(store: Store, make_record: MakeRecord) -> str:
+    return store.ensure_study(make_record())
+
+
+@pytest.fixture
+def coordinator(store: Store, study: str, space: Space, run_record: RunRecord) -> Coordinator:
+    """A coordinator whose scheduler has asked for one trial, "a"."""
+    driver = StudyDriver(
+        store, study, space, sampler_named("random", 0), seed=0, budget=9, run_id=store.begin_run(study, run_record)
+    )
+
+    def ignore(event: TrialEvent) -> None:
+        pass
+
+    made = Coordinator(driver, NoFinals(), ignore)
+    assert isinstance(made.next_request("a"), TrialRequest)
+    return made
+
+
+def reason_of(store: Store, study: str) -> str:
+    (trial,) = store.read_study(study).trials
+    assert trial.state == "failed"
+    return trial.reason or ""
+
+
+def test_a_run_none_of_whose_workers_starts_ends_and_its_setting_is_tried_again(
+    coordinator: Coordinator, store: Store, study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = coordinator.stop
+    monkeypatch.setattr(module, "START_SECONDS", -1)
+    assert (before, coordinator.stop) == (False, True)
+    with pytest.raises(SearchError, match="no worker process started within -1 s"):
+        coordinator.raise_error()
+    assert reason_of(store, study) == "interrupted: the run was stopped"
+
+
+def test_a_worker_that_takes_long_to_load_its_network_has_started(
+    coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not coordinator.handle_result("a", {"worker": "started"})
+    monkeypatch.setattr(module, "START_SECONDS", -1)
+    assert not coordinator.stop
+
+
+@pytest.mark.parametrize("messages", [[], [{"worker": "started"}]])
+def test_a_process_that_dies_before_any_worker_is_ready_ends_the_run(
+    coordinator: Coordinator, store: Store, study: str, messages: list[dict[str, str]]
+) -> None:
+    for message in messages:
+        coordinator.handle_result("a", message)
+    coordinator.handle_loss("a", "the worker process died: no memory")
+    assert coordinator.stop
+    with pytest.raises(SearchError, match="no worker can start: the worker process died: no memory"):
+        coordinator.raise_error()
+    assert reason_of(store, study) == "interrupted: the run was stopped"
+
+
+def test_a_process_that_dies_later_fails_its_trial_alone(coordinator: Coordinator, store: Store, study: str) -> None:
+    coordinator.handle_result("a", {"worker": "started"})
+    coordinator.handle_result("a", {"worker": "ready"})
+    coordinator.handle_loss("a", "the worker process died: no memory")
+    assert not coordinator.stop
+    assert reason_of(store, study) == "the worker process died: no memory"
+
+
+def test_a_worker_that_cannot_be_used_ends_the_run(coordinator: Coordinator) -> None:
+    assert coordinator.handle_result("a", {"unfit": "the worker on 10.0.0.2 cannot be used: it has version 0"})
+    with pytest.raises(SearchError, match=r"the worker on 10\.0\.0\.2 cannot be used: it has version 0"):
+        coordinator.raise_error()
