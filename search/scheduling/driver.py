@@ -117,7 +117,7 @@ class StudyDriver:
             if finished + running >= self.budget:
                 return NoTrialYet()
             history = self._history(trials.own)
-            setting = history.retry() or self.proposer.propose(trials.own, self.space, history.tried)
+            setting = history.retry(self._failures > 0) or self.proposer.propose(trials.own, self.space, history.tried)
             setting = setting or history.last_retry()
             if setting is None:
                 return NoTrialYet() if running else NoMoreTrials(self._exhausted(history))

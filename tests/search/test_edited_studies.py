@@ -23,6 +23,7 @@ from search.cli.commands.status import StudyState
 from search.database.parameters import DIRECTIONS
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
+from search.engine import _leaving_no_empty_study
 from search.recommendation.past_tasks import past_tasks
 from search.reports.answer import answer_lines
 from search.reports.cross_dataset import networks_of
@@ -289,3 +290,13 @@ def test_a_study_in_which_something_was_found_out_is_kept(
     store.end_run(run, "failed")
     store.discard_unused(name)
     assert len(store.studies()) == 1
+
+
+@pytest.mark.parametrize(("error", "left"), [(SearchError("no worker can start"), 0), (KeyboardInterrupt(), 1)])
+def test_a_failed_start_leaves_no_study_and_a_stopped_one_does(
+    store: Store, make_record: MakeRecord, error: BaseException, left: int
+) -> None:
+    name = store.ensure_study(make_record())
+    with pytest.raises(type(error)), _leaving_no_empty_study(store, name):
+        raise error
+    assert len(store.studies()) == left

@@ -50,7 +50,7 @@ def failing_settings(driver: StudyDriver) -> list[Setting]:
 
 def test_after_a_run_whose_workers_failed_the_next_run_tries_every_setting(start: Start, small: Space) -> None:
     broken = start()
-    assert failing_settings(broken) == [setting for setting in small.settings() for _ in range(MAX_ATTEMPTS)]
+    assert failing_settings(broken) == [*small.settings()] * MAX_ATTEMPTS
     answer = broken.next_trial()
     assert isinstance(answer, NoMoreTrials)
     assert answer.reason == (
@@ -77,6 +77,22 @@ def test_a_setting_that_failed_in_several_runs_is_tried_last_and_once_a_run(star
         settings = failing_settings(driver)
         assert [setting for setting in settings if setting == first] == [first]
         assert settings[-1] == first
+
+
+def test_settings_that_always_fail_do_not_end_a_run(
+    store: Store, make_record: Callable[..., StudyRecord], space: Space, run_record: RunRecord
+) -> None:
+    """A quarter of the settings always takes too much memory. They are retried between trials that succeed."""
+    name = store.ensure_study(make_record())
+    for budget in (40, 60):
+        run = store.begin_run(name, run_record)
+        driver = StudyDriver(store, name, space, sampler_named("random", 0), seed=0, budget=budget, run_id=run)
+        while isinstance(request := driver.next_trial(), TrialRequest):
+            if request.setting.block == 3:
+                driver.fail(request.number, "out of memory", by_machine=True)
+            else:
+                driver.complete(request.number, EVALUATION)
+        assert store.read_study(name).count("complete") == budget
 
 
 def test_a_failure_of_the_setting_is_final(store: Store, start: Start, small: Space) -> None:
