@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from objectives.home import Home
-from search.options import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions, option_info
+from search.options import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions, check_type, option_info
 from spaces import Setting, UsageError
 
 if TYPE_CHECKING:
@@ -166,6 +166,8 @@ def _opened(home: str | Path | None, storage: str | None) -> "tuple[Home, str | 
     """Return the home folder, the URL or the file of the study database, and the open database."""
     from search.database.store import Store
 
+    for name, value in (("home", home), ("storage", storage)):
+        check_type(name, value, str | Path | None)
     folder = Home.at(home)
     database = storage or folder.storage
     return folder, database, Store.open(database, reading=True)

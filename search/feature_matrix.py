@@ -57,12 +57,18 @@ def read_features(
 def _grids(prepared: PreparedProbe, setting: Setting) -> dict[int, int]:
     """Return the grids of the space, whose cached features serve every pool size, and those that only the setting has.
 
-    Raises InvalidSpaceError for a block, a timestep or a pool size that the network does not have.
+    Raises InvalidSpaceError for a block, a timestep, a pool size or a number of draws that the network does not
+    have.
     """
     blocks, timesteps = {tap.block for tap in setting.taps}, {tap.timestep for tap in setting.taps}
     space = prepared.space
     noised = [timestep for timestep in timesteps if timestep is not None]
-    wanted = space.narrow(blocks=sorted(blocks), timesteps=sorted(noised) or None, pools=[setting.pool])
+    wanted = space.narrow(
+        blocks=sorted(blocks),
+        timesteps=sorted(noised) or ([None] if space.architecture.noised else None),
+        pools=[setting.pool],
+        draws=[setting.draws],
+    )
     return {**wanted.grids, **{block: grid for block, grid in space.grids.items() if grid >= setting.pool}}
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import math
 import re
 import shutil
 import subprocess
@@ -80,11 +81,32 @@ def test_a_mistake_is_an_error_that_names_the_field(tmp_path: Path) -> None:
         search.run("digits", trails=3)
     with pytest.raises(search.UnknownNameError, match="did you mean 'digits'"):
         search.run("digitz", home=tmp_path / "home")
-    with pytest.raises(search.UsageError, match="`trials` must be at least 1, got 0"):
+    with pytest.raises(search.UsageError, match="`trials` must be from 1 to 2,147,483,647, got 0"):
         search.run("digits", trials=0, home=tmp_path / "home")
     with pytest.raises(search.UnknownNameError, match="unknown option 'trials'"):
         search.recommend("digits", trials=3)
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"home": ""}, "`home` must name a folder, got ''"),
+        ({"home": 3}, "`home` must be text, got 3"),
+        ({"home": "a\0b"}, "`home` must be text without the character NUL"),
+        ({"storage": "foo"}, "`storage` must be a URL of SQLite or PostgreSQL, got no URL"),
+    ],
+)
+def test_where_studies_are_is_checked(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(search.SearchError, match=words):
+        search.studies(**options)
+
+
+@pytest.mark.parametrize("limit", [math.nan, math.inf, 0, -1, 10**5000, "5m"])
+def test_limits_of_a_recommendation_are_numbers(limit: Any, tmp_path: Path) -> None:
+    for name in ("passes", "budget"):
+        with pytest.raises(search.UsageError, match=f"`{name}` must be a number above 0 and at most"):
+            search.recommend("digits", home=tmp_path, **{name: limit})
 
 
 def test_a_finished_study_is_loaded_read_reported_and_compared(finished_home: Path, tmp_path: Path) -> None:
@@ -191,8 +213,14 @@ def test_features_are_the_rows_of_the_dataset_from_the_cache(finished_home: Path
     assert np.isfinite(X).all()
     again = search.features("folder", setting=setting, **options).X
     np.testing.assert_array_equal(X, again)
-    with pytest.raises(search.SearchError, match="99"):
-        search.features("folder", setting=search.Setting(20, 99, 1, "linear"), **options)
+    for wrong in (
+        search.Setting(20, 99, 1, "linear"),
+        search.Setting(20, 9, 99, "linear"),
+        search.Setting(20, 9, 1, "linear", draws=99),
+        search.Setting(99999, 9, 1, "linear"),
+    ):
+        with pytest.raises(search.InvalidSpaceError, match="99"):
+            search.features("folder", setting=wrong, **options)
 
 
 def test_the_python_lines_of_a_page_read_the_features(finished_home: Path, finished_search: Path) -> None:
