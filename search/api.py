@@ -115,7 +115,7 @@ def load_study(name: str, *, home: str | Path | None = None, storage: str | None
         raise UsageError(f"a study is loaded by its name or by its dataset's name, got {name!r}")
     folder, database, store = _opened(home, storage)
     with store:
-        study = name if name in store.names() else store.find_study(dataset=name)
+        study = store.find_study(name=name) if name in store.names() else store.find_study(dataset=name)
         return Study(store.read_study(study), folder, database)
 
 

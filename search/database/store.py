@@ -138,9 +138,10 @@ class Store:
         return sorted(summaries, key=lambda summary: summary.last_run or summary.created, reverse=True)
 
     def names(self) -> frozenset[str]:
-        """Return the names of all studies."""
+        """Return the names of all studies, and the names that they have in Optuna where a person renamed them there."""
         with self.session() as session:
-            return frozenset(row.name for row in self._study_rows(session))
+            names = optuna_names(self.optuna, session.scalars(select(StudyRow.name)).all())
+        return frozenset([*names, *names.values()])
 
     def find_study(self, dataset: str | None = None, name: str | None = None) -> str:
         """Return the name of the study that ran last, among those of this dataset and this name where they are given.

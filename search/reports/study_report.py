@@ -58,4 +58,4 @@ def study_page(store: "Store", study: str) -> str | None:
     if study not in store.names():
         return None
     fresh = type(store)(store.address, store.optuna)  # without cached data of an earlier study of this name
-    return study_text(fresh.read_study(study), "html")
+    return study_text(fresh.read_study(fresh.find_study(name=study)), "html")

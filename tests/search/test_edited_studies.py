@@ -19,6 +19,7 @@ from optuna.trial import TrialState, create_trial
 from optuna_dashboard import save_note, wsgi
 
 from objectives.results import GMACS, Accuracy, Evaluation, StudyResults
+from search.api import load_study
 from search.cli.commands.status import StudyState
 from search.database.parameters import DIRECTIONS
 from search.database.records import RunRecord, StudyRecord
@@ -176,7 +177,7 @@ def check_run(store: Store, name: str, space: Space, run_record: RunRecord) -> N
 
 
 def test_a_renamed_study_is_found_by_both_names(
-    store: Store, make_record: MakeRecord, run_record: RunRecord, space: Space
+    store: Store, storage_url: str, make_record: MakeRecord, run_record: RunRecord, space: Space
 ) -> None:
     """Optuna Dashboard renames a study by copying it and deleting the first one, also where a trial was refused."""
     name = store.ensure_study(make_record())
@@ -203,7 +204,10 @@ def test_a_renamed_study_is_found_by_both_names(
     assert [trial.number for trial in store.read_study(name).complete] == [0]
     assert store.ensure_study(make_record()) == name
     assert [summary.complete for summary in store.studies()] == [1]
-    assert study_page(store, name) is not None
+    assert store.names() == {name, "Die schöne 😀"}
+    for either in store.names():
+        assert study_page(store, either) is not None
+        assert load_study(either, storage=storage_url).name == name
 
 
 def test_a_study_that_is_deleted_during_a_run_ends_the_run_in_words(
