@@ -190,7 +190,7 @@ TWICE = pa.Table.from_arrays([STRUCTS, pa.array(ALTERNATING), pa.array(ALTERNATI
         (table(images=pa.array([None] * 2 + [b"x"] * 10)), "lacks the bytes of 2 images"),
         (table(labels=False, id=pa.array(ALTERNATING)), r"needs a column of labels.*id \(int64\); call"),
         (TWICE, r"needs a column of labels.*label \(int64\), label \(int64\)"),
-        (table(labels=pa.array([[0], [1]] * 6)), r"'label' .* got list<element: int64> \(one for each image\); save"),
+        (table(labels=pa.array([[0], [1]] * 6)), r"'label' .* got list<element: int64> \(several labels, or n"),
         (table(labels=pa.array([{"a": 1}] * COUNT)), "got struct<a: int64>"),
         (table(labels=pa.array([0.5, 1.0] * 6)), "got double .*0.5"),
         (table(labels=pa.array([Decimal("0.5")] * COUNT)), "got decimal"),

@@ -132,7 +132,7 @@ def read_labels(file: Path, table: Any, label: str, named: bool) -> Labels:
         if types.is_integer(column.type) or types.is_floating(column.type) or _is_exact(column.type):
             numbers = column.cast(pa.int64())
             return Labels(numbers.fill_null(NO_LABEL).to_numpy(), numbers.is_valid().to_numpy())
-        problem = "one for each image" if types.is_nested(column.type) else "which name the class of an image"
+        problem = "several labels, or none, for an image" if types.is_nested(column.type) else "not the name of a class"
     except pa.ArrowException as error:
         problem = escaped(first_line(error))
     raise DatasetError(
