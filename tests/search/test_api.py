@@ -102,7 +102,9 @@ def test_where_studies_are_is_checked(options: dict[str, Any], words: str) -> No
         search.studies(**options)
 
 
-@pytest.mark.parametrize("limit", [math.nan, math.inf, 0, -1, 10**5000, "5m"])
+@pytest.mark.parametrize(
+    "limit", [math.nan, math.inf, 0, -1, 10**5000, "5m"], ids=["NaN", "infinite", "0", "negative", "huge", "text"]
+)
 def test_limits_of_a_recommendation_are_numbers(limit: Any, tmp_path: Path) -> None:
     for name in ("passes", "budget"):
         with pytest.raises(search.UsageError, match=f"`{name}` must be a number above 0 and at most"):
