@@ -95,21 +95,19 @@ def extraction_equals(machine: Machine) -> Measured:
     """
     dataset, indices = digits(machine.sizes.extracted)
     backbone, cpu = on_device(machine, "bundled", "float32"), on_cpu(machine, "bundled")
-    timesteps = [20, 90, 300]
+    timesteps, blocks = [20, 90, 300], [9, BLOCK]
     runs = []
     for _ in range(2):
         usage = CacheUsage(machine.new_folder("extraction"))
-        extractor = Extractor(backbone, dataset, usage, {9: 4, BLOCK: POOL}, seed=0)
+        extractor = Extractor(backbone, dataset, usage, dict.fromkeys(blocks, POOL), seed=0)
         for _ in extractor.fill(indices, timesteps, 1, Clock()):
             pass
-        read = [extractor.read(indices, Setting(t, block, 4, "linear")) for t in timesteps for block in (9, BLOCK)]
+        read = [extractor.read(indices, Setting(t, block, POOL, "linear")) for t in timesteps for block in blocks]
         runs.append([values.clone() for values in read if values is not None])
     if [len(run) for run in runs] != [6, 6]:
         raise AssertionError("features are missing in the cache after it was filled")
     expected = [
-        features
-        for timestep in timesteps
-        for features in (direct_features(cpu, dataset, indices, timestep, block) for block in (9, BLOCK))
+        features for timestep in timesteps for features in direct_features(cpu, dataset, indices, timestep, blocks)
     ]
     error = max(difference(values, reference) for values, reference in zip(runs[0], expected, strict=True))
     repeated = all(torch.equal(*pair) for pair in zip(*runs, strict=True))
@@ -125,26 +123,29 @@ def digits(count: int) -> tuple[Dataset, np.ndarray]:
 
 
 def direct_features(
-    backbone: TappedBackbone, dataset: Dataset, indices: np.ndarray, timestep: int, block: int
-) -> torch.Tensor:
-    """Make a block's features by plain passes, without the extractor: float32 (n, c, 4, 4) on the CPU."""
+    backbone: TappedBackbone, dataset: Dataset, indices: np.ndarray, timestep: int, blocks: list[int]
+) -> list[torch.Tensor]:
+    """Make blocks' features by plain passes, without the extractor: float32 (n, c, 4, 4) on the CPU, for each block."""
     from objectives.datasets.images import square_pixels
 
     pixels = torch.from_numpy(square_pixels(dataset.images, indices, backbone.architecture.image_side))
-    parts = []
+    parts: list[list[torch.Tensor]] = [[] for _ in blocks]
     for rows in torch.split(torch.arange(len(indices)), 128):
         inputs = backbone.encode(pixels[rows])
         digests = [dataset.images.digest(int(indices[row])) for row in rows]
         noise = noise_for(digests, 0, timestep, 0, tuple(inputs.shape[1:])).to(backbone.device)
-        parts.append(pool(backbone.taps(inputs, noise, timestep, [block])[block].float(), POOL).cpu())
-    return torch.cat(parts)
+        maps = backbone.taps(inputs, noise, timestep, blocks)
+        for part, block in zip(parts, blocks, strict=True):
+            part.append(pool(maps[block].float(), POOL).cpu())
+    return [torch.cat(part) for part in parts]
 
 
 def digit_features(machine: Machine) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the features of digits, float32 (n, c, 4, 4), and their labels, both on the CPU and shuffled."""
     if "digits" not in machine.memo:
         dataset, indices = digits(machine.sizes.digits)
-        features = direct_features(on_device(machine, "bundled", "float32"), dataset, indices, TIMESTEP, BLOCK)
+        backbone = on_device(machine, "bundled", "float32")
+        [features] = direct_features(backbone, dataset, indices, TIMESTEP, [BLOCK])
         order = torch.randperm(len(indices), generator=torch.Generator().manual_seed(0))
         machine.memo["digits"] = features[order], torch.from_numpy(dataset.labels[indices])[order]
     return cast(tuple[torch.Tensor, torch.Tensor], machine.memo["digits"])
@@ -176,18 +177,21 @@ def few_threads(machine: Machine) -> Iterator[None]:
 
 
 def head_equals(name: str, machine: Machine) -> Measured:
-    """Compare a head's validation accuracy with that of the same fit on the CPU."""
-    seeds = range(machine.sizes.seeds if name in RANDOM_HEADS else 1)
-    values: dict[str, list[float]] = {}
+    """Compare a head's validation accuracy with that of the same fit on the CPU, by the mean of several seeds."""
+    here, there = parts_on(machine, "cpu"), parts_on(machine, machine.device.type)
+    cpu: list[float] = []
+    ours: list[float] = []
+    room = machine.seconds_left()
     with few_threads(machine):
-        for device in ("cpu", machine.device.type):
-            parts = parts_on(machine, device)
-            values[device] = [100 * fit(name, parts, seed).validation.value for seed in seeds]
-    ours, cpu = values[machine.device.type], values["cpu"]
-    note = f"{statistics.mean(ours):.2f} % against {statistics.mean(cpu):.2f} %, {len(parts[1])} images"
-    if len(seeds) > 1:
+        for seed in range(machine.sizes.seeds if name in RANDOM_HEADS else 1):
+            cpu.append(100 * fit(name, here, seed).validation.value)
+            ours.append(100 * fit(name, there, seed).validation.value)
+            if machine.seconds_left() < (room - machine.seconds_left()) / len(cpu):
+                break  # there is no time for another seed
+    note = f"{statistics.mean(ours):.2f} % against {statistics.mean(cpu):.2f} %, {len(here[1])} images"
+    if len(cpu) > 1:
         error = (statistics.variance(ours) / len(ours) + statistics.variance(cpu) / len(cpu)) ** 0.5
-        note += f", mean of {len(seeds)} seeds, standard error {error:.2f}"
+        note += f", mean of {len(cpu)} seeds, standard error {error:.2f}"
     return Measured(abs(statistics.mean(ours) - statistics.mean(cpu)), "points", Bar(0.5), note)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from gpu_check import correctness, report, sharing, speed, variants, workloads
 from gpu_check.machine import FULL, QUICK, Machine, sizes_for
 from gpu_check.networks import difference, on_cpu, random_pixels
 from gpu_check.processes import ProcessFailedError, in_processes
-from gpu_check.rows import SPEED_ENDS, Bar, Measured, NotRun, Result, Row, run_row, run_rows
+from gpu_check.rows import LAST_START, Bar, Measured, NotRun, Result, Row, run_row, run_rows
 from gpu_check.variants import Truncated
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "check_gpu"
@@ -80,10 +81,17 @@ def test_a_row_that_breaks_fails_alone(machine: Machine) -> None:
     assert [result.note for result in results] == ["ZeroDivisionError: no number", "needs a GPU", ""]
 
 
-def test_rows_of_speed_do_not_start_when_the_time_is_over(tmp_path: Path) -> None:
-    late = Machine(torch.device("cpu"), QUICK, tmp_path, start=time.perf_counter() - SPEED_ENDS - 1)
+def test_rows_do_not_start_when_the_time_is_over(tmp_path: Path) -> None:
+    late = Machine(torch.device("cpu"), QUICK, tmp_path, start=time.perf_counter() - LAST_START - 1)
     results = list(run_rows([speed.rows(QUICK)[0], row("right", 1.0)], late))
-    assert [(result.outcome, result.note) for result in results] == [("not run", "no time left"), ("pass", "")]
+    assert [(result.outcome, result.note) for result in results] == [("not run", "no time left")] * 2
+
+
+def test_a_head_whose_row_has_little_time_is_fitted_with_fewer_seeds(tmp_path: Path) -> None:
+    machine = Machine(torch.device("cpu"), replace(QUICK, seeds=100), tmp_path)
+    result = run_row(replace(row_named("head-mlp"), seconds=0.1), machine)
+    assert result.outcome == "pass"
+    assert "seeds" not in result.note
 
 
 def test_table_and_file_show_every_row(tmp_path: Path) -> None:
