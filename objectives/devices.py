@@ -5,6 +5,10 @@ import math
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 @cache
@@ -63,6 +67,23 @@ def _has_cuda_driver() -> bool:
             continue
         return True
     return False
+
+
+def use_gpu_share(share: float) -> None:
+    """Let this process take no more than a share of the memory of its GPU, if it has one. share: in (0, 1]."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
+
+
+def free_gpu_memory(device: "torch.device") -> int:
+    """Return the bytes of a GPU's memory that this process may still take: they are free, and in its share."""
+    import torch
+
+    free, total = torch.cuda.mem_get_info(device)
+    share = torch.cuda.get_per_process_memory_fraction(device)
+    return min(free, int(share * total) - torch.cuda.memory_reserved(device))
 
 
 def use_threads(count: int) -> None:

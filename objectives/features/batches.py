@@ -7,6 +7,7 @@ from typing import TypeVar, final
 
 import torch
 
+from objectives.devices import free_gpu_memory
 from spaces import Architecture, BackboneError
 
 T = TypeVar("T")
@@ -29,15 +30,15 @@ class Batches:
     def fitting(cls, architecture: Architecture, device: torch.device) -> "Batches":
         """Choose the largest power of two of images, at most `LARGEST_BATCH`, whose passes should fit into memory.
 
-        They may take half of the GPU memory that is free at this moment, or `CPU_BYTES` on a CPU. Forward passes keep
-        the encoder's maps for the decoder, and about four times their largest map in addition.
+        They may take half of `free_gpu_memory` at this moment, or `CPU_BYTES` on a CPU. Forward passes keep the
+        encoder's maps for the decoder, and about four times their largest map in addition.
 
         The size depends on that memory and on the network's block table, never on measured time. Features are bitwise
         equal only if the batches had equal sizes; with another size the last bits may differ.
         """
         elements = [block.channels * block.side**2 for block in architecture.blocks]
         bytes_per_image = 4 * (sum(elements) // 2 + 4 * max(elements))
-        room = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else CPU_BYTES
+        room = free_gpu_memory(device) // 2 if device.type == "cuda" else CPU_BYTES
         at_most = min(LARGEST_BATCH[device.type], room // bytes_per_image)
         return cls(1 << (at_most.bit_length() - 1) if at_most else 1)
 

@@ -49,7 +49,7 @@ def run_study(
     coordinator = Coordinator(driver, finals, on_event)
     folder = Path(tempfile.mkdtemp(prefix="search-tune-"))
     trainable = tune.with_resources(
-        tune.with_parameters(_trainable(resources.cpus), spec=pickle.dumps(spec)),
+        tune.with_parameters(_trainable(resources.cpus, resources.gpus), spec=pickle.dumps(spec)),
         {"cpu": resources.cpus, "gpu": resources.gpus},
     )
     tuner = tune.Tuner(
@@ -82,7 +82,7 @@ def run_study(
 # In the workers ----------------------------------------------------------------------------------------------------
 
 
-def _trainable(threads: int) -> Callable[..., None]:
+def _trainable(threads: int, gpus: float) -> Callable[..., None]:
     """Return what a worker calls for each trial. It checks the worker before it imports any of our code there.
 
     So it uses nothing of this module: Ray sends an inner function by value, and a function of a module by its name.
@@ -119,7 +119,7 @@ def _trainable(threads: int) -> Callable[..., None]:
             return
         from search.scheduling.worker import run_trial
 
-        run_trial(config, pickle.loads(spec), threads, tune.report)
+        run_trial(config, pickle.loads(spec), threads, gpus, tune.report)
 
     return run_trial
 

@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from objectives.devices import use_gpu_share
 from objectives.results import Rung
 from spaces import SearchError, Setting
 from spaces.errors import first_line
@@ -38,14 +39,17 @@ class ProbeFactory(Protocol):
 _probe: Any = None
 
 
-def run_trial(config: Mapping[str, Any], spec: ProbeFactory, threads: int, report: Report) -> None:
-    """Send each report of a trial or a final. A failure is sent too: raising would cost the process and its network."""
+def run_trial(config: Mapping[str, Any], spec: ProbeFactory, threads: int, gpus: float, report: Report) -> None:
+    """Send each report of a trial or a final. A failure is sent too: raising would cost the process and its network.
+
+    threads: CPU threads of this worker. gpus: its GPUs; workers that share one also share its memory.
+    """
     global _probe  # noqa: PLW0603
     setting, seed = Setting.from_dict(config["setting"]), config["seed"]
     try:
         if _probe is None:  # workers are reused, so network and features stay loaded between trials
             report({"worker": "started"})
-            _probe = _build(spec, threads)
+            _probe = _build(spec, threads, gpus)
             report({"worker": "ready"})
         for message in _probe(setting) if seed is None else _probe.finalise(setting, seed):
             images = {"images": message.images} if isinstance(message, Rung) else {}
@@ -58,9 +62,11 @@ def run_trial(config: Mapping[str, Any], spec: ProbeFactory, threads: int, repor
         report({"error": reason, "by_machine": is_machine_fault(error)})
 
 
-def _build(spec: ProbeFactory, threads: int) -> Any:
+def _build(spec: ProbeFactory, threads: int, gpus: float) -> Any:
     """Build the probe. What fails here is no fault of a setting, so every error becomes a SearchError."""
     try:
+        if 0 < gpus < 1:
+            use_gpu_share(gpus)
         return spec.build(threads)
     except SearchError:
         raise

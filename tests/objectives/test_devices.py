@@ -58,3 +58,11 @@ def test_the_quota_of_a_cgroup_and_of_those_above_it_counts(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
     assert cgroup_quotas(line, tmp_path) == quotas
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_process_takes_its_share_of_a_gpu_alone() -> None:
+    free, total = torch.cuda.mem_get_info()
+    devices.use_gpu_share(0.25)
+    assert devices.free_gpu_memory(torch.device("cuda")) <= min(free, total / 4)
+    devices.use_gpu_share(1.0)
