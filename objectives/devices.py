@@ -82,7 +82,7 @@ def free_gpu_memory(device: "torch.device") -> int:
     import torch
 
     free, total = torch.cuda.mem_get_info(device)
-    share = torch.cuda.get_per_process_memory_fraction(device)
+    share = torch.cuda.get_per_process_memory_fraction(device.index)  # no index: the current GPU
     return min(free, int(share * total) - torch.cuda.memory_reserved(device))
 
 
