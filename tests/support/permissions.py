@@ -1,6 +1,7 @@
 """A user who may read a folder and not write it."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 @contextmanager
 def somebody_else(folder: Path) -> Iterator[None]:
     """Make a folder read-only, and be a user whom permissions hold for."""
-    for path in (folder.parent.parent, folder.parent):
-        path.chmod(0o755)
+    for path in folder.parents:
+        if path.is_relative_to(tempfile.gettempdir()) and path != Path(tempfile.gettempdir()):
+            path.chmod(0o755)
     folder.chmod(0o555)
     for path in folder.iterdir():
         path.chmod(0o444)

@@ -47,7 +47,7 @@ def test_a_network_is_compared_with_itself_with_other_noise_and_with_another_net
         (("--timestep", "1000"), "--timestep 1000 does not exist for backbone .*; valid: 0 to 999"),
         (("--backbone", "no-such"), "unknown backbone 'no-such'"),
         (("--against", "bundled"), "--against names other backbones, got 'bundled'"),
-        (("--images", "3"), "greater than or equal to 4"),
+        (("--images", "3"), "expected a whole number from 4"),
     ],
 )
 def test_an_impossible_comparison_is_one_error_line_and_writes_nothing(
