@@ -9,6 +9,7 @@ from typing import Any
 
 from objectives.datasets.layouts.image_files import SUFFIXES
 from objectives.datasets.layouts.layout import briefly, contents, folders_in
+from objectives.datasets.layouts.split_words import SPLIT_OF_WORD, split_in
 from spaces.errors import DatasetError
 from spaces.text import escaped
 
@@ -16,14 +17,7 @@ HUGGINGFACE_LAYOUT = (
     "a hub's dataset, OWNER/NAME, or a folder of Hugging Face datasets: Parquet files called <split>-*.parquet or "
     "<split>/*.parquet, in it, in its data/ or in its one other folder, or what save_to_disk wrote"
 )
-_WORDS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing", "eval", "evaluation"),
-}
-_SPLITS = {word: split for split, words in _WORDS.items() for word in words}
 _SHARD = re.compile(r"(?P<series>.*)-(?P<number>\d+)-of-(?P<count>\d+)")
-_SEPARATORS = re.compile(r"[-._ 0-9]+")
 
 Splits = dict[str, list[Path]]
 """Split → its files in order."""
@@ -42,7 +36,7 @@ def configurations(names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
         split, folder = split_and_folder(PurePosixPath(name))
         if split:
             found[folder][split].append(name)
-    if not found and not any(_split_in(part) in ("validation", "test") for name in files for part in name.split("/")):
+    if not found and not any(split_in(part) in ("validation", "test") for name in files for part in name.split("/")):
         found = _without_splits(files)
     trained = {folder: dict(parts) for folder, parts in found.items() if "train" in parts}
     return next(({folder: trained[folder]} for folder in (".", "data") if folder in trained), trained)
@@ -96,23 +90,17 @@ def split_and_folder(path: PurePosixPath) -> tuple[str, str]:
     comes the file's own name; that of a shard is <split>-00000-of-00001 or <dataset>-<split>-00000-of-00001, so that
     train_extra-00000-of-00001 is another split. Last come words in the names of folders, nearest first.
     """
-    if split := _SPLITS.get(path.parent.name.lower()):
+    if split := SPLIT_OF_WORD.get(path.parent.name.lower()):
         return split, str(path.parent.parent)
     shard = _SHARD.match(path.name)
     parts = (shard["series"] if shard else path.stem).lower().split("-")
-    split = _SPLITS.get(parts[0]) or (_SPLITS.get(parts[-1], "") if shard else _split_in(path.stem))
+    split = SPLIT_OF_WORD.get(parts[0]) or (SPLIT_OF_WORD.get(parts[-1], "") if shard else split_in(path.stem))
     if split:
         return split, str(path.parent)
     for folder in path.parents:
-        if split := _split_in(folder.name):
+        if split := split_in(folder.name):
             return split, str(folder.parent)
     return "", str(path.parent)
-
-
-def _split_in(name: str) -> str:
-    """Return the split of which a name has a word; "" if there is none, or if there are several."""
-    splits = {_SPLITS[word] for word in _SEPARATORS.split(name.lower()) if word in _SPLITS}
-    return splits.pop() if len(splits) == 1 else ""
 
 
 def _without_splits(files: Sequence[str]) -> dict[str, dict[str, list[str]]]:
@@ -160,7 +148,7 @@ def _saved_splits(root: Path) -> tuple[Splits, tuple[str, ...]]:
                 f"{index} lists the splits {briefly(listed)}, and the folders of {briefly(missing)} are missing; "
                 "copy or save the dataset again"
             )
-    of_names: Mapping[str, str] = {name: _SPLITS.get(name.lower(), "") for name in names}
+    of_names: Mapping[str, str] = {name: SPLIT_OF_WORD.get(name.lower(), "") for name in names}
     if len(names) == 1 and not of_names[names[0]]:
         of_names = {names[0]: "train"}
     splits: Splits = {}
