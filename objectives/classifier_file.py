@@ -30,6 +30,7 @@ from objectives.features.versions import FIRST, NOISE
 from objectives.heads.catalog import head_named
 from objectives.heads.head import FeatureLayout, FittedHead
 from spaces import ClassifierError, InvalidSpaceError, Setting
+from spaces.files import check_ends
 
 FORMAT = 1
 ENTRY = "classifier"
@@ -139,6 +140,7 @@ def load(path: Path) -> Saved:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
+        check_ends(path)
         with safe_open(path, framework="pt") as file:
             entries = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict

@@ -16,6 +16,7 @@ from typing import Any, Self
 from spaces.blocks import Architecture
 from spaces.dimensions import HEAD_OPTIONS, RECIPES, Choice
 from spaces.errors import InvalidSpaceError, shown
+from spaces.files import check_ends
 from spaces.lookup import check_name
 from spaces.setting import Setting, Tap
 from spaces.text import decoded
@@ -240,6 +241,7 @@ class Space:
         Raises as `narrow`, and InvalidSpaceError for a file that cannot be read.
         """
         try:
+            check_ends(path)
             values = tomllib.loads(re.sub("\r\n?", "\n", decoded(path.read_bytes())))
         except FileNotFoundError:
             raise InvalidSpaceError(f"there is no space file {path}") from None

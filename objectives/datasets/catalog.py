@@ -172,12 +172,15 @@ def _dataset_path(name: str, root: Path | str | None, fetched: Path | None) -> t
     """
     entry, published = DATASETS[name], how_to_get(name)
     if root is not None:
+        if not str(root):
+            raise DatasetError(f"`data_root` is empty; give the folder of dataset {name!r} ({entry.description})")
         path = Path(root)
         if path.is_dir() or (entry.takes_file and path.is_file()):
             return path, ()
         if entry.from_hub and is_hub_id(str(root)) and not path.exists():
             return entry.from_hub(str(root))
-        problem = "is a file" if path.exists() else "does not exist"
+        special = "is neither a file nor a folder" if path.exists() else "does not exist"
+        problem = "is a file" if path.is_file() else special
         raise DatasetError(f"`data_root` {root} {problem}; give the folder of dataset {name!r} ({entry.description})")
     if fetched is None or not published:
         raise DatasetError(f"dataset {name!r} needs its folder: add `data_root` ({entry.description})")

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from objectives.devices import threads
 from spaces.errors import DatasetError
+from spaces.files import check_ends
 from spaces.text import escaped
 
 TRANSFORM = "exif-upright,rgb-on-white,shorter-side-bicubic,centre-square"
@@ -87,8 +88,10 @@ class FileImages:
         path = self.paths[i]
         if path not in self._digests:
             file_path = self.root / path
-            with _named_errors(escaped(str(file_path))), file_path.open("rb") as file:
-                self._digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
+            with _named_errors(escaped(str(file_path))):
+                check_ends(file_path)
+                with file_path.open("rb") as file:
+                    self._digests[path] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._digests[path]
 
     def read(self, i: int) -> Image.Image:
@@ -140,10 +143,13 @@ class ArrayImages:
 
 def decode(file: Path | BinaryIO, name: str) -> Image.Image:
     """Decode an image file as `ImageSource.read` does. Raises DatasetError, which names `name`, if that fails."""
-    with _named_errors(name), Image.open(file) as image:
-        image.load()
-        turn = UPRIGHT.get(_orientation(image))
-        return _rgb(image if turn is None else image.transpose(turn))
+    with _named_errors(name):
+        if isinstance(file, Path):
+            check_ends(file)
+        with Image.open(file) as image:
+            image.load()
+            turn = UPRIGHT.get(_orientation(image))
+            return _rgb(image if turn is None else image.transpose(turn))
 
 
 def _orientation(image: Image.Image) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spaces import BackboneError
+from spaces.files import check_ends
 
 LARGEST = 2**31 - 1
 """The largest number in a network's configuration."""
@@ -35,6 +36,7 @@ def is_there(path: Path) -> bool:
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object from a UTF-8 file. Raises BackboneError, which names the file, for anything else."""
     try:
+        check_ends(path)
         text = path.read_bytes().decode()
         if text.startswith("\ufeff"):
             raise BackboneError(f"{path} begins with a byte-order mark; save it as UTF-8 without one")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from objectives.backbones.folders.configuration import is_there, read_object, unreadable
 from spaces import BackboneError
 from spaces.errors import first_line
+from spaces.files import check_ends
 
 if TYPE_CHECKING:
     import torch
@@ -135,6 +136,7 @@ def tensor_kinds(file: Path) -> dict[str, bool]:
 def check_content(file: Path) -> None:
     """Raises BackboneError for a file that cannot be read, is empty, or is a pointer of Git LFS."""
     try:
+        check_ends(file)
         with file.open("rb") as opened:
             head = opened.read(len(LFS_POINTER))
     except OSError as error:

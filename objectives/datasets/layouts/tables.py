@@ -16,6 +16,7 @@ from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import FileImages
 from objectives.datasets.layouts.image_files import REPEATED, LeftOut
 from spaces.errors import DatasetError
+from spaces.files import check_ends
 from spaces.text import decoded, escaped
 
 Row = tuple[str, int, bool]  # path below the dataset's folder, label, whether it is a test image
@@ -106,6 +107,7 @@ def check_inside(folder: Path, path: str) -> None:
 
 
 def _text(path: Path) -> str:
+    check_ends(path)
     try:
         return decoded(path.read_bytes())
     except ValueError as error:

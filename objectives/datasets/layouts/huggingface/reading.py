@@ -27,6 +27,7 @@ from objectives.datasets.layouts.huggingface.files import find_splits
 from objectives.datasets.layouts.layout import briefly
 from objectives.datasets.splits import carve_test
 from spaces.errors import DatasetError, first_line
+from spaces.files import check_ends
 from spaces.text import escaped
 
 _ORDER = ("train", "validation", "test")
@@ -130,6 +131,7 @@ def _schema(file: Path) -> Any:
     """Return the schema of a file; None if the file has no rows."""
     import pyarrow.parquet as pq
 
+    check_ends(file)
     with _named_errors(file):
         if file.suffix == ".arrow":
             table = _mapped(file)

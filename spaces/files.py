@@ -1,0 +1,18 @@
+"""Refuses what is no file before it is opened."""
+
+import errno
+import stat
+from pathlib import Path
+
+
+def check_ends(path: Path) -> None:
+    """Raise OSError for a pipe, a socket or a device: opening or reading one may never end.
+
+    Files and folders pass, and so does a path that does not exist or cannot be looked at: opening it says why.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
