@@ -10,8 +10,11 @@ from optuna.storages import RDBStorage
 from search.database.records import StudyRecord
 
 MADE_AS = "search study"
-"""User attribute of an Optuna study: the project's name of it. Optuna Dashboard renames a study by making a copy, which
-keeps the attribute."""
+"""User attribute of an Optuna study: the project's name of it. Every copy keeps the attribute."""
+
+ORIGINAL = "search:study_id"
+"""System attribute of an Optuna study: its own id. `optuna.copy_study` copies the attribute, so a copy has another
+study's id in it. Optuna Dashboard, which renames a study by making a copy, does not copy it."""
 
 
 def ensure_optuna_study(storage: RDBStorage, record: StudyRecord, made: str | None) -> None:
@@ -26,6 +29,8 @@ def ensure_optuna_study(storage: RDBStorage, record: StudyRecord, made: str | No
     )
     if study.user_attrs.get(MADE_AS) != record.name:
         study.set_user_attr(MADE_AS, record.name)
+    if storage.get_study_system_attrs(study._study_id).get(ORIGINAL) != study._study_id:
+        storage.set_study_system_attr(study._study_id, ORIGINAL, study._study_id)
     if made is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, since Optuna 3.2
@@ -33,8 +38,17 @@ def ensure_optuna_study(storage: RDBStorage, record: StudyRecord, made: str | No
 
 
 def optuna_names(storage: RDBStorage, names: Iterable[str]) -> dict[str, str]:
-    """Map the names of the project's studies to their names in Optuna. Studies that were deleted there are left out."""
-    studies = storage.get_all_studies()
-    present = {study.study_name for study in studies}
-    renamed = {str(study.user_attrs.get(MADE_AS)): study.study_name for study in studies if MADE_AS in study.user_attrs}
-    return {name: name if name in present else renamed[name] for name in names if name in present or name in renamed}
+    """Map the names of the project's studies to their names in Optuna. Studies that were deleted there are left out.
+
+    A study is found by its own id, whatever its name; else by its name; else it is the copy that Optuna Dashboard made
+    to rename it. A copy that `optuna.copy_study` made is another study.
+    """
+    studies = sorted(storage.get_all_studies(), key=lambda study: -study._study_id)  # of equals the first wins
+    originals = [study for study in studies if study.system_attrs.get(ORIGINAL) == study._study_id]
+    renamed = [study for study in studies if ORIGINAL not in study.system_attrs]
+    found = (
+        {str(study.user_attrs[MADE_AS]): study.study_name for study in renamed if MADE_AS in study.user_attrs}
+        | {study.study_name: study.study_name for study in studies}
+        | {str(study.user_attrs[MADE_AS]): study.study_name for study in originals if MADE_AS in study.user_attrs}
+    )
+    return {name: found[name] for name in names if name in found}

@@ -17,13 +17,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from optuna_dashboard import save_note, wsgi
+from sqlalchemy import column, delete, table, update
 
 from objectives.results import GMACS, Accuracy, Evaluation, StudyResults
 from search.api import load_study
 from search.cli.commands.status import StudyState
+from search.database.optuna_studies import ORIGINAL
 from search.database.parameters import DIRECTIONS
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
+from search.database.system_attributes import STUDY_SYSTEM_ATTRIBUTES
 from search.engine import _leaving_no_empty_study
 from search.recommendation.past_tasks import past_tasks
 from search.reports.answer import answer_lines
@@ -37,7 +40,17 @@ from spaces import SearchError, Space, StorageError
 from tests.support.studies import MakeRecord
 
 TEXTS = ["", "😀", "\ud800", "a\x00b", "'; DROP TABLE search_studies; --", "\n\r\n", "x" * 3000, "%s{}{{", "<b>&`"]
-KEYS = [*TEXTS, "run", "reason", "interrupted", "seconds", "search study", "study:metric_names", "worth on 3 images"]
+KEYS = [
+    *TEXTS,
+    "run",
+    "reason",
+    "interrupted",
+    "seconds",
+    "search study",
+    ORIGINAL,
+    "study:metric_names",
+    "worth on 3 images",
+]
 VALUES: list[Any] = [None, 1, 1.5, "x", [], {}, True, math.nan, math.inf, [1, {"a": 2}], "\ud800\x00", 10**30]
 SCORES = [0.99, 1e300, -math.inf, math.inf]
 PARAMS: dict[str, list[Any]] = {
@@ -208,6 +221,71 @@ def test_a_renamed_study_is_found_by_both_names(
     for either in store.names():
         assert study_page(store, either) is not None
         assert load_study(either, storage=storage_url).name == name
+
+
+def rename_in_place(store: Store, old: str, new: str) -> None:
+    """Rename an Optuna study in its table, so that it keeps its id."""
+    studies = table("studies", column("study_name"))
+    with store.session() as session:
+        session.execute(update(studies).where(studies.c.study_name == old).values(study_name=new))
+
+
+@pytest.mark.parametrize("copy", ["a backup", "z backup"])
+def test_a_copy_is_another_study_whatever_becomes_of_the_first_one(
+    store: Store, storage_url: str, make_record: MakeRecord, copy: str
+) -> None:
+    name = store.ensure_study(make_record())
+    first = store.optuna_id(name)
+
+    def copied(to: str) -> None:
+        (study,) = (study for study in store.optuna.get_all_studies() if study._study_id == first)
+        optuna.copy_study(
+            from_study_name=study.study_name, from_storage=store.optuna, to_storage=store.optuna, to_study_name=to
+        )
+
+    def names() -> tuple[set[str], list[int]]:
+        with Store.open(storage_url) as fresh:
+            return {*fresh.names()}, [fresh.optuna_id(study.name) for study in fresh.studies()]
+
+    copied(copy)
+    assert names() == ({name}, [first])
+    rename_in_place(store, name, "plain")
+    assert names() == ({name, "plain"}, [first])
+    copied(name)  # a copy that has even the name
+    assert names() == ({name, "plain"}, [first])
+    with pytest.raises(StorageError, match="no study"):
+        store.find_study(name=copy)
+    optuna.delete_study(study_name=name, storage=store.optuna)
+    optuna.delete_study(study_name="plain", storage=store.optuna)
+    assert names() == (set(), [])
+    store._studies.clear()
+    assert store.ensure_study(make_record()) == name
+    assert store.optuna_id(name) != optuna.load_study(study_name=copy, storage=store.optuna)._study_id
+
+
+def test_a_copy_that_gets_the_name_of_a_deleted_study_takes_its_place(store: Store, make_record: MakeRecord) -> None:
+    """A person restores a study from a copy."""
+    name, storage = store.ensure_study(make_record()), store.optuna
+    optuna.copy_study(from_study_name=name, from_storage=storage, to_storage=storage, to_study_name="backup")
+    optuna.delete_study(study_name=name, storage=storage)
+    rename_in_place(store, "backup", name)
+    store._studies.clear()
+    assert store.names() == {name}
+    assert store.ensure_study(make_record()) == name
+    rename_in_place(store, name, "plain")
+    assert store.names() == {name, "plain"}
+
+
+def test_the_first_of_studies_that_an_earlier_version_made_or_copied_is_the_original(
+    store: Store, make_record: MakeRecord
+) -> None:
+    name, storage = store.ensure_study(make_record()), store.optuna
+    with store.session() as session:
+        session.execute(delete(STUDY_SYSTEM_ATTRIBUTES).where(STUDY_SYSTEM_ATTRIBUTES.c.key == ORIGINAL))
+    optuna.copy_study(from_study_name=name, from_storage=storage, to_storage=storage, to_study_name="backup")
+    rename_in_place(store, name, "plain")
+    store._studies.clear()
+    assert store.names() == {name, "plain"}
 
 
 def test_a_study_that_is_deleted_during_a_run_ends_the_run_in_words(
