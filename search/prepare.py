@@ -123,6 +123,7 @@ def prepare_probe(
     """
     from objectives.backbones.catalog import describe_backbone
     from objectives.datasets.catalog import load_dataset
+    from objectives.datasets.splits import check_trains
     from objectives.probe_spec import ProbeSpec
 
     home, fraction = options.home_folder, options.validation_fraction
@@ -135,6 +136,7 @@ def prepare_probe(
         skip_unreadable=options.skip_unreadable,
         on_found=on_found,
     )
+    check_trains(dataset)
     spec = ProbeSpec(
         dataset=dataset,
         backbone=options.backbone,

@@ -1,6 +1,6 @@
 """The catalog of datasets by name. To add one, add an entry to DATASETS."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -121,9 +121,14 @@ def load_dataset(
     skip_unreadable: leave out images that cannot be decoded, and list them in `Dataset.skipped`.
     on_found: called when the images are listed, before they are decoded.
     Raises UnknownNameError for an unknown name. Raises DatasetError if the root or the layout is wrong, if a hub id's
-    files cannot be fetched, or if an image cannot be decoded and is not skipped (at least one must be readable).
+    files cannot be fetched, if data without a test split have too few images for one, or if an image cannot be decoded
+    and is not skipped (at least one must be readable).
     """
-    return load_with_sizes(name, root, fetched=fetched, skip_unreadable=skip_unreadable, on_found=on_found)[0]
+    dataset = _listed(name, root, fetched)
+    if dataset.not_carved:
+        raise DatasetError(dataset.not_carved)
+    on_found()
+    return _decoded(dataset, skip_unreadable)[0]
 
 
 def load_with_sizes(
@@ -132,9 +137,16 @@ def load_with_sizes(
     *,
     fetched: Path | None = None,
     skip_unreadable: bool = False,
-    on_found: Callable[[], None] = lambda: None,
 ) -> tuple[Dataset, np.ndarray]:
-    """Read a dataset as `load_dataset` does; also return each image's (width, height) in pixels, int (N, 2)."""
+    """Read a dataset as `load_dataset` does; also return each image's (width, height) in pixels, int (N, 2).
+
+    A test split that cannot be carved is no error here; `Dataset.not_carved` says why.
+    """
+    return _decoded(_listed(name, root, fetched), skip_unreadable)
+
+
+def _listed(name: str, root: Path | str | None, fetched: Path | None) -> Dataset:
+    """List the images of a dataset, and decode none."""
     entry = lookup("dataset", name, DATASETS)
     if not entry.needs_root and root is not None:
         raise DatasetError(f"dataset {name!r} needs no folder, got {root}: leave out `data_root`")
@@ -148,7 +160,11 @@ def load_with_sizes(
 
     if not len(dataset):
         raise DatasetError(f"{path} holds no image of dataset {name!r}; expected at least one")
-    on_found()
+    return dataset
+
+
+def _decoded(dataset: Dataset, skip_unreadable: bool) -> tuple[Dataset, np.ndarray]:
+    """Decode and hash every image; return the dataset without those that cannot be read, and the others' sizes."""
     sizes_found = sizes_or_errors(dataset.images)
     sizes = np.array([size for size in sizes_found if not isinstance(size, DatasetError)])
     broken = {i: error for i, error in enumerate(sizes_found) if isinstance(error, DatasetError)}
@@ -194,15 +210,16 @@ def _dataset_path(name: str, root: Path | str | None, fetched: Path | None) -> t
     )
 
 
-def _without(dataset: Dataset, indices: Iterable[int]) -> Dataset:
+def _without(dataset: Dataset, broken: Mapping[int, DatasetError]) -> Dataset:
     """Leave images out of a dataset, and list them as skipped."""
     dropped = np.zeros(len(dataset), bool)
-    dropped[list(indices)] = True
+    dropped[list(broken)] = True
     kept = np.flatnonzero(~dropped)
     return replace(
         dataset,
         images=dataset.images.keep(kept.tolist()),
         labels=dataset.labels[kept],
         is_test=dataset.is_test[kept],
-        skipped=tuple(dataset.images.name(i) for i in np.flatnonzero(dropped).tolist()),
+        skipped=tuple(dataset.images.name(i) for i in sorted(broken)),
+        skipped_because=tuple(str(broken[i]) for i in sorted(broken)),
     )

@@ -7,6 +7,8 @@ from typing import final
 import numpy as np
 
 from objectives.datasets.dataset import Dataset
+from objectives.datasets.splits import split
+from spaces.errors import DatasetError
 
 SMALL_CLASS = 10
 """A class with fewer training images than this is small: the validation split's fifth of it is one or two images."""
@@ -58,9 +60,10 @@ class Check:
     train, test: the numbers of images. classes: in the dataset's order.
     train_per_class, test_per_class: summaries of the numbers of images per class.
     shorter_side: a summary of the images' shorter sides, in pixels.
-    unreadable: files that cannot be decoded, which no other field counts.
+    unreadable: files that cannot be decoded, which no other field counts. unreadable_because: a message for each.
     left_out: what else the reader left out, as in `Dataset.left_out`; no other field counts it.
     duplicates: every group of images with the same bytes.
+    no_split: why a search with the default options cannot split the images, if so.
     """
 
     dataset: str
@@ -72,8 +75,10 @@ class Check:
     test_per_class: Spread
     shorter_side: Spread
     unreadable: tuple[str, ...]
+    unreadable_because: tuple[str, ...]
     left_out: tuple[str, ...]
     duplicates: tuple[Duplicate, ...]
+    no_split: str | None
 
     @property
     def small(self) -> tuple[ClassCount, ...]:
@@ -117,9 +122,19 @@ def check(dataset: Dataset, sizes: np.ndarray) -> Check:
         test_per_class=Spread.of(test),
         shorter_side=Spread.of(sizes.min(axis=1)),
         unreadable=dataset.skipped,
+        unreadable_because=dataset.skipped_because,
         left_out=dataset.left_out,
         duplicates=_duplicates(dataset),
+        no_split=_no_split(dataset),
     )
+
+
+def _no_split(dataset: Dataset) -> str | None:
+    try:
+        split(dataset, seed=0)
+    except DatasetError as error:
+        return dataset.not_carved or str(error)
+    return None
 
 
 def _duplicates(dataset: Dataset) -> tuple[Duplicate, ...]:

@@ -19,7 +19,9 @@ class Dataset:
     labels: indices into `classes`, int64 (N,).
     is_test: whether an image belongs to the test split, bool (N,).
     skipped: the names of images that could not be read and were left out.
+    skipped_because: an error message for each of them, which names it.
     left_out: what else the reader left out, one phrase for each kind: how many, of what, why, and some names.
+    not_carved: why no test split could be carved for data without one, if so; then no image is a test image.
     """
 
     name: str
@@ -28,7 +30,9 @@ class Dataset:
     labels: np.ndarray
     is_test: np.ndarray
     skipped: tuple[str, ...] = ()
+    skipped_because: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    not_carved: str | None = None
 
     def __len__(self) -> int:
         return len(self.images)

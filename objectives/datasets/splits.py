@@ -45,8 +45,8 @@ def split(dataset: Dataset, seed: int, validation_fraction: float = 0.2) -> Spli
 
     seed: in [0, 2**32). validation_fraction: in (0, 1), of the images outside the test split, rounded up.
     Raises UsageError for a seed or a fraction out of range. Raises DatasetError for fewer than 2 classes, for no test
-    images, for a class with fewer than 2 images outside the test split, and for so few images that a split cannot hold
-    every class.
+    or no training images, for a class with fewer than 2 images outside the test split, and for so few images that a
+    split cannot hold every class.
     """
     if not 0 < validation_fraction < 1:
         raise UsageError(f"the validation fraction lies between 0 and 1, both excluded, got {validation_fraction}")
@@ -151,7 +151,17 @@ def _outside_and_test(dataset: Dataset, seed: int) -> tuple[np.ndarray, np.ndarr
             f"{dataset.name} has no test images; put some images of each class into its test split, or remove "
             "the split (the column split of a CSV file, the folder test), and a fifth becomes the test split"
         )
+    check_trains(dataset)
     return np.flatnonzero(~dataset.is_test), np.flatnonzero(dataset.is_test)
+
+
+def check_trains(dataset: Dataset) -> None:
+    """Raise DatasetError if every image is a test image."""
+    if dataset.is_test.all():
+        raise DatasetError(
+            f"{dataset.name} has no training images, all {len(dataset):,} are test images; mark images of each class "
+            "as train (in the column split of a CSV file, or by a folder train)"
+        )
 
 
 def _check_seed(seed: int) -> None:
@@ -175,6 +185,14 @@ def carve_test(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     return is_test
 
 
+def with_test_split(dataset: Dataset) -> Dataset:
+    """Carve a test split as `carve_test` does; where that is impossible, `Dataset.not_carved` says why."""
+    try:
+        return replace(dataset, is_test=carve_test(dataset.labels, dataset.classes))
+    except DatasetError as error:
+        return replace(dataset, is_test=np.zeros(len(dataset), bool), not_carved=str(error))
+
+
 def carve(
     split_name: str, labels: np.ndarray, classes: Sequence[str], fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -189,6 +207,11 @@ def carve(
     counts = np.bincount(labels, minlength=len(classes))
     smallest = int(counts.argmin())
     n = int(counts[smallest])
+    otherwise = (
+        "hold another fraction (`validation_fraction`)"
+        if split_name == "validation"
+        else "name the test images yourself (by the folders train and test, or by the column split of a CSV file)"
+    )
     scarce = f"class {classes[smallest]!r} has {n} {'image' if n == 1 else 'images'}"
     if n < 2:
         raise DatasetError(
@@ -200,7 +223,7 @@ def carve(
         raise DatasetError(
             f"holding {held_size} of {len(labels)} images for the {split_name} split leaves one side "
             f"with fewer images than there are classes ({len(classes)}; {scarce}, the fewest); "
-            "add images, or hold another fraction"
+            f"add images, or {otherwise}"
         )
     kept, held = train_test_split(np.arange(len(labels)), test_size=held_size, stratify=labels, random_state=seed)
     missing = set(range(len(classes))) - set(labels[kept].tolist())
@@ -208,7 +231,7 @@ def carve(
         lost = min(missing)
         raise DatasetError(
             f"class {classes[lost]!r} has {counts[lost]} images, and holding {fraction:g} of them for the "
-            f"{split_name} split leaves none to train on; add images of it, or hold a smaller fraction"
+            f"{split_name} split leaves none to train on; add images of it, or {otherwise}"
         )
     return np.sort(kept), np.sort(held)
 

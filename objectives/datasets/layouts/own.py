@@ -1,7 +1,6 @@
 """A user's own images: class folders, or a CSV file that lists images."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -9,7 +8,7 @@ from objectives.datasets.dataset import Dataset
 from objectives.datasets.layouts.image_files import OUTSIDE, LeftOut, images_below, images_in
 from objectives.datasets.layouts.layout import briefly, contents, entries, folders_in, natural
 from objectives.datasets.layouts.tables import Row, csv_rows, dataset_of
-from objectives.datasets.splits import carve_test
+from objectives.datasets.splits import with_test_split
 from spaces.errors import DatasetError
 
 FOLDER_LAYOUT = "one folder of images for each class, DIR/<class>/*, or DIR/train/<class>/* and DIR/test/<class>/*"
@@ -117,7 +116,7 @@ def _dataset(
     number = {label: i for i, label in enumerate(classes)}
     rows: list[Row] = [(path, number[label], test) for path, label, test in images]
     data = dataset_of(name, folder, classes, rows, left_out)
-    return replace(data, is_test=carve_test(data.labels, data.classes)) if carved else data
+    return with_test_split(data) if carved else data
 
 
 def _only_csv(folder: Path) -> Path:

@@ -88,8 +88,8 @@ def check(
 ) -> None:
     """Count a dataset's images, and find problems in it.
 
-    Problems are unreadable files, classes with few images, and duplicates. The command lists them, and ends without an
-    error. A folder layout that cannot be read is an error.
+    Problems are unreadable files, classes with few images, images that no search can split, and duplicates. The
+    command lists them, and ends without an error. A folder layout that cannot be read is an error.
     """
     from objectives.datasets.catalog import load_with_sizes
     from objectives.datasets.check import check as check_dataset
@@ -123,7 +123,7 @@ def findings(checked: "Check") -> list[str]:
 
     side = checked.shorter_side
     lines = [
-        f"{checked.dataset}: {checked.train + checked.test:,} images of {len(checked.classes):,} classes",
+        f"{checked.dataset}: {checked.train + checked.test:,} images of {_count(checked.classes, 'class', 'classes')}",
         f"shorter sides {side.least:,} to {side.most:,} pixels, median {side.median:,g}",
         f"fingerprint {checked.fingerprint}",
     ]
@@ -132,7 +132,9 @@ def findings(checked: "Check") -> list[str]:
     untested = [count.name for count in checked.untested]
     lines += _finding(f"{_count(untested, 'class has', 'classes have')} no test image", untested)
     unreadable = checked.unreadable
-    lines += _finding(f"{_count(unreadable, 'file is', 'files are')} not readable as an image", unreadable)
+    reasons = checked.unreadable_because
+    lines += _finding(f"{_count(unreadable, 'file is', 'files are')} not readable as an image", reasons)
+    lines += [f"no search can use these images: {checked.no_split}"] if checked.no_split else []
     lines += [f"left out: {phrase}" for phrase in checked.left_out]
     leaks = [_copies(group) for group in checked.leaks]
     lines += _finding(f"{_count(leaks, 'image is', 'images are')} in both train and test", leaks)

@@ -1,11 +1,14 @@
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from objectives.datasets.catalog import load_with_sizes
+from objectives.datasets.catalog import load_dataset, load_with_sizes
 from objectives.datasets.check import ClassCount, Duplicate, Spread, check
+from objectives.datasets.splits import split
+from spaces import DatasetError
 
 Paint = Callable[..., Path]
 
@@ -102,3 +105,39 @@ def test_images_in_memory_are_checked_too() -> None:
     assert checked.shorter_side == Spread(8, 8.0, 8)
     assert not checked.small
     assert not checked.duplicates
+
+
+@pytest.mark.parametrize(
+    ("images", "problem"),
+    [
+        ({"a": 1, "b": 9}, "class 'a' has 1 image to carve the test split from, and needs at least 2"),
+        ({str(c): 2 for c in range(12)}, "holding 5 of 24 images for the test split leaves one side"),
+        ({"a": 9}, "at least 2 classes are needed, got 1 .'a'."),
+        ({"train/a": 9, "train/b": 1, "test/a": 1}, "class 'b' has 1 image to carve the validation split from"),
+        ({"train/a": 9, "test/a": 9}, "at least 2 classes are needed"),
+    ],
+)
+def test_images_that_no_search_can_split_are_counted_and_refused_by_a_run(
+    tmp_path: Path, paint: Paint, images: dict[str, int], problem: str
+) -> None:
+    for folder, number in images.items():
+        for k in range(number):
+            paint(tmp_path / folder / f"{k}.png", k)
+    checked = check(*load_with_sizes("folder", tmp_path))
+    assert checked.train + checked.test == sum(images.values())
+    assert checked.no_split is not None
+    assert re.search(problem, checked.no_split)
+    with pytest.raises(DatasetError, match=problem):
+        split(load_dataset("folder", tmp_path), seed=0)
+
+
+def test_only_test_images_are_counted_too(tmp_path: Path, paint: Paint) -> None:
+    for k in range(6):
+        paint(tmp_path / f"{k}.png", k)
+    (tmp_path / "list.csv").write_text("path,label,split\n" + "".join(f"{k}.png,{k % 2},test\n" for k in range(6)))
+    checked = check(*load_with_sizes("csv", tmp_path))
+    assert (checked.train, checked.test) == (0, 6)
+    assert checked.no_split == (
+        "csv has no training images, all 6 are test images; mark images of each class as train (in the column split of "
+        "a CSV file, or by a folder train)"
+    )

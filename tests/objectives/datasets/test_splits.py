@@ -84,6 +84,7 @@ def test_the_fingerprints_of_the_parts_differ() -> None:
         ([9], [1], 0.2, r"at least 2 classes are needed, got 1 \('class 0'\)"),
         ([], [], 0.2, "no test images"),
         ([9, 9], [0, 0], 0.2, "no test images; put some"),
+        ([0, 0], [9, 9], 0.2, "no training images, all 18 are test images; mark images of each class as train"),
         ([9, 0], [1, 0], 0.2, "class 'class 1' has 0 images to carve the validation split from, and needs at least 2"),
         ([9, 0], [1, 4], 0.2, "class 'class 1' has 0 images to carve the validation split from"),
         ([1, 9], [1, 1], 0.2, "class 'class 0' has 1 image to carve the validation split from.*add images of it"),

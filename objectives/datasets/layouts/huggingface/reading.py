@@ -25,7 +25,7 @@ from objectives.datasets.layouts.huggingface.columns import (
 )
 from objectives.datasets.layouts.huggingface.files import find_splits
 from objectives.datasets.layouts.layout import briefly
-from objectives.datasets.splits import carve_test
+from objectives.datasets.splits import with_test_split
 from spaces.errors import DatasetError, first_line
 from spaces.files import check_ends
 from spaces.text import escaped
@@ -113,7 +113,7 @@ def read_huggingface(root: Path) -> Dataset:
     test_split = next((split for split in ("test", "validation") if counts[split]), None)
     labels = np.concatenate([part.labels.values[part.labels.present] for part in parts])
     is_test = np.concatenate([np.repeat(part.split == test_split, part.labels.present.sum()) for part in parts])
-    return Dataset(
+    dataset = Dataset(
         name="huggingface",
         classes=classes,
         images=ArrowImages(
@@ -122,9 +122,10 @@ def read_huggingface(root: Path) -> Dataset:
             tuple((i, row) for i, part in enumerate(parts) for row in np.flatnonzero(part.labels.present).tolist()),
         ),
         labels=labels,
-        is_test=is_test if test_split else carve_test(labels, classes),
+        is_test=is_test,
         left_out=(*outside, *_unlabelled(parts)),
     )
+    return dataset if test_split else with_test_split(dataset)
 
 
 def _schema(file: Path) -> Any:

@@ -136,7 +136,7 @@ def test_problems_are_listed_and_are_no_error(search: Search, images: Path) -> N
     ran = search("datasets", "check", "folder", "--data-root", str(images))
     assert ran.code == 0, ran.stderr
     for said in (
-        f"1 file is not readable as an image:\n  {images}/train/light/0.png\n",
+        f"1 file is not readable as an image:\n  {images}/train/light/0.png is not an image that Pillow can read\n",
         f"1 image is in both train and test:\n  {source} = {images}/train/[dark]/same.png = {images}/test/",
         f"7 images have more than one label:\n  {images}/train/[dark]/1.png = {images}/train/light/wrong1.png as [",
         "\n  and 2 more; --json lists all\n",
@@ -148,6 +148,8 @@ def test_problems_are_listed_and_are_no_error(search: Search, images: Path) -> N
     listed = json.loads(search("datasets", "check", "folder", "--data-root", str(images), "--json").stdout)
     assert listed["classes"] == [{"name": "[dark]", "train": 13, "test": 3}, {"name": "light", "train": 14, "test": 3}]
     assert listed["unreadable"] == [f"{images}/train/light/0.png"]
+    assert listed["unreadable_because"] == [f"{images}/train/light/0.png is not an image that Pillow can read"]
+    assert listed["no_split"] is None
     assert len(listed["duplicates"]) == 9
     assert sum(bool(group["train"] and group["test"]) for group in listed["duplicates"]) == 1
 
