@@ -1,5 +1,6 @@
 """What options change in the protocol of a study, from which the study's identity follows."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -127,3 +128,15 @@ def test_a_study_of_another_noise_is_another_study_and_is_refused_in_words(
         SearchError, match=f"study {study.name} was made with the noise 'torch-.*', this version has 'an"
     ):
         check_same(study, probe)
+
+
+def test_data_without_training_images_are_refused_before_anything_is_done(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    images = sorted(options["data_root"].glob("*/*.png"))
+    rows = [f"{image.relative_to(options['data_root'])},{image.parent.name},test\n" for image in images]
+    listed = options["data_root"] / "list.csv"
+    listed.write_text("path,label,split\n" + "".join(rows))
+    with pytest.raises(SearchError, match="csv has no training images, all 24 are test images"):
+        prepare_probe(RunOptions("csv", **options | {"data_root": listed, "home": tmp_path}))
+    listed.unlink()
