@@ -17,7 +17,8 @@ from objectives.features.batches import Batches
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
 from objectives.features.versions import versions
-from spaces import BackboneError, ClassifierError, DatasetError, SearchError
+from spaces import BackboneError, ClassifierError, DatasetError, SearchError, UsageError
+from spaces.errors import shown
 
 Images = ImageSource | Sequence[str | Path] | np.ndarray
 """Images to classify: an image source, the paths of files, or pixels, uint8 (n, height, width, 3) RGB."""
@@ -35,14 +36,19 @@ class Classifier:
     backbone: Backbone
 
     @classmethod
-    def load(cls, path: str | Path, backbone: str | None = None, cache: Path | None = None) -> Self:
+    def load(cls, path: str | Path, backbone: str | Path | None = None, cache: str | Path | None = None) -> Self:
         """Load a classifier file and its network, on this process's GPU if there is one, else on the CPU.
 
         backbone: a name, folder or hub id of the network, if it is no longer where it was in training.
         cache: the cache folder, which keeps published checkpoints; None for that of the default home.
-        Raises ClassifierError if the file is missing, damaged or for another version. Raises BackboneError if the
-        network cannot be fetched or read, or differs from the one in training.
+        Raises ClassifierError if the file is missing, damaged or for another version. Raises UsageError for an argument
+        that is no path. Raises BackboneError if the network cannot be fetched or read, or differs from the one in
+        training.
         """
+        for argument, value in (("path", path), ("backbone", backbone), ("cache", cache)):
+            optional = value is None and argument != "path"
+            if not optional and (not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value)):
+                raise UsageError(f"`{argument}` must be a path, as text or as a Path, got {shown(value)}")
         saved = load(Path(path))
         origin = saved.origin
         noised = any(timestep is not None for timestep in saved.setting.passes)
@@ -53,12 +59,12 @@ class Classifier:
                     f"{path} was trained with the {kind} {name!r}, this version has {versions()[kind]!r}: "
                     "use the version that made it, or train it again"
                 )
-        name = origin.backbone if backbone is None else backbone
+        name = str(backbone.absolute()) if isinstance(backbone, Path) else backbone or origin.backbone
         if backbone is None and Path(name).is_absolute() and not Path(name).is_dir():
             raise BackboneError(
                 f"{path} needs the network of folder {name!r}, which is gone; give its new place as `backbone`"
             )
-        network = load_backbone_here(name, origin.precision, cache)
+        network = load_backbone_here(name, origin.precision, None if cache is None else Path(cache))
         if network.digest != origin.weights:
             raise BackboneError(
                 f"{path} was trained on a network with digest {origin.weights[:12]!r}, and that of {name!r} is "

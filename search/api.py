@@ -39,10 +39,9 @@ def with_option_keywords(*names: str, **helps: str) -> Callable[[F], F]:
             info = option_info(item)
             if info is None or item.name == "dataset" or (names and item.name not in names):
                 continue
+            kind = hints[item.name] | Path if info.path else hints[item.name]
             parameters.append(
-                inspect.Parameter(
-                    item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=hints[item.name]
-                )
+                inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=item.default, annotation=kind)
             )
             lines.append(f"    {item.name}: {helps.get(item.name, info.help)}")
         function.__signature__ = inspect.Signature([*own, *parameters])  # type: ignore[attr-defined]

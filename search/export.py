@@ -36,7 +36,7 @@ def export_classifier(
     home: Home,
     out: Path | None = None,
     data_root: str | Path | None = None,
-    backbone: str | None = None,
+    backbone: str | Path | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Exported:
     """Fit the best setting's classifier on train + validation images and write it.

@@ -37,7 +37,7 @@ class OptionInfo:
 
     help: one or two sentences. metavar: the command line's name for the value. low, high: the range of a number, both
     included; both or none. notation: how text becomes the value. former: a former name that still works on the command
-    line.
+    line. path: whether the text may name a file or folder. Then Python also takes a Path, kept as absolute text.
     """
 
     help: str
@@ -46,6 +46,7 @@ class OptionInfo:
     high: float | None = None
     notation: Notation | None = None
     former: str | None = None
+    path: bool = False
 
 
 def option(default: Any, help: str, **info: Any) -> Any:
@@ -75,8 +76,8 @@ class RunOptions:
         metavar="PATH",
     )
     trials: int = option(100, "Continue until the study has this many finished trials.", low=1, high=MOST)
-    backbone: str = option("bundled", "A name from `search backbones`, a local folder, or a hub id.")
-    space: str = option("default", "default, paper, or a TOML file that narrows the default.")
+    backbone: str = option("bundled", "A name from `search backbones`, a local folder, or a hub id.", path=True)
+    space: str = option("default", "default, paper, or a TOML file that narrows the default.", path=True)
     blocks: Sequence[int] | None = option(None, "Only these blocks, e.g. 10,13-18.", notation="integers")
     timesteps: Sequence[int] | None = option(None, "Only these timesteps, e.g. 10,50,90.", notation="integers")
     pools: Sequence[int] | None = option(None, "Only these pool sizes, e.g. 1,2,4.", notation="integers")
@@ -150,6 +151,12 @@ class RunOptions:
         None, "Study database, SQLite or PostgreSQL. [default: SQLite in the home folder]", metavar="URL"
     )
     command: str = ""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            info, value = option_info(item), getattr(self, item.name)
+            if info is not None and info.path and isinstance(value, Path):  # absolute, so that it is never a known name
+                object.__setattr__(self, item.name, str(value.absolute()))
 
     @classmethod
     def of(cls, dataset: str, names: Collection[str] | None = None, **options: Any) -> Self:

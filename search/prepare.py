@@ -9,11 +9,11 @@ import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from objectives.home import Home
 from objectives.results import ACCURACY, StudyResults
-from search.options import VALIDATION_FRACTION, RunOptions, backbone_folder
+from search.options import VALIDATION_FRACTION, RunOptions, backbone_folder, check_type
 from spaces import (
     HEAD_OPTIONS,
     PRESETS,
@@ -235,7 +235,7 @@ def moved_options(
     saved: "SavedOptions",
     home: Home,
     data_root: str | Path | None = None,
-    backbone: str | None = None,
+    backbone: str | Path | None = None,
 ) -> RunOptions:
     """Return the options of the study's last run, with the places where images and network lie now.
 
@@ -248,7 +248,10 @@ def moved_options(
             f"keeps them: {command}"
         )
     options = RunOptions.from_record({**saved.options, "dataset": study.dataset}, home.folder)
-    moved = replace(options, data_root=data_root or options.data_root, backbone=backbone or options.backbone)
+    places: dict[str, Any] = {"data_root": data_root, "backbone": backbone}
+    for option_name, place in places.items():
+        check_type(option_name, place, str | Path | None)
+    moved = replace(options, **{option_name: place for option_name, place in places.items() if place})
     if Path(moved.backbone).is_absolute() and not Path(moved.backbone).is_dir():
         raise BackboneError(
             f"there is no network in {moved.backbone}, where study {study.name} had it; name its folder with `backbone`"

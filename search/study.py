@@ -94,7 +94,7 @@ class Study:
         path: str | Path | None = None,
         *,
         data_root: str | Path | None = None,
-        backbone: str | None = None,
+        backbone: str | Path | None = None,
     ) -> "Classifier":
         """Fit the best setting's classifier on train + validation images, write it and return it.
 

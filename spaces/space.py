@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from spaces.blocks import Architecture
 from spaces.dimensions import HEAD_OPTIONS, RECIPES, Choice
-from spaces.errors import InvalidSpaceError, shown
+from spaces.errors import InvalidSpaceError, UsageError, shown
 from spaces.files import check_ends
 from spaces.lookup import check_name
 from spaces.setting import Setting, Tap
@@ -225,7 +225,8 @@ class Space:
             wanted: type = str if name == "heads" else int
             for value in values:
                 if not isinstance(value, wanted) or isinstance(value, bool):
-                    raise InvalidSpaceError(f"{name} takes {wanted.__name__} values, got {shown(value)}")
+                    kind = "names" if wanted is str else "whole numbers"
+                    raise InvalidSpaceError(f"{name} takes {kind}, got {shown(value)}")
         table = self.architecture.blocks
         if "blocks" in given and "pools" not in given:
             possible = {p for b in given["blocks"] if 1 <= b <= len(table) for p in table[b - 1].pools}
@@ -238,7 +239,7 @@ class Space:
     def narrow_from_file(self, path: Path) -> Self:
         """Narrow the space by a TOML file such as `blocks = [13, 16]`.
 
-        Raises as `narrow`, and InvalidSpaceError for a file that cannot be read.
+        Raises InvalidSpaceError, which names the file, where it cannot be read or `narrow` refuses what it says.
         """
         try:
             check_ends(path)
@@ -255,10 +256,14 @@ class Space:
             raise InvalidSpaceError(
                 f"space file {path} is not TOML: {error}; write lines such as blocks = [13, 16]"
             ) from None
-        for name, value in values.items():
-            if not isinstance(value, list):
-                raise InvalidSpaceError(f"{name} in {path} must be a list such as [1, 2], got {shown(value)}")
-        return self.narrow(**values)
+        try:
+            for name, value in values.items():
+                check_name("dimension", name, NARROWABLE)
+                if not isinstance(value, list):
+                    raise InvalidSpaceError(f"{name} must be a list such as [1, 2], got {shown(value)}")
+            return self.narrow(**values)
+        except UsageError as error:
+            raise InvalidSpaceError(f"space file {path}: {error}") from None
 
     def to_dict(self) -> dict[str, list[Any]]:
         """The dimensions as JSON-ready data; without the architecture, which the backbone describes."""

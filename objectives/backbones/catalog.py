@@ -14,7 +14,7 @@ from objectives.backbones.folders.weights import check_weights
 from objectives.backbones.published import PUBLISHED, folder_of
 from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
-from spaces import Architecture, BackboneError, UnknownNameError, check_name
+from spaces import Architecture, BackboneError, UnknownNameError, UsageError, check_name
 from spaces.errors import first_line
 from spaces.text import is_utf8
 
@@ -217,6 +217,10 @@ def hollow_network(name: str, cache: Path | None) -> "Network":
 
 
 def _folder(name: str, cache: Path | None) -> Path:
+    if not name:
+        raise UsageError(
+            "a backbone must have a name, got ''; give a name, a folder or a hub id, and . for this folder"
+        )
     if name in BACKBONES:
         kept_in_cache = name in PUBLISHED
         return BACKBONES[name].fetch((cache or Home.at(None).cache) / "backbones" if kept_in_cache else Path())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from objectives.backbones.folders.companions import INDEX, indexed_parts, plain_name
 from objectives.backbones.folders.configuration import is_there, read_object
 from spaces import BackboneError
 
@@ -49,17 +50,25 @@ class Schedule:
 def read_schedule(folder: Path) -> Schedule:
     """Read the betas in `scheduler/` (of a pipeline) or `scheduler_config.json`; the default is DDPM's linear betas.
 
-    Raises BackboneError for a file that cannot be read, and for a schedule other than DDPM's: that of a flow or of a
-    score SDE.
+    Raises BackboneError for a file that cannot be read, for a schedule other than DDPM's, such as that of a flow or of
+    a score SDE, and for a scheduler of another class than model_index.json says.
     """
+    indexed = indexed_parts(folder).get("scheduler")
     paths = [folder / "scheduler" / FILE, folder / FILE]
     path = next((path for path in paths if is_there(path)), None)
     if path is None:
         if is_there(folder / "scheduler"):
             raise BackboneError(f"{folder / 'scheduler'} has no {FILE}; fetch it too")
         return _schedule({"_class_name": "DDPMScheduler"})
+    config = {"_class_name": indexed or "DDPMScheduler"} | read_object(path)
+    own = config["_class_name"]
+    if indexed and plain_name(str(own)) != plain_name(indexed):
+        raise BackboneError(
+            f"{folder / INDEX} says that scheduler is a {indexed}, but {path} is that of a {own}; fetch both "
+            "again, of one pipeline"
+        )
     try:
-        return _schedule(read_object(path))
+        return _schedule(config)
     except _UnknownSchedule as error:
         raise BackboneError(
             f"the noise schedule in {path} {error}; give a network with a schedule of the DDPM family, such as DDPM, "

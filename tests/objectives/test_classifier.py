@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from objectives.features.batches import Batches
 from objectives.probe import Probe, Trained
 from objectives.probe_spec import ProbeSpec
 from objectives.results import Final
-from spaces import BackboneError, ClassifierError, DatasetError, Setting, Tap
+from spaces import BackboneError, ClassifierError, DatasetError, Setting, Tap, UsageError
 from tests.support.small_unets import tiny_unet
 
 GRIDS = {9: 4, 14: 8}
@@ -143,6 +144,13 @@ def test_another_network_transform_or_noise_is_refused(spec: ProbeSpec, tmp_path
             ClassifierError, match=f"trained with the {kind} 'squashed', this version has .*: use the ve"
         ):
             Classifier.load(saved(probe, LINEAR, path, **{kind: "squashed"}))
+
+
+@pytest.mark.parametrize("path", [None, 3, b"c.safetensors", "", "a\0b"])
+def test_an_argument_that_is_no_path_is_refused(path: Any) -> None:
+    for arguments in ({"path": path}, {"path": "c", "backbone": path or 3}, {"path": "c", "cache": path or 3}):
+        with pytest.raises(UsageError, match="must be a path, as text or as a Path, got"):
+            Classifier.load(**arguments)
 
 
 def test_features_beyond_half_precision_are_kept_and_those_that_are_none_are_said(

@@ -94,11 +94,13 @@ def test_workers_get_every_option_that_a_fit_depends_on(tmp_path: Path) -> None:
         (Path("images"), "bundled", "{here}/images", "bundled"),
         ("owner/name", "owner/model", "owner/name", "owner/model"),
         (None, "adm-256", None, "adm-256"),
+        (Path("images"), Path("net"), "{here}/images", "{here}/net"),
+        (None, Path("bundled"), None, "{here}/bundled"),
     ],
 )
 def test_folders_are_stored_as_absolute_paths_and_names_unchanged(
     root: str | Path | None,
-    backbone: str,
+    backbone: str | Path,
     kept_root: str | None,
     kept_backbone: str,
     tmp_path: Path,
@@ -107,11 +109,22 @@ def test_folders_are_stored_as_absolute_paths_and_names_unchanged(
     for name in ("images", "net", "bundled"):  # a known name means the known network, not a folder of that name
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
-    options = replace(OPTIONS, data_root=root, backbone=backbone)
+    options = RunOptions.of("folder", data_root=root, backbone=backbone)
+    options.check()
     record = options.to_record()
     assert options.absolute().to_record() == record
     assert record["data_root"] == (kept_root and kept_root.format(here=tmp_path))
     assert record["backbone"] == kept_backbone.format(here=tmp_path)
+
+
+def test_a_space_is_a_name_or_a_file_named_by_text_or_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    spaces = [RunOptions.of("digits", space=space) for space in ("small.toml", Path("small.toml"), "paper")]
+    for options in spaces:
+        options.check()
+    assert [options.space for options in spaces] == ["small.toml", str(tmp_path / "small.toml"), "paper"]
+    with pytest.raises(UsageError, match="`space` must be text, got 3"):
+        RunOptions.of("digits", space=3).check()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,8 +87,9 @@ def test_every_pool_of_a_block_follows_from_its_grid(pools: tuple[int, ...], blo
         ({"timesteps": []}, "timesteps needs at least one value"),
         ({"timesteps": [5, 5]}, "timesteps holds 5 more than once"),
         ({"draws": [0]}, "number of draws 0 does not exist"),
-        ({"pools": ["4"]}, "pools takes int values, got '4'"),
-        ({"pools": [True]}, "pools takes int values"),
+        ({"pools": ["4"]}, "pools takes whole numbers, got '4'"),
+        ({"heads": [4]}, "heads takes names, got 4"),
+        ({"pools": [True]}, "pools takes whole numbers"),
         ({"blocks": [10**5000]}, "block a number of thousands of digits does not exist .* valid: 1 to 25"),
         ({"taps": [10**5000]}, "a setting cannot read a number of thousands of digits taps here; valid: 1 to 8"),
         ({"taps": range(1, 9), "timesteps": range(1000)}, "about .* settings, and at most 9.2e.18 can be counted"),
@@ -108,12 +110,33 @@ def test_unknown_names_list_what_exists() -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("blocks = [", "is not TOML"), ("blocks = 3", "must be a list"), ("depth = [3]", "unknown dimension")],
+    [
+        ("blocks = [", " is not TOML"),
+        ("blocks = 3", ": blocks must be a list such as .*, got 3"),
+        ("[blocks]", ": blocks must be a list"),
+        ("depth = [3]", ": unknown dimension 'depth'; known: blocks, "),
+        ("foo = 1", ": unknown dimension 'foo'"),
+        ("block = 1", ": unknown dimension 'block'; did you mean 'blocks'"),
+        ("[mlp]\nwidth = [64]", ": unknown dimension 'mlp'"),
+        ("[space]\nblocks = [1]", ": unknown dimension 'space'"),
+        ("[[blocks]]", ": blocks takes whole numbers, got {}"),
+        ("blocks = ['1']", ": blocks takes whole numbers, got '1'"),
+        ("blocks = [1.0]", ": blocks takes whole numbers, got 1.0"),
+        ("blocks = [true]", ": blocks takes whole numbers, got True"),
+        ("timesteps = [[1]]", r": timesteps takes whole numbers, got \[1\]"),
+        ("heads = [1]", ": heads takes names, got 1"),
+        ("heads = ['mpl']", ": unknown head 'mpl'; did you mean 'mlp'"),
+        ("blocks = [26]", ": block 26 does not exist for backbone made-up; valid: 1 to 25"),
+        ("blocks = []", ": blocks needs at least one value"),
+        ("pools = [1, 1]", ": pools holds 1 more than once"),
+        ("pools = [3]", ": pool 3 fits no map"),
+        ("taps = [9]", ": a setting cannot read 9 taps here"),
+    ],
 )
 def test_a_bad_space_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "space.toml"
     file.write_text(text)
-    with pytest.raises((InvalidSpaceError, UnknownNameError), match=message):
+    with pytest.raises(InvalidSpaceError, match=f"space file {re.escape(str(file))}{message}"):
         PRESETS["default"](SMALL).narrow_from_file(file)
     with pytest.raises(InvalidSpaceError, match="there is no space file"):
         PRESETS["default"](SMALL).narrow_from_file(tmp_path / "absent.toml")

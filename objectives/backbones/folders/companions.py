@@ -43,7 +43,7 @@ def check_companions(name: str, folder: Path, network: Path, kind: str) -> dict[
     kind = NAMES.get(kind, kind)
     check_no_adapter(name, folder)
     check_no_adapter(name, network)
-    indexed = _indexed(folder / INDEX)
+    indexed = indexed_parts(folder)
     # Repositories also hold the pipeline's parts for other programs, such as vae_decoder/; the index says what counts.
     beside = {} if indexed and kind != "UNet2DModel" else _beside(folder, network)
     for part, class_name in {**beside, **indexed}.items():
@@ -54,13 +54,22 @@ def check_companions(name: str, folder: Path, network: Path, kind: str) -> dict[
             )
     expected = {"unet": kind, "transformer": kind, "vae": "AutoencoderKL"}
     for part, class_name in indexed.items():
-        plain = class_name.removeprefix("Flax")
-        if part in expected and NAMES.get(plain, plain) != expected[part]:
+        if part in (*expected, "scheduler") and not is_there(folder / part):
+            raise BackboneError(
+                f"{folder / INDEX} names {part} ({class_name}), but {folder / part} is not there; fetch it too"
+            )
+        if part in expected and plain_name(class_name) != expected[part]:
             raise BackboneError(
                 f"{folder / INDEX} says that {part} is a {class_name}, but only {expected[part]} is known for backbone "
                 f"{name}; give the folder of a whole pipeline of one kind"
             )
     return indexed
+
+
+def plain_name(class_name: str) -> str:
+    """Return the present name of a class of diffusers, without the prefix of its copy for Flax."""
+    plain = class_name.removeprefix("Flax")
+    return NAMES.get(plain, plain)
 
 
 def check_no_adapter(name: str, folder: Path) -> None:
@@ -73,8 +82,9 @@ def check_no_adapter(name: str, folder: Path) -> None:
             )
 
 
-def _indexed(index: Path) -> dict[str, str]:
-    """Return the parts that an index names, with their classes; absent ones are left out."""
+def indexed_parts(folder: Path) -> dict[str, str]:
+    """Return the parts that a pipeline's model_index.json names, with their classes; absent ones are left out."""
+    index = folder / INDEX
     if not is_there(index):
         return {}
     values: dict[str, Any] = read_object(index)

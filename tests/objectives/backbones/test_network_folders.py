@@ -89,6 +89,36 @@ def removed(file: str) -> Change:
     return lambda folder: (folder / file).unlink()
 
 
+def indexed_scheduler(name: str, without: tuple[str, ...] = (), **values: Any) -> Change:
+    """Name the scheduler's class in the index, and change the scheduler's own file."""
+
+    def change(folder: Path) -> None:
+        entries("model_index.json", scheduler=["diffusers", name])(folder)
+        entries(SCHEDULER, **values)(folder)
+        config = json.loads((folder / SCHEDULER).read_bytes())
+        (folder / SCHEDULER).write_text(json.dumps({entry: config[entry] for entry in config if entry not in without}))
+
+    return change
+
+
+def lacking(part: str, name: str) -> Change:
+    """Name a part in the index, and remove it."""
+
+    def change(folder: Path) -> None:
+        entries("model_index.json", **{part: ["diffusers", name]})(folder)
+        shutil.rmtree(folder / part, ignore_errors=True)
+
+    return change
+
+
+def at_the_top(folder: Path) -> None:
+    """Name the network in the index, and have it beside the index."""
+    entries("model_index.json", unet=["diffusers", "UNet2DModel"])(folder)
+    for file in (folder / "unet").iterdir():
+        file.rename(folder / file.name)
+    (folder / "unet").rmdir()
+
+
 def stored_as_bin(folder: Path) -> None:
     file = folder / UNET_WEIGHTS
     torch.save(load_file(file), file.with_suffix(".bin"))
@@ -166,6 +196,8 @@ def index_that_lists_less(folder: Path) -> None:
         ("unet", entries("model_index.json", unet=["diffusers", "UNet2DModel"], _class_name="DDPMPipeline"), 16),
         ("unet", entries("model_index.json", safety_checker=[None, None], feature_extractor=["transformers", "X"]), 16),
         ("dit", entries("model_index.json", id2label={"0": "tench"}, vae=["diffusers", "AutoencoderKL"]), 16),
+        ("unet", entries("model_index.json", unet=["diffusers", "FlaxUNet2DModel"], scheduler=[None, None]), 16),
+        ("unet", entries("model_index.json", scheduler=["diffusers", "FlaxDDPMScheduler"]), 16),
         ("unet", entries("checkpoint-500/config.json", _class_name="UNet2DModel"), 16),
         ("text", with_parts_for_other_programs, 16),
         ("unet", attention_of_former_names, 16),
@@ -331,6 +363,33 @@ NEIGHBOURS: list[tuple[str, Change, str]] = [
         "says that unet is a UNet1DModel, but only UN",
     ),
     ("text", entries("model_index.json", vae=["diffusers", "AutoencoderTiny"]), "says that vae is a AutoencoderTiny"),
+    *(
+        (
+            "unet",
+            indexed_scheduler(name),
+            f"says that scheduler is a {name}, but .*{SCHEDULER} is that of a DDPMSchedul",
+        )
+        for name in ("ScoreSdeVeScheduler", "EDMEulerScheduler", "FlowMatchEulerDiscreteScheduler", "DDIMScheduler")
+    ),
+    (
+        "text",
+        indexed_scheduler("FlowMatchEulerDiscreteScheduler", _class_name="DDIMScheduler"),
+        "says that scheduler is a FlowMatchEulerDiscreteScheduler, but .* is that of a DDIMScheduler; fetch both",
+    ),
+    ("unet", indexed_scheduler("FlowMatchEulerDiscreteScheduler", without=("_class_name",)), "is that of a flow"),
+    (
+        "unet",
+        lacking("scheduler", "DDPMScheduler"),
+        r"names scheduler \(DDPMScheduler\), but .*/scheduler is not there",
+    ),
+    (
+        "text",
+        lacking("scheduler", "PNDMScheduler"),
+        r"names scheduler \(PNDMScheduler\), but .*/scheduler is not there",
+    ),
+    ("dit", lacking("scheduler", "DDIMScheduler"), r"names scheduler \(DDIMScheduler\), but .*/scheduler is not there"),
+    ("text", lacking("vae", "AutoencoderKL"), r"names vae \(AutoencoderKL\), but .*/vae is not there; fetch it too"),
+    ("unet", at_the_top, r"names unet \(UNet2DModel\), but .*/unet is not there; fetch it too"),
     (
         "unet",
         entries("transformer/config.json", _class_name="DiTTransformer2DModel"),
