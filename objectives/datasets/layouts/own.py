@@ -7,6 +7,7 @@ from unicodedata import normalize
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.layouts.image_files import OUTSIDE, LeftOut, images_below, images_in
 from objectives.datasets.layouts.layout import briefly, contents, entries, folders_in, natural
+from objectives.datasets.layouts.split_words import SPLIT_OF_WORD, split_in
 from objectives.datasets.layouts.tables import Row, csv_rows, dataset_of
 from objectives.datasets.splits import with_test_split
 from spaces.errors import DatasetError
@@ -16,30 +17,22 @@ CSV_LAYOUT = (
     "a CSV file, or a folder with one, with the columns path,label[,split]: paths relative to the file's folder, "
     "split train, val or test"
 )
-_IS_TEST = {"train": False, "val": False, "validation": False, "test": True}
 
 
 def read_folder(root: Path) -> Dataset:
-    """Read class folders, `root/<class>/*`, or `root/train/<class>/*` with `root/test/<class>/*`.
+    """Read class folders, `root/<class>/*`, or those of splits, `root/train/<class>/*` with `root/test/<class>/*`.
 
     Classes and files are in natural order (2 before 10). `images_in` decides which files are images. The images in
-    subfolders of a class folder belong to the class. All other files are counted in `left_out`. Without a test folder,
-    a fixed stratified fifth is carved as the test split. A folder called train that holds images itself is an ordinary
-    class.
+    subfolders of a class folder belong to the class. All other files are counted in `left_out`. `_split_folders` finds
+    the splits by their names. Images of a folder val train too, or are the test split if there is no folder test.
+    Without either, a fixed stratified fifth is carved as the test split. A folder called train that holds images itself
+    is an ordinary class.
     Raises DatasetError for any other layout, and where folders can be understood in two ways.
     """
-    train, test = root / "train", root / "test"
     left_out = LeftOut(root)
-    if _is_split(train):
-        others = [folder.name for folder in folders_in(root) if folder not in (train, test)]
-        if others:
-            raise DatasetError(
-                f"expected {FOLDER_LAYOUT}; {root} holds {briefly(f'{name}/' for name in others)} beside train/: "
-                "move its images into train/ or test/, or move it away"
-            )
-        parts = [train, test] if test.is_dir() else [train]
-    else:
-        parts = [root]
+    splits = _split_folders(root)
+    test = next((splits[split] for split in ("test", "validation") if split in splits), None)
+    parts = [splits[split] for split in ("train", "validation", "test") if split in splits] or [root]
 
     images: list[tuple[str, str, bool]] = []
     for part in parts:
@@ -54,14 +47,48 @@ def read_folder(root: Path) -> Dataset:
         for entry in entries(part):
             if not entry.is_dir():
                 left_out.add(OUTSIDE, entry)
-    return _dataset("folder", root, images, left_out, carved=test not in parts)
+    return _dataset("folder", root, images, left_out, carved=test is None)
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Return the folder of each split; nothing if the folders are classes.
+
+    They are splits if a folder called train or training, in any case, holds class folders, or if every folder has a
+    word for a split in its name and one holds class folders. Raises DatasetError for folders that are neither, for two
+    folders of one split, and for splits without train.
+    """
+    folders = folders_in(root)
+    named = {folder: split for folder in folders if (split := split_in(folder.name))}
+    has_train = any(SPLIT_OF_WORD.get(folder.name.lower()) == "train" and _is_split(folder) for folder in folders)
+    if not has_train and (len(named) < len(folders) or not any(map(_holds_folders_only, folders))):
+        return {}
+    splits: dict[str, Path] = {}
+    for folder in sorted(folders, key=lambda folder: folder.name.lower() not in SPLIT_OF_WORD):
+        split = SPLIT_OF_WORD.get(folder.name.lower()) or split_in(folder.name)
+        if not split or split in splits:
+            raise DatasetError(
+                f"expected {FOLDER_LAYOUT}; {root} holds {folder.name}/ beside "
+                f"{splits[split].name if split else next(iter(named)).name}/: move its images into train/ or test/, or "
+                "move it away"
+            )
+        splits[split] = folder
+    if "train" not in splits:
+        raise DatasetError(
+            f"expected {FOLDER_LAYOUT}; {root} holds {briefly(f'{folder.name}/' for folder in folders)} and no "
+            "training images: put these into folders train/<class> beside them"
+        )
+    return splits
+
+
+def _holds_folders_only(folder: Path) -> bool:
+    return bool(folders_in(folder)) and not images_in(folder, LeftOut(folder))
 
 
 def _is_split(train: Path) -> bool:
     """Return whether train is a folder of class folders. Raises DatasetError if it may as well be a class."""
-    nowhere = LeftOut(train)
     if not folders_in(train):
         return False
+    nowhere = LeftOut(train)
     own = images_in(train, nowhere)
     inner = [folder.name for folder in folders_in(train) if own and images_below(folder, nowhere)]
     if inner:
@@ -79,9 +106,12 @@ def _class_images(folder: Path, left_out: LeftOut) -> list[Path]:
         raise DatasetError(f"expected {FOLDER_LAYOUT}; no images that Pillow can read in {folder}; {contents(folder)}")
     inner = dict.fromkeys(file.relative_to(folder).parts[0] for file in files if file.parent != folder)
     if len(inner) > 1 and files[0].parent != folder:
+        advice = f"if these are the classes, give {folder} as `data_root`"
+        if split_in(folder.name):  # its images alone would be no honest data
+            advice = "if it is a split, put all classes into folders train/<class> and test/<class>"
         raise DatasetError(
-            f"{folder} holds no images itself, but folders of images, {briefly(inner)}: if these are the classes, give "
-            f"{folder} as `data_root`; if it is a class, move its images into one folder"
+            f"{folder} holds no images itself, but folders of images, {briefly(inner)}: {advice}; "
+            "if it is a class, move its images into one folder"
         )
     return files
 
@@ -90,22 +120,25 @@ def read_csv(root: Path) -> Dataset:
     """Read images that a CSV file (RFC 4180) lists, with the header path,label[,split] and any further columns.
 
     root: the file, or a folder with no other CSV file. Paths are relative to the file's folder and stay below it.
-    Classes are in natural order. split: train, val or validation (which train too), or test, in any case. Without that
-    column, a fixed stratified fifth is carved as the test split. Raises DatasetError if the file cannot be parsed, an
-    image is listed twice, a label is empty, or a path leaves the folder.
+    Classes are in natural order. split: a word of SPLIT_OF_WORD, in any case. Images of the split validation train too,
+    or are the test split if no image is of test. Without that column, a fixed stratified fifth is carved. Raises
+    DatasetError if the file cannot be parsed, an image is listed twice, a label is empty, or a path leaves the folder.
     """
     file = root if root.is_file() else _only_csv(root)
-    images: list[tuple[str, str, bool]] = []
-    carved = True
+    images: list[tuple[str, str, str]] = []
     for number, row in csv_rows(file, ("path", "label")):
         label, split = row["label"].strip(), row.get("split", "").strip().lower()
         if not label:
             raise DatasetError(f"{file}, line {number}: the label is empty; name the image's class")
-        if "split" in row and split not in _IS_TEST:
-            raise DatasetError(f"{file}, line {number}: split is one of {', '.join(_IS_TEST)}, got {row['split']!r}")
-        carved = "split" not in row
-        images.append((row["path"], normalize("NFC", label), _IS_TEST.get(split, False)))
-    return _dataset("csv", file.parent, images, LeftOut(file.parent), carved)
+        if "split" in row and split not in SPLIT_OF_WORD:
+            raise DatasetError(
+                f"{file}, line {number}: split is one of {', '.join(SPLIT_OF_WORD)}, got {row['split']!r}"
+            )
+        images.append((row["path"], normalize("NFC", label), SPLIT_OF_WORD.get(split, "")))
+    splits = {split for _, _, split in images}
+    test = "test" if "test" in splits else "validation"
+    rows = [(path, label, split == test) for path, label, split in images]
+    return _dataset("csv", file.parent, rows, LeftOut(file.parent), carved="" in splits)
 
 
 def _dataset(

@@ -44,6 +44,22 @@ def test_quoting_line_ends_and_a_byte_order_mark(tmp_path: Path) -> None:
     assert dataset.is_test.tolist() == [False, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("splits", "is_test"),
+    [
+        ("train Train TEST", [False, False, True]),
+        ("training valid testing", [False, False, True]),
+        ("train dev eval", [False, False, True]),
+        ("train val val", [False, True, True]),
+        ("Training train VALIDATION", [False, False, True]),
+        ("train train train", [False, False, False]),
+    ],
+)
+def test_splits_have_any_usual_name(tmp_path: Path, splits: str, is_test: list[bool]) -> None:
+    rows = "".join(f"{i}.jpg,a,{split}\n" for i, split in enumerate(splits.split()))
+    assert read_csv(write(tmp_path / "x.csv", f"path,label,split\n{rows}")).is_test.tolist() == is_test
+
+
 def test_without_a_split_column_a_fixed_fifth_tests(tmp_path: Path) -> None:
     write(tmp_path / "x.csv", "path,label\n" + "".join(f"{i}.jpg,{'ab'[i % 2]}\n" for i in range(20)))
     dataset = read_csv(tmp_path)
@@ -66,7 +82,7 @@ def test_without_a_split_column_a_fixed_fifth_tests(tmp_path: Path) -> None:
         ("path,label\n1.jpg,kite\n2.jpg, \n", "line 3: the label is empty"),
         ("path,label\n1.jpg,kite\n1.jpg,kite\n", "1.jpg is listed twice"),
         ("path,label\n1.jpg,kite\n1.jpg,owl\n", "1.jpg is listed twice"),
-        ("path,label,split\n1.jpg,kite,dev\n", "line 2: split is one of train, val, validation, test, got 'dev'"),
+        ("path,label,split\n1.jpg,kite,extra\n", "line 2: split is one of train, training, .*, test, .*, got 'extra'"),
         ("path,label,split\n1.jpg,kite,\n", "line 2: split is one of .*, got ''"),
         ("path,label\n../1.jpg,kite\n", r"'../1.jpg' is no path of an image below .*without '..'"),
         ("path,label\na/../../1.jpg,kite\n", "is no path of an image below"),

@@ -122,6 +122,41 @@ def test_train_and_test_folders_are_the_split(tmp_path: Path, paint: Callable[..
     assert data.is_test.tolist() == [False] * 4 + [True] * 4
 
 
+@pytest.mark.parametrize(
+    ("train", "validation", "test", "tests"),
+    [
+        ("Train", None, "Test", "Test"),
+        ("TRAIN", "val", None, "val"),
+        ("training", None, "testing", "testing"),
+        ("train", "valid", "test", "test"),
+        ("Training", "Dev", "eval", "eval"),
+        ("training_set", None, "test_set", "test_set"),
+        ("seg_train", None, "seg-test", "seg-test"),
+        ("train", "validation", "Evaluation", "Evaluation"),
+    ],
+)
+def test_split_folders_have_any_usual_name(
+    tmp_path: Path, paint: Callable[..., Path], train: str, validation: str | None, test: str | None, tests: str
+) -> None:
+    folders = [folder for folder in (train, validation, test) if folder]
+    for folder in folders:
+        for name in ("a", "b"):
+            paint(tmp_path / folder / name / "0.png")
+    data = read_folder(tmp_path)
+    assert data.classes == ("a", "b")
+    names = paths(data.images)
+    assert names == tuple(f"{folder}/{name}/0.png" for folder in folders for name in ("a", "b"))
+    assert [name.split("/")[0] == tests for name in names] == data.is_test.tolist()
+
+
+@pytest.mark.parametrize("other", ["test", "val", "dev", "test tube"])
+def test_a_class_may_be_called_like_a_split(tmp_path: Path, paint: Callable[..., Path], other: str) -> None:
+    for k in range(5):
+        paint(tmp_path / f"{other}/inner/{k}.png", k)
+        paint(tmp_path / f"bus/{k}.png", 9 + k)
+    assert read_folder(tmp_path).classes == ("bus", other)
+
+
 def test_train_without_test_is_carved(tmp_path: Path, paint: Callable[..., Path]) -> None:
     for k in range(10):
         paint(tmp_path / f"train/{'ab'[k % 2]}/{k}.png", k)
@@ -147,7 +182,11 @@ def test_a_class_may_be_called_train(tmp_path: Path, paint: Callable[..., Path])
         (["a/deep/1.jpg"], r"at least 2 classes are needed, got 1 \('a'\)"),
         (["a/x/1.jpg", "a/y/2.jpg"], "a holds no images itself, but folders of images, x, y: .*give .*a as `data"),
         (["train/1.jpg", "train/a/2.jpg"], "train holds images, such as 1.jpg, beside folders of images, a: move the"),
-        (["train/a/1.png", "val/a/1.png"], r"holds val/ beside train/: move its images into train/ or test/"),
+        (["train/a/1.png", "bird/a/1.png"], r"holds bird/ beside train/: move its images into train/ or test/"),
+        (["train/a/1.png", "Training/a/1.png"], "holds train/ beside Training/: move its images"),
+        (["Test/a/1.png", "Test/b/1.png"], "holds Test/ and no training images: put these into folders train/<class>"),
+        (["test/a/1.png", "val/b/1.png"], "holds test/, val/ and no training images"),
+        (["test/a/1.png", "test/b/1.png", "cat/1.png"], "if it is a split, put all classes into folders train/<class>"),
         (["train/a/1.png", "test/1.png"], "no class folders in .*test; found in .*test: 1.png"),
         ([f"a/{k}.png" for k in range(9)], r"at least 2 classes are needed, got 1 \('a'\)"),
         (["a/1.png", *(f"b/{k}.png" for k in range(9))], "class 'a' has 1 image to carve the test split from"),
