@@ -11,7 +11,12 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+    "|[\xad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u2060-\u206f\u3164\uffa0]"  # invisible
+    "|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])"  # invisible beside ASCII: joiners
+    "|(?<![0-9#*]|[^\x00-\x7f])[\ufe00-\ufe0f]"  # invisible after ASCII: selectors of an emoji's style
+)
 _ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4})")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -20,10 +25,11 @@ def escaped(name: str) -> str:
     r"""Spell a name so that it can be stored, printed and sent anywhere. Different names stay different.
 
     Bytes that are not UTF-8 (surrogates, as Python reads names of files) and ASCII control characters become \xNN.
-    Other control characters, line ends and marks of writing direction become \uNNNN. In such a name, and in one that
-    already contains such an escape, a backslash becomes two. All other names stay as they are.
+    Other control characters, line ends, marks of writing direction and invisible characters become \uNNNN. Zero-width
+    joiners inside words of scripts that need them, and inside emoji, stay. In such a name, and in one that already
+    contains such an escape, a backslash becomes two. All other names stay as they are.
     """
-    if name.isprintable() and "\\" not in name:  # quickly, for nearly all names
+    if name.isascii() and name.isprintable() and "\\" not in name:  # quickly, for nearly all names
         return name
     if not _UNSAFE.search(name) and not _ESCAPE.search(name):
         return name

@@ -40,6 +40,7 @@ from objectives.datasets.layouts import (
     read_imagenet,
     read_nabirds,
 )
+from objectives.datasets.layouts.layout import briefly
 from objectives.datasets.layouts.subsets import IMAGENET_50, IMAGENET_100
 from objectives.downloads import is_hub_id
 from spaces.errors import DatasetError
@@ -116,6 +117,7 @@ def load_dataset(
 ) -> Dataset:
     """Read a dataset by its catalog name; every image is decoded and hashed once.
 
+    Names of classes without an image are left out, and listed in `Dataset.left_out`.
     root: the dataset's folder (for csv also its file, for huggingface also a hub id), if the dataset needs one.
     fetched: the folder into which published datasets are fetched; they are read from there if no root is given.
     skip_unreadable: leave out images that cannot be decoded, and list them in `Dataset.skipped`.
@@ -157,6 +159,7 @@ def _listed(name: str, root: Path | str | None, fetched: Path | None) -> Dataset
     except OSError as error:
         raise DatasetError(f"cannot read {escaped(str(error.filename or path))}: {error.strerror or error}") from error
     dataset = replace(dataset, left_out=tuple(dict.fromkeys((*not_fetched, *dataset.left_out))))
+    dataset = _without_empty_classes(dataset)
 
     if not len(dataset):
         raise DatasetError(f"{path} holds no image of dataset {name!r}; expected at least one")
@@ -207,6 +210,22 @@ def _dataset_path(name: str, root: Path | str | None, fetched: Path | None) -> t
     raise DatasetError(
         f"dataset {name!r} is not in {folder}: `search datasets fetch {name}` {how} (give both the same `home`), "
         f"or add `data_root` ({entry.description})"
+    )
+
+
+def _without_empty_classes(dataset: Dataset) -> Dataset:
+    """Leave out the names of classes that no image has, and say so; a list of names may come from a larger dataset."""
+    present, labels = np.unique(dataset.labels, return_inverse=True)
+    if len(present) == len(dataset.classes):
+        return dataset
+    used = set(present.tolist())
+    empty = [name for label, name in enumerate(dataset.classes) if label not in used]
+    phrase = f"{len(empty):,} {'class name' if len(empty) == 1 else 'class names'} without an image: {briefly(empty)}"
+    return replace(
+        dataset,
+        classes=tuple(dataset.classes[label] for label in present),
+        labels=labels.astype(np.int64),
+        left_out=(*dataset.left_out, phrase),
     )
 
 

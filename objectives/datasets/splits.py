@@ -44,9 +44,9 @@ def split(dataset: Dataset, seed: int, validation_fraction: float = 0.2) -> Spli
     """Carve the validation split, stratified by class and seeded, from the images outside the test split.
 
     seed: in [0, 2**32). validation_fraction: in (0, 1), of the images outside the test split, rounded up.
-    Raises UsageError for a seed or a fraction out of range. Raises DatasetError for fewer than 2 classes, for no test
-    or no training images, for a class with fewer than 2 images outside the test split, and for so few images that a
-    split cannot hold every class.
+    Raises UsageError for a seed or a fraction out of range. Raises DatasetError for no test images, as
+    `check_training_images` does, for a class with fewer than 2 images outside the test split, and for so few images
+    that a split cannot hold every class.
     """
     if not 0 < validation_fraction < 1:
         raise UsageError(f"the validation fraction lies between 0 and 1, both excluded, got {validation_fraction}")
@@ -82,7 +82,8 @@ def folds(dataset: Dataset, k: int, seed: int) -> tuple[Split, ...]:
 
     Each image outside the test split validates in one of them and trains in the others. Folds are for datasets too
     small for one validation split. Raises UsageError for fewer than 2 folds or a seed out of range. Raises DatasetError
-    for fewer than 2 classes, for no test images, and for a class with fewer than k images outside the test split.
+    for no test images, as `check_training_images` does, and for a class with fewer than k images outside the test
+    split.
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -90,7 +91,6 @@ def folds(dataset: Dataset, k: int, seed: int) -> tuple[Split, ...]:
         raise UsageError(f"at least 2 folds are needed, got {k}")
     rest, test = _outside_and_test(dataset, seed)
     labels = dataset.labels[rest]
-    _check_classes(dataset.classes)
     counts = np.bincount(labels, minlength=len(dataset.classes))
     scarce = int(counts.argmin())
     if counts[scarce] < k:
@@ -151,7 +151,7 @@ def _outside_and_test(dataset: Dataset, seed: int) -> tuple[np.ndarray, np.ndarr
             f"{dataset.name} has no test images; put some images of each class into its test split, or remove "
             "the split (the column split of a CSV file, the folder test), and a fifth becomes the test split"
         )
-    check_trains(dataset)
+    check_training_images(dataset)
     return np.flatnonzero(~dataset.is_test), np.flatnonzero(dataset.is_test)
 
 
@@ -162,6 +162,26 @@ def check_trains(dataset: Dataset) -> None:
             f"{dataset.name} has no training images, all {len(dataset):,} are test images; mark images of each class "
             "as train (in the column split of a CSV file, or by a folder train)"
         )
+
+
+def check_training_images(dataset: Dataset) -> None:
+    """Raise DatasetError unless there are at least 2 classes, and each has an image outside the test split."""
+    check_trains(dataset)
+    _check_classes(dataset.classes)
+    train, test = (
+        np.bincount(dataset.labels[part], minlength=len(dataset.classes))
+        for part in (~dataset.is_test, dataset.is_test)
+    )
+    if train.all():
+        return
+    first, others = int(train.argmin()), int((train == 0).sum()) - 1
+    counted = f"no training image, only {_images(test[first], 'test ')}" if test[first] else "no image that can be read"
+    also = f"; {others:,} more {'class lacks' if others == 1 else 'classes lack'} training images" if others else ""
+    unreadable = f"; unreadable files are left out: {len(dataset.skipped):,}" if dataset.skipped else ""
+    raise DatasetError(
+        f"class {dataset.classes[first]!r} has {counted}{also}{unreadable}; "
+        "add training images of it, or remove the class from the data"
+    )
 
 
 def _check_seed(seed: int) -> None:
@@ -177,9 +197,10 @@ def _check_classes(classes: Sequence[str]) -> None:
 def carve_test(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     """Carve a test split, bool (N,), for data without one: a stratified fifth, the same for every seed of a study.
 
-    Raises DatasetError as `split` does.
+    Classes without an image do not count. Raises DatasetError as `carve` does.
     """
-    _, held = carve("test", labels, classes, TEST_FRACTION, TEST_SEED)
+    present, indices = np.unique(labels, return_inverse=True)
+    _, held = carve("test", indices, [classes[label] for label in present], TEST_FRACTION, TEST_SEED)
     is_test = np.zeros(len(labels), bool)
     is_test[held] = True
     return is_test
@@ -199,7 +220,8 @@ def carve(
     """Divide N images into two sets; return their positions in `labels` as (kept, held), both ascending.
 
     ⌈fraction · N⌉ images are held out, each class in proportion within one image. split_name: the split that is carved,
-    for messages. Raises DatasetError as `split` does.
+    for messages. Raises DatasetError for fewer than 2 classes, for a class with fewer than 2 images, and for so few
+    images that a side cannot hold every class.
     """
     from sklearn.model_selection import train_test_split
 
@@ -212,7 +234,7 @@ def carve(
         if split_name == "validation"
         else "name the test images yourself (by the folders train and test, or by the column split of a CSV file)"
     )
-    scarce = f"class {classes[smallest]!r} has {n} {'image' if n == 1 else 'images'}"
+    scarce = f"class {classes[smallest]!r} has {_images(n)}"
     if n < 2:
         raise DatasetError(
             f"{scarce} to carve the {split_name} split from, and needs at least 2; "
@@ -244,6 +266,10 @@ def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
         images = generator.permutation(np.flatnonzero(labels == label))
         positions[images] = (np.arange(len(images)) + generator.random()) / len(images)
     return np.argsort(positions, kind="stable")
+
+
+def _images(count: int, kind: str = "") -> str:
+    return f"{count:,} {kind}{'image' if count == 1 else 'images'}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -77,6 +77,7 @@ def recommend(
     round starts unless it would finish in time. memory: learn from the past tasks of the study database, and keep this
     screening for later ones. on_progress: called with (done, total) forward passes. Raises SearchError in words.
     """
+    from objectives.datasets.splits import check_training_images
     from search.database.store import Store
     from search.recommendation.screen import run_screening
 
@@ -87,6 +88,7 @@ def recommend(
             raise UsageError(f"`{name}` must be a number above 0 and at most {MOST}, got {shown(value)}")
     prepared = prepare_probe(options.absolute())
     spec, space, digest = prepared.spec, prepared.space, prepared.weights_digest
+    check_training_images(spec.dataset)
     with Store.open(options.database) if memory else nullcontext() as store:
         results = run_screening(spec, space, digest, store, available_cores(), passes, seconds, on_progress=on_progress)
     elapsed = time.monotonic() - started

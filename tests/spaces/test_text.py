@@ -13,12 +13,18 @@ from spaces.text import decoded, escaped, is_utf8
 ANY_CHARACTER = st.integers(0, 0x10FFFF).map(chr)  # surrogates too
 NAMES = st.text(st.sampled_from("\\xu0fe9\n\x80\udc80\udcff\ud800\u202eé") | ANY_CHARACTER)
 
+INVISIBLE = "\u200b\u200c\u200d\u2060\u2064\ufeff\xad\u034f\u180e\u3164\ufe0f"
+
 
 @pytest.mark.parametrize(
     ("name", "spelling"),
     [
         ("Grünspecht", "Grünspecht"),
         ("نه‌گفتن", "نه‌گفتن"),  # with a zero-width non-joiner, which Persian needs
+        ("👩\u200d🚀 ☺\ufe0f 1\ufe0f\u20e3 क्\u200dष", "👩\u200d🚀 ☺\ufe0f 1\ufe0f\u20e3 क्\u200dष"),
+        *((f"cat{mark}", rf"cat\u{ord(mark):04x}") for mark in INVISIBLE),
+        *((f"c{mark}at", rf"c\u{ord(mark):04x}at") for mark in INVISIBLE),
+        *((f"{mark}猫", rf"\u{ord(mark):04x}猫") for mark in INVISIBLE),
         (r"DOMAIN\owl", r"DOMAIN\owl"),
         (os.fsdecode(b"caf\xe9"), r"caf\xe9"),
         (r"caf\xe9", r"caf\\xe9"),

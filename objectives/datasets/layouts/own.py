@@ -1,14 +1,14 @@
 """A user's own images: class folders, or a CSV file that lists images."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from unicodedata import normalize
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.layouts.image_files import OUTSIDE, LeftOut, images_below, images_in
 from objectives.datasets.layouts.layout import briefly, contents, entries, folders_in, natural
 from objectives.datasets.layouts.split_words import SPLIT_OF_WORD, split_in
-from objectives.datasets.layouts.tables import Row, csv_rows, dataset_of
+from objectives.datasets.layouts.tables import Row, csv_rows, dataset_of, normalized
 from objectives.datasets.splits import with_test_split
 from spaces.errors import DatasetError
 
@@ -39,9 +39,10 @@ def read_folder(root: Path) -> Dataset:
         folders = folders_in(part)
         if not folders:
             raise DatasetError(f"expected {FOLDER_LAYOUT}; no class folders in {part}; {contents(part)}")
+        _check_names(folders)
         for folder in folders:
             files = _class_images(folder, left_out)
-            name = normalize("NFC", folder.name)
+            name = normalized(folder.name)
             images += [(file.relative_to(root).as_posix(), name, part == test) for file in files]
     for part in {root, *parts}:
         for entry in entries(part):
@@ -82,6 +83,19 @@ def _split_folders(root: Path) -> dict[str, Path]:
 
 def _holds_folders_only(folder: Path) -> bool:
     return bool(folders_in(folder)) and not images_in(folder, LeftOut(folder))
+
+
+def _check_names(folders: Sequence[Path]) -> None:
+    """Raise DatasetError if names of class folders differ in blanks at the ends alone, or are nothing but blanks."""
+    times = Counter(normalized(folder.name) for folder in folders)
+    for folder in folders:
+        name = normalized(folder.name)
+        if not name or (times[name] > 1 and folder.name != folder.name.strip()):
+            problem = f"several folders are called {name!r} without them" if name else "nothing else"
+            raise DatasetError(
+                f"the name of the class folder {str(folder)!r} has blanks at its ends, and {problem}; "
+                "rename it, or move its images into the other folder"
+            )
 
 
 def _is_split(train: Path) -> bool:
@@ -127,14 +141,14 @@ def read_csv(root: Path) -> Dataset:
     file = root if root.is_file() else _only_csv(root)
     images: list[tuple[str, str, str]] = []
     for number, row in csv_rows(file, ("path", "label")):
-        label, split = row["label"].strip(), row.get("split", "").strip().lower()
+        label, split = normalized(row["label"]), row.get("split", "").strip().lower()
         if not label:
             raise DatasetError(f"{file}, line {number}: the label is empty; name the image's class")
         if "split" in row and split not in SPLIT_OF_WORD:
             raise DatasetError(
                 f"{file}, line {number}: split is one of {', '.join(SPLIT_OF_WORD)}, got {row['split']!r}"
             )
-        images.append((row["path"], normalize("NFC", label), SPLIT_OF_WORD.get(split, "")))
+        images.append((row["path"], label, SPLIT_OF_WORD.get(split, "")))
     splits = {split for _, _, split in images}
     test = "test" if "test" in splits else "validation"
     rows = [(path, label, split == test) for path, label, split in images]

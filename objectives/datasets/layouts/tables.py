@@ -22,9 +22,14 @@ from spaces.text import decoded, escaped
 Row = tuple[str, int, bool]  # path below the dataset's folder, label, whether it is a test image
 
 
+def normalized(name: str) -> str:
+    """Return what makes a class of a name: its Unicode composed form (NFC), without blanks at its ends."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
 def class_name(name: str) -> str:
-    """Return a class name as stored and shown: in Unicode's composed form (NFC), with `escaped` characters."""
-    return escaped(unicodedata.normalize("NFC", name))
+    """Return a class name as stored and shown: `normalized`, with `escaped` characters."""
+    return escaped(normalized(name))
 
 
 def distinct_names(source: Path, names: Iterable[str]) -> tuple[str, ...]:

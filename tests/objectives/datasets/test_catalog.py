@@ -10,6 +10,7 @@ import pytest
 
 from objectives.datasets.catalog import DATASETS, Dataset, load_dataset
 from objectives.datasets.images import ArrayImages
+from objectives.datasets.splits import check_training_images, split
 from spaces.errors import DatasetError, UnknownNameError
 from tests.support.small_archives import CIFAR_CLASSES, FILES, cifar, huggingface_parquet
 
@@ -105,6 +106,17 @@ def test_an_image_that_the_split_lists_and_the_folder_lacks(cub: Path) -> None:
     assert dataset.skipped == (str(gone),)
     assert dataset.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 3
     assert dataset.is_test.tolist() == [False, False, False, True] * 2 + [False, False, True]
+
+
+def test_a_class_of_unreadable_images_stays_and_is_refused_before_a_search(folder: Path) -> None:
+    for path in (folder / "red kite").iterdir():
+        truncate(path)
+    dataset = load_dataset("folder", folder, skip_unreadable=True)
+    assert dataset.classes == ("Möwe", "red kite")
+    with pytest.raises(DatasetError, match=r"'red kite' has no image that can be read; unreadable files .*: 10; add"):
+        check_training_images(dataset)
+    with pytest.raises(DatasetError, match="'red kite' has no image that can be read"):
+        split(dataset, 0)
 
 
 def test_skipping_everything_is_refused(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The columns of Hugging Face tables: their kinds, their names, and labels of every type."""
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from objectives.datasets.catalog import load_dataset
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.layouts import read_huggingface
+from objectives.datasets.layouts.layout import natural
+from objectives.datasets.layouts.tables import class_name
 from spaces.errors import DatasetError
 from tests.support.small_archives import encoded, save_split
 
@@ -71,6 +74,74 @@ def test_labels_of_every_type_are_read(tmp_path: Path, kind: str) -> None:
     assert read_huggingface(tmp_path / "saved").fingerprint == dataset.fingerprint
 
 
+LIKE_NAMES = {
+    "text": (["owl", "kite"], ["kite", "owl"]),
+    "not in alphabetical order": (["wren", "owl"], ["wren", "owl"]),
+    "blanks at the ends": (["owl ", "\tkite"], [" kite", "owl"]),
+    "digits that are names": (["0", "1"], ["1", "0"]),
+    "composed and decomposed": (["M\u00f6we", "owl"], ["Mo\u0308we", "owl"]),
+}
+
+
+@pytest.mark.parametrize("kind", LIKE_NAMES)
+@pytest.mark.parametrize("encode", [pa.array, lambda labels: pa.array(labels).dictionary_encode()])
+def test_text_that_is_one_of_the_class_names_keeps_their_order(tmp_path: Path, kind: str, encode: Any) -> None:
+    labels, names = LIKE_NAMES[kind]
+    dataset = read(tmp_path, table(labels=encode(labels * 6), features={"label": CLASS_LABEL | {"names": names}}))
+    assert dataset.classes == tuple(class_name(name) for name in names)
+    assert [dataset.classes[label] for label in dataset.labels[:2]] == [class_name(label) for label in labels]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("labels", [[0, 2] * 6, ["kite", "wren"] * 6], ids=["numbers", "text"])
+def test_class_names_without_an_image_are_left_out_and_named(tmp_path: Path, labels: list[Any], split: str) -> None:
+    features = {"label": CLASS_LABEL | {"names": ["kite", "owl", "wren", "gull"]}}
+    used = table(labels=pa.array(labels), features=features)
+    dataset = read(tmp_path, **{"train": used, split: used})
+    assert dataset.classes == ("kite", "wren")
+    assert dataset.labels.tolist()[:4] == [0, 1, 0, 1]
+    assert dataset.left_out == ("2 class names without an image: owl, gull",)
+
+
+def test_a_class_with_images_in_one_split_only_stays(tmp_path: Path) -> None:
+    features = {"label": CLASS_LABEL | {"names": ["kite", "owl", "wren"]}}
+    dataset = read(tmp_path, table(features=features), test=table(labels=pa.array([0, 2] * 6), features=features))
+    assert dataset.classes == ("kite", "owl", "wren")
+    assert not dataset.left_out
+
+
+def test_class_names_may_be_numbered(tmp_path: Path) -> None:
+    names = {"1": "owl", "0": "kite"}
+    dataset = read(tmp_path, table(features={"label": CLASS_LABEL | {"names": names}}))
+    assert dataset.classes == ("kite", "owl")
+    assert dataset.labels.tolist() == ALTERNATING
+
+
+@pytest.mark.parametrize(
+    "labels", [["10", "9"], ["img10", "img2"], ["b", "a 10", "a 9"], ["01", "1"], ["Owl", "kite"], ["Z", "é"]]
+)
+def test_labels_of_text_have_the_order_of_folders_and_csv_files(
+    tmp_path: Path, labels: list[str], paint: Callable[..., Path]
+) -> None:
+    labels = labels * 12
+    from_table = read(tmp_path, table(labels=pa.array(labels[:COUNT])))
+    rows = [f"{paint(tmp_path / f'{i}.png', i).name},{label}" for i, label in enumerate(labels)]
+    (tmp_path / "x.csv").write_text("\n".join(["path,label", *rows]), "utf-8")
+    assert load_dataset("csv", tmp_path).classes == from_table.classes
+    assert list(from_table.classes) == sorted(from_table.classes, key=natural)
+
+
+def test_labels_that_differ_in_blanks_at_the_ends_are_one_class(tmp_path: Path) -> None:
+    dataset = read(tmp_path, table(labels=pa.array([" owl", "kite", "owl\n", "kite\u3000"] * 3)))
+    assert dataset.classes == ("kite", "owl")
+    assert dataset.labels.tolist() == [1, 0] * 6
+
+
+def test_labels_of_blanks_are_no_labels(tmp_path: Path) -> None:
+    dataset = read(tmp_path, table(labels=pa.array([*TEXT[:10], "  ", "\t"])))
+    assert dataset.left_out == ("2 images of split train without a label",)
+
+
 @pytest.mark.parametrize(
     "labels",
     [
@@ -84,7 +155,7 @@ def test_labels_of_every_type_are_read(tmp_path: Path, kind: str) -> None:
     ],
     ids=lambda labels: str(labels.type)[:20],
 )
-@pytest.mark.parametrize("features", [None, {"label": CLASS_LABEL}])
+@pytest.mark.parametrize("features", [None, {"label": CLASS_LABEL | {"names": ["0", "1"]}}])
 def test_images_without_a_label_are_left_out_and_counted(tmp_path: Path, labels: Any, features: Any) -> None:
     dataset = read(tmp_path, table(labels=labels, features=features))
     assert dataset.labels.tolist() == [0, 1] * 5
@@ -117,7 +188,7 @@ NESTED = {"image": {"_type": "Image"}, "label": {"feature": CLASS_LABEL, "_type"
         b'{"info": {"features": null}}', b'{"info": {"features": []}}', b'{"info": {"features": {"label": null}}}',
         b'{"info": {"features": {"label": {"_type": null}, "image": {"_type": {"a": 1}}}}}', b"[" * 100_000,
         b'{"info": {"features": {"label": {"_type": "ClassLabel", "names": null}}}}',
-        b'{"info": {"features": {"label": {"_type": "ClassLabel", "names": {"a": 0}}}}}',
+        b'{"info": {"features": {"label": {"_type": "ClassLabel", "names": []}}}}',
         json.dumps({"info": {"features": NESTED}}).encode(),
     ],
     ids=range(18),
@@ -175,6 +246,16 @@ def test_columns_of_other_names_are_found(tmp_path: Path, columns: dict[str, Any
 
 
 PATHS = pa.array([f"{i}.jpg" for i in range(COUNT)])
+NAMED = {"label": CLASS_LABEL}
+UNCLEAR: list[Any] = [
+    {"a": 0},
+    {"1": "a", "2": "b"},
+    {"0": "a", "2": "b"},
+    {"0": None, "1": "b"},
+    "kite",
+    2,
+    [["a"], ["b"]],
+]
 TWICE = pa.Table.from_arrays([STRUCTS, pa.array(ALTERNATING), pa.array(ALTERNATING)], ["image", "label", "label"])
 
 
@@ -198,11 +279,19 @@ TWICE = pa.Table.from_arrays([STRUCTS, pa.array(ALTERNATING), pa.array(ALTERNATI
         (table(labels=pa.array([float("inf")] * COUNT)), "got double"),
         (table(labels=pa.array([b"\xff"] * COUNT)), "got binary .*UTF8"),
         (table(labels=pa.array([1] * COUNT, pa.timestamp("s"))), "got timestamp"),
-        (table(labels=pa.array(["a"] * COUNT), features={"label": CLASS_LABEL}), "at least 2 classes"),
+        (table(labels=pa.array(["a"] * COUNT)), r"at least 2 classes are needed, got 1 \('a'\)"),
+        (table(labels=pa.array(["owl"] * COUNT), features=NAMED), r"at least 2 classes are needed, got 1 \('owl'\)"),
+        (table(labels=pa.array(["owl", "wren"] * 6), features=NAMED), "'wren' .*none .* 'kite', 'owl'; c"),
+        (table(labels=pa.array(["0", "1"] * 6), features=NAMED), "holds the label '0' in column 'label'.*'kite'"),
+        (table(labels=pa.array(["owl", "-1"] * 6), features=NAMED), "holds the label '-1' in column 'label'"),
+        (table(labels=pa.array(["Owl", "kite"] * 6), features=NAMED), "holds the label 'Owl' in column 'label'"),
+        (table(labels=pa.array(["owl\u200b", "kite"] * 6), features=NAMED), r"holds the label 'owl\\u200b'"),
+        (table(features={"label": CLASS_LABEL | {"names": ["a", "a "]}}), "calls several classes .*'label' 'a'; name"),
+        *((table(features={"label": CLASS_LABEL | {"names": names}}), "names .*'label' .*got") for names in UNCLEAR),
         (table(features={"label": CLASS_LABEL | {"names": ["a", "a"]}}), "calls several classes .*'label' 'a'; name"),
         (table(features={"label": CLASS_LABEL | {"names": ["a"]}}), "holds the label 1, expected 0 to 0; give"),
     ],
-    ids=range(20),
+    ids=range(27 + len(UNCLEAR)),
 )  # fmt: skip
 def test_what_has_no_clear_meaning_is_refused_in_a_line(tmp_path: Path, train: Any, message: str) -> None:
     with pytest.raises(DatasetError, match=message) as refused:

@@ -172,6 +172,14 @@ def test_a_class_may_be_called_train(tmp_path: Path, paint: Callable[..., Path])
     assert read_folder(tmp_path).classes == ("bus", "train")
 
 
+def test_blanks_at_the_ends_of_a_class_name_do_not_count(tmp_path: Path, paint: Callable[..., Path]) -> None:
+    for k, place in enumerate(("train/owl ", "train/kite", "test/owl", "test/\u3000kite", "train/ki\u200bte")):
+        paint(tmp_path / place / "1.png", k)
+    data = read_folder(tmp_path)
+    assert data.classes == ("kite", r"ki\u200bte", "owl")
+    assert np.bincount(data.labels).tolist() == [2, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -190,6 +198,9 @@ def test_a_class_may_be_called_train(tmp_path: Path, paint: Callable[..., Path])
         (["train/a/1.png", "test/1.png"], "no class folders in .*test; found in .*test: 1.png"),
         ([f"a/{k}.png" for k in range(9)], r"at least 2 classes are needed, got 1 \('a'\)"),
         (["a/1.png", *(f"b/{k}.png" for k in range(9))], "class 'a' has 1 image to carve the test split from"),
+        (["a/1.png", "a /2.png", "b/1.png"], "a ' has blanks at its ends, and several folders are called 'a' without"),
+        (["train/a/1.png", "train/ a/2.png", "test/a/3.png"], "train/ a' has blanks at its ends, and several"),
+        ([" /1.png", "b/1.png"], "/ ' has blanks at its ends, and nothing else; rename it"),
         (["a/1.png", "a/2.png", "b/1.png", "b/2.png"], "holding 1 of 4 .* name the test images yourself"),
     ],
 )  # fmt: skip

@@ -85,8 +85,8 @@ def test_the_fingerprints_of_the_parts_differ() -> None:
         ([], [], 0.2, "no test images"),
         ([9, 9], [0, 0], 0.2, "no test images; put some"),
         ([0, 0], [9, 9], 0.2, "no training images, all 18 are test images; mark images of each class as train"),
-        ([9, 0], [1, 0], 0.2, "class 'class 1' has 0 images to carve the validation split from, and needs at least 2"),
-        ([9, 0], [1, 4], 0.2, "class 'class 1' has 0 images to carve the validation split from"),
+        ([9, 0], [1, 0], 0.2, "class 'class 1' has no image that can be read; add training images of it, or remove"),
+        ([9, 0, 0], [1, 4, 1], 0.2, "class 'class 1' has no training image, only 4 test images; 1 more class lacks tr"),
         ([1, 9], [1, 1], 0.2, "class 'class 0' has 1 image to carve the validation split from.*add images of it"),
         ([3, 2, 3], [1, 1, 1], 0.2, r"holding 2 of 8 .* classes \(3; class 'class 1' has 2 images, the fewest\)"),
         ([3, 2, 3], [1, 1, 1], 0.8, "holding 7 of 8 .*hold another fraction"),
@@ -128,6 +128,11 @@ def test_shots_are_the_same_number_of_each_class_and_nested(shots: int, more: in
     assert few.validation is parts.validation
     assert few.test is parts.test
     assert few.fingerprint == few_shot(images, parts, shots, seed).fingerprint != parts.fingerprint
+
+
+def test_a_carved_test_split_does_not_need_images_of_unused_class_names() -> None:
+    labels = np.repeat([0, 2], [50, 20])
+    assert np.bincount(labels[carve_test(labels, ("a", "b", "c"))]).tolist() == [10, 0, 4]
 
 
 def test_seeds_and_shots_change_the_fingerprint() -> None:
@@ -194,7 +199,7 @@ def test_the_folds_depend_on_the_seed() -> None:
         ([9], [1], 3, 0, DatasetError, "at least 2 classes are needed, got 1"),
         ([9, 9], [0, 0], 3, 0, DatasetError, "no test images"),
         ([9, 4], [1, 1], 5, 0, DatasetError, "class 'class 1' has 4 images outside the test split, .* 5 folds"),
-        ([9, 0], [1, 1], 2, 0, DatasetError, "class 'class 1' has 0 images outside the test split"),
+        ([9, 0], [1, 1], 2, 0, DatasetError, "class 'class 1' has no training image, only 1 test image; add"),
     ],
 )  # fmt: skip
 def test_impossible_folds_are_refused(

@@ -168,7 +168,7 @@ def test_a_class_with_test_images_only_is_refused(search: Search, net: str, tmp_
     (tmp_path / "images.csv").write_text("\n".join(["path,label,split", *lines]))
     ran = search("run", "--dataset", "csv", "--data-root", str(tmp_path / "images.csv"), "--backbone", net)
     assert ran.code == 1
-    assert "class 'helle Bilder ü' has 0 images to carve the validation split from" in ran.stderr
+    assert "class 'helle Bilder ü' has no training image, only 12 test images; add training images" in ran.stderr
     assert not (tmp_path / "home").exists()
 
 

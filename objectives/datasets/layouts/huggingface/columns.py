@@ -10,8 +10,8 @@ from typing import Any, final
 import numpy as np
 
 from objectives.datasets.layouts.layout import briefly
-from objectives.datasets.layouts.tables import class_name
-from spaces.errors import DatasetError, first_line
+from objectives.datasets.layouts.tables import class_name, normalized
+from spaces.errors import DatasetError, first_line, shown
 from spaces.text import escaped
 
 _IMAGES = ("image", "img")
@@ -68,11 +68,22 @@ def find_columns(file: Path, schema: Any) -> Columns:
 
 
 def class_names(file: Path, schema: Any, label: str) -> tuple[str, ...]:
-    """Return the class names of a ClassLabel; none for other columns. Raises DatasetError if two classes have one."""
+    """Return the class names of a ClassLabel; none for other columns.
+
+    Names are a list, or a dictionary of the numbers from 0: number → name. Raises DatasetError for names of another
+    form, and if two classes have one name.
+    """
     feature = _features(file, schema).get(label)
     names = feature.get("names") if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" else None
-    if not isinstance(names, list):
+    if names is None:
         return ()
+    if isinstance(names, dict) and set(names) == {str(number) for number in range(len(names))}:
+        names = [names[str(number)] for number in range(len(names))]
+    if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
+        raise DatasetError(
+            f"{file}: the names of column {label!r} are a list of texts, or a dictionary from 0, 1, ... to texts, got "
+            f"{shown(names)}; save the dataset again with a ClassLabel"
+        )
     texts = tuple(class_name(str(name)) for name in names)
     twice = [name for name, count in Counter(texts).items() if count > 1]
     if twice:
@@ -122,7 +133,7 @@ def read_labels(file: Path, table: Any, label: str, named: bool) -> Labels:
             distinct, inverse = np.unique(
                 column.cast(pa.large_binary()).cast(pa.large_string()).fill_null("").to_numpy(), return_inverse=True
             )
-            text = np.array([class_name(name) for name in distinct], object)[inverse]
+            text = np.array([normalized(name) for name in distinct], object)[inverse]
             return Labels(text, text != "")
         if types.is_boolean(column.type) and not named:
             text = pc.if_else(column, "True", "False").fill_null("").to_numpy()

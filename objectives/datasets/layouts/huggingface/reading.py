@@ -24,9 +24,10 @@ from objectives.datasets.layouts.huggingface.columns import (
     read_labels,
 )
 from objectives.datasets.layouts.huggingface.files import find_splits
-from objectives.datasets.layouts.layout import briefly
+from objectives.datasets.layouts.layout import briefly, natural
+from objectives.datasets.layouts.tables import class_name
 from objectives.datasets.splits import with_test_split
-from spaces.errors import DatasetError, first_line
+from spaces.errors import DatasetError, first_line, shown
 from spaces.files import check_ends
 from spaces.text import escaped
 
@@ -105,7 +106,7 @@ def read_huggingface(root: Path) -> Dataset:
     for file, schema in schemas.items():
         _check_columns(file, schema, columns)
     parts = [_read(split, file, columns, bool(names)) for split, file in files if file in schemas]
-    parts, classes = _labelled(parts, names)
+    parts, classes = _labelled(parts, columns.label, names)
 
     counts = {split: sum(part.labels.present.sum() for part in parts if part.split == split) for split in _ORDER}
     if not counts["train"]:
@@ -219,12 +220,12 @@ def _agreed_names(names_of: Mapping[Path, tuple[str, ...]]) -> tuple[str, ...]:
     return named[first] if first else ()
 
 
-def _labelled(parts: Sequence[_Part], names: tuple[str, ...]) -> tuple[list[_Part], tuple[str, ...]]:
+def _labelled(parts: Sequence[_Part], column: str, names: tuple[str, ...]) -> tuple[list[_Part], tuple[str, ...]]:
     """Turn the labels of files into indices of classes, and return the classes, too.
 
-    Text names its class, and the classes are in ascending order. Numbers are indices into `names`; without names, the
-    classes are the numbers in ascending order. -1 is no label, except for a class without a name that stands beside
-    other negative numbers, or beside 1 alone.
+    names: of a ClassLabel. Numbers are indices into them, and text is one of them. Without names, the classes are the
+    texts in natural order, or the numbers in ascending order. -1 is no label, except for a class without a name that
+    stands beside other negative numbers, or beside 1 alone.
     """
     used = [part for part in parts if part.labels.present.any()]
     texts = [part for part in used if part.labels.values.dtype == object]
@@ -235,8 +236,10 @@ def _labelled(parts: Sequence[_Part], names: tuple[str, ...]) -> tuple[list[_Par
             "save both again with labels of one kind"
         )
     distinct = np.unique(np.concatenate([part.labels.values[part.labels.present] for part in used] or [[NO_LABEL]]))
-    named = bool(names) and not texts
-    unlabelled = named or (not texts and distinct[0] == NO_LABEL and distinct.tolist() != [NO_LABEL, 1])
+    if texts:
+        return _labelled_by_text(parts, column, names, distinct)
+    named = bool(names)
+    unlabelled = named or (distinct[0] == NO_LABEL and distinct.tolist() != [NO_LABEL, 1])
     if unlabelled:
         distinct = distinct[distinct != NO_LABEL]
     if named and len(distinct) and not 0 <= distinct[0] <= distinct[-1] < len(names):
@@ -256,6 +259,33 @@ def _labelled(parts: Sequence[_Part], names: tuple[str, ...]) -> tuple[list[_Par
 
     classes = names if named else tuple(str(label) for label in distinct)
     return [replace(part, labels=indexed(part.labels)) for part in parts], classes
+
+
+def _labelled_by_text(
+    parts: Sequence[_Part], column: str, names: tuple[str, ...], distinct: np.ndarray
+) -> tuple[list[_Part], tuple[str, ...]]:
+    """Do what `_labelled` does, for text. distinct: each text once.
+
+    Raises DatasetError for a text that is none of the names, if there are names.
+    """
+    classes = names or tuple(class_name(text) for text in sorted(distinct, key=natural))
+    numbers = {name: number for number, name in enumerate(classes)}
+    index_of = {text: numbers[class_name(text)] for text in distinct if class_name(text) in numbers}
+
+    def indexed(part: _Part) -> Labels:
+        values, present = part.labels.values, part.labels.present
+        others = [text for text in values[present] if text not in index_of]
+        if others:
+            raise DatasetError(
+                f"{part.file} holds the label {shown(others[0])} in column {column!r}, which is none of the "
+                f"column's class names, {briefly(map(repr, names))}; correct the label, or save the column without "
+                "ClassLabel"
+            )
+        indices = np.zeros(len(values), np.int64)
+        indices[present] = [index_of[text] for text in values[present]]
+        return Labels(indices, present)
+
+    return [replace(part, labels=indexed(part)) for part in parts], classes
 
 
 def _unlabelled(parts: Sequence[_Part]) -> Iterator[str]:

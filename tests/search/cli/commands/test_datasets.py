@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -17,7 +18,7 @@ from objectives.downloads import Content
 from tests.support.command_line import Search
 from tests.support.file_server import serve_files
 from tests.support.hub import hub_environment, serve_hub
-from tests.support.small_archives import huggingface_parquet
+from tests.support.small_archives import huggingface_parquet, huggingface_table
 
 
 @pytest.fixture
@@ -105,6 +106,15 @@ def test_a_hub_id_is_fetched_and_checked(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert "huggingface: 12 images of 2 classes" in ran.stdout
     assert len(served) == 3
+
+
+def test_class_names_without_an_image_are_said(search: Search, tmp_path: Path) -> None:
+    features = {"label": {"names": ["kite", "owl", "[wren]"], "_type": "ClassLabel"}}
+    pq.write_table(huggingface_table(0, 12, features), tmp_path / "train.parquet")
+    ran = search("datasets", "check", "huggingface", "--data-root", str(tmp_path))
+    assert ran.code == 0, ran.stderr
+    assert "huggingface: 12 images of 2 classes" in ran.stdout
+    assert "left out: 1 class name without an image: [wren]\n" in ran.stdout
 
 
 def test_a_sound_dataset_is_shown_in_a_table(search: Search, images: Path) -> None:

@@ -112,6 +112,32 @@ def test_one_class_or_a_single_image_is_refused(
     assert ran.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["run", "recommend"])
+@pytest.mark.parametrize("odd", ["test", "unreadable", "all test"])
+def test_a_class_without_training_images_is_refused_by_both_commands(
+    search: Search, net: Path, pictures: Pictures, tmp_path: Path, command: str, odd: str
+) -> None:
+    folder = written(tmp_path / "x", pictures[0][:40], ["owl", "kite"] * 20)
+    rows = ["path,label,split"]
+    for image in sorted(folder.rglob("*.png")):
+        name = image.parent.name
+        if name == "owl" and odd == "unreadable":
+            image.write_bytes(b"")
+        tested = odd == "all test" or (name == "owl" and odd == "test") or image.stem in ("0", "1")
+        rows.append(f"{image.relative_to(folder)},{name},{'test' if tested else 'train'}")
+    (folder / "x.csv").write_text("\n".join(rows))
+    given = ("--dataset", "csv", "--data-root", str(folder), "--backbone", str(net), "--skip-unreadable")
+    ran = search(command, *given)
+    words = {
+        "test": "class 'owl' has no training image, only 20 test images; add training images of it",
+        "unreadable": "class 'owl' has no image that can be read; unreadable files are left out: 20; add training im",
+        "all test": "csv has no training images, all 40 are test images; mark images of each class as train",
+    }
+    assert ran.code == 1
+    assert words[odd] in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
 def test_too_few_passes_are_refused_before_any_is_made(
     search: Search, net: Path, pictures: Pictures, tmp_path: Path
 ) -> None:
