@@ -13,7 +13,7 @@ from urllib.parse import quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from dashboards.page.page import POLICY
-from spaces import SearchError
+from spaces import SearchError, UsageError
 
 REPORTS = "/reports/"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -49,11 +49,16 @@ def serve(
     reports: of the studies. listening: called with the address, `http://HOST:PORT`, once a browser can open it.
 
     Optuna Dashboard needs no password and can delete studies, so the default is the loopback address. There the server
-    accepts only names of this machine, so that no web page can reach it under a name of its own. Raises SearchError
-    if it cannot listen, for example because the port is in use.
+    accepts only names of this machine, so that no web page can reach it under a name of its own. Raises UsageError for
+    an empty address, which would mean every address of this machine, and SearchError if it cannot listen, for example
+    because the port is in use.
     """
     from optuna_dashboard import wsgi
 
+    if not host.strip():
+        raise UsageError(
+            "`host` must name an address such as 127.0.0.1, or 0.0.0.0 for every address of this machine, got none"
+        )
     application = Application(wsgi(storage), reports, only_this_machine=host in LOOPBACK)
     try:
         server_class = _Server6 if ":" in host else _Server

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from objectives.home import Home
 from search.options import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions, check_type, option_info
 from spaces import Setting, UsageError
+from spaces.errors import shown
 
 if TYPE_CHECKING:
     from dashboards.comparison import StudyComparison
@@ -110,8 +111,8 @@ def load_study(name: str, *, home: str | Path | None = None, storage: str | None
     """
     from search.study import Study
 
-    if not isinstance(name, str):
-        raise UsageError(f"a study is loaded by its name or by its dataset's name, got {name!r}")
+    if not isinstance(name, str) or not name:
+        raise UsageError(f"a study is loaded by its name or by its dataset's name, got {shown(name)}")
     folder, database, store = _opened(home, storage)
     with store:
         study = store.find_study(name=name) if name in store.names() else store.find_study(dataset=name)

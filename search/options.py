@@ -313,7 +313,7 @@ KEPT = (
 
 
 def check_type(name: str, value: Any, hint: Any) -> None:
-    """Raise UsageError where a value has not the type of its option."""
+    """Raise UsageError where a value has not the type of its option, and for a text that is empty."""
     kinds = set(get_args(hint)) or {hint}
     if value is None and type(None) in kinds:
         return
@@ -331,6 +331,8 @@ def check_type(name: str, value: Any, hint: Any) -> None:
         rule, fits = "text without the character NUL", False
     if not fits:
         raise UsageError(f"`{name}` must be {rule}, got {shown(value)}")
+    if value == "" and str in kinds:
+        raise UsageError(f"`{name}` must not be empty, got ''; give a value, or leave it out")
 
 
 def _is_sequence(value: Any) -> bool:
@@ -339,13 +341,11 @@ def _is_sequence(value: Any) -> bool:
 
 
 def check_range(option_field: "Field[Any]", value: Any) -> None:
-    """Raise UsageError where a number lies outside the range of its option, a text is empty, or a list is too long."""
+    """Raise UsageError where a number lies outside the range of its option, or a list is too long."""
     info = option_info(option_field)
     if info is None or value is None:
         return
     name = option_field.name
-    if isinstance(value, str) and not value:
-        raise UsageError(f"`{name}` must not be empty, got ''; leave it out for its default")
     if _is_sequence(value):
         check_length(name, value)
     elif info.low is not None and info.high is not None:

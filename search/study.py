@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, final
 
 from objectives.home import Home
 from objectives.results import Finalist, StudyResults, Trial
+from search.options import check_type
 from spaces import SearchError
 
 if TYPE_CHECKING:
@@ -82,11 +83,13 @@ class Study:
         """Write the report and return its path.
 
         path: the file; None for one in the home folder. form: "html", "md", "latex", "json" or "csv"; None for the
-        format that the path's suffix names, else HTML. Raises UnknownNameError for another format, SearchError where
+        format that the path's suffix names. Raises UnknownNameError for another format or suffix, SearchError where
         the file cannot be written.
         """
         from search.reports.study_report import write_study_report
 
+        check_type("path", path, str | Path | None)
+        check_type("form", form, str | None)
         return write_study_report(self.results, self.home.reports, path, form)
 
     def export(
@@ -106,6 +109,8 @@ class Study:
         from search.database.store import Store
         from search.export import export_classifier
 
+        for name, value in (("path", path), ("data_root", data_root), ("backbone", backbone)):
+            check_type(name, value, str | Path | None)
         with Store.open(self.storage, reading=True) as store:
             saved = store.saved_options(self.name)
         out = None if path is None else Path(path)

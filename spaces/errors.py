@@ -43,14 +43,14 @@ class UnknownNameError(UsageError):
     `UnknownNameError("head", "mpl", HEADS)` says "unknown head 'mpl'; did you mean 'mlp'? known: linear, mlp".
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         names = sorted(known)
         self._parts = kind, name, names
-        close = difflib.get_close_matches(name, names, n=1)
+        close = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []
         hint = f"did you mean {close[0]!r}? " if close else ""
-        super().__init__(f"unknown {kind} {name!r}; {hint}known: {', '.join(names) or 'none'}")
+        super().__init__(f"unknown {kind} {shown(name)}; {hint}known: {', '.join(names) or 'none'}")
 
-    def __reduce__(self) -> tuple[type[Self], tuple[str, str, list[str]]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[str, object, list[str]]]:
         """Let a worker send the error: pickle would call the class with the message alone."""
         return type(self), self._parts
 

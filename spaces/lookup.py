@@ -19,7 +19,7 @@ def lookup(kind: str, name: str, table: Mapping[str, Entry]) -> Entry:
     return table[name]
 
 
-def check_name(kind: str, name: str, names: Collection[str]) -> None:
+def check_name(kind: str, name: object, names: Collection[str]) -> None:
     """Raises UnknownNameError, which lists the names that exist, unless the name is one of them."""
-    if name not in names:
+    if not isinstance(name, str) or name not in names:
         raise UnknownNameError(kind, name, names)

@@ -1,7 +1,7 @@
 """A setting, which is one point of a space, and the taps that it reads."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Self
@@ -86,6 +86,10 @@ class Setting:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_dict`. Raises InvalidSpaceError where a field is missing or has the wrong type."""
+        if not isinstance(values, Mapping):
+            raise InvalidSpaceError(
+                f"a setting is made from names and values, as `to_dict` returns, got {shown(values)}"
+            )
         rest = dict(values)
         core: dict[str, Any] = {}
         for name, kind in (("timestep", int), ("block", int), ("pool", int), ("head", str), ("draws", int)):
@@ -94,7 +98,10 @@ class Setting:
             if not clean and (not isinstance(value, kind) or isinstance(value, bool)):
                 raise InvalidSpaceError(f"a setting needs {name} as {kind.__name__}, got {shown(value)}")
             core[name] = value
-        further = tuple(_tap(tap) for tap in rest.pop("further", ()))
+        others = rest.pop("further", ())
+        if not isinstance(others, Sequence) or isinstance(others, str):
+            raise InvalidSpaceError(f"a setting needs further as a list of taps, got {shown(others)}")
+        further = tuple(map(_tap, others))
         return cls(**core, options=tuple(rest.items()), further=further)
 
     def __str__(self) -> str:

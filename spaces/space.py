@@ -7,7 +7,7 @@ import random
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
@@ -219,6 +219,9 @@ class Space:
         Where blocks are given and pools are not, the pool sizes that fit none of the blocks are dropped, and the other
         way round. Raises UnknownNameError for another dimension, InvalidSpaceError for a wrong value.
         """
+        for name, values in dimensions.items():
+            if values is not None and (not isinstance(values, Iterable) or isinstance(values, str)):
+                raise InvalidSpaceError(f"{name} takes a list of values, got {shown(values)}")
         given: dict[str, Any] = {name: tuple(values) for name, values in dimensions.items() if values is not None}
         for name, values in given.items():
             check_name("dimension", name, NARROWABLE)

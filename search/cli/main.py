@@ -1,8 +1,12 @@
 """The command line as a whole. Commands import what is heavy inside, so that `search --help` answers at once."""
 
+import errno
 import os
+import re
 import sys
+from collections.abc import Sequence
 from io import TextIOWrapper
+from itertools import pairwise
 
 import typer
 
@@ -18,8 +22,9 @@ from search.cli.commands.report import report
 from search.cli.commands.run import run
 from search.cli.commands.status import status
 from search.cli.flags import with_flags
+from search.cli.output import OutputError, discard_output, open_standard_output
 from search.display.downloads import showing_downloads
-from spaces import SearchError
+from spaces import SearchError, UsageError
 from spaces.text import one_line
 
 app = typer.Typer(
@@ -39,13 +44,20 @@ for room in (datasets, backbones, cache):
 def main() -> None:
     """Run the command that was typed. Exit codes: 0 done, 1 an error in words, 2 usage, 130 interrupted."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait do not spin; torch reads it when it loads
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # what the terminal cannot show is printed as an escape such as \u2026
-            stream.reconfigure(errors="backslashreplace")
     try:
+        open_standard_output()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(
+                stream, TextIOWrapper
+            ):  # what the terminal cannot show is printed as an escape such as \u2026
+                stream.reconfigure(errors="backslashreplace")
+        check_not_empty(sys.argv[1:])
         with showing_downloads():
             code = app(standalone_mode=False)
+        sys.stdout.flush()
     except SearchError as error:
+        if isinstance(error, OutputError):
+            discard_output()
         _print_error(with_flags(str(error), typer.main.get_command(app)))
         sys.exit(error.exit_code)
     except typer.TyperException as error:
@@ -55,7 +67,21 @@ def main() -> None:
         else:
             _print_error(message)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        _print_error(f"a file cannot be opened: {error.strerror}; raise the limit of open files (`ulimit -n`)")
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def check_not_empty(words: Sequence[str]) -> None:
+    """Raise UsageError for an empty value: a script's unset variable would silently choose the default."""
+    for before, word in pairwise(["", *words]):
+        flag = re.fullmatch(r"(--[a-z-]+)=", word)
+        if flag or not word:
+            name = flag[1] if flag else before if before.startswith("--") else "an argument"
+            raise UsageError(f"{name} must not be empty, got ''; give a value, or leave it out")
 
 
 def _print_error(message: str) -> None:

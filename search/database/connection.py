@@ -2,6 +2,7 @@
 
 import shlex
 
+import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
@@ -10,6 +11,8 @@ from search.database import migrations
 from search.database.dialects import roll_back_schema_changes, use_write_ahead_log
 from search.database.url import Address
 from spaces import StorageError
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # by default it logs every study and trial
 
 
 def open_storage(address: Address, reading: bool = False) -> RDBStorage:

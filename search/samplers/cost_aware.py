@@ -18,7 +18,7 @@ from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from scipy.stats import norm
 
 from search.database.parameters import (
@@ -29,6 +29,7 @@ from search.database.parameters import (
     to_params,
     to_setting,
 )
+from search.options import check_type
 from search.surrogates.gaussian_process import GaussianProcess, Posterior
 from search.surrogates.past_tasks import (
     Array,
@@ -40,8 +41,9 @@ from search.surrogates.past_tasks import (
     updated_weights,
 )
 from search.surrogates.trial_cost import CostModel, TrialCost, measured_cost
-from spaces import Choice, Setting, Space
+from spaces import Choice, Setting, Space, UsageError
 from spaces.coordinates import mean_coordinates
+from spaces.errors import shown
 
 STARTUP_TRIALS = 4
 """Trials before scores are predicted. They are at one timestep, so that they cost one forward pass of each image."""
@@ -239,10 +241,13 @@ class CostAwareSampler(BaseSampler):
 
     The objective function gets its setting from `suggest_setting`. The sampler learns costs from the attributes
     "seconds" and "passes" of trials, or else from their durations. It ignores trials whose parameters are no setting
-    of the space, and values that are infinite.
+    of the space, and values that are infinite. Raises UsageError for arguments of another type.
     """
 
     def __init__(self, space: Space, seed: int = 0, prior: PriorKnowledge | None = None) -> None:
+        _check_is("space", space, Space)
+        check_type("seed", seed, int)
+        _check_is("prior", prior, PriorKnowledge | None)
         self.space = space
         self._proposer = CostAwareProposer(seed, prior or PriorKnowledge())
         self._independent = RandomSampler(seed)
@@ -282,14 +287,23 @@ def _negated(trial: FrozenTrial) -> FrozenTrial:
     return negated
 
 
-def suggest_setting(trial: Trial, space: Space) -> Setting:
+def suggest_setting(trial: BaseTrial, space: Space) -> Setting:
     """Return the setting that a trial suggests to an objective function of your own.
 
     The setting may lie outside the space, unless the sampler of the study is the CostAwareSampler. `Space.why_not` says
-    why.
+    why. Raises UsageError where the arguments are no trial and no space.
     """
+    _check_is("trial", trial, BaseTrial)
+    _check_is("space", space, Space)
     params: Params = {}
     for choice in space.dimensions:
         if choice.head in (None, params.get("head")) and choice.taps <= params.get("taps", 1):
             params[param_name(choice)] = trial.suggest_categorical(param_name(choice), choice.values)
     return to_setting(params)
+
+
+def _check_is(name: str, value: object, kind: Any) -> None:
+    """Raise UsageError for a value of another type."""
+    if not isinstance(value, kind):
+        words = getattr(kind, "__name__", str(kind).rpartition(".")[2])
+        raise UsageError(f"`{name}` must be a {words}, got {shown(value)}")

@@ -18,8 +18,6 @@ from search.database.parameters import DIRECTIONS, Params, param_name, to_settin
 from search.samplers.proposers import random_generator, random_untaken
 from spaces import Choice, Setting, Space
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)  # by default it logs every study and trial
-
 
 @dataclass(frozen=True)
 class _Axis:

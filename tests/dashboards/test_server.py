@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from dashboards.server import Application, report_link
-from spaces import StorageError
+from dashboards.server import Application, report_link, serve
+from spaces import StorageError, UsageError
 
 Answer = tuple[str, dict[str, str], str]
 
@@ -86,3 +86,9 @@ def test_what_is_no_report_is_said_in_words(path: str, method: str, status: str,
     assert found == status
     assert words in page
     assert headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_address_which_would_mean_all_is_refused(host: str) -> None:
+    with pytest.raises(UsageError, match="`host` must name an address"):
+        serve(None, host)

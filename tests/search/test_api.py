@@ -89,7 +89,8 @@ def test_a_mistake_is_an_error_that_names_the_field(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"home": ""}, "`home` must name a folder, got ''"),
+        ({"home": ""}, "`home` must not be empty, got ''"),
+        ({"storage": ""}, "`storage` must not be empty, got ''"),
         ({"home": 3}, "`home` must be text, got 3"),
         ({"home": "a\0b"}, "`home` must be text without the character NUL"),
         ({"storage": "foo"}, "`storage` must be a URL of SQLite or PostgreSQL, got no URL"),
@@ -98,6 +99,22 @@ def test_a_mistake_is_an_error_that_names_the_field(tmp_path: Path) -> None:
 def test_where_studies_are_is_checked(options: dict[str, Any], words: str) -> None:
     with pytest.raises(search.SearchError, match=words):
         search.studies(**options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"heads": [None]}, {"heads": [["mlp"]]}, {"objectives": [None]}, {"metric": ""}, {"backbone": ""}]
+)
+def test_names_that_are_no_text_or_empty_are_refused(options: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(search.UsageError):
+        search.run("folder", data_root="/nowhere", trials=1, home=tmp_path, **options)
+
+
+def test_a_sampler_and_its_setting_need_a_space_and_a_trial() -> None:
+    wrong: Any = None
+    with pytest.raises(search.UsageError, match="`space` must be a Space, got 1"):
+        search.CostAwareSampler(1, 2, 3)  # type: ignore[arg-type]
+    with pytest.raises(search.UsageError, match="`trial` must be a BaseTrial, got None"):
+        search.suggest_setting(wrong, wrong)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +144,12 @@ def test_a_finished_study_is_loaded_read_reported_and_compared(finished_home: Pa
     assert study.report(form="csv").parent == finished_home / "reports"
     with pytest.raises(search.UnknownNameError, match="unknown format"):
         study.report(form="pdf")
+    wrong: list[Any] = [1, [], ""]
+    for path in wrong:
+        with pytest.raises(search.UsageError, match="`path` must"):
+            study.report(path)
+        with pytest.raises(search.UsageError, match="`path` must"):
+            study.export(path)
     with pytest.raises(search.UsageError, match="twice"):
         search.compare(study, study.name, home=finished_home)
     with pytest.raises(search.StorageError, match="no study of dataset 'cub'"):

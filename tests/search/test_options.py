@@ -175,7 +175,7 @@ def test_objectives_are_a_metric_and_perhaps_the_cost(options: dict[str, Any], m
         ({"heads": "ridge"}, UsageError, "`heads` must be a list or another sequence, got 'ridge'"),
         ({"home": 3}, UsageError, "`home` must be text, got 3"),
         ({"backbone": None}, UsageError, "`backbone` must be text, got None"),
-        ({"data_root": ""}, UsageError, "`data_root` must not be empty, got ''; leave it out"),
+        ({"data_root": ""}, UsageError, "`data_root` must not be empty, got ''; give a value, or leave it out"),
         ({"home": "a\0b"}, UsageError, "`home` must be text without the character NUL"),
         ({"gpus_per_trial": 1.5}, UsageError, "`gpus_per_trial` must be a whole number or a fraction from 0.01 to 1"),
         ({"gpus_per_trial": 1e-9}, UsageError, "`gpus_per_trial` must be a whole number or a fraction from 0.01 to 1"),

@@ -3,6 +3,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -278,3 +279,17 @@ def test_a_head_that_is_trained_otherwise_begins_a_new_study(monkeypatch: pytest
     before = [space.digest() for space in narrowed]
     monkeypatch.setitem(RECIPES, "mlp", 3)
     assert [space.digest() == digest for space, digest in zip(narrowed, before, strict=True)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "values", [None, 3, "block", [("block", 1)], Setting(10, 1, 1, "linear").to_dict() | {"further": 3}]
+)
+def test_a_setting_is_made_from_names_and_values_only(values: Any) -> None:
+    with pytest.raises(InvalidSpaceError, match=r"a setting (is made from names and values|needs further as a list)"):
+        Setting.from_dict(values)
+
+
+@pytest.mark.parametrize("values", [3, "13", 1.5])
+def test_a_dimension_is_narrowed_by_a_list(values: Any) -> None:
+    with pytest.raises(InvalidSpaceError, match="blocks takes a list of values, got"):
+        PRESETS["default"](SMALL).narrow(blocks=values)

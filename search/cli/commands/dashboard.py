@@ -29,16 +29,17 @@ def dashboard(
     from search.database.store import Store
     from search.reports.study_report import study_page
 
-    if host not in LOOPBACK:
-        typer.echo(
-            f"warning: {host} lets others connect, and Optuna Dashboard has no password; they can delete studies",
-            err=True,
-        )
     with Store.open(storage or Home.at(home).storage) as store:
         name = store.find_study(dataset, study) if dataset or study else None
         path = "" if name is None else f"/dashboard/studies/{store.optuna_id(name)}"
 
         def on_listening(address: str) -> None:
+            if host not in LOOPBACK:
+                typer.echo(
+                    f"warning: {host} lets others connect, and Optuna Dashboard has no password; they can delete "
+                    "studies",
+                    err=True,
+                )
             typer.echo(f"Optuna Dashboard at {address}{path}; Ctrl-C ends it")
             if browser:  # A text browser keeps its caller waiting and must be answered meanwhile: hence the thread.
                 threading.Thread(target=webbrowser.open, args=(address + path,), daemon=True).start()

@@ -1,5 +1,6 @@
 """The command as its user types it: mistakes, which are one clear line, and what it loads."""
 
+import os
 import subprocess
 import sys
 from io import BytesIO, TextIOWrapper
@@ -91,7 +92,15 @@ def test_a_mistake_ends_the_process_with_exit_code_2(tmp_path: Path) -> None:
         (("recommend", "--dataset", "digits", "--passes", "1e9"), 2, "expected a whole number from 1 to"),
         (("dashboard", "--port", "65536"), 2, "expected a whole number from 1 to 65,535, got '65536'"),
         (("status", "--home", "/dev/null"), 2, "--home must be a folder, got /dev/null, which is none"),
-        (("status", "--home", ""), 2, "--home must name a folder, got ''"),
+        (("status", "--home", ""), 2, "--home must not be empty, got ''; give a value, or leave it out"),
+        (("status", "--storage", ""), 2, "--storage must not be empty, got ''"),
+        (("status", "--storage="), 2, "--storage must not be empty, got ''"),
+        (("best", "--study", ""), 2, "--study must not be empty, got ''"),
+        (("report", "--out", ""), 2, "--out must not be empty, got ''"),
+        (("export", "--backbone", ""), 2, "--backbone must not be empty, got ''"),
+        (("datasets", "fetch", ""), 2, "an argument must not be empty, got ''"),
+        (("cka", "--dataset", "digits", "--against", ""), 2, "--against must not be empty, got ''"),
+        (("dashboard", "--host", " "), 2, "--host must name an address such as 127.0.0.1, or 0.0.0.0"),
         (("status", "--storage", "foo"), 1, "--storage must be a URL of SQLite or PostgreSQL, got no URL; try sqlite:"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
@@ -107,6 +116,24 @@ def test_a_users_mistake_is_one_clear_line(
     assert not (tmp_path / "home" / "cache").exists()
     if code == 1:
         assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("words", ["status", "status --json", "datasets", "--help"])
+def test_standard_output_that_cannot_be_written_is_one_line(words: str, tmp_path: Path) -> None:
+    for redirected, reason in ((">/dev/full", "No space left on device"), (">&-", "it is closed")):
+        command = ["sh", "-c", f"{sys.executable} -m search {words} {redirected}"]
+        environment = {**os.environ, "SEARCH_HOME": str(tmp_path)}
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stderr) == (1, f"error: cannot write to standard output: {reason}\n")
+
+
+def test_output_that_nobody_reads_to_its_end_is_no_fault(tmp_path: Path) -> None:
+    command = ["sh", "-c", f"{sys.executable} -m search datasets | head -0"]
+    ran = subprocess.run(
+        command, env={**os.environ, "SEARCH_HOME": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert ran.stderr == ""
 
 
 @pytest.mark.parametrize("words", ["backbones", "datasets", "--help", "best --study é\udcff"])

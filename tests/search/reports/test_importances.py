@@ -1,6 +1,8 @@
 """Importances of studies whose accuracy follows a known rule."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -72,3 +74,9 @@ def test_one_better_setting_is_enough_to_be_better_than_chance(odd: int) -> None
     trials = tuple(replace(t, validation=Accuracy(501 if t.number == odd else 500, 1000)) for t in plain.trials)
     for importance in importances(replace(plain, trials=trials)):
         assert all(0 <= share <= 1 for share in importance.shares.values())
+
+
+def test_optunas_own_lines_about_studies_are_not_printed() -> None:
+    check = "import search.database.store, optuna; optuna.create_study()"
+    ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert ran.stderr == ""

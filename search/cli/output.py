@@ -1,0 +1,42 @@
+"""Standard output of the command line: what cannot be written there is an error of one line."""
+
+import errno
+import os
+import sys
+from io import BufferedWriter, FileIO, TextIOWrapper
+from typing import Any
+
+from spaces import SearchError
+
+
+class OutputError(SearchError):
+    """Standard output that cannot be written, such as a file on a full disk."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"cannot write to standard output: {reason}")
+
+
+class _StandardOutput(FileIO):
+    def write(self, content: Any) -> int:
+        """Write bytes. Raises OutputError, but BrokenPipeError for a reader that has ended, which is no fault."""
+        try:
+            return super().write(content)
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            raise OutputError(error.strerror or str(error)) from None
+
+
+def open_standard_output() -> None:
+    """Let everything that is printed pass through `_StandardOutput`. Raises OutputError where the stream is closed."""
+    if sys.stdout is None:
+        raise OutputError("it is closed")
+    if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, TextIOWrapper):
+        raw = _StandardOutput(sys.stdout.fileno(), "wb", closefd=False)
+        lines = sys.stdout.line_buffering
+        sys.stdout = TextIOWrapper(BufferedWriter(raw), sys.stdout.encoding, sys.stdout.errors, line_buffering=lines)
+
+
+def discard_output() -> None:
+    """Let what is still to be printed go nowhere, so that the end of the process does not fail for it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
