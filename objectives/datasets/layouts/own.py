@@ -1,5 +1,6 @@
 """A user's own images: class folders, or a CSV file that lists images."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,7 +141,7 @@ def read_csv(root: Path) -> Dataset:
     """
     file = root if root.is_file() else _only_csv(root)
     images: list[tuple[str, str, str]] = []
-    for number, row in csv_rows(file, ("path", "label")):
+    for number, row in csv_rows(file, ("path", "label"), ("split",)):
         label, split = normalized(row["label"]), row.get("split", "").strip().lower()
         if not label:
             raise DatasetError(f"{file}, line {number}: the label is empty; name the image's class")
@@ -148,11 +149,17 @@ def read_csv(root: Path) -> Dataset:
             raise DatasetError(
                 f"{file}, line {number}: split is one of {', '.join(SPLIT_OF_WORD)}, got {row['split']!r}"
             )
-        images.append((row["path"], label, SPLIT_OF_WORD.get(split, "")))
+        images.append((_path(file.parent, row["path"]), label, SPLIT_OF_WORD.get(split, "")))
     splits = {split for _, _, split in images}
     test = "test" if "test" in splits else "validation"
     rows = [(path, label, split == test) for path, label, split in images]
     return _dataset("csv", file.parent, rows, LeftOut(file.parent), carved="" in splits)
+
+
+def _path(folder: Path, path: str) -> str:
+    """Return a path without the spaces around it, unless they belong to the name of a file that exists."""
+    stripped = path.strip()
+    return path if stripped != path and os.path.lexists(folder / path) else stripped
 
 
 def _dataset(

@@ -8,6 +8,7 @@ import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from objectives.datasets.layouts.image_files import REPEATED, LeftOut
 from spaces.errors import DatasetError
 from spaces.files import check_ends
 from spaces.text import decoded, escaped
+
+SEPARATORS = ",;\t"
+"""What may part the fields of a table's lines: spreadsheets write semicolons where a comma is the decimal mark."""
 
 Row = tuple[str, int, bool]  # path below the dataset's folder, label, whether it is a test image
 
@@ -147,15 +151,18 @@ def text_table(path: Path) -> dict[str, str]:
     return table
 
 
-def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def csv_rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the rows of an RFC 4180 file with a header, each with its line number; further columns are allowed.
 
+    The header tells whether commas, semicolons or tabs part the fields. Columns are called as in `columns` and
+    `optional`, in any case.
     Raises DatasetError if one of `columns` is missing, a row has more or fewer fields than the header, or the file is
     not UTF-8 or not CSV.
     """
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    text = _text(path)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_separator(text, columns))
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = _header(next(reader, []), (*columns, *optional))
         missing = [name for name in columns if name not in header]
         if missing or len(set(header)) < len(header):
             raise DatasetError(
@@ -175,6 +182,26 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str
         raise DatasetError(
             f"{path} is no CSV file as RFC 4180 has it: line {reader.line_num}: {error}; correct that line"
         ) from error
+
+
+def _separator(text: str, columns: Sequence[str]) -> str:
+    """Return what parts the fields of the first line, so that it names all columns; a comma if nothing does."""
+    for mark in SEPARATORS:
+        with suppress(csv.Error):
+            fields = next(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=mark), [])
+            if set(columns) <= set(_header(fields, columns)):
+                return mark
+    return ","
+
+
+def _header(fields: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return the names of the columns; one that differs from a name of `names` by case alone gets that name."""
+    header = [field.strip() for field in fields]
+    for name in names:
+        spelled = [i for i, field in enumerate(header) if field.lower() == name.lower()]
+        if name not in header and len(spelled) == 1:
+            header[spelled[0]] = name
+    return header
 
 
 def matlab_variable(path: Path, name: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.home import Home
-from search.cli.flags import HomeOption, JsonOption
+from search.cli.flags import HomeOption, JsonOption, parse_path
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,7 +50,10 @@ def fetch(
     into: Annotated[
         Path | None,
         typer.Option(
-            "--into", metavar="DIR", help="Create the folder DIR/NAME. [default: datasets/ in the home folder]"
+            "--into",
+            parser=parse_path,
+            metavar="DIR",
+            help="Create the folder DIR/NAME. [default: datasets/ in the home folder]",
         ),
     ] = None,
     keep_downloads: Annotated[bool, typer.Option("--keep-downloads", help="Keep the downloaded archives.")] = False,

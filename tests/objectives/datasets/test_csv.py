@@ -158,3 +158,31 @@ def test_a_missing_file_is_named_and_can_be_skipped(tmp_path: Path, paint: Calla
 def test_a_folder_without_a_csv_file(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"expected a CSV file.*; 0 CSV files in .*: nothing"):
         read_csv(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Path,Label,Split\n1.jpg,kite,train\n2.jpg,owl,train\n3.jpg,owl,test\n",
+        "PATH;LABEL;SPLIT\n1.jpg;kite;train\n2.jpg;owl;train\n3.jpg;owl;test\n",
+        "path\tlabel\tsplit\n1.jpg\tkite\ttrain\n2.jpg\towl\ttrain\n3.jpg\towl\ttest\n",
+        " path , label , split \n 1.jpg , kite , train \n2.jpg , owl , train\n 3.jpg,owl,test\n",
+        '"path";"note, if any";"label";"split"\n1.jpg;"a;b";kite;train\n2.jpg;,;owl;train\n3.jpg;;owl;test\n',
+        "label;path;Path;split\nkite;1.jpg;x;train\nowl;2.jpg;x;train\nowl;3.jpg;x;test\n",
+    ],
+)
+def test_tables_as_other_programs_save_them(tmp_path: Path, text: str) -> None:
+    dataset = read_csv(write(tmp_path / "x.csv", text))
+    assert isinstance(dataset.images, FileImages)
+    assert dataset.images.paths == ("1.jpg", "2.jpg", "3.jpg")
+    assert dataset.classes == ("kite", "owl")
+    assert dataset.labels.tolist() == [0, 1, 1]
+    assert dataset.is_test.tolist() == [False, False, True]
+
+
+def test_a_name_that_ends_in_a_space_is_that_file(tmp_path: Path, paint: Callable[..., Path]) -> None:
+    paint(tmp_path / "1.png").rename(tmp_path / "1.png ")
+    paint(tmp_path / "2.png")
+    dataset = read_csv(write(tmp_path / "x.csv", "path,label,split\n1.png ,a,train\n 2.png ,b,test\n"))
+    assert isinstance(dataset.images, FileImages)
+    assert dataset.images.paths == ("1.png ", "2.png")

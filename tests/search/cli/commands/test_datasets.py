@@ -186,3 +186,24 @@ def test_a_mistake_is_one_line_on_standard_error(
     assert ran.code == code, ran.stderr
     assert said in ran.stderr
     assert not ran.stdout
+
+
+def test_a_folder_that_no_search_can_split_is_checked_without_an_error(search: Search, tmp_path: Path) -> None:
+    for name, number in (("a", 1), ("b", 9)):
+        for k in range(number):
+            path = tmp_path / "small" / name / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (9, 9), 20 * k).save(path)
+    ran = search("datasets", "check", "folder", "--data-root", str(tmp_path / "small"))
+    assert ran.code == 0, ran.stderr
+    assert "folder: 10 images of 2 classes" in ran.stdout
+    assert "no search can use these images: class 'a' has 1 image to carve the test split from" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [("classify", "", "x.png"), ("classify", "x", ""), ("datasets", "fetch", "cub", "--into", "")]
+)
+def test_an_empty_path_is_not_the_current_folder(search: Search, words: tuple[str, ...]) -> None:
+    ran = search(*words)
+    assert ran.code == 2
+    assert "the path is empty; name a file or a folder" in ran.stderr
