@@ -232,7 +232,9 @@ def _map(work: Callable[[int], T], items: range) -> list[T]:
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):  # Pillow would clip every grey above 255 to white
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        grey = np.asarray(image)
+        clear = grey == image.info.get("transparency", -1)
+        return Image.fromarray(np.where(clear, 255, grey >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError(f"its values (Pillow mode {image.mode}) have no fixed range; save it with 8 or 16 bits")
     if image.has_transparency_data:  # without alpha, the hidden colour of transparent pixels would show

@@ -99,8 +99,10 @@ class _ArraysOnly(pickle.Unpickler):
             return np.ndarray
         if (module, name) == ("numpy", "dtype"):
             return np.dtype
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return _empty_array
+        if (module, name) == ("_codecs", "encode"):
+            return _latin_1
+        if (module, name) in _NUMPY:
+            return _NUMPY[module, name]
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which CIFAR's files do not")
 
 
@@ -111,11 +113,46 @@ def _empty_array(kind: type, shape: tuple[int, ...], code: bytes) -> np.ndarray:
     return np.ndarray(shape, code.decode())
 
 
+def _array_from(
+    content: bytes, kind: np.dtype, shape: tuple[int, ...], order: str, axes: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """Return an array of these bytes, as numpy's private `_frombuffer`, which pickles of protocol 5 name, does."""
+    array = np.frombuffer(content, kind)
+    if axes is not None:
+        return array.reshape(shape).transpose(axes)
+    return array.reshape(shape, order="F" if order == "F" else "C")
+
+
+def _number_from(kind: np.dtype, content: bytes) -> np.generic:
+    """Return a number of these bytes, as numpy's private `scalar`, which pickles of single numbers name, does."""
+    number: np.generic = np.frombuffer(content, kind)[0]
+    return number
+
+
+def _latin_1(text: str, encoding: str) -> bytes:
+    """Return the bytes that Python 3 writes as text of this encoding into pickles of protocol 2."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for text in {encoding}")
+    return text.encode("latin-1")
+
+
+_NUMPY = {
+    (f"numpy.{core}.{module}", name): function
+    for core in ("core", "_core")
+    for module, name, function in (
+        ("multiarray", "_reconstruct", _empty_array),
+        ("multiarray", "scalar", _number_from),
+        ("numeric", "_frombuffer", _array_from),
+    )
+}
+
+
 def _unpickled(path: Path, *keys: bytes) -> list[np.ndarray]:
     file = io.BytesIO(path.read_bytes())
     try:
         content = _ArraysOnly(file, encoding="bytes").load()
-        return [np.asarray(content[key]) for key in keys]
+        written = (key.decode() if key.decode() in content else key for key in keys)  # by Python 3, or by Python 2
+        return [np.asarray(content[key]) for key in written]
     except Exception as error:  # a damaged pickle raises nearly anything
         raise DatasetError(f"{path} cannot be read ({error}); take it from the published archive again") from error
 

@@ -4,6 +4,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -170,3 +171,25 @@ def test_one_missing_binary_batch(tmp_path: Path) -> None:
     (tmp_path / "cifar-10-batches-bin" / "data_batch_4.bin").unlink()
     with pytest.raises(DatasetError, match=r"binary version\) layout: .*; data_batch_4.bin missing; found in"):
         read_cifar10(tmp_path)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("key_type", [bytes, str])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_files_that_python_3_saved_again(
+    tmp_path: Path, protocol: int, key_type: type, order: Literal["C", "F"]
+) -> None:
+    cifar(tmp_path, "cifar10")
+    expected = read_cifar10(tmp_path)
+    folder = tmp_path / "cifar-10-batches-py"
+    for file in (*folder.glob("*_batch*"), folder / "batches.meta"):
+        read = pickle.loads(file.read_bytes(), encoding="bytes")
+        again: dict[object, object] = {key if key_type is bytes else key.decode(): value for key, value in read.items()}
+        for key, value in read.items():
+            name = key if key_type is bytes else key.decode()
+            if isinstance(value, np.ndarray):
+                again[name] = np.asarray(value, order=order)
+            elif key == b"labels":
+                again[name] = [np.int64(label) for label in value]
+        file.write_bytes(pickle.dumps(again, protocol=protocol))
+    assert read_cifar10(tmp_path).fingerprint == expected.fingerprint

@@ -271,3 +271,10 @@ def test_squares_come_in_the_requested_order() -> None:
 def test_shrinking_is_antialiased() -> None:
     checkerboard = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
     np.testing.assert_allclose(square_pixels(ArrayImages(checkerboard[None]), [0], 8), 127, atol=3)
+
+
+@pytest.mark.parametrize("clear", [0, 5, 1000, 65535])
+def test_transparent_pixels_of_a_16_bit_grey_image_are_white(tmp_path: Path, clear: int) -> None:
+    grey = np.array([[clear, 300], [40000, clear]], np.uint16)
+    Image.fromarray(grey).save(tmp_path / "x.png", transparency=clear)
+    assert read(tmp_path / "x.png")[..., 0].tolist() == [[255, 1], [156, 255]]
