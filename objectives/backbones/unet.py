@@ -64,9 +64,10 @@ class UNetNetwork:
         check_times(name, config, len(schedule.alphas_cumprod))
         halvings = sum(level.downsamplers is not None for level in module.down_blocks)
         if side % 2**halvings:
+            often = "once" if halvings == 1 else f"{halvings} times"
             raise BackboneError(
-                f"backbone {name} halves its images {halvings} times, so `sample_size` must be a multiple of "
-                f"{2**halvings}, got {side}; correct its config.json"
+                f"backbone {name} halves its images {often}, so `sample_size` must be "
+                f"a multiple of {2**halvings}, got {side}; correct its config.json"
             )
         if isinstance(module.class_embedding, nn.Embedding):
             mean = module.class_embedding.weight.detach().mean(dim=0, keepdim=True)

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from dashboards.formatting import count as count_text
 from dashboards.formatting import terminal_interval
 from dashboards.study.tables import trial_estimate
 from objectives.results import ACCURACY, Epoch, Extracted, Final, Metric, Rung, StudyResults, Trial
@@ -168,7 +169,7 @@ class RunProgress:
         if not self._live:
             self.say(self._summary())
             if count:
-                self.say(f"re-evaluating and testing the finalists: {count} fits")
+                self.say(f"re-evaluating and testing the finalists: {count_text(count, 'fit')}")
 
     def _end_final(self, request: FinalRequest, final: Final) -> None:
         del self._jobs[request]

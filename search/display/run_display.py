@@ -7,7 +7,7 @@ from typing import Self
 
 from rich.console import Console
 
-from dashboards.formatting import image_counts
+from dashboards.formatting import count, image_counts
 from search.display.counter import counter, is_drawn
 from search.display.live_table import RunProgress
 from search.events import Event, RunFinished, RunPrepared, ScreeningProgressed, SearchEnded, SearchStarted
@@ -63,14 +63,14 @@ class RunDisplay:
         run = event.run
         dataset, space = run.probe.spec.dataset, run.probe.space
         folds = str(run.options.folds) if run.options.folds else None
-        skipped = f"; {len(dataset.skipped):,} unreadable files left out" if dataset.skipped else ""
+        skipped = f"; {count(len(dataset.skipped), 'unreadable file')} left out" if dataset.skipped else ""
         self._say(
             f"{run.options.dataset}: {len(dataset):,} images of {len(dataset.classes)} classes "
             f"({image_counts(run.counts, folds)}){skipped}"
         )
         for phrase in dataset.left_out:
             self._say(f"left out: {phrase}")
-        self._say(f"study {event.study}: {len(space):,} settings, {run.resources.workers} workers")
+        self._say(f"study {event.study}: {count(len(space), 'setting')}, {count(run.resources.workers, 'worker')}")
         self._say(run.plan.words(run.resources.workers))
 
     def _say(self, line: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from dashboards.formatting import count
 from search.database.screenings import Screening, save_screening
 from search.database.store import Store
 from search.recommendation.past_tasks import past_tasks
@@ -54,8 +55,9 @@ def run_screening(
         timesteps = recommender.min_passes // images
         narrower = ", or choose a single timestep in `timesteps`" if timesteps > 1 and max_passes >= images else ""
         raise UsageError(
-            f"screening needs at least {recommender.min_passes:,} forward passes here ({timesteps} timesteps x "
-            f"{images:,} images), got `passes` {max_passes:,}; allow more{narrower}"
+            f"screening needs at least {recommender.min_passes:,} forward passes here ("
+            f"{count(timesteps, 'timestep')} x {count(images, 'image')}), got `passes` {max_passes:,}; "
+            f"allow more{narrower}"
         )
     with usage.using(spec.views, [usage.folder / kind for kind in CONTENTS]):
         for _ in recommender.run():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dashboards.formatting import gmacs
+from dashboards.formatting import count, gmacs
 from search.cli.flags import parse_path
 from spaces import Architecture, SearchError
 
@@ -111,13 +111,13 @@ def summary(architecture: Architecture) -> str:
     if architecture.noised:
         low, high = (architecture.sigma(t) for t in (0, len(architecture.alphas_cumprod) - 1))
         schedule = (
-            f"predicts {architecture.prediction} at {len(architecture.alphas_cumprod):,} timesteps, "
+            f"predicts {architecture.prediction} at {count(len(architecture.alphas_cumprod), 'timestep')}, "
             f"noise over signal {low:.2g} to {high:.3g}"
         )
     side, blocks = architecture.image_side, architecture.blocks
     return (
-        f"{architecture.name}: images {side}x{side}, {len(blocks)} blocks, {gmacs(blocks[-1].cumulative_gmacs)} GMAC "
-        f"an image to the last; {schedule}"
+        f"{architecture.name}: images {side}x{side}, {count(len(blocks), 'block')}, "
+        f"{gmacs(blocks[-1].cumulative_gmacs)} GMAC an image to the last; {schedule}"
     )
 
 

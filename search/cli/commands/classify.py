@@ -55,6 +55,7 @@ def classify(
     Each image gets a line with its class and the probability of the class. Images that cannot be read are named and
     left out, and the exit code is then 1. Other files in a folder are counted and named.
     """
+    from dashboards.formatting import count
     from objectives.classifier import Classifier
     from search.display.counter import counted
 
@@ -74,7 +75,8 @@ def classify(
             cells = (f"{one_line(name)}\t{probability:.4f}" for name, probability in ranked)
             typer.echo("\t".join([escaped(str(path)), *cells]))
     if left_out:
-        raise SearchError(f"{left_out:,} of {len(paths):,} images were left out; each is named above")
+        were = "was" if left_out == 1 else "were"
+        raise SearchError(f"{left_out:,} of {count(len(paths), 'image')} {were} left out; each is named above")
 
 
 def image_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
