@@ -241,8 +241,9 @@ def _normalisation(name: str, processor: dict[str, Any], family: Family) -> Norm
     )
     if not _is_of_channels(mean, -100) or not _is_of_channels(std, 0):
         raise BackboneError(
-            f"the image processor of backbone {name} must have 3 numbers as `image_mean`, and 3 above 0 as "
-            f"`image_std`, got {mean!r:.60} and {std!r:.60}"
+            f"the image processor of backbone {name} (preprocessor_config.json or processor_config.json) must have 3 "
+            f"numbers between -100 and 100 as `image_mean`, and 3 above 0 and below 100 as `image_std`, "
+            f"got {mean!r:.60} and {std!r:.60}"
         )
     return mean, std
 

@@ -1,29 +1,31 @@
 """Reads folders of weights with clear errors, and computes their digests."""
 
 import hashlib
+import inspect
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from objectives.backbones.folders.configuration import is_there, read_configuration, unreadable
 from objectives.backbones.schedule import Schedule
 from objectives.downloads import sha256
 from spaces import BackboneError
-from spaces.errors import first_line
 
 DIGESTED_SUFFIXES = (".json", ".safetensors", ".bin")
 """The files of a network's folder on which its features depend: configurations and weights."""
 
 
 @contextmanager
-def loading(name: str, folder: Path) -> Iterator[None]:
-    """Turn other errors in the context into a BackboneError that names the backbone and its folder.
+def loading(name: str, folder: Path, kind: Any = None, config: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Turn other errors in the context into a BackboneError that names the backbone, its folder and a wrong entry.
 
+    kind, config: the class of diffusers that is built in the context, and the entries from which it is built.
     Hints, warnings and progress bars of diffusers and transformers are silent meanwhile.
     """
     with _silent_libraries():
@@ -32,7 +34,35 @@ def loading(name: str, folder: Path) -> Iterator[None]:
         except BackboneError:
             raise
         except Exception as error:  # each library has its own errors for a damaged file
-            raise BackboneError(f"backbone {name} in {folder} cannot be loaded: {first_line(error)}") from error
+            reason = f"it does not know {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+            wrong = "" if kind is None else "".join(f"{entry}; " for entry in _misfits(kind, config or {}))
+            raise BackboneError(
+                f"backbone {name} in {folder} cannot be loaded: {wrong}{reason or type(error).__name__:.500}; correct "
+                f"{folder / 'config.json'}, or fetch the folder again"
+            ) from error
+
+
+def _misfits(kind: Any, config: Mapping[str, Any]) -> list[str]:
+    """Say of each entry whose type is not the one that a class of diffusers names, what it must be."""
+    options = inspect.signature(kind.__init__).parameters
+    return [
+        f"`{entry}` must be {getattr(hint, '__name__', hint) if isinstance(hint, type) else hint}, got {value!r:.60}"
+        for entry, value in config.items()
+        if entry in options and not _fits(value, hint := options[entry].annotation)
+    ]
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Return whether a JSON value has a type such as `int | tuple[int, ...] | None`; lists stand for tuples."""
+    if isinstance(hint, UnionType) or get_origin(hint) is Union:
+        return any(_fits(value, one) for one in get_args(hint))
+    if get_origin(hint) is tuple:
+        return isinstance(value, list | tuple)
+    if hint in (None, type(None)):
+        return value is None
+    if hint is float:
+        return type(value) in (int, float)
+    return type(value) is hint if hint in (int, bool, str) else True
 
 
 @contextmanager
@@ -76,7 +106,7 @@ def read_module(name: str, kind: Any, folder: Path, hollow: bool, **entries: obj
     from objectives.backbones.folders.weights import DIFFUSERS_FILES, check_finite, check_fit, check_weight_files
 
     config = read_configuration(folder / "config.json") | entries
-    with loading(name, folder):
+    with loading(name, folder, kind, config):
         if hollow:
             with torch.device("meta"):
                 return kind.from_config(config).eval()

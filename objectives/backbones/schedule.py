@@ -102,7 +102,7 @@ def _schedule(config: dict[str, Any]) -> Schedule:
     try:
         scheduler = DDPMScheduler(**entries, prediction_type=prediction)
     except Exception as error:  # torch and numpy have their own for numbers out of range
-        raise _UnknownSchedule(f"cannot be used: {error}") from None
+        raise _UnknownSchedule(f"cannot be used: {' '.join(str(error).split()):.300}") from None
     for timestep, (beta, alpha) in enumerate(
         zip(scheduler.betas.tolist(), scheduler.alphas_cumprod.tolist(), strict=True)
     ):
@@ -115,6 +115,9 @@ def _check_entries(entries: dict[str, Any]) -> None:
     count, betas = entries.get("num_train_timesteps", 1000), entries.get("trained_betas")
     if type(count) is not int or not 1 <= count <= MOST_TIMESTEPS:
         raise _UnknownSchedule(f"must have num_train_timesteps between 1 and {MOST_TIMESTEPS:,}, got {count!r:.40}")
+    for entry in ("beta_start", "beta_end"):
+        if entry in entries and type(entries[entry]) not in (int, float):
+            raise _UnknownSchedule(f"must have a number as {entry}, got {entries[entry]!r:.40}")
     if betas is not None and (
         not isinstance(betas, list)
         or not 1 <= len(betas) <= MOST_TIMESTEPS

@@ -58,7 +58,8 @@ class UNetNetwork:
         side, channels = square_side(config["sample_size"]), config["in_channels"]
         if side is None or channels != 3:
             raise BackboneError(
-                f"backbone {name} must take square RGB images, its input is {channels} x {config['sample_size']}"
+                f"backbone {name} must take square RGB images, its input is {channels} x {config['sample_size']}; "
+                "give `sample_size`, the side of its images, and 3 `in_channels` in its config.json"
             )
         check_image_side(name, side)
         check_times(name, config, len(schedule.alphas_cumprod))

@@ -69,7 +69,25 @@ def read_configuration(path: Path) -> dict[str, Any]:
                 raise BackboneError(f"`{entry}` in {path} must be at most {LARGEST:,}, got {_short(value)}")
             if entry in LAYER_COUNTS and value > MOST_LAYERS:
                 raise BackboneError(f"`{entry}` in {path} must be at most {MOST_LAYERS:,} layers, got {_short(value)}")
+            if entry == "layers_per_block" and value < 1:
+                raise BackboneError(f"`{entry}` in {path} must be at least 1, got {_short(value)}")
+    layers = _unet_layers(config)
+    if layers > MOST_LAYERS:
+        raise BackboneError(
+            f"`layers_per_block` in {path} must give at most {MOST_LAYERS:,} layers in all levels together, got about "
+            f"{layers:,}"
+        )
     return config
+
+
+def _unet_layers(config: dict[str, Any]) -> int:
+    """Count the layers of a U-Net or an autoencoder, on the way down and up; 0 where the entries do not say it."""
+    levels, layers = config.get("down_block_types"), config.get("layers_per_block")
+    if not isinstance(levels, list):
+        return 0
+    if isinstance(layers, list):
+        return 2 * sum(count for count in layers if isinstance(count, int)) + len(layers)
+    return (2 * layers + 1) * len(levels) if isinstance(layers, int) else 0
 
 
 def unreadable(path: Path, error: OSError) -> BackboneError:

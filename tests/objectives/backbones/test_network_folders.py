@@ -275,6 +275,20 @@ WEIGHTS: list[tuple[str, Change, str]] = [
     ("text", entries("text_encoder/config.json", num_hidden_layers=1), r"16 not the network's \(encoder\.layers\.1\."),
 ]
 CONFIGURATIONS: list[tuple[str, Change, str]] = [
+    (
+        "unet",
+        entries("unet/config.json", block_out_channels=8),
+        r"`block_out_channels` must be tuple.*, got 8; .*correct",
+    ),
+    ("unet", entries("unet/config.json", norm_num_groups=None), "`norm_num_groups` must be int, got None; .*; correct"),
+    ("unet", entries("unet/config.json", attention_head_dim=0), "division or modulo by zero; correct .*config.json"),
+    ("unet", entries("unet/config.json", sample_size=None), "its input is 3 x None; give `sample_size`"),
+    ("unet", entries("unet/config.json", layers_per_block=1000), "at most 1,000 layers in all levels .* about 6,003"),
+    ("unet", entries("unet/config.json", layers_per_block=-1), "`layers_per_block` in .* must be at least 1, got -1"),
+    ("text", entries("vae/config.json", block_out_channels=8), r"`block_out_channels` must be tuple.*, got 8"),
+    ("vit", entries("config.json", hidden_act="zzz"), "it does not know 'zzz'; correct .*config.json"),
+    ("vit", entries("config.json", image_size=None), "Validation error for field 'image_size': .*None.*; correct"),
+    ("unet", entries(SCHEDULER, beta_start="x"), "must have a number as beta_start, got 'x'"),
     *(
         ("unet", content(file, data), rf"{file}.* {refusal}")
         for file in ("unet/config.json", SCHEDULER, "model_index.json")
@@ -411,9 +425,9 @@ NEIGHBOURS: list[tuple[str, Change, str]] = [
     (
         "vit",
         entries("preprocessor_config.json", image_std=[0, 0, 0]),
-        "must have 3 numbers as `image_mean`, and 3 above 0",
+        "must have 3 numbers between -100 and 100 as `image_mean`, and 3 above 0",
     ),
-    ("vit", entries("preprocessor_config.json", image_mean=[0.5]), "must have 3 numbers as `image_mean`"),
+    ("vit", entries("preprocessor_config.json", image_mean=[0.5]), "must have 3 numbers between"),
 ]
 
 
@@ -538,7 +552,7 @@ def schedule_file(folder: Path, **values: Any) -> Path:
         ({"trained_betas": [float("nan")]}, "betas above 0 and at most 1, got nan at timestep 0"),
         ({"beta_end": 2}, "betas above 0 and at most 1, got 1.0"),
         ({"beta_start": -1}, "betas above 0 and at most 1, got -1 at timestep 0"),
-        ({"beta_start": "a"}, "cannot be used"),
+        ({"beta_start": "a"}, "must have a number as beta_start, got 'a'"),
         ({"beta_schedule": "exp"}, "cannot be used"),
         ({"beta_schedule": None}, "cannot be used"),
     ],
