@@ -69,7 +69,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
                 raise BackboneError(f"`{entry}` in {path} must be at most {LARGEST:,}, got {_short(value)}")
             if entry in LAYER_COUNTS and value > MOST_LAYERS:
                 raise BackboneError(f"`{entry}` in {path} must be at most {MOST_LAYERS:,} layers, got {_short(value)}")
-            if entry == "layers_per_block" and value < 1:
+            if entry in ("layers_per_block", "num_layers", "num_hidden_layers") and value < 1:
                 raise BackboneError(f"`{entry}` in {path} must be at least 1, got {_short(value)}")
     layers = _unet_layers(config)
     if layers > MOST_LAYERS:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from objectives.backbones.catalog import architecture_named, describe_backbone, load_backbone
 from objectives.backbones.schedule import read_schedule
-from spaces import BackboneError
+from spaces import BackboneError, UsageError
 from tests.support import small_encoders, small_latents, small_unets
 
 BUILDERS = {
@@ -285,6 +285,7 @@ CONFIGURATIONS: list[tuple[str, Change, str]] = [
     ("unet", entries("unet/config.json", sample_size=None), "its input is 3 x None; give `sample_size`"),
     ("unet", entries("unet/config.json", layers_per_block=1000), "at most 1,000 layers in all levels .* about 6,003"),
     ("unet", entries("unet/config.json", layers_per_block=-1), "`layers_per_block` in .* must be at least 1, got -1"),
+    ("vit", entries("config.json", num_hidden_layers=-1), "`num_hidden_layers` in .* must be at least 1, got -1"),
     ("text", entries("vae/config.json", block_out_channels=8), r"`block_out_channels` must be tuple.*, got 8"),
     ("vit", entries("config.json", hidden_act="zzz"), "it does not know 'zzz'; correct .*config.json"),
     ("vit", entries("config.json", image_size=None), "Validation error for field 'image_size': .*None.*; correct"),
@@ -515,6 +516,15 @@ def test_weights_too_large_for_float16_are_refused(changed: Callable[[str, Chang
     load_backbone(folder, precision="bfloat16")
     with pytest.raises(BackboneError, match="too large for float16; use bfloat16"):
         load_backbone(folder, precision="float16")
+
+
+@pytest.mark.parametrize("read", [load_backbone, architecture_named, describe_backbone])
+def test_an_empty_name_is_not_the_current_folder(
+    read: Callable[[str], object], networks: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(networks["unet"])
+    with pytest.raises(UsageError, match="a backbone must have a name, got ''"):
+        read("")
 
 
 def schedule_file(folder: Path, **values: Any) -> Path:
