@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
@@ -114,13 +113,6 @@ def number_parser(low: float, high: float, kind: type[float] = int) -> Callable[
         return number
 
     return parse
-
-
-def parse_path(text: object) -> Path:
-    """Parse the path of a file or folder. Raises BadParameter for an empty one, which would be the current folder."""
-    if not str(text):
-        raise typer.BadParameter("the path is empty; name a file or a folder, such as . for the current one")
-    return Path(str(text))
 
 
 PARSERS: dict[Notation, Callable[[str], Any]] = {

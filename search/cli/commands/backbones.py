@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dashboards.formatting import count, gmacs
-from search.cli.flags import parse_path
 from spaces import Architecture, SearchError
 
 if TYPE_CHECKING:
@@ -90,9 +89,7 @@ def convert(
             "64x64 model, and models trained with use_new_attention_order. legacy: all others.",
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", parser=parse_path, metavar="DIR", help="The diffusers folder to create.")
-    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The diffusers folder to create.")],
 ) -> None:
     """Convert a guided-diffusion (ADM) checkpoint.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from objectives.home import Home
-from search.cli.flags import HomeOption, number_parser, parse_path
+from search.cli.flags import HomeOption, number_parser
 from search.options import MOST
 from spaces.errors import DatasetError, SearchError
 from spaces.text import escaped, one_line
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 def classify(
     file: Annotated[
         Path,
-        typer.Argument(parser=parse_path, metavar="FILE", help="A classifier file that `search export` wrote."),
+        typer.Argument(metavar="FILE", help="A classifier file that `search export` wrote."),
     ],
     images: Annotated[
         list[Path],
         typer.Argument(
-            parser=parse_path,
             metavar="IMAGE_OR_FOLDER...",
             help="Images, or folders whose images are all classified, those of subfolders too.",
         ),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from objectives.home import Home
-from search.cli.flags import HomeOption, JsonOption, parse_path
+from search.cli.flags import HomeOption, JsonOption
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,7 +51,6 @@ def fetch(
         Path | None,
         typer.Option(
             "--into",
-            parser=parse_path,
             metavar="DIR",
             help="Create the folder DIR/NAME. [default: datasets/ in the home folder]",
         ),

@@ -206,4 +206,4 @@ def test_a_folder_that_no_search_can_split_is_checked_without_an_error(search: S
 def test_an_empty_path_is_not_the_current_folder(search: Search, words: tuple[str, ...]) -> None:
     ran = search(*words)
     assert ran.code == 2
-    assert "the path is empty; name a file or a folder" in ran.stderr
+    assert "must not be empty, got ''" in ran.stderr
