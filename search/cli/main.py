@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -42,7 +43,11 @@ for room in (datasets, backbones, cache):
 
 
 def main() -> None:
-    """Run the command that was typed. Exit codes: 0 done, 1 an error in words, 2 usage, 130 interrupted."""
+    """Run the command that was typed. Exit codes: 0 done, 1 an error in words, 2 usage, 130 interrupted.
+
+    SIGTERM does what Ctrl-C does.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait do not spin; torch reads it when it loads
     try:
         open_standard_output()

@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import site
 import socket
 import sys
@@ -11,9 +12,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, final
+
+import psutil
 
 from search.scheduling.resources import Resources
 from spaces import SearchError
@@ -112,9 +116,7 @@ class RaySession:
     ) -> None:
         if self._started is not None:
             self._started.exception()  # waits until Ray has started or failed to
-            import ray
-
-            ray.shutdown()
+            _shut_down()
         self._thread.shutdown(wait=True)  # last: Ray's processes are killed when the thread that started them ends
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -138,6 +140,13 @@ def _short_folder() -> Path:
 
 
 def _init(resources: Resources, folder: Path) -> None:
+    """Start Ray or join it, in a thread of its own.
+
+    Its processes inherit that SIGTERM is blocked: systemd, Slurm and `timeout` send it to all processes at once, and
+    without them the run could not end in good order. They end with the session or with this process.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     import ray
 
     # Ray would keep the command line. In it may be a password, or bytes that are no text, with which Ray cannot start.
@@ -160,6 +169,22 @@ def _init(resources: Resources, folder: Path) -> None:
     except Exception as error:  # Ray raises many kinds: of versions, sockets, processes, authentication
         what = f"cannot join the Ray cluster at {resources.address}" if resources.address else "Ray cannot start"
         raise SearchError(f"{what}: {first_line(error)}") from error
+
+
+def _shut_down() -> None:
+    """End Ray with all processes that it started here. SIGKILL ends them, since SIGTERM is blocked in them."""
+    import ray
+
+    node = ray._private.worker._global_node
+    descendants: list[psutil.Process] = []
+    for started in [started for kind in (node.all_processes.values() if node else ()) for started in kind]:
+        started.process.terminate = started.process.kill  # else Ray waits a second after each SIGTERM
+        with suppress(psutil.NoSuchProcess):
+            descendants += psutil.Process(started.process.pid).children(recursive=True)
+    ray.shutdown()
+    for process in descendants:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _check_room(resources: Resources) -> None:

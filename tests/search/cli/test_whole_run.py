@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from search.database.store import Store
@@ -105,6 +107,33 @@ def test_the_same_command_does_nothing_and_more_trials_continue(search: Search, 
     assert more.code == 0, more.stderr
     assert best(home)["trials"] == 12
     assert best(home)["study"] == before["study"]
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_sigterm_to_all_processes_of_a_run_does_what_ctrl_c_does(home: Path, early: bool) -> None:
+    """As systemd, Slurm and `timeout` end a command, in the midst of its trials or while Ray starts."""
+    before = complete_trials(home)
+    with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
+        tried = len(store.read_study(store.find_study("digits")).trials)
+    command = [sys.executable, "-u", "-m", "search", *DIGITS, "--trials", "60", "--home", str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+        assert run.stdout is not None
+        said = [next(line for line in run.stdout if line.startswith("plan: "))]
+        while not early and complete_trials(home) < before + 2 and run.poll() is None:
+            time.sleep(0.1)
+        processes = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGTERM)
+        said += run.stdout.readlines()
+        assert run.wait(50) == 130  # Ray gives up a lost server after 60 s
+    assert said[-1] == "interrupted: every finished trial is kept; type the same command again to continue\n"
+    assert psutil.wait_procs(processes, timeout=30)[1] == []
+    with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
+        trials = store.read_study(store.find_study("digits")).trials
+    assert all(trial.state in ("complete", "pruned", "failed") for trial in trials)
+    reasons = {trial.reason for trial in trials[tried:] if trial.state == "failed"}
+    assert reasons == (set() if early else {"interrupted: the run was stopped"})
 
 
 def test_a_terminal_shows_the_run_and_ctrl_c_leaves_it_tidy(home: Path) -> None:
