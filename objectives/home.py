@@ -7,10 +7,14 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from spaces import UsageError
+from spaces.errors import shown
 from spaces.text import is_utf8
 
 PROGRAM = "diffusion-feature-search"
 """Name of the home folder within the platform's data folder."""
+
+LONGEST_PATH, LONGEST_NAME = 4096, 255
+"""Bytes that a path, with its end, and each name in it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Home:
         where the folder is a file.
         """
         if folder == "":
-            raise UsageError("`home` must name a folder, got ''")
+            raise UsageError("`home` must not be empty, got ''; give a value, or leave it out")
         named = folder or os.environ.get("SEARCH_HOME")
         remedy = "name a folder with `home` or in the environment variable SEARCH_HOME"
         try:
@@ -37,6 +41,13 @@ class Home:
             raise UsageError(f"this user has no home directory; {remedy}") from None
         if text.startswith("~"):
             raise UsageError(f"`home` begins with ~ and names no user of this machine, got {named}; {remedy}")
+        if len(os.fsencode(text)) >= LONGEST_PATH or any(
+            len(os.fsencode(name)) > LONGEST_NAME for name in Path(text).parts
+        ):
+            raise UsageError(
+                f"`home` must be a path of fewer than {LONGEST_PATH:,} bytes whose names have at most {LONGEST_NAME}, "
+                f"got {shown(text)}"
+            )
         if os.path.lexists(text) and not os.path.isdir(text):  # noqa: PTH112  also where it may not be looked at
             raise UsageError(f"`home` must be a folder, got {text}, which is none")
         home = cls(Path(text).absolute())

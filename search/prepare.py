@@ -6,6 +6,7 @@ message and nothing else.
 
 import importlib.metadata
 import platform
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from spaces import (
     UsageError,
     check_name,
 )
+from spaces.errors import shown
 from spaces.text import escaped
 
 if TYPE_CHECKING:
@@ -76,6 +78,18 @@ def check(options: RunOptions) -> None:
         check_name("head", head, HEAD_OPTIONS)
     if options.ray_address is None:
         check_machine(options)
+    else:
+        check_ray_address(options.ray_address)
+
+
+def check_ray_address(address: str) -> None:
+    """Refuse what is no HOST:PORT. Raises UsageError in words."""
+    match = re.fullmatch(r"[^\s/]+:([0-9]{1,5})", address)
+    if match is None or not 1 <= int(match[1]) <= 65535:
+        raise UsageError(
+            "`ray_address` must be HOST:PORT of a running cluster with a port from 1 to 65,535, such as 10.0.0.1:6379, "
+            f"got {shown(address)}; leave it out for a private Ray"
+        )
 
 
 def check_machine(options: RunOptions) -> None:

@@ -1,5 +1,6 @@
 """The skeleton of every report page: sections with tables, figures and pictures, written to a file atomically."""
 
+import errno
 import json
 from base64 import b64encode
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from plotly.offline import get_plotlyjs
 from dashboards.formatting import amount, duration, interval
 from objectives.results import Picture
 from spaces import Architecture, SearchError, Setting, UsageError
+from spaces.errors import shown
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """The Content Security Policy of a page: it loads nothing from any network."""
@@ -82,8 +84,15 @@ def render_page(template: str, sections: Sequence[Section], **facts: Any) -> str
     return environment.get_template(template).render(sections=sections, plotly_js=plotly_js, **facts)
 
 
-def check_file(path: Path) -> None:
-    """Raise UsageError for a folder, in whose place no report can be written."""
+def check_file(path: Path, suffixes: Sequence[str] = ()) -> None:
+    """Raise UsageError for a folder, in whose place no report can be written, and for a suffix of another format.
+
+    suffixes: those of the formats; empty for any. A name without a suffix has none to refuse.
+    """
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffixes and suffix and suffix not in suffixes:
+        known = ", ".join(f".{name}" for name in suffixes)
+        raise UsageError(f"`out` must end with {known}, got {shown(path.name)}, whose format is not known")
     if path.is_dir():
         raise UsageError(f"`out` takes a file, got the folder {path}; add a name such as {path / 'report.html'}")
 
@@ -105,7 +114,10 @@ def write(page: str, path: Path) -> Path:
                 raise
     except OSError as error:
         reason = error.strerror or error
-        raise SearchError(f"cannot write the report to {path}: {reason}; free space or choose another path") from None
+        remedy = "free space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise SearchError(
+            f"cannot write the report to {path}: {reason}; {remedy}choose another file with `out` or another `home`"
+        ) from None
     return path
 
 

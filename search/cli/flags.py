@@ -83,7 +83,7 @@ def parse_size(text: str) -> int:
     """Parse a size into bytes: `200GB` → 200,000,000,000; `1.5GiB` → 1,610,612,736. Raises BadParameter."""
     match = re.fullmatch(r"([0-9]{1,19}(?:\.[0-9]+)?)\s*(|[kmgt]i?)b?", text.strip().lower())
     if match is None:
-        raise typer.BadParameter(f"expected a number and a unit such as 200GB or 1.5TB, got {shown(text)}")
+        raise typer.BadParameter(f"expected a size such as 200GB or 1.5TB, or a number of bytes, got {shown(text)}")
     return int(float(match[1]) * BYTES[match[2]])
 
 
@@ -91,7 +91,9 @@ def parse_duration(text: str) -> float:
     """Parse a duration into seconds: `5m` → 300; `90s` or `90` → 90; `1.5h` → 5400. Raises BadParameter."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)\s*([smh]?)", text.strip().lower())
     if match is None or float(match[1]) <= 0:
-        raise typer.BadParameter(f"expected a number and s, m or h, such as 90s or 5m, got {shown(text)}")
+        raise typer.BadParameter(
+            f"expected a time such as 90s, 5m or 1.5h, or a number of seconds above 0, got {shown(text)}"
+        )
     return float(match[1]) * SECONDS[match[2]]
 
 

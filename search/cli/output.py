@@ -6,7 +6,15 @@ import sys
 from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Any
 
+import typer
+
 from spaces import SearchError
+from spaces.text import one_line
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines. A line end within one, as a folder's name may have, is printed as an escape."""
+    typer.echo("\n".join(map(one_line, lines)))
 
 
 class OutputError(SearchError):

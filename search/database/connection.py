@@ -18,12 +18,14 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)  # by default it logs every
 def open_storage(address: Address, reading: bool = False) -> RDBStorage:
     """Return Optuna's storage, in a database whose tables are up to date.
 
-    reading: write nothing where nothing can be written. A file that may only be read is opened for reading, and a file
-    that does not exist is taken as an empty database, and not made. Raises StorageError where the database cannot be
-    reached or written, or is from a newer version of this program or of Optuna.
+    reading: write nothing where nothing can be written. A file that may only be read is opened for reading. The file of
+    a home folder without a database is taken as an empty database, and not made. Raises StorageError where the database
+    cannot be reached or written, where one that is only read does not exist, and where it is from a newer version of
+    this program or of Optuna.
     """
     with address.errors():
         if reading and address.file and not address.file.exists():
+            address.check_may_be_missing()
             return _empty_storage()
         reading = reading and address.is_read_only()
         if address.file and not reading:

@@ -55,8 +55,9 @@ class Store:
         """Open the database at a SQLAlchemy URL of SQLite or PostgreSQL, or the SQLite file at a path.
 
         Its tables are made or upgraded where needed. reading: the caller only reads; then a file that cannot be written
-        is opened too, and a file that does not exist is taken as an empty database. Raises StorageError where the
-        database cannot be reached or written, or is from a newer version of this program.
+        is opened too, and a home folder without a database is taken as an empty one. Raises StorageError where the
+        database cannot be reached or written, where one that is named by its URL and only read does not exist, and
+        where it is from a newer version of this program.
         """
         address = Address(storage)
         return cls(address, open_storage(address, reading))

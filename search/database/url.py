@@ -15,7 +15,7 @@ from sqlalchemy import URL, func, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import Pool, QueuePool
 
-from objectives.home import may_write
+from objectives.home import Home, may_write
 from spaces import StorageError
 
 BUSY_SECONDS = 60
@@ -35,6 +35,7 @@ class Address:
         url = URL.create("sqlite", database=str(storage)) if isinstance(storage, Path) else _parsed(storage)
         self.file = Path(str(url.database)).absolute() if url.get_backend_name() == "sqlite" else None
         self.url: URL = url
+        self._was_named = not isinstance(storage, Path)
 
     def __str__(self) -> str:
         if self.file is not None:
@@ -69,6 +70,15 @@ class Address:
         if self.file is None:
             return {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "poolclass": poolclass, "pool_pre_ping": True}
         return {"creator": self._connect_reading if reading else self._connect, "poolclass": poolclass}
+
+    def check_may_be_missing(self) -> None:
+        """Raise StorageError where a file that does not exist was named, by its URL or by a home folder."""
+        file = self.file
+        assert file is not None
+        if self._was_named:
+            raise StorageError(f"there is no database at {self}; name the one of your studies with `storage`")
+        if not file.parent.exists() and file != Home.at(None).storage:
+            raise StorageError(f"there is no folder {file.parent}; name the folder of your studies with `home`")
 
     def is_read_only(self) -> bool:
         """Return whether this is a file that exists and that this process must not write."""
@@ -121,8 +131,13 @@ def _parsed(url: str) -> URL:
     try:
         parsed = sqlalchemy.make_url(url)
         dialect = parsed.get_backend_name()
-    except (ArgumentError, NoSuchModuleError, ValueError):
+    except (ArgumentError, NoSuchModuleError):
         dialect = ""
+    except ValueError:  # of the port, the one number of a URL
+        raise StorageError(
+            "`storage` must have a whole number as its port, which follows the host and a colon; try "
+            "postgresql://user:password@host:5432/database"
+        ) from None
     if dialect not in ("sqlite", "postgresql", "postgres"):
         scheme, is_url, _ = url.partition("://")  # the rest may hold a password
         got = repr(scheme) if is_url else "no URL"

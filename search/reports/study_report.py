@@ -29,11 +29,18 @@ def write_study_report(
 
 
 def form_of(path: str | Path | None) -> str:
-    """Return the format that a file's suffix names; "html" where there is no path or another suffix."""
+    """Return the format that a file's suffix names; "html" where there is no path or no suffix.
+
+    Raises UsageError for another suffix.
+    """
+    from dashboards.page.page import check_file
     from dashboards.study.report import FORMATS, SUFFIXES
 
-    suffix = "" if path is None else Path(path).suffix.removeprefix(".")
-    return next((form for form in FORMATS if suffix == SUFFIXES.get(form, form)), "html")
+    forms = {SUFFIXES.get(form, form): form for form in FORMATS}
+    if path is None:
+        return "html"
+    check_file(Path(path), [*forms])
+    return forms.get(Path(path).suffix.lower().removeprefix("."), "html")
 
 
 def publish(study: "StudyResults", store: "Store", folder: Path) -> Path:

@@ -29,7 +29,7 @@ def test_the_folder_is_the_given_one_else_that_of_the_environment(
 @pytest.mark.parametrize(
     ("folder", "words"),
     [
-        ("", "`home` must name a folder, got ''"),
+        ("", "`home` must not be empty, got ''"),
         ("file", "`home` must be a folder, got .*file, which is none"),
         ("bad\udcff", "`home` must be a path in UTF-8, got .*bad.xff; rename the folder"),
         ("dangling", "`home` must be a folder, got .*dangling, which is none"),

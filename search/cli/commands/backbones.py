@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dashboards.formatting import count, gmacs
+from search.cli.output import print_lines
 from spaces import Architecture, SearchError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def show(
             backbone_figure(architecture).write_html(figure, include_plotlyjs=True, config={"displayModeBar": False})
         except OSError as error:
             raise SearchError(f"the figure cannot be written to {figure}: {error.strerror}") from None
-        typer.echo(str(figure))
+        print_lines(str(figure))
 
 
 @app.command()
@@ -99,7 +100,7 @@ def convert(
     from objectives.backbones.adm_settings import read_settings
 
     convert_checkpoint(file, read_settings(config), attention_order.value, out)
-    typer.echo(f"{out}: use it as `{shlex.join(['search', 'run', '--backbone', str(out)])}`")
+    print_lines(f"{out}: use it as `{shlex.join(['search', 'run', '--backbone', str(out)])}`")
 
 
 def summary(architecture: Architecture) -> str:

@@ -6,6 +6,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, JsonOption, StorageOption, StudyOption
+from search.cli.output import print_lines
 
 
 def best(
@@ -21,4 +22,7 @@ def best(
 
     with Store.open(storage or Home.at(home).storage, reading=True) as store:
         results = store.read_study(store.find_study(dataset, study))
-    typer.echo(json.dumps(answer_record(results), indent=2) if as_json else "\n".join(answer_lines(results)))
+    if as_json:
+        typer.echo(json.dumps(answer_record(results), indent=2))
+    else:
+        print_lines(*answer_lines(results))

@@ -9,6 +9,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import HomeOption, JsonOption, parse_size
+from search.cli.output import print_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,12 +47,12 @@ def cache(
         rows = [_row(holding, studies) for holding in contents]
         typer.echo(json.dumps({"folder": str(usage.folder), "holds": rows}, indent=2))
     elif not contents:
-        typer.echo(f"the cache in {usage.folder} is empty; `search run` fills it")
+        print_lines(f"the cache in {usage.folder} is empty; `search run` fills it")
     else:
         from objectives.sizes import size_in_words
 
         print_table(_table(contents, studies))
-        typer.echo(f"{size_in_words(sum(holding.bytes for holding in contents))} in {usage.folder}")
+        print_lines(f"{size_in_words(sum(holding.bytes for holding in contents))} in {usage.folder}")
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import JsonOption, number_parser, parse_names, with_run_options
+from search.cli.output import print_lines
 from search.options import CKA_OPTIONS, HELP_OF_IMAGES, MOST, RunOptions
 from spaces import SearchError
 
@@ -56,7 +57,9 @@ def cka(
     batch: Annotated[
         int,
         typer.Option(
-            min=4, max=MOST, metavar="N", help="Images of a minibatch. --images or more compares all images at once."
+            parser=number_parser(4, MOST),
+            metavar="N",
+            help="Images of a minibatch. --images or more compares all images at once.",
         ),
     ] = 256,
     png: Annotated[bool, typer.Option(help="Also draw each heatmap as a PNG file; needs Chrome or Chromium.")] = True,
@@ -78,7 +81,7 @@ def cka(
 
     others = tuple(dict.fromkeys(name for name in parse_names(against or "") if name))
     path = out or options.home_folder.reports / f"{options.dataset}-{printed_name(options.backbone)}-cka.html"
-    check_file(path)
+    check_file(path, ("html",))
     with counter("passes") as update:
         comparison = compare_features(options, CkaOptions(others, timestep, block, pool, draws, images, batch), update)
     write_similarity(comparison, path)
@@ -92,5 +95,6 @@ def cka(
         files = {"report": str(path), "pictures": [*map(str, pictures)]}
         typer.echo(json.dumps(comparison_record(comparison) | files, indent=2))
     else:
-        lines = [f"{section.title}\n  {section.sentences[0]}" for section in sections(comparison) if section.sentences]
-        typer.echo("\n".join([*lines, f"report    {path}", *(f"picture   {picture}" for picture in pictures)]))
+        shown = (section for section in sections(comparison) if section.sentences)
+        lines = [line for section in shown for line in (section.title, f"  {section.sentences[0]}")]
+        print_lines(*lines, f"report    {path}", *(f"picture   {picture}" for picture in pictures))

@@ -9,6 +9,8 @@ import typer
 from objectives.home import Home
 from objectives.results import ACCURACY
 from search.cli.flags import HomeOption, JsonOption, StorageOption
+from spaces import UsageError
+from spaces.errors import shown
 from spaces.text import one_line
 
 if TYPE_CHECKING:
@@ -19,8 +21,12 @@ LINE = 80
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study; `search status` lists them.")],
-    second: Annotated[str, typer.Argument(metavar="STUDY", help="Name of another study of the same images.")],
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="STUDY STUDY", help="Names of two studies of the same images; `search status` lists them."
+        ),
+    ] = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
     storage: StorageOption = None,
@@ -32,8 +38,11 @@ def compare(
     from dashboards.comparison import StudyComparison
     from search.database.store import Store
 
+    if studies is None or len(studies) != 2:
+        got = "none" if not studies else ", ".join(map(shown, studies))
+        raise UsageError(f"`search compare` takes the names of two studies, got {got}; `search status` lists them all")
     with Store.open(storage or Home.at(home).storage, reading=True) as store:
-        names = [store.find_study(name=name) for name in (first, second)]
+        names = [store.find_study(name=name) for name in studies]
         comparison = StudyComparison.of(*map(store.read_study, names))
     if as_json:
         typer.echo(json.dumps(comparison.to_dict(), indent=2))

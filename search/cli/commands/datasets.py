@@ -11,6 +11,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import HomeOption, JsonOption
+from search.cli.output import print_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,7 +72,7 @@ def fetch(
         raise DatasetError(f"there is nothing to fetch for dataset {name}: it is {DATASETS[name].description}")
     folder = fetch_dataset(name, into or Home.at(home).datasets, keep_downloads=keep_downloads)
     words = ["--data-root", str(folder)] if into else ["--home", str(home)] if home else []
-    typer.echo(f"{folder}: use it as `{shlex.join(['search', 'run', '--dataset', name, *words])}`")
+    print_lines(f"{folder}: use it as `{shlex.join(['search', 'run', '--dataset', name, *words])}`")
 
 
 @app.command()

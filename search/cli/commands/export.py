@@ -8,6 +8,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption
+from search.cli.output import print_lines
 
 
 def export(
@@ -51,4 +52,4 @@ def export(
     for note in exported.notes:
         typer.echo(note, err=True)
     words = ["search", "classify", str(exported.path), *(["--home", str(home)] if home else [])]
-    typer.echo(f"{exported.path}\nuse it as `{shlex.join(words)} IMAGE_OR_FOLDER`")
+    print_lines(str(exported.path), f"use it as `{shlex.join(words)} IMAGE_OR_FOLDER`")

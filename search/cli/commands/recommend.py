@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import JsonOption, number_parser, parse_duration, with_run_options
+from search.cli.output import print_lines
 from search.options import HELP_OF_IMAGES, MOST, SCREENING_OPTIONS, RunOptions
 
 
@@ -25,7 +26,8 @@ def recommend(
         typer.Option(
             metavar="TIME",
             parser=parse_duration,
-            help="Time limit, e.g. 5m. No round starts unless it would finish in time.",
+            help="Time limit, e.g. 90s, 5m or 1h; a number alone counts seconds. No round starts unless it would "
+            "finish in time.",
         ),
     ] = None,
     memory: Annotated[
@@ -50,4 +52,4 @@ def recommend(
         typer.echo(json.dumps(record | {"seconds": recommendation.seconds, "report": str(report)}, indent=2))
     else:
         lines = recommendation_lines(results, recommendation.architecture)
-        typer.echo("\n".join([*lines, f"report      {report}"]))
+        print_lines(*lines, f"report      {report}")

@@ -12,6 +12,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, typed_command, with_flags
+from search.cli.output import print_lines
 from spaces import SearchError, check_name
 from spaces.errors import UsageError
 from spaces.text import one_line
@@ -83,7 +84,7 @@ def report(
     if out == STDOUT:
         _write_to_stdout(study_text(results, form))
     else:
-        typer.echo(str(write_study_report(results, Home.at(home).reports, out, form)))
+        print_lines(str(write_study_report(results, Home.at(home).reports, out, form)))
 
 
 def report_all(
@@ -116,7 +117,7 @@ def report_all(
         _write_to_stdout(FORMATS[form](comparison))
     else:
         path = out or home.reports / f"all.{SUFFIXES.get(form, form)}"
-        typer.echo(str(write_report(comparison, path, form)))
+        print_lines(str(write_report(comparison, path, form)))
     if failed:
         trials = "trial" if failed == 1 else "trials"
         raise SearchError(f"{failed} missing {trials} could not be run; the reasons are printed above")

@@ -6,6 +6,7 @@ import typer
 
 from search.cli.flags import with_run_options
 from search.options import RunOptions
+from spaces.text import one_line
 
 
 @with_run_options()
@@ -39,7 +40,7 @@ def run(options: RunOptions) -> None:
         f"report      {finished[0].report}",
         f"use it      {export_command(results.name, options)}",
     ]
-    console.print("\n".join(lines), highlight=False, markup=False)
+    console.print("\n".join(map(one_line, lines)), highlight=False, markup=False)
 
 
 def export_command(study: str, options: RunOptions) -> str:

@@ -94,6 +94,29 @@ def test_a_mistake_ends_the_process_with_exit_code_2(tmp_path: Path) -> None:
         (("status", "--home", "/dev/null"), 2, "--home must be a folder, got /dev/null, which is none"),
         (("status", "--home", ""), 2, "--home must not be empty, got ''; give a value, or leave it out"),
         (("status", "--storage", ""), 2, "--storage must not be empty, got ''"),
+        (("status", "--storage", "sqlite:////nowhere/studies.db"), 1, "there is no database at sqlite:////nowhere/"),
+        (("cache", "--storage", "sqlite:////nowhere/studies.db"), 1, "there is no database at sqlite:////nowhere/"),
+        (
+            ("status", "--home", "/nowhere"),
+            1,
+            "there is no folder /nowhere; name the folder of your studies with --home",
+        ),
+        (("status", "--home", f"/tmp/{'x' * 300}"), 2, "--home must be a path of fewer than 4,096 bytes whose names"),
+        (
+            ("status", "--storage", "postgresql://me:hushhush@h:notaport/x"),
+            1,
+            "--storage must have a whole number as its",
+        ),
+        (("cka", "--dataset", "digits", "--batch", "1e400"), 2, "expected a whole number from 4 to 2,147,483,647"),
+        (("cka", "--dataset", "digits", "--out", "x.txt"), 2, "--out must end with .html, got 'x.txt'"),
+        (("report", "--out", "x.docx"), 2, "--out must end with .html, .md, .json, .csv, .tex, got 'x.docx'"),
+        (("compare", "a"), 2, "takes the names of two studies, got 'a'; `search status` lists them"),
+        (("compare", "a", "b", "c"), 2, "takes the names of two studies, got 'a', 'b', 'c'"),
+        *(
+            (("run", "--dataset", "digits", "--ray-address", address), 2, "--ray-address must be HOST:PORT")
+            for address in ("nowhere", ":", "auto", "local", ":1", "127.0.0.1:99999", "127.0.0.1:0", "ray://host:1")
+        ),
+        (("recommend", "--dataset", "digits", "--budget", "5 d"), 2, "expected a time such as 90s, 5m or 1.5h, or a"),
         (("status", "--storage="), 2, "--storage must not be empty, got ''"),
         (("best", "--study", ""), 2, "--study must not be empty, got ''"),
         (("report", "--out", ""), 2, "--out must not be empty, got ''"),

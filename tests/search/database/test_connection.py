@@ -102,7 +102,7 @@ def test_an_interrupted_migration_changes_nothing(sqlite_url: str) -> None:
         ("foo", "must be a URL of SQLite or PostgreSQL, got no URL"),
         ("mysql://bob:topsecret@host/db", "must be a URL of SQLite or PostgreSQL, got 'mysql'"),
         ("nonsense+x://bob:topsecret@host/db", "must be a URL of SQLite or PostgreSQL, got 'nonsense"),
-        ("postgresql://bob:topsecret@host:notaport/db", "must be a URL of SQLite or PostgreSQL"),
+        ("postgresql://bob:topsecret@host:notaport/db", "must have a whole number as its port"),
         ("sqlite://", "must name a plain file"),
         ("sqlite:///:memory:", "must name a plain file"),
         ("sqlite:///file:x.db?mode=ro&uri=true", "must name a plain file"),
@@ -189,9 +189,21 @@ def test_a_path_is_never_read_as_a_url(tmp_path: Path, name: str, make_record: M
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_reading_makes_no_database(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "home" / "studies.db", reading=True) as store:
-        assert store.studies() == []
+def test_reading_makes_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_HOME", str(tmp_path / "home"))
+    for file in (tmp_path / "home" / "studies.db", tmp_path / "studies.db"):  # the default home, and one that exists
+        with Store.open(file, reading=True) as store:
+            assert store.studies() == []
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_database_that_was_named_must_exist_to_be_read(sqlite_url: str, tmp_path: Path) -> None:
+    for storage, words in (
+        (sqlite_url, "there is no database at"),
+        (tmp_path / "no" / "studies.db", "there is no folder"),
+    ):
+        with pytest.raises(StorageError, match=words):
+            Store.open(storage, reading=True)
     assert not any(tmp_path.iterdir())
 
 

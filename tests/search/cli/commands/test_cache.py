@@ -85,7 +85,7 @@ def test_pruning_removes_no_more_than_requested(search: Search, filled: Path) ->
     ("words", "code", "said"),
     [
         (("prune",), 2, "say what to remove: --to SIZE, --dataset NAME, or both"),
-        (("prune", "--to", "much"), 2, "expected a number and a unit"),
+        (("prune", "--to", "much"), 2, "expected a size such as 200GB"),
         (("prune", "--dataset", "digit"), 2, "unknown dataset in the cache 'digit'; did you mean 'digits'?"),
     ],
 )
