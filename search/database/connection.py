@@ -4,12 +4,14 @@ import shlex
 
 import optuna
 import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from search.database import migrations
 from search.database.dialects import roll_back_schema_changes, use_write_ahead_log
-from search.database.url import Address
+from search.database.url import Address, is_disk_full
 from spaces import StorageError
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # by default it logs every study and trial
@@ -18,7 +20,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)  # by default it logs every
 def open_storage(address: Address, reading: bool = False) -> RDBStorage:
     """Return Optuna's storage, in a database whose tables are up to date.
 
-    reading: write nothing where nothing can be written. A file that may only be read is opened for reading. The file of
+    reading: write nothing where nothing can be written. A file that may only be read, or that lies on a full disk, is
+    opened for reading. The file of
     a home folder without a database is taken as an empty database, and not made. Raises StorageError where the database
     cannot be reached or written, where one that is only read does not exist, and where it is from a newer version of
     this program or of Optuna.
@@ -27,21 +30,34 @@ def open_storage(address: Address, reading: bool = False) -> RDBStorage:
         if reading and address.file and not address.file.exists():
             address.check_may_be_missing()
             return _empty_storage()
-        reading = reading and address.is_read_only()
-        if address.file and not reading:
-            address.file.parent.mkdir(parents=True, exist_ok=True)
-        engine = sqlalchemy.create_engine(address.url, **address.engine_options(NullPool, reading))
-        if reading:
-            with engine.connect() as connection:
-                _check_version(address, migrations.version_of(connection), reading)
-            return _optuna_storage(address, reading)
-        if address.file:
-            roll_back_schema_changes(engine)
-        with address.lock(engine, "search schema"):
-            with engine.begin() as connection:
-                _check_version(address, migrations.version_of(connection))
-                migrations.upgrade(connection)
-            return _optuna_storage(address)
+        if reading and address.is_read_only():
+            return _open_to_read(address)
+        try:
+            return _open_to_write(address)
+        except (DBAPIError, StorageInternalError, OSError) as error:
+            if not (reading and address.file and is_disk_full(error)):
+                raise
+        return _open_to_read(address)
+
+
+def _open_to_read(address: Address) -> RDBStorage:
+    engine = sqlalchemy.create_engine(address.url, **address.engine_options(NullPool, reading=True))
+    with engine.connect() as connection:
+        _check_version(address, migrations.version_of(connection), reading=True)
+    return _optuna_storage(address, reading=True)
+
+
+def _open_to_write(address: Address) -> RDBStorage:
+    if address.file:
+        address.file.parent.mkdir(parents=True, exist_ok=True)
+    engine = sqlalchemy.create_engine(address.url, **address.engine_options(NullPool))
+    if address.file:
+        roll_back_schema_changes(engine)
+    with address.lock(engine, "search schema"):
+        with engine.begin() as connection:
+            _check_version(address, migrations.version_of(connection))
+            migrations.upgrade(connection)
+        return _optuna_storage(address)
 
 
 def _empty_storage() -> RDBStorage:

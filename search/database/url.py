@@ -1,5 +1,6 @@
 """The address of a study database: its URL, its lock, and its errors in one line without the password."""
 
+import errno
 import hashlib
 import sqlite3
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from sqlalchemy.pool import Pool, QueuePool
 
 from objectives.home import Home, may_write
 from spaces import StorageError
+from spaces.errors import first_line
 
 BUSY_SECONDS = 60
 CONNECT_SECONDS = 10
@@ -151,17 +153,31 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _reason(error: BaseException) -> str:
-    """Return the first line of the driver's own message."""
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether a file could not be written for want of room: the disk is full, or a limit is reached."""
+    cause = _cause(error)
+    if isinstance(cause, sqlite3.OperationalError):
+        return cause.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the driver's own error."""
     cause: BaseException = error
     while isinstance(cause, StorageInternalError) and cause.__cause__:
         cause = cause.__cause__
+    return cause.orig if isinstance(cause, DBAPIError) and cause.orig is not None else cause
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of the driver's own message, and what mends a full disk."""
+    cause = _cause(error)
+    if is_disk_full(error):
+        return f"{first_line(cause)}; free space on its disk, or raise the limit of file sizes (`ulimit -f`)"
     if isinstance(cause, ImportError):
         return "the PostgreSQL driver is missing; pip install 'psycopg[binary]'"
     if isinstance(cause, Timeout):
         return f"another process has held its lock for {BUSY_SECONDS} s"
-    if isinstance(cause, DBAPIError) and cause.orig is not None:
-        cause = cause.orig
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     lines = str(cause).strip().splitlines()

@@ -293,3 +293,15 @@ def _says_nothing_of(error: BaseException, *secrets: str) -> None:
     assert "\n" not in str(error)
     for secret in secrets:
         assert secret not in printed
+
+
+def test_a_database_is_read_where_nothing_more_can_be_written(
+    sqlite_url: str, make_record: MakeRecord, tmp_path: Path
+) -> None:
+    with Store.open(sqlite_url) as store:
+        study = store.ensure_study(make_record())
+    code = "import sys; from search.database.store import Store; print(Store.open(sys.argv[1], {}).studies()[0].name)"
+    for reading, words in (("True", study), ("False", "free space on its disk, or raise the limit of file sizes")):
+        command = ["sh", "-c", f'ulimit -f 1; {sys.executable} -c "$0" "$1"', code.format(reading), sqlite_url]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert words in ran.stdout + ran.stderr
