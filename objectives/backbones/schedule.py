@@ -51,7 +51,7 @@ def read_schedule(folder: Path) -> Schedule:
     """Read the betas in `scheduler/` (of a pipeline) or `scheduler_config.json`; the default is DDPM's linear betas.
 
     Raises BackboneError for a file that cannot be read, for a schedule other than DDPM's, such as that of a flow or of
-    a score SDE, and for a scheduler of another class than model_index.json says.
+    a score SDE, and where model_index.json names another class, which makes other noise of the same entries.
     """
     indexed = indexed_parts(folder).get("scheduler")
     paths = [folder / "scheduler" / FILE, folder / FILE]
@@ -60,18 +60,23 @@ def read_schedule(folder: Path) -> Schedule:
         if is_there(folder / "scheduler"):
             raise BackboneError(f"{folder / 'scheduler'} has no {FILE}; fetch it too")
         return _schedule({"_class_name": "DDPMScheduler"})
-    config = {"_class_name": indexed or "DDPMScheduler"} | read_object(path)
-    own = config["_class_name"]
-    if indexed and plain_name(str(own)) != plain_name(indexed):
+    config = read_object(path)
+    own = config.get("_class_name", indexed or "DDPMScheduler")
+    schedule = _schedule_of_class(config, own, str(path))
+    if indexed and _schedule_of_class(config, plain_name(indexed), f"{path}, a {indexed} in {INDEX},") != schedule:
         raise BackboneError(
-            f"{folder / INDEX} says that scheduler is a {indexed}, but {path} is that of a {own}; fetch both "
-            "again, of one pipeline"
+            f"{folder / INDEX} says that scheduler is a {indexed}, but {path} is that of a {own}, which makes other "
+            "noise; fetch both again, of one pipeline"
         )
+    return schedule
+
+
+def _schedule_of_class(config: dict[str, Any], name: Any, where: str) -> Schedule:
     try:
-        return _schedule(config)
+        return _schedule(config | {"_class_name": name})
     except _UnknownSchedule as error:
         raise BackboneError(
-            f"the noise schedule in {path} {error}; give a network with a schedule of the DDPM family, such as DDPM, "
+            f"the noise schedule in {where} {error}; give a network with a schedule of the DDPM family, such as DDPM, "
             "DDIM, PNDM, Euler or DPM-Solver"
         ) from None
 
