@@ -146,10 +146,18 @@ def decode(file: Path | BinaryIO, name: str) -> Image.Image:
     with _named_errors(name):
         if isinstance(file, Path):
             check_ends(file)
-        with Image.open(file) as image:
+        with _opened(file) as image:
             image.load()
             turn = UPRIGHT.get(_orientation(image))
             return _rgb(image if turn is None else image.transpose(turn))
+
+
+def _opened(file: Path | BinaryIO) -> Image.Image:
+    """Open an image, which reads its header alone. Raises ValueError if a damaged header asks for absurd memory."""
+    try:
+        return Image.open(file)
+    except MemoryError:
+        raise ValueError("it is damaged: its header asks for more memory than there is") from None
 
 
 def _orientation(image: Image.Image) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from objectives.datasets.catalog import load_dataset
-from objectives.datasets.images import FileImages
+from objectives.datasets.images import FileImages, decode
 from objectives.datasets.layouts import read_csv, read_folder, read_imagenet
 from objectives.datasets.layouts.image_files import LeftOut, images_below
 from spaces.errors import DatasetError
@@ -240,3 +240,11 @@ def test_imagenet_counts_too(tmp_path: Path, paint: Paint) -> None:
     dataset = read_imagenet(tmp_path)
     assert len(dataset) == 5
     assert dataset.left_out == ("1 file, not an image: train/n00000001/boxes.txt",)
+
+
+def test_a_header_that_asks_for_absurd_memory_is_damaged(tmp_path: Path) -> None:
+    signature = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+    box = b"\x00\x00\x00\x01jp2h" + (2**62).to_bytes(8, "big")  # JPEG 2000's box of 2^62 bytes
+    (tmp_path / "huge.jp2").write_bytes(signature + box + b"ihdr" * 8)
+    with pytest.raises(DatasetError, match=r"huge\.jp2 cannot be read: it is damaged: its header asks for more memory"):
+        decode(tmp_path / "huge.jp2", "huge.jp2")
