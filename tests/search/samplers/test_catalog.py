@@ -162,7 +162,7 @@ def test_a_sampler_leaves_no_trace_in_the_database(sqlite_url: str, space: Space
         for name in QUICK:
             assert sampler_named(name, 0).propose(study.get_trials(), space, set()) is not None
         study_id = store.optuna.get_study_id_from_name(study.study_name)
-        assert store.optuna.get_study_system_attrs(study_id).keys() == {"study:metric_names"}
+        assert store.optuna.get_study_system_attrs(study_id).keys() == {"study:metric_names", "search:study_id"}
         assert study.get_trials() == before
 
 
