@@ -15,7 +15,7 @@ from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import load_backbone_here
 from objectives.datasets.splits import Split, rung
 from objectives.devices import use_threads
-from objectives.features.cache import SCRATCH
+from objectives.features.cache.feature_cache import SCRATCH
 from objectives.features.extraction import Clock, Extractor, fill_and_read
 from objectives.features.mapped_tensors import large_empty
 from objectives.heads.catalog import head_named

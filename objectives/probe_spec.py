@@ -10,7 +10,7 @@ import numpy as np
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.flips import Mirrored
 from objectives.datasets.splits import Split, few_shot, folds, split
-from objectives.features.quota import CacheUsage
+from objectives.features.cache.quota import CacheUsage
 from objectives.results import ACCURACY
 
 

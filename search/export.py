@@ -48,7 +48,7 @@ def export_classifier(
     """
     from objectives.classifier_file import Saved, save
     from objectives.devices import use_threads
-    from objectives.features.quota import CONTENTS
+    from objectives.features.cache.quota import CONTENTS
     from objectives.probe import Probe, Trained
 
     answer = answer_record(study)

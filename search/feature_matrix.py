@@ -34,7 +34,7 @@ def read_features(
     on_progress: called with (done, total) images. Raises SearchError in words, and InvalidSpaceError for a setting that
     the network cannot have.
     """
-    from objectives.features.quota import CONTENTS
+    from objectives.features.cache.quota import CONTENTS
     from objectives.probe import Probe
 
     check(options)

@@ -182,7 +182,7 @@ def narrowed_space(options: RunOptions, architecture: Architecture) -> Space:
 def plan_of(probe: PreparedProbe, resources: "Resources", options: RunOptions) -> "Plan":
     """Plan the passes, bytes and seconds of the search, at most. Raises CacheError where there is no room for it."""
     from objectives.devices import gpu_count
-    from objectives.features.cache import source_digest
+    from objectives.features.cache.feature_cache import source_digest
     from objectives.features.plan import Demand, check_room, expected_gmacs_per_second, plan_passes
 
     spec, space = probe.spec, probe.space

@@ -16,15 +16,15 @@ import torch
 from objectives.backbones.backbone import Backbone
 from objectives.datasets.dataset import Dataset
 from objectives.features.batches import Batches
-from objectives.features.cache import SCRATCH, Feature, FeatureCache, Pass, source_digest
+from objectives.features.cache.feature_cache import SCRATCH, Feature, FeatureCache, Pass, source_digest
+from objectives.features.cache.inventory import About
+from objectives.features.cache.quota import CacheUsage
+from objectives.features.cache.shard_folder import Claim
+from objectives.features.cache.shards import FLOAT16, Column, explaining_full_disk
 from objectives.features.inputs import POLL_SECONDS, Inputs
-from objectives.features.inventory import About
 from objectives.features.mapped_tensors import large_empty
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
-from objectives.features.quota import CacheUsage
-from objectives.features.shard_folder import Claim
-from objectives.features.shards import FLOAT16, Column, explaining_full_disk
 from objectives.features.transfers import Transfers, transfers_of
 from objectives.features.versions import versions
 from objectives.results import Extracted

@@ -13,9 +13,9 @@ from objectives.backbones.backbone import Backbone
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import TRANSFORM, square_pixels
 from objectives.features.batches import Batches
-from objectives.features.quota import LATENTS, PIXELS, CacheUsage
-from objectives.features.shard_folder import ShardFolder
-from objectives.features.shards import FLOAT32, UINT8, Column, image_keys
+from objectives.features.cache.quota import LATENTS, PIXELS, CacheUsage
+from objectives.features.cache.shard_folder import ShardFolder
+from objectives.features.cache.shards import FLOAT32, UINT8, Column, image_keys
 from objectives.features.transfers import Transfers
 
 POLL_SECONDS = 0.05

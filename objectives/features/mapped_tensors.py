@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from objectives.features.shards import explaining_full_disk
+from objectives.features.cache.shards import explaining_full_disk
 
 MEMORY_SHARE = 0.25
 """Share of the free memory above which a tensor is mapped from a file. A head needs several tensors at once."""

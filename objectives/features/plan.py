@@ -11,9 +11,9 @@ from typing import Any, final
 import numpy as np
 
 from objectives.datasets.dataset import Dataset
-from objectives.features.cache import FeatureCache, Pass, deepest_block, image_bytes
-from objectives.features.quota import LATENTS, PIXELS, CacheUsage
-from objectives.features.shards import KEY_BYTES, image_keys
+from objectives.features.cache.feature_cache import FeatureCache, Pass, deepest_block, image_bytes
+from objectives.features.cache.quota import LATENTS, PIXELS, CacheUsage
+from objectives.features.cache.shards import KEY_BYTES, image_keys
 from objectives.sizes import size_in_words
 from spaces import CacheError, Space
 

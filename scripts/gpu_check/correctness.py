@@ -18,10 +18,10 @@ from gpu_check.rows import Bar, Measured, NotRun, Row
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.catalog import load_dataset
 from objectives.datasets.dataset import Dataset
+from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
-from objectives.features.quota import CacheUsage
 from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.head import Fit, LabelledFeatures
 from objectives.heads.linear_models.linear import LinearClassifier

@@ -19,8 +19,8 @@ from gpu_check.rows import Bar, Measured, NotRun, Row
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
+from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Clock, Extractor
-from objectives.features.quota import CacheUsage
 from objectives.probe import Probe
 from objectives.probe_spec import ProbeSpec
 from objectives.results import Evaluation

@@ -20,8 +20,8 @@ from gpu_check.speed import images_per_second, product_batch
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
+from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Clock, Extractor
-from objectives.features.quota import CacheUsage
 from objectives.heads.head import LabelledFeatures
 from objectives.probe_spec import ProbeSpec
 from objectives.results import ScreenedSetting

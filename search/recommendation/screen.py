@@ -41,7 +41,7 @@ def run_screening(
 
     Raises UsageError if `max_passes` is less than the first timesteps need.
     """
-    from objectives.features.quota import CONTENTS
+    from objectives.features.cache.quota import CONTENTS
     from objectives.probe import Probe
     from objectives.screening import Screener
 

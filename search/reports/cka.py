@@ -52,7 +52,7 @@ def compare_features(
     from dashboards.similarity.report import SimilarityReport
     from objectives.cka.estimator import MIN_BATCH
     from objectives.cka.networks import chosen_images, draw_similarity, similarity
-    from objectives.features.quota import CONTENTS
+    from objectives.features.cache.quota import CONTENTS
     from objectives.results import Representation
 
     started = time.monotonic()

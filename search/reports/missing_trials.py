@@ -109,7 +109,7 @@ def _run_trials(
 
 
 def _in_use(spec: "ProbeSpec") -> AbstractContextManager[None]:
-    from objectives.features.quota import CONTENTS
+    from objectives.features.cache.quota import CONTENTS
 
     usage = spec.usage()
     return usage.using(spec.views, [usage.folder / kind for kind in CONTENTS])

@@ -40,11 +40,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from objectives.datasets.dataset import Dataset
-from objectives.features import shard_folder
+from objectives.features.cache import shard_folder
+from objectives.features.cache.image_index import ImageIndex
+from objectives.features.cache.quota import CacheUsage
+from objectives.features.cache.shards import FLOAT16, Column, ShardWriter, image_keys
 from objectives.features.extraction import SHARD_IMAGES, Clock, Extractor
-from objectives.features.image_index import ImageIndex
-from objectives.features.quota import CacheUsage
-from objectives.features.shards import FLOAT16, Column, ShardWriter, image_keys
 from spaces import Architecture, Block, Setting
 
 SIDE = 8

@@ -35,9 +35,9 @@ from objectives.backbones.tapped import TappedBackbone, stopping_after
 from objectives.datasets.catalog import Dataset
 from objectives.datasets.images import FileImages
 from objectives.features.batches import Batches
+from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.pooling import pool
-from objectives.features.quota import CacheUsage
 from tests.support.random_backbone import random_backbone
 
 TIMESTEP = 90

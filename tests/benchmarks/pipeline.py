@@ -35,11 +35,11 @@ import torch
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import square_pixels
+from objectives.features.cache.quota import CacheUsage
+from objectives.features.cache.shards import FLOAT16, UINT8, Column, ShardWriter, image_keys
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
-from objectives.features.quota import CacheUsage
-from objectives.features.shards import FLOAT16, UINT8, Column, ShardWriter, image_keys
 from spaces import Architecture, Block
 from tests.benchmarks.extraction import photographs
 

@@ -8,8 +8,8 @@ import torch
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
 from objectives.features import mapped_tensors as scratch
+from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Extractor
-from objectives.features.quota import CacheUsage
 from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.head import Fit, LabelledFeatures
 from objectives.probe import Probe

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from objectives.features.cache import FeatureCache, Pass
+from objectives.features.cache.feature_cache import FeatureCache, Pass
 from objectives.features.mapped_tensors import large_empty
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, LabelledFeatures, accuracy

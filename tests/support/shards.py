@@ -9,9 +9,9 @@ import torch
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
-from objectives.features.quota import CacheUsage
-from objectives.features.shard_folder import ShardFolder
-from objectives.features.shards import FLOAT32, Column, image_keys
+from objectives.features.cache.quota import CacheUsage
+from objectives.features.cache.shard_folder import ShardFolder
+from objectives.features.cache.shards import FLOAT32, Column, image_keys
 
 NUMBER = Column(FLOAT32, (1,))
 CONTEXT = multiprocessing.get_context("fork")

@@ -14,8 +14,8 @@ from search.cli.output import print_lines
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from objectives.features.inventory import Holding
-    from objectives.features.quota import CacheUsage
+    from objectives.features.cache.inventory import Holding
+    from objectives.features.cache.quota import CacheUsage
     from search.database.records import StudySummary
 
 app = typer.Typer(help="Show, verify or shrink the feature cache.")
@@ -38,7 +38,7 @@ def cache(
 
     if context.invoked_subcommand is not None:
         return
-    from objectives.features.inventory import holdings
+    from objectives.features.cache.inventory import holdings
 
     usage = _usage(home)
     contents = holdings(usage)
@@ -61,7 +61,7 @@ def verify(home: HomeOption = None) -> None:
 
     A search that needs removed features computes them again.
     """
-    from objectives.features.inventory import verify as verify_cache
+    from objectives.features.cache.inventory import verify as verify_cache
     from search.display.counter import counted
 
     Home.at(home).check_writable()
@@ -118,7 +118,7 @@ def prune(
 
 
 def _usage(home: str | None) -> "CacheUsage":
-    from objectives.features.quota import CacheUsage
+    from objectives.features.cache.quota import CacheUsage
 
     return CacheUsage(Home.at(home).cache)
 

@@ -10,9 +10,9 @@ from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import FileImages
 from objectives.features.batches import Batches
+from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.inputs import Inputs
-from objectives.features.quota import CacheUsage
 from objectives.features.transfers import NoTransfers
 from spaces import Setting
 from tests.support import small_latents

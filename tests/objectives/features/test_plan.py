@@ -7,10 +7,10 @@ import pytest
 
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
-from objectives.features.cache import source_digest
+from objectives.features.cache.feature_cache import source_digest
+from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.plan import Demand, Plan, check_room, plan_passes
-from objectives.features.quota import CacheUsage
 from spaces import CacheError, Space
 
 MANY = 10**6

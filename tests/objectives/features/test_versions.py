@@ -6,7 +6,7 @@ import pytest
 from objectives.backbones.catalog import architecture_named
 from objectives.datasets.images import ArrayImages, square_pixels
 from objectives.features import versions
-from objectives.features.cache import source_digest
+from objectives.features.cache.feature_cache import source_digest
 from objectives.features.noise import noise_for
 
 OTHER = "another noise"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from objectives.features.cache import Feature, FeatureCache
-from objectives.features.shards import FLOAT16, Column, ShardWriter
+from objectives.features.cache.feature_cache import Feature, FeatureCache
+from objectives.features.cache.shards import FLOAT16, Column, ShardWriter
 from objectives.heads import head
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, LabelledFeatures

@@ -9,8 +9,8 @@ import pytest
 from objectives.backbones.catalog import load_backbone
 from objectives.datasets.catalog import load_dataset
 from objectives.datasets.dataset import Dataset
+from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Clock, Extractor
-from objectives.features.quota import CacheUsage
 from tests.support.command_line import Search
 from tests.support.made_once import made_once
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import final
 
 from objectives.atomic_write import replacing
-from objectives.features.quota import CacheUsage, KnownDataset
-from objectives.features.shard_folder import ShardFolder
-from objectives.features.shards import SUFFIX, Shard
+from objectives.features.cache.quota import CacheUsage, KnownDataset
+from objectives.features.cache.shard_folder import ShardFolder
+from objectives.features.cache.shards import SUFFIX, Shard
 from objectives.features.versions import FIRST
 
 ABOUT = "about.json"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from objectives.datasets.images import TRANSFORM
-from objectives.features.shard_folder import ShardFolder
+from objectives.features.cache.shard_folder import ShardFolder
 from objectives.features.versions import changed
 from spaces import Architecture
 

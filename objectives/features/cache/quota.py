@@ -26,8 +26,8 @@ from safetensors.numpy import save_file
 
 from objectives.atomic_write import replacing
 from objectives.datasets.dataset import Dataset
-from objectives.features.shard_folder import LEASE_SECONDS, Claim, lease
-from objectives.features.shards import (
+from objectives.features.cache.shard_folder import LEASE_SECONDS, Claim, lease
+from objectives.features.cache.shards import (
     IMAGES,
     KEY_BYTES,
     SUFFIX,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from objectives.features.quota import CacheUsage
-from objectives.features.shard_folder import ShardFolder
-from objectives.features.shards import Shard
+from objectives.features.cache.quota import CacheUsage
+from objectives.features.cache.shard_folder import ShardFolder
+from objectives.features.cache.shards import Shard
 from spaces import CacheError, UnknownNameError
 from tests.support.shards import CONTEXT, ONE, OTHER, THIRD, dataset_of, keys_of, make
 

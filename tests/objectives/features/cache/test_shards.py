@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from objectives.features.shards import (
+from objectives.features.cache.shards import (
     AHEAD,
     FLOAT16,
     FLOAT32,

@@ -11,8 +11,8 @@ from filelock import Timeout
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.features.shard_folder import EMPTY_SECONDS, Claim, ShardFolder, lease
-from objectives.features.shards import ShardWriter
+from objectives.features.cache.shard_folder import EMPTY_SECONDS, Claim, ShardFolder, lease
+from objectives.features.cache.shards import ShardWriter
 from tests.support.shards import CONTEXT, NUMBER, all_of, keys, numbers
 
 

@@ -23,8 +23,8 @@ import numpy as np
 from filelock import AcquireReturnProxy, SoftFileLease, Timeout
 from xxhash import xxh3_128
 
-from objectives.features.image_index import ImageIndex
-from objectives.features.shards import KEY_BYTES, SUFFIX, Shard, explaining_full_disk, read_each
+from objectives.features.cache.image_index import ImageIndex
+from objectives.features.cache.shards import KEY_BYTES, SUFFIX, Shard, explaining_full_disk, read_each
 
 if TYPE_CHECKING:
     import torch

@@ -6,9 +6,9 @@ import pytest
 
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
+from objectives.features.cache.inventory import About, holdings, verify
+from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Clock, Extractor
-from objectives.features.inventory import About, holdings, verify
-from objectives.features.quota import CacheUsage
 from tests.support.shards import ONE, OTHER, make
 
 

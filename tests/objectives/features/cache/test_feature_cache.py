@@ -14,9 +14,9 @@ import torch
 
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
-from objectives.features.cache import FeatureCache, Pass, column_for, image_bytes
+from objectives.features.cache.feature_cache import FeatureCache, Pass, column_for, image_bytes
+from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import SHARD_IMAGES, Clock, Extractor, shard_images
-from objectives.features.quota import CacheUsage
 from spaces import Architecture, Block, Setting
 
 GRIDS = {3: 4, 9: 2, 12: 4}
@@ -145,7 +145,7 @@ def test_only_the_blocks_that_are_missing_are_made(tmp_path: Path, tiny: TappedB
 
 
 def _columns(path: Path) -> frozenset[str]:
-    from objectives.features.shards import Shard
+    from objectives.features.cache.shards import Shard
 
     shard = Shard.open(path)
     assert shard is not None
@@ -153,7 +153,7 @@ def _columns(path: Path) -> frozenset[str]:
 
 
 def _columns_by_size(folder: Path) -> dict[int, list[frozenset[str]]]:
-    from objectives.features.shards import Shard
+    from objectives.features.cache.shards import Shard
 
     found: dict[int, list[frozenset[str]]] = {}
     for path in (folder / "features").rglob("*.safetensors"):
