@@ -12,8 +12,8 @@ from objectives.results import TrialState as State
 from search.database.dialects import now
 from search.database.leases import is_alive, running_seconds
 from search.database.models import FinalRow, StudyRow, TrialRow
-from search.database.own_trials import StudyTrials
-from search.database.parameters import to_setting
+from search.database.optuna_storage.own_trials import StudyTrials
+from search.database.optuna_storage.parameters import to_setting
 from search.database.records import (
     RunSummary,
     SavedOptions,

@@ -14,8 +14,10 @@ import psutil
 from optuna.study import StudyDirection
 
 from objectives.results import ACCURACY, METRICS, Accuracy, CorrectMask, IntervalEstimate, Metric, Scores
-from search.database.parameters import DIRECTIONS
 from spaces import Architecture, Block, Setting, Space
+
+DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
+"""Directions of a trial's values: its score is maximised; its cost, where that is an objective too, is minimised."""
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
 

@@ -19,8 +19,9 @@ from search.database.dialects import now, upsert
 from search.database.heartbeat import HEARTBEAT_SECONDS, heartbeat
 from search.database.leases import is_alive, running_seconds
 from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow, study_row
-from search.database.optuna_studies import ensure_optuna_study, optuna_names
-from search.database.own_trials import INTERRUPTED, STOPPED, OpenStudy, StudyTrials
+from search.database.optuna_storage.own_trials import INTERRUPTED, STOPPED, OpenStudy, StudyTrials
+from search.database.optuna_storage.studies import ensure_optuna_study, optuna_names
+from search.database.optuna_storage.system_attributes import edited_attributes
 from search.database.records import (
     RunRecord,
     RunState,
@@ -32,7 +33,6 @@ from search.database.records import (
     TrialRecord,
     scores_to_dict,
 )
-from search.database.system_attributes import edited_attributes
 from search.database.url import Address
 from spaces import StorageError
 

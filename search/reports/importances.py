@@ -11,7 +11,7 @@ from optuna.trial import create_trial
 
 from dashboards.study.choices import Importance, one_tap_trials, value_of, varied
 from objectives.results import StudyResults
-from search.database.parameters import DIRECTIONS
+from search.database.records import DIRECTIONS
 
 FEWEST = 10
 """Complete trials below which importances are mostly chance."""

@@ -21,7 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 from scipy.stats import norm
 
-from search.database.parameters import (
+from search.database.optuna_storage.parameters import (
     Params,
     all_distributions,
     param_name,

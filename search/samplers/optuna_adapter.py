@@ -14,7 +14,8 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.database.parameters import DIRECTIONS, Params, param_name, to_setting
+from search.database.optuna_storage.parameters import Params, param_name, to_setting
+from search.database.records import DIRECTIONS
 from search.samplers.proposers import random_generator, random_untaken
 from spaces import Choice, Setting, Space
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol, final
 
 from optuna.trial import FrozenTrial, TrialState
 
-from search.database.parameters import to_setting
+from search.database.optuna_storage.parameters import to_setting
 from spaces import Setting, Space
 
 

@@ -16,8 +16,16 @@ from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, Evaluation
-from search.database.own_trials import INTERRUPTED, LOST, MACHINE, RUN, STOPPED, StudyTrials, given_params
-from search.database.parameters import distributions, to_params, to_setting
+from search.database.optuna_storage.own_trials import (
+    INTERRUPTED,
+    LOST,
+    MACHINE,
+    RUN,
+    STOPPED,
+    StudyTrials,
+    given_params,
+)
+from search.database.optuna_storage.parameters import distributions, to_params, to_setting
 from search.database.records import TrialRecord
 from search.database.store import Store
 from search.samplers.proposers import Proposer

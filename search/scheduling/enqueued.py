@@ -4,7 +4,7 @@ import random
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from search.database.parameters import Params, param_name, to_setting
+from search.database.optuna_storage.parameters import Params, param_name, to_setting
 from spaces import InvalidSpaceError, Setting, Space
 
 MAX_DRAWS = 1000

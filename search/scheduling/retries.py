@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from search.database.own_trials import LOST, MACHINE
+from search.database.optuna_storage.own_trials import LOST, MACHINE
 from spaces import Setting
 
 MAX_ATTEMPTS = 3

@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from search.database.parameters import to_setting
+from search.database.optuna_storage.parameters import to_setting
 from spaces import Setting, Space
 
 GMACS_PER_SECOND = 50.0

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, create_trial
 
 from objectives import published_results as paper
-from search.database.parameters import distributions, to_params
+from search.database.optuna_storage.parameters import distributions, to_params
 from search.samplers.catalog import sampler_named
 from search.surrogates.past_tasks import PriorKnowledge
 from spaces import PRESETS, Setting, Space

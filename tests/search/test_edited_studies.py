@@ -22,11 +22,10 @@ from sqlalchemy import column, delete, table, update
 from objectives.results import GMACS, Accuracy, Evaluation, StudyResults
 from search.api import load_study
 from search.cli.commands.status import StudyState
-from search.database.optuna_studies import ORIGINAL
-from search.database.parameters import DIRECTIONS
-from search.database.records import RunRecord, StudyRecord
+from search.database.optuna_storage.studies import ORIGINAL
+from search.database.optuna_storage.system_attributes import STUDY_SYSTEM_ATTRIBUTES
+from search.database.records import DIRECTIONS, RunRecord, StudyRecord
 from search.database.store import Store
-from search.database.system_attributes import STUDY_SYSTEM_ATTRIBUTES
 from search.engine import _leaving_no_empty_study
 from search.recommendation.past_tasks import past_tasks
 from search.reports.answer import answer_lines

@@ -2,7 +2,7 @@
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.database.parameters import distributions, to_params, to_setting
+from search.database.optuna_storage.parameters import distributions, to_params, to_setting
 from search.samplers.proposers import Proposer
 from spaces import Setting, Space
 

@@ -13,7 +13,7 @@ from objectives.results import Accuracy, Confusion, Final, IntervalEstimate, Sco
 from search.database import migrations
 from search.database.connection import open_storage
 from search.database.models import RunRow, StudyRow, study_row
-from search.database.parameters import distributions, to_params
+from search.database.optuna_storage.parameters import distributions, to_params
 from search.database.records import RunRecord, SavedOptions
 from search.database.store import Store
 from search.database.url import Address

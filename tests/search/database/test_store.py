@@ -13,7 +13,7 @@ from optuna.trial import TrialState, create_trial
 from objectives.features.versions import FIRST
 from objectives.results import Accuracy, Confusion, CorrectMask, Final, IntervalEstimate, Picture, Scores
 from search.database.models import RunRow
-from search.database.parameters import distributions, to_params
+from search.database.optuna_storage.parameters import distributions, to_params
 from search.database.records import RunRecord, SavedOptions, TrialRecord
 from search.database.store import Store
 from spaces import Setting, Space, StorageError

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from optuna.trial import TrialState, create_trial
 
-from search.database.parameters import distributions, to_params
+from search.database.optuna_storage.parameters import distributions, to_params
 from search.database.records import RunRecord, TrialRecord
 from search.database.screenings import Screening, save_screening
 from search.database.store import Store

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
-from search.database.parameters import distributions, to_params, to_setting
+from search.database.optuna_storage.parameters import distributions, to_params, to_setting
 from search.database.store import Store
 from search.samplers.catalog import SAMPLERS, default_sampler, sampler_named
 from spaces import HEAD_OPTIONS, Setting, Space, Tap, UnknownNameError

@@ -12,7 +12,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.database.parameters import distributions, to_params, to_setting
+from search.database.optuna_storage.parameters import distributions, to_params, to_setting
 from search.samplers.cost_aware import STARTUP_TRIALS, CostAwareProposer, CostAwareSampler, suggest_setting
 from search.surrogates.past_tasks import PriorKnowledge, past_task_of
 from search.surrogates.trial_cost import OVERHEAD_SECONDS, CostModel, TrialCost, measured_cost

@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from objectives.results import Accuracy, Evaluation
-from search.database.parameters import to_params
+from search.database.optuna_storage.parameters import to_params
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named

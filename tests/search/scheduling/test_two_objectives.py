@@ -7,7 +7,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, Accuracy, Evaluation, StudyResults
-from search.database.parameters import distributions, to_params, to_setting
+from search.database.optuna_storage.parameters import distributions, to_params, to_setting
 from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import SAMPLERS, sampler_named

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from search.database.models import RunRow, StudyRow, TrialRow
-from search.database.parameters import Params, setting_or_none
+from search.database.optuna_storage.parameters import Params, setting_or_none
 from spaces import Setting
 
 RUN = "run"

@@ -10,7 +10,7 @@ from sqlalchemy import column, table
 from sqlalchemy.orm import Session
 
 from search.database.dialects import upsert
-from search.database.parameters import DIRECTIONS
+from search.database.records import DIRECTIONS
 
 STUDY_SYSTEM_ATTRIBUTES = table("study_system_attributes", column("study_id"), column("key"), column("value_json"))
 """Optuna's own table. Optuna has no public way to write several attributes in one transaction."""

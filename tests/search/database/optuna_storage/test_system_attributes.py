@@ -6,12 +6,13 @@ from importlib.metadata import version
 from optuna.study import StudyDirection
 from sqlalchemy import inspect, select
 
+from search.database.optuna_storage.system_attributes import STUDY_SYSTEM_ATTRIBUTES
 from search.database.store import Store
-from search.database.system_attributes import STUDY_SYSTEM_ATTRIBUTES
 
 
 def test_optuna_still_stores_system_attributes_in_this_table(store: Store) -> None:
-    remedy = f"Optuna {version('optuna')} changed its system attributes: see search/database/system_attributes.py"
+    where = "search/database/optuna_storage/system_attributes.py"
+    remedy = f"Optuna {version('optuna')} changed its system attributes: see {where}"
     table = inspect(store.optuna.engine)
     name = STUDY_SYSTEM_ATTRIBUTES.name
     assert name in table.get_table_names(), remedy

@@ -1,10 +1,9 @@
-"""Stores a setting and its objectives in an Optuna study, as parameters, distributions and directions."""
+"""Stores a setting as parameters of an Optuna trial, and a space as their distributions."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.study import StudyDirection
 
 from spaces import Choice, SearchError, Setting, Space, Tap
 
@@ -12,9 +11,6 @@ Params = dict[str, Any]
 
 CORE = ("timestep", "block", "pool", "draws", "head")
 """Parameters that every setting has."""
-
-DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
-"""Directions of a trial's values: its score is maximised; its cost, where that is an objective too, is minimised."""
 
 
 def to_params(setting: Setting) -> Params:
