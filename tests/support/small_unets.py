@@ -1,5 +1,6 @@
 """Small pixel-space diffusion U-Nets with random weights, saved as folders."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,16 @@ def plain(folder: Path) -> None:
     DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction").save_pretrained(
         folder / "scheduler"
     )
+
+
+def without_subfolders(folder: Path) -> None:
+    """Move the parts of a pipeline beside its index, as in google/ddpm-cifar10-32."""
+    parts = {"scheduler": ["diffusers", "DDPMScheduler"], "unet": ["diffusers", "UNet2DModel"]}
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "DDPMPipeline"} | parts))
+    for part in parts:
+        for file in (folder / part).iterdir():
+            file.rename(folder / file.name)
+        (folder / part).rmdir()
 
 
 def residual_resampling(folder: Path) -> None:

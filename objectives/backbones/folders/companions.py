@@ -24,6 +24,9 @@ COMPANIONS = {
 NAMES = {"Transformer2DModel": "DiTTransformer2DModel"}
 """A class's former name → its name."""
 
+PLACES = {"scheduler": ("scheduler", "scheduler_config.json"), "vae": ("vae",)}
+"""Part besides the network → where a pipeline may have it. The first published DDPMs have no subfolders."""
+
 ADAPTERS = (
     "adapter_config.json",
     "adapter_model.safetensors",
@@ -54,7 +57,7 @@ def check_companions(name: str, folder: Path, network: Path, kind: str) -> dict[
             )
     expected = {"unet": kind, "transformer": kind, "vae": "AutoencoderKL"}
     for part, class_name in indexed.items():
-        if part in (*expected, "scheduler") and not is_there(folder / part):
+        if part in PLACES and not any(is_there(folder / place) for place in PLACES[part]):
             raise BackboneError(
                 f"{folder / INDEX} names {part} ({class_name}), but {folder / part} is not there; fetch it too"
             )
@@ -83,7 +86,10 @@ def check_no_adapter(name: str, folder: Path) -> None:
 
 
 def indexed_parts(folder: Path) -> dict[str, str]:
-    """Return the parts that a pipeline's model_index.json names, with their classes; absent ones are left out."""
+    """Return the parts that a pipeline's model_index.json names, with their classes; absent ones are left out.
+
+    An entry such as `_class_name` is no part, also where it names a pipeline of one's own as [module, class].
+    """
     index = folder / INDEX
     if not is_there(index):
         return {}
@@ -91,7 +97,7 @@ def indexed_parts(folder: Path) -> dict[str, str]:
     return {
         part: value[1]
         for part, value in values.items()
-        if isinstance(value, list) and len(value) == 2 and isinstance(value[1], str)
+        if not part.startswith("_") and isinstance(value, list) and len(value) == 2 and isinstance(value[1], str)
     }
 
 

@@ -46,6 +46,26 @@ def test_a_hub_id_is_fetched_once_without_its_variants(tmp_path: Path, old: bool
     ]  # fmt: skip
 
 
+def test_a_pipeline_without_subfolders_is_fetched_completely(tmp_path: Path) -> None:
+    """google/ddpm-cifar10-32 and google/ddpm-church-256 are two of these."""
+    small_unets.plain(tmp_path / "model")
+    small_unets.without_subfolders(tmp_path / "model")
+    with serve_hub({"models/nobody/tiny": tmp_path / "model"}) as (address, served):
+        lines = (
+            "from objectives.backbones.catalog import load_backbone\n"
+            "architecture = load_backbone('nobody/tiny').architecture\n"
+            "print(len(architecture.blocks), architecture.prediction)"
+        )
+        environment = hub_environment(address, tmp_path / "hub")
+        ran = subprocess.run(
+            [sys.executable, "-c", lines], capture_output=True, text=True, env=environment, check=False
+        )
+    assert ran.stdout.strip() == "19 v_prediction", ran.stderr
+    assert sorted(served) == [
+        "config.json", "diffusion_pytorch_model.safetensors", "model_index.json", "scheduler_config.json"
+    ]  # fmt: skip
+
+
 def test_what_can_be_no_hub_id_is_told_in_words() -> None:
     with pytest.raises(
         BackboneError, match="my nets/tiny is no local folder and cannot be fetched from the hub: Repo id"

@@ -111,14 +111,6 @@ def lacking(part: str, name: str) -> Change:
     return change
 
 
-def at_the_top(folder: Path) -> None:
-    """Name the network in the index, and have it beside the index."""
-    entries("model_index.json", unet=["diffusers", "UNet2DModel"])(folder)
-    for file in (folder / "unet").iterdir():
-        file.rename(folder / file.name)
-    (folder / "unet").rmdir()
-
-
 def stored_as_bin(folder: Path) -> None:
     file = folder / UNET_WEIGHTS
     torch.save(load_file(file), file.with_suffix(".bin"))
@@ -198,8 +190,10 @@ def index_that_lists_less(folder: Path) -> None:
         ("dit", entries("model_index.json", id2label={"0": "tench"}, vae=["diffusers", "AutoencoderKL"]), 16),
         ("unet", entries("model_index.json", unet=["diffusers", "FlaxUNet2DModel"], scheduler=[None, None]), 16),
         ("unet", entries("model_index.json", scheduler=["diffusers", "FlaxDDPMScheduler"]), 16),
+        ("unet", entries("model_index.json", _class_name=["my_pipeline", "MyPipeline"]), 16),
         ("unet", entries("checkpoint-500/config.json", _class_name="UNet2DModel"), 16),
         ("text", with_parts_for_other_programs, 16),
+        ("unet", small_unets.without_subfolders, 16),
         ("unet", attention_of_former_names, 16),
         ("text", entries("scheduler/scheduler_config.json", clip_sample=True, timestep_spacing="trailing"), 16),
     ],
@@ -409,7 +403,6 @@ NEIGHBOURS: list[tuple[str, Change, str]] = [
     ),
     ("dit", lacking("scheduler", "DDIMScheduler"), r"names scheduler \(DDIMScheduler\), but .*/scheduler is not there"),
     ("text", lacking("vae", "AutoencoderKL"), r"names vae \(AutoencoderKL\), but .*/vae is not there; fetch it too"),
-    ("unet", at_the_top, r"names unet \(UNet2DModel\), but .*/unet is not there; fetch it too"),
     (
         "unet",
         entries("transformer/config.json", _class_name="DiTTransformer2DModel"),
