@@ -126,7 +126,7 @@ class StudyDriver:
                 return NoTrialYet()
             history = self._history(trials.own)
             setting = history.retry(self._failures > 0) or self.proposer.propose(trials.own, self.space, history.tried)
-            setting = setting or history.last_retry()
+            setting = setting or history.retry()
             if setting is None:
                 return NoTrialYet() if running else NoMoreTrials(self._exhausted(history))
             attempt = history.attempt(setting)
@@ -321,7 +321,9 @@ class StudyDriver:
             if why is None:
                 taken.add(self._setting(trial))
             else:
-                interrupted.setdefault(self._setting(trial), []).append(Interruption(why, trial.user_attrs[RUN]))
+                setting = self._setting(trial)  # goes to the end: what waits longest is tried first
+                ends = interrupted.pop(setting, [])
+                interrupted[setting] = [*ends, Interruption(why, trial.user_attrs[RUN])]
         return History(self.run_id, taken, interrupted)
 
     def _setting(self, trial: FrozenTrial) -> Setting:
