@@ -20,11 +20,10 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)  # by default it logs every
 def open_storage(address: Address, reading: bool = False) -> RDBStorage:
     """Return Optuna's storage, in a database whose tables are up to date.
 
-    reading: write nothing where nothing can be written. A file that may only be read, or that lies on a full disk, is
-    opened for reading. The file of
-    a home folder without a database is taken as an empty database, and not made. Raises StorageError where the database
-    cannot be reached or written, where one that is only read does not exist, and where it is from a newer version of
-    this program or of Optuna.
+    reading: the caller only reads. A file that may only be read, or that lies on a full disk, is then opened for
+    reading. The missing file of a home folder is taken as an empty database, and not made. Raises StorageError where
+    the database cannot be reached or written, where one that is only read does not exist, and where it is from a newer
+    version of this program or of Optuna.
     """
     with address.errors():
         if reading and address.file and not address.file.exists():
@@ -69,16 +68,16 @@ def _empty_storage() -> RDBStorage:
 
 
 def _check_version(address: Address, version: str | None, reading: bool = False) -> None:
-    known = migrations.versions()
-    if reading and (version is None or version in known[:-1]):
+    versions = migrations.versions()
+    if reading and (version is None or version in versions[:-1]):
         raise StorageError(
             f"the study database {address} is from an older version of this program, and may only be read here; "
             "`search status`, typed by somebody who may write it, upgrades it"
         )
-    if version is not None and version not in known:
+    if version is not None and version not in versions:
         raise StorageError(
             f"the study database {address} is from a newer version of this program: its schema is {version}, "
-            f"this program knows up to {known[-1]}; upgrade this program"
+            f"this program knows up to {versions[-1]}; upgrade this program"
         )
 
 

@@ -12,7 +12,7 @@ HEARTBEAT_SECONDS = 10.0
 
 @contextmanager
 def heartbeat(write: Callable[[], None], seconds: float = HEARTBEAT_SECONDS) -> Iterator[None]:
-    """Call `write` every so many seconds, from a thread of its own, until the block ends.
+    """Call `write` in a thread of its own, with a pause of `seconds` between calls, until the block ends.
 
     A StorageError of `write` is logged as a warning. The next call may succeed.
     """

@@ -12,8 +12,8 @@ LEASE_SECONDS = 60
 """A run whose last heartbeat is older than this is dead."""
 
 CLOCK_SECONDS = 5
-"""By how much the start time of one process may vary: psutil derives it from the time of the boot, which moves when
-the clock is set."""
+"""Largest difference between two readings of the start time of one process. psutil derives it from the time of the
+boot, which moves when the clock is set."""
 
 
 def is_alive(run: RunRow, moment: datetime) -> bool:

@@ -135,7 +135,7 @@ def _parsed(url: str) -> URL:
         dialect = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError):
         dialect = ""
-    except ValueError:  # of the port, the one number of a URL
+    except ValueError:  # the port is the one number of a URL
         raise StorageError(
             "`storage` must have a whole number as its port, which follows the host and a colon; try "
             "postgresql://user:password@host:5432/database"

@@ -39,10 +39,10 @@ LONGEST_FOLDER = SOCKET_BYTES - len("/session_2026-01-01_00-00-00_000000_4194304
 """Longest path, in bytes, of the folder in which Ray makes its sockets."""
 
 NAME_BYTES = len("/ray-12345678")
-"""Of the name that `tempfile` gives this folder."""
+"""Bytes that `tempfile` adds to a path for the name of the folder."""
 
 OBJECT_STORE_BYTES = 256 * 2**20
-"""Shared memory of a private Ray. What is larger goes to a file."""
+"""Bytes of shared memory of a private Ray. Larger data goes to a file."""
 
 LEAST_ADDRESS_SPACE = 3 * 2**30
 """Bytes of address space (`ulimit -v`) below which torch cannot be loaded, and Ray aborts the process."""
@@ -125,7 +125,7 @@ class RaySession:
 
 
 def _short_folder() -> Path:
-    """Make a folder whose path is short enough for Ray's sockets: in the folder for temporary files, if that is."""
+    """Make a folder whose path is short enough for Ray's sockets, in the folder for temporary files where possible."""
     try:
         folders = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
     except FileNotFoundError as error:
@@ -142,14 +142,15 @@ def _short_folder() -> Path:
 def _init(resources: Resources, folder: Path) -> None:
     """Start Ray or join it, in a thread of its own.
 
-    Its processes inherit that SIGTERM is blocked: systemd, Slurm and `timeout` send it to all processes at once, and
-    without them the run could not end in good order. They end with the session or with this process.
+    SIGTERM is blocked in this thread, and so in Ray's processes: systemd, Slurm and `timeout` send it to all processes
+    at once, and without Ray the run could not end in good order. Ray's processes end with the session or with this
+    process.
     """
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     import ray
 
-    # Ray would keep the command line. In it may be a password, or bytes that are no text, with which Ray cannot start.
+    # Else Ray stores the command line, which may hold a password, or bytes that are no text, so that Ray cannot start.
     ray._private.utils.get_entrypoint_name = lambda: "search"
     private = {
         "num_cpus": max(resources.workers * resources.cpus, 1),
@@ -161,7 +162,7 @@ def _init(resources: Resources, folder: Path) -> None:
     try:
         ray.init(
             address=resources.address or "local",
-            logging_level=logging.CRITICAL,  # what fails in a worker is told in one line
+            logging_level=logging.CRITICAL,  # a worker's failure is reported in one line
             log_to_driver=False,
             runtime_env=_worker_environment(folder),
             **({} if resources.address else private),
@@ -210,9 +211,9 @@ def _amounts(resources: Mapping[str, float]) -> str:
 
 
 def _worker_environment(folder: Path) -> dict[str, Any]:
-    """Return with what a worker starts, so that it imports our packages from where this process has them.
+    """Return Ray's environment of a worker, which imports our packages from the folder that this process uses.
 
-    Unless workers have a working directory of their own, here an empty one, Ray puts the one of this process before
+    Workers have an empty working directory of their own. Else Ray puts the working directory of this process before
     all libraries on their import path.
     """
     (working_directory := folder / "empty").mkdir()

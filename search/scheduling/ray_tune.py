@@ -31,10 +31,10 @@ from search.scheduling.worker import ProbeFactory
 
 DISTRIBUTION = "diffusion-feature-search"
 PACKAGES = ("search", "objectives", "spaces")
-"""What a worker imports of ours."""
+"""Our packages that a worker imports."""
 
 MOST_CHARACTERS = 300
-"""Of Ray's reason why a process died, which goes on with advice."""
+"""Longest reason, in characters, why a process died. Ray's own text goes on with advice."""
 
 
 def run_study(
@@ -83,9 +83,9 @@ def run_study(
 
 
 def _trainable(threads: int, gpus: float) -> Callable[..., None]:
-    """Return what a worker calls for each trial. It checks the worker before it imports any of our code there.
+    """Return the function that a worker calls for each trial. It checks the worker before it imports any of our code.
 
-    So it uses nothing of this module: Ray sends an inner function by value, and a function of a module by its name.
+    It uses nothing of this module: Ray sends an inner function by value, and a function of a module by its name.
     """
     distribution, packages, driver_node = DISTRIBUTION, PACKAGES, ray.get_runtime_context().get_node_id()
     version = importlib.metadata.version(distribution)
@@ -110,8 +110,10 @@ def _trainable(threads: int, gpus: float) -> Callable[..., None]:
                 folder = str(Path(str(importlib.import_module(name).__file__)).parent.resolve())
                 if folder != folders[name] and ray.get_runtime_context().get_node_id() == driver_node:
                     fault = f"it imports `{name}` from {folder}, and the driver from {folders[name]}"
-            if (found := importlib.metadata.version(distribution)) != version:
-                fault = f"it has {distribution} {found}, and the driver {version}; install the same on every machine"
+            if (installed := importlib.metadata.version(distribution)) != version:
+                fault = (
+                    f"it has {distribution} {installed}, and the driver {version}; install the same on every machine"
+                )
         except Exception as error:
             fault = f"it cannot import {distribution}: {type(error).__name__}: {error}"
         if fault is not None:

@@ -1,4 +1,4 @@
-"""What a worker does: it builds its probe once, and runs trials and finals with it. It does not know Ray."""
+"""Runs trials and finals in a worker, which builds its probe once. It does not know Ray."""
 
 import logging
 import traceback

@@ -76,6 +76,7 @@ def test_another_seed_is_another_split(options: dict[str, Any]) -> None:
 def test_more_than_the_machine_has_is_refused(
     monkeypatch: pytest.MonkeyPatch, gpus: int, changes: dict[str, Any], rule: str
 ) -> None:
+    """The numbers of GPUs and cores are made up, since a machine that runs the tests may have no GPU."""
     monkeypatch.setattr(devices, "gpu_count", lambda: gpus)
     monkeypatch.setattr(devices, "available_cores", lambda: 4)
     with pytest.raises(UsageError, match=rule):
@@ -99,6 +100,7 @@ def test_more_than_the_machine_has_is_refused(
 def test_what_the_machine_has_is_shared(
     monkeypatch: pytest.MonkeyPatch, gpus: int, changes: dict[str, Any], workers: int, share: float
 ) -> None:
+    """The numbers of GPUs and cores are made up, as above."""
     monkeypatch.setattr(devices, "gpu_count", lambda: gpus)
     monkeypatch.setattr(devices, "available_cores", lambda: 4)
     options = RunOptions("digits", **changes)

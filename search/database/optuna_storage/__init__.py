@@ -1,1 +1,1 @@
-"""What Optuna stores of a study: its name, its trials and their parameters, and the attributes of Optuna Dashboard."""
+"""The part of a study that Optuna stores: its name, its trials with their parameters, and its attributes."""

@@ -43,12 +43,12 @@ def optuna_names(storage: RDBStorage, names: Iterable[str]) -> dict[str, str]:
     A study is found by its own id, whatever its name; else by its name; else it is the copy that Optuna Dashboard made
     to rename it. A copy that `optuna.copy_study` made is another study.
     """
-    studies = sorted(storage.get_all_studies(), key=lambda study: -study._study_id)  # of equals the first wins
+    studies = sorted(storage.get_all_studies(), key=lambda study: -study._study_id)  # of one name the oldest wins
     originals = [study for study in studies if study.system_attrs.get(ORIGINAL) == study._study_id]
     renamed = [study for study in studies if ORIGINAL not in study.system_attrs]
-    found = (
+    optuna_name = (
         {str(study.user_attrs[MADE_AS]): study.study_name for study in renamed if MADE_AS in study.user_attrs}
         | {study.study_name: study.study_name for study in studies}
         | {str(study.user_attrs[MADE_AS]): study.study_name for study in originals if MADE_AS in study.user_attrs}
     )
-    return {name: found[name] for name in names if name in found}
+    return {name: optuna_name[name] for name in names if name in optuna_name}

@@ -1,4 +1,4 @@
-"""What the coordinator makes of workers that do not start, with a real driver and study."""
+"""The coordinator ends a run whose workers do not start; with a real driver and study."""
 
 import pytest
 
