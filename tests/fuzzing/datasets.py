@@ -8,20 +8,13 @@ out; one file is in one split; and all names can be stored and printed. Anything
 were tried, and each distinct fault once.
 """
 
-import argparse
 import json
 import random
-import shutil
-import signal
-import sys
-import tempfile
-import time
-import traceback
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -33,29 +26,11 @@ from search.cli.commands.datasets import counts_table, findings
 from spaces import PRESETS, SearchError
 from spaces.text import escaped
 from tests.fuzzing.dataset_inputs import GENERATORS, Input
+from tests.fuzzing.loop import Outcomes, count_outcomes, run_command
 from tests.support.architectures import SMALL
 
-SECONDS_EACH = 60
 LONGEST = 6000
 """Most characters of a refusal, without the paths of the input; it may quote a label of 5,000 digits."""
-
-
-class TooSlowError(BaseException):
-    """An input took longer than SECONDS_EACH; no library may catch it."""
-
-
-@contextmanager
-def limited(seconds: int) -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise TooSlowError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager
@@ -118,53 +93,16 @@ def fault_in(message: str) -> str:
     return ""
 
 
-def fuzz(
-    seed: int, numbers: Iterable[int], seconds: float, kinds: Iterable[str] = GENERATORS
-) -> tuple[Counter[str], dict[str, str]]:
-    """Read odd inputs until `seconds` have passed; return the outcomes, and the first example of each fault."""
-    outcomes: Counter[str] = Counter()
-    faults: dict[str, str] = {}
-    end = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory() as work, small_images():
-        for number in numbers:
-            if time.monotonic() > end:
-                break
-            chance = random.Random(f"{seed} {number}")
-            kind = chance.choice(sorted(kinds))
-            folder = Path(work) / "input"
-            made = GENERATORS[kind](folder, chance)
-            try:
-                with limited(SECONDS_EACH):
-                    outcome = detail = read(made)
-            except (Exception, TooSlowError) as error:
-                frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-                ours = [frame for frame in frames if "/objectives/" in frame or "/spaces/" in frame]
-                outcome, detail = f"{type(error).__name__} from {(ours or frames)[-1]}", traceback.format_exc()
-            outcomes[f"{kind}: {outcome}"] += 1
-            if outcome not in ("read", "refused"):
-                faults.setdefault(f"{kind}: {outcome}", f"input {number}: {detail}")
-            shutil.rmtree(folder)
-    return outcomes, faults
+def fuzz(seed: int, numbers: Iterable[int], seconds: float, kinds: Iterable[str] = GENERATORS) -> Outcomes:
+    """Read odd inputs of some kinds until `seconds` have passed."""
 
+    def make(root: Path, chance: random.Random) -> tuple[str, Callable[[], str]]:
+        kind = chance.choice(sorted(kinds))
+        return kind, partial(read, GENERATORS[kind](root, chance))
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=int, default=0, help="number of the first input")
-    parser.add_argument("--only", type=int, help="number of a single input")
-    arguments = parser.parse_args()
-    start = arguments.start if arguments.only is None else arguments.only
-    numbers = range(start, sys.maxsize if arguments.only is None else start + 1)
-    began = time.monotonic()
-    outcomes, faults = fuzz(arguments.seed, numbers, arguments.seconds)
-    print(
-        f"seed {arguments.seed}: {outcomes.total():,} inputs from number {start:,}, {time.monotonic() - began:,.0f} s"
-    )
-    for outcome, count in sorted(outcomes.items()):
-        print(f"{count:,} x {outcome}\n{faults.get(outcome, '')}".rstrip())
-    sys.exit(bool(faults))
+    with small_images():
+        return count_outcomes(make, seed, numbers, seconds)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(__doc__, fuzz)

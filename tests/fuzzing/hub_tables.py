@@ -9,20 +9,15 @@ error of another kind, an image lost or doubled, a wrong class, a refusal withou
 tried, and each distinct fault once.
 """
 
-import argparse
-import faulthandler
 import hashlib
 import json
 import random
 import shutil
-import sys
-import tempfile
-import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -34,6 +29,7 @@ import pyarrow.parquet as pq
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.layouts import read_huggingface
 from spaces import DatasetError
+from tests.fuzzing.loop import Outcomes, count_outcomes, run_command
 
 WORDS = {
     "train": ("train", "training"),
@@ -336,51 +332,16 @@ def difference(dataset: Dataset, digests: Sequence[str], made: Made) -> str:
     return ""
 
 
-def fuzz(seed: int, numbers: Iterator[int], seconds: float) -> tuple[Counter[str], dict[str, str]]:
-    """Read made-up datasets until `seconds` have passed; return the outcomes, and the first example of each fault."""
-    outcomes: Counter[str] = Counter()
-    faults: dict[str, str] = {}
-    end = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory() as work:
-        for number in numbers:
-            if time.monotonic() > end:
-                break
-            root = Path(work) / f"{number}"
-            root.mkdir()
-            made = make(root, random.Random(f"{seed} {number}"))
-            try:
-                outcome = detail = check(root, made)
-            except Exception as error:
-                frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-                ours = [frame for frame in frames if "/objectives/" in frame or "/spaces/" in frame]
-                outcome, detail = f"{type(error).__name__} from {(ours or frames)[-1]}", traceback.format_exc()
-            kind = outcome if outcome in ("read", "refused") else outcome.replace(str(number), "N")
-            outcomes[kind] += 1
-            if kind not in ("read", "refused"):
-                faults.setdefault(kind, f"input {number} ({'; '.join(made.done)}): {detail}")
-            shutil.rmtree(root)
-    return outcomes, faults
+def make_and_describe(root: Path, chance: random.Random) -> tuple[str, Callable[[], str]]:
+    root.mkdir()
+    made = make(root, chance)
+    return "; ".join(made.done), partial(check, root, made)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=int, default=0, help="number of the first input")
-    parser.add_argument("--only", type=int, help="number of a single input")
-    arguments = parser.parse_args()
-    start = arguments.start if arguments.only is None else arguments.only
-    numbers = iter(range(start, sys.maxsize if arguments.only is None else start + 1))
-    faulthandler.enable()  # a damaged file may crash a library
-    began = time.monotonic()
-    outcomes, faults = fuzz(arguments.seed, numbers, arguments.seconds)
-    elapsed = time.monotonic() - began
-    print(f"seed {arguments.seed}: {outcomes.total():,} inputs from number {start:,} in {elapsed:,.0f} s")
-    print(f"{outcomes['read']:,} read, {outcomes['refused']:,} refused in one line, {len(faults)} faults")
-    for outcome, example in faults.items():
-        print(f"\n{outcomes[outcome]} x {outcome}\n{example}")
-    sys.exit(bool(faults))
+def fuzz(seed: int, numbers: Iterable[int], seconds: float) -> Outcomes:
+    """Read made-up tables until `seconds` have passed."""
+    return count_outcomes(make_and_describe, seed, numbers, seconds)
 
 
 if __name__ == "__main__":
-    main()
+    run_command(__doc__, fuzz)

@@ -7,17 +7,10 @@ A damaged folder must be refused by a `SearchError` of one line, or load complet
 in memory before. Anything else is a fault. Prints how many inputs were tried, and each distinct fault once.
 """
 
-import argparse
 import random
 import shutil
-import signal
-import sys
 import tempfile
-import time
-import traceback
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -34,32 +27,14 @@ from tests.fuzzing.damages import (
     damage_tensors,
     files_in,
 )
+from tests.fuzzing.loop import Outcomes, count_outcomes, run_command
 from tests.support import small_encoders, small_latents, small_unets
 
 KINDS = small_unets.FOLDERS | small_latents.FOLDERS | small_encoders.FOLDERS
-SECONDS_EACH = 60
 LARGEST_SIDE = 128
 """The largest images, in pixels a side, of which the fuzzer makes forward passes."""
 LONGEST = 1500
 """Most characters of a refusal."""
-
-
-class TooSlowError(BaseException):
-    """An input took longer than SECONDS_EACH; no library may catch it."""
-
-
-@contextmanager
-def limited(seconds: int) -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise TooSlowError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def loaded(folder: Path, filled: bool) -> TappedBackbone:
@@ -77,7 +52,7 @@ def weights_of(backbone: TappedBackbone) -> dict[str, torch.Tensor]:
 
 
 def read(folder: Path) -> str:
-    """Show and load a network. Return "loaded", "refused", or a fault in words."""
+    """Show and load a network. Return "read", "refused", or a fault in words."""
     shown = [refusal_of(partial(architecture_named, str(folder))), refusal_of(partial(describe, folder))]
     if faults := [fault for fault in map(fault_in, shown) if fault]:
         return faults[0]
@@ -93,7 +68,7 @@ def read(folder: Path) -> str:
         second = loaded(folder, filled=True)
     except SearchError:
         return "weights that nothing initialised: loaded or refused by chance"
-    return difference(first, second) or "loaded"
+    return difference(first, second) or "read"
 
 
 def describe(folder: Path) -> None:
@@ -137,10 +112,18 @@ def fault_in(message: str) -> str:
     return ""
 
 
-def damaged(networks: Path, folder: Path, seed: int, number: int) -> list[str]:
-    """Make the damaged network `number` in `folder`, and return what was done, for people."""
-    chance = random.Random(f"{seed} {number}")
-    torch.manual_seed(number)
+def fuzz(networks: Path, seed: int, numbers: Iterable[int], seconds: float) -> Outcomes:
+    """Read damaged copies of the networks in a folder until `seconds` have passed."""
+
+    def make(root: Path, chance: random.Random) -> tuple[str, Callable[[], str]]:
+        return damaged_copy(networks, root, chance), partial(read, root)
+
+    return count_outcomes(make, seed, numbers, seconds)
+
+
+def damaged_copy(networks: Path, folder: Path, chance: random.Random) -> str:
+    """Copy one of the networks to `folder`, damage it, and return what was done, for people."""
+    torch.manual_seed(int(folder.name))  # for the damages that torch draws
     kind = chance.choice(sorted(path.name for path in networks.iterdir()))
     shutil.copytree(networks / kind, folder)
     damages = [damage_entry, damage_entry, damage_content, damage_place, damage_tensors, damage_neighbours(networks)]
@@ -150,39 +133,7 @@ def damaged(networks: Path, folder: Path, seed: int, number: int) -> list[str]:
         done.append(damage.__name__)
         if files_in(folder, ".json"):
             damage(folder, chance)
-    return done
-
-
-def fuzz(networks: Path, seed: int, numbers: Iterator[int], seconds: float) -> tuple[Counter[str], dict[str, str]]:
-    """Read damaged networks until `seconds` have passed; return the outcomes, and the first example of each fault."""
-    outcomes: Counter[str] = Counter()
-    faults: dict[str, str] = {}
-    end = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory() as work:
-        for number in numbers:
-            if time.monotonic() > end:
-                break
-            folder = Path(work) / "network"
-            done: list[str] = []
-            try:
-                done = damaged(networks, folder, seed, number)
-                with limited(SECONDS_EACH):
-                    outcome = read(folder)
-                detail = outcome
-            except (Exception, TooSlowError) as error:
-                frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-                ours = [frame for frame in frames if "/objectives/" in frame or "/spaces/" in frame]
-                outcome = f"{type(error).__name__} from {(ours or frames)[-1]}"
-                detail = traceback.format_exc()
-            except BaseException as error:  # a panic of a library in Rust
-                if isinstance(error, KeyboardInterrupt | SystemExit):
-                    raise
-                outcome, detail = f"panic {type(error).__name__}", traceback.format_exc()
-            outcomes[outcome] += 1
-            if outcome not in ("loaded", "refused"):
-                faults.setdefault(outcome, f"input {number} ({', '.join(done)}): {detail}")
-            shutil.rmtree(folder, ignore_errors=True)
-    return outcomes, faults
+    return ", ".join(done)
 
 
 def build_networks(folder: Path) -> Path:
@@ -194,29 +145,11 @@ def build_networks(folder: Path) -> Path:
     return folder
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=int, default=0, help="number of the first input")
-    parser.add_argument("--only", type=int, help="number of a single input")
-    arguments = parser.parse_args()
-    start = arguments.start if arguments.only is None else arguments.only
-    numbers = iter(range(start, sys.maxsize if arguments.only is None else start + 1))
-    torch.set_num_threads(1)
+def fuzz_new_networks(seed: int, numbers: Iterable[int], seconds: float) -> Outcomes:
     with tempfile.TemporaryDirectory() as work:
-        networks = build_networks(Path(work) / "networks")
-        began = time.monotonic()
-        outcomes, faults = fuzz(networks, arguments.seed, numbers, arguments.seconds)
-    elapsed = time.monotonic() - began
-    print(f"seed {arguments.seed}: {outcomes.total():,} inputs from number {start:,} in {elapsed:,.0f} s")
-    print(
-        f"{outcomes['loaded']:,} loaded completely, {outcomes['refused']:,} refused in one line, {len(faults)} faults"
-    )
-    for outcome, example in faults.items():
-        print(f"\n{outcomes[outcome]} x {outcome}\n{example}")
-    sys.exit(bool(faults))
+        return fuzz(build_networks(Path(work)), seed, numbers, seconds)
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    run_command(__doc__, fuzz_new_networks)
