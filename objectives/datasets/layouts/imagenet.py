@@ -7,7 +7,8 @@ from pathlib import Path
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.layouts.image_files import LeftOut, images_below
 from objectives.datasets.layouts.layout import Layout, briefly, contents, folders_in
-from objectives.datasets.layouts.tables import Row, csv_rows, dataset_of, matlab_pairs, text_lines, zero_based
+from objectives.datasets.layouts.matlab import matlab_pairs
+from objectives.datasets.layouts.tables import Row, csv_rows, dataset_of, text_lines, zero_based
 from spaces.errors import DatasetError
 
 _KAGGLE = ("Data/CLS-LOC", "ILSVRC/Data/CLS-LOC")

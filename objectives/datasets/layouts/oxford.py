@@ -5,14 +5,8 @@ from typing import Literal
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.layouts.layout import Layout
-from objectives.datasets.layouts.tables import (
-    Row,
-    dataset_of,
-    matlab_variable,
-    text_lines,
-    text_table,
-    zero_based,
-)
+from objectives.datasets.layouts.matlab import matlab_variable
+from objectives.datasets.layouts.tables import Row, dataset_of, text_lines, text_table, zero_based
 from spaces.errors import DatasetError
 
 Level = Literal["variant", "family", "manufacturer"]

@@ -5,7 +5,8 @@ from pathlib import Path, PurePosixPath
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.layouts.layout import Layout
-from objectives.datasets.layouts.tables import Row, dataset_of, matlab_pairs, matlab_variable, zero_based
+from objectives.datasets.layouts.matlab import matlab_pairs, matlab_variable
+from objectives.datasets.layouts.tables import Row, dataset_of, zero_based
 from spaces.errors import DatasetError
 
 CARS = Layout(

@@ -1,4 +1,4 @@
-"""Reads tables of images from text, CSV and MATLAB files, and builds a dataset from their rows."""
+"""Reads tables of images from text and CSV files, and builds a dataset from their rows."""
 
 import csv
 import io
@@ -202,34 +202,6 @@ def _header(fields: Sequence[str], names: Sequence[str]) -> list[str]:
         if name not in header and len(spelled) == 1:
             header[spelled[0]] = name
     return header
-
-
-def matlab_variable(path: Path, name: str) -> np.ndarray:
-    """Read one variable of a MATLAB file (version 4 to 7.2), flattened to one dimension: numbers, text or records.
-
-    Raises DatasetError if the file is damaged or has no such variable.
-    """
-    from scipy.io import loadmat
-
-    file = io.BytesIO(path.read_bytes())
-    try:
-        content = loadmat(file, squeeze_me=True, variable_names=[name])
-    except Exception as error:  # a damaged file makes the parser raise nearly anything
-        raise DatasetError(
-            f"{path} cannot be read as a MATLAB file ({error}); take it from the published archive again"
-        ) from error
-    if name not in content:
-        raise DatasetError(f"{path} holds no variable {name!r}; take it from the published archive again")
-    return np.atleast_1d(content[name]).ravel()
-
-
-def matlab_pairs(path: Path, name: str, fields: tuple[str, str]) -> list[tuple[str, str]]:
-    """Read two fields, as text, of each record of a MATLAB struct array. Raises as `matlab_variable` does."""
-    records = matlab_variable(path, name)
-    missing = [field for field in fields if field not in (records.dtype.names or ())]
-    if missing:
-        raise DatasetError(f"{path}: the records of {name!r} lack {', '.join(missing)}; take it from the archive again")
-    return [(str(record[fields[0]]), str(record[fields[1]])) for record in records]
 
 
 def zero_based(path: Path, item: str, numbers: Iterable[object], count: int) -> list[int]:
