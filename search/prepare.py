@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dashboards.formatting import count, shortened
 from objectives.home import Home
 from objectives.results import ACCURACY, StudyResults
 from search.options import VALIDATION_FRACTION, RunOptions, backbone_folder, check_type
@@ -30,10 +31,14 @@ from spaces.errors import shown
 from spaces.text import escaped
 
 if TYPE_CHECKING:
+    from objectives.datasets.dataset import Dataset
     from objectives.features.plan import Plan
     from objectives.probe_spec import ProbeSpec
     from search.database.records import SavedOptions, StudyRecord
     from search.scheduling.resources import Resources
+
+FILES_NAMED = 3
+"""Unreadable files that a phrase names."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +247,29 @@ def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str,
             **({"objectives": f"{options.optimised_metric}, cost"} if options.by_cost else {}),
         },
     )
+
+
+def left_out_phrases(dataset: "Dataset") -> tuple[str, ...]:
+    """Say what was left out of a dataset, the unreadable files first: how many files, why, and some names."""
+    if not dataset.skipped:
+        return dataset.left_out
+    names = shortened(dataset.skipped, FILES_NAMED)
+    return f"{count(len(dataset.skipped), 'unreadable file')}: {names}", *dataset.left_out
+
+
+def page_facts(dataset: "Dataset", options: RunOptions) -> dict[str, str]:
+    """Return label → text: what a page about the features of a dataset says so that others can repeat it."""
+    from objectives.features.versions import versions
+
+    phrases = left_out_phrases(dataset)
+    return {
+        "Dataset fingerprint": dataset.fingerprint,
+        **({"Left out": "; ".join(phrases)} if phrases else {}),
+        "Seed": str(options.seed),
+        "Precision": options.precision,
+        **{kind.capitalize(): name for kind, name in versions().items()},
+        "Command": options.command,
+    }
 
 
 def moved_options(

@@ -22,7 +22,8 @@ class SimilarityReport:
     blocks: of the blocks to each other, at one timestep. timesteps: of the timesteps to each other, at one block.
     others: name of another network → the backbone's blocks to that network's. agreement: of two noise draws. What was
     not requested, or does not exist for an encoder, is None. pool: side of the pooled grid. seconds: running time.
-    facts: label → text, everything needed to repeat the comparison.
+    facts: label → text, everything needed to repeat the comparison. left_out: phrases about the files that were left
+    out of the dataset.
     """
 
     dataset: str
@@ -35,6 +36,7 @@ class SimilarityReport:
     agreement: DrawSimilarity | None = None
     others: Mapping[str, Similarity] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
 
 
 def write_similarity(report: SimilarityReport, path: Path) -> Path:

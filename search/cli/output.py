@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from collections.abc import Iterable
 from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Any
 
@@ -15,6 +16,12 @@ from spaces.text import one_line
 def print_lines(*lines: str) -> None:
     """Print lines. A line end within one, as a folder's name may have, is printed as an escape."""
     typer.echo("\n".join(map(one_line, lines)))
+
+
+def print_left_out(phrases: Iterable[str]) -> None:
+    """Print on standard error what was left out, a line for each phrase."""
+    for phrase in phrases:
+        typer.echo(f"left out: {one_line(phrase)}", err=True)
 
 
 class OutputError(SearchError):

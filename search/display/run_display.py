@@ -11,6 +11,7 @@ from dashboards.formatting import count, image_counts
 from search.display.counter import counter, is_drawn
 from search.display.live_table import RunProgress
 from search.events import Event, RunFinished, RunPrepared, ScreeningProgressed, SearchEnded, SearchStarted
+from search.prepare import left_out_phrases
 
 
 class RunDisplay:
@@ -63,12 +64,11 @@ class RunDisplay:
         run = event.run
         dataset, space = run.probe.spec.dataset, run.probe.space
         folds = str(run.options.folds) if run.options.folds else None
-        skipped = f"; {count(len(dataset.skipped), 'unreadable file')} left out" if dataset.skipped else ""
         self._say(
             f"{run.options.dataset}: {len(dataset):,} images of {len(dataset.classes)} classes "
-            f"({image_counts(run.counts, folds)}){skipped}"
+            f"({image_counts(run.counts, folds)})"
         )
-        for phrase in dataset.left_out:
+        for phrase in left_out_phrases(dataset):
             self._say(f"left out: {phrase}")
         self._say(f"study {event.study}: {count(len(space), 'setting')}, {count(run.resources.workers, 'worker')}")
         self._say(run.plan.words(run.resources.workers))

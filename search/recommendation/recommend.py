@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from objectives.devices import available_cores
 from search.options import MOST, RunOptions
-from search.prepare import PreparedProbe, check, prepare_probe
+from search.prepare import PreparedProbe, check, left_out_phrases, page_facts, prepare_probe
 from spaces import Architecture, Setting, UsageError
 from spaces.errors import shown
 
@@ -23,13 +23,14 @@ class Recommendation:
     """A setting to use for a dataset, and how certain it is.
 
     results: all results of the screening. architecture: of the network. seconds: the time that the recommendation took.
-    report: the page with the evidence.
+    report: the page with the evidence. left_out: phrases about the files that were left out of the dataset.
     """
 
     results: "ScreeningResults"
     architecture: Architecture
     seconds: float
     report: Path
+    left_out: tuple[str, ...] = ()
 
     @property
     def setting(self) -> Setting | None:
@@ -93,7 +94,7 @@ def recommend(
         results = run_screening(spec, space, digest, store, available_cores(), passes, seconds, on_progress=on_progress)
     elapsed = time.monotonic() - started
     report = _write_report(results, prepared, elapsed, options)
-    return Recommendation(results, space.architecture, elapsed, report)
+    return Recommendation(results, space.architecture, elapsed, report, left_out_phrases(spec.dataset))
 
 
 def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds: float, options: RunOptions) -> Path:
@@ -108,12 +109,7 @@ def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds:
         timesteps=len(space.timesteps),
         seconds=seconds,
         command=run_command(options),
-        facts={
-            "Dataset fingerprint": spec.dataset.fingerprint,
-            "Seed": str(options.seed),
-            "Precision": options.precision,
-            "Command": options.command,
-        },
+        facts=page_facts(spec.dataset, options),
     )
     name = f"{options.dataset}-{spec.dataset.fingerprint[:8]}-recommendation.html"
     return write_recommendation(results, context, options.home_folder.reports / name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from objectives.devices import available_cores
 from search.options import RunOptions
-from search.prepare import check, prepare_probe
+from search.prepare import check, left_out_phrases, page_facts, prepare_probe
 from spaces import DatasetError, Space
 from spaces.errors import UsageError
 
@@ -95,12 +95,8 @@ def compare_features(
                 printed_name(other): similarity(networks, images, by_block, representations, cka.batch)
                 for other, representations in by_other.items()
             },
-            facts={
-                "Dataset fingerprint": network.spec.dataset.fingerprint,
-                "Seed": str(options.seed),
-                "Precision": options.precision,
-                "Command": options.command,
-            },
+            facts=page_facts(network.spec.dataset, options),
+            left_out=left_out_phrases(network.spec.dataset),
             seconds=time.monotonic() - started,
         )
 
@@ -180,4 +176,5 @@ def comparison_record(comparison: "SimilarityReport") -> dict[str, Any]:
         "agreement": comparison.agreement and asdict(comparison.agreement),
         "others": {name: asdict(other) for name, other in comparison.others.items()},
         "seconds": comparison.seconds,
+        "left_out": comparison.left_out,
     }

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import JsonOption, number_parser, parse_names, with_run_options
-from search.cli.output import print_lines
+from search.cli.output import print_left_out, print_lines
 from search.options import CKA_OPTIONS, HELP_OF_IMAGES, MOST, RunOptions
 from spaces import SearchError
 
@@ -84,6 +84,7 @@ def cka(
     check_file(path, ("html",))
     with counter("passes") as update:
         comparison = compare_features(options, CkaOptions(others, timestep, block, pool, draws, images, batch), update)
+    print_left_out(comparison.left_out)
     write_similarity(comparison, path)
     pictures: list[Path] = []
     if png:

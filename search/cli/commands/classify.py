@@ -9,6 +9,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import HomeOption, number_parser
+from search.cli.output import print_left_out
 from search.options import MOST
 from spaces.errors import DatasetError, SearchError
 from spaces.text import escaped, one_line
@@ -59,8 +60,7 @@ def classify(
     from search.display.counter import counted
 
     paths, phrases = image_files(images)
-    for phrase in phrases:
-        typer.echo(f"left out: {one_line(phrase)}", err=True)
+    print_left_out(phrases)
     classifier, left_out = Classifier.load(file, backbone, Home.at(home).cache), 0
     rows = counted(classifier.answers(paths), len(paths), "images")
     for path, probabilities in zip(paths, rows, strict=True):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from search.cli.flags import JsonOption, number_parser, parse_duration, with_run_options
-from search.cli.output import print_lines
+from search.cli.output import print_left_out, print_lines
 from search.options import HELP_OF_IMAGES, MOST, SCREENING_OPTIONS, RunOptions
 
 
@@ -47,9 +47,11 @@ def recommend(
     with counter("passes") as update:
         recommendation = recommending.recommend(options, passes, seconds, memory, update)
     results, report = recommendation.results, recommendation.report
+    print_left_out(recommendation.left_out)
     if as_json:
         record = recommending.screening_record(results)
-        typer.echo(json.dumps(record | {"seconds": recommendation.seconds, "report": str(report)}, indent=2))
+        record |= {"seconds": recommendation.seconds, "report": str(report), "left_out": recommendation.left_out}
+        typer.echo(json.dumps(record, indent=2))
     else:
         lines = recommendation_lines(results, recommendation.architecture)
         print_lines(*lines, f"report      {report}")

@@ -55,7 +55,10 @@ def test_recommend_names_a_setting_after_few_passes(
     search: Search, net: Path, pictures: Pictures, tmp_path: Path
 ) -> None:
     folder = written(tmp_path / "digits", *pictures)
-    record = answer(recommended(search, folder, net, "--json", "--passes", "700"))
+    (folder / "1" / "notes.txt").write_text("ones")
+    (folder / "2" / "cut.png").write_bytes(b"")
+    record = answer(recommended(search, folder, net, "--json", "--passes", "700", "--skip-unreadable"))
+    assert record["left_out"] == [f"1 unreadable file: {folder}/2/cut.png", "1 file, not an image: 1/notes.txt"]
     assert record["better_than_chance"]
     assert record["setting"].keys() == {"block", "timestep", "pool", "draws"}
     assert 9 <= record["setting"]["block"] <= 14
@@ -64,8 +67,11 @@ def test_recommend_names_a_setting_after_few_passes(
     assert record["passes"] <= 700
     assert all(other["cost"] <= 0.75 for other in record["cheaper"])
     assert "<html" in Path(record["report"]).read_text()
-    ran = recommended(search, folder, net, "--passes", "700")
+    ran = recommended(search, folder, net, "--passes", "700", "--skip-unreadable")
     assert ran.code == 0, ran.stderr
+    assert [line for line in ran.stderr.splitlines() if line.startswith("left out")] == [
+        f"left out: {phrase}" for phrase in record["left_out"]
+    ]
     assert f"block {record['setting']['block']}" in ran.stdout
     assert record["report"] in ran.stdout
 
