@@ -77,11 +77,9 @@ class DiTNetwork:
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.vae.encode(pixels.to(self.module.device))
 
-    def run(self, inputs: torch.Tensor, timestep: int | None) -> object:
-        no_class = self.module.config[
-            "num_embeds_ada_norm"
-        ]  # each table of labels has this row after those of the classes
-        times, labels = (torch.as_tensor(n, device=inputs.device).expand(len(inputs)) for n in (timestep, no_class))
+    def run(self, inputs: torch.Tensor, times: torch.Tensor | None) -> object:
+        no_class = self.module.config["num_embeds_ada_norm"]  # a table of labels has this row after the classes'
+        labels = torch.full((len(inputs),), no_class, device=inputs.device)
         return self.module(inputs, timestep=times, class_labels=labels, return_dict=False)
 
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:

@@ -183,7 +183,7 @@ class EncoderNetwork:
         mean, std = (torch.tensor(values, device=pixels.device).view(3, 1, 1) for values in self.normalisation)
         return (pixels.float() / 255 - mean) / std
 
-    def run(self, inputs: torch.Tensor, timestep: int | None) -> object:
+    def run(self, inputs: torch.Tensor, times: torch.Tensor | None) -> object:
         return self.family.forward(self.module, inputs)
 
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:

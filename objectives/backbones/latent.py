@@ -174,7 +174,7 @@ class ConditionalUNetNetwork:
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.vae.encode(pixels.to(self.module.device))
 
-    def run(self, inputs: torch.Tensor, timestep: int | None) -> object:
+    def run(self, inputs: torch.Tensor, times: torch.Tensor | None) -> object:
         count, config = len(inputs), self.module.config
         text = self.module.get_buffer("empty_text").expand(count, -1, -1)
         added = None
@@ -185,7 +185,7 @@ class ConditionalUNetNetwork:
                 "text_embeds": torch.zeros(count, pooled, device=inputs.device),
                 "time_ids": sizes.to(inputs.device).expand(count, -1),
             }
-        return self.module(inputs, timestep, encoder_hidden_states=text, added_cond_kwargs=added, return_dict=False)
+        return self.module(inputs, times, encoder_hidden_states=text, added_cond_kwargs=added, return_dict=False)
 
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:
         """Return the map in the output of a transformer, a tuple of one map, or of a convolution, the map."""

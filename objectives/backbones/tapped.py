@@ -67,8 +67,11 @@ class Network(Protocol):
         """Turn pixels uint8 (n, 3, side, side) into inputs float32 (n, *input_shape) on the module's device."""
         ...
 
-    def run(self, inputs: torch.Tensor, timestep: int | None) -> object:
-        """Make the forward passes of a batch. The result is not used."""
+    def run(self, inputs: torch.Tensor, times: torch.Tensor | None) -> object:
+        """Make the forward passes of a batch. The result is not used.
+
+        times: each input's timestep, int64 (n,), on the device; None for an encoder of clean images.
+        """
         ...
 
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:
@@ -120,11 +123,16 @@ class TappedBackbone:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         outputs: dict[int, Any] = {}
         with self._autocast(), stopping_after(self._modules, blocks, outputs):
-            self.network.run(inputs, timestep)
+            self.network.run(inputs, times_of(inputs, timestep))
         return {n: self.network.map_of(self.architecture.block(n).name, output) for n, output in outputs.items()}
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+
+
+def times_of(inputs: torch.Tensor, timestep: int | None) -> torch.Tensor | None:
+    """Return `times` of `Network.run`. From a number, a network would make them by a copy that waits for the GPU."""
+    return None if timestep is None else torch.full((len(inputs),), timestep, device=inputs.device)
 
 
 def tapped(network: Network, architecture: Architecture, device: str, precision: str) -> TappedBackbone:
@@ -180,7 +188,7 @@ def architecture_of(hollow: Network) -> Architecture:
             if inputs.shape[1:] != hollow.input_shape:
                 raise ValueError(f"its inputs are {tuple(inputs.shape[1:])}, and it reads {hollow.input_shape}")
             with counter:
-                hollow.run(inputs, None if schedule is None else 0)
+                hollow.run(inputs, times_of(inputs, None if schedule is None else 0))
         pairs = list(zip(names, measured, strict=True))
     except Exception as error:  # torch and each library have their own for shapes that do not fit
         raise BackboneError(

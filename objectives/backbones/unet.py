@@ -96,11 +96,11 @@ class UNetNetwork:
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels.float() / 127.5 - 1
 
-    def run(self, inputs: torch.Tensor, timestep: int | None) -> object:
+    def run(self, inputs: torch.Tensor, times: torch.Tensor | None) -> object:
         labels = None
         if self.module.class_embedding is not None:
             labels = torch.zeros(len(inputs), dtype=torch.long, device=inputs.device)
-        return self.module(inputs, timestep, class_labels=labels, return_dict=False)
+        return self.module(inputs, times, class_labels=labels, return_dict=False)
 
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:
         values: torch.Tensor = output

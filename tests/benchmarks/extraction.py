@@ -31,7 +31,7 @@ from PIL import Image
 
 from objectives.backbones.catalog import load_backbone
 from objectives.backbones.schedule import add_noise
-from objectives.backbones.tapped import TappedBackbone, stopping_after
+from objectives.backbones.tapped import TappedBackbone, stopping_after, times_of
 from objectives.datasets.catalog import Dataset
 from objectives.datasets.images import FileImages
 from objectives.features.batches import Batches
@@ -113,7 +113,7 @@ def bare(
             rows = slice(start, start + batch)
             noisy = add_noise(inputs[rows], noise[rows], alpha).contiguous(memory_format=layout)
             with stopping_after(module, [deepest], {}):
-                network.run(noisy, TIMESTEP)
+                network.run(noisy, times_of(noisy, TIMESTEP))
 
 
 def taps(
@@ -142,7 +142,8 @@ def hooks(
     with torch.no_grad(), autocast:
         for start in range(0, len(inputs), batch):
             rows = slice(start, start + batch)
-            backbone.network.run(add_noise(inputs[rows], noise[rows], alpha), TIMESTEP)
+            noisy = add_noise(inputs[rows], noise[rows], alpha)
+            backbone.network.run(noisy, times_of(noisy, TIMESTEP))
     for handle in handles:
         handle.remove()
     return {b: torch.cat([pool(values, grids[b]).cpu() for values in parts]) for b, parts in kept.items()}

@@ -21,7 +21,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from objectives.backbones.dit import DiTNetwork
 from objectives.backbones.latent import ConditionalUNetNetwork
 from objectives.backbones.schedule import add_noise
-from objectives.backbones.tapped import TappedBackbone, architecture_of, digest_of, tapped
+from objectives.backbones.tapped import TappedBackbone, architecture_of, digest_of, tapped, times_of
 from spaces import Architecture, BackboneError
 from tests.support import small_latents
 
@@ -171,7 +171,7 @@ def test_autoencoder_and_text_follow_the_module_to_its_device(kind: Kind, text_f
     latents = network.encode(photographs())
     assert latents.is_meta
     assert not hasattr(network.vae.model, "decoder")
-    output = network.run(latents, TIMESTEP)
+    output = network.run(latents, times_of(latents, TIMESTEP))
     assert isinstance(output, tuple)
     assert output[0].is_meta
 
