@@ -167,7 +167,8 @@ def load_backbone_here(name: str, precision: str = "float32", cache: Path | None
     """Load a backbone on this process's GPU if there is one, else on the CPU. Raises as `load_backbone` does."""
     import torch
 
-    torch.backends.cudnn.allow_tf32 = False  # float32 is exact; bfloat16 is the choice for speed
+    # float32 is exact; bfloat16 is the choice for speed. NVIDIA's containers allow TF32 in matrix products too.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return load_backbone(name, "cuda" if torch.cuda.is_available() else "cpu", precision, cache)
 
 
