@@ -78,12 +78,16 @@ def use_gpu_share(share: float) -> None:
 
 
 def free_gpu_memory(device: "torch.device") -> int:
-    """Return the bytes of a GPU's memory that this process may still take: they are free, and in its share."""
+    """Return the bytes of a GPU's memory that this process may still use: they are free, and in its share.
+
+    Memory that torch holds for later use is free too, so the result does not depend on the passes made before.
+    """
     import torch
 
     free, total = torch.cuda.mem_get_info(device)
+    used = torch.cuda.memory_allocated(device)
     share = torch.cuda.get_per_process_memory_fraction(device.index)  # no index: the current GPU
-    return min(free, int(share * total) - torch.cuda.memory_reserved(device))
+    return min(free + torch.cuda.memory_reserved(device) - used, int(share * total) - used)
 
 
 def use_threads(count: int) -> None:

@@ -14,7 +14,7 @@ import torch
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import load_backbone_here
 from objectives.datasets.splits import Split, rung
-from objectives.devices import use_threads
+from objectives.devices import free_gpu_memory, use_threads
 from objectives.features.cache.feature_cache import SCRATCH
 from objectives.features.extraction import Clock, Extractor, fill_and_read
 from objectives.features.mapped_tensors import large_empty
@@ -252,7 +252,7 @@ class Probe:
     def _placed(self, features: torch.Tensor) -> torch.Tensor:
         """Move features to the GPU, if there is one and they take less than a quarter of its free memory."""
         device = self.backbone.device
-        if device.type == "cuda" and features.nbytes < torch.cuda.mem_get_info(device)[0] // 4:
+        if device.type == "cuda" and features.nbytes < free_gpu_memory(device) // 4:
             return features.to(device)
         return features
 
