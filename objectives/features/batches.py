@@ -51,12 +51,14 @@ class Batches:
         while done < count:
             rows = slice(done, min(done + self.size, count))
             try:
-                result = work(rows)
-            except torch.OutOfMemoryError:
+                result, fits = work(rows), True
+            except torch.OutOfMemoryError:  # until the end of this clause, the error keeps the memory of the pass
+                fits = False
+            if fits:
+                yield result
+                done = rows.stop
+            else:
                 self._halve()
-                continue
-            yield result
-            done = rows.stop
 
     def _halve(self) -> None:
         if self.size == 1:
