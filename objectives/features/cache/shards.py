@@ -168,11 +168,18 @@ class ShardWriter:
 
 
 def _on_cpu(values: "torch.Tensor", dtype: np.dtype[Any]) -> np.ndarray:
-    """Convert a tensor on its own device and copy it to the CPU; so a GPU sends half as many bytes."""
+    """Convert a tensor on its own device and copy it to the CPU; so a GPU sends half as many bytes.
+
+    If the GPU has no memory for that, the CPU converts it.
+    """
     import torch
 
     kind: torch.dtype = getattr(torch, dtype.name)
-    stored: np.ndarray = values.to("cpu", kind).contiguous().numpy()
+    try:
+        values = values.to(kind).contiguous()  # `to("cpu", kind)` would convert on the CPU
+    except torch.OutOfMemoryError:
+        values = values.cpu().to(kind).contiguous()
+    stored: np.ndarray = values.cpu().numpy()
     return stored
 
 
