@@ -3,10 +3,10 @@
 import json
 import logging
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,16 +24,28 @@ from objectives.features.extraction import Clock, Extractor
 from objectives.probe import Probe
 from objectives.probe_spec import ProbeSpec
 from objectives.results import Evaluation
-from spaces import Architecture, Setting
+from spaces import Setting
 
 SETTING = Setting(TIMESTEP, BLOCK, POOL, "linear")
 
 
-def extracted(backbone: Backbone, machine: Machine, dataset: Dataset, indices: np.ndarray) -> torch.Tensor:
-    """Make features of digits in a new cache and read them, on the CPU."""
+def extracted(
+    backbone: Backbone,
+    machine: Machine,
+    dataset: Dataset,
+    indices: np.ndarray,
+    condition: AbstractContextManager[None] | None = None,
+) -> torch.Tensor:
+    """Make features of digits in a new cache and read them, on the CPU.
+
+    condition: holds while the passes are made, but not yet when the extractor chooses its batch.
+    """
     extractor = Extractor(backbone, dataset, CacheUsage(machine.new_folder("memory")), {BLOCK: POOL}, seed=0)
-    for _ in extractor.fill(indices, [TIMESTEP], 1, Clock()):
-        pass
+    reports = extractor.fill(indices, [TIMESTEP], 1, Clock())
+    next(reports)
+    with condition or nullcontext():
+        for _ in reports:
+            pass
     features = extractor.read(indices, SETTING)
     if features is None:
         raise AssertionError("features are missing in the cache after it was filled")
@@ -47,24 +59,8 @@ class OutOfMemoryAbove:
     backbone: TappedBackbone
     images: int
 
-    @property
-    def architecture(self) -> Architecture:
-        return self.backbone.architecture
-
-    @property
-    def digest(self) -> str:
-        return self.backbone.digest
-
-    @property
-    def latents(self) -> str | None:
-        return self.backbone.latents
-
-    @property
-    def device(self) -> torch.device:
-        return self.backbone.device
-
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.backbone.encode(pixels)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backbone, name)
 
     def taps(
         self, inputs: torch.Tensor, noise: torch.Tensor | None, timestep: int | None, blocks: Collection[int]
@@ -97,12 +93,12 @@ def memory_runs_out(machine: Machine) -> Measured:
     with halvings() as messages:
         if machine.is_gpu:
             peak = torch.cuda.max_memory_reserved(machine.device)
-            with memory_limited(machine, before + 0.4 * (peak - before)):
-                features = extracted(backbone, machine, dataset, indices)
+            limited = memory_limited(machine, before + 0.4 * (peak - before))
+            features = extracted(backbone, machine, dataset, indices, limited)
             note = f"{(peak - before) / 2**20:.0f} MiB needed, 40 % given"
         else:
-            limited = OutOfMemoryAbove(backbone, min(48, len(indices) // 3))
-            features = extracted(limited, machine, dataset, indices)
+            small = cast(Backbone, OutOfMemoryAbove(backbone, min(48, len(indices) // 3)))
+            features = extracted(small, machine, dataset, indices)
             note = "simulated: a CPU's memory is not made to run out"
     if not messages:
         raise AssertionError(f"no batch was halved; {note}")
