@@ -54,11 +54,15 @@ def p_text(p: float) -> str:
     return f"p = {next((text for text in texts if float(text) != 0.05), '0.05')}"
 
 
-def paired_difference(first: Sequence[CorrectMask], second: Sequence[CorrectMask]) -> PairedDifference:
+def paired_difference(
+    first: Sequence[CorrectMask], second: Sequence[CorrectMask], comparisons: int = 1
+) -> PairedDifference:
     """Compare two settings on the same images by a paired test, and invert the test into a 95 % interval.
 
     first, second: one mask a seed, at least one each, of the same images in the same order. The result is about further
     images of this kind and these classifiers. It does not cover other training images or another search.
+    comparisons: how many differences are shown together. All their intervals contain the truth at once with 95 %
+    confidence, and p is the adjusted one (Bonferroni's correction; Dunn 1961, JASA 56:52).
 
     The margin of an image is the share of the first setting's classifiers that are right minus the second's.
     p: the two-sided sign-flip test of the margins (Fisher 1935, The Design of Experiments, section 21) with the mid-p
@@ -83,14 +87,14 @@ def paired_difference(first: Sequence[CorrectMask], second: Sequence[CorrectMask
     unit = lcm(len(first), len(second))
     margins = unit // len(first) * first_counts - unit // len(second) * second_counts
     sizes, counts = np.unique(np.abs(margins[margins != 0]), return_counts=True)
-    flips = _SignFlips(sizes.astype(np.int64), counts, unit, images)
+    flips = _SignFlips(sizes.astype(np.int64), counts, unit, images, level=0.05 / comparisons)
     observed = int(margins.sum())
     p = flips.p(observed)
     high, low = flips.upper(observed, p), -flips.upper(-observed, p)
     a, b = first_counts / len(first), second_counts / len(second)
     return PairedDifference(
         images=images,
-        difference=Difference(observed / (unit * images), low, high, p),
+        difference=Difference(observed / (unit * images), low, high, min(1.0, comparisons * p)),
         both=float((a * b).sum()),
         first_only=float((a * (1 - b)).sum()),
         second_only=float(((1 - a) * b).sum()),
@@ -137,32 +141,36 @@ def _correct_counts(masks: Sequence[CorrectMask]) -> "np.ndarray":
 class _SignFlips:
     """The distribution of a sum of margins with random signs: P(+) = 1 / (1 + exp(−2 `tilt` size / largest size)).
 
-    sizes, counts: the distinct nonzero margin sizes in units of 1 / `unit`, and how many images have each.
+    sizes, counts: the distinct nonzero margin sizes in units of 1 / `unit`, and how many images have each. level: the
+    probability, under the truth, of an interval that does not contain it.
     """
 
     sizes: "np.ndarray"
     counts: "np.ndarray"
     unit: int
     images: int
+    level: float
 
     def p(self, observed: int) -> float:
         """The two-sided mid-p of a sum under fair signs."""
         return min(1.0, 2 * min(self._below(observed, 0.0), self._below(-observed, 0.0))) if len(self.sizes) else 1.0
 
     def upper(self, observed: int, p: float) -> float:
-        """The upper end of the 95 % interval of the mean margin, in [−1, 1]. p: of the same observed sum."""
+        """The upper end of the interval of the mean margin, in [−1, 1]. p: of the same observed sum."""
         import numpy as np
         from scipy.special import ndtri
 
+        tail = self.level / 2
+        z = -float(ndtri(tail))
         if not len(self.sizes):
-            return float(_wilson_end(0.0, self.images, Z))
+            return float(_wilson_end(0.0, self.images, z))
         limit = 20.0 * self.sizes[-1] / self.sizes[0]  # where every sign is certain
         # p decides on which side of 0 the end lies, so that rounding cannot set the two at odds.
-        furthest = self._tilt(observed, 0.025, *((-limit, 0.0) if p < 0.05 and observed < 0 else (0.0, limit)))
+        furthest = self._tilt(observed, tail, *((-limit, 0.0) if p < self.level and observed < 0 else (0.0, limit)))
         nearest = self._tilt(observed, 0.5, -limit, furthest)
         tilts = nearest + (furthest - nearest) * np.sin(np.linspace(0, np.pi / 2, STEPS))
-        deviates = ndtri(np.clip([self._below(observed, tilt) for tilt in tilts], 0.025, 0.5))
-        left = np.sqrt(np.maximum(Z**2 - deviates**2, 0.0))
+        deviates = ndtri(np.clip([self._below(observed, tilt) for tilt in tilts], tail, 0.5))
+        left = np.sqrt(np.maximum(z**2 - deviates**2, 0.0))
         signs = np.array([self._mean(tilt) for tilt in tilts]) / (self.sizes @ self.counts)
         mean_size = float(self.sizes @ self.counts) / (self.unit * self.images)
         return float((signs * _wilson_end(mean_size, self.images, np.where(signs > 0, left, -left))).max())

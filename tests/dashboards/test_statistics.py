@@ -98,6 +98,16 @@ def test_the_interval_excludes_0_exactly_if_p_is_below_5_percent(
     assert 0 <= difference.p <= 1
 
 
+@given(masks, st.integers(2, 60))
+def test_intervals_of_several_comparisons_are_wider_and_agree_with_the_adjusted_p(
+    both: tuple[list[CorrectMask], list[CorrectMask]], comparisons: int
+) -> None:
+    alone, together = (paired_difference(*both, count).difference for count in (1, comparisons))
+    assert together.p == pytest.approx(min(1.0, comparisons * alone.p))
+    assert together.low <= alone.low + 1e-9 and alone.high <= together.high + 1e-9
+    assert (together.p < 0.05) == (not together.low <= 0 <= together.high)
+
+
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 2000))
 def test_the_same_holds_for_every_two_counts(first_only: int, second_only: int, others: int) -> None:
     difference = from_counts(others + 1, first_only, second_only, 0).difference

@@ -15,7 +15,7 @@ from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import stratified_order
 from objectives.probe import Probe
 from objectives.probe_spec import ProbeSpec
-from objectives.results import Extracted, ScreenedSetting
+from objectives.results import Accuracy, Extracted, ScreenedSetting
 from objectives.screening import MAX_IMAGES, Screener, screen
 from spaces import BackboneError, DatasetError, Setting
 from tests.support.heads import digits
@@ -40,7 +40,7 @@ def refitted(features: np.ndarray, labels: np.ndarray, classes: int, l2: float) 
         centred = standardised[others] - mean
         inverse = np.linalg.inv(centred.T @ centred / others.sum() + l2 * np.eye(features.shape[1]))
         weights = inverse @ centred.T @ (targets[others] - frequency) / others.sum()
-        scores[image] = frequency + (standardised[image] - mean) @ weights
+        scores[image] = targets.mean(axis=0) + (standardised[image] - mean) @ weights
     return scores
 
 
@@ -129,3 +129,16 @@ class TestScreener:
         other = Screener(replace(screener.spec, cache=tmp_path / "other"), screener.backbone)
         second = screened(list(other.screen(self.SETTINGS, 80)))
         assert [score.errors for score in first] == [score.errors for score in second]
+
+
+@pytest.mark.parametrize(("classes", "shots"), [(2, 50), (10, 8), (10, 30)])
+def test_leave_one_out_on_shuffled_labels_is_as_good_as_chance(classes: int, shots: int) -> None:
+    generator, images, repeats = torch.Generator().manual_seed(0), classes * shots, 40
+    right = 0.0
+    for _ in range(repeats):
+        labels = (torch.arange(images) % classes)[torch.randperm(images, generator=generator)]
+        features = torch.randn(images, 200, 1, 1, generator=generator)
+        right += screen(features, labels, classes).correct.sum().item()
+    accuracy = Accuracy(int(right), images * repeats)
+    low, high = accuracy.interval(0.999)
+    assert low <= 1 / classes <= high + 0.01  # of a class, one image fewer is left than of the others

@@ -59,6 +59,7 @@ def test_leave_one_out_equals_a_fit_to_the_others_at_every_strength(train: Label
         for image in range(len(train)):
             others = torch.arange(len(train)) != image
             expected = refitted(scaled[others], targets[others], weights[others], left.l2, scaled[image])
+            expected += weights @ targets / weights.sum() - weights[others] @ targets[others] / weights[others].sum()
             torch.testing.assert_close(left.scores[image], expected, rtol=1e-6, atol=1e-6)
         assert left.accuracy.correct == int((left.scores.argmax(dim=1) == train.labels).sum())
 
