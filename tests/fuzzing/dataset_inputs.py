@@ -274,9 +274,7 @@ def published(root: Path, chance: random.Random) -> Input:
         act = chance.random()
         if not file.exists():
             continue
-        if act < 0.7 and file.suffix == ".mat":  # flipped bytes in these can end the process inside scipy
-            file.write_bytes(file.read_bytes()[: chance.randrange(file.stat().st_size + 1)])
-        elif act < 0.7:
+        if act < 0.7:
             file.write_bytes(damaged(file.read_bytes(), chance))
         elif act < 0.8:
             file.unlink()

@@ -21,6 +21,7 @@ _CELL, _STRUCT = 1, 2
 _FLAT = frozenset({4, *range(6, 16)})
 """Classes of arrays of characters and of numbers."""
 
+_FLAG_BYTES = 8
 _COMPLEX = 1 << 11
 """The flag of an array whose imaginary parts are an element of their own."""
 
@@ -57,9 +58,10 @@ def matlab_pairs(path: Path, name: str, fields: tuple[str, str]) -> list[tuple[s
 def _check(content: bytes, name: str) -> None:
     """Raise ValueError if a variable of a file of version 5 to 7.2 is damaged in a way that scipy does not notice.
 
-    scipy follows types and lengths in such a file without a check, even outside its memory. Here each element ends
-    where its length says, and each array has the elements that its class needs (MathWorks, "MAT-File Format",
-    chapter 1). Compressed variables, as in the published archives, have a checksum besides.
+    scipy takes types and dimensions from such a file without a check. A type that does not exist and a text without
+    dimensions end the process, and large dimensions fill the memory. Here each element must end where its length says,
+    and each array must have the elements that its class needs (MathWorks, "MAT-File Format", chapter 1). Compressed
+    variables have a checksum besides.
     """
     from scipy.io.matlab import matfile_version
 
@@ -70,10 +72,11 @@ def _check(content: bytes, name: str) -> None:
         for kind, inner in _elements(content[_HEADER_BYTES:], order):
             arrays = _elements(zlib.decompress(inner), order) if kind == _COMPRESSED else [(kind, inner)]
             for array_kind, array in arrays:
-                _, found = next(islice(_elements(array, order), 2, None))
-                if found == name.encode() and not _is_sound(array_kind, array, order):
+                (_, flags), *header = islice(_elements(array, order), 3)
+                named = name.encode() in [part for _, part in header]
+                if len(flags) != _FLAG_BYTES or (named and not _is_sound(array_kind, array, order)):
                     raise ValueError
-    except (ValueError, StopIteration, ZeroDivisionError, struct.error, zlib.error):
+    except (ValueError, ZeroDivisionError, struct.error, zlib.error):
         raise ValueError("it is damaged") from None
 
 
@@ -82,11 +85,14 @@ def _is_sound(kind: int, content: bytes, order: str) -> bool:
     if kind != _ARRAY or not content:
         return kind == _ARRAY
     (_, flags), (_, dimensions), _, *parts = _elements(content, order)
-    (flag_bits,) = struct.unpack_from(f"{order}I", flags)
+    flag_bits, _ = struct.unpack(f"{order}II", flags)
+    sizes = struct.unpack(f"{order}{len(dimensions) // 4}i", dimensions)
+    count = math.prod(sizes)
     array_class = flag_bits & 0xFF
     if array_class in _FLAT:
-        return len(parts) == (2 if flag_bits & _COMPLEX else 1) and all(kind in _VALUES for kind, _ in parts)
-    count = math.prod(struct.unpack(f"{order}{len(dimensions) // 4}i", dimensions))
+        has_room = bool(sizes) and count <= len(content)  # one byte or more for each number or character
+        has_parts = len(parts) == (2 if flag_bits & _COMPLEX else 1)
+        return has_room and has_parts and all(part_kind in _VALUES for part_kind, _ in parts)
     if array_class == _STRUCT:
         (_, longest), (_, names), *parts = parts
         count *= len(names) // struct.unpack(f"{order}i", longest)[0]
@@ -95,14 +101,18 @@ def _is_sound(kind: int, content: bytes, order: str) -> bool:
 
 def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
     """Yield the type and the content of each element. Raises ValueError if one ends outside `content`."""
-    at = 0
-    while at < len(content):
-        kind, size = struct.unpack_from(f"{order}II", content, at)
-        short = kind >> 16  # the size of at most 4 bytes, which follow at once
-        start, size = (at + 4, short) if short else (at + 8, size)
-        kind &= 0xFFFF
+    start = 0
+    while start < len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, start)
+        start += 8
+        short_size = kind >> 16  # not 0 if at most 4 bytes stand in place of the size
+        if short_size:
+            kind, size, start = kind & 0xFFFF, short_size, start - 4
         end = start + size
-        if end > len(content) or short > 4:
+        if end > len(content) or short_size > 4:
             raise ValueError
         yield kind, content[start:end]
-        at = end if kind == _COMPRESSED else -(-end // 8) * 8
+        if short_size:
+            start += 4
+        else:
+            start = end if kind == _COMPRESSED else end + -size % 8
