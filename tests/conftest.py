@@ -1,4 +1,4 @@
-"""What all tests share: how they meet signals, where their subprocesses find the product, and which need what."""
+"""Settings of all tests: signals, the path on which subprocesses find the product, and what some tests need."""
 
 import os
 import signal

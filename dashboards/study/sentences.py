@@ -208,7 +208,7 @@ def passes_sentence(table: Passes) -> str:
 
 
 def selection_text(folds: str | None) -> str:
-    """On what settings are compared. folds: the number of folds; None if there is one validation split."""
+    """Return the words for the images on which settings are compared. folds: None if there is one validation split."""
     return "on the validation split" if folds is None else f"by cross-validation in {folds} folds"
 
 

@@ -36,7 +36,7 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns an image upright, by its EXIF orientation."""
+"""EXIF orientation → the operation that turns the image upright."""
 
 NOT_BY_CONTENT = frozenset(
     {"BUFR", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow recognises, but does not decode these

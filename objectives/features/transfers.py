@@ -47,7 +47,7 @@ class StreamTransfers:
         self._there, self._back = (torch.cuda.Stream(device) for _ in range(2))  # type: ignore[no-untyped-call]
 
     def sent(self, values: torch.Tensor) -> torch.Tensor:
-        """As in the protocol. If the GPU has no memory, the values stay in pinned memory on the CPU."""
+        """Copy values to the GPU. If the GPU has no memory for them, return them in pinned memory on the CPU."""
         pinned = values.pin_memory()
         try:
             with torch.cuda.stream(self._there):

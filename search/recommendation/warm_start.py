@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from objectives.probe_spec import ProbeSpec
 
 MIN_TRIALS = 10
-"""For a search of fewer trials, the forward passes of a screening are better spent on the trials."""
+"""Fewest trials of a search that is screened first. A shorter search uses the forward passes for its trials."""
 
 SCREENED_STARTS = 3
 """Settings of a screening that a search tries first, each with every head of the space."""

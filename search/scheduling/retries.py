@@ -14,7 +14,7 @@ machine waits for the next run."""
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """Why a trial ended without a result: STOPPED, LOST or MACHINE. run: the id of its run."""
+    """A trial that ended without a result. why: STOPPED, LOST or MACHINE. run: the id of its run."""
 
     why: str
     run: int
@@ -23,7 +23,7 @@ class Interruption:
 @final
 @dataclass(frozen=True)
 class History:
-    """What a study has tried.
+    """The settings that a study has tried.
 
     run_id: of this run. taken: settings that need no further trial. interrupted: settings of trials that did not fail
     by themselves; those that wait longest are first.

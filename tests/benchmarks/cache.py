@@ -1,4 +1,4 @@
-r"""What the feature cache costs over plain files, how processes share it, and how soon it knows that all is there.
+r"""Measures the cost of the feature cache over plain files, how processes share it, and the time to find all there.
 
     python tests/benchmarks/cache.py
     python tests/benchmarks/cache.py --images 4000 --channels 640 --grid 4        # few large rows instead

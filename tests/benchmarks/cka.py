@@ -1,4 +1,4 @@
-r"""What a map of CKA takes: minibatches against Gram matrices of all images, on the same representations.
+r"""Measures the time of a map of CKA: minibatches against Gram matrices of all images, on the same representations.
 
     python tests/benchmarks/cka.py --out FILE.json
 

@@ -1,4 +1,4 @@
-r"""What extraction costs over the bare passes it is made of, and how near those come to the machine's matrix multiply.
+r"""Measures extraction against its bare forward passes, and these against the machine's matrix multiplication.
 
     python tests/benchmarks/extraction.py                            # the bundled U-Net on one core
     python tests/benchmarks/extraction.py --backbone adm-256 --random --blocks 6-24 --device cuda \

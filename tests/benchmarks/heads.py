@@ -1,4 +1,4 @@
-r"""How well each head does on a backbone's features over its learning rates, and how long a fit takes.
+r"""Measures the accuracy of each head on a backbone's features, by learning rate, and the time of a fit.
 
     python tests/benchmarks/heads.py --dataset cub --data-root DIR --blocks 9,15,21 --timesteps 20,90 --out FILE.jsonl
 

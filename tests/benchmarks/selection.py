@@ -1,4 +1,4 @@
-r"""What finding a good setting takes: screening, random, TPE, GP, the paper's setting and one dimension at a time.
+r"""Measures the cost of a good setting: screening, random, TPE, GP, the paper's setting, one dimension at a time.
 
     python tests/benchmarks/selection.py --out docs/data/selection.json --picture selection.html
 
@@ -133,7 +133,7 @@ def seconds_to_mean(walks: Sequence[Walk], regret: float) -> float | None:
 
 
 def curves_of(walks: Mapping[str, Sequence[Walk]]) -> dict[str, dict[str, list[Point]]]:
-    """For the picture; exhaustion as a level from left to right."""
+    """Return the curves of the picture. Exhaustion is a level from left to right."""
     curves: dict[str, dict[str, list[Point]]] = {}
     searches = [steps for name, mine in walks.items() if not name.startswith("exhaustive") for steps in mine]
     for cost, at in (("passes", by_passes), ("seconds", by_seconds)):
@@ -251,7 +251,7 @@ def ranks(truth: Truth, screens: Mapping[str, Any]) -> dict[str, float]:
 
 
 def aims(truth: Truth, screens: Mapping[str, Any], memory: str) -> dict[str, float]:
-    """Of screenings of the whole task, by all five folds."""
+    """Return the accuracies that screenings of the whole task aim at, by all five folds."""
     every, images = range(FOLDS), sum(truth.sizes)
     best = truth.accuracy(truth.best(every), every)
     low = 100 * Accuracy(sum(truth.right[truth.best(every)]), images).interval()[0]

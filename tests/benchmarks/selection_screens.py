@@ -1,4 +1,4 @@
-r"""What screening answers on real images, for `selection.py` to compare with: ten orders of the images of each task.
+r"""Screens real images, for the comparison in `selection.py`, in ten orders of the images of each task.
 
     python tests/benchmarks/selection_screens.py --task cub-10 --data-root DIR --home HOME --out tests/benchmarks/truth
 
@@ -55,7 +55,7 @@ def cell(setting: Setting) -> list[int | None]:
 
 
 def shuffled(dataset: Dataset, images: np.ndarray, seed: int) -> Dataset:
-    """These images alone, in an order of the seed, which a screener's own order then follows."""
+    """Return these images alone, in an order of the seed, which a screener's own order then follows."""
     order = np.random.default_rng(seed).permutation(images)
     return replace(
         dataset,
@@ -97,7 +97,7 @@ def _rank(posterior: ScreeningPosterior, truth: See) -> float:
 
 
 def past_studies(task: str, folder: Path, space: Space, seed: int) -> list[PastTask]:
-    """Of each dataset but that of the task, the largest of its tasks."""
+    """Return the largest task of each other dataset, as past tasks."""
     studies = []
     for name in PASTS:
         if TASKS[name].dataset != TASKS[task].dataset:

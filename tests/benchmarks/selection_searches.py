@@ -42,7 +42,7 @@ class Work:
 
 
 Strategy = Callable[[Space, See, int, Work], Iterator[Setting]]
-"""What it tries, in order, by the space, the scores it sees, a seed, and what trials cost."""
+"""Yields the settings to try, in order, from the space, the scores it sees, a seed, and the costs of trials."""
 
 
 def sampled(name: str) -> Strategy:
@@ -69,7 +69,7 @@ def sampled(name: str) -> Strategy:
 
 
 def one_dimension_at_a_time(space: Space, see: See, seed: int, work: Work) -> Iterator[Setting]:
-    """From a random setting every block, then every pool, then every timestep, again until nothing is better."""
+    """Begin at a random setting. Try every block, then every pool, then every timestep, until nothing is better."""
     best, before = space.sample(random.Random(seed)), None
     while best != before:
         before = best
@@ -89,7 +89,7 @@ STRATEGIES: Mapping[str, tuple[Strategy, int]] = {
     "cost-aware": (sampled("cost-aware"), 1),
     "cost-aware, 3 folds": (sampled("cost-aware"), 3),
 }
-"""And how many folds a trial fits and sees."""
+"""Name → (strategy, number of folds that a trial fits and sees)."""
 
 
 def papers_setting(space: Space) -> Setting:

@@ -1,4 +1,4 @@
-r"""What every setting of the default space is worth, by exhaustion: the truth that `selection.py` judges by.
+r"""Measures every setting of the default space: the truth by which `selection.py` judges.
 
     python tests/benchmarks/selection_truth.py --task cub-50 --data-root DIR --home HOME --out tests/benchmarks/truth
 
@@ -73,7 +73,7 @@ TASKS: Mapping[str, Task] = {
 
 @dataclass(frozen=True)
 class Truth:
-    """What `main` kept. right: of each setting, in each fold."""
+    """The measurements that `main` saved. right: setting → correct predictions in each fold."""
 
     task: str
     right: Mapping[Setting, Sequence[int]]

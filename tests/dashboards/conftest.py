@@ -89,7 +89,7 @@ def _recommendation(
     quality: Callable[[Setting], float] = _quality,
     chance: float = 0.02,
 ) -> ScreeningResults:
-    """What screening comes to: all settings on the fewer images, those still in the race on the more."""
+    """Make the results of a screening: all settings on few images, and the better ones on more images."""
     settings = [Setting(t, block, pool, "ridge") for t in timesteps for block in blocks for pool in pools]
     all_of_them = {setting: _score(setting, counts[0], quality(setting)) for setting in settings}
     least = min(all_of_them.values(), key=lambda score: score.error)

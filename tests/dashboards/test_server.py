@@ -1,4 +1,4 @@
-"""What the server lets through to Optuna Dashboard, and the reports beside it."""
+"""Requests that the server passes on to Optuna Dashboard or refuses, and the reports beside it."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -32,7 +32,7 @@ def asked(path: str, only_this_machine: bool = True, method: str = "GET", **head
 
 
 def wsgi(path: str) -> str:
-    """As a server decodes it."""
+    """Decode a path as a server does."""
     from urllib.parse import unquote_to_bytes
 
     return unquote_to_bytes(path).decode("latin-1")

@@ -150,7 +150,7 @@ def test_equal_masks_have_no_difference(same: list[CorrectMask]) -> None:
 
 
 def coverage(images: int, first_only: float, second_only: float, draws: int = 1500) -> tuple[float, float]:
-    """How often the interval covers the true difference, and how often p < 0.05.
+    """Return the fraction of intervals that cover the true difference, and the fraction of p < 0.05.
 
     first_only, second_only: the probabilities that only one of the two classifiers is correct.
     """

@@ -60,7 +60,7 @@ DAMAGED_JSON = (b"", b"[]", b"{}", b"null", b"{", b"\xff\xfe", b"[" * 50_000, b'
 STRUCT = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 NESTED = pa.list_(pa.struct({"a": pa.binary()}))
 TOO_FEW = ("class ", "holding ", "at least 2 classes")
-"""How refusals begin of data of which no test split can be carved."""
+"""Words with which a message begins if no test split can be taken from the data."""
 CLASSES = ("kite", "owl", "wren", "gull")
 
 

@@ -1,4 +1,4 @@
-"""What torch can compute on, and how many cores this process may use."""
+"""Devices on which torch can compute, and the number of cores that this process may use."""
 
 import os
 import subprocess

@@ -29,7 +29,7 @@ def some(count: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def refitted(features: np.ndarray, labels: np.ndarray, classes: int, l2: float) -> np.ndarray:
-    """What ridge fits to all images but one, one after the other, make of that one."""
+    """Return the scores of each image by a ridge classifier that is fitted on all other images."""
     spread = features.std(axis=0)
     standardised = features / np.where(spread > 0, spread, 1)
     targets = np.eye(classes)[labels]

@@ -1,4 +1,4 @@
-"""Which files `import search` loads, beside files and folders of the same names that belong to somebody else."""
+"""Files that `import search` loads, beside files and folders of the same names that belong to somebody else."""
 
 import subprocess
 import sys

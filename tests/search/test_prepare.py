@@ -1,4 +1,4 @@
-"""What options change in the protocol of a study, from which the study's identity follows."""
+"""Tests of the options that change the protocol of a study, and so its identity."""
 
 from pathlib import Path
 from typing import Any

@@ -16,7 +16,7 @@ def test_depth_runs_from_the_input_by_the_bottleneck_to_the_output() -> None:
 
 
 def test_the_same_of_two_networks_lies_in_the_same_place() -> None:
-    """As the paper's preset carries its grid to a network of a smaller image."""
+    """The paper's preset carries its grid to a network of smaller images in this way."""
     theirs, ours = PRESETS["paper"](ADM), PRESETS["paper"](SMALL)
     for paper_timestep, timestep in zip(theirs.timesteps[-3:], ours.timesteps[-3:], strict=True):
         there, here = coordinates_of(ADM, Tap(19, paper_timestep), 4), coordinates_of(SMALL, Tap(13, timestep), 4)

@@ -19,29 +19,29 @@ class Browser:
         self.driver = driver
 
     def open(self, url: str) -> None:
-        """Until a page of ours has drawn all of its figures."""
+        """Open a page, and wait until it has drawn all of its figures."""
         self.requests(), self.complaints()  # forget those of the page before
         self.driver.get(url)
         ready = "return !document.querySelector('main .figure') || document.documentElement.dataset.drawn === 'all'"
         WebDriverWait(self.driver, 30, poll_frequency=0.05).until(lambda driver: driver.execute_script(ready))
 
     def requests(self) -> list[str]:
-        """Addresses asked for since the last call, but for those of the browser's own first page (`chrome://`)."""
+        """Return the addresses requested since the last call, without those of the browser's first page (`chrome://`)."""
         messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
         urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
         return [url for url in urls if not url.startswith("chrome://")]
 
     def complaints(self) -> list[str]:
-        """Warnings and errors of the console since the last call."""
+        """Return the warnings and errors of the console since the last call."""
         return [entry["message"] for entry in self._log("browser") if entry["level"] != "INFO"]
 
     def sections(self) -> list[str]:
-        """Their ids."""
+        """Return the ids of all sections."""
         ids: list[str] = self.driver.execute_script("return [...document.querySelectorAll('section')].map((s) => s.id)")
         return ids
 
     def drawn(self) -> list[str]:
-        """Ids of the sections whose figure plotly has drawn."""
+        """Return the ids of the sections whose figure plotly has drawn."""
         script = "return [...document.querySelectorAll('.figure:has(.main-svg)')].map((f) => f.parentElement.id)"
         ids: list[str] = self.driver.execute_script(script)
         return ids
@@ -79,6 +79,6 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 @pytest.fixture
 def browser(chromium: Chrome) -> Iterator[Browser]:
-    """One for all tests, each of which leaves no page open: Optuna Dashboard's draws its figures again and again."""
+    """One browser for all tests. No test leaves a page open: Optuna Dashboard draws its figures again and again."""
     yield Browser(chromium)
     chromium.get("about:blank")

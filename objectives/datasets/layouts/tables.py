@@ -21,7 +21,7 @@ from spaces.files import check_ends
 from spaces.text import decoded, escaped
 
 SEPARATORS = ",;\t"
-"""What may part the fields of a table's lines: spreadsheets write semicolons where a comma is the decimal mark."""
+"""Separators of the fields in a line. Spreadsheets write semicolons where a comma is the decimal mark."""
 
 Row = tuple[str, int, bool]  # path below the dataset's folder, label, whether it is a test image
 

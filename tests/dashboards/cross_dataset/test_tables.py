@@ -1,4 +1,4 @@
-"""What datasets make of each other's best settings: numbers by hand, and the laws they keep."""
+"""Losses of each dataset's best setting on the other datasets: numbers by hand, and laws that all losses keep."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

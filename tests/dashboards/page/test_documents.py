@@ -25,7 +25,7 @@ def made(text: str) -> Document:
 
 
 def cells(text: str) -> list[list[str]]:
-    """Of all tables, as a reader of GitHub's Markdown has them: the text of each cell."""
+    """Return the rows of all tables, with the text of each cell, as GitHub's Markdown reads them."""
     rows: list[list[str]] = []
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     for token, inside in pairwise(tokens):

@@ -19,7 +19,7 @@ def trial(number: int, right: str) -> Trial:
 
 @pytest.fixture
 def eight(study: StudyMaker) -> StudyResults:
-    """Of which the first two are good and the last two bad."""
+    """A study of eight trials. The first two are good and the last two are bad."""
     rights = ("++++-+--", "+++-+++-", *("+++-+---",) * 4, "---+----", "-+------")
     return study(tuple(trial(number, right) for number, right in enumerate(rights)))
 

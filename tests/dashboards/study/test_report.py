@@ -157,7 +157,7 @@ def test_every_kind_of_study_makes_a_page(
 
 @pytest.fixture
 def pictured(realistic: StudyMaker) -> StudyResults:
-    """With pictures of mistakes and of images that good settings answer otherwise than bad ones."""
+    """A study with pictures of mistakes, and of images that only good settings classify correctly."""
     file = BytesIO()
     Image.new("RGB", (112, 112), "#806040").save(file, "JPEG")
     run, chance = realistic(), random.Random(0)

@@ -1,4 +1,4 @@
-"""What every kind of backbone promises, on small ones with random weights."""
+"""Tests of the contract of every kind of backbone, on small networks with random weights."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def of_the_network(tensor: str) -> bool:
-    """Whether a tensor is none of a head, of another model in the file, or renamed by transformers."""
+    """Return whether a tensor belongs to the network alone: not to a head or another model, and not renamed."""
     return not any(part in tensor for part in ("classifier", "decoder.", "text_", "projection", "query", "key"))
 
 
@@ -222,7 +222,7 @@ class TestBackbone:
     def test_weights_that_are_not_the_networks_are_refused_by_name(
         self, folder: Path, tmp_path: Path, damage: str
     ) -> None:
-        """Also those of the autoencoder and of the text encoder."""
+        """The weights of the autoencoder and of the text encoder are damaged too."""
         for number, weights in enumerate(weight_files(folder)):
             copy = Path(shutil.copytree(folder, tmp_path / str(number)))
             file = copy / weights.relative_to(folder)

@@ -379,7 +379,7 @@ UNDOCUMENTED = {
     "transformers.models.vit.modeling_vit": ("ViTLayer",),
     "transformers.models.vit_mae.modeling_vit_mae": ("ViTMAELayer",),
 }
-"""What `objectives.backbones.encoders` takes from transformers that no documentation promises."""
+"""Classes that `objectives.backbones.encoders` takes from transformers, and that no documentation promises."""
 
 
 @pytest.mark.parametrize("module", UNDOCUMENTED)

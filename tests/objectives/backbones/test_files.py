@@ -30,7 +30,7 @@ def verbose() -> Iterator[None]:
 
 
 def shown(capfd: pytest.CaptureFixture[str]) -> str:
-    """What a progress bar of transformers shows."""
+    """Return the text that a progress bar of transformers prints."""
     with transformers_logging.tqdm(total=1, desc="weights") as bar:
         bar.update(1)
     return capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""What networks over latents promise besides what every backbone does."""
+"""Tests of networks over latents, besides those of every backbone."""
 
 import json
 import shutil
@@ -70,7 +70,7 @@ def inputs_for(backbone: TappedBackbone, count: int = 2) -> tuple[torch.Tensor, 
 
 
 def last_tap(backbone: TappedBackbone) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the network read, and its last block's maps."""
+    """Return the noised latents, and the maps of the last block."""
     latents, noise = inputs_for(backbone)
     last = backbone.architecture.blocks[-1].number
     noisy = add_noise(latents, noise, backbone.architecture.alphas_cumprod[TIMESTEP])
@@ -125,7 +125,7 @@ def test_the_last_block_leads_to_the_output_that_diffusers_gives_for_sizes_and_z
 
 @torch.no_grad()
 def test_the_last_layer_leads_to_the_output_for_no_class(dit_folder: Path) -> None:
-    """So its tokens are folded to the map in the order in which the network unfolds them."""
+    """This shows that tokens are folded to the map in the order in which the network unfolds them."""
     noisy, maps = last_tap(loaded(DiTNetwork, dit_folder))
     dit = DiTTransformer2DModel.from_pretrained(dit_folder / "transformer")
     time, no_class = torch.tensor([TIMESTEP] * 2), torch.tensor([5, 5])

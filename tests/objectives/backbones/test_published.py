@@ -41,7 +41,7 @@ CHUNK = 1 << 16
 
 @dataclass
 class Remote:
-    """What the server answers. broken_off: of the next answers, after how many bytes the connection is dropped.
+    """The answers of the server. broken_off: bytes after which the connection drops, for each of the next answers.
 
     hold: bytes after which the next answer waits for `go_on`.
     """

@@ -1,4 +1,4 @@
-"""What is compared: the same images of a dataset, read from the cache at one noise draw."""
+"""Tests of what is compared: the same images of a dataset, read from the cache at one noise draw."""
 
 from collections.abc import Callable
 from dataclasses import replace

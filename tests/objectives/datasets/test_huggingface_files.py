@@ -1,4 +1,4 @@
-"""Which files of a Hugging Face dataset are which split."""
+"""Assignment of the files of a Hugging Face dataset to splits."""
 
 import json
 import re

@@ -29,7 +29,7 @@ PICTURE = Image.fromarray(COLOURS.repeat(32, axis=0).repeat(16, axis=1))  # 32x6
 
 
 def assert_seen(image: Image.Image, form: str) -> None:
-    """That the picture is upright and in its colours, or in greys of their brightness."""
+    """Assert that the picture is upright and in its colours, or in greys of their brightness."""
     assert (image.mode, image.size) == ("RGB", (32, 64))
     grey = form in ("greyscale", "16-bit")
     expected = np.asarray(PICTURE.convert("L").convert("RGB") if grey else PICTURE)

@@ -115,7 +115,7 @@ def test_features_of_latents_go_through_the_cache(tmp_path: Path, latent: Tapped
 def test_an_encoders_features_do_not_depend_on_the_noise_seed(
     tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
 ) -> None:
-    """Nor does a diffusion network's cache forget it."""
+    """The features of a diffusion network do depend on it, and its cache keeps both."""
     from tests.support import small_encoders
 
     folder = tmp_path / "encoder"

@@ -65,7 +65,7 @@ def test_a_disk_without_room_is_an_error_in_words_and_leaves_nothing(tmp_path: P
 
 
 def test_a_file_that_is_refused_is_an_error_in_words_and_leaves_nothing(tmp_path: Path) -> None:
-    """As by a quota: here a limit on files, of a process of its own, whose memory is limited too."""
+    """A limit on the files of a process, whose memory is limited too, stands for a quota."""
     code = f"""
 import resource, psutil
 from pathlib import Path
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> No
 
 
 def test_a_limit_of_the_process_counts_as_the_memory_there_is() -> None:
-    """In a process of its own, since the limit would hold for all further tests."""
+    """The test uses a process of its own, because the limit would hold for all further tests."""
     code = f"""
 import resource, psutil
 from objectives.features.mapped_tensors import free_memory

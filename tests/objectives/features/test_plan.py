@@ -50,7 +50,7 @@ def test_a_plan_holds_for_what_is_then_done(
     draws: tuple[int, ...],
     passes: int,
 ) -> None:
-    """Its passes are those that are made, and its bytes those that are then there."""
+    """The plan's passes equal the passes that are made, and its bytes equal the bytes that are then in the cache."""
     space = replace(space, draws=draws)
     before = planned(tmp_path, tiny, few_digits, space, trials, finalists)
     assert (before.passes, before.cached, before.seconds) == (passes, 0, None)

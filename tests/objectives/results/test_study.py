@@ -1,4 +1,4 @@
-"""What follows from a study's trials alone."""
+"""Tests of the results that follow from a study's trials alone."""
 
 from collections.abc import Mapping
 from dataclasses import replace

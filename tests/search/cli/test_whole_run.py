@@ -111,7 +111,7 @@ def test_the_same_command_does_nothing_and_more_trials_continue(search: Search, 
 
 @pytest.mark.parametrize("early", [False, True])
 def test_sigterm_to_all_processes_of_a_run_does_what_ctrl_c_does(home: Path, early: bool) -> None:
-    """As systemd, Slurm and `timeout` end a command, in the midst of its trials or while Ray starts."""
+    """systemd, Slurm and `timeout` end a command so. early: while Ray starts, not between its trials."""
     before = complete_trials(home)
     with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
         tried = len(store.read_study(store.find_study("digits")).trials)

@@ -288,7 +288,7 @@ def test_a_lost_database_connection_is_a_readable_error(store: Store, make_recor
 
 
 def _says_nothing_of(error: BaseException, *secrets: str) -> None:
-    """Neither the message nor any that a traceback would print."""
+    """Assert that neither the message nor a traceback shows a secret."""
     printed = "".join(traceback.format_exception(error))
     assert "\n" not in str(error)
     for secret in secrets:

@@ -1,4 +1,4 @@
-"""Which settings are screened next and which is recommended, on synthetic scores with a known best setting."""
+"""Order of screening and the recommended setting, on synthetic scores with a known best setting."""
 
 import random
 from collections.abc import Iterator, Sequence

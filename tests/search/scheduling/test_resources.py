@@ -1,4 +1,4 @@
-"""How many workers fit on a machine, and what each gets."""
+"""Number of workers on a machine, and the share of each."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What fails because of the machine is tried again, and what fails because of the setting is not."""
+"""Trials that fail because of the machine are tried again. Trials that fail because of the setting are not."""
 
 import errno
 from collections.abc import Callable

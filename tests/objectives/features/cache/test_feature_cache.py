@@ -233,7 +233,7 @@ def test_processes_fill_one_cache_together(
 
 @dataclass
 class Told:
-    """What a process reports on its way."""
+    """The progress that another process reports."""
 
     done: c_longlong = field(default_factory=lambda: CONTEXT.RawValue("q", 0))
 

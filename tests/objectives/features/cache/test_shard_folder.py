@@ -147,7 +147,7 @@ def test_the_claim_of_a_killed_process_is_taken_over_at_once_and_what_it_left_is
 def test_the_claim_of_a_stopped_process_expires_and_its_late_work_spoils_nothing(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """As one on another machine that died: there is no telling whether it lives but by its signs of life."""
+    """The stopped process stands for one on another machine that died: only its signs of life tell that it lives."""
     images, claimed, go_on = keys(10), CONTEXT.Event(), CONTEXT.Event()
     holder = CONTEXT.Process(target=_hold, args=(tmp_path, images, claimed, go_on, 1.0))
     holder.start()
