@@ -55,7 +55,7 @@ def p_text(p: float) -> str:
 
 
 def paired_difference(
-    first: Sequence[CorrectMask], second: Sequence[CorrectMask], comparisons: int = 1
+    first: Sequence[CorrectMask], second: Sequence[CorrectMask], *, comparisons: int = 1
 ) -> PairedDifference:
     """Compare two settings on the same images by a paired test, and invert the test into a 95 % interval.
 

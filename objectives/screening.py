@@ -82,6 +82,11 @@ class Screener:
         return np.asarray(order[:MAX_IMAGES])
 
     @property
+    def training_images(self) -> int:
+        """The number of images outside the test split."""
+        return int(np.count_nonzero(~self.spec.dataset.is_test))
+
+    @property
     def labels(self) -> list[int]:
         """The images' labels, in the order of `order`."""
         labels: list[int] = self.spec.dataset.labels[self.order].tolist()

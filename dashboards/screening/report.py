@@ -8,7 +8,7 @@ from dashboards.formatting import count, duration, gmacs, number_with_interval, 
 from dashboards.page.figures import block_by_timestep_figure, group_table, groups_figure
 from dashboards.page.page import FEATURE_COLUMNS, Section, Table, feature_cells, python_code, render_page, write
 from dashboards.screening import sentences, tables
-from objectives.results import ScreenedSetting, ScreeningResults
+from objectives.results import ComparedSetting, ScreenedSetting, ScreeningResults
 from spaces import Architecture
 
 CLASSES_SHOWN = 24
@@ -43,14 +43,19 @@ def write_recommendation(recommendation: ScreeningResults, context: ScreeningCon
 def render(recommendation: ScreeningResults, context: ScreeningContext) -> str:
     """The page as HTML. Every name from the data is escaped."""
     setting, architecture = recommendation.best.setting, context.architecture
-    certainty = [sentences.expected_accuracy_sentences(recommendation), sentences.ties_sentence(recommendation)]
+    certainty = [
+        sentences.expected_accuracy_sentences(recommendation),
+        sentences.ties_sentence(recommendation),
+        *sentences.disagreement_sentences(recommendation),
+    ]
     return render_page(
         "recommendation.html",
         _sections(recommendation, context),
         recommendation=recommendation,
         context=context,
         screened=_screened_text(recommendation, context),
-        expected=tables.estimate(recommendation, recommendation.best),
+        expected=tables.expected(recommendation),
+        measured=sentences.measured_text(recommendation),
         chance=percent(recommendation.chance),
         gmac=gmacs(architecture.pass_gmacs(setting)),
         share=percent(tables.share(setting, architecture)),
@@ -64,8 +69,10 @@ def _sections(recommendation: ScreeningResults, context: ScreeningContext) -> li
     listed = [_blocks_and_timesteps(recommendation, context.architecture), _pooling(recommendation)]
     if recommendation.better_than_chance and recommendation.cheaper:
         listed.append(_cheaper(recommendation, context.architecture))
-    if recommendation.better_than_chance and recommendation.tied:
-        listed.append(_tied(recommendation, context.architecture))
+    if recommendation.better_than_chance and recommendation.compared:
+        listed.append(_compared(recommendation, context.architecture))
+    if recommendation.better_than_chance and recommendation.other_timesteps:
+        listed.append(_other_timesteps(recommendation, context.architecture))
     if recommendation.past_tasks:
         listed.append(_learnt(recommendation))
     return [*listed, _leaderboard(recommendation, context.architecture), _provenance(recommendation, context)]
@@ -95,34 +102,40 @@ def _pooling(recommendation: ScreeningResults) -> Section:
 
 
 def _cheaper(recommendation: ScreeningResults, architecture: Architecture) -> Section:
-    table = Table(
-        "The best settings at lower costs. Loss: against the recommended setting on the same images (95 % interval)",
-        (*FEATURE_COLUMNS, "Cost %", "GMAC per image", "Loss, points", "Images"),
+    table = _comparisons("The best settings at lower costs", recommendation.cheaper, architecture)
+    return Section("cheaper", "Cheaper settings", (sentences.cheaper_sentence(recommendation.cheaper),), table=table)
+
+
+def _compared(recommendation: ScreeningResults, architecture: Architecture) -> Section:
+    table = _comparisons("The least expected error first", recommendation.compared, architecture)
+    told = (sentences.ties_sentence(recommendation), sentences.compared_sentence(recommendation))
+    return Section("compared", "Settings compared with it", told, table=table)
+
+
+def _other_timesteps(recommendation: ScreeningResults, architecture: Architecture) -> Section:
+    others = recommendation.other_timesteps
+    table = _comparisons("The best setting of each other screened timestep", others, architecture)
+    told = (f"Each was compared on {count(len(others[0].screened.correct), 'image')}.",)
+    return Section("timesteps", "Other timesteps", told, table=table)
+
+
+def _comparisons(caption: str, others: Sequence[ComparedSetting], architecture: Architecture) -> Table:
+    """A table of settings beside the recommended one."""
+    return Table(
+        f"{caption}. Loss: against the recommended setting on the same images (simultaneous 95 % intervals)",
+        (*FEATURE_COLUMNS, "Cost %", "GMAC per image", "Loss, points", "Verdict", "Images"),
         tuple(
             (
                 *feature_cells(other.screened.setting),
                 f"{100 * other.cost:.1f}",
                 gmacs(architecture.pass_gmacs(other.screened.setting)),
                 points(other.accuracy_loss),
+                sentences.comparison_word(other),
                 f"{len(other.screened.correct):,}",
             )
-            for other in recommendation.cheaper
+            for other in others
         ),
     )
-    return Section("cheaper", "Cheaper settings", (sentences.cheaper_sentence(recommendation.cheaper),), table=table)
-
-
-def _tied(recommendation: ScreeningResults, architecture: Architecture) -> Section:
-    table = _settings(
-        f"The least error first. {_caption(recommendation)}. Loss: against the recommended setting on the same images "
-        "(95 % interval)",
-        recommendation.tied[:SETTINGS_SHOWN],
-        recommendation,
-        architecture,
-        ("Loss, points", lambda score: points(tables.accuracy_loss(score, recommendation.best))),
-    )
-    told = (sentences.tied_table_sentences(len(table.rows), len(recommendation.tied)),)
-    return Section("tied", "Settings that are as good", told, table=table)
 
 
 def _learnt(recommendation: ScreeningResults) -> Section:

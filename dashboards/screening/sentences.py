@@ -16,40 +16,43 @@ from dashboards.formatting import (
 from dashboards.screening import tables
 from dashboards.statistics import verdict
 from dashboards.tables import BlockByTimestep
-from objectives.results import ACCURACY, CheaperSetting, PastTaskWeight, ScreeningResults
+from objectives.results import ACCURACY, ComparedSetting, PastTaskWeight, ScreeningResults
 from spaces import Architecture
 
 
 def recommendation_lines(recommendation: ScreeningResults, architecture: Architecture) -> list[str]:
     """Lines for a terminal: the setting, its expected accuracy, its cost, ties, and cheaper settings."""
-    setting, accuracy = recommendation.best.setting, recommendation.best.accuracy
-    images = len(recommendation.best.correct)
-    low, high = map(ACCURACY.number, recommendation.interval)
-    method = f"leave-one-out ridge on {images:,} images"
-    expected = [f"{ACCURACY.text(accuracy.value)}  (95 % interval {low} to {high}; {method})"]
-    passes = f"{recommendation.passes:,} forward passes, each of one image at one timestep"
+    setting, expected = recommendation.best.setting, recommendation.expected
+    low, high = map(ACCURACY.number, (expected.low, expected.high))
+    accuracy = [
+        f"{ACCURACY.text(expected.value)}  (95 % interval {low} to {high}; {measured_text(recommendation)})",
+        *([extrapolation_sentence(recommendation)] if tables.is_extrapolated(recommendation) else []),
+    ]
     if not recommendation.better_than_chance:
         rows = {
             "setting": ["none: no setting is better than chance"],
-            "accuracy": expected,
+            "accuracy": accuracy,
             "chance": [f"{ACCURACY.text(recommendation.chance)}, the share of the most frequent class"],
-            "screening": [passes],
+            "screening": [passes_text(recommendation)],
         }
     else:
-        if images < recommendation.images:
-            expected.append(f"expect slightly more from a head fitted on all {recommendation.images:,} images")
         whole = f"{100 * tables.share(setting, architecture):.0f} % of the whole network"
         rows = {
             "setting": [features_text(setting)],
-            "accuracy": expected,
+            "accuracy": accuracy,
             "cost": [f"{gmacs(architecture.pass_gmacs(setting))} GMAC per image, {whole}"],
-            "tied": [ties_sentence(recommendation)],
+            "tied": [ties_sentence(recommendation), *disagreement_sentences(recommendation)],
             "cheaper": [
                 f"{features_text(other.screened.setting)}: {100 * other.cost:.0f} % of the cost, "
-                f"{loss_text(other.accuracy_loss)}; {verdict(other.accuracy_loss)}"
+                f"{comparison_text(other)}"
                 for other in recommendation.cheaper[:NAMED]
             ],
-            "screening": [passes],
+            "other t": [
+                f"{features_text(other.screened.setting)}: {comparison_text(other)}, "
+                f"on {count(len(other.screened.correct), 'image')}"
+                for other in recommendation.other_timesteps[:NAMED]
+            ],
+            "screening": [passes_text(recommendation)],
             "past tasks": [
                 f"{learnt.task}: weight {100 * learnt.weight:.0f} %, rank agreement {learnt.agreement:.2f}"
                 for learnt in recommendation.past_tasks[:NAMED]
@@ -58,29 +61,75 @@ def recommendation_lines(recommendation: ScreeningResults, architecture: Archite
     return [f"{'' if index else name:<12}{line}" for name, lines in rows.items() for index, line in enumerate(lines)]
 
 
-def ties_sentence(recommendation: ScreeningResults) -> str:
-    """Say how many other settings are as good as the recommended one."""
-    others, images = len(recommendation.screened) - 1, len(recommendation.best.correct)
-    if not others:
-        return "It is the only setting that was screened."
-    if not recommendation.tied:
-        return f"Each of the {others:,} other settings has a significantly larger squared error on {images:,} images."
-    tied = len(recommendation.tied)
-    named = "; ".join(features_text(score.setting) for score in recommendation.tied[:NAMED])
-    more = f"; and {tied - NAMED:,} more" if tied > NAMED else ""
-    do = "does" if tied == 1 else "do"
+def measured_text(recommendation: ScreeningResults) -> str:
+    """ "leave-one-out ridge on all 1,500 training images", or on a part of them."""
+    images, every = len(recommendation.best.correct), recommendation.images
+    which = f"all {every:,}" if images == every else f"{images:,} of {every:,}"
+    return f"leave-one-out ridge on {which} training images"
+
+
+def extrapolation_sentence(recommendation: ScreeningResults) -> str:
+    """Say that the accuracy is not measured but extrapolated, and what was measured."""
     return (
-        f"{tied:,} of the {others:,} other settings {do} not differ significantly in squared error on "
-        f"{images:,} images: {named}{more}."
+        f"{ACCURACY.text(recommendation.best.accuracy.value)} is measured; the rest is extrapolated to all "
+        f"{recommendation.images:,} images, by the growth from half of the screened images to all of them"
     )
+
+
+def passes_text(recommendation: ScreeningResults) -> str:
+    """Say how many forward passes chose the setting, and how many measured it."""
+    chose = f"{recommendation.passes - recommendation.measuring:,} forward passes, each of one image at one timestep"
+    if not recommendation.measuring:
+        return chose
+    return (
+        f"{chose}, chose it; {recommendation.measuring:,} more measured it, which stay in the cache for its classifier"
+    )
+
+
+def comparison_text(other: ComparedSetting) -> str:
+    """ "loses 0.5 points (−1.2 to 2.8): tied"."""
+    return f"{loss_text(other.accuracy_loss)}: {comparison_word(other)}"
+
+
+def comparison_word(other: ComparedSetting) -> str:
+    """Say by one word how a setting compares with the recommended one: tied, worse or better."""
+    if other.tied:
+        return "tied"
+    return "worse" if other.accuracy_loss.value > 0 else "better"
+
+
+def ties_sentence(recommendation: ScreeningResults) -> str:
+    """Say which of the compared settings are as good as the recommended one."""
+    others, images = len(recommendation.compared), f"{len(recommendation.best.correct):,} images"
+    if not others:
+        return "No other setting was compared with it."
+    tied, setting = len(recommendation.tied), recommendation.best.setting
+    at = f" at t {setting.timestep}" if setting.timestep is not None else ""
+    compared = f"{count(others, 'other setting')}{at}"
+    if not tied:
+        return f"Compared on {images} with {compared}, it is tied with none."
+    named = "; ".join(features_text(other.screened.setting) for other in recommendation.tied[:NAMED])
+    more = f"; and {tied - NAMED:,} more" if tied > NAMED else ""
+    return f"Compared on {images} with {compared}, it is tied with {tied:,}: {named}{more}."
+
+
+def disagreement_sentences(recommendation: ScreeningResults) -> list[str]:
+    """Say, where it is so, that accuracy would have chosen another setting than squared error did."""
+    ahead = min(recommendation.compared, key=lambda other: other.accuracy_loss.value, default=None)
+    if ahead is None or ahead.accuracy_loss.value >= 0:
+        return []
+    return [
+        f"By accuracy {features_text(ahead.screened.setting)} {comparison_text(ahead)}. The choice was by squared "
+        "error, which has less noise, and by cost."
+    ]
 
 
 def expected_accuracy_sentences(recommendation: ScreeningResults) -> str:
     """Say how the accuracy of the recommended setting was measured."""
     images, settings = len(recommendation.best.correct), len(recommendation.screened)
     told = f"Each of {images:,} images was classified by a ridge classifier fitted on the {images - 1:,} others."
-    if images < recommendation.images:
-        told += f" Expect slightly more from a head fitted on all {recommendation.images:,} images."
+    if tables.is_extrapolated(recommendation):
+        told += f" {extrapolation_sentence(recommendation)}."
     return f"{told} The interval allows for the choice among {settings:,} settings." if settings > 1 else told
 
 
@@ -127,34 +176,32 @@ def pooling_sentence(recommendation: ScreeningResults) -> str:
     if not others:
         return f"Only pool {best.setting.pool} was screened: its best setting reaches {reaches}."
     second = others[0]
-    loss = tables.accuracy_loss(second, best)
+    loss = tables.accuracy_loss(second, best, comparisons=len(recommendation.comparable))
     return (
         f"Pool {best.setting.pool} reaches the highest accuracy, {reaches}. On the same images the best setting of "
         f"pool {second.setting.pool} {loss_text(loss)}; {verdict(loss)}."
     )
 
 
-def tied_table_sentences(shown: int, tied: int) -> str:
-    """Say what a tie is. shown: rows of the table below. tied: how many settings are tied."""
-    first = f"The first {shown:,} of {tied:,}. " if shown < tied else ""
+def compared_sentence(recommendation: ScreeningResults) -> str:
+    """Say what a tie is, and by which rule the setting was chosen."""
+    images = f"{len(recommendation.best.correct):,} images"
     return (
-        f"{first}The squared error of these settings does not differ significantly from the least; it is less noisy "
-        "than the accuracy. The recommended setting is the cheapest within a quarter of a standard error of the least "
-        "error."
+        f"Two settings are tied if a paired test on the same {images} cannot tell their accuracies apart. All "
+        "intervals of the table contain the truth together with 95 % confidence. The recommended setting is the "
+        "cheapest within a quarter of a standard error of the least squared error, which has less noise than the "
+        "accuracy."
     )
 
 
-def cheaper_sentence(alternatives: Sequence[CheaperSetting]) -> str:
-    """The cheapest setting that is not significantly worse, or the one that loses least."""
-    as_good = [other for other in alternatives if other.accuracy_loss.low <= 0]
+def cheaper_sentence(cheaper: Sequence[ComparedSetting]) -> str:
+    """Name the cheapest setting that is tied, or else the one that loses least."""
+    tied = [other for other in cheaper if other.tied]
     other = (
-        min(as_good, key=lambda alternative: alternative.cost)
-        if as_good
-        else min(alternatives, key=lambda alternative: alternative.accuracy_loss.value)
+        min(tied, key=lambda other: other.cost) if tied else min(cheaper, key=lambda other: other.accuracy_loss.value)
     )
-    cost, features = percent(other.cost), features_text(other.screened.setting)
-    loss = other.accuracy_loss
-    return f"At {cost} of the recommended setting's cost, {features} {loss_text(loss)}; {verdict(loss)}."
+    features = features_text(other.screened.setting)
+    return f"At {percent(other.cost)} of the recommended setting's cost, {features} {comparison_text(other)}."
 
 
 def screened_sentence(recommendation: ScreeningResults) -> str:

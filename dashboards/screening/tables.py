@@ -15,10 +15,24 @@ def estimate(recommendation: ScreeningResults, score: ScreenedSetting) -> Estima
     return Estimate(score.accuracy.value, *recommendation.interval_of(score), score.accuracy.total)
 
 
-def accuracy_loss(score: ScreenedSetting, reference: ScreenedSetting) -> Difference:
-    """The accuracy of the reference minus that of a setting, on the images that both were screened on."""
+def expected(recommendation: ScreeningResults) -> Estimate:
+    """The accuracy to expect of the recommended setting, as by `ScreeningResults.expected`."""
+    estimate = recommendation.expected
+    return Estimate(estimate.value, estimate.low, estimate.high, recommendation.images)
+
+
+def is_extrapolated(recommendation: ScreeningResults) -> bool:
+    """Whether the accuracy to expect is more than what was measured."""
+    return recommendation.on_half is not None and recommendation.better_than_chance
+
+
+def accuracy_loss(score: ScreenedSetting, reference: ScreenedSetting, *, comparisons: int = 1) -> Difference:
+    """The accuracy of the reference minus that of a setting, on the images that both were screened on.
+
+    comparisons: as in `dashboards.statistics.paired_difference`.
+    """
     images = min(len(score.correct), len(reference.correct))
-    return paired_difference([_mask(reference, images)], [_mask(score, images)]).difference
+    return paired_difference([_mask(reference, images)], [_mask(score, images)], comparisons=comparisons).difference
 
 
 def share(setting: Setting, architecture: Architecture) -> float:

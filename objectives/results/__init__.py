@@ -13,7 +13,7 @@ from objectives.results.metrics import (
     Scores,
 )
 from objectives.results.reports import GMACS, Confusion, Epoch, Evaluation, Extracted, Final, Report, Rung
-from objectives.results.screening import CheaperSetting, PastTaskWeight, ScreenedSetting, ScreeningResults
+from objectives.results.screening import ComparedSetting, PastTaskWeight, ScreenedSetting, ScreeningResults
 from objectives.results.similarity import DrawSimilarity, Representation, Similarity
 from objectives.results.study import Finalist, Picture, StudyResults, Trial, TrialState
 
@@ -23,7 +23,7 @@ __all__ = [
     "METRICS",
     "SELECTION_METRICS",
     "Accuracy",
-    "CheaperSetting",
+    "ComparedSetting",
     "Confusion",
     "CorrectMask",
     "Difference",

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import exp, log, log2
 from statistics import fmean
 
-from objectives.results.metrics import Accuracy, Difference
+from objectives.results.metrics import Accuracy, Difference, IntervalEstimate
 from spaces import Setting
 
 
@@ -43,16 +44,22 @@ class ScreenedSetting:
 
 
 @dataclass(frozen=True)
-class CheaperSetting:
-    """A setting that costs less at inference than the recommended one.
+class ComparedSetting:
+    """A setting beside the recommended one.
 
-    cost: its multiply-accumulates per image, as a share of the recommended setting's, in (0, 1).
-    accuracy_loss: the recommended setting's accuracy minus this one's.
+    cost: its multiply-accumulates per image, as a share of the recommended setting's, above 0.
+    accuracy_loss: the recommended setting's accuracy minus this one's, on the images that both were screened on. The
+    intervals and p-values of all compared settings hold together, whichever of them is recommended.
     """
 
     screened: ScreenedSetting
     cost: float
     accuracy_loss: Difference
+
+    @property
+    def tied(self) -> bool:
+        """Whether the images cannot tell the two settings apart."""
+        return not self.accuracy_loss.significant
 
 
 @dataclass(frozen=True)
@@ -74,26 +81,37 @@ class ScreeningResults:
     """The outcome of screening.
 
     best: the recommended setting: the cheapest at inference of those whose error is as low as the least.
-    tied: the other settings whose error the images cannot distinguish from the least; the least error comes first.
-    cheaper: settings that cost less than `best`, each the best at its cost, in descending order of cost.
+    compared: its rivals at the same timestep, on the same images; the least expected error first.
+    cheaper: those of `compared` that cost less than `best`, each the best at its cost, in descending order of cost.
+    other_timesteps: the best setting of each other timestep, on the images that all settings were screened on.
     screened: every screened setting, on the most images that it was scored on.
-    images: the number of images available for screening.
+    images: the number of training images of the dataset.
     passes: the number of forward passes, of one image at one timestep, that all scores need.
     chance: the share of the most frequent class among the screened images, which is the accuracy of guessing.
+    measuring: of `passes`, those that came after the choice of the timestep. A classifier needs them anyway.
+    on_half: `best` on half of its images, where not all images were screened.
     on_fewest_images: every screened setting on the fewest images, which are the same for all; empty if no setting was
     scored on more.
     past_tasks: the past tasks that contributed, in descending order of weight.
     """
 
     best: ScreenedSetting
-    tied: tuple[ScreenedSetting, ...]
-    cheaper: tuple[CheaperSetting, ...]
+    compared: tuple[ComparedSetting, ...]
+    cheaper: tuple[ComparedSetting, ...]
     screened: tuple[ScreenedSetting, ...]
     images: int
     passes: int
     chance: float
+    other_timesteps: tuple[ComparedSetting, ...] = ()
+    measuring: int = 0
+    on_half: ScreenedSetting | None = None
     on_fewest_images: tuple[ScreenedSetting, ...] = ()
     past_tasks: tuple[PastTaskWeight, ...] = ()
+
+    @property
+    def tied(self) -> tuple[ComparedSetting, ...]:
+        """Those of `compared` that the images cannot tell apart from `best`."""
+        return tuple(other for other in self.compared if other.tied)
 
     @property
     def comparable(self) -> tuple[ScreenedSetting, ...]:
@@ -102,7 +120,7 @@ class ScreeningResults:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The interval of the accuracy of `best`, as by `interval_of`."""
+        """The interval of the accuracy of `best` on the images that it was screened on, as by `interval_of`."""
         return self.interval_of(self.best)
 
     def interval_of(self, screened: ScreenedSetting) -> tuple[float, float]:
@@ -113,6 +131,45 @@ class ScreeningResults:
         """
         return screened.accuracy.interval(1 - 0.05 / len(self.screened))
 
+    @cached_property
+    def expected(self) -> IntervalEstimate:
+        """The accuracy of `best` with a ridge head that is fitted on all training images, with its 95 % interval.
+
+        If all images were screened, or no setting is better than chance, it is the leave-one-out accuracy. Otherwise it
+        is extrapolated: the log-odds of the accuracy grow with each doubling of the images by as much as they grew from
+        half of the screened images to all of them. Learning curves bend downwards from there. So the lower end of the
+        interval has no growth, and the upper end has the most growth that the paired results on half of the images
+        allow.
+        """
+        accuracy, (low, high) = self.best.accuracy, self.interval
+        if self.on_half is None or not self.better_than_chance:
+            return IntervalEstimate(accuracy.value, low, high)
+        doublings = log2(self.images / accuracy.total)
+        growth, most = _growth(self.best, self.on_half)
+        return IntervalEstimate(_grown(accuracy.value, growth * doublings), low, _grown(high, most * doublings))
+
     @property
     def better_than_chance(self) -> bool:
         return self.interval[0] > self.chance
+
+
+def _growth(screened: ScreenedSetting, on_half: ScreenedSetting) -> tuple[float, float]:
+    """Return by how much the log-odds of the accuracy grew from half of the images, and the upper end of 95 %.
+
+    Both accuracies are of the same images, so that their difference has little noise. Neither number is below 0.
+    """
+    half = len(on_half.correct)
+    after, before = (
+        (sum(correct[:half]) + 0.5) / (half + 1) for correct in (screened.correct, on_half.correct)
+    )  # half an image more, so that no odds are infinite
+    changed = sum(one != other for one, other in zip(screened.correct, on_half.correct, strict=False)) + 1
+    growth = log(after / (1 - after)) - log(before / (1 - before))
+    error = changed**0.5 / half / (after * (1 - after))
+    return max(growth, 0.0), max(growth, 0.0) + 1.96 * error
+
+
+def _grown(accuracy: float, growth: float) -> float:
+    """Add to the log-odds of an accuracy in [0, 1]."""
+    if accuracy in (0.0, 1.0):
+        return accuracy
+    return 1 / (1 + (1 - accuracy) / accuracy * exp(-growth))

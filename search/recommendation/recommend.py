@@ -15,7 +15,7 @@ from spaces import Architecture, Setting, UsageError
 from spaces.errors import shown
 
 if TYPE_CHECKING:
-    from objectives.results import ScreeningResults
+    from objectives.results import ComparedSetting, ScreeningResults
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,13 +44,13 @@ class Recommendation:
 
     @property
     def accuracy(self) -> float:
-        """Leave-one-out accuracy of the best setting on the screened images, in [0, 1]."""
-        return self.results.best.accuracy.value
+        """Expected accuracy of the setting with a ridge head fitted on all training images, in [0, 1]."""
+        return self.results.expected.value
 
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval of the accuracy, (low, high)."""
-        return self.results.interval
+        return self.results.expected.low, self.results.expected.high
 
     @property
     def passes(self) -> int:
@@ -129,21 +129,35 @@ def screening_record(results: "ScreeningResults") -> dict[str, Any]:
         "setting": _without_head(results.best.setting) if results.better_than_chance else None,
         "better_than_chance": results.better_than_chance,
         "chance": results.chance,
-        "accuracy": results.best.accuracy.value,
-        "interval": list(results.interval),
+        "accuracy": results.expected.value,
+        "interval": [results.expected.low, results.expected.high],
+        "measured_accuracy": results.best.accuracy.value,
         "images": results.best.accuracy.total,
+        "training_images": results.images,
         "passes": results.passes,
+        "passes_that_measured": results.measuring,
         "learnt": [asdict(learnt) for learnt in results.past_tasks],
-        "tied": [_without_head(score.setting) for score in results.tied],
-        "cheaper": [
-            {
-                "setting": _without_head(other.screened.setting),
-                "cost": other.cost,
-                "loses": other.accuracy_loss.value,
-                "interval": [other.accuracy_loss.low, other.accuracy_loss.high],
-            }
-            for other in results.cheaper
-        ],
+        "tied": [_without_head(other.screened.setting) for other in results.tied],
+        **{
+            name: [_comparison_record(other) for other in others]
+            for name, others in (
+                ("compared", results.compared),
+                ("cheaper", results.cheaper),
+                ("other_timesteps", results.other_timesteps),
+            )
+        },
+    }
+
+
+def _comparison_record(other: "ComparedSetting") -> dict[str, Any]:
+    """Return a compared setting as JSON-ready values. loses: accuracy below the recommended setting's."""
+    return {
+        "setting": _without_head(other.screened.setting),
+        "cost": other.cost,
+        "loses": other.accuracy_loss.value,
+        "interval": [other.accuracy_loss.low, other.accuracy_loss.high],
+        "tied": other.tied,
+        "images": len(other.screened.correct),
     }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import sem
 
 from dashboards.screening.tables import accuracy_loss
-from objectives.results import CheaperSetting, Extracted, ScreenedSetting, ScreeningResults
+from objectives.results import ComparedSetting, Extracted, ScreenedSetting, ScreeningResults
 from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask
 from search.surrogates.screening_posterior import (
     ScoresByImages,
@@ -34,7 +34,8 @@ MIN_TIMESTEPS = 2
 """Timesteps that are always screened, even beyond the limits."""
 
 SHARE = 0.1
-"""Share of all forward passes (every image at every timestep) that is allowed where the caller gives no limit."""
+"""Share of all forward passes (every image at every timestep) that may choose a timestep where the caller gives no
+limit."""
 
 WORTHWHILE = 0.1
 """A further timestep must be expected to improve on the best by this many standard errors of the best."""
@@ -44,7 +45,10 @@ AS_GOOD = 0.25
 of accuracy (docs/benchmarks.md, Selection)."""
 
 TIED = 1.96
-"""Standard errors within which two settings do not differ significantly."""
+"""Standard errors of the squared error within which a setting stays in the race."""
+
+RIVALS = 8
+"""Settings of the chosen timestep that are measured on all images. Each one costs a decomposition."""
 
 CHEAPER = (0.75, 0.5, 0.25)
 """The most that an alternative may cost, as shares of the cost of the recommended setting."""
@@ -58,12 +62,13 @@ class Recommender:
     The forward passes over some images at one timestep score all its blocks and pool sizes. The first timestep is the
     one that past tasks predict to be best. Each next one is the one with the largest expected improvement. Then the
     settings that are tied with the best are screened on twice as many images, again and again, until the limit is
-    reached.
+    reached. At last the best settings of one timestep are measured: screened on all images, and compared.
 
     labels: of the images that may be screened, in their order. max_passes: the most forward passes, each of one image
     at one timestep. max_seconds: time limit; no round starts unless it would finish in time, judging by the passes so
     far. The first `MIN_TIMESTEPS` are screened whatever the limits. Without limits, `SHARE` of all forward passes may
-    be made. passes_made: so far.
+    be made until the timestep is chosen, and then the missing ones of its images. training_images: of the dataset, if
+    they are more than the labels. measures: whether to measure; a search does so itself. passes_made: so far.
     """
 
     space: Space
@@ -73,7 +78,12 @@ class Recommender:
     max_seconds: float | None = None
     past_tasks: Sequence[PastTask] = PUBLISHED_TASKS
     clock: Callable[[], float] = time.monotonic
+    training_images: int | None = None
+    measures: bool = True
     passes_made: int = field(default=0, init=False)
+    _measuring: int = field(default=0, init=False)
+    _measured: dict[Setting, ScreenedSetting] | None = field(default=None, init=False)
+    _on_half: ScreenedSetting | None = field(default=None, init=False)
     _scores: ScoresByImages = field(default_factory=dict, init=False)
     _posterior: ScreeningPosterior | None = field(default=None, init=False)
 
@@ -88,6 +98,8 @@ class Recommender:
                 of_timestep = [setting for setting in settings if setting.timestep == timestep]
                 yield from self._screen(of_timestep, more_images, new_images=more_images - images)
             images = more_images
+        if self.measures:
+            yield from self._measure(started)
 
     @property
     def first_images(self) -> int:
@@ -97,8 +109,19 @@ class Recommender:
     @property
     def pass_limit(self) -> int:
         """The most forward passes that may be made, apart from the time limit."""
+        if self._is_limited or not self.measures:
+            return self._choosing_limit
+        return self._choosing_limit + len(self.labels) - self.first_images
+
+    @property
+    def _is_limited(self) -> bool:
+        return self.max_passes is not None or self.max_seconds is not None
+
+    @property
+    def _choosing_limit(self) -> int:
+        """The most forward passes that may be made until the timestep is chosen, apart from the time limit."""
         every_pass = len(self.labels) * len(self.space.timesteps)
-        if self.max_passes is not None or self.max_seconds is not None:
+        if self._is_limited:
             return every_pass if self.max_passes is None else min(self.max_passes, every_pass)
         return max(int(SHARE * every_pass), self.min_passes)
 
@@ -108,7 +131,7 @@ class Recommender:
         return self.first_images * min(MIN_TIMESTEPS, len(self.space.timesteps))
 
     def _passes_left(self, started: float) -> int:
-        left = self.pass_limit - self.passes_made
+        left = self._choosing_limit - self.passes_made
         if self.max_seconds is None:
             return left
         seconds = max(self.clock() - started, 1e-9)
@@ -116,40 +139,99 @@ class Recommender:
 
     @property
     def recommendation(self) -> ScreeningResults:
-        """The cheapest of the settings that are `AS_GOOD` as the best, and alternatives to it.
-
-        This is the one-standard-error rule (Breiman et al. 1984, section 3.4.3) with a smaller share of the error.
-        """
-        posterior = self.posterior
-        recommended = min(posterior.within(AS_GOOD), key=self._cost)
+        """The recommended setting, and what it was compared with."""
+        posterior, recommended = self.posterior, self._recommended
         first = self._scores[min(self._scores)]
-        cheaper: list[Setting] = []
-        for share in CHEAPER:
-            limit = share * self._cost(recommended)[0]
-            affordable = [setting for setting, score in first.items() if self._cost(score)[0] <= limit]
-            alternative = min(affordable, key=posterior.expected_error, default=None)
-            if alternative is not None and alternative not in cheaper:
-                cheaper.append(alternative)
         images = len(recommended.correct)
+        rivals = [setting for setting in self._rivals if setting != recommended.setting]
+        others = self._best_of_other_timesteps(recommended.setting.timestep)
+        settings = 1 + len(rivals) + len(others)
+        pairs = settings * (settings - 1) // 2  # the same images chose the best of them
+        compared = [self._compared(setting, recommended.setting, pairs) for setting in rivals]
+        cheaper: dict[Setting, ComparedSetting] = {}
+        for share in CHEAPER:
+            affordable = next((other for other in compared if other.cost <= share), None)
+            if affordable is not None:
+                cheaper.setdefault(affordable.screened.setting, affordable)
         return ScreeningResults(
             best=recommended,
-            tied=tuple(score for score in posterior.tied(TIED) if score is not recommended),
-            cheaper=tuple(self._alternative(setting, recommended.setting) for setting in cheaper),
+            compared=tuple(compared),
+            cheaper=tuple(cheaper.values()),
+            other_timesteps=tuple(self._compared(setting, recommended.setting, pairs) for setting in others),
             screened=tuple(posterior.screened.values()),
-            images=len(self.labels),
+            images=self._training_images,
             passes=self.passes_made,
+            measuring=self._measuring,
+            on_half=self._on_half,
             on_fewest_images=tuple(first.values()) if len(self._scores) > 1 else (),
             chance=max(Counter(self.labels[:images]).values()) / images,
             past_tasks=posterior.past_task_weights,
         )
 
-    def _alternative(self, setting: Setting, recommended: Setting) -> CheaperSetting:
-        """Compare two settings on as many images as both were screened on."""
-        scores = self._scores[
-            max(images for images, scores in self._scores.items() if setting in scores and recommended in scores)
-        ]
-        score, better = scores[setting], scores[recommended]
-        return CheaperSetting(score, self._cost(score)[0] / self._cost(better)[0], accuracy_loss(score, better))
+    @property
+    def _recommended(self) -> ScreenedSetting:
+        """The cheapest of the settings that are `AS_GOOD` as the best.
+
+        This is the one-standard-error rule (Breiman et al. 1984, section 3.4.3) with a smaller share of the error.
+        """
+        within = self.posterior.within(AS_GOOD)
+        if self._measured is not None:
+            least = min(self._measured, key=self.posterior.expected_error)
+            within = [self._measured[least], *(score for score in within if score.setting in self._measured)]
+        return min(within, key=self._cost)
+
+    def _measure(self, started: float) -> Iterator[Extracted | ScreenedSetting]:
+        """Screen the rivals on all images, or on as many as the limits allow; then the best one on half of them."""
+        images, rivals = len(self._recommended.correct), self._rivals
+        left = self._passes_left(started) if self._is_limited else len(self.labels)
+        more_images = min(len(self.labels), images + max(left, 0))
+        if more_images - images < images // 4:
+            more_images = images
+        missing = [setting for setting in rivals if setting not in self._scores.get(more_images, {})]
+        if missing:
+            self._measuring = more_images - images
+            yield from self._screen(missing, more_images, new_images=more_images - images)
+        self._measured = {setting: self._scores[more_images][setting] for setting in rivals}
+        half = more_images // 2
+        if more_images < self._training_images and half >= 2 * len(set(self.labels)):
+            for report in self.screen([self._recommended.setting], half):
+                if isinstance(report, ScreenedSetting):
+                    self._on_half = report
+                yield report
+
+    @property
+    def _rivals(self) -> list[Setting]:
+        """The best settings of the recommended timestep, the best first, with the recommended one.
+
+        They are `RIVALS` at any cost, and the best at each cost of `CHEAPER`.
+        """
+        if self._measured is not None:
+            return sorted(self._measured, key=self.posterior.expected_error)
+        recommended, first = self._recommended, self._scores[min(self._scores)]
+        scores = [score for score in first.values() if score.setting.timestep == recommended.setting.timestep]
+        scores.sort(key=lambda score: self.posterior.expected_error(score.setting))
+        rivals = {recommended.setting, *(score.setting for score in scores[:RIVALS])}
+        for share in CHEAPER:
+            limit = share * self._cost(recommended)[0]
+            rivals.update(score.setting for score in [s for s in scores if self._cost(s)[0] <= limit][:1])
+        return [score.setting for score in scores if score.setting in rivals]
+
+    def _best_of_other_timesteps(self, timestep: int | None) -> list[Setting]:
+        best: dict[int | None, Setting] = {}
+        for score in sorted(self._scores[min(self._scores)].values(), key=lambda score: score.error):
+            best.setdefault(score.setting.timestep, score.setting)
+        return [setting for other, setting in best.items() if other != timestep]
+
+    def _compared(self, setting: Setting, recommended: Setting, pairs: int) -> ComparedSetting:
+        """Compare a setting with the recommended one on as many images as both were screened on."""
+        images = max(n for n, scores in self._scores.items() if {setting, recommended} <= scores.keys())
+        score, better = self._scores[images][setting], self._scores[images][recommended]
+        loss = accuracy_loss(score, better, comparisons=pairs)
+        return ComparedSetting(score, self._cost(score)[0] / self._cost(better)[0], loss)
+
+    @property
+    def _training_images(self) -> int:
+        return self.training_images or len(self.labels)
 
     def _screen(
         self, settings: Sequence[Setting], images: int, new_images: int

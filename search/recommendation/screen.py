@@ -32,12 +32,14 @@ def run_screening(
     threads: int,
     max_passes: int | None = None,
     max_seconds: float | None = None,
+    measures: bool = True,
     on_progress: OnProgress = lambda done, total: None,
 ) -> "ScreeningResults":
     """Screen the images of a dataset and return the recommendation.
 
     The screening runs on the GPU that this process sees, or else on `threads` threads. store: past tasks are read from
-    it, and the screening is saved to it. Without a store, only the published past tasks are used.
+    it, and the screening is saved to it. Without a store, only the published past tasks are used. measures: as of
+    `Recommender`.
 
     Raises UsageError if `max_passes` is less than the first timesteps need.
     """
@@ -48,7 +50,14 @@ def run_screening(
     screener, usage = Screener(spec, Probe.build(spec, threads).backbone), spec.usage()
     stored_tasks = () if store is None else past_tasks(store, spec.dataset.fingerprint, weights_digest)
     recommender = Recommender(
-        space, screener.screen, screener.labels, max_passes, max_seconds, (*PUBLISHED_TASKS, *stored_tasks)
+        space,
+        screener.screen,
+        screener.labels,
+        max_passes,
+        max_seconds,
+        (*PUBLISHED_TASKS, *stored_tasks),
+        training_images=screener.training_images,
+        measures=measures,
     )
     if max_passes is not None and max_passes < recommender.min_passes:
         images = recommender.first_images
@@ -72,7 +81,8 @@ def screening_record(
     recommendation: "ScreeningResults", spec: "ProbeSpec", space: Space, weights_digest: str
 ) -> Screening:
     """Return the record of a screening for the study database."""
-    best = [recommendation.best, *recommendation.tied] if recommendation.better_than_chance else []
+    tied = (other.screened for other in recommendation.tied)
+    best = [recommendation.best, *tied] if recommendation.better_than_chance else []
     return Screening(
         dataset=spec.dataset.name,
         dataset_fingerprint=spec.dataset.fingerprint,

@@ -37,7 +37,7 @@ def ensure_screening(
 ) -> None:
     """Screen, unless the database has a screening of these images with this network and seed."""
     if load_screening(store, spec.dataset.fingerprint, weights_digest, spec.seed) is None:
-        run_screening(spec, space, weights_digest, store, threads, on_progress=on_progress)
+        run_screening(spec, space, weights_digest, store, threads, measures=False, on_progress=on_progress)
 
 
 def prior_knowledge(

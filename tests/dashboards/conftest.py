@@ -1,7 +1,7 @@
 """Studies made by hand, and a real browser to look at pages with."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from dashboards.screening.tables import accuracy_loss
 from objectives.results import (
     GMACS,
     Accuracy,
-    CheaperSetting,
+    ComparedSetting,
     Final,
     PastTaskWeight,
     ScreenedSetting,
@@ -25,6 +25,7 @@ from spaces.blocks import Part
 StudyMaker = Callable[..., StudyResults]
 RecommendationMaker = Callable[..., ScreeningResults]
 TIMESTEPS = (5, 19, 44, 90, 160, 260, 400, 600)
+CHEAPER = (0.75, 0.5, 0.25)
 HEADS: dict[str, tuple[tuple[str, int | float], ...]] = {
     "linear": (),
     "mlp": (("width", 128), ("learning_rate", 1e-3), ("weight_decay", 0.1)),
@@ -89,36 +90,34 @@ def _recommendation(
     quality: Callable[[Setting], float] = _quality,
     chance: float = 0.02,
 ) -> ScreeningResults:
-    """Make the results of a screening: all settings on few images, and the better ones on more images."""
+    """Make the results of a screening: all settings on few images, the best of one timestep on more."""
     settings = [Setting(t, block, pool, "ridge") for t in timesteps for block in blocks for pool in pools]
-    all_of_them = {setting: _score(setting, counts[0], quality(setting)) for setting in settings}
-    least = min(all_of_them.values(), key=lambda score: score.error)
+    scores = sorted((_score(each, counts[0], quality(each)) for each in settings), key=lambda score: score.error)
+    timestep = scores[0].setting.timestep
+    here = [score for score in scores if score.setting.timestep == timestep]
+    low = [next((s for s in here if s.setting.block <= share * here[0].setting.block), here[0]) for share in CHEAPER]
+    rivals = [score.setting for score in here if score in (*here[:8], *low)]
+    best, *others = (_score(setting, counts[1], quality(setting)) for setting in rivals)
 
-    def near(scores: Iterable[ScreenedSetting], best: ScreenedSetting, errors: float) -> list[ScreenedSetting]:
-        behind = [(score, *score.error_gap(best)) for score in scores]
-        return sorted((s for s, mean, error in behind if mean <= errors * error), key=lambda score: score.error)
+    def compared(score: ScreenedSetting) -> ComparedSetting:
+        loss = accuracy_loss(score, best, comparisons=50)
+        return ComparedSetting(score, score.setting.block / best.setting.block, loss)
 
-    race = [
-        _score(score.setting, counts[1], quality(score.setting)) for score in near(all_of_them.values(), least, 1.96)
-    ]
-    least = min(race, key=lambda score: score.error)
-    best = min(near(race, least, 1.0), key=lambda score: (score.setting.block, score.setting.pool))
-    cheaper = []
-    for most in (0.75, 0.5, 0.25):
-        affordable = [s for s in all_of_them.values() if s.setting.block <= most * best.setting.block]
-        if affordable:
-            found = min(affordable, key=lambda score: score.error)
-            on_both = accuracy_loss(found, all_of_them[best.setting])
-            cheaper.append(CheaperSetting(found, found.setting.block / best.setting.block, on_both))
+    beside = tuple(map(compared, others))
+    cheaper = [next((other for other in beside if other.cost <= share), None) for share in CHEAPER]
+    first_of = {score.setting.timestep: score for score in reversed(scores) if score.setting.timestep != timestep}
     return ScreeningResults(
         best=best,
-        tied=tuple(score for score in near(race, least, 1.96) if score is not best),
-        cheaper=tuple(cheaper),
-        screened=tuple({**all_of_them, **{score.setting: score for score in race}}.values()),
+        compared=beside,
+        cheaper=tuple(dict.fromkeys(other for other in cheaper if other is not None)),
+        other_timesteps=tuple(map(compared, first_of.values())),
+        screened=tuple({score.setting: score for score in (*scores, best, *others)}.values()),
         images=2000,
-        passes=counts[0] * len(timesteps) + (counts[1] - counts[0]) * len({score.setting.timestep for score in race}),
+        passes=counts[0] * len(timesteps) + counts[1] - counts[0],
+        measuring=counts[1] - counts[0],
+        on_half=_score(best.setting, counts[1] // 2, quality(best.setting)) if counts[1] < 2000 else None,
         chance=chance,
-        on_fewest_images=tuple(all_of_them.values()),
+        on_fewest_images=tuple(scores),
         past_tasks=(
             PastTaskWeight("<b>flowers</b>, screened", 0.93, 0.8),
             PastTaskWeight("ImageNet (arXiv 2307.08702)", 0.2, 0.2),

@@ -102,7 +102,7 @@ def test_the_interval_excludes_0_exactly_if_p_is_below_5_percent(
 def test_intervals_of_several_comparisons_are_wider_and_agree_with_the_adjusted_p(
     both: tuple[list[CorrectMask], list[CorrectMask]], comparisons: int
 ) -> None:
-    alone, together = (paired_difference(*both, count).difference for count in (1, comparisons))
+    alone, together = (paired_difference(*both, comparisons=count).difference for count in (1, comparisons))
     assert together.p == pytest.approx(min(1.0, comparisons * alone.p))
     assert together.low <= alone.low + 1e-9
     assert alone.high <= together.high + 1e-9

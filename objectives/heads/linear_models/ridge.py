@@ -69,21 +69,25 @@ class LeastSquares:
         the mean over n - 1 images, as in a refit. Image weights stay those among all n images: if each refit shared a
         class's weight anew, it would be a problem of its own.
 
-        The class frequencies stay those of all images too. Without an image its class is rarer, so frequencies of the
-        other images would tell the label. On shuffled labels of 10 equal classes, 2 % of the images were then correct.
+        Without an image its class is rarer, which tells the label: of 10 equal classes with shuffled labels, only 2 %
+        of the images were correct. So the class frequencies stay those of all images, and the image's own class is
+        scored as if it had lost no image: on shuffled labels, the scores of a class of n images vary by the root of n.
         """
         effective = [l2 * (self.n - 1) / self.n for l2 in strengths]
         inverse = torch.stack([1 / (self.spectrum + l2) for l2 in effective], dim=1)  # (r, strengths)
         step = max(SLAB_BYTES // (self.images.element_size() * max(len(self.spectrum), 1)), 1)
         parts = [(part - self.mean).square() @ inverse for part in torch.split(self.images, step)]
         leverage = self.weighed(torch.cat(parts).add_(1).div_(self.n).T)  # (strengths, n)
-        targets, share = one_hot(self.labels, len(self.bias)), self.weighed(torch.ones_like(self.images[:, 0]))
+        targets, share = one_hot(self.labels, len(self.bias)), self.weighed(self.bias.new_ones(self.n))
         frequencies = (targets - self.bias) * (share / (self.n - share))[:, None]  # of all images, minus of the others
+        counts = targets.sum(dim=0)[self.labels, None].to(share.dtype)
+        own_class = 1 + targets * ((counts / (counts - 1).clamp(min=1)).sqrt() - 1)
         for index, l2 in enumerate(strengths):
             weights = self.weights(effective[index])
             scores = torch.addmm(self.bias - weights @ self.mean, self.images, weights.T)
             hat = leverage[index, :, None].clamp(max=1 - torch.finfo(scores.dtype).eps)
             scores = (scores - hat * targets) / (1 - hat) + frequencies
+            scores = self.bias + (scores - self.bias) * own_class
             correct = int((scores.argmax(dim=1) == self.labels).sum())
             yield LeaveOneOut(l2, scores, Accuracy(correct, self.n))
 
@@ -91,8 +95,9 @@ class LeastSquares:
 def leave_one_out(train: LabelledFeatures, classes: int) -> Iterator[LeaveOneOut]:
     """Yield the leave-one-out predictions of a ridge at each strength of `PATH`, strong to weak, without a refit.
 
-    Each image's scores are, up to rounding, those of a ridge fitted to the other images, with their mean. The features'
-    scales, which depend on no label, and the class frequencies are those of all n images. Raises as `Head` does.
+    Each image's scores are, up to rounding, those of a ridge fitted to the other images, with their mean, but as if the
+    image's class had lost no image. The features' scales, which depend on no label, are those of all n images. Raises
+    as `Head` does.
     """
     check(classes, train)
     basis, strengths = _prepared(train)[1:]

@@ -59,7 +59,10 @@ def test_leave_one_out_equals_a_fit_to_the_others_at_every_strength(train: Label
         for image in range(len(train)):
             others = torch.arange(len(train)) != image
             expected = refitted(scaled[others], targets[others], weights[others], left.l2, scaled[image])
-            expected += weights @ targets / weights.sum() - weights[others] @ targets[others] / weights[others].sum()
+            frequencies = weights @ targets / weights.sum()
+            expected += frequencies - weights[others] @ targets[others] / weights[others].sum()
+            label, count = train.labels[image], int((train.labels == train.labels[image]).sum())
+            expected[label] += (expected[label] - frequencies[label]) * ((count / max(count - 1, 1)) ** 0.5 - 1)
             torch.testing.assert_close(left.scores[image], expected, rtol=1e-6, atol=1e-6)
         assert left.accuracy.correct == int((left.scores.argmax(dim=1) == train.labels).sum())
 
