@@ -83,7 +83,8 @@ class _Work:
 class _Claimed:
     """The images that this process claimed for forward passes, with the inputs of these passes.
 
-    grids: block → grid that is missing. held: ends the claim when it is closed.
+    grids: block → grid that is missing. held: when it is closed, it waits until new inputs are in the cache, and ends
+    the claim.
     """
 
     work: _Work
@@ -195,8 +196,10 @@ class Extractor:
                         with claimed.held:
                             self._pass(claimed, after)
                         clock.add("extract", since)
-                        clock.passes += len(claimed.claim.images)
-                        yield len(claimed.claim.images)
+                        images = len(claimed.claim.images)
+                        clock.passes += images
+                        claimed = None  # to free its memory takes a while, and the next inputs need memory
+                        yield images
             finally:
                 if ahead.exception() is None and (unused := ahead.result()) is not None:
                     unused.held.close()
@@ -224,7 +227,7 @@ class Extractor:
             if claim is None:
                 return None
             indices = work.indices[claim.rows_in(images)]
-            inputs, noise = self._inputs.read(indices), None
+            inputs, noise = self._inputs.read(indices, held), None
             if work.key.timestep is not None:
                 digests = [self._inputs.digests[i] for i in indices]
                 shape = tuple(inputs.shape[1:])

@@ -27,6 +27,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from multiprocessing.sharedctypes import Synchronized
@@ -151,7 +152,8 @@ class Cache(Store):
         self.every = np.arange(len(dataset))
         self.extractor = self.new_extractor()
         for start in range(0, len(dataset), SHARD_IMAGES):  # decode, and read the images' digests
-            self.extractor._inputs.read(self.every[start : start + SHARD_IMAGES])
+            with ExitStack() as held:
+                self.extractor._inputs.read(self.every[start : start + SHARD_IMAGES], held)
 
     def new_extractor(self) -> Extractor:
         grid = self.shape[-1]

@@ -106,7 +106,7 @@ class Claim:
 @final
 @dataclass(eq=False)
 class ShardFolder:
-    """A folder of shards. Several threads of a process may use it, if only one of them claims."""
+    """A folder of shards. Several threads of a process may use it, if only one of them claims; any may end a claim."""
 
     folder: Path
     lease_seconds: float = LEASE_SECONDS
@@ -237,7 +237,7 @@ class ShardFolder:
 
     def _taken(self) -> np.ndarray:
         """Return the images under claims of living holders; remove the files of the other claims."""
-        taken = [claim.images for claim in self._own.values()]
+        taken = [claim.images for claim in list(self._own.values())]  # another thread may end one
         names = (name.rpartition(".") for name in os.listdir(self.folder))  # noqa: PTH208 - a hot path
         stems = {stem for stem, _, suffix in names if suffix in ("claim", "lease", "part")}
         for stem in stems - self._own.keys() - {"claims"}:

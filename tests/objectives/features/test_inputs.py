@@ -1,3 +1,4 @@
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.inputs import Inputs
 from objectives.features.transfers import NoTransfers
-from spaces import Setting
+from spaces import CacheError, Setting
 from tests.support import small_latents
 
 
@@ -48,14 +49,27 @@ def inputs_of(folder: Path, backbone: TappedBackbone | Counting, dataset: Datase
     return Inputs(backbone, dataset, CacheUsage(folder), Batches(batch), NoTransfers())  # type: ignore[arg-type]
 
 
+def read(inputs: Inputs, indices: np.ndarray) -> torch.Tensor:
+    with ExitStack() as held:
+        return inputs.read(indices, held)
+
+
+def saved(dataset: Dataset, folder: Path) -> Dataset:
+    """Save the first ten images as files."""
+    names = tuple(f"{i}.png" for i in range(10))
+    for i, name in enumerate(names):
+        dataset.images.read(i).save(folder / name)
+    return replace(dataset, images=FileImages(folder, names), labels=dataset.labels[:10])
+
+
 def test_latents_are_encoded_once_by_whoever_comes_first(
     tmp_path: Path, latent: TappedBackbone, few_digits: Dataset
 ) -> None:
     counting = Counting(latent)
-    first = inputs_of(tmp_path, counting, few_digits).read(TEN)
+    first = read(inputs_of(tmp_path, counting, few_digits), TEN)
     assert counting.encoded == [4, 4, 2]
-    assert torch.equal(first, inputs_of(tmp_path, counting, few_digits).read(TEN))
-    some = inputs_of(tmp_path, counting, few_digits).read(np.array([7, 2, 11]))
+    assert torch.equal(first, read(inputs_of(tmp_path, counting, few_digits), TEN))
+    some = read(inputs_of(tmp_path, counting, few_digits), np.array([7, 2, 11]))
     assert counting.encoded == [4, 4, 2, 1]  # image 11 alone is new
     assert torch.equal(some[:2], first[[7, 2]])
     assert first.shape == (10, *latent.network.input_shape)
@@ -63,36 +77,85 @@ def test_latents_are_encoded_once_by_whoever_comes_first(
 
 
 def test_damaged_latents_are_made_again(tmp_path: Path, latent: TappedBackbone, few_digits: Dataset) -> None:
-    first = inputs_of(tmp_path, latent, few_digits).read(TEN)
+    first = read(inputs_of(tmp_path, latent, few_digits), TEN)
     (file,) = (tmp_path / "latents").rglob("*.safetensors")
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
-    torch.testing.assert_close(inputs_of(tmp_path, latent, few_digits).read(TEN), first)
+    torch.testing.assert_close(read(inputs_of(tmp_path, latent, few_digits), TEN), first)
     assert len(list((tmp_path / "latents").rglob("*.safetensors"))) == 1
 
 
 def test_images_of_files_are_decoded_once_and_those_in_memory_are_not_kept(
     tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
 ) -> None:
-    names = tuple(f"{i}.png" for i in range(10))
-    for i, name in enumerate(names):
-        few_digits.images.read(i).save(tmp_path / name)
-    files = replace(few_digits, images=FileImages(tmp_path, names), labels=few_digits.labels[:10])
-    first = inputs_of(tmp_path / "cache", tiny, files).read(TEN)
-    assert torch.equal(first, inputs_of(tmp_path / "other", tiny, few_digits).read(TEN))
+    files = saved(few_digits, tmp_path)
+    first = read(inputs_of(tmp_path / "cache", tiny, files), TEN)
+    assert torch.equal(first, read(inputs_of(tmp_path / "other", tiny, few_digits), TEN))
     assert not (tmp_path / "other").exists()
     files.images.digest(9)
-    for name in names:
-        (tmp_path / name).unlink()
-    assert torch.equal(inputs_of(tmp_path / "cache", tiny, files).read(TEN), first)
+    for file in tmp_path.glob("*.png"):
+        file.unlink()
+    assert torch.equal(read(inputs_of(tmp_path / "cache", tiny, files), TEN), first)
+
+
+def test_images_are_at_hand_as_they_will_be_in_the_cache_and_written_when_the_context_ends(
+    tmp_path: Path, latent: TappedBackbone, tiny: TappedBackbone, few_digits: Dataset
+) -> None:
+    files = saved(few_digits, tmp_path)
+    for backbone, folder in ((tiny, tmp_path / "pixels"), (latent, tmp_path / "latents")):
+        inputs = inputs_of(folder, backbone, files)
+        with ExitStack() as held:
+            made = inputs.read(TEN, held)
+        for kind in inputs.folders():
+            assert not list(kind.folder.glob("*.claim"))
+        kept = inputs.folders()[-1].gather(inputs.keys[TEN], folder.name)
+        assert kept is not None
+        assert torch.equal(made, kept)
+        assert (made.dtype, made.stride()) == (kept.dtype, kept.stride())
+
+
+def test_images_that_are_in_the_cache_in_part_or_twice_in_the_dataset_are_read_in_their_order(
+    tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
+) -> None:
+    files = saved(few_digits, tmp_path)
+    whole = read(inputs_of(tmp_path / "one", tiny, files), TEN)
+    other = inputs_of(tmp_path / "other", tiny, files)
+    for chosen in ([3, 1], [5, 3, 2, 1], [7, 8, 7]):
+        assert torch.equal(read(other, np.array(chosen)), whole[chosen])
+
+
+def test_a_failure_to_write_pixels_is_raised_when_the_context_ends_and_ends_the_claim(
+    tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
+) -> None:
+    inputs = inputs_of(tmp_path / "cache", tiny, saved(few_digits, tmp_path))
+    (folder,) = inputs.folders()
+    held = ExitStack()
+    inputs.usage = CacheUsage(tmp_path / "cache", limit=10)
+    made = inputs.read(TEN, held)
+    with pytest.raises(CacheError, match="the cache may take 10 bytes"):
+        held.close()
+    assert not [file for file in folder.folder.iterdir() if file.suffix != ".lease"]
+    with folder.claim(inputs.keys[TEN], lambda free: np.ones(len(free), bool)) as claim:
+        assert claim is not None
+    assert torch.equal(read(inputs_of(tmp_path / "cache", tiny, inputs.dataset), TEN), made)
+
+
+def test_a_failure_to_write_pixels_ends_the_extraction(
+    tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
+) -> None:
+    usage = CacheUsage(tmp_path / "cache", limit=3 * tiny.architecture.image_side**2)  # one image, or all features
+    extractor = Extractor(tiny, saved(few_digits, tmp_path), usage, {2: 1}, seed=0)
+    with pytest.raises(CacheError, match="`cache_size`"):
+        list(extractor.fill(TEN, [10], 1, Clock()))
+    assert not list((tmp_path / "cache").rglob("*.part"))
 
 
 def test_a_network_of_pixels_keeps_pixels_and_reads_them_normalised(
     tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
 ) -> None:
     inputs = inputs_of(tmp_path, tiny, few_digits)
-    stored = inputs.read(TEN)
+    stored = read(inputs, TEN)
     assert stored.dtype == torch.uint8
     ready = inputs.ready(stored)
     torch.testing.assert_close(ready, stored.float() / 127.5 - 1)
