@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from search.options import MOST_VALUES, Notation, OptionInfo, RunOptions, option_info
+from search.options import MOST, MOST_VALUES, Notation, OptionInfo, RunOptions, option_info
 from spaces.errors import shown
 from spaces.text import one_line
 
@@ -115,6 +115,11 @@ def number_parser(low: float, high: float, kind: type[float] = int) -> Callable[
         return number
 
     return parse
+
+
+def number_option(low: int, text: str, high: int = MOST) -> Any:
+    """Return an option that is a whole number from low to high, both included. text: its help."""
+    return typer.Option(parser=number_parser(low, high), metavar="N", help=text)
 
 
 PARSERS: dict[Notation, Callable[[str], Any]] = {

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from search.cli.flags import JsonOption, number_parser, parse_names, with_run_options
+from search.cli.flags import JsonOption, number_option, parse_names, with_run_options
 from search.cli.output import print_left_out, print_lines
-from search.options import CKA_OPTIONS, HELP_OF_IMAGES, MOST, RunOptions
+from search.options import CKA_OPTIONS, HELP_OF_IMAGES, RunOptions
 from spaces import SearchError
 
 
@@ -24,43 +24,18 @@ def cka(
         str | None, typer.Option(metavar="NAMES", help="Other backbones to compare with, e.g. dinov2,clip.")
     ] = None,
     timestep: Annotated[
-        int | None,
-        typer.Option(
-            parser=number_parser(0, MOST),
-            metavar="N",
-            help="Timestep at which blocks are compared. [default: the middle one]",
-        ),
+        int | None, number_option(0, "Timestep at which blocks are compared. [default: the middle one]")
     ] = None,
     block: Annotated[
-        int | None,
-        typer.Option(
-            parser=number_parser(0, MOST),
-            metavar="N",
-            help="Block at which timesteps are compared. [default: the bottleneck]",
-        ),
+        int | None, number_option(0, "Block at which timesteps are compared. [default: the bottleneck]")
     ] = None,
     pool: Annotated[
-        int,
-        typer.Option(
-            parser=number_parser(1, MOST),
-            metavar="N",
-            help="Pool size: side of the pooled maps. Blocks with smaller maps use the next smaller size.",
-        ),
+        int, number_option(1, "Pool size: side of the pooled maps. Blocks with smaller maps use the next smaller size.")
     ] = 4,
     draws: Annotated[bool, typer.Option(help="Also compare two noise draws of the same images.")] = True,
-    images: Annotated[
-        int,
-        typer.Option(
-            parser=number_parser(4, MOST), metavar="N", help="Images to compare, at most. Test images are never used."
-        ),
-    ] = 1000,
+    images: Annotated[int, number_option(4, "Images to compare, at most. Test images are never used.")] = 1000,
     batch: Annotated[
-        int,
-        typer.Option(
-            parser=number_parser(4, MOST),
-            metavar="N",
-            help="Images of a minibatch. --images or more compares all images at once.",
-        ),
+        int, number_option(4, "Images of a minibatch. --images or more compares all images at once.")
     ] = 256,
     png: Annotated[bool, typer.Option(help="Also draw each heatmap as a PNG file; needs Chrome or Chromium.")] = True,
     as_json: JsonOption = False,

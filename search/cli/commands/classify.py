@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from objectives.home import Home
-from search.cli.flags import HomeOption, number_parser
+from search.cli.flags import HomeOption, number_option
 from search.cli.output import print_left_out
-from search.options import MOST
 from spaces.errors import DatasetError, SearchError
 from spaces.text import escaped, one_line
 
@@ -30,15 +29,7 @@ def classify(
             help="Images, or folders whose images are all classified, those of subfolders too.",
         ),
     ],
-    top: Annotated[
-        int,
-        typer.Option(
-            "--top",
-            parser=number_parser(1, MOST),
-            metavar="N",
-            help="Number of classes to print, the most probable first.",
-        ),
-    ] = 1,
+    top: Annotated[int, number_option(1, "Number of classes to print, the most probable first.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each image, one a line.")] = False,
     backbone: Annotated[
         str | None,

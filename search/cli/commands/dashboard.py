@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from objectives.home import Home
-from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, number_parser
+from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, number_option
 
 
 def dashboard(
@@ -16,7 +16,7 @@ def dashboard(
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address to listen on. 127.0.0.1 lets only this machine connect.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(parser=number_parser(1, 65535), metavar="N", help="Port to listen on.")] = 8080,
+    port: Annotated[int, number_option(1, "Port to listen on.", high=65535)] = 8080,
     browser: Annotated[bool, typer.Option(help="Open the dashboard in the browser.")] = True,
     home: HomeOption = None,
     storage: StorageOption = None,

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from search.cli.flags import JsonOption, number_parser, parse_duration, with_run_options
+from search.cli.flags import JsonOption, number_option, parse_duration, with_run_options
 from search.cli.output import print_left_out, print_lines
-from search.options import HELP_OF_IMAGES, MOST, SCREENING_OPTIONS, RunOptions
+from search.options import HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions
 
 
 @with_run_options(*SCREENING_OPTIONS, **HELP_OF_IMAGES)
@@ -15,11 +15,7 @@ def recommend(
     options: RunOptions,
     passes: Annotated[
         int | None,
-        typer.Option(
-            parser=number_parser(1, MOST),
-            metavar="N",
-            help="Limit of forward passes, each of one image at one timestep. [default: a tenth of all]",
-        ),
+        number_option(1, "Limit of forward passes, each of one image at one timestep. [default: a tenth of all]"),
     ] = None,
     budget: Annotated[
         str | None,
