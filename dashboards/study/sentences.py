@@ -166,7 +166,7 @@ def trade_off_sentence(table: TradeOff) -> str:
     told = f"The best trial, {best.setting}, reaches {reached} for {gmacs(best.gmacs)} GMAC an image"
     if tied is not best:
         return (
-            f"{told}. {tied.setting} takes {percent(tied.gmacs / best.gmacs)} of that and reaches "
+            f"{told}. The setting {tied.setting} takes {percent(tied.gmacs / best.gmacs)} of that and reaches "
             f"{with_interval(tied.validation)}; {verdict(best.validation.difference(tied.validation))}."
         )
     if first is best:

@@ -54,8 +54,8 @@ def test_a_study_that_kept_no_costs_has_no_trade_off(study: StudyMaker) -> None:
         ((trial(0, 900, 2.0), trial(1, 800, 0.5)), "; every cheaper setting is significantly worse."),
         (
             (trial(0, 900, 2.0), trial(1, 895, 0.5), trial(2, 890, 0.25), trial(3, 700, 0.1)),
-            "for 2 GMAC an image. block 3, t 44, pool 2, linear takes 12.5 % of that and reaches 89.0 % (86.9–90.8); "
-            "the difference is not significant (p = 0.47).",
+            "for 2 GMAC an image. The setting block 3, t 44, pool 2, linear takes 12.5 % of that and reaches "
+            "89.0 % (86.9–90.8); the difference is not significant (p = 0.47).",
         ),
     ],
     ids=["one", "the best is the cheapest", "nothing as good is cheaper", "as good for less"],
