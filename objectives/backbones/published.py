@@ -67,8 +67,8 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
     "adm-256": PublishedCheckpoint(
         "ADM of ImageNet at 256x256, without classes",
         f"{ADDRESS}/256x256_diffusion_uncond.pt",
-        # From the model table of Disco Diffusion's later notebooks and from several independent records of the file at
-        # this address, with this size. (983e3de6…, in the earlier notebooks, is the digest of another file.)
+        # The model table of Disco Diffusion's later notebooks and several independent records of the file at this
+        # address agree on this digest and size. (983e3de6…, in the earlier notebooks, is the digest of another file.)
         Content("a37c32fffd316cd494cf3f35b339936debdc1576dad13fe57c42399a5dbc78b1", 2_211_383_297),
         ADM_256,
         "legacy",
@@ -83,7 +83,7 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
     "adm-64": PublishedCheckpoint(
         "ADM of ImageNet at 64x64, class-conditional",
         f"{ADDRESS}/64x64_diffusion.pt",
-        # From a check in the scripts of github.com/blueherat/test, experiments/download_cross_scale_baselines.sh.
+        # Source: experiments/download_cross_scale_baselines.sh in github.com/blueherat/test, which checks them.
         Content("a18558f9a2499615a3ff9759ad12299690ad36ee3378c395adbb94855e2b634f", 1_183_736_577),
         ADM_64,
         "new",

@@ -52,8 +52,8 @@ SOURCES: dict[str, tuple[PublishedFile, ...]] = {
     "aircraft": (
         PublishedFile(
             "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz",
-            # As in several independent records of the file fetched from this address, with this size. (d5f68b1b…, in an
-            # old table of TensorFlow Datasets, is of another packing, of 2,770,575,360 bytes.)
+            # Several independent records of the file at this address agree on this digest and size. (An old table of
+            # TensorFlow Datasets gives d5f68b1b…: that archive is another one, of 2,770,575,360 bytes.)
             Content("e4e323d410e29f0370c81eabdcbb0e2b813acea1de22891b70b58ff41bfc9834", 2_753_340_328),
         ),
     ),

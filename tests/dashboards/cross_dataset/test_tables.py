@@ -49,7 +49,7 @@ def test_a_matrix_by_hand(tasks: tuple[Task, Task]) -> None:
     assert [cell.loss for cell in found.cells.values() if cell.is_own] == [Difference(0, 0, 0, 1)] * 2
     on_birds, on_cars = found.cells["cars", "birds"], found.cells["birds", "cars"]
     assert (on_birds.setting, on_cars.setting) == (LATE, DEEP)
-    # Of 10 images 4 are right with block 16 alone, 1 with block 13 alone.
+    # Block 16 alone is correct on 4 of 10 images, block 13 alone on 1.
     assert on_birds.loss is not None
     assert on_birds.loss.value == pytest.approx(0.3)
     assert (on_birds.loss.low, on_birds.loss.high) == pytest.approx((-0.1766, 0.6551), abs=1e-3)

@@ -162,7 +162,7 @@ class TestTrainedHead:
             assert predictions.accuracy == fit.validation
             assert all(epoch.score <= predictions.score(metric) + 1e-6 for epoch in epochs)
             reached[metric] = {other: predictions.score(other) for other in SELECTION_METRICS}
-        # By another metric a fit in epochs stops at another; that it keeps its best is asserted above.
+        # A fit in epochs stops at another epoch by another metric. That it keeps its best is asserted above.
         for metric in SELECTION_METRICS if not epochs else ():
             # The chosen strength is fitted further than the path was, hence the tolerance.
             assert reached[metric][metric] >= max(scores[metric] for scores in reached.values()) - 1e-3

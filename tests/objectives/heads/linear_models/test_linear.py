@@ -97,7 +97,7 @@ class Linearly:
 
 
 def optimum(problem: Problem, features: torch.Tensor, l2: float) -> Linearly:
-    # Of two classes scikit-learn fits the difference w; ours are then -w/2 and w/2, which have half its square.
+    # For two classes scikit-learn fits one difference w. Ours are -w/2 and w/2, which have half the square of w.
     halves = 2 if problem.classes == 2 else 1
     oracle = LogisticRegression(C=halves / (len(features) * l2), tol=1e-8, max_iter=100_000)
     oracle.fit(features.double().numpy(), problem.labels.numpy())
