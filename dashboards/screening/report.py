@@ -71,6 +71,8 @@ def _sections(recommendation: ScreeningResults, context: ScreeningContext) -> li
         listed.append(_cheaper(recommendation, context.architecture))
     if recommendation.better_than_chance and recommendation.compared:
         listed.append(_compared(recommendation, context.architecture))
+    if recommendation.better_than_chance and recommendation.more_taps:
+        listed.append(_more_taps(recommendation, context.architecture))
     if recommendation.better_than_chance and recommendation.other_timesteps:
         listed.append(_other_timesteps(recommendation, context.architecture))
     if recommendation.past_tasks:
@@ -110,6 +112,15 @@ def _compared(recommendation: ScreeningResults, architecture: Architecture) -> S
     table = _comparisons("The least expected error first", recommendation.compared, architecture)
     told = (sentences.ties_sentence(recommendation), sentences.compared_sentence(recommendation))
     return Section("compared", "Settings compared with it", told, table=table)
+
+
+def _more_taps(recommendation: ScreeningResults, architecture: Architecture) -> Section:
+    table = _comparisons("Each one extends the one before it", recommendation.more_taps, architecture)
+    told = (
+        "A setting may read several blocks. Their features are concatenated, and one forward pass makes all of them. "
+        "search run --taps 1-3 searches such settings too.",
+    )
+    return Section("taps", "Settings with more taps", told, table=table)
 
 
 def _other_timesteps(recommendation: ScreeningResults, architecture: Architecture) -> Section:

@@ -47,6 +47,11 @@ def recommendation_lines(recommendation: ScreeningResults, architecture: Archite
                 f"{comparison_text(other)}"
                 for other in recommendation.cheaper[:NAMED]
             ],
+            "more taps": [
+                f"{features_text(other.screened.setting)}: {100 * other.cost:.0f} % of the cost, "
+                f"{comparison_text(other)}"
+                for other in recommendation.more_taps
+            ],
             "other t": [
                 f"{features_text(other.screened.setting)}: {comparison_text(other)}, "
                 f"on {count(len(other.screened.correct), 'image')}"

@@ -83,6 +83,7 @@ class ScreeningResults:
     best: the recommended setting: the cheapest at inference of those whose error is as low as the least.
     compared: its rivals at the same timestep, on the same images; the least expected error first.
     cheaper: those of `compared` that cost less than `best`, each the best at its cost, in descending order of cost.
+    more_taps: settings with further taps at the same timestep, each chosen to extend the one before it.
     other_timesteps: the best setting of each other timestep, on the images that all settings were screened on.
     screened: every screened setting, on the most images that it was scored on.
     images: the number of training images of the dataset.
@@ -102,6 +103,7 @@ class ScreeningResults:
     images: int
     passes: int
     chance: float
+    more_taps: tuple[ComparedSetting, ...] = ()
     other_timesteps: tuple[ComparedSetting, ...] = ()
     measuring: int = 0
     on_half: ScreenedSetting | None = None

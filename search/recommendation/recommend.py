@@ -143,6 +143,7 @@ def screening_record(results: "ScreeningResults") -> dict[str, Any]:
             for name, others in (
                 ("compared", results.compared),
                 ("cheaper", results.cheaper),
+                ("more_taps", results.more_taps),
                 ("other_timesteps", results.other_timesteps),
             )
         },

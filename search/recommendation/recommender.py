@@ -50,6 +50,12 @@ TIED = 1.96
 RIVALS = 8
 """Settings of the chosen timestep that are measured on all images. Each one costs a decomposition."""
 
+MOST_TAPS = 3
+"""Taps of the settings with several of them that are compared with the recommended one."""
+
+CANDIDATE_TAPS = 8
+"""Blocks, the best first, that are tried as a further tap."""
+
 CHEAPER = (0.75, 0.5, 0.25)
 """The most that an alternative may cost, as shares of the cost of the recommended setting."""
 
@@ -62,7 +68,8 @@ class Recommender:
     The forward passes over some images at one timestep score all its blocks and pool sizes. The first timestep is the
     one that past tasks predict to be best. Each next one is the one with the largest expected improvement. Then the
     settings that are tied with the best are screened on twice as many images, again and again, until the limit is
-    reached. At last the best settings of one timestep are measured: screened on all images, and compared.
+    reached. At last the best settings of one timestep are measured: screened on all images, and compared. So are
+    settings with further taps at this timestep, which cost no further pass.
 
     labels: of the images that may be screened, in their order. max_passes: the most forward passes, each of one image
     at one timestep. max_seconds: time limit; no round starts unless it would finish in time, judging by the passes so
@@ -83,6 +90,7 @@ class Recommender:
     passes_made: int = field(default=0, init=False)
     _measuring: int = field(default=0, init=False)
     _measured: dict[Setting, ScreenedSetting] | None = field(default=None, init=False)
+    _with_more_taps: list[ScreenedSetting] = field(default_factory=list, init=False)
     _on_half: ScreenedSetting | None = field(default=None, init=False)
     _scores: ScoresByImages = field(default_factory=dict, init=False)
     _posterior: ScreeningPosterior | None = field(default=None, init=False)
@@ -98,6 +106,7 @@ class Recommender:
                 of_timestep = [setting for setting in settings if setting.timestep == timestep]
                 yield from self._screen(of_timestep, more_images, new_images=more_images - images)
             images = more_images
+        yield from self._add_taps()
         if self.measures:
             yield from self._measure(started)
 
@@ -145,7 +154,7 @@ class Recommender:
         images = len(recommended.correct)
         rivals = [setting for setting in self._rivals if setting != recommended.setting]
         others = self._best_of_other_timesteps(recommended.setting.timestep)
-        settings = 1 + len(rivals) + len(others)
+        settings = 1 + len(rivals) + len(self._with_more_taps) + len(others)
         pairs = settings * (settings - 1) // 2  # the same images chose the best of them
         compared = [self._compared(setting, recommended.setting, pairs) for setting in rivals]
         cheaper: dict[Setting, ComparedSetting] = {}
@@ -157,6 +166,7 @@ class Recommender:
             best=recommended,
             compared=tuple(compared),
             cheaper=tuple(cheaper.values()),
+            more_taps=tuple(self._against(score, recommended, pairs) for score in self._with_more_taps),
             other_timesteps=tuple(self._compared(setting, recommended.setting, pairs) for setting in others),
             screened=tuple(posterior.screened.values()),
             images=self._training_images,
@@ -192,6 +202,12 @@ class Recommender:
             self._measuring = more_images - images
             yield from self._screen(missing, more_images, new_images=more_images - images)
         self._measured = {setting: self._scores[more_images][setting] for setting in rivals}
+        several, self._with_more_taps = [score.setting for score in self._with_more_taps], []
+        if several:
+            for report in self.screen(several, more_images):
+                if isinstance(report, ScreenedSetting):
+                    self._with_more_taps.append(report)
+                yield report
         half = more_images // 2
         if more_images < self._training_images and half >= 2 * len(set(self.labels)):
             for report in self.screen([self._recommended.setting], half):
@@ -225,9 +241,34 @@ class Recommender:
     def _compared(self, setting: Setting, recommended: Setting, pairs: int) -> ComparedSetting:
         """Compare a setting with the recommended one on as many images as both were screened on."""
         images = max(n for n, scores in self._scores.items() if {setting, recommended} <= scores.keys())
-        score, better = self._scores[images][setting], self._scores[images][recommended]
-        loss = accuracy_loss(score, better, comparisons=pairs)
-        return ComparedSetting(score, self._cost(score)[0] / self._cost(better)[0], loss)
+        return self._against(self._scores[images][setting], self._scores[images][recommended], pairs)
+
+    def _against(self, score: ScreenedSetting, recommended: ScreenedSetting, pairs: int) -> ComparedSetting:
+        loss = accuracy_loss(score, recommended, comparisons=pairs)
+        return ComparedSetting(score, self._cost(score)[0] / self._cost(recommended)[0], loss)
+
+    def _add_taps(self) -> Iterator[Extracted | ScreenedSetting]:
+        """Select further taps forward, on the first images: each time the one with which the error is least.
+
+        Features of several taps are concatenated. The selection ends where the error does not fall.
+        """
+        first = self._scores[min(self._scores)]
+        score = first[self._recommended.setting]
+        timestep, pool = score.setting.timestep, score.setting.pool
+        alone = [setting for setting in first if (setting.timestep, setting.pool) == (timestep, pool)]
+        taps = [setting.taps[0] for setting in sorted(alone, key=self.posterior.expected_error)[:CANDIDATE_TAPS]]
+        for _ in range(MOST_TAPS - 1):
+            taps = [tap for tap in taps if tap not in score.setting.taps]
+            settings = [score.setting.reading(*score.setting.taps, tap) for tap in taps]
+            scores = []
+            for report in self.screen(settings, min(self._scores)):
+                if isinstance(report, ScreenedSetting):
+                    scores.append(report)
+                yield report
+            best = min(scores, key=lambda other: other.error, default=score)
+            if best.error >= score.error:
+                return
+            self._with_more_taps.append(score := best)
 
     @property
     def _training_images(self) -> int:

@@ -81,8 +81,8 @@ def screening_record(
     recommendation: "ScreeningResults", spec: "ProbeSpec", space: Space, weights_digest: str
 ) -> Screening:
     """Return the record of a screening for the study database."""
-    tied = (other.screened for other in recommendation.tied)
-    best = [recommendation.best, *tied] if recommendation.better_than_chance else []
+    others = (other.screened for other in (*recommendation.more_taps, *recommendation.tied))
+    best = [recommendation.best, *others] if recommendation.better_than_chance else []
     return Screening(
         dataset=spec.dataset.name,
         dataset_fingerprint=spec.dataset.fingerprint,

@@ -1,7 +1,7 @@
 """Collects what a search starts from: past tasks, a screening of its own images, and what is cached."""
 
 from collections.abc import Sequence
-from itertools import product
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from search.database.screenings import load_screening
@@ -57,19 +57,17 @@ def prior_knowledge(
         classes=classes,
         images=images,
         past_tasks=(*tasks, screening_task(screening)) if screening else tuple(tasks),
-        start=start_settings(screening.best[:SCREENED_STARTS], space) if screening else (),
+        start=start_settings(screening.best, space) if screening else (),
         cached_draws=plan.cached_draws,
     )
 
 
 def start_settings(screened: Sequence[Setting], space: Space) -> tuple[Setting, ...]:
-    """Return each screened setting with every head of the space. Each head option has the middle one of its values."""
+    """Return the first screened settings of the space with every head. Each head option has its middle value."""
     options = {
         head: tuple((choice.name, choice.values[len(choice.values) // 2]) for choice in HEAD_OPTIONS[head])
         for head in space.heads
     }
-    settings = (
-        Setting(setting.timestep, setting.block, setting.pool, head, setting.draws, options[head])
-        for setting, head in product(screened, space.heads)
-    )
-    return tuple(setting for setting in settings if setting in space)
+    by_setting = ([replace(setting, head=head, options=options[head]) for head in space.heads] for setting in screened)
+    inside = [[setting for setting in settings if setting in space] for settings in by_setting]
+    return tuple(setting for settings in [each for each in inside if each][:SCREENED_STARTS] for setting in settings)

@@ -6,7 +6,7 @@ import pytest
 
 from dashboards.screening import sentences, tables
 from objectives.results import ComparedSetting, ScreenedSetting, ScreeningResults, StudyResults
-from spaces import Setting
+from spaces import Setting, Tap
 
 StudyMaker = Callable[..., StudyResults]
 
@@ -41,6 +41,7 @@ def recommended(
 
 
 BEST = scored(16, 135)
+TWO_TAPS = Setting(44, 12, 2, "ridge", further=(Tap(16, 44),))
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,7 @@ BEST = scored(16, 135)
                     (scored(2, 9), 0.1),
                 ),
                 measuring=400,
+                more_taps=(beside(BEST, replace(scored(16, 150), setting=TWO_TAPS), 1.2),),
                 other_timesteps=(beside(BEST, scored(9, 90, 150, timestep=5), 0.6),),
             ),
             """\
@@ -68,6 +70,7 @@ tied        Compared on 200 images with 8 other settings at t 44, it is tied wit
 cheaper     block 12, t 44, pool 2: 75 % of the cost, loses 0.5 points (−1.2 to 2.8): tied
             block 8, t 44, pool 2: 50 % of the cost, loses 17.5 points (12.6 to 23.4): worse
             block 4, t 44, pool 2: 25 % of the cost, gains 1.0 points (−0.8 to 3.6): tied
+more taps   block 12 at t 44 + block 16 at t 44, pool 2: 120 % of the cost, gains 7.5 points (4.1 to 12.0): better
 other t     block 9, t 5, pool 2: loses 30.0 points (22.9 to 37.8): worse, on 150 images
 screening   1,050 forward passes, each of one image at one timestep, chose it; 400 more measured it, which stay in the cache for its classifier""",  # noqa: E501
         ),

@@ -25,12 +25,13 @@ class Hill:
     place: int = 5
     slope: float = 0.02
     chance: bool = False
+    tap: float = 0.0  # by which each further tap lowers the error
     screened: list[tuple[int | None, int, int]] = field(default_factory=list)
 
     def error(self, setting: Setting) -> float:
         place = self.space.timesteps.index(setting.timestep)
         away = abs(setting.block - self.block) / 4 + abs(place - self.place) + (setting.pool != 4)
-        return 0.3 + self.slope * away
+        return 0.3 + self.slope * away - self.tap * len(setting.further)
 
     def screen(self, settings: Sequence[Setting], images: int) -> Iterator[Extracted | ScreenedSetting]:
         (timestep,) = {setting.timestep for setting in settings}
@@ -141,6 +142,19 @@ def test_the_best_settings_of_one_timestep_are_compared_on_all_images(space: Spa
     assert together.p == pytest.approx(min(1, alone.p * settings * (settings - 1) / 2))
     assert together.low <= alone.low
     assert alone.high <= together.high
+
+
+@pytest.mark.parametrize("tap", [0.05, -0.05])
+def test_further_taps_are_added_while_the_error_falls_and_cost_no_pass(space: Space, tap: float) -> None:
+    without, with_taps = (searched(Hill(space, tap=gain)).recommendation for gain in (0.0, tap))
+    assert with_taps.passes == without.passes
+    assert with_taps.best.setting == without.best.setting
+    settings = [other.screened.setting for other in with_taps.more_taps]
+    assert [len(setting.taps) for setting in settings] == ([2, 3] if tap > 0 else [])
+    for other in with_taps.more_taps:
+        assert {each.timestep for each in other.screened.setting.taps} == {with_taps.best.setting.timestep}
+        assert len(other.screened.correct) == len(LABELS)
+        assert other.accuracy_loss.value < 0
 
 
 def test_a_search_does_not_measure(space: Space) -> None:
