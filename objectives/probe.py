@@ -22,8 +22,20 @@ from objectives.heads.catalog import head_named
 from objectives.heads.cost import head_gmacs
 from objectives.heads.head import FeatureLayout, Fit, FittedHead, LabelledFeatures, predict
 from objectives.probe_spec import ProbeSpec, validated_images
-from objectives.results import GMACS, Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
+from objectives.results import (
+    GMACS,
+    Accuracy,
+    Epoch,
+    Evaluation,
+    Extracted,
+    Final,
+    Report,
+    Rung,
+    ScreenedPart,
+    ScreenedSetting,
+)
 from objectives.scoring import Predictions
+from objectives.screening import Screener
 from spaces import Setting
 
 T = TypeVar("T")
@@ -125,6 +137,16 @@ class Probe:
             test.correct_mask,
         )
 
+    def screen(self, settings: Sequence[Setting], images: int) -> Iterator[Extracted | ScreenedPart]:
+        """Screen settings as `Screener.screen` does; the last report has the scores."""
+        scores: list[ScreenedSetting] = []
+        for report in self._screener.screen(settings, images):
+            if isinstance(report, ScreenedSetting):
+                scores.append(report)
+            else:
+                yield report
+        yield ScreenedPart(tuple(scores))
+
     def extract(self, setting: Setting) -> Iterator[Extracted]:
         """Make the missing forward passes of the training and validation images of a setting."""
         yield from _filled(self._views, self._training, setting, Clock())
@@ -152,6 +174,10 @@ class Probe:
         """Extractors of the dataset, then of each further view. Only the dataset is validated and tested."""
         spec = self.spec
         return [Extractor(self.backbone, view, spec.usage(), spec.grids, spec.seed) for view in spec.views]
+
+    @cached_property
+    def _screener(self) -> Screener:
+        return Screener(self.spec, self.backbone)
 
     @cached_property
     def _training(self) -> np.ndarray:

@@ -17,20 +17,12 @@ import torch
 from torch.nn.functional import one_hot
 
 from objectives.backbones.backbone import Backbone
-from objectives.datasets.splits import stratified_order
 from objectives.features.extraction import Clock, Extractor, fill_and_read
 from objectives.heads.head import LabelledFeatures
 from objectives.heads.linear_models.ridge import leave_one_out
 from objectives.probe_spec import ProbeSpec
 from objectives.results import Extracted, ScreenedSetting
 from spaces import Setting
-
-MAX_IMAGES = 4000
-"""Upper limit of the number of screened images.
-
-The time of a decomposition grows with the cube of it, and 4,000 images suffice to distinguish accuracies that differ by
-two points.
-"""
 
 
 @dataclass(frozen=True)
@@ -76,10 +68,8 @@ class Screener:
 
     @cached_property
     def order(self) -> np.ndarray:
-        """Indices of at most `MAX_IMAGES` images into the dataset; each beginning holds the classes in proportion."""
-        images = np.flatnonzero(~self.spec.dataset.is_test)
-        order = images[stratified_order(self.spec.dataset.labels[images], self.spec.seed)]
-        return np.asarray(order[:MAX_IMAGES])
+        """The images, as `ProbeSpec.screened_images` returns them."""
+        return self.spec.screened_images()
 
     @property
     def training_images(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from objectives.results import Final, StudyResults
@@ -13,7 +13,10 @@ from spaces import Setting, StorageError
 
 if TYPE_CHECKING:
     from search.database.store import Store
+    from search.recommendation.screening_in_parts import ScreeningInParts
+    from search.samplers.proposers import Proposer
     from search.scheduling.driver import StudyDriver
+    from search.scheduling.events import OnTrialEvent, TrialEvent
     from search.scheduling.ray_session import RaySession
 
 
@@ -62,7 +65,6 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyRe
         command = store.address.masked(options.command)
         record = RunRecord(prepared.resources.workers, command, library_versions(), options=options.to_record())
         with _leaving_no_empty_study(store, study), store.run(study, record) as run_id:
-            prepared = _screened_first(prepared, store, study, on_event)
             driver = _driver(prepared, store, study, run_id)
             driver.reconcile()
             reason = _search(prepared, store, study, driver, ray, on_event)
@@ -83,44 +85,50 @@ def _leaving_no_empty_study(store: "Store", study: str) -> Iterator[None]:
         raise
 
 
-def _screened_first(prepared: PreparedRun, store: "Store", study: str, on_event: OnEvent) -> PreparedRun:
-    """Screen the settings of a new study; return the run with the plan of what is left."""
-    from objectives.devices import available_cores
-    from search.recommendation.warm_start import ensure_screening, is_screened_first
+def _driver(prepared: PreparedRun, store: "Store", study: str, run_id: int) -> "StudyDriver":
+    from search.samplers.proposers import LateProposer
+    from search.scheduling.driver import StudyDriver
+
+    options, space = prepared.options, prepared.probe.space
+    proposer = LateProposer(lambda: _proposer(prepared, store, study))
+    return StudyDriver(store, study, space, proposer, seed=options.seed, budget=options.trials, run_id=run_id)
+
+
+def _proposer(prepared: PreparedRun, store: "Store", study: str) -> "Proposer":
+    """Return the proposer that the options ask for. It knows the study's screening and what is in the cache by now."""
+    from search.recommendation.warm_start import prior_knowledge
+    from search.samplers.catalog import default_sampler, sampler_named
 
     options, probe = prepared.options, prepared.probe
-    wanted = is_screened_first(probe.space, options.trials) and options.warm_start and options.ray_address is None
-    if store.read_study(study).trials or not wanted:
-        return prepared
-    ensure_screening(
+    plan = plan_of(probe, prepared.resources, options)
+    prior = prior_knowledge(store, study, probe.spec, probe.space, probe.weights_digest, plan, options.warm_start)
+    name = options.sampler or default_sampler(probe.space, options.by_cost)
+    return sampler_named(name, options.seed, prior)
+
+
+def _screening(prepared: PreparedRun, store: "Store", study: str, on_event: OnEvent) -> "ScreeningInParts | None":
+    """Return the screening with which a new study begins; None where it needs none."""
+    from search.recommendation.screening_in_parts import ScreeningInParts
+    from search.recommendation.warm_start import is_screened, is_worthwhile
+
+    options, probe = prepared.options, prepared.probe
+    wanted = is_worthwhile(probe.space, options.trials) and options.warm_start and options.ray_address is None
+    if not wanted or store.read_study(study).trials or is_screened(store, probe.spec, probe.weights_digest):
+        return None
+    return ScreeningInParts(
         store,
         probe.spec,
         probe.space,
         probe.weights_digest,
-        available_cores(),
+        prepared.resources.workers,
         lambda done, total: on_event(ScreeningProgressed(done, total)),
     )
-    return replace(prepared, plan=plan_of(probe, prepared.resources, options))
-
-
-def _driver(prepared: PreparedRun, store: "Store", study: str, run_id: int) -> "StudyDriver":
-    from search.recommendation.warm_start import prior_knowledge
-    from search.samplers.catalog import default_sampler, sampler_named
-    from search.scheduling.driver import StudyDriver
-
-    options, probe = prepared.options, prepared.probe
-    prior = prior_knowledge(
-        store, study, probe.spec, probe.space, probe.weights_digest, prepared.plan, options.warm_start
-    )
-    name = options.sampler or default_sampler(probe.space, options.by_cost)
-    proposer = sampler_named(name, options.seed, prior)
-    return StudyDriver(store, study, probe.space, proposer, seed=options.seed, budget=options.trials, run_id=run_id)
 
 
 def _search(
     prepared: PreparedRun, store: "Store", study: str, driver: "StudyDriver", ray: "RaySession", on_event: OnEvent
 ) -> str:
-    """Run the missing trials and finals, if any; return why no further trial is tried."""
+    """Run what is missing of the screening, the trials and the finals; return why no further trial is tried."""
     from objectives.probe_builder import ProbeBuilder
     from search.reports.dashboard_sync import refreshing
     from search.reports.thumbnails import keep_pictures
@@ -130,24 +138,38 @@ def _search(
     before, finals = store.read_study(study), StudyFinals(store, study, options)
     if before.finished >= options.trials and not finals.missing() and not before.waiting:
         return f"the study has {before.finished} finished trials already"
+    screening = _screening(prepared, store, study, on_event)
     report = options.home_folder.reports / f"{study}.html"
     with (
         spec.usage().using(spec.views, prepared.plan.folders),
         refreshing(store, study, driver.run_id, report),
-        _announced(SearchStarted(before, options.trials), on_event),
+        _announced(SearchStarted(before, options.trials), on_event, at_once=screening is None) as announcing,
     ):
         ray.wait()
-        reason = run_study(driver, ProbeBuilder(spec), finals, prepared.resources, on_event)
+        reason = run_study(driver, ProbeBuilder(spec), finals, prepared.resources, announcing, screening)
     keep_pictures(store, study, spec)
     return reason
 
 
 @contextmanager
-def _announced(started: SearchStarted, on_event: OnEvent) -> Iterator[None]:
-    """Send that the search starts, and that it ends, whether all goes well or not."""
-    on_event(started)
+def _announced(started: SearchStarted, on_event: OnEvent, at_once: bool) -> Iterator["OnTrialEvent"]:
+    """Send that the search starts, and that it ends, whether all goes well or not. Yield what sends events meanwhile.
+
+    at_once: send the start at once; else before the first event of a trial or final, since a screening comes first.
+    """
+    is_sent = at_once
+    if at_once:
+        on_event(started)
+
+    def send(event: "TrialEvent") -> None:
+        nonlocal is_sent
+        if not is_sent:
+            is_sent = True
+            on_event(started)
+        on_event(event)
+
     try:
-        yield
+        yield send
     finally:
         on_event(SearchEnded())
 

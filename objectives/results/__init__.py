@@ -13,7 +13,13 @@ from objectives.results.metrics import (
     Scores,
 )
 from objectives.results.reports import GMACS, Confusion, Epoch, Evaluation, Extracted, Final, Report, Rung
-from objectives.results.screening import ComparedSetting, PastTaskWeight, ScreenedSetting, ScreeningResults
+from objectives.results.screening import (
+    ComparedSetting,
+    PastTaskWeight,
+    ScreenedPart,
+    ScreenedSetting,
+    ScreeningResults,
+)
 from objectives.results.similarity import DrawSimilarity, Representation, Similarity
 from objectives.results.study import Finalist, Picture, StudyResults, Trial, TrialState
 
@@ -42,6 +48,7 @@ __all__ = [
     "Representation",
     "Rung",
     "Scores",
+    "ScreenedPart",
     "ScreenedSetting",
     "ScreeningResults",
     "Similarity",

@@ -44,6 +44,13 @@ class ScreenedSetting:
 
 
 @dataclass(frozen=True)
+class ScreenedPart:
+    """The scores of the settings that a worker screened together, in their order."""
+
+    scores: tuple[ScreenedSetting, ...]
+
+
+@dataclass(frozen=True)
 class ComparedSetting:
     """A setting beside the recommended one.
 

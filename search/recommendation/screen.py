@@ -8,7 +8,7 @@ from search.database.screenings import Screening, save_screening
 from search.database.store import Store
 from search.recommendation.past_tasks import past_tasks
 from search.recommendation.recommender import Recommender
-from search.surrogates.past_tasks import PUBLISHED_TASKS
+from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask
 from spaces import Space
 from spaces.errors import UsageError
 from spaces.text import escaped
@@ -48,14 +48,13 @@ def run_screening(
     from objectives.screening import Screener
 
     screener, usage = Screener(spec, Probe.build(spec, threads).backbone), spec.usage()
-    stored_tasks = () if store is None else past_tasks(store, spec.dataset.fingerprint, weights_digest)
     recommender = Recommender(
         space,
         screener.screen,
         screener.labels,
         max_passes,
         max_seconds,
-        (*PUBLISHED_TASKS, *stored_tasks),
+        known_tasks(store, spec, weights_digest),
         training_images=screener.training_images,
         measures=measures,
     )
@@ -73,8 +72,21 @@ def run_screening(
             on_progress(recommender.passes_made, recommender.pass_limit)
     recommendation = recommender.recommendation
     if store is not None:
-        save_screening(store, screening_record(recommendation, spec, space, weights_digest))
+        save(recommendation, store, spec, space, weights_digest)
     return recommendation
+
+
+def known_tasks(store: Store | None, spec: "ProbeSpec", weights_digest: str) -> list[PastTask]:
+    """Return the past tasks that a screening learns from: the published ones, and those of the store."""
+    stored_tasks = [] if store is None else past_tasks(store, spec.dataset.fingerprint, weights_digest)
+    return [*PUBLISHED_TASKS, *stored_tasks]
+
+
+def save(
+    recommendation: "ScreeningResults", store: Store, spec: "ProbeSpec", space: Space, weights_digest: str
+) -> None:
+    """Save a screening for later tasks and searches."""
+    save_screening(store, screening_record(recommendation, spec, space, weights_digest))
 
 
 def screening_record(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from search.database.screenings import load_screening
 from search.database.store import Store
 from search.recommendation.past_tasks import past_tasks, screening_task
-from search.recommendation.screen import OnProgress, run_screening
 from search.surrogates.past_tasks import PUBLISHED_TASKS, PriorKnowledge
 from spaces import HEAD_OPTIONS, Setting, Space
 
@@ -22,22 +21,14 @@ SCREENED_STARTS = 3
 """Settings of a screening that a search tries first, each with every head of the space."""
 
 
-def is_screened_first(space: Space, trials: int) -> bool:
+def is_worthwhile(space: Space, trials: int) -> bool:
     """Return whether a screening is worth its forward passes before this many trials in the space."""
     return trials >= MIN_TRIALS and len(space) > trials and 1 in space.taps
 
 
-def ensure_screening(
-    store: Store,
-    spec: "ProbeSpec",
-    space: Space,
-    weights_digest: str,
-    threads: int,
-    on_progress: OnProgress = lambda done, total: None,
-) -> None:
-    """Screen, unless the database has a screening of these images with this network and seed."""
-    if load_screening(store, spec.dataset.fingerprint, weights_digest, spec.seed) is None:
-        run_screening(spec, space, weights_digest, store, threads, measures=False, on_progress=on_progress)
+def is_screened(store: Store, spec: "ProbeSpec", weights_digest: str) -> bool:
+    """Return whether the database has a screening of these images with this network and seed."""
+    return load_screening(store, spec.dataset.fingerprint, weights_digest, spec.seed) is not None
 
 
 def prior_knowledge(

@@ -1,8 +1,9 @@
 """Proposers choose the next setting of a search. Here are those that need no Optuna sampler."""
 
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Protocol, final
 
 from optuna.trial import FrozenTrial, TrialState
@@ -41,6 +42,21 @@ def random_untaken(space: Space, taken: Collection[Setting], generator: random.R
 def random_generator(seed: int, trials: Sequence[FrozenTrial]) -> random.Random:
     """Return a generator that depends on the seed and on the number of trials alone."""
     return random.Random(f"{seed}/{len(trials)}")
+
+
+@final
+@dataclass
+class LateProposer:
+    """A proposer that is made when the first setting is wanted, from what is known then."""
+
+    make: Callable[[], Proposer]
+
+    def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
+        return self._made.propose(trials, space, taken)
+
+    @cached_property
+    def _made(self) -> Proposer:
+        return self.make()
 
 
 @final

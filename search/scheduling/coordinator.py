@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
-from objectives.results import Epoch, Evaluation, Extracted, Final, Rung, TrialState
+from objectives.results import Epoch, Evaluation, Extracted, Final, Rung, ScreenedPart, TrialState
 from search.scheduling.driver import NoMoreTrials, NoTrialYet, StudyDriver
 from search.scheduling.events import (
     FinalEnded,
@@ -18,7 +18,7 @@ from search.scheduling.events import (
     TrialEnded,
     TrialStarted,
 )
-from search.scheduling.requests import FinalRequest, TrialRequest
+from search.scheduling.requests import FinalRequest, Request, ScreeningRequest, TrialRequest
 from search.scheduling.trial_timer import TrialTimer
 from spaces import SearchError, Setting
 
@@ -44,6 +44,18 @@ class Finals(Protocol):
         ...
 
 
+class Screening(Protocol):
+    """The screening that comes before the trials."""
+
+    def next_request(self) -> ScreeningRequest | NoTrialYet | None:
+        """Return the next part; NoTrialYet where it depends on parts that are still running; None after the last."""
+        ...
+
+    def keep(self, part: ScreenedPart) -> None:
+        """Take the result of a part."""
+        ...
+
+
 class Coordinator:
     """Answers the scheduler of the workers by asking the driver, and sends an event for everything that happens.
 
@@ -51,11 +63,14 @@ class Coordinator:
     True, and `raise_error` raises it at the end. Trials are known here by the scheduler's own ids.
     """
 
-    def __init__(self, driver: StudyDriver, finals: Finals, on_event: OnTrialEvent) -> None:
+    def __init__(
+        self, driver: StudyDriver, finals: Finals, on_event: OnTrialEvent, screening: Screening | None = None
+    ) -> None:
         self.driver = driver
         self.finals = finals
         self.on_event = on_event
-        self.running: dict[str, TrialRequest | FinalRequest] = {}
+        self.screening = screening  # None when it has ended
+        self.running: dict[str, Request] = {}
         self.timers: dict[str, TrialTimer] = {}
         self.reason: str | None = None  # why no further trial is made
         self.error: BaseException | None = None
@@ -69,14 +84,14 @@ class Coordinator:
         """Return nothing: Ray Tune pickles this object for a restore that is never made."""
         return {}
 
-    def next_request(self, trial_id: str) -> TrialRequest | FinalRequest | NoTrialYet | NoMoreTrials:
-        """Return what the scheduler shall run next under this id: first all trials, then all finals."""
+    def next_request(self, trial_id: str) -> Request | NoTrialYet | NoMoreTrials:
+        """Return what the scheduler shall run next under this id: the screening, then all trials, then all finals."""
         if time.monotonic() < self._wait_until and not self.error:
             return NoTrialYet()
-        answer: TrialRequest | FinalRequest | NoTrialYet | NoMoreTrials = NoMoreTrials("stopped")
+        answer: Request | NoTrialYet | NoMoreTrials = NoMoreTrials("stopped")
         with self._keeping_errors():
             if self.reason is None and self.error is None:
-                answer = self.driver.next_trial()
+                answer = self._next_screening() or self.driver.next_trial()
             if isinstance(answer, TrialRequest):
                 self.on_event(TrialStarted(answer))
             if isinstance(answer, NoMoreTrials) and self.reason is None and self.error is None:
@@ -86,12 +101,18 @@ class Coordinator:
             if self.reason is not None and self._finals_left and self.error is None:
                 answer = self._finals_left.pop(0)
                 self.on_event(FinalStarted(answer))
-        if isinstance(answer, (TrialRequest, FinalRequest)):
+        if isinstance(answer, (ScreeningRequest, TrialRequest, FinalRequest)):
             self.running[trial_id] = answer
             self.timers[trial_id] = TrialTimer()
             self._first_request = self._first_request or time.monotonic()
         elif isinstance(answer, NoTrialYet):
             self._wait_until = time.monotonic() + WAIT_SECONDS
+        return answer
+
+    def _next_screening(self) -> ScreeningRequest | NoTrialYet | None:
+        answer = self.screening.next_request() if self.screening else None
+        if answer is None:
+            self.screening = None
         return answer
 
     def handle_result(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -111,6 +132,22 @@ class Coordinator:
         if request is None:
             return True
         report, self.worker = result.get("report"), result.get("worker", self.worker)
+        if isinstance(report, ScreenedPart):
+            del self.running[trial_id]
+            self._keep_part(report)
+        elif isinstance(request, ScreeningRequest):
+            self._handle_fault(trial_id, request, result)
+        else:
+            return self._handle_trial_result(trial_id, request, result)
+        return False
+
+    def _keep_part(self, part: ScreenedPart) -> None:
+        self._wait_until = 0.0  # the parts that depend on this one need not wait
+        if self.screening is not None:
+            self.screening.keep(part)
+
+    def _handle_trial_result(self, trial_id: str, request: TrialRequest | FinalRequest, result: dict[str, Any]) -> bool:
+        report = result.get("report")
         if isinstance(report, (Extracted, Epoch, Rung)):
             self.on_event(Progressed(request, report))
         if isinstance(report, Extracted):
@@ -137,7 +174,7 @@ class Coordinator:
             self._handle_fault(trial_id, request, result)
         return False
 
-    def _handle_fault(self, trial_id: str, request: TrialRequest | FinalRequest, result: dict[str, Any]) -> None:
+    def _handle_fault(self, trial_id: str, request: Request, result: dict[str, Any]) -> None:
         if "unfit" in result:
             self.error = self.error or SearchError(result["unfit"])
         elif "cause" in result:  # the run ends, and the next run tries this setting again
@@ -157,13 +194,14 @@ class Coordinator:
             with self._keeping_errors():
                 self._fail(trial_id, request, reason, by_machine=True)
 
-    def _fail(self, trial_id: str, request: TrialRequest | FinalRequest, reason: str, by_machine: bool) -> None:
-        if isinstance(request, TrialRequest):
-            self._end(trial_id, request, "failed", reason=reason, by_machine=by_machine)
-        else:
-            self.error = self.error or SearchError(
-                f"the final of {request.setting}, seed {request.seed} failed: {reason}"
-            )
+    def _fail(self, trial_id: str, request: Request, reason: str, by_machine: bool) -> None:
+        match request:
+            case TrialRequest():
+                self._end(trial_id, request, "failed", reason=reason, by_machine=by_machine)
+            case FinalRequest(setting, seed):
+                self.error = self.error or SearchError(f"the final of {setting}, seed {seed} failed: {reason}")
+            case ScreeningRequest(settings, images):
+                self.error = self.error or SearchError(f"screening {settings[0]} on {images:,} images failed: {reason}")
 
     def _end(
         self,

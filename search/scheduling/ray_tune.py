@@ -1,4 +1,4 @@
-"""Runs trials and finals with Ray Tune, on one machine or a cluster.
+"""Runs a screening, trials and finals with Ray Tune, on one machine or a cluster.
 
 Ray Tune only executes. The `StudyDriver` decides which setting is tried next, when a trial stops, and when the study is
 finished; the `Coordinator` passes messages between the two. Workers never touch the database.
@@ -22,10 +22,10 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from search.scheduling.coordinator import Coordinator, Finals
+from search.scheduling.coordinator import Coordinator, Finals, Screening
 from search.scheduling.driver import NoTrialYet, StudyDriver
 from search.scheduling.events import OnTrialEvent
-from search.scheduling.requests import FinalRequest, TrialRequest
+from search.scheduling.requests import FinalRequest, ScreeningRequest, TrialRequest
 from search.scheduling.resources import Resources
 from search.scheduling.worker import ProbeFactory
 
@@ -38,15 +38,20 @@ MOST_CHARACTERS = 300
 
 
 def run_study(
-    driver: StudyDriver, spec: ProbeFactory, finals: Finals, resources: Resources, on_event: OnTrialEvent
+    driver: StudyDriver,
+    spec: ProbeFactory,
+    finals: Finals,
+    resources: Resources,
+    on_event: OnTrialEvent,
+    screening: Screening | None = None,
 ) -> str:
-    """Run trials until the driver has no more, then the finals. Return the driver's reason.
+    """Run the screening, if any, then trials until the driver has no more, then the finals. Return the driver's reason.
 
-    Finals run on the same workers, which have the network and the images loaded. on_event: called with everything that
+    All run on the same workers, which have the network and the images loaded. on_event: called with everything that
     happens. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, and the SearchError of a trial whose cause would fail all
     other trials too.
     """
-    coordinator = Coordinator(driver, finals, on_event)
+    coordinator = Coordinator(driver, finals, on_event, screening)
     folder = Path(tempfile.mkdtemp(prefix="search-tune-"))
     trainable = tune.with_resources(
         tune.with_parameters(_trainable(resources.cpus, resources.gpus), spec=pickle.dumps(spec)),
@@ -119,9 +124,9 @@ def _trainable(threads: int, gpus: float) -> Callable[..., None]:
         if fault is not None:
             tune.report({"unfit": f"the worker on {ray.util.get_node_ip_address()} cannot be used: {fault}"})
             return
-        from search.scheduling.worker import run_trial
+        from search.scheduling.worker import run_request
 
-        run_trial(config, pickle.loads(spec), threads, gpus, tune.report)
+        run_request(pickle.loads(config["request"]), pickle.loads(spec), threads, gpus, tune.report)
 
     return run_trial
 
@@ -138,9 +143,8 @@ class _StudySearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         answer = self._coordinator.next_request(trial_id)
-        if isinstance(answer, (TrialRequest, FinalRequest)):
-            seed = answer.seed if isinstance(answer, FinalRequest) else None
-            return {"setting": answer.setting.to_dict(), "seed": seed}
+        if isinstance(answer, (ScreeningRequest, TrialRequest, FinalRequest)):
+            return {"request": pickle.dumps(answer)}
         finished: str = Searcher.FINISHED
         return None if isinstance(answer, NoTrialYet) else finished
 

@@ -1,8 +1,16 @@
-"""The requests that a worker receives: a trial, or a final."""
+"""The requests that a worker receives: a part of a screening, a trial, or a final."""
 
 from dataclasses import dataclass
 
 from spaces import Setting
+
+
+@dataclass(frozen=True, slots=True)
+class ScreeningRequest:
+    """Settings of one timestep to screen, on the first `images` images of the screening's order."""
+
+    settings: tuple[Setting, ...]
+    images: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +31,6 @@ class FinalRequest:
 
     setting: Setting
     seed: int
+
+
+Request = ScreeningRequest | TrialRequest | FinalRequest

@@ -1,13 +1,14 @@
-"""Runs trials and finals in a worker, which builds its probe once. It does not know Ray."""
+"""Runs requests in a worker, which builds its probe once. It does not know Ray."""
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from objectives.devices import use_gpu_share
 from objectives.results import Rung
-from spaces import SearchError, Setting
+from search.scheduling.requests import FinalRequest, Request, ScreeningRequest, TrialRequest
+from spaces import SearchError
 from spaces.errors import first_line
 
 Report = Callable[[dict[str, Any]], None]
@@ -31,7 +32,8 @@ class ProbeFactory(Protocol):
     def build(self, threads: int) -> Any:
         """Return a callable `probe(setting)` that yields reports.
 
-        It has a method `finalise(setting, seed)`, which yields reports and at last a Final.
+        It has a method `finalise(setting, seed)`, which yields reports and at last a Final, and a method
+        `screen(settings, images)`, which yields reports and at last a ScreenedPart.
         """
         ...
 
@@ -39,19 +41,18 @@ class ProbeFactory(Protocol):
 _probe: Any = None
 
 
-def run_trial(config: Mapping[str, Any], spec: ProbeFactory, threads: int, gpus: float, report: Report) -> None:
-    """Send each report of a trial or a final. A failure is sent too: raising would cost the process and its network.
+def run_request(request: Request, spec: ProbeFactory, threads: int, gpus: float, report: Report) -> None:
+    """Send each report of a request. A failure is sent too: raising would cost the process and its network.
 
     threads: CPU threads of this worker. gpus: its GPUs; workers that share one also share its memory.
     """
     global _probe  # noqa: PLW0603
-    setting, seed = Setting.from_dict(config["setting"]), config["seed"]
     try:
         if _probe is None:  # workers are reused, so network and features stay loaded between trials
             report({"worker": "started"})
             _probe = _build(spec, threads, gpus)
             report({"worker": "ready"})
-        for message in _probe(setting) if seed is None else _probe.finalise(setting, seed):
+        for message in _reports(_probe, request):
             images = {"images": message.images} if isinstance(message, Rung) else {}
             report({"report": message, **images})
     except SearchError as error:
@@ -60,6 +61,17 @@ def run_trial(config: Mapping[str, Any], spec: ProbeFactory, threads: int, gpus:
         logging.getLogger(__name__).warning("trial failed:\n%s", traceback.format_exc())
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         report({"error": reason, "by_machine": is_machine_fault(error)})
+
+
+def _reports(probe: Any, request: Request) -> Iterator[Any]:
+    """Yield the reports of a probe that answer a request."""
+    match request:
+        case ScreeningRequest(settings, images):
+            yield from probe.screen(settings, images)
+        case FinalRequest(setting, seed):
+            yield from probe.finalise(setting, seed)
+        case TrialRequest():
+            yield from probe(request.setting)
 
 
 def _build(spec: ProbeFactory, threads: int, gpus: float) -> Any:

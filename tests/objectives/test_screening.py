@@ -14,9 +14,9 @@ from numpy.testing import assert_allclose
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import stratified_order
 from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probe_spec import MAX_SCREENED_IMAGES, ProbeSpec
 from objectives.results import Accuracy, Extracted, ScreenedSetting
-from objectives.screening import MAX_IMAGES, Screener, screen
+from objectives.screening import Screener, screen
 from spaces import BackboneError, DatasetError, Setting
 from tests.support.heads import digits
 
@@ -124,7 +124,7 @@ class TestScreener:
 
     def test_test_images_are_not_looked_at(self, screener: Screener, few_digits: Dataset) -> None:
         assert not few_digits.is_test[screener.order].any()
-        assert len(screener.order) == (~few_digits.is_test).sum() <= MAX_IMAGES
+        assert len(screener.order) == (~few_digits.is_test).sum() <= MAX_SCREENED_IMAGES
 
     def test_it_is_the_same_again(self, screener: Screener, tmp_path: Path) -> None:
         first = screened(list(screener.screen(self.SETTINGS, 80)))

@@ -2,15 +2,15 @@
 
 import pytest
 
-from objectives.results import Final
+from objectives.results import Extracted, Final, ScreenedPart
 from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
 from search.scheduling import coordinator as module
 from search.scheduling.coordinator import Coordinator
-from search.scheduling.driver import StudyDriver
+from search.scheduling.driver import NoTrialYet, StudyDriver
 from search.scheduling.events import TrialEvent
-from search.scheduling.requests import TrialRequest
+from search.scheduling.requests import ScreeningRequest, TrialRequest
 from spaces import SearchError, Setting, Space
 from tests.support.studies import MakeRecord
 
@@ -93,3 +93,57 @@ def test_a_worker_that_cannot_be_used_ends_the_run(coordinator: Coordinator) -> 
     assert coordinator.handle_result("a", {"unfit": "the worker on 10.0.0.2 cannot be used: it has version 0"})
     with pytest.raises(SearchError, match=r"the worker on 10\.0\.0\.2 cannot be used: it has version 0"):
         coordinator.raise_error()
+
+
+PART = ScreeningRequest((Setting(10, 3, 1, "ridge"), Setting(10, 3, 2, "ridge")), 300)
+
+
+class TwoRounds:
+    """A screening of two parts, the second of which depends on the first."""
+
+    def __init__(self) -> None:
+        self.requests, self.results = [PART, PART], 0
+
+    def next_request(self) -> ScreeningRequest | NoTrialYet | None:
+        if len(self.requests) == self.results + 1:
+            return NoTrialYet()
+        return self.requests.pop() if self.requests else None
+
+    def keep(self, part: ScreenedPart) -> None:
+        self.results += 1
+
+
+@pytest.fixture
+def screening_first(store: Store, study: str, space: Space, run_record: RunRecord) -> Coordinator:
+    driver = StudyDriver(
+        store, study, space, sampler_named("random", 0), seed=0, budget=9, run_id=store.begin_run(study, run_record)
+    )
+    return Coordinator(driver, NoFinals(), lambda event: None, TwoRounds())
+
+
+def test_trials_begin_when_the_screening_has_ended(screening_first: Coordinator, store: Store, study: str) -> None:
+    ready, result = {"worker": "ready"}, {"report": ScreenedPart(())}
+    assert screening_first.next_request("a") == PART
+    assert isinstance(screening_first.next_request("b"), NoTrialYet)
+    assert not screening_first.handle_result("a", ready)
+    assert not screening_first.handle_result("a", {"report": Extracted(300, 300, 300)})
+    assert not screening_first.handle_result("a", result)
+    screening_first.handle_loss("a", "it has ended")  # as Ray Tune reports every end
+    assert screening_first.next_request("b") == PART
+    assert not store.read_study(study).trials
+    assert not screening_first.handle_result("b", result)
+    assert isinstance(screening_first.next_request("c"), TrialRequest)
+    assert not screening_first.stop
+
+
+@pytest.mark.parametrize("by_death", [True, False])
+def test_a_part_that_fails_ends_the_run_in_words(screening_first: Coordinator, by_death: bool) -> None:
+    screening_first.next_request("a")
+    screening_first.handle_result("a", {"worker": "ready"})
+    if by_death:
+        screening_first.handle_loss("a", "the worker process died")
+    else:
+        screening_first.handle_result("a", {"error": "the worker process died"})
+    assert screening_first.stop
+    with pytest.raises(SearchError, match=r"screening .* on 300 images failed: the worker process died"):
+        screening_first.raise_error()
