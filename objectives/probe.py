@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from objectives.backbones.backbone import Backbone
-from objectives.backbones.catalog import load_backbone_here
+from objectives.backbones.catalog import late_backbone_here
 from objectives.datasets.splits import Split, rung
 from objectives.devices import free_gpu_memory, use_threads
 from objectives.features.cache.feature_cache import SCRATCH
@@ -90,9 +90,12 @@ class Probe:
 
     @classmethod
     def build(cls, spec: ProbeSpec, threads: int) -> Self:
-        """Build the probe with its network, on this process's GPU if there is one, else on `threads` CPU threads."""
+        """Build the probe, on this process's GPU if there is one, else on `threads` CPU threads.
+
+        On a CPU, the network is loaded before its first forward pass.
+        """
         use_threads(threads)
-        return cls(spec, load_backbone_here(spec.backbone, spec.precision, spec.cache))
+        return cls(spec, late_backbone_here(spec.backbone, spec.precision, spec.cache))
 
     def __call__(self, setting: Setting) -> Iterator[Report]:
         """Evaluate a setting: make the missing forward passes, then fit and score a head on each split.

@@ -1,9 +1,11 @@
-"""The interface of all backbones."""
+"""The interface of all backbones, and a backbone that is loaded when it is needed."""
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol, final
 
-from spaces import Architecture
+from spaces import Architecture, BackboneError
 
 if TYPE_CHECKING:
     import torch
@@ -52,3 +54,43 @@ class Backbone(Protocol):
         encoder does not take.
         """
         ...
+
+
+@final
+@dataclass
+class LateBackbone:
+    """A backbone that is loaded before its first forward pass. What the cache has needs no network.
+
+    architecture, digest, device: of the backbone that `load` returns. load: raises BackboneError where it cannot.
+    """
+
+    architecture: Architecture
+    digest: str
+    device: "torch.device"
+    load: Callable[[], Backbone]
+    _backbone: Backbone | None = field(default=None, init=False, repr=False)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
+
+    @property
+    def latents(self) -> str | None:
+        return self._loaded().latents
+
+    def encode(self, pixels: "torch.Tensor") -> "torch.Tensor":
+        return self._loaded().encode(pixels)
+
+    def taps(
+        self, inputs: "torch.Tensor", noise: "torch.Tensor | None", timestep: int | None, blocks: Collection[int]
+    ) -> "dict[int, torch.Tensor]":
+        return self._loaded().taps(inputs, noise, timestep, blocks)
+
+    def _loaded(self) -> Backbone:
+        with self._lock:  # inputs are prepared in another thread than the passes
+            if self._backbone is None:
+                backbone = self.load()
+                if backbone.digest != self.digest:
+                    raise BackboneError(
+                        f"the files of backbone {self.architecture.name} have changed since the run began; type the "
+                        "command again"
+                    )
+                self._backbone = backbone
+            return self._backbone

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from objectives.backbones.backbone import PRECISIONS
+from objectives.backbones.backbone import PRECISIONS, Backbone, LateBackbone
 from objectives.backbones.description import Description, Descriptions
 from objectives.backbones.files import network_folder, pipeline_folder
 from objectives.backbones.folders.configuration import read_configuration
@@ -170,6 +170,20 @@ def load_backbone_here(name: str, precision: str = "float32", cache: Path | None
     # float32 is exact; bfloat16 is the choice for speed. NVIDIA's containers allow TF32 in matrix products too.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return load_backbone(name, "cuda" if torch.cuda.is_available() else "cpu", precision, cache)
+
+
+def late_backbone_here(name: str, precision: str = "float32", cache: Path | None = None) -> Backbone:
+    """Return the backbone that `load_backbone_here` does. On a CPU it is loaded before its first forward pass.
+
+    Raises as `load_backbone` does; on a CPU, errors in the weights are raised at the first forward pass.
+    """
+    import torch
+
+    if torch.cuda.is_available():  # the size of a batch depends on the memory that the network leaves
+        return load_backbone_here(name, precision, cache)
+    architecture, digest = describe_backbone(name, precision, cache)
+    load = partial(load_backbone_here, name, precision, cache)
+    return LateBackbone(architecture, digest, torch.device("cpu"), load)
 
 
 def describe_backbone(name: str, precision: str = "float32", cache: Path | None = None) -> tuple[Architecture, str]:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from objectives.backbones.backbone import Backbone, LateBackbone
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
 from objectives.features import mapped_tensors as scratch
@@ -15,7 +16,7 @@ from objectives.heads.head import Fit, LabelledFeatures
 from objectives.probe import Probe
 from objectives.probe_spec import ProbeSpec
 from objectives.results import GMACS, METRICS, SELECTION_METRICS, Accuracy, Epoch, Evaluation, Extracted, Final
-from spaces import HEAD_OPTIONS, CacheError, Setting, Tap
+from spaces import HEAD_OPTIONS, BackboneError, CacheError, Setting, Tap
 from tests.support.probes import LINEAR, MLP, last
 
 LINEAR_AND_SLOWLY_MLP = [pytest.param(LINEAR, id="linear"), pytest.param(MLP, id="mlp", marks=pytest.mark.slow)]
@@ -57,6 +58,19 @@ def test_block_pool_and_head_cost_no_pass_once_the_timestep_is_there(spec: Probe
         assert evaluation.passes_made == 0
         assert evaluation.passes_needed == 500
     assert last(probe, replace(LINEAR, timestep=300)).passes_made == 500
+
+
+def test_the_network_is_loaded_for_a_missing_pass_alone(spec: ProbeSpec) -> None:
+    first = Probe.build(spec, 1)
+    evaluation, network = last(first, LINEAR), first.backbone
+
+    def load() -> Backbone:
+        raise BackboneError("it is loaded")
+
+    probe = Probe(spec, LateBackbone(network.architecture, network.digest, network.device, load))
+    assert last(probe, LINEAR).correct_mask == evaluation.correct_mask
+    with pytest.raises(BackboneError, match="it is loaded"):
+        last(probe, replace(LINEAR, timestep=300))
 
 
 def test_taps_are_read_beside_each_other_each_timestep_at_the_price_of_a_pass(spec: ProbeSpec) -> None:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from objectives.backbones.backbone import Backbone
-from objectives.backbones.catalog import NETWORK_KINDS, describe_backbone, load_backbone
+from objectives.backbones.catalog import NETWORK_KINDS, describe_backbone, late_backbone_here, load_backbone
 from objectives.backbones.files import network_folder
 from objectives.backbones.tapped import TappedBackbone
 from spaces import PRESETS, BackboneError
@@ -170,6 +170,13 @@ class TestBackbone:
         for _ in range(2):  # the second is remembered
             assert describe_backbone(str(folder), cache=tmp_path) == (backbone.architecture, backbone.digest)
 
+    def test_loading_it_late_changes_nothing(self, folder: Path, backbone: Backbone) -> None:
+        late, number = late_backbone_here(str(folder)), backbone.architecture.blocks[-1].number
+        assert (late.architecture, late.digest) == (backbone.architecture, backbone.digest)
+        inputs = inputs_for(backbone)
+        assert torch.equal(late.taps(*inputs, [number])[number], backbone.taps(*inputs, [number])[number])
+        assert late.latents == backbone.latents
+
     def test_precision_is_part_of_the_digest_and_changes_a_feature_slightly(
         self, folder: Path, backbone: Backbone
     ) -> None:
@@ -247,6 +254,15 @@ class TestBackbone:
         weights.write_bytes(weights.read_bytes()[:-100])
         with pytest.raises(BackboneError, match=r"\.safetensors is damaged: .*; fetch it again"):
             load_backbone(str(copy))
+
+
+def test_a_network_that_changes_before_it_is_loaded_is_refused(tmp_path: Path) -> None:
+    small_unets.plain(tmp_path)
+    late = late_backbone_here(str(tmp_path))
+    (file,) = weight_files(tmp_path)
+    save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(BackboneError, match="have changed since the run began"):
+        late.encode(torch.zeros(1, 3, 16, 16, dtype=torch.uint8))
 
 
 def test_every_kind_is_here(tmp_path: Path) -> None:

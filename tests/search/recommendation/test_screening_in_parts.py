@@ -31,7 +31,8 @@ def probe(prepared: PreparedProbe) -> Probe:
 
 def screened(screening: ScreeningInParts, probe: Probe, workers: int, seed: int) -> int:
     """Run a screening to its end on workers that end in a random order. Return the number of parts."""
-    generator, running, count = random.Random(seed), [], 0
+    generator, count = random.Random(seed), 0
+    running: list[ScreeningRequest] = []
     while True:
         request = screening.next_request() if len(running) < workers else NoTrialYet()
         if isinstance(request, ScreeningRequest):
