@@ -2,6 +2,10 @@
 
 import ctypes
 import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +24,12 @@ def available_cores() -> int:
     lines = groups.read_text("utf-8").splitlines() if groups.exists() else []
     quotas = [quota for line in lines for quota in cgroup_quotas(line, Path("/sys/fs/cgroup"))]
     return max(1, min([int(joblib.cpu_count()), *map(math.ceil, quotas)]))
+
+
+def available_threads() -> int:
+    """Return how many threads this process may compute on: one for each available core, at most OMP_NUM_THREADS."""
+    limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]  # of nested regions the outermost
+    return min(available_cores(), int(limit)) if limit.isdecimal() and int(limit) else available_cores()
 
 
 def cgroup_quotas(line: str, root: Path) -> list[float]:
@@ -91,17 +101,46 @@ def free_gpu_memory(device: "torch.device") -> int:
 
 
 def use_threads(count: int) -> None:
-    """Set the number of CPU threads of this process: those of torch, and those that decode images and make noise."""
+    """Set the number of CPU threads of this process: those of torch and BLAS, and those that decode and make noise."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     global _threads  # noqa: PLW0603
     torch.set_num_threads(count)
+    threadpool_limits(count, user_api="blas")
     _threads = count
+
+
+@contextmanager
+def one_thread_of_blas() -> Iterator[None]:
+    """Let numpy and scipy compute on one thread in the context.
+
+    Their library, OpenBLAS, takes every core and spins. On matrices of some hundred rows it gains nothing, and beside
+    other work it takes ten times as long.
+    """
+    import scipy.linalg  # noqa: F401  # it has a BLAS of its own, and only what is loaded can be limited
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 _threads: int | None = None
 
 
 def threads() -> int:
-    """Return the number of threads that `use_threads` set; by default one for each available core."""
-    return _threads or available_cores()
+    """Return the number of threads that `use_threads` set; by default all available ones."""
+    return _threads or available_threads()
+
+
+@contextmanager
+def single_threads(count: int) -> Iterator["Executor"]:
+    """Yield an executor of `count` threads, in each of which torch computes on that thread alone."""
+    import torch
+
+    before = torch.get_num_threads()
+    with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as executor:
+        try:
+            yield executor
+        finally:
+            torch.set_num_threads(before)  # torch also keeps the last number set, for threads that begin later

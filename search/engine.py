@@ -54,6 +54,7 @@ def _is_finished(options: RunOptions) -> bool:
 
 
 def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyResults:
+    from objectives.devices import one_thread_of_blas
     from search.database.records import RunRecord
     from search.database.store import Store
     from search.reports.study_report import publish
@@ -64,7 +65,11 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyRe
         on_event(RunPrepared(prepared, study))
         command = store.address.masked(options.command)
         record = RunRecord(prepared.resources.workers, command, library_versions(), options=options.to_record())
-        with _leaving_no_empty_study(store, study), store.run(study, record) as run_id:
+        with (
+            _leaving_no_empty_study(store, study),
+            store.run(study, record) as run_id,
+            one_thread_of_blas(),  # the cores are the workers'
+        ):
             driver = _driver(prepared, store, study, run_id)
             driver.reconcile()
             reason = _search(prepared, store, study, driver, ray, on_event)

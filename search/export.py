@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from objectives.devices import available_cores
+from objectives.devices import available_threads
 from objectives.home import Home, may_write
 from objectives.results import Accuracy, Final, StudyResults
 from search.prepare import PreparedProbe, check_same, moved_options, prepare_probe, resources_of
@@ -62,7 +62,7 @@ def export_classifier(
             f"The study has no test result yet; this is the best trial, {setting}, whose test accuracy is unknown."
         )
     seed = min(answer["seeds"], default=options.seed + 1)
-    probe, usage = Probe.build(prepared.spec, available_cores()), prepared.spec.usage()
+    probe, usage = Probe.build(prepared.spec, available_threads()), prepared.spec.usage()
     with usage.using(prepared.spec.views, [usage.folder / kind for kind in CONTENTS]):
         for report in probe.extract(setting):
             on_progress(report.done, report.total)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from objectives.devices import available_cores
+from objectives.devices import available_threads
 from search.options import RunOptions
 from search.prepare import PreparedProbe, check, prepare_probe
 from spaces import Setting
@@ -40,7 +40,7 @@ def read_features(
     check(options)
     prepared = prepare_probe(options.absolute())
     spec = replace(prepared.spec, grids=_grids(prepared, setting))
-    probe, usage = Probe.build(spec, available_cores()), spec.usage()
+    probe, usage = Probe.build(spec, available_threads()), spec.usage()
     with usage.using(spec.views, [usage.folder / kind for kind in CONTENTS]):
         reports = probe.matrix(setting)
         while True:

@@ -205,7 +205,7 @@ def plan_of(probe: PreparedProbe, resources: "Resources", options: RunOptions) -
 
 def resources_of(options: RunOptions) -> "Resources":
     """Return what the options ask for. By default each GPU has a worker, or where there is none each core."""
-    from objectives.devices import available_cores, gpu_count
+    from objectives.devices import available_cores, available_threads, gpu_count
     from search.scheduling.resources import Resources, equal_share, workers_on
 
     gpus, gpus_per_trial = gpu_count(), options.gpus_per_trial
@@ -213,7 +213,8 @@ def resources_of(options: RunOptions) -> "Resources":
     workers = max(options.workers or by_gpu or available_cores(), 1)
     if gpus_per_trial is None:
         gpus_per_trial = equal_share(gpus, workers) if gpus and not options.ray_address else 0.0
-    return Resources(workers, max(available_cores() // workers, 1), gpus_per_trial, options.ray_address)
+    cpus = min(max(available_cores() // workers, 1), available_threads())
+    return Resources(workers, cpus, gpus_per_trial, options.ray_address)
 
 
 def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str, int]) -> "StudyRecord":

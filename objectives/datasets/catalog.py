@@ -121,15 +121,19 @@ def load_dataset(
     root: the dataset's folder (for csv also its file, for huggingface also a hub id), if the dataset needs one.
     fetched: the folder into which published datasets are fetched; they are read from there if no root is given.
     skip_unreadable: leave out images that cannot be decoded, and list them in `Dataset.skipped`.
-    on_found: called when the images are listed, before they are decoded.
+    on_found: called before images are decoded, when they are listed; if they need no files, before that.
     Raises UnknownNameError for an unknown name. Raises DatasetError if the root or the layout is wrong, if a hub id's
     files cannot be fetched, if data without a test split have too few images for one, or if an image cannot be decoded
     and is not skipped (at least one must be readable).
     """
+    needs_files = lookup("dataset", name, DATASETS).needs_root or root is not None
+    if not needs_files:
+        on_found()
     dataset = _listed(name, root, fetched)
     if dataset.not_carved:
         raise DatasetError(dataset.not_carved)
-    on_found()
+    if needs_files:
+        on_found()
     return _decoded(dataset, skip_unreadable)[0]
 
 

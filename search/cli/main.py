@@ -1,7 +1,6 @@
 """The command line as a whole. Commands import what is heavy inside, so that `search --help` answers at once."""
 
 import errno
-import os
 import re
 import signal
 import sys
@@ -48,7 +47,6 @@ def main() -> None:
     SIGTERM does what Ctrl-C does.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait do not spin; torch reads it when it loads
     try:
         open_standard_output()
         for stream in (sys.stdout, sys.stderr):

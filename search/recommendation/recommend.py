@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from objectives.devices import available_cores
+from objectives.devices import available_threads
 from search.options import MOST, RunOptions
 from search.prepare import PreparedProbe, check, left_out_phrases, page_facts, prepare_probe
 from spaces import Architecture, Setting, UsageError
@@ -91,7 +91,9 @@ def recommend(
     spec, space, digest = prepared.spec, prepared.space, prepared.weights_digest
     check_training_images(spec.dataset)
     with Store.open(options.database) if memory else nullcontext() as store:
-        results = run_screening(spec, space, digest, store, available_cores(), passes, seconds, on_progress=on_progress)
+        results = run_screening(
+            spec, space, digest, store, available_threads(), passes, seconds, on_progress=on_progress
+        )
     elapsed = time.monotonic() - started
     report = _write_report(results, prepared, elapsed, options)
     return Recommendation(results, space.architecture, elapsed, report, left_out_phrases(spec.dataset))

@@ -43,6 +43,7 @@ def run_screening(
 
     Raises UsageError if `max_passes` is less than the first timesteps need.
     """
+    from objectives.devices import one_thread_of_blas
     from objectives.features.cache.quota import CONTENTS
     from objectives.probe import Probe
     from objectives.screening import Screener
@@ -67,7 +68,7 @@ def run_screening(
             f"{count(timesteps, 'timestep')} x {count(images, 'image')}), got `passes` {max_passes:,}; "
             f"allow more{narrower}"
         )
-    with usage.using(spec.views, [usage.folder / kind for kind in CONTENTS]):
+    with usage.using(spec.views, [usage.folder / kind for kind in CONTENTS]), one_thread_of_blas():
         for _ in recommender.run():
             on_progress(recommender.passes_made, recommender.pass_limit)
     recommendation = recommender.recommendation

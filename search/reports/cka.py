@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from objectives.devices import available_cores
+from objectives.devices import available_threads
 from search.options import RunOptions
 from search.prepare import check, left_out_phrases, page_facts, prepare_probe
 from spaces import DatasetError, Space
@@ -114,7 +114,7 @@ def _networks(options: RunOptions, cka: CkaOptions) -> tuple[dict[str, "Compared
         if name != options.backbone:
             narrowed = replace(narrowed, blocks=None, timesteps=None)
         prepared = prepare_probe(narrowed)
-        backbone = Probe.build(prepared.spec, available_cores()).backbone
+        backbone = Probe.build(prepared.spec, available_threads()).backbone
         networks[name] = ComparedNetwork(prepared.spec, backbone, cka.pool)
         spaces[name] = prepared.space
     return networks, spaces

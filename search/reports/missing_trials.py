@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dashboards.cross_dataset.tables import MEASURABLE, RegretMatrix, Task
-from objectives.devices import available_cores
+from objectives.devices import available_threads
 from objectives.home import Home
 from objectives.results import ACCURACY, Epoch, Evaluation, Extracted, Report
 from search.database.records import RunRecord
@@ -98,7 +98,7 @@ def _run_trials(
         driver = StudyDriver(store, study.name, prepared.space, proposer, seed=options.seed, budget=0, run_id=run_id)
         try:
             with _in_use(prepared.spec):
-                probe = Probe.build(prepared.spec, available_cores())
+                probe = Probe.build(prepared.spec, available_threads())
                 for number, setting in enumerate(trials.settings, 1):
                     listener.message(f"{label}, {number} of {len(trials.settings)}: {setting}")
                     yield make_trial(driver, probe, setting, listener)

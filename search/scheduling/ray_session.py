@@ -28,9 +28,8 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",  # else idle threads spin: beside other work, small fits take 20 to 90 times as long
 }
-"""Variables that Ray and torch read when they start. A person's own values win."""
+"""Variables that Ray reads when it starts. A person's own values win."""
 
 SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 """Longest path of a socket, by the operating system."""

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression as Peer
-from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch.nn.functional import cross_entropy
 
 from objectives.heads.head import LabelledFeatures

@@ -3,26 +3,76 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from objectives import devices
-from objectives.devices import available_cores, cgroup_quotas, gpu_count
+from objectives.devices import available_cores, cgroup_quotas, gpu_count, single_threads
 
 
 def test_the_gpus_are_those_that_torch_sees() -> None:
     assert gpu_count() == torch.cuda.device_count()
 
 
-def test_threads_are_the_available_cores_until_a_worker_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+@pytest.fixture
+def threads_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(devices, "_threads", None)
-    assert devices.threads() == devices.available_cores()
     before = torch.get_num_threads()
+    with threadpool_limits():
+        yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads_restored")
+def test_threads_are_the_available_ones_until_a_worker_sets_them() -> None:
+    assert devices.threads() == devices.available_threads()
     devices.use_threads(3)
     assert devices.threads() == torch.get_num_threads() == 3
-    torch.set_num_threads(before)
+    assert max(blas_threads()) <= 3
+
+
+@pytest.mark.parametrize(("limit", "most"), [("1", 1), ("1,4", 1), ("64", 64), ("", 64), ("0", 64), ("x", 64)])
+def test_openmps_variable_limits_the_threads_of_a_process(
+    monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert devices.available_threads() == min(available_cores(), most)
+
+
+@pytest.mark.usefixtures("threads_restored")
+def test_blas_computes_on_one_thread_for_a_while() -> None:
+    before = blas_threads()
+    with devices.one_thread_of_blas():
+        assert blas_threads() == {1}
+    assert blas_threads() >= before
+
+
+@pytest.mark.usefixtures("threads_restored")
+def test_each_thread_of_an_executor_computes_alone() -> None:
+    torch.set_num_threads(2)
+    with single_threads(2) as executor:
+        assert [*executor.map(lambda _: torch.get_num_threads(), range(4))] == [1] * 4
+    assert torch.get_num_threads() == 2
+    with ThreadPoolExecutor(1) as executor:
+        assert executor.submit(torch.get_num_threads).result() == 2  # as before for threads that begin later
+
+
+def test_idle_threads_of_openmp_do_not_spin() -> None:
+    lines = "import os, objectives\nprint(os.environ['OMP_WAIT_POLICY'])"
+    for value, expected in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        environment = {name: text for name, text in os.environ.items() if name != "OMP_WAIT_POLICY"}
+        environment |= {} if value is None else {"OMP_WAIT_POLICY": value}
+        ran = subprocess.run([sys.executable, "-c", lines], env=environment, capture_output=True, text=True, check=True)
+        assert ran.stdout == expected + "\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")

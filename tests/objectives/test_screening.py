@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from objectives import devices
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import stratified_order
 from objectives.probe import Probe
@@ -115,6 +116,17 @@ class TestScreener:
         assert made(reports) == 100
         assert all(len(score.correct) == len(score.errors) == 100 for score in screened(reports))
         assert max(score.accuracy.value for score in screened(reports)) > 0.5
+
+    def test_each_thread_scores_a_setting_of_its_own_and_scores_stay_the_same(
+        self, screener: Screener, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(devices, "_threads", 1)
+        alone = screened(list(screener.screen(self.SETTINGS, 100)))
+        monkeypatch.setattr(devices, "_threads", 3)
+        together = screened(list(screener.screen(self.SETTINGS, 100)))
+        assert [score.setting for score in together] == list(self.SETTINGS)
+        assert_allclose([s.errors for s in together], [s.errors for s in alone], rtol=1e-5, atol=1e-6)
+        assert [score.correct for score in together] == [score.correct for score in alone]
 
     def test_more_images_are_the_same_and_others(self, screener: Screener) -> None:
         few = list(screener.screen(self.SETTINGS[:1], 60))
