@@ -104,7 +104,7 @@ class Screener:
             return ScreenedSetting(setting, correct, errors, score.l2, time.perf_counter() - start)
 
         at_once = threads() if self.backbone.device.type == "cpu" else 1
-        with single_threads(min(at_once, len(settings))) as pool:
+        with single_threads(at_once) as pool:
             running: deque[Future[ScreenedSetting]] = deque()
             for setting in settings:
                 if len(running) == at_once:

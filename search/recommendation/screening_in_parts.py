@@ -86,7 +86,7 @@ class ScreeningInParts:
 
 def parts(settings: Sequence[Setting], count: int) -> list[tuple[Setting, ...]]:
     """Divide settings into at most `count` parts of similar work. The pool sizes of a block stay together."""
-    blocks = [list(group) for _, group in groupby(settings, key=lambda setting: setting.block)]
+    blocks = [list(group) for _, group in groupby(settings, key=lambda setting: (setting.block, setting.further))]
     return [tuple(setting for block in blocks[start::count] for setting in block) for start in range(count)][
         : len(blocks)
     ]

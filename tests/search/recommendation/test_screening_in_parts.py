@@ -15,7 +15,7 @@ from search.recommendation.screen import run_screening
 from search.recommendation.screening_in_parts import ScreeningInParts, parts
 from search.scheduling.driver import NoTrialYet
 from search.scheduling.requests import ScreeningRequest
-from spaces import Setting
+from spaces import Setting, Tap
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +75,6 @@ def test_parts_hold_every_setting_once_and_keep_the_pools_of_a_block_together() 
         blocks = [{setting.block for setting in part} for part in divided]
         assert sum(map(len, blocks)) == 7
         assert max(map(len, divided)) - min(map(len, divided)) <= 3
+    with_further_taps = [settings[0].reading(Tap(1, 20), Tap(block, 20)) for block in range(2, 8)]
+    assert len(parts(with_further_taps, 3)) == 3
+    assert parts([], 3) == []
