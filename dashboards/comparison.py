@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from dashboards.selection.answer import answer_finalist
 from dashboards.statistics import PairedDifference, paired_difference, verdict
 from dashboards.study.tradeoff import gmacs_of
 from objectives.results import CorrectMask, Finalist, StudyResults
@@ -28,7 +29,7 @@ PROTOCOL = (
 
 @dataclass(frozen=True)
 class StudyComparison:
-    """Two studies' best finalists on the same test images.
+    """Two studies' answers on the same test images.
 
     differing: the labels of `PROTOCOL` by which the two studies differ.
     """
@@ -60,8 +61,9 @@ class StudyComparison:
 
     @property
     def finalists(self) -> list[tuple[StudyResults, Finalist]]:
-        """Each study with its best finalist."""
-        return [(study, study.finalists[0]) for study in self.studies]
+        """Each study with its tested answer."""
+        answers = [(study, answer_finalist(study)) for study in self.studies]
+        return [(study, answer) for study, answer in answers if answer is not None]
 
     @property
     def sentence(self) -> str:
@@ -107,13 +109,14 @@ class StudyComparison:
 
 
 def test_masks(study: StudyResults) -> Sequence[CorrectMask]:
-    """Return the test images that the best finalist classified correctly, one mask for each seed.
+    """Return the test images that the answer classified correctly, one mask for each seed.
 
     Raises SearchError if the study kept none.
     """
-    if not study.finalists:
+    answer = answer_finalist(study)
+    if answer is None:
         raise SearchError(f"study {study.name} has no test result yet; its `search run` makes one at the end")
-    masks = [final.test_correct_mask for final in study.finalists[0].finals]
+    masks = [final.test_correct_mask for final in answer.finals]
     kept = [mask for mask in masks if mask is not None]
     if len(kept) < len(masks):
         raise SearchError(

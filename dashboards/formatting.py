@@ -125,6 +125,14 @@ def loss_text(loss: IntervalEstimate) -> str:
     return f"loses {points(loss, ' points')}"
 
 
+def loss_with_interval(loss: IntervalEstimate, metric: Metric) -> str:
+    """A difference of scores for a column that names the unit: "1.3 (−0.4 to 3.0)"."""
+    value, low, high = (
+        metric.number(round(number, 4) + 0.0).replace("-", "−") for number in (loss.value, loss.low, loss.high)
+    )
+    return f"{value} ({low} to {high})"
+
+
 def gap_text(gap: float, metric: Metric) -> str:
     """The size of a difference: "1.3 points", or "0.012" for a metric without a unit."""
     return metric.number(abs(gap)) + (" points" if metric.is_proportion else "")

@@ -168,7 +168,7 @@ def _reading(study: StudyResults) -> str:
     if study.by_cost:
         told.append("Its second value is its cost in GMAC per image: lower is better.")
     told.append(
-        "Brackets show 95\N{NO-BREAK SPACE}% intervals. The test split is read once, for the finalists, after "
+        "Brackets show 95\N{NO-BREAK SPACE}% intervals. The test split is read once, for the answer, after "
         "refitting on train and validation images. A trial's user attributes give its setting, its running time, and "
         "the reason if it failed or was stopped."
     )

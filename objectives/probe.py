@@ -29,6 +29,8 @@ from objectives.results import (
     Evaluation,
     Extracted,
     Final,
+    ImageScores,
+    Reevaluation,
     Report,
     Rung,
     ScreenedPart,
@@ -114,8 +116,28 @@ class Probe:
             yield Rung(number, len(images), evaluation)
         yield (yield from self._evaluated(self._training, self.splits(self.spec.seed), setting, clock))
 
+    def reevaluate(self, setting: Setting, seed: int) -> Iterator[Report | Reevaluation]:
+        """Score a candidate on the splits of another seed. The test split is not read."""
+        clock, started = Clock(), time.perf_counter()
+        features = yield from self._features(self._views, self._training, setting, clock)
+        validated = yield from self._validate(features, self._training, self.splits(seed), setting, seed, clock)
+        predictions = validated.predictions
+        yield Reevaluation(
+            setting,
+            seed,
+            predictions.accuracy,
+            time.perf_counter() - started,
+            clock.passes,
+            _passes(setting, len(features)),
+            ImageScores(
+                validated_images(self.splits(seed)).astype("<i4").tobytes(),
+                predictions.image_scores(self.spec.metric).astype("<f4").tobytes(),
+            ),
+            predictions.scores(),
+        )
+
     def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
-        """Score a finalist on the splits of another seed, refit its head on train + validation, and test it.
+        """Score the answer on the splits of another seed, refit its head on train + validation, and test it.
 
         With shots, the head is refitted only on the training images of the first split: more images would be more
         shots.

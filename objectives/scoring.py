@@ -107,6 +107,20 @@ class Predictions:
         """Return the score by a metric; higher is better."""
         return METRICS[metric].score(self.value(metric))
 
+    def image_scores(self, metric: str) -> np.ndarray:
+        """Return a score for each image, float64 (n,); their mean is the score by the metric.
+
+        metric: one of `SELECTION_METRICS`.
+        """
+        if metric == "nll":
+            return np.asarray(-self.loss)
+        correct = self.correct.astype(np.float64)
+        if metric == "accuracy":
+            return correct
+        totals = np.bincount(self.labels, minlength=self.classes)
+        weights: np.ndarray = len(self) / ((totals > 0).sum() * totals[self.labels])
+        return np.asarray(correct * weights)
+
     def scores(self) -> Scores:
         """Return the values by every metric with their 95 % intervals; top-5 only for more than 5 classes.
 

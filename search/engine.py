@@ -1,11 +1,11 @@
 """One run from its options to its report, in the order in which it happens. It knows no terminal: it sends events."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from objectives.results import Final, StudyResults
+from objectives.results import Final, Reevaluation, StudyResults
 from search.events import OnEvent, RunFinished, RunPrepared, ScreeningProgressed, SearchEnded, SearchStarted
 from search.options import RunOptions
 from search.prepare import PreparedRun, check, library_versions, plan_of, prepare, resources_of
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from search.scheduling.driver import StudyDriver
     from search.scheduling.events import OnTrialEvent, TrialEvent
     from search.scheduling.ray_session import RaySession
+    from search.scheduling.requests import FinalRequest
 
 
 def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
-    """Search until the study has `options.trials` finished trials, test the finalists, and write the report.
+    """Search until the study has `options.trials` finished trials, choose and test the answer, and write the report.
 
     Everything is checked before anything is written. Raises SearchError in words, and KeyboardInterrupt after Ctrl-C or
     SIGTERM; then the same options continue where this run stopped.
@@ -140,8 +141,8 @@ def _search(
     from search.scheduling.ray_tune import run_study
 
     options, spec = prepared.options, prepared.probe.spec
-    before, finals = store.read_study(study), StudyFinals(store, study, options)
-    if before.finished >= options.trials and not finals.missing() and not before.waiting:
+    before, finals = store.read_study(study), StudyFinals(store, study, options, lambda: _screened(prepared, store))
+    if before.finished >= options.trials and not finals.next_round() and not before.waiting:
         return f"the study has {before.finished} finished trials already"
     screening = _screening(prepared, store, study, on_event)
     report = options.home_folder.reports / f"{study}.html"
@@ -179,29 +180,55 @@ def _announced(started: SearchStarted, on_event: OnEvent, at_once: bool) -> Iter
         on_event(SearchEnded())
 
 
+def _screened(prepared: PreparedRun, store: "Store") -> Setting | None:
+    """Return the setting that a screening of these images recommends; None if there is no screening."""
+    from search.database.screenings import load_screening
+
+    spec = prepared.probe.spec
+    screening = load_screening(store, spec.dataset.fingerprint, prepared.probe.weights_digest, spec.seed)
+    return screening.best[0] if screening and screening.best else None
+
+
 @dataclass(frozen=True)
 class StudyFinals:
-    """The finalists of a study under seeds other than the search's.
+    """The evaluations of a study under seeds other than the search's.
 
-    Finalists are the best complete trials on validation; where cost is an objective, trials spread over the Pareto
-    front.
+    First the candidates for the answer are compared in rounds, and the worse ones are dropped. Then the answer is
+    tested. Where cost is an objective, trials that are spread over the Pareto front are tested instead. screened:
+    returns the setting that a screening recommends, once there is one.
     """
 
     store: "Store"
     study: str
     options: RunOptions
+    screened: Callable[[], Setting | None] = lambda: None
 
-    def missing(self) -> list[tuple[Setting, int]]:
-        """Return the (setting, seed) pairs that have not been re-evaluated yet."""
+    def next_round(self) -> "list[FinalRequest]":
+        """Return what the next round lacks; nothing if all is done. It follows from the database alone."""
+        from dashboards.selection.answer import answer_of, candidates_of, elimination_of, seeds_of
         from search.reports.answer import spread
+        from search.scheduling.requests import FinalRequest
 
-        results, options = self.store.read_study(self.study), self.options
-        count = options.finalists
-        finalists = spread(results.pareto_front, count) if results.by_cost else results.complete[:count]
-        seeds = range(options.seed + 1, options.seed + 1 + options.final_seeds)
+        results, count = self.store.read_study(self.study), self.options.most_candidates
+        if results.by_cost:
+            tested = [trial.setting for trial in spread(results.pareto_front, count)]
+        else:
+            elimination = elimination_of(results, candidates_of(results, count, self.screened()))
+            seeds, remaining = seeds_of(results), elimination.remaining
+            if len(remaining) > 1 and elimination.rounds < len(seeds):
+                seed = seeds[elimination.rounds]
+                done = {(reevaluation.setting, reevaluation.seed) for reevaluation in results.reevaluations}
+                return [FinalRequest(setting, seed, test=False) for setting in remaining if (setting, seed) not in done]
+            answer = answer_of(results, elimination)
+            tested = [] if answer is None else [answer]
+        final_seeds = range(self.options.seed + 1, self.options.seed + 1 + self.options.final_seeds)
         done = {(final.setting, final.seed) for final in results.finals}
-        pairs = [(trial.setting, seed) for trial in finalists for seed in seeds]
-        return [pair for pair in pairs if pair not in done]
+        return [
+            FinalRequest(setting, seed) for setting in tested for seed in final_seeds if (setting, seed) not in done
+        ]
 
-    def keep(self, final: Final) -> None:
-        self.store.record_final(self.study, final)
+    def keep(self, final: Final | Reevaluation) -> None:
+        if isinstance(final, Final):
+            self.store.record_final(self.study, final)
+        else:
+            self.store.record_reevaluation(self.study, final)

@@ -18,6 +18,12 @@ COST = "cost"
 
 VALIDATION_FRACTION = 0.2
 
+CANDIDATES = 12
+"""The most candidates for the answer that are compared on other splits."""
+
+PARETO_FINALISTS = 3
+"""Settings of a Pareto front that are re-evaluated and tested."""
+
 MOST = 2**31 - 1
 """The largest number of anything that is counted: databases and libraries keep counts in 32 bits."""
 
@@ -123,8 +129,16 @@ class RunOptions:
         "stop it unless it is in the better half so far.",
         former="ladder",
     )
-    finalists: int = option(3, "Settings to re-evaluate and test at the end.", low=1, high=MOST)
-    final_seeds: int = option(5, "Seeds for each finalist.", low=1, high=1000)
+    finalists: int | None = option(
+        None,
+        "Most candidates for the answer, which are compared on other splits. "
+        f"[default: {CANDIDATES}; with several objectives {PARETO_FINALISTS}, which are all tested]",
+        low=1,
+        high=MOST,
+    )
+    final_seeds: int = option(
+        5, "Most rounds of that comparison, and seeds of the test. Each seed has its own split.", low=1, high=1000
+    )
     workers: int | None = option(None, "Trials at a time. [default: one a GPU, or one a core]", low=1, high=10_000)
     gpus_per_trial: float | None = option(
         None, "GPUs of each worker; a fraction such as 0.25 shares one. [default: an equal share]", low=0, high=1000
@@ -193,6 +207,16 @@ class RunOptions:
     def by_cost(self) -> bool:
         """Whether the cost of a setting is an objective too."""
         return self.objectives is not None and COST in self.objectives
+
+    @property
+    def most_candidates(self) -> int:
+        """The most settings that are re-evaluated after the trials."""
+        return self.finalists or (PARETO_FINALISTS if self.by_cost else CANDIDATES)
+
+    @property
+    def tested_settings(self) -> int:
+        """The most settings that are read on the test split."""
+        return self.most_candidates if self.by_cost else 1
 
     def check(self) -> None:
         """Refuse at once what needs no loading to be refused. Raises UsageError in words."""

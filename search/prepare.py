@@ -7,6 +7,7 @@ message and nothing else.
 import importlib.metadata
 import platform
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -191,7 +192,7 @@ def plan_of(probe: PreparedProbe, resources: "Resources", options: RunOptions) -
     from objectives.features.plan import Demand, check_room, expected_gmacs_per_second, plan_passes
 
     spec, space = probe.spec, probe.space
-    demand = Demand.of(spec.views, space.architecture.image_side, options.trials, options.finalists)
+    demand = Demand.of(spec.views, space.architecture.image_side, options.trials, options.tested_settings)
     source = source_digest(probe.weights_digest, space.architecture, spec.seed)
     on_this_cpu = options.ray_address is None and not gpu_count()  # the speed of other devices is not known here
 
@@ -247,7 +248,14 @@ def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str,
             **({"metric": options.optimised_metric} if options.optimised_metric != ACCURACY.name else {}),
             **({"objectives": f"{options.optimised_metric}, cost"} if options.by_cost else {}),
         },
+        majority=_majority(dataset),
     )
+
+
+def _majority(dataset: "Dataset") -> float:
+    """Return the share of the test images that are of the most frequent class among them."""
+    labels = dataset.labels[dataset.is_test].tolist()
+    return max(Counter(labels).values()) / len(labels)
 
 
 def left_out_phrases(dataset: "Dataset") -> tuple[str, ...]:

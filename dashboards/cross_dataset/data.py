@@ -76,6 +76,7 @@ def _dataset(task: Task) -> dict[str, Any]:
         "setting": row.setting,
         "validation": row.validation,
         "test": row.test,
+        "expected loss": row.expected_loss,
         "gmacs": row.gmacs,
         "trials": row.trials,
         "blocks": [

@@ -16,10 +16,11 @@ from dashboards.cross_dataset.tables import (
     best_by_block,
     task_row,
 )
-from dashboards.formatting import count, gmacs, head_text, number_with_interval, points
+from dashboards.formatting import count, gmacs, head_text, loss_with_interval, number_with_interval, points
 from dashboards.page.documents import Document, latex, markdown
 from dashboards.page.page import FEATURE_COLUMNS, Section, Table, feature_cells, render_page, write
 from dashboards.statistics import verdict
+from objectives.results import ACCURACY
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,18 @@ def _side_by_side(networks: Sequence[NetworkResults]) -> Section:
     several = len(networks) > 1
     rows = [(network.name, task_row(task)) for network in networks for task in network.matrix.tasks]
     table = Table(
-        "Accuracy (95 % interval): means over seeds for re-evaluated settings; otherwise one seed and no test",
-        ("Dataset", *(["Backbone"] if several else []), *FEATURE_COLUMNS, "Head", "Validation %", "Test %", "GMAC"),
+        "Accuracy (95 % interval): means over seeds for re-evaluated settings; otherwise one seed and no test. Loss: "
+        "expected, to the best setting that was tried on the dataset",
+        (
+            "Dataset",
+            *(["Backbone"] if several else []),
+            *FEATURE_COLUMNS,
+            "Head",
+            "Validation %",
+            "Test %",
+            "Loss %",
+            "GMAC",
+        ),
         tuple(
             (
                 row.task.label,
@@ -177,6 +188,7 @@ def _side_by_side(networks: Sequence[NetworkResults]) -> Section:
                 head_text(row.setting),
                 number_with_interval(row.validation) if row.validation else "",
                 number_with_interval(row.test) if row.test else "not tested",
+                loss_with_interval(row.expected_loss, ACCURACY) if row.expected_loss else "",
                 gmacs(row.gmacs) if row.gmacs is not None else "",
             )
             for name, row in rows

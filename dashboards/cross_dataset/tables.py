@@ -47,7 +47,8 @@ class TaskRow:
     """A dataset's best setting with its accuracy, whatever metric the study optimised.
 
     validation, test: a finalist's means over seeds; otherwise one seed, and no test. images: for training and
-    validation. trials: how many have finished.
+    validation. trials: how many have finished. expected_loss: to the best setting tried; None in a study that compared
+    no candidates, or by another metric than the accuracy.
     """
 
     task: Task
@@ -57,10 +58,11 @@ class TaskRow:
     gmacs: float | None
     images: int
     trials: int
+    expected_loss: IntervalEstimate | None = None
 
 
 def task_row(task: Task) -> TaskRow:
-    study, best = task.study, task.best
+    study, best, answer = task.study, task.best, best_setting(task.study)
     finalist = next((finalist for finalist in study.finalists if finalist.setting == best.setting), None)
     counts = study.counts
     return TaskRow(
@@ -71,6 +73,7 @@ def task_row(task: Task) -> TaskRow:
         gmacs_of(study, best.setting),
         counts["train"] if study.folds else counts["train"] + counts["validation"],
         study.finished,
+        answer.expected_loss if answer and answer.setting == best.setting and study.metric == ACCURACY else None,
     )
 
 

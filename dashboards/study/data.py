@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from io import StringIO
 from typing import Any
 
+from dashboards.selection.answer import selection
 from dashboards.study import tables
 from dashboards.study.choices import Importance, interaction
 from dashboards.study.contested import contested
@@ -28,6 +29,7 @@ def study_json(study: StudyResults, importances: Sequence[Importance] = ()) -> s
         "provenance": study.provenance,
         "trials": tables.trial_counts(study),
         "answer": tables.best_setting(study),
+        "candidates": chosen.candidates if (chosen := selection(study)) else (),
         "finalists": tables.finalists(study),
         "published": published(study),
         "blocks": tuple(cells.cells.values()),

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from dashboards.study.tables import finalist_estimate, trial_estimate
+from dashboards.selection.answer import answer_finalist
+from dashboards.study.tables import best_setting, finalist_estimate, trial_estimate
 from dashboards.tables import Estimate
 from objectives.results import METRICS, Metric, Picture, StudyResults
 
@@ -18,14 +19,15 @@ class ScoreRow:
 
 def scores(study: StudyResults) -> tuple[ScoreRow, ...]:
     """The best setting by every metric that was kept: a finalist's means over seeds, or the best trial's values."""
-    if study.finalists:
-        best = study.finalists[0]
+    best, chosen = answer_finalist(study), best_setting(study)
+    if best is not None:
         rows = [
             ScoreRow(metric, finalist_estimate(best, "validation", metric), finalist_estimate(best, "test", metric))
             for metric in METRICS.values()
         ]
     elif study.complete:
-        trial = study.complete[0]
+        answers = (trial for trial in study.complete if chosen is not None and trial.setting == chosen.setting)
+        trial = next(answers, study.complete[0])
         rows = [ScoreRow(metric, trial_estimate(trial, metric), None) for metric in METRICS.values()]
     else:
         rows = []
@@ -61,9 +63,9 @@ def confusions(study: StudyResults, top: int = 10) -> Confusions | None:
 
     Test images are not used: a reader may act on this table, and then test images would no longer be unseen.
     """
-    if not study.finalists:
+    best = answer_finalist(study)
+    if best is None:
         return None
-    best = study.finalists[0]
     wrong = [final.validation.total - final.validation.correct for final in best.finals]
     if not any(wrong) or any(count and not final.confused for count, final in zip(wrong, best.finals, strict=True)):
         return None

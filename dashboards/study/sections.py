@@ -10,12 +10,15 @@ from dashboards.formatting import (
     gmacs,
     head_text,
     image_counts,
+    loss_with_interval,
     number_with_interval,
     shortened,
     title,
     with_interval,
+    with_unit,
 )
 from dashboards.page.page import FEATURE_COLUMNS, PictureRow, Section, Table, feature_cells
+from dashboards.selection.answer import Selection, selection
 from dashboards.study import figures, sentences, tables
 from dashboards.study.choice_sections import (
     block_sections,
@@ -41,7 +44,8 @@ SETTING_COLUMNS = (*FEATURE_COLUMNS, "Head")
 
 def sections(study: StudyResults, importances: Sequence[Importance] = ()) -> list[Section]:
     """All sections, the most important first. Sections without data are left out."""
-    listed = [_finalists(study)] if study.finals else []
+    chosen = selection(study)
+    listed = [_candidates(study, chosen)] if chosen else [_finalists(study)] if study.finals else []
     if (publications := published(study)) is not None:
         listed.append(_published(publications))
     if study.complete:
@@ -90,6 +94,30 @@ def _finalists(study: StudyResults) -> Section:
         chosen=0,
     )
     return Section("finalists", "Finalists", (sentences.finalists_sentence(rows),), table=table)
+
+
+def _candidates(study: StudyResults, chosen: Selection) -> Section:
+    metric = study.metric
+    state = {True: "chosen", False: "tied"}
+    table = Table(
+        f"Validation {metric.label}: mean over the rounds (95 % interval). Loss: to the leader, on the same images, "
+        "with an interval that holds for all candidates and rounds together. Tied: not significantly worse than the "
+        "leader",
+        ("Rank", column("Validation", metric), with_unit("Loss", metric), *SETTING_COLUMNS, "Rounds", "Result"),
+        tuple(
+            (
+                str(rank),
+                number_with_interval(row.validation),
+                loss_with_interval(row.loss, metric),
+                *_setting(row.setting),
+                str(len(row.seeds)),
+                state[rank == 1] if row.dropped is None else f"dropped after round {row.dropped}",
+            )
+            for rank, row in enumerate(chosen.candidates, start=1)
+        ),
+        chosen=0,
+    )
+    return Section("candidates", "Candidates for the answer", (sentences.candidates_sentence(chosen),), table=table)
 
 
 def _trade_off(study: StudyResults, table: TradeOff) -> Section:

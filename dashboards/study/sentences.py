@@ -16,6 +16,7 @@ from dashboards.formatting import (
     whole_percent,
     with_interval,
 )
+from dashboards.selection.answer import Selection
 from dashboards.statistics import verdict
 from dashboards.study.choices import Importance, Interaction
 from dashboards.study.contested import Contested, ContestedImage
@@ -40,7 +41,7 @@ PHASES = {
     "wait": "waiting for another worker's passes",
     "read": "reading the cache",
     "fit": "fitting heads",
-    FINALS_PHASE: "re-evaluating finalists",
+    FINALS_PHASE: "re-evaluation on other splits",
 }
 
 
@@ -66,6 +67,12 @@ def finalists_sentence(rows: Sequence[FinalistRow]) -> str:
 
 def confidence_sentence(best: BestSetting, complete: int) -> str:
     """Say how certain it is that this setting is the best. complete: the number of complete trials."""
+    told = _candidates_text(best) if best.candidates else _finalists_text(best, complete)
+    return " ".join(filter(None, (told, loss_sentence(best), chance_sentence(best))))
+
+
+def _finalists_text(best: BestSetting, complete: int) -> str:
+    """Say how certain it is that the best finalist or trial is the best, in a study that compared no candidates."""
     metric = best.validation.metric
     if best.is_finalist:
         tied = len(best.tied)
@@ -85,6 +92,54 @@ def confidence_sentence(best: BestSetting, complete: int) -> str:
         f"{'upwards' if metric.higher_is_better else 'downwards'}. No finalist was re-evaluated: its test accuracy is "
         "unknown."
     )
+
+
+def _candidates_text(best: BestSetting) -> str:
+    """Say how the answer was chosen, and which candidates are tied with it."""
+    others, tied = best.candidates - 1, len(best.tied)
+    told = f"{count(best.candidates, 'candidate')} were compared on other splits of the images outside the test split."
+    if not tied:
+        told += f" It is significantly better than {'the other' if others == 1 else f'each of the {others} others'}."
+    else:
+        which = "the other is" if others == 1 else f"{tied} of the {others} others {'is' if tied == 1 else 'are'}"
+        told += (
+            f" {which[0].upper()}{which[1:]} tied with the best: not significantly worse. Of the settings that are as "
+            "good as the best, this one is the cheapest."
+        )
+    return told if best.is_finalist else f"{told} It was not tested yet."
+
+
+def loss_sentence(best: BestSetting) -> str:
+    """Say what the answer is expected to lose to the best of all settings tried; empty if it is not known."""
+    loss, metric = best.expected_loss, best.validation.metric
+    if loss is None:
+        return ""
+    return (
+        f"It is expected to lose {gap_text(loss.value, metric)} of {metric.label} to the best setting tried "
+        f"(95\N{NO-BREAK SPACE}% interval {metric.number(loss.low)} to {metric.number(loss.high)})."
+    )
+
+
+def chance_sentence(best: BestSetting) -> str:
+    """Warn of an answer that is no better than chance; empty if it is better, or if this is not known."""
+    if best.better_than_chance is not False or best.majority is None:
+        return ""
+    return (
+        "On the test images it is no better than chance: always naming the most frequent class is right on "
+        f"{percent(best.majority)} of them."
+    )
+
+
+def candidates_sentence(chosen: Selection) -> str:
+    """Say how the candidates were compared, and where the answer stands. chosen: with at least two candidates."""
+    rounds = count(chosen.rounds, "round")
+    told = (
+        f"{count(len(chosen.candidates), 'candidate')} were compared in {rounds}: in each, all on the same split of "
+        "another seed. After each round, those significantly worse than the leader were dropped."
+    )
+    if chosen.leader == chosen.answer.setting:
+        return f"{told} The answer leads. No test image was read."
+    return f"{told} The answer is the cheapest setting that is as good as the leader. No test image was read."
 
 
 def leaderboard_sentence(table: Leaderboard) -> str:

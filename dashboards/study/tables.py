@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dashboards.selection.answer import answer_finalist, selection
 from dashboards.tables import BlockByTimestep, Cell, Estimate, Group, ascending, grouped
-from objectives.results import ACCURACY, Finalist, Metric, Part, StudyResults, Trial
+from objectives.results import ACCURACY, Finalist, IntervalEstimate, Metric, Part, StudyResults, Trial
 from spaces import Setting
 
 FINALS_PHASE = "finals"
@@ -24,11 +25,16 @@ class FinalistRow:
 
 @dataclass(frozen=True, slots=True)
 class BestSetting:
-    """The setting to use: the finalist with the best mean on validation, or the best trial if there is no finalist.
+    """The setting to use.
+
+    It is the cheapest of the candidates that are as good as the best, see `dashboards.selection.answer`. In a study
+    that compared none, it is the finalist with the best mean on validation, or the best trial if there is no finalist.
 
     validation, test: by the study's metric. trial: the number of its trial; None if the study no longer holds one.
-    seeds and test: of the finalist; empty and None for a trial. tied: the other finalists that do not differ
-    significantly from it on validation. finalists: all of them, this one included.
+    seeds: those of `validation`; empty for the seed of a trial. test: None if it was not tested. tied: the other
+    candidates, or finalists, that do not differ significantly from the best on validation. finalists: all that were
+    tested. candidates: all that were compared, this one included; 0 if none were. expected_loss: of the score, to the
+    best of all settings tried. test_accuracy: top-1, whatever the metric. majority: as in StudyResults.
     """
 
     setting: Setting
@@ -38,11 +44,25 @@ class BestSetting:
     seeds: tuple[int, ...]
     tied: tuple[Setting, ...]
     finalists: int = 0
+    candidates: int = 0
+    expected_loss: IntervalEstimate | None = None
+    test_accuracy: IntervalEstimate | None = None
+    majority: float | None = None
 
     @property
     def is_finalist(self) -> bool:
         """Whether it was re-evaluated over seeds and tested. The value of a best trial alone is biased upwards."""
         return self.test is not None
+
+    @property
+    def better_than_chance(self) -> bool | None:
+        """Whether the interval of the test accuracy lies above the share of the most frequent class.
+
+        None where one of the two is not known.
+        """
+        if self.test_accuracy is None or self.majority is None:
+            return None
+        return self.test_accuracy.low > self.majority
 
 
 def finalists(study: StudyResults) -> tuple[FinalistRow, ...]:
@@ -65,16 +85,33 @@ def finalists(study: StudyResults) -> tuple[FinalistRow, ...]:
 
 def best_setting(study: StudyResults) -> BestSetting | None:
     """None if no trial is complete and nothing was re-evaluated."""
-    rows = finalists(study)
-    if rows:
-        best, *others = rows
-        number = next((trial.number for trial in study.complete if trial.setting == best.setting), None)
-        tied = tuple(row.setting for row in others if row.tied)
-        return BestSetting(best.setting, number, best.validation, best.test, best.seeds, tied, len(rows))
-    if study.complete:
+    chosen, metric = selection(study), study.metric
+    tested = answer_finalist(study, chosen)
+    if tested is not None:
+        tied = chosen.tied if chosen else tuple(row.setting for row in finalists(study)[1:] if row.tied)
+        best = BestSetting(
+            setting=tested.setting,
+            trial=_trial_of(tested.setting, study),
+            validation=_mean(tested, "validation", metric),
+            test=_mean(tested, "test", metric),
+            seeds=tuple(sorted(final.seed for final in tested.finals)),
+            tied=tied,
+            finalists=len(study.finalists),
+            test_accuracy=tested.estimate("test", ACCURACY),
+            majority=study.majority,
+        )
+    elif chosen is not None:
+        answer = chosen.answer
+        number = _trial_of(answer.setting, study)
+        best = BestSetting(answer.setting, number, answer.validation, None, answer.seeds, chosen.tied)
+    elif study.complete:
         trial = study.complete[0]
-        return BestSetting(trial.setting, trial.number, _validation(trial, study.metric), None, (), ())
-    return None
+        best = BestSetting(trial.setting, trial.number, _validation(trial, metric), None, (), ())
+    else:
+        return None
+    if chosen is None:
+        return best
+    return replace(best, candidates=len(chosen.candidates), expected_loss=chosen.expected_loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +241,7 @@ def time_by_phase(study: StudyResults) -> tuple[Phase, ...]:
         for name, value in trial.seconds.items():
             seconds[name] += value
     seconds[FINALS_PHASE] += sum(final.seconds for final in study.finals)
+    seconds[FINALS_PHASE] += sum(reevaluation.seconds for reevaluation in study.reevaluations)
     total = sum(seconds.values())
     longest_first = sorted(seconds.items(), key=lambda phase: -phase[1])
     return tuple(Phase(name, value, value / total) for name, value in longest_first if value > 0)
@@ -273,6 +311,10 @@ def finalist_estimate(finalist: Finalist, part: Part, metric: Metric) -> Estimat
     measured, first = finalist.estimate(part, metric), finalist.finals[0]
     images = first.validation.total if part == "validation" else first.test.total
     return Estimate.from_measured(measured, images, metric) if measured else None
+
+
+def _trial_of(setting: Setting, study: StudyResults) -> int | None:
+    return next((trial.number for trial in study.complete if trial.setting == setting), None)
 
 
 def _validation(trial: Trial, metric: Metric) -> Estimate:

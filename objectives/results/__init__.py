@@ -12,7 +12,18 @@ from objectives.results.metrics import (
     Part,
     Scores,
 )
-from objectives.results.reports import GMACS, Confusion, Epoch, Evaluation, Extracted, Final, Report, Rung
+from objectives.results.reports import (
+    GMACS,
+    Confusion,
+    Epoch,
+    Evaluation,
+    Extracted,
+    Final,
+    ImageScores,
+    Reevaluation,
+    Report,
+    Rung,
+)
 from objectives.results.screening import (
     ComparedSetting,
     PastTaskWeight,
@@ -39,11 +50,13 @@ __all__ = [
     "Extracted",
     "Final",
     "Finalist",
+    "ImageScores",
     "IntervalEstimate",
     "Metric",
     "Part",
     "PastTaskWeight",
     "Picture",
+    "Reevaluation",
     "Report",
     "Representation",
     "Rung",

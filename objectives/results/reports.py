@@ -130,3 +130,33 @@ class Final:
     def scores(self, part: Part) -> Scores | None:
         """Return the values by all metrics on one part; None in a study that did not store them."""
         return self.validation_scores if part == "validation" else self.test_scores
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScores:
+    """Scores of single images. Their mean is the classifier's score by the search's metric; higher is better.
+
+    images: distinct indices into the dataset, packed as int32. scores: of these images, packed as float32. Both are
+    little-endian. `array` and `numpy.frombuffer` unpack them.
+    """
+
+    images: bytes = field(repr=False)
+    scores: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reevaluation:
+    """The evaluation of a candidate on the splits of another seed. No test image is read.
+
+    seed: draws the splits and the head's initialisation. image_scores: of the validation images. Other fields: as in
+    a Final.
+    """
+
+    setting: Setting
+    seed: int
+    validation: Accuracy
+    seconds: float
+    passes_made: int
+    passes_needed: int
+    image_scores: ImageScores
+    validation_scores: Scores | None = None

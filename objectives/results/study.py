@@ -1,14 +1,14 @@
 """A study as read back from the database: its trials, its finals, and summaries of them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
 from objectives.results.metrics import ACCURACY, METRICS, Accuracy, CorrectMask, IntervalEstimate, Metric, Part, Scores
-from objectives.results.reports import GMACS, Confusion, Final
+from objectives.results.reports import GMACS, Confusion, Final, Reevaluation
 from spaces import Architecture, Setting
 
 TrialState = Literal["running", "complete", "pruned", "failed"]
@@ -84,25 +84,9 @@ class Finalist:
     finals: tuple[Final, ...]
 
     def estimate(self, part: Part, metric: Metric) -> IntervalEstimate | None:
-        """Return the mean over seeds by a metric, with its interval; None if a final did not store it.
-
-        The interval of an accuracy is Wilson's at the mean accuracy. The bounds of another metric's interval are the
-        means of the seeds' bounds. Both are as wide as the interval of one seed: seeds share their test images, so more
-        seeds do not narrow it.
-        """
-        if metric == ACCURACY and part == "validation":
-            return IntervalEstimate(self.validation, *self.validation_interval)
-        if metric == ACCURACY:
-            return IntervalEstimate(self.test, *self.test_interval)
-        scores = [final.scores(part) for final in self.finals]
-        estimates = [kept.values[metric.name] for kept in scores if kept is not None and metric.name in kept.values]
-        if len(estimates) < len(self.finals):
-            return None
-        return IntervalEstimate(
-            fmean(estimate.value for estimate in estimates),
-            fmean(estimate.low for estimate in estimates),
-            fmean(estimate.high for estimate in estimates),
-        )
+        """Return the mean over seeds by a metric, with its interval; None if a final did not store it."""
+        accuracies = [final.validation if part == "validation" else final.test for final in self.finals]
+        return mean_over_seeds(accuracies, [final.scores(part) for final in self.finals], metric)
 
     @property
     def confused(self) -> tuple[Confusion, ...]:
@@ -139,6 +123,28 @@ class Finalist:
         return Accuracy(round(self.validation * total), total).interval()
 
 
+def mean_over_seeds(
+    accuracies: Sequence[Accuracy], scores: Sequence[Scores | None], metric: Metric
+) -> IntervalEstimate | None:
+    """Return the mean over seeds by a metric, with its interval; None if a seed did not store it.
+
+    accuracies, scores: one a seed, at least one. The interval of an accuracy is Wilson's at the mean accuracy. The
+    bounds of another metric's interval are the means of the seeds' bounds. Both are as wide as the interval of one
+    seed: seeds share their images, so more seeds do not narrow it.
+    """
+    if metric == ACCURACY:
+        mean, total = fmean(accuracy.value for accuracy in accuracies), accuracies[0].total
+        return IntervalEstimate(mean, *Accuracy(round(mean * total), total).interval())
+    estimates = [kept.values[metric.name] for kept in scores if kept is not None and metric.name in kept.values]
+    if len(estimates) < len(scores):
+        return None
+    return IntervalEstimate(
+        fmean(estimate.value for estimate in estimates),
+        fmean(estimate.low for estimate in estimates),
+        fmean(estimate.high for estimate in estimates),
+    )
+
+
 @dataclass(frozen=True)
 class StudyResults:
     """Everything the database knows of one study.
@@ -150,6 +156,10 @@ class StudyResults:
     pictures: thumbnails of some images, for the study's report.
     waiting: the number of trials that a person enqueued, and that no run has tried yet.
     others: the number of trials that are left out, since a person or another program added or ended them.
+    reevaluations: of the candidates for the answer, in rounds of one seed each. rounds: the most rounds that the last
+    run allowed; 0 if no run said it.
+    majority: the share of the test images that are of the most frequent class, which is the accuracy of always naming
+    that class; None in a study that did not store it.
     """
 
     name: str
@@ -167,6 +177,9 @@ class StudyResults:
     pictures: tuple[Picture, ...] = ()
     waiting: int = 0
     others: int = 0
+    reevaluations: tuple[Reevaluation, ...] = ()
+    rounds: int = 0
+    majority: float | None = None
 
     @property
     def metric(self) -> Metric:
@@ -181,7 +194,7 @@ class StudyResults:
 
     @cached_property
     def finalists(self) -> tuple[Finalist, ...]:
-        """The finalists, best validation mean first. The test split plays no part in the order."""
+        """The tested settings, best validation mean first. The test split plays no part in the order."""
         by_setting: dict[Setting, list[Final]] = {}
         for final in self.finals:
             by_setting.setdefault(final.setting, []).append(final)
@@ -215,11 +228,13 @@ class StudyResults:
 
     @property
     def passes_made(self) -> int:
-        return sum(t.passes_made for t in self.trials) + sum(f.passes_made for f in self.finals)
+        works: tuple[Trial | Reevaluation | Final, ...] = (*self.trials, *self.reevaluations, *self.finals)
+        return sum(work.passes_made for work in works)
 
     @property
     def passes_needed(self) -> int:
-        return sum(t.passes_needed for t in self.trials) + sum(f.passes_needed for f in self.finals)
+        works: tuple[Trial | Reevaluation | Final, ...] = (*self.trials, *self.reevaluations, *self.finals)
+        return sum(work.passes_needed for work in works)
 
     @property
     def folds(self) -> str | None:

@@ -97,9 +97,10 @@ OWNED = "all, delete-orphan"
 
 
 class StudyRow(Base):
-    """A study. Deleting it deletes its runs, trials, finals and pictures.
+    """A study. Deleting it deletes its runs, trials, reevaluations, finals and pictures.
 
     name: the name of the Optuna study. identity: a digest of all that makes two studies comparable; see `StudyRecord`.
+    majority: see `objectives.results.StudyResults`; null until a run of schema 0007 or later.
     """
 
     __tablename__ = "search_studies"
@@ -120,10 +121,12 @@ class StudyRow(Base):
     classes: Mapped[list[str]]
     counts: Mapped[dict[str, Any]]
     protocol: Mapped[dict[str, Any]]
+    majority: Mapped[float | None]
 
     runs: Mapped[list["RunRow"]] = relationship(order_by="RunRow.id", cascade=OWNED)
     trials: Mapped[list["TrialRow"]] = relationship(order_by="TrialRow.number", cascade=OWNED)
     finals: Mapped[list["FinalRow"]] = relationship(order_by="FinalRow.id", cascade=OWNED)
+    reevaluations: Mapped[list["ReevaluationRow"]] = relationship(order_by="ReevaluationRow.id", cascade=OWNED)
     pictures: Mapped[list["PictureRow"]] = relationship(order_by="PictureRow.image", cascade=OWNED)
 
 
@@ -205,6 +208,29 @@ class FinalRow(Base):
     test_answers: Mapped[bytes | None]
 
 
+class ReevaluationRow(Base):
+    """The evaluation of a candidate under one seed; see `objectives.results.Reevaluation`.
+
+    images, image_scores: the bytes of an `ImageScores`, compressed by zlib. scores: in the form of a TrialRow.
+    """
+
+    __tablename__ = "search_reevaluations"
+    __table_args__ = (UniqueConstraint("study_id", "setting", "seed"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("search_studies.id"))
+    setting: Mapped[Setting]
+    seed: Mapped[int] = mapped_column(LARGE)
+    validation_correct: Mapped[int]
+    validation_total: Mapped[int]
+    seconds: Mapped[float]
+    passes_made: Mapped[int]
+    passes_needed: Mapped[int]
+    images: Mapped[bytes]
+    image_scores: Mapped[bytes]
+    scores: Mapped[dict[str, Any] | None]
+
+
 class PictureRow(Base):
     """A small picture of an image; see `objectives.results.Picture`."""
 
@@ -256,4 +282,5 @@ def study_row(record: StudyRecord, created: datetime) -> StudyRow:
         classes=list(record.classes),
         counts=dict(record.counts),
         protocol=dict(record.protocol),
+        majority=record.majority,
     )

@@ -1,5 +1,6 @@
 """Reads studies from the database as plain results: joins Optuna's trials with the project's own rows."""
 
+import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -7,11 +8,23 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import Session
 
 from objectives.features.versions import FIRST
-from objectives.results import ACCURACY, METRICS, Accuracy, Confusion, CorrectMask, Final, Picture, StudyResults, Trial
+from objectives.results import (
+    ACCURACY,
+    METRICS,
+    Accuracy,
+    Confusion,
+    CorrectMask,
+    Final,
+    ImageScores,
+    Picture,
+    Reevaluation,
+    StudyResults,
+    Trial,
+)
 from objectives.results import TrialState as State
 from search.database.dialects import now
 from search.database.leases import is_alive, running_seconds
-from search.database.models import FinalRow, StudyRow, TrialRow
+from search.database.models import FinalRow, ReevaluationRow, StudyRow, TrialRow
 from search.database.optuna_storage.own_trials import StudyTrials
 from search.database.optuna_storage.parameters import to_setting
 from search.database.records import (
@@ -54,6 +67,9 @@ def study_results(row: StudyRow, trials: StudyTrials) -> StudyResults:
         ),
         waiting=len(trials.enqueued),
         others=len(trials.others),
+        reevaluations=tuple(_reevaluation(reevaluation) for reevaluation in row.reevaluations),
+        rounds=_rounds(row),
+        majority=row.majority,
     )
 
 
@@ -185,6 +201,25 @@ def _final(row: FinalRow) -> Final:
         confused=tuple(_confusion(*pair) for pair in row.confused or ()),
         test_correct_mask=_mask(row.test_answers, row.test_total),
     )
+
+
+def _reevaluation(row: ReevaluationRow) -> Reevaluation:
+    return Reevaluation(
+        setting=row.setting,
+        seed=row.seed,
+        validation=Accuracy(row.validation_correct, row.validation_total),
+        seconds=row.seconds,
+        passes_made=row.passes_made,
+        passes_needed=row.passes_needed,
+        image_scores=ImageScores(zlib.decompress(row.images), zlib.decompress(row.image_scores)),
+        validation_scores=scores_from_dict(row.scores),
+    )
+
+
+def _rounds(row: StudyRow) -> int:
+    """Return the most rounds of re-evaluation that the last run allowed; 0 if no run kept its options."""
+    options = next((run.options for run in reversed(row.runs) if run.options is not None), {})
+    return int(options.get("final_seeds", 0))
 
 
 def _confusion(true: int, predicted: int, count: int, examples: Sequence[int] = ()) -> Confusion:

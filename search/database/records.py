@@ -29,6 +29,7 @@ class StudyRecord:
     dataset: its catalog name. dataset_fingerprint, weights_digest: of the images and of the network. classes: their
     names. counts: as in `objectives.results.StudyResults`. protocol: label → text; all else that two trials must share
     to be comparable, such as the split, its seed and the precision. chosen_name: None for a name made of the rest.
+    majority: as in `objectives.results.StudyResults`.
     """
 
     dataset: str
@@ -41,6 +42,7 @@ class StudyRecord:
     counts: Mapping[str, int]
     protocol: Mapping[str, str]
     chosen_name: str | None = None
+    majority: float | None = None
 
     @property
     def metric(self) -> Metric:

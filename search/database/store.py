@@ -1,5 +1,6 @@
 """The study database: Optuna's tables and the project's own behind one URL."""
 
+import zlib
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,13 +13,13 @@ from optuna.storages import RDBStorage
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from objectives.results import Final, Picture, StudyResults
+from objectives.results import Final, Picture, Reevaluation, StudyResults
 from search.database import reading
 from search.database.connection import open_storage
 from search.database.dialects import now, upsert
 from search.database.heartbeat import HEARTBEAT_SECONDS, heartbeat
 from search.database.leases import is_alive, running_seconds
-from search.database.models import FinalRow, PictureRow, RunRow, StudyRow, TrialRow, study_row
+from search.database.models import FinalRow, PictureRow, ReevaluationRow, RunRow, StudyRow, TrialRow, study_row
 from search.database.optuna_storage.own_trials import INTERRUPTED, STOPPED, OpenStudy, StudyTrials
 from search.database.optuna_storage.studies import ensure_optuna_study, optuna_names
 from search.database.optuna_storage.system_attributes import edited_attributes
@@ -115,6 +116,8 @@ class Store:
                     )
                 if row is None:
                     session.add(study_row(record, now(session)))
+                elif row.majority is None:  # a version before schema 0007 made the study
+                    row.majority = record.majority
             ensure_optuna_study(self.optuna, record, made)
         return record.name
 
@@ -370,6 +373,24 @@ class Store:
                 "test_answers": final.test_correct_mask.to_bytes() if final.test_correct_mask else None,
             }
             upsert(session, FinalRow, values, ("study_id", "setting", "seed"))
+
+    def record_reevaluation(self, study: str, reevaluation: Reevaluation) -> None:
+        """Save a candidate's evaluation under one seed, in place of an earlier one of that setting and seed."""
+        with self.session() as session:
+            values = {
+                "study_id": self._row(session, study).id,
+                "setting": reevaluation.setting,
+                "seed": reevaluation.seed,
+                "validation_correct": reevaluation.validation.correct,
+                "validation_total": reevaluation.validation.total,
+                "seconds": reevaluation.seconds,
+                "passes_made": reevaluation.passes_made,
+                "passes_needed": reevaluation.passes_needed,
+                "images": zlib.compress(reevaluation.image_scores.images),
+                "image_scores": zlib.compress(reevaluation.image_scores.scores),
+                "scores": scores_to_dict(reevaluation.validation_scores),
+            }
+            upsert(session, ReevaluationRow, values, ("study_id", "setting", "seed"))
 
     def record_pictures(self, study: str, pictures: Sequence[Picture]) -> None:
         """Save the pictures of a study in place of all earlier ones."""

@@ -15,7 +15,7 @@ from rich.text import Text
 from dashboards.formatting import count as count_text
 from dashboards.formatting import terminal_interval
 from dashboards.study.tables import trial_estimate
-from objectives.results import ACCURACY, Epoch, Extracted, Final, Metric, Rung, StudyResults, Trial
+from objectives.results import ACCURACY, Epoch, Extracted, Final, Metric, Reevaluation, Rung, StudyResults, Trial
 from search.display.counter import PLAIN_SECONDS, is_drawn
 from search.display.pace import Pace, time_left
 from search.scheduling.events import (
@@ -139,8 +139,8 @@ class RunProgress:
                 self._progress(request, report)
             case TrialEnded():
                 self._end_trial(event)
-            case FinalsPlanned(count):
-                self._plan_finals(count)
+            case FinalsPlanned():
+                self._plan_finals(event)
             case FinalEnded(request, final):
                 self._end_final(request, final)
 
@@ -164,14 +164,16 @@ class RunProgress:
             self._pace.ends.append(time.monotonic())
         self._print_now_and_then()
 
-    def _plan_finals(self, count: int) -> None:
-        self._expected = count
+    def _plan_finals(self, event: FinalsPlanned) -> None:
+        """Add a round. The next one follows from its results, so the number of finals is known by rounds only."""
+        self._expected += event.count
         if not self._live:
             self.say(self._summary())
-            if count:
-                self.say(f"re-evaluating and testing the finalists: {count_text(count, 'fit')}")
+            fits = count_text(event.count, "fit")
+            if event.count:
+                self.say(f"measuring on the test split: {fits}" if event.test else f"comparing candidates: {fits}")
 
-    def _end_final(self, request: FinalRequest, final: Final) -> None:
+    def _end_final(self, request: FinalRequest, final: Final | Reevaluation) -> None:
         del self._jobs[request]
         self._finals.ends.append(time.monotonic())
         if self._is_time_to_print():
@@ -200,7 +202,7 @@ class RunProgress:
         estimate = trial.estimate(self.metric)
         return -self.metric.score(estimate.value) if estimate else 0.0, trial.setting.block, trial.number
 
-    def _validation_text(self, final: Final) -> str:
+    def _validation_text(self, final: Final | Reevaluation) -> str:
         score = final.validation_scores.values.get(self.metric.name) if final.validation_scores else None
         return self.metric.labelled_text(score.value) if score else ACCURACY.labelled_text(final.validation.value)
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from dashboards.selection.answer import answer_finalist
 from dashboards.study.contested import contested
 from search.database.store import Store
 
@@ -28,7 +29,8 @@ def keep_pictures(store: Store, study: str, spec: "ProbeSpec") -> None:
     wanted: dict[int, int | None] = {}
     if table := contested(results):
         wanted |= {validated[image.position]: image.position for image in (*table.gained, *table.lost)}
-    for pair in results.finalists[0].confused[:CONFUSED] if results.finalists else ():
+    answer = answer_finalist(results)
+    for pair in answer.confused[:CONFUSED] if answer else ():
         of_predicted_class = (dataset.labels == pair.predicted) & ~dataset.is_test
         typical = int(of_predicted_class.nonzero()[0][0])
         wanted |= {image: positions.get(image) for image in (*pair.examples, typical)}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
-from objectives.results import Epoch, Evaluation, Extracted, Final, Rung, ScreenedPart, TrialState
+from objectives.results import Epoch, Evaluation, Extracted, Final, Reevaluation, Rung, ScreenedPart, TrialState
 from search.scheduling.driver import NoMoreTrials, NoTrialYet, StudyDriver
 from search.scheduling.events import (
     FinalEnded,
@@ -20,7 +20,7 @@ from search.scheduling.events import (
 )
 from search.scheduling.requests import FinalRequest, Request, ScreeningRequest, TrialRequest
 from search.scheduling.trial_timer import TrialTimer
-from spaces import SearchError, Setting
+from spaces import SearchError
 
 STALL_SECONDS = 600
 """A run in which nothing runs and nothing happens for this long is stuck, and ends."""
@@ -33,13 +33,13 @@ WAIT_SECONDS = 0.2
 
 
 class Finals(Protocol):
-    """The re-evaluations that follow the trials."""
+    """The evaluations under other seeds that follow the trials. They come in rounds."""
 
-    def missing(self) -> Sequence[tuple[Setting, int]]:
-        """Return the (setting, seed) pairs that are still to be evaluated."""
+    def next_round(self) -> Sequence[FinalRequest]:
+        """Return what the next round still lacks, given all results so far; nothing after the last round."""
         ...
 
-    def keep(self, final: Final) -> None:
+    def keep(self, final: Final | Reevaluation) -> None:
         """Save a result."""
         ...
 
@@ -78,6 +78,8 @@ class Coordinator:
         self._first_request: float | None = None
         self.last_event = time.monotonic()
         self._finals_left: list[FinalRequest] = []
+        self._rounds = 0
+        self._finals_done = False
         self._wait_until = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -85,7 +87,7 @@ class Coordinator:
         return {}
 
     def next_request(self, trial_id: str) -> Request | NoTrialYet | NoMoreTrials:
-        """Return what the scheduler shall run next under this id: the screening, then all trials, then all finals."""
+        """Return what the scheduler shall run next under this id: the screening, all trials, then the finals."""
         if time.monotonic() < self._wait_until and not self.error:
             return NoTrialYet()
         answer: Request | NoTrialYet | NoMoreTrials = NoMoreTrials("stopped")
@@ -96,11 +98,8 @@ class Coordinator:
                 self.on_event(TrialStarted(answer))
             if isinstance(answer, NoMoreTrials) and self.reason is None and self.error is None:
                 self.reason = answer.reason
-                self._finals_left = [FinalRequest(setting, seed) for setting, seed in self.finals.missing()]
-                self.on_event(FinalsPlanned(len(self._finals_left)))
-            if self.reason is not None and self._finals_left and self.error is None:
-                answer = self._finals_left.pop(0)
-                self.on_event(FinalStarted(answer))
+            if self.reason is not None and self.error is None:
+                answer = self._next_final()
         if isinstance(answer, (ScreeningRequest, TrialRequest, FinalRequest)):
             self.running[trial_id] = answer
             self.timers[trial_id] = TrialTimer()
@@ -114,6 +113,23 @@ class Coordinator:
         if answer is None:
             self.screening = None
         return answer
+
+    def _next_final(self) -> FinalRequest | NoTrialYet | NoMoreTrials:
+        """Return the next final. The next round follows from the results of the one before, so it waits for them."""
+        if not self._finals_left and not self._finals_done:
+            if any(isinstance(request, FinalRequest) for request in self.running.values()):
+                return NoTrialYet()
+            self._finals_left = list(self.finals.next_round())
+            self._finals_done = not self._finals_left
+            self._rounds += 1
+            if self._finals_left or self._rounds == 1:
+                test = all(request.test for request in self._finals_left)
+                self.on_event(FinalsPlanned(len(self._finals_left), test))
+        if not self._finals_left:
+            return NoMoreTrials("all finals are done")
+        request = self._finals_left.pop(0)
+        self.on_event(FinalStarted(request))
+        return request
 
     def handle_result(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take one message of a worker. Return whether the trial shall stop.
@@ -166,7 +182,7 @@ class Coordinator:
                 return True
         elif isinstance(report, Evaluation) and isinstance(request, TrialRequest):
             self._end(trial_id, request, "complete", report)
-        elif isinstance(report, Final) and isinstance(request, FinalRequest):
+        elif isinstance(report, (Final, Reevaluation)) and isinstance(request, FinalRequest):
             del self.running[trial_id]
             self.finals.keep(report)
             self.on_event(FinalEnded(request, report))

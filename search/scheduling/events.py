@@ -6,7 +6,7 @@ Every request that was started ends, unless the run itself ends first; between t
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from objectives.results import Epoch, Evaluation, Extracted, Final, Rung, TrialState
+from objectives.results import Epoch, Evaluation, Extracted, Final, Reevaluation, Rung, TrialState
 from search.scheduling.requests import FinalRequest, TrialRequest
 
 
@@ -19,14 +19,18 @@ class TrialStarted:
 
 @dataclass(frozen=True, slots=True)
 class FinalsPlanned:
-    """All trials are done; `count` re-evaluations of finalists follow, each under its own seed."""
+    """All trials are done; `count` evaluations under other seeds follow. Each round of them is planned anew.
+
+    test: whether they test the answer; otherwise they compare the candidates for it.
+    """
 
     count: int
+    test: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class FinalStarted:
-    """A worker began to re-evaluate a finalist under a seed."""
+    """A worker began to evaluate a setting under another seed."""
 
     request: FinalRequest
 
@@ -55,10 +59,10 @@ class TrialEnded:
 
 @dataclass(frozen=True, slots=True)
 class FinalEnded:
-    """A finalist was re-evaluated under a seed, and tested."""
+    """A setting was evaluated under another seed; a Final was tested too."""
 
     request: FinalRequest
-    final: Final
+    final: Final | Reevaluation
 
 
 TrialEvent = TrialStarted | Progressed | TrialEnded | FinalsPlanned | FinalStarted | FinalEnded

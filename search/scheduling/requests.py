@@ -27,10 +27,14 @@ class TrialRequest:
 
 @dataclass(frozen=True, slots=True)
 class FinalRequest:
-    """A finalist to re-evaluate under a seed."""
+    """A setting to evaluate under another seed than the search's.
+
+    test: whether its head is then refitted on train + validation and tested; otherwise no test image is read.
+    """
 
     setting: Setting
     seed: int
+    test: bool = True
 
 
 Request = ScreeningRequest | TrialRequest | FinalRequest

@@ -32,8 +32,9 @@ class ProbeFactory(Protocol):
     def build(self, threads: int) -> Any:
         """Return a callable `probe(setting)` that yields reports.
 
-        It has a method `finalise(setting, seed)`, which yields reports and at last a Final, and a method
-        `screen(settings, images)`, which yields reports and at last a ScreenedPart.
+        It has a method `reevaluate(setting, seed)`, which yields reports and at last a Reevaluation, a method
+        `finalise(setting, seed)`, which yields reports and at last a Final, and a method `screen(settings, images)`,
+        which yields reports and at last a ScreenedPart.
         """
         ...
 
@@ -68,8 +69,10 @@ def _reports(probe: Any, request: Request) -> Iterator[Any]:
     match request:
         case ScreeningRequest(settings, images):
             yield from probe.screen(settings, images)
-        case FinalRequest(setting, seed):
+        case FinalRequest(setting, seed, test=True):
             yield from probe.finalise(setting, seed)
+        case FinalRequest(setting, seed):
+            yield from probe.reevaluate(setting, seed)
         case TrialRequest():
             yield from probe(request.setting)
 

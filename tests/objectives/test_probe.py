@@ -15,7 +15,17 @@ from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.head import Fit, LabelledFeatures
 from objectives.probe import Probe
 from objectives.probe_spec import ProbeSpec
-from objectives.results import GMACS, METRICS, SELECTION_METRICS, Accuracy, Epoch, Evaluation, Extracted, Final
+from objectives.results import (
+    GMACS,
+    METRICS,
+    SELECTION_METRICS,
+    Accuracy,
+    Epoch,
+    Evaluation,
+    Extracted,
+    Final,
+    Reevaluation,
+)
 from spaces import HEAD_OPTIONS, BackboneError, CacheError, Setting, Tap
 from tests.support.probes import LINEAR, MLP, last
 
@@ -150,6 +160,26 @@ def test_a_final_uses_the_seeds_own_split_and_the_whole_test_split(spec: ProbeSp
     assert finals[0].passes_made == 100
     assert finals[1].passes_made == 0
     assert set(probe.splits(1)[0].validation) != set(probe.splits(2)[0].validation)
+
+
+@pytest.mark.parametrize("metric", SELECTION_METRICS)
+def test_a_candidate_is_scored_on_the_split_of_its_round_and_no_test_image_is_read(
+    spec: ProbeSpec, metric: str
+) -> None:
+    probe = Probe.build(replace(spec, metric=metric), 1)
+    *_, found = probe.reevaluate(LINEAR, 2)
+    assert isinstance(found, Reevaluation)
+    assert (found.passes_made, found.passes_needed) == (500, 500)  # the 100 test images have no features
+    *_, final = probe.finalise(LINEAR, 2)
+    assert isinstance(final, Final)
+    assert final.passes_made == 100
+    assert (found.validation, found.validation_scores) == (final.validation, final.validation_scores)
+    images = np.frombuffer(found.image_scores.images, "<i4")
+    np.testing.assert_array_equal(images, probe.splits(2)[0].validation)
+    scores = np.frombuffer(found.image_scores.scores, "<f4")
+    assert final.validation_scores is not None
+    value = final.validation_scores.values[metric].value
+    assert scores.mean() == pytest.approx(METRICS[metric].score(value), abs=1e-5)
 
 
 def test_with_shots_the_heads_see_so_many_images_of_each_class_and_no_more(spec: ProbeSpec) -> None:

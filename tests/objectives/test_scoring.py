@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, log_loss, top_k_accuracy_score
 
-from objectives.results import METRICS, Accuracy, Confusion, CorrectMask
+from objectives.results import METRICS, SELECTION_METRICS, Accuracy, Confusion, CorrectMask
 from objectives.scoring import MAX_LOSS, Predictions
 
 
@@ -61,6 +61,12 @@ def test_by_hand() -> None:
     assert predictions.confused(9) == (Confusion(0, 1, 1, (3,)), Confusion(1, 0, 1, (1,)))
     assert predictions.confused(1, np.array([70, 71, 72, 73])) == (Confusion(0, 1, 1, (73,)),)
     assert predictions.correct_mask == CorrectMask(4, 0b0101)
+    assert predictions.image_scores("accuracy").tolist() == [1, 0, 1, 0]
+    assert predictions.image_scores("mean-per-class").tolist() == [1, 0, 1, 0]
+    for metric in SELECTION_METRICS:
+        assert predictions.image_scores(metric).mean() == pytest.approx(predictions.score(metric))
+    fewer = Predictions.of(logits[:3], torch.tensor([0, 1, 1]))
+    assert fewer.image_scores("mean-per-class").tolist() == [1.5, 0, 0.75]
     assert "top-5" not in predictions.scores().values
 
 

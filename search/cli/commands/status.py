@@ -174,6 +174,7 @@ class StudyState:
     def _best_lines(self) -> list[str]:
         from dashboards.formatting import mean_of_seeds, terminal_interval
         from dashboards.study.tables import best_setting
+        from search.reports.answer import choice_lines
 
         best = best_setting(self.study)
         if best is None:
@@ -182,11 +183,12 @@ class StudyState:
         lines = [f"best        {best.setting}", f"            validation {metric} {terminal_interval(best.validation)}"]
         if best.test is not None:
             test = terminal_interval(best.test)
-            return [*lines, f"            test {metric} {test}; {mean_of_seeds(len(best.seeds))}"]
-        return [
-            *lines,
-            "            the best of many trials looks better than it is; the finals will measure it on test",
-        ]
+            lines.append(f"            test {metric} {test}; {mean_of_seeds(len(best.seeds))}")
+        else:
+            lines.append(
+                "            the best of many trials looks better than it is; the finals will measure it on test"
+            )
+        return [*lines, *choice_lines(best)]
 
     def _work_lines(self, run: "RunSummary") -> list[str]:
         from search.display.pace import time_left
@@ -198,7 +200,8 @@ class StudyState:
         facts += [f"{pace:.3g} a minute"] if pace else []
         facts += [time_left(left)] if left is not None else []
         if goal and self.study.finished >= goal:
-            facts.append(f"now re-evaluating the finalists, {len(self.study.finals)} finals done")
+            done = len(self.study.reevaluations) + len(self.study.finals)
+            facts.append(f"now re-evaluating on other splits, {done} fits done")
         lines.append(f"            {', '.join(facts)}")
         running = [trial for trial in self.study.trials if trial.state == "running"]
         return lines + [f"            trial {trial.number}: {trial.setting}" for trial in running]

@@ -11,7 +11,17 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from objectives.features.versions import FIRST
-from objectives.results import Accuracy, Confusion, CorrectMask, Final, IntervalEstimate, Picture, Scores
+from objectives.results import (
+    Accuracy,
+    Confusion,
+    CorrectMask,
+    Final,
+    ImageScores,
+    IntervalEstimate,
+    Picture,
+    Reevaluation,
+    Scores,
+)
 from search.database.models import RunRow
 from search.database.optuna_storage.parameters import distributions, to_params
 from search.database.records import RunRecord, SavedOptions, TrialRecord
@@ -62,6 +72,10 @@ def test_a_study_is_read_as_it_was_written(
     final = Final(settings[0], 3, *counts, 2.5, 50, 150, SCORES, test_scores, confused, CorrectMask(50, 2**40 - 1))
     store.record_final(name, replace(final, seconds=9.0, test_scores=None, confused=(), test_correct_mask=None))
     store.record_final(name, final)
+    scored = ImageScores(b"\x01\x00\x00\x00\xff\x00\x00\x00", b"\x00\x00\x80?\x00\x00\x00\x00")
+    reevaluation = Reevaluation(settings[0], 2**32 - 1, Accuracy(1, 2), 1.5, 25, 30, scored, SCORES)
+    store.record_reevaluation(name, replace(reevaluation, seconds=9.0, validation_scores=None))
+    store.record_reevaluation(name, reevaluation)
     pictures = (Picture(5, None, 0, "<b>.jpg", b"jpeg"), Picture(17, 3, 1, "image 17", b"\x00\xff"))
     store.record_pictures(name, [replace(pictures[0], image=4)])
     store.record_pictures(name, pictures)
@@ -94,7 +108,9 @@ def test_a_study_is_read_as_it_was_written(
     assert study.trials[1].curve == ((1, 0.5), (2, 0.75))
     assert study.trials[2].reason == "out of memory"
     assert study.finals == (final,)
-    assert study.passes_made == 150
+    assert study.reevaluations == (reevaluation,)
+    assert (study.rounds, study.majority) == (0, None)
+    assert study.passes_made == 175
 
     (summary,) = store.studies()
     assert (summary.complete, summary.pruned, summary.failed, summary.running) == (1, 1, 1, 1)
@@ -119,6 +135,18 @@ def test_times_are_utc(store: Store, make_record: MakeRecord, run_record: RunRec
         started = session.query(RunRow).one().started
     assert started.utcoffset() == timedelta(0)
     assert before < started < datetime.now(UTC) + timedelta(seconds=2)
+
+
+def test_a_later_run_adds_the_share_of_the_most_frequent_class_and_the_rounds(
+    store: Store, make_record: MakeRecord, run_record: RunRecord
+) -> None:
+    """As a run of this version does in a study of an older one."""
+    name = store.ensure_study(make_record())
+    store.ensure_study(make_record(majority=0.25))
+    store.begin_run(name, replace(run_record, options={"final_seeds": 4}))
+    store.begin_run(name, run_record)
+    study = store.read_study(name)
+    assert (study.majority, study.rounds) == (0.25, 4)
 
 
 def test_ensuring_a_study_twice_creates_one(store: Store, make_record: MakeRecord) -> None:

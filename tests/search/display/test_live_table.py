@@ -98,7 +98,7 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines() -> None:
     shown = shown_by(80, 24, "3", "well", TERM="dumb")
     assert shown.redrawn == 0
     assert any(line.startswith("trial 4/5: 2 complete, 2 pruned, 1 failed; 600 passes made") for line in shown.lines)
-    assert "re-evaluating and testing the finalists: 2 fits" in shown.lines
+    assert "measuring on the test split: 2 fits" in shown.lines
 
 
 def test_plain_lines_show_rate_best_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:

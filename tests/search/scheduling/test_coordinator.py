@@ -2,7 +2,7 @@
 
 import pytest
 
-from objectives.results import Extracted, Final, ScreenedPart
+from objectives.results import Extracted, Final, Reevaluation, ScreenedPart
 from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
@@ -10,16 +10,16 @@ from search.scheduling import coordinator as module
 from search.scheduling.coordinator import Coordinator
 from search.scheduling.driver import NoTrialYet, StudyDriver
 from search.scheduling.events import TrialEvent
-from search.scheduling.requests import ScreeningRequest, TrialRequest
+from search.scheduling.requests import FinalRequest, ScreeningRequest, TrialRequest
 from spaces import SearchError, Setting, Space
 from tests.support.studies import MakeRecord
 
 
 class NoFinals:
-    def missing(self) -> list[tuple[Setting, int]]:
+    def next_round(self) -> list[FinalRequest]:
         return []
 
-    def keep(self, final: Final) -> None:
+    def keep(self, final: Final | Reevaluation) -> None:
         raise AssertionError("no final was asked for")
 
 

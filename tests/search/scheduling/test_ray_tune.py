@@ -13,7 +13,17 @@ from pathlib import Path
 import pytest
 
 import objectives
-from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final, Report, Rung
+from objectives.results import (
+    Accuracy,
+    Epoch,
+    Evaluation,
+    Extracted,
+    Final,
+    ImageScores,
+    Reevaluation,
+    Report,
+    Rung,
+)
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
@@ -39,6 +49,9 @@ ARCHITECTURE = Architecture(
     tuple(0.99 - 0.098 * t for t in range(10)),
 )
 SPACE = Space(ARCHITECTURE, (0, 3, 6), tuple(range(1, 9)), (1, 2), ("linear", "mlp"))
+
+
+IMAGE_SCORES = ImageScores(b"\1\0\0\0", b"\0\0\x80?")
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,10 @@ class Hill:
         score = 90 - 6 * abs(setting.block - 5) - 3 * abs((setting.timestep or 0) - 3) + 2 * setting.pool
         return Accuracy(score - (30 if setting.head == "mlp" else 0), 100)
 
+    def reevaluate(self, setting: Setting, seed: int) -> Iterator[Report | Reevaluation]:
+        yield Extracted(10, 10, 10)
+        yield Reevaluation(setting, seed, self.accuracy(setting), 0.1, 10, 20, IMAGE_SCORES)
+
     def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
         self.meet("finals")
         yield Extracted(10, 10, 10)
@@ -99,8 +116,8 @@ class Heard:
     states: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     extracted_images: int = 0
-    expected: int = -1
-    finals: list[Final] = field(default_factory=list)
+    planned: list[tuple[int, bool]] = field(default_factory=list)
+    finals: list[Final | Reevaluation] = field(default_factory=list)
 
     at_work: list[TrialRequest | FinalRequest] = field(default_factory=list)
 
@@ -116,8 +133,8 @@ class Heard:
                 self.at_work.remove(request)
                 self.states.append(state)
                 self.reasons.append(reason or "")
-            case FinalsPlanned(count):
-                self.expected = count
+            case FinalsPlanned(count, test):
+                self.planned.append((count, test))
             case FinalEnded(request, final):
                 assert (request.setting, request.seed) == (final.setting, final.seed)
                 self.at_work.remove(request)
@@ -129,11 +146,21 @@ class TwoFinals:
     store: Store
     study: str
 
-    def missing(self) -> list[tuple[Setting, int]]:
-        return [(self.store.read_study(self.study).complete[0].setting, seed) for seed in (1, 2)]
+    def next_round(self) -> list[FinalRequest]:
+        """A round that compares two settings, then one that tests the better one under two seeds."""
+        study = self.store.read_study(self.study)
+        first, second, *_ = (trial.setting for trial in study.complete)
+        if not study.reevaluations:
+            return [FinalRequest(first, 1, test=False), FinalRequest(second, 1, test=False)]
+        assert len(study.reevaluations) == 2
+        done = {final.seed for final in study.finals}
+        return [FinalRequest(first, seed) for seed in (1, 2) if seed not in done]
 
-    def keep(self, final: Final) -> None:
-        self.store.record_final(self.study, final)
+    def keep(self, final: Final | Reevaluation) -> None:
+        if isinstance(final, Final):
+            self.store.record_final(self.study, final)
+        else:
+            self.store.record_reevaluation(self.study, final)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -182,7 +209,7 @@ def test_a_study_runs_to_its_budget_and_continues_without_repetition(store: Stor
     study = store.read_study(name)
     assert "30 finished trials" in reason
     assert study.finished == len(study.trials) == len(heard.states) == 30
-    assert heard.extracted_images == 10 * (30 + 2)
+    assert heard.extracted_images == 10 * (30 + 2 + 2)
     assert heard.at_work == []
     name, _, heard = search(store, 40)
     study = store.read_study(name)
@@ -220,8 +247,12 @@ def test_finals_follow_the_trials_on_the_same_workers_and_are_stored(store: Stor
     name, _, heard = search(store, 6, Hill(processes=processes))
     made = {what: {path.name.split()[1] for path in processes.glob(f"{what} *")} for what in ("trials", "finals")}
     assert made["finals"] == made["trials"]
-    assert heard.expected == len(heard.finals) == 2
-    assert sorted(final.seed for final in store.read_study(name).finals) == [1, 2]
+    assert heard.planned == [(2, False), (2, True)]
+    assert [isinstance(final, Final) for final in heard.finals] == [False, False, True, True]
+    study = store.read_study(name)
+    assert sorted(final.seed for final in study.finals) == [1, 2]
+    assert {one.setting for one in study.reevaluations} == {trial.setting for trial in study.complete[:2]}
+    assert study.reevaluations[0].image_scores == IMAGE_SCORES
 
 
 def test_a_failing_setting_is_stored_with_its_reason_and_stops_no_other(store: Store) -> None:
