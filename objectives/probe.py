@@ -20,7 +20,7 @@ from objectives.features.extraction import Clock, Extractor, fill_and_read
 from objectives.features.mapped_tensors import large_empty
 from objectives.heads.catalog import head_named
 from objectives.heads.cost import head_gmacs
-from objectives.heads.head import FeatureLayout, Fit, FittedHead, LabelledFeatures, predict
+from objectives.heads.head import FeatureLayout, Fit, FittedHead, Fold, FoldsHead, LabelledFeatures, predict
 from objectives.probe_spec import ProbeSpec, validated_images
 from objectives.results import (
     GMACS,
@@ -268,13 +268,17 @@ class Probe:
         clock: Clock,
     ) -> Generator[Epoch, None, _Validated]:
         """Fit and score a head on each split. images: the rows of the features, ascending indices into the dataset."""
-        fits: list[tuple[Fit, Predictions]] = []
         since = time.perf_counter()
+        head, classes = head_named(setting.head), len(self.spec.dataset.classes)
+        if len(splits) > 1 and not self.spec.shots and isinstance(head, FoldsHead):
+            together = self._fitted_together(head, features, images, splits, setting, seed)
+            clock.add("fit", since)
+            return together
+        fits: list[tuple[Fit, Predictions]] = []
         for parts in splits:
             train = self._trained_on(features, images, parts.train, setting)
             rows = np.searchsorted(images, parts.validation)
             validation = self._labelled(features, rows, parts.validation, setting)
-            head, classes = head_named(setting.head), len(self.spec.dataset.classes)
             for report in head.fit(train, validation, classes, dict(setting.options), seed):
                 if isinstance(report, Fit):
                     fits.append((report, predict(report.classifier, validation)))
@@ -285,6 +289,33 @@ class Probe:
         gmacs = head_gmacs(fits[-1][0].classifier, validation.take(slice(1)))
         clock.add("fit", since)
         return _Validated.of(fits, gmacs)
+
+    def _fitted_together(
+        self,
+        head: FoldsHead,
+        features: torch.Tensor,
+        images: np.ndarray,
+        splits: Sequence[Split],
+        setting: Setting,
+        seed: int,
+    ) -> _Validated:
+        """Fit a head on all folds together. Arguments as of `_validate`."""
+        used = _images(splits)
+        data = self._trained_on(features, images, used, setting)
+        starts = range(0, len(data), len(used))  # of each view
+        device = data.labels.device
+        folds = [
+            Fold(
+                torch.cat([torch.from_numpy(start + np.searchsorted(used, parts.train)) for start in starts]).to(
+                    device
+                ),
+                torch.from_numpy(np.searchsorted(used, parts.validation)).to(device),
+            )
+            for parts in splits
+        ]
+        fits = head.fit_folds(data, folds, len(self.spec.dataset.classes), dict(setting.options), seed)
+        gmacs = head_gmacs(fits.classifier, data.take(slice(1)))
+        return _Validated(Predictions.joined(fits.predictions), fits.details, gmacs)
 
     def _refitted(
         self, features: torch.Tensor, setting: Setting, seed: int, validated: _Validated

@@ -4,10 +4,10 @@ A head chooses its L2 strength or its number of epochs on a validation split.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -91,6 +91,11 @@ class LabelledFeatures:
         counts = torch.bincount(self.labels, minlength=classes).double()
         return len(self) / (counts.count_nonzero() * counts.clamp(min=1))
 
+    def subset(self, images: torch.Tensor) -> "LabelledFeatures":
+        """Return some of the n images. images: their positions, int64, on the labels' device."""
+        rows = images.to(self.features.device)
+        return replace(self, labels=self.labels[images], rows=rows if self.rows is None else self.rows[rows])
+
     def slabs(self) -> Iterator[slice]:
         """Split the n images into ranges whose features take about `SLAB_BYTES` each."""
         n, d = self.shape
@@ -145,6 +150,27 @@ class Fit:
     details: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class Fold:
+    """One fold of a cross-validation. train, validation: positions of images in their `LabelledFeatures`, int64."""
+
+    train: torch.Tensor
+    validation: torch.Tensor
+
+
+@dataclass(frozen=True)
+class FoldFits:
+    """A head that was fitted on every fold.
+
+    predictions: for the validation images of each fold, in the order of the folds. classifier: of the last fold.
+    details: the numbers that were chosen on the validation images of all folds, by name; `Head.refit` takes them.
+    """
+
+    predictions: tuple[Predictions, ...]
+    classifier: FittedHead
+    details: Mapping[str, float]
+
+
 class Head(Protocol):
     """A kind of classifier that can be trained on frozen features.
 
@@ -193,6 +219,26 @@ class Head(Protocol):
 
         layout, options: those that the classifier was trained with. Raises KeyError, ValueError or RuntimeError if the
         arguments do not fit together.
+        """
+        ...
+
+
+@runtime_checkable
+class FoldsHead(Head, Protocol):
+    """A head that fits all folds of a cross-validation together, which takes less time than one after the other."""
+
+    def fit_folds(
+        self,
+        data: LabelledFeatures,
+        folds: Sequence[Fold],
+        classes: int,
+        options: Mapping[str, Value],
+        seed: int,
+    ) -> FoldFits:
+        """Train on the training images of each fold, and choose one value for all folds by the metric of `data`.
+
+        folds: at least one. data: the images of all folds. Features are scaled by their standard deviations over all
+        these images, which depend on no label unless `data` is balanced.
         """
         ...
 

@@ -1,12 +1,12 @@
 """L2 normalisation: a head on features that are scaled to one length per image, so that contrast is ignored."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from objectives.features.mapped_tensors import large_empty
-from objectives.heads.head import FeatureLayout, Fit, FittedHead, Head, LabelledFeatures, check
+from objectives.heads.head import FeatureLayout, Fit, FittedHead, Fold, FoldFits, FoldsHead, LabelledFeatures, check
 from objectives.results import Epoch
 from spaces.dimensions import Value
 
@@ -28,7 +28,7 @@ class UnitLengthClassifier:
 class UnitLength:
     """Wraps a head: normalises each image's features, after which `head` standardises each feature as usual."""
 
-    head: Head
+    head: FoldsHead
 
     def fit(
         self,
@@ -41,6 +41,18 @@ class UnitLength:
         check(classes, train, validation)
         for report in self.head.fit(_normalised_copy(train), _normalised_copy(validation), classes, options, seed):
             yield _wrapped(report) if isinstance(report, Fit) else report
+
+    def fit_folds(
+        self,
+        data: LabelledFeatures,
+        folds: Sequence[Fold],
+        classes: int,
+        options: Mapping[str, Value],
+        seed: int,
+    ) -> FoldFits:
+        check(classes, data)
+        fits = self.head.fit_folds(_normalised_copy(data), folds, classes, options, seed)
+        return replace(fits, classifier=UnitLengthClassifier(fits.classifier))
 
     def refit(
         self,

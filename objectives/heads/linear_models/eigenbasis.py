@@ -82,6 +82,15 @@ def eigenbasis(features: Standardised) -> Basis:
         if roots is not None:
             strip.mul_(roots)
         gram.addmm_(strip, strip.T)
+    return basis_of_gram(gram, features, weights)
+
+
+def basis_of_gram(gram: torch.Tensor, features: Standardised, weights: torch.Tensor | None) -> Basis:
+    """Return the basis of n images from their Gram matrix (n, n), which is overwritten.
+
+    gram: the inner products of `features`, each image times the root of its weight.
+    """
+    n = len(gram)
     spectrum, vectors = torch.linalg.eigh(gram.div_(n))
     # Variances below the rounding error of the Gram matrix are noise. Even at the weakest useful strength, 1e-7 of the
     # total variance, they would move no logit by more than a fraction of the image's own error.
@@ -90,7 +99,8 @@ def eigenbasis(features: Standardised) -> Basis:
     norms = (n * spectrum).sqrt()
     images = torch.cat([vectors * norms, norms.new_ones(n, 1)], dim=1)
     vectors = vectors / norms
-    if roots is not None:
+    if weights is not None:
+        roots = weights.sqrt()[:, None]
         images[:, :-1] /= roots
         vectors *= roots
     return Basis(vectors, spectrum, images, features, weights)

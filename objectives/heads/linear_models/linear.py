@@ -1,14 +1,16 @@
 """The linear head: multinomial logistic regression on standardised features, its L2 strength chosen on validation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import lt
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from objectives.heads.head import FeatureLayout, Fit, FittedHead, LabelledFeatures, accuracy, check
+from objectives.heads.head import FeatureLayout, Fit, FittedHead, Fold, FoldFits, LabelledFeatures, accuracy, check
 from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
-from objectives.heads.linear_models.logistic import LogisticRegression, Solution
+from objectives.heads.linear_models.folds import FoldPredictions, fold_bases
+from objectives.heads.linear_models.logistic import FOLDS_TOLERANCE, LogisticRegression, Solution
 from objectives.heads.standardisation import Standardised, Standardiser
 from objectives.results import Epoch
 from objectives.scoring import Predictions
@@ -18,6 +20,10 @@ from spaces.dimensions import Value
 # strong to weak. The best strength grows with that variance. It was 3e-5 to 1e-3 of it for 100 to 3,000 features of
 # U-Net blocks that classify birds poorly, and 3e-7 to 1e-5 for random convolutions that classify digits well.
 PATH = tuple(10 ** (-2.5 - half / 2) for half in range(9))
+
+
+PATIENCE = 2
+"""Strengths that may be worse than the best before the path of the folds ends."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,46 @@ class Linear:
         details = {"l2": best.l2, "converged": float(best.converged)}
         yield Fit(classifier, accuracy(classifier, validation), details)
 
+    def fit_folds(
+        self,
+        data: LabelledFeatures,
+        folds: Sequence[Fold],
+        classes: int,
+        options: Mapping[str, Value],
+        seed: int,
+    ) -> FoldFits:
+        """Fit every fold at the same strengths, and keep the one that all folds together prefer.
+
+        Strengths go from strong to weak. The path ends when `PATIENCE` strengths in succession are worse than the best
+        by the metric and by the cross-entropy. Solutions are to `FOLDS_TOLERANCE`: only those of `refit` classify other
+        images.
+        """
+        check(classes, data)
+        bases = fold_bases(data, folds)
+        variance = max(sum(float(fold.basis.spectrum.sum()) for fold in bases) / len(bases), 1.0)
+        strengths = [factor * variance for factor in PATH]
+        paths = [
+            LogisticRegression(fold.basis, fold.labels, classes).path(strengths, FOLDS_TOLERANCE) for fold in bases
+        ]
+        best: _Candidate | None = None
+        worse = 0  # strengths in succession that are worse than the best
+        for solutions in zip(*paths, strict=True):
+            predictions = tuple(
+                Predictions.of(fold.validated @ solution.parameters.T, fold.validation_labels)
+                for fold, solution in zip(bases, solutions, strict=True)
+            )
+            candidate = _Candidate(FoldPredictions(predictions, data.metric), solutions)
+            if best is None or candidate.preference > best.preference:  # of equals the first, which is the strongest
+                best = candidate
+            worse = worse + 1 if all(map(lt, candidate.preference, best.preference)) else 0
+            if worse == PATIENCE:
+                break
+        assert best is not None  # `PATH` is not empty
+        last, solution = bases[-1], best.solutions[-1]
+        classifier = LinearClassifier(last.standardise, *last.lift(solution.weights, solution.bias))
+        converged = all(solution.converged for solution in best.solutions)
+        return FoldFits(best.predictions.folds, classifier, {"l2": solution.l2, "converged": float(converged)})
+
     def refit(
         self,
         train: LabelledFeatures,
@@ -104,6 +150,18 @@ class Linear:
         options: Mapping[str, Value],
     ) -> FittedHead:
         return LinearClassifier.of(state)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """The solutions of all folds at one strength, and their predictions."""
+
+    predictions: FoldPredictions
+    solutions: tuple[Solution, ...]
+
+    @property
+    def preference(self) -> tuple[float, float]:
+        return self.predictions.preference
 
 
 def _prepared(train: LabelledFeatures) -> tuple[Standardiser, Basis]:

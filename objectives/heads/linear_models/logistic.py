@@ -33,6 +33,7 @@ from objectives.heads.linear_models.eigenbasis import Basis
 # loss. The first suffices to compare strengths (the loss is within about 1e-4 of its minimum). With the second nearly
 # every prediction is that at the minimum.
 SELECTION_TOLERANCE = 2e-3
+FOLDS_TOLERANCE = 1e-2  # the loss is within 1e-4 of its minimum, and folds together have more images to compare by
 FINAL_TOLERANCE = 2e-4
 MAX_ITERATIONS = 500
 MEMORY = 6  # pairs of steps and gradient changes that L-BFGS keeps
@@ -75,8 +76,8 @@ class LogisticRegression:
         self.others = 1 - self.targets
         self.n = len(labels)
 
-    def path(self, strengths: Sequence[float]) -> Iterator[Solution]:
-        """Yield a solution for each strength, to SELECTION_TOLERANCE. Strong to weak is by far the fastest order."""
+    def path(self, strengths: Sequence[float], tolerance: float = SELECTION_TOLERANCE) -> Iterator[Solution]:
+        """Yield a solution for each strength, to a tolerance. Strong to weak is by far the fastest order."""
         solution = start = self.without_features()
         previous: Solution | None = None
         for l2 in strengths:
@@ -87,7 +88,7 @@ class LogisticRegression:
                     l2, 2 * solution.parameters - previous.parameters, 2 * solution.logits - previous.logits
                 )
                 guess = min(guess, extrapolated, key=self.loss)
-            previous, solution = solution, self.minimise(guess, SELECTION_TOLERANCE)
+            previous, solution = solution, self.minimise(guess, tolerance)
             yield solution
 
     def solve(self, l2: float) -> Solution:

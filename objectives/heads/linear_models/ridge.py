@@ -17,8 +17,19 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 
 from objectives.heads.calibration import fit_inverse_temperature
-from objectives.heads.head import SLAB_BYTES, FeatureLayout, Fit, FittedHead, LabelledFeatures, accuracy, check
+from objectives.heads.head import (
+    SLAB_BYTES,
+    FeatureLayout,
+    Fit,
+    FittedHead,
+    Fold,
+    FoldFits,
+    LabelledFeatures,
+    accuracy,
+    check,
+)
 from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
+from objectives.heads.linear_models.folds import FoldPredictions, fold_bases
 from objectives.heads.linear_models.linear import LinearClassifier
 from objectives.heads.standardisation import Standardised, Standardiser
 from objectives.results import Accuracy, Epoch
@@ -139,6 +150,39 @@ class Ridge:
         details = {"l2": best, "factor": results[best][2]}
         classifier = _classifier(standardise, basis, squares, details)
         yield Fit(classifier, accuracy(classifier, validation), details)
+
+    def fit_folds(
+        self,
+        data: LabelledFeatures,
+        folds: Sequence[Fold],
+        classes: int,
+        options: Mapping[str, Value],
+        seed: int,
+    ) -> FoldFits:
+        """Fit every fold, and keep the strength and the factor that all folds together prefer."""
+        check(classes, data)
+        bases = fold_bases(data, folds)
+        squares = [LeastSquares(fold.basis, fold.labels, classes) for fold in bases]
+        labels = torch.cat([fold.validation_labels for fold in bases])
+        variance = max(sum(float(fold.basis.spectrum.sum()) for fold in bases) / len(bases), 1.0)
+
+        def validated_at(l2: float) -> tuple[FoldPredictions, float]:
+            scores = [
+                torch.addmm(square.bias, fold.validated[:, :-1], square.weights(l2).T)
+                for fold, square in zip(bases, squares, strict=True)
+            ]
+            factor = fit_inverse_temperature(torch.cat(scores), labels)
+            predictions = (
+                Predictions.of(factor * part, fold.validation_labels) for part, fold in zip(scores, bases, strict=True)
+            )
+            return FoldPredictions(tuple(predictions), data.metric), factor
+
+        results = {strength * variance: validated_at(strength * variance) for strength in PATH}
+        best = max(results, key=lambda l2: results[l2][0].preference)
+        predictions, factor = results[best]
+        weight, bias = bases[-1].lift(squares[-1].weights(best), squares[-1].bias)
+        classifier = LinearClassifier(bases[-1].standardise, weight * factor, bias * factor)
+        return FoldFits(predictions.folds, classifier, {"l2": best, "factor": factor})
 
     def refit(
         self,
