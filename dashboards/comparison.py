@@ -15,6 +15,7 @@ PROTOCOL = (
     "seed",
     "validation fraction",
     "folds",
+    "fold fits",
     "shots",
     "flips",
     "classes weigh",

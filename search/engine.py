@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from objectives.results import Final, Reevaluation, StudyResults
 from search.events import OnEvent, RunFinished, RunPrepared, ScreeningProgressed, SearchEnded, SearchStarted
 from search.options import RunOptions
-from search.prepare import PreparedRun, check, library_versions, plan_of, prepare, resources_of
-from spaces import Setting, StorageError
+from search.prepare import PreparedRun, check, library_versions, plan_of, prepare, resources_of, with_one_split
+from spaces import DatasetError, Setting, StorageError
 
 if TYPE_CHECKING:
     from search.database.store import Store
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from search.scheduling.events import OnTrialEvent, TrialEvent
     from search.scheduling.ray_session import RaySession
     from search.scheduling.requests import FinalRequest
+
+VALIDATION_BY_RULE = "validation_by_rule"
+"""The name in the kept options of whether a rule chose the validation. Runs from before the rule lack it."""
 
 
 def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
@@ -60,12 +63,14 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyRe
     from search.database.store import Store
     from search.reports.study_report import publish
 
-    options = prepared.options
-    with Store.open(options.database) as store:
+    with Store.open(prepared.options.database) as store:
+        prepared = _as_it_began(prepared, store)
+        options = prepared.options
         study = store.ensure_study(prepared.record)
         on_event(RunPrepared(prepared, study))
         command = store.address.masked(options.command)
-        record = RunRecord(prepared.resources.workers, command, library_versions(), options=options.to_record())
+        kept = {**options.to_record(), VALIDATION_BY_RULE: prepared.by_rule}
+        record = RunRecord(prepared.resources.workers, command, library_versions(), options=kept)
         with (
             _leaving_no_empty_study(store, study),
             store.run(study, record) as run_id,
@@ -78,6 +83,21 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyRe
         report = publish(results, store, options.home_folder.reports)
     on_event(RunFinished(results, reason, report))
     return results
+
+
+def _as_it_began(prepared: PreparedRun, store: "Store") -> PreparedRun:
+    """Return the run of the study that the same command began before a rule chose the validation, if there is one."""
+    if not prepared.by_rule:
+        return prepared
+    try:
+        former = with_one_split(prepared)
+    except DatasetError:  # then no study could begin so
+        return prepared
+    name = former.record.name
+    if name not in store.names():
+        return prepared
+    saved = store.saved_options(name).options or {}
+    return former if saved.get(VALIDATION_BY_RULE, True) else prepared
 
 
 @contextmanager

@@ -78,6 +78,6 @@ def _split_names(prepared: PreparedProbe, options: RunOptions) -> "np.ndarray":
     parts = prepared.spec.splits(options.seed)
     names = np.full(len(prepared.spec.dataset), "train", dtype="<U10")
     names[prepared.spec.dataset.is_test] = "test"
-    if options.folds is None:
+    if prepared.spec.folds is None:
         names[parts[0].validation] = "validation"
     return names

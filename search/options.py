@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, get_args, get_type_hints
 
 from objectives.home import Home
 from objectives.results import ACCURACY, SELECTION_METRICS
+from objectives.validation_rule import FEW, FOLDS_OF_FEW, FOLDS_OF_MORE, MORE
 from spaces import UsageError, check_name
 from spaces.errors import shown
 
@@ -105,11 +106,18 @@ class RunOptions:
     seed: int = option(0, "Random seed for the sampler, noise, split and heads.", low=0, high=MOST_SEED)
     validation_fraction: float | None = option(
         None,
-        f"Share of the training images that validates. [default: {VALIDATION_FRACTION}]",
+        "Share of the training images that validates. "
+        f"[default: folds; {VALIDATION_FRACTION} for many images, or for classes of one or two]",
         low=0.05,
         high=0.5,
     )
-    folds: int | None = option(None, "Cross-validate in this many folds. For small datasets.", low=2, high=MOST)
+    folds: int | None = option(
+        None,
+        f"Cross-validate in this many folds. [default: {FOLDS_OF_FEW} up to {FEW:,} training images, "
+        f"{FOLDS_OF_MORE} up to {MORE:,}, none for more]",
+        low=2,
+        high=MOST,
+    )
     shots: int | None = option(
         None, "Fit heads on this many training images of each class. [default: all]", low=1, high=MOST
     )
@@ -234,6 +242,11 @@ class RunOptions:
         if self.by_cost and self.halving:
             raise UsageError("`halving` stops trials by accuracy alone, got cost in `objectives` too; leave one out")
 
+    @property
+    def says_validation(self) -> bool:
+        """Whether the options say how settings are validated. If not, `default_folds` decides."""
+        return self.folds is not None or self.validation_fraction is not None
+
     def check_finals(self) -> None:
         """Refuse a seed after which no seeds are left for the finals. Raises UsageError."""
         highest = MOST_SEED - self.final_seeds
@@ -293,7 +306,7 @@ class RunOptions:
         values = {name: record[name] for name in KEPT if name in record}
         metric = record.get("metric", ACCURACY.name)
         if values.get("folds") is None:
-            values["validation_fraction"] = record.get("validation_fraction")
+            values["validation_fraction"] = record.get("validation_fraction", VALIDATION_FRACTION)
         objectives = (metric, COST) if record.get("cost") else None
         return cls(**values, metric=metric, objectives=objectives, halving=bool(record.get("ladder", False)), home=home)
 

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 from dashboards.formatting import count, shortened
 from objectives.home import Home
 from objectives.results import ACCURACY, StudyResults
+from objectives.validation_rule import default_folds
 from search.options import VALIDATION_FRACTION, RunOptions, backbone_folder, check_type
 from spaces import (
+    FOLDS_TOGETHER,
     HEAD_OPTIONS,
     PRESETS,
     Architecture,
@@ -56,7 +58,11 @@ class PreparedProbe:
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that can begin. counts: images by "train", "validation", "test". plan: an upper bound on what it takes."""
+    """A run that can begin.
+
+    options: with the validation that was chosen. counts: images by "train", "validation", "test". plan: an upper bound
+    on what it takes. by_rule: whether a rule chose the validation, because the options did not say it.
+    """
 
     options: RunOptions
     probe: PreparedProbe
@@ -64,6 +70,7 @@ class PreparedRun:
     counts: Mapping[str, int]
     plan: "Plan"
     record: "StudyRecord"
+    by_rule: bool
 
 
 def check(options: RunOptions) -> None:
@@ -127,10 +134,24 @@ def prepare(options: RunOptions, on_found: Callable[[], None] = lambda: None) ->
     options = options.absolute()
     probe = prepare_probe(options, on_found=on_found)
     resources = resources_of(options)
-    counts = probe.spec.counts(probe.spec.splits(options.seed))
-    return PreparedRun(
-        options, probe, resources, counts, plan_of(probe, resources, options), study_record(options, probe, counts)
-    )
+    plan = plan_of(probe, resources, options)
+    return _prepared(options, probe, resources, plan)
+
+
+def _prepared(options: RunOptions, probe: PreparedProbe, resources: "Resources", plan: "Plan") -> PreparedRun:
+    spec = probe.spec
+    fraction = None if spec.folds else spec.validation_fraction
+    resolved = replace(options, folds=spec.folds, validation_fraction=fraction)
+    counts = spec.counts(spec.splits(options.seed))
+    record = study_record(resolved, probe, counts)
+    return PreparedRun(resolved, probe, resources, counts, plan, record, not options.says_validation)
+
+
+def with_one_split(prepared: PreparedRun) -> PreparedRun:
+    """Return the run with the split that validated by default before there was a rule. Raises as `prepare` does."""
+    probe = replace(prepared.probe, spec=replace(prepared.probe.spec, folds=None))
+    options = replace(prepared.options, folds=None, validation_fraction=None)
+    return _prepared(options, probe, prepared.resources, prepared.plan)
 
 
 def prepare_probe(
@@ -141,6 +162,8 @@ def prepare_probe(
     space: the study's own, where there is one; else that of the options. on_found: as of `prepare`. Raises SearchError
     where the dataset, the network or the space cannot be had.
     """
+    import numpy as np
+
     from objectives.backbones.catalog import describe_backbone
     from objectives.datasets.catalog import load_dataset
     from objectives.datasets.splits import check_trains
@@ -157,6 +180,10 @@ def prepare_probe(
         on_found=on_found,
     )
     check_trains(dataset)
+    folds = options.folds
+    if not options.says_validation:
+        counts = np.bincount(dataset.labels[~dataset.is_test], minlength=len(dataset.classes))
+        folds = default_folds(counts.tolist(), options.shots)
     spec = ProbeSpec(
         dataset=dataset,
         backbone=options.backbone,
@@ -168,7 +195,7 @@ def prepare_probe(
         shots=options.shots,
         flips=options.flips,
         balanced=options.balanced,
-        folds=options.folds,
+        folds=folds,
         metric=options.optimised_metric,
         cache_size=options.cache_size,
         halving=options.halving,
@@ -238,6 +265,11 @@ def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str,
         protocol={
             "seed": str(options.seed),
             **({"folds": str(options.folds)} if options.folds else {"validation fraction": str(fraction)}),
+            **(
+                {"fold fits": "together"}
+                if options.folds and not options.shots and FOLDS_TOGETHER & set(probe.space.heads)
+                else {}
+            ),
             "split fingerprint": fingerprint_of(probe.spec.splits(options.seed)),
             "precision": options.precision,
             # A study without these options keeps the identity that it had before they existed.

@@ -1,7 +1,7 @@
 """Settings, the spaces they belong to, and descriptions of networks. Plain data; standard library only."""
 
 from spaces.blocks import Architecture, Block
-from spaces.dimensions import HEAD_OPTIONS, Choice
+from spaces.dimensions import FOLDS_TOGETHER, HEAD_OPTIONS, Choice
 from spaces.errors import (
     BackboneError,
     CacheError,
@@ -19,6 +19,7 @@ from spaces.setting import Setting, Tap
 from spaces.space import Space
 
 __all__ = [
+    "FOLDS_TOGETHER",
     "HEAD_OPTIONS",
     "PRESETS",
     "Architecture",

@@ -28,6 +28,9 @@ If you change how a head is fitted, raise its version; otherwise old and new sco
 # The calibration of ridge, knn and prototype moved by about 1e-9 when a root finder replaced a bisection. No printed
 # score changed, so their versions stayed.
 
+FOLDS_TOGETHER = frozenset({"linear", "linear-unit", "ridge"})
+"""The heads that fit the folds of a cross-validation together, and choose one value for all folds."""
+
 # Learning rate and weight decay are searched for each head: they change the accuracy by tens of points.
 HEAD_OPTIONS: dict[str, tuple[Choice, ...]] = {
     "linear": (),

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from objectives.features import mapped_tensors as scratch
 from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Extractor
 from objectives.heads.catalog import HEADS, head_named
-from objectives.heads.head import Fit, LabelledFeatures
+from objectives.heads.head import Fit, LabelledFeatures, predict
 from objectives.probe import Probe
 from objectives.probe_spec import ProbeSpec
 from objectives.results import (
@@ -309,7 +310,10 @@ def test_all_metrics_are_measured_and_one_is_maximised(spec: ProbeSpec, setting:
 
 @pytest.mark.parametrize(
     ("setting", "chosen"),
-    [pytest.param(LINEAR, "l2", id="linear"), pytest.param(MLP, "epochs", id="mlp", marks=pytest.mark.slow)],
+    [
+        pytest.param(replace(LINEAR, head="prototype"), "factor", id="prototype"),
+        pytest.param(MLP, "epochs", id="mlp", marks=pytest.mark.slow),
+    ],
 )
 def test_folds_add_up_what_they_get_right_and_pass_on_the_lower_median_of_what_they_choose(
     spec: ProbeSpec, setting: Setting, chosen: str
@@ -332,6 +336,33 @@ def test_folds_add_up_what_they_get_right_and_pass_on_the_lower_median_of_what_t
         fits.append(fit)
     assert evaluation.validation == Accuracy(sum(fit.validation.correct for fit in fits), 500)
     assert evaluation.details[chosen] == sorted(fit.details[chosen] for fit in fits)[1]
+
+
+@pytest.mark.parametrize("flips", [False, True], ids=["", "flips"])
+@pytest.mark.parametrize("head", ["linear", "linear-unit", "ridge"])
+def test_folds_of_a_linear_head_are_fitted_together_about_as_they_are_fitted_alone(
+    spec: ProbeSpec, head: str, flips: bool
+) -> None:
+    folded = replace(spec, folds=4, flips=flips)
+    probe, setting = Probe.build(folded, 1), replace(LINEAR, head=head)
+    evaluation = last(probe, setting)
+    views = [Extractor(probe.backbone, view, CacheUsage(spec.cache), spec.grids, spec.seed) for view in folded.views]
+
+    def labelled(indices: np.ndarray, copies: Sequence[Extractor]) -> LabelledFeatures:
+        features = [view.read(indices, setting) for view in copies]
+        labels = torch.from_numpy(np.tile(spec.dataset.labels[indices], len(copies)))
+        return LabelledFeatures(torch.cat([part for part in features if part is not None]), labels)
+
+    correct = 0
+    for parts in folded.splits(0):
+        train, validation = labelled(parts.train, views), labelled(parts.validation, views[:1])
+        classifier = head_named(head).refit(train, 10, {}, {"factor": 1.0, **evaluation.details}, 0)
+        correct += predict(classifier, validation).accuracy.correct
+    assert evaluation.validation.total == 500
+    assert evaluation.validation.correct == pytest.approx(correct, abs=2)
+    mask = evaluation.correct_mask
+    assert mask is not None
+    assert mask.accuracy == evaluation.validation
 
 
 def test_with_shots_each_fold_trains_on_so_many_of_each_class(spec: ProbeSpec) -> None:

@@ -7,9 +7,11 @@ import pytest
 
 from objectives import devices
 from objectives.features import versions
+from search.database.records import RunRecord
 from search.database.store import Store
+from search.engine import VALIDATION_BY_RULE, _as_it_began
 from search.options import RunOptions
-from search.prepare import check, check_same, prepare_probe, resources_of, study_record
+from search.prepare import check, check_same, prepare, prepare_probe, resources_of, study_record
 from spaces import SearchError, UsageError
 from tests.support.images import class_folders
 from tests.support.small_unets import plain
@@ -34,7 +36,9 @@ def protocol_of(options: dict[str, Any]) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("changes", "words", "absent"),
     [
-        ({"folds": 3}, {"folds": "3"}, {"validation fraction"}),
+        ({"folds": 3}, {"folds": "3", "fold fits": "together"}, {"validation fraction"}),
+        ({"folds": 3, "heads": ["mlp", "knn"]}, {"folds": "3"}, {"validation fraction"}),
+        ({"folds": 3, "shots": 2}, {"folds": "3", "shots": "2"}, {"validation fraction"}),
         ({"flips": True}, {"flips": "horizontal"}, set()),
         ({"balanced": True}, {"classes weigh": "the same"}, set()),
         ({"shots": 2}, {"shots": "2"}, set()),
@@ -42,7 +46,7 @@ def protocol_of(options: dict[str, Any]) -> dict[str, str]:
         ({"objectives": ["nll", "cost"]}, {"metric": "nll", "objectives": "nll, cost"}, set()),
         (
             {"folds": 3, "flips": True, "balanced": True},
-            {"folds": "3", "flips": "horizontal", "classes weigh": "the same"},
+            {"folds": "3", "fold fits": "together", "flips": "horizontal", "classes weigh": "the same"},
             {"validation fraction"},
         ),
     ],
@@ -51,11 +55,60 @@ def protocol_of(options: dict[str, Any]) -> dict[str, str]:
 def test_the_protocol_names_an_option_that_changes_scores(
     options: dict[str, Any], changes: dict[str, Any], words: dict[str, str], absent: set[str]
 ) -> None:
-    default, changed = protocol_of(options), protocol_of(options | changes)
+    split = {} if "folds" in changes else {"validation_fraction": 0.2}
+    default, changed = protocol_of(options | {"validation_fraction": 0.2}), protocol_of(options | split | changes)
     assert default.keys() == {"seed", "validation fraction", "split fingerprint", "precision"}
     assert {name: value for name, value in changed.items() if name not in default} == words
     assert default.keys() - changed.keys() == absent
     assert (changed["seed"], changed["precision"]) == (default["seed"], default["precision"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "folds", "fraction"),
+    [
+        ({}, 5, 0.2),
+        ({"shots": 3}, 5, 0.2),
+        ({"folds": 3}, 3, 0.2),
+        ({"validation_fraction": 0.3}, None, 0.3),
+        ({"validation_fraction": 0.2}, None, 0.2),
+    ],
+)
+def test_the_images_decide_how_settings_are_validated_unless_the_options_say_it(
+    options: dict[str, Any], changes: dict[str, Any], folds: int | None, fraction: float
+) -> None:
+    run = prepare(RunOptions("folder", **options, **changes))
+    assert (run.probe.spec.folds, run.probe.spec.validation_fraction) == (folds, fraction)
+    assert run.by_rule == (not {"folds", "validation_fraction"} & changes.keys())
+    assert run.record.protocol.get("folds") == (str(folds) if folds else None)
+    kept = RunOptions.from_record(run.options.to_record(), None)  # as `search export` reads them later
+    assert (kept.folds, kept.validation_fraction) == (folds, None if folds else fraction)
+
+
+@pytest.mark.parametrize(
+    ("kept", "typed", "folds"),
+    [
+        ({}, {}, None),  # a version without the rule began the study
+        ({VALIDATION_BY_RULE: True}, {}, None),  # this version continued it
+        ({VALIDATION_BY_RULE: False}, {}, 5),  # the fraction was typed
+        ({}, {"validation_fraction": 0.2}, None),
+        ({}, {"folds": 5}, 5),
+        (None, {}, 5),  # there is no study with one split
+    ],
+)
+def test_the_same_command_continues_a_study_from_before_the_rule(
+    options: dict[str, Any], tmp_path: Path, kept: dict[str, Any] | None, typed: dict[str, Any], folds: int | None
+) -> None:
+    run = prepare(RunOptions("folder", **options, **typed))
+    former = prepare(RunOptions("folder", **options, validation_fraction=0.2))
+    with Store.open(tmp_path / "studies.db") as store:
+        if kept is not None:
+            study = store.ensure_study(former.record)
+            with store.run(study, RunRecord(1, "search run", {}, options={**former.options.to_record(), **kept})):
+                pass
+        began = _as_it_began(run, store)
+    assert (began.probe.spec.folds, began.by_rule) == (folds, not typed)
+    assert (began.record.name == former.record.name) == (folds is None)
+    assert began.counts["validation"] == (began.counts["train"] if folds else former.counts["validation"])
 
 
 def test_another_seed_is_another_split(options: dict[str, Any]) -> None:
