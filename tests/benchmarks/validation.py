@@ -66,7 +66,7 @@ def repeat(
     train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
     images = np.sort(train[stratified_order(labels[train], seed)][:n])
     scarce = int(np.bincount(labels[images], minlength=classes).min())
-    kinds = [kind for kind in KINDS if kind <= scarce or (kind == 1 and scarce > 1)]
+    kinds = [kind for kind in KINDS if kind <= scarce and (kind > 1 or n >= 5 * classes)]
     results: dict[int, list[tuple[float, float, float]]] = {kind: [] for kind in kinds}
     right = []
     for values in features:

@@ -187,7 +187,9 @@ def test_other_objectives_create_another_study_whose_report_uses_them(search: Se
     assert study.provenance["metric"] == "nll"
     assert study.provenance["objectives"] == "nll, cost"
     assert study.passes_made == 0  # the killed run, its continuation and the screening have made them all
-    assert study.provenance.keys().isdisjoint({"folds", "flips", "classes weigh"})  # not requested
+    assert study.provenance.keys().isdisjoint({"flips", "classes weigh"})  # not requested
+    assert study.provenance["folds"] == "5"  # by rule
+    assert "(1,437 train and validate in 5 folds, 360 test)" in ran.stdout
     values = {trial.number: trial.values for trial in trials}
     for trial in study.complete:
         assert trial.scores is not None
