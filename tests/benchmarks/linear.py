@@ -13,6 +13,8 @@ and its seconds are scaled by their share. Losses are compared in float64, at th
 Ours runs before each fit of the peer, so that both meet the same neighbours on the machine, and its median counts.
 Beside seconds of wall time those of the processor are given, which other processes disturb less; with one thread the
 least: of more threads that share their cores with others, ratios vary several times over.
+"Five folds" are the head's `fit_folds` against its `fit` and the predictions of the classifier, fold after fold, on
+`--images` times 5/4 images, so that a fold trains on `--images`.
 The BLAS of numpy is named, since an environment may have set one that is slow here.
 """
 
@@ -30,13 +32,18 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression as Peer
+from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch.nn.functional import cross_entropy
 
-from objectives.heads.head import LabelledFeatures
+from objectives.heads.head import Fit, Fold, LabelledFeatures, predict
 from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
+from objectives.heads.linear_models.linear import Linear
 from objectives.heads.linear_models.logistic import LogisticRegression, Solution
 from objectives.heads.standardisation import Standardised, Standardiser
+from objectives.scoring import Predictions
+
+FOLD_REPEATS = 5
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,39 @@ def ours(given: Problem, factors: Sequence[float]) -> tuple[Seconds, LogisticReg
     return Seconds.now().since(started), regression, path, basis
 
 
+def five_folds(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Fit five folds together, and one after the other."""
+    whole = problem(argparse.Namespace(**{**vars(arguments), "images": arguments.images * 5 // 4, "validation": 1}))
+    data, head = whole.train, Linear()
+    parts = StratifiedKFold(5, shuffle=True, random_state=0).split(data.labels, data.labels)
+    folds = [Fold(torch.from_numpy(kept), torch.from_numpy(held)) for kept, held in parts]
+    together, alone = [], []
+    for _ in range(FOLD_REPEATS):
+        started = Seconds.now()
+        fits = head.fit_folds(data, folds, whole.classes, {}, 0)
+        together.append(Seconds.now().since(started))
+        started = Seconds.now()
+        predictions, strengths = [], []
+        for fold in folds:
+            validation = data.subset(fold.validation)
+            *_, fit = head.fit(data.subset(fold.train), validation, whole.classes, {}, 0)
+            assert isinstance(fit, Fit)
+            predictions.append(predict(fit.classifier, validation))
+            strengths.append(fit.details["l2"])
+        alone.append(Seconds.now().since(started))
+    row: dict[str, Any] = {
+        "images": len(data),
+        "accuracy": Predictions.joined(fits.predictions).accuracy.value,
+        "l2": fits.details["l2"],
+        "accuracy_alone": Predictions.joined(predictions).accuracy.value,
+        "l2_alone": strengths,
+    }
+    for kind in ("wall", "cpu"):
+        row[kind] = statistics.median(getattr(seconds, kind) for seconds in together)
+        row[f"{kind}_alone"] = statistics.median(getattr(seconds, kind) for seconds in alone)
+    return row
+
+
 def peer(
     features: np.ndarray, labels: np.ndarray, strengths: Sequence[float], tolerance: float, warm: bool
 ) -> Iterator[Linearly]:
@@ -165,7 +205,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "blas": [library for library in threadpool_info() if library["user_api"] == "blas"],
         "arguments": {name: value for name, value in vars(arguments).items() if name != "out"},
     }
-    for name in ("warm",) if arguments.warm_only else ("warm", "cold"):
+    if not arguments.no_folds:
+        result["five folds"] = five_folds(arguments)
+    for name in () if arguments.no_peer else ("warm",) if arguments.warm_only else ("warm", "cold"):
         mine, them = [], []
         fits = peer(features, given.train.labels.numpy(), chosen, arguments.tolerance, name == "warm")
         for _ in chosen:
@@ -187,6 +229,13 @@ def show(result: dict[str, Any]) -> None:
           f"{words['threads']} threads, {result['machine']}")  # fmt: skip
     for library in result["blas"]:
         print(f"BLAS: {library['internal_api']} {library.get('architecture')}, {library['num_threads']} threads")
+    if folds := result.get("five folds"):
+        for kind in ("wall", "cpu"):
+            together, alone = folds[kind], folds[f"{kind}_alone"]
+            print(f"five folds of {folds['images']:,} images, {kind} seconds: together {together:.2f}, one after "
+                  f"the other {alone:.2f}, {alone / together:.1f} times")  # fmt: skip
+        print(f"accuracy: together {100 * folds['accuracy']:.1f} %, one after the other, each at its best strength, "
+              f"{100 * folds['accuracy_alone']:.1f} %")  # fmt: skip
     for name in ("warm", "cold"):
         if name in result:
             for kind in ("wall", "cpu"):
@@ -210,6 +259,8 @@ def main() -> None:
     parser.add_argument("--peer-strengths", type=int, help="[default: all]")
     parser.add_argument("--tolerance", type=float, default=1e-6, help="the peer's")
     parser.add_argument("--warm-only", action="store_true", help="leave the peer's cold starts out")
+    parser.add_argument("--no-folds", action="store_true", help="leave the five folds out")
+    parser.add_argument("--no-peer", action="store_true", help="leave the peer out")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
