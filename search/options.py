@@ -19,7 +19,7 @@ COST = "cost"
 
 VALIDATION_FRACTION = 0.2
 
-CANDIDATES = 12
+CANDIDATES = 6
 """The most candidates for the answer that are compared on other splits."""
 
 PARETO_FINALISTS = 3

@@ -37,8 +37,13 @@ FORMER_FINALISTS = 3
 
 @dataclass(frozen=True)
 class Table:
-    """right: (settings, seeds, images), seed 0 first. images: (seeds, images). test: (settings, test images)."""
+    """The results of one draw of training images.
 
+    drawn: how many. right: (settings, seeds, validation images), seed 0 first. images: (seeds, validation images).
+    test: (settings, test images).
+    """
+
+    drawn: int
     settings: Sequence[Setting]
     costs: np.ndarray
     images: np.ndarray
@@ -49,7 +54,7 @@ class Table:
     def read(cls, file: Path) -> "Table":
         kept = np.load(file)
         settings = [Setting.from_dict(json.loads(text)) for text in kept["settings"]]
-        return cls(settings, kept["costs"], kept["images"], kept["right"], kept["test"])
+        return cls(int(file.stem.split("-")[-2]), settings, kept["costs"], kept["images"], kept["right"], kept["test"])
 
     def resampled(self, seed: int) -> "Table":
         """Return the same settings with known truth: the mean over the test images.
@@ -58,7 +63,7 @@ class Table:
         """
         generator = np.random.default_rng(seed)
         seeds, validated = self.images.shape
-        drawn = generator.integers(0, self.test.shape[1], len(np.unique(self.images)))
+        drawn = generator.integers(0, self.test.shape[1], self.drawn)
         images = np.stack([generator.permutation(len(drawn))[:validated] for _ in range(seeds)])
         right = np.stack([self.test[:, drawn[chosen]] for chosen in images], axis=1)
         return replace(self, images=images, right=right)
@@ -73,7 +78,9 @@ class Table:
         rounds = tuple(
             self._reevaluation(index, seed) for index, count in reevaluated.items() for seed in self.rounds[:count]
         )
-        return replace(small_results(made, rounds=len(self.rounds)), reevaluations=rounds)
+        validated = self.images.shape[1]
+        counts = {"train": self.drawn - validated, "validation": validated, "test": self.test.shape[1]}
+        return replace(small_results(made, rounds=len(self.rounds), counts=counts), reevaluations=rounds)
 
     def _trial(self, number: int, index: int) -> Trial:
         right = self.right[index, 0]
@@ -133,7 +140,7 @@ def rounds(at_most: int) -> Callable[[Table, Sequence[int]], Choice]:
 RULES: Mapping[str, Callable[[Table, Sequence[int]], Choice]] = {
     "best trial": best_trial,
     "3 finalists, 5 seeds": three_finalists,
-    "3 candidates": rounds(3),
+    "4 candidates": rounds(4),
     "6 candidates": rounds(6),
     "12 candidates": rounds(12),
 }

@@ -113,7 +113,7 @@ def test_finals_and_the_report_are_shown(
         (tmp_path / f"{name}.html").write_text("a report")
         lines = StudyState.of(store, name, tmp_path).lines()
     assert "            test accuracy 80.0 % (67.0 to 88.8); mean of 2 seeds" in lines
-    assert any(line.endswith("now re-evaluating the finalists, 2 finals done") for line in lines)
+    assert any(line.endswith("now re-evaluating on other splits, 2 fits done") for line in lines)
     today = datetime.now().astimezone()
     assert any(line.startswith(f"report      {tmp_path}/{name}.html, written {today:%Y-}") for line in lines)
 
