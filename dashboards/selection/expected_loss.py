@@ -176,8 +176,8 @@ def _covariance(deviations: "np.ndarray", shape: "np.ndarray") -> "np.ndarray":
     variance = ((deviations**2).sum(axis=0) ** 2).sum() / images - (sample**2).sum()
     distance = ((sample - target) ** 2).sum()
     weight = min(1.0, variance / images / distance) if distance > 0 else 1.0
-    covariance: np.ndarray = (weight * target + (1 - weight) * sample) / images
-    return covariance + PSEUDO / images**2 * shape
+    covariance: np.ndarray = (weight * target + (1 - weight) * sample) / images + PSEUDO / images**2 * shape
+    return covariance
 
 
 def _rounds(settings: Sequence[Setting], elimination: Elimination[Setting]) -> Contrasts:

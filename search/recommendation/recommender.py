@@ -13,6 +13,7 @@ import numpy as np
 from scipy.stats import sem
 
 from dashboards.screening.tables import accuracy_loss
+from dashboards.selection.elimination import AS_GOOD
 from objectives.results import ComparedSetting, Extracted, ScreenedSetting, ScreeningResults
 from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask
 from search.surrogates.screening_posterior import (
@@ -39,10 +40,6 @@ limit."""
 
 WORTHWHILE = 0.1
 """A further timestep must be expected to improve on the best by this many standard errors of the best."""
-
-AS_GOOD = 0.25
-"""Standard errors within which a cheaper setting counts as equally good. One, the classic rule, cost up to two points
-of accuracy (docs/benchmarks.md, Selection)."""
 
 TIED = 1.96
 """Standard errors of the squared error within which a setting stays in the race."""
