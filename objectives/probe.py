@@ -270,7 +270,7 @@ class Probe:
         """Fit and score a head on each split. images: the rows of the features, ascending indices into the dataset."""
         since = time.perf_counter()
         head, classes = head_named(setting.head), len(self.spec.dataset.classes)
-        if len(splits) > 1 and not self.spec.shots and isinstance(head, FoldsHead):
+        if self.spec.fits_folds_together and isinstance(head, FoldsHead):
             together = self._fitted_together(head, features, images, splits, setting, seed)
             clock.add("fit", since)
             return together

@@ -12,6 +12,7 @@ from objectives.datasets.flips import Mirrored
 from objectives.datasets.splits import Split, few_shot, folds, split, stratified_order
 from objectives.features.cache.quota import CacheUsage
 from objectives.results import ACCURACY
+from objectives.validation_rule import MORE
 
 MAX_SCREENED_IMAGES = 4000
 """Upper limit of the number of screened images.
@@ -76,6 +77,12 @@ class ProbeSpec:
         if self.shots is None:
             return whole
         return tuple(few_shot(self.dataset, parts, self.shots, seed) for parts in whole)
+
+    @property
+    def fits_folds_together(self) -> bool:
+        """Whether the heads of `FOLDS_TOGETHER` fit all folds together. The bases of all folds take memory."""
+        images = np.count_nonzero(~self.dataset.is_test)
+        return self.folds is not None and self.shots is None and bool(images <= MORE)
 
     def counts(self, splits: Sequence[Split]) -> dict[str, int]:
         """Return the numbers of "train", "validation" and "test" images.

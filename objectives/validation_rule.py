@@ -7,7 +7,7 @@ FEW, FOLDS_OF_FEW = 3_000, 5
 """The number of images up to which there are 5 folds."""
 
 MORE, FOLDS_OF_MORE = 10_000, 3
-"""The number of images up to which there are 3 folds."""
+"""The number of images up to which there are 3 folds, and up to which linear heads fit folds together."""
 
 
 def default_folds(counts: Sequence[int], shots: int | None = None) -> int | None:

@@ -253,6 +253,7 @@ def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str,
 
     dataset, folder = probe.spec.dataset, backbone_folder(options.backbone)
     fraction = probe.spec.validation_fraction
+    together = probe.spec.fits_folds_together and not FOLDS_TOGETHER.isdisjoint(probe.space.heads)
     return StudyRecord(
         dataset=options.dataset,
         dataset_fingerprint=dataset.fingerprint,
@@ -265,11 +266,7 @@ def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str,
         protocol={
             "seed": str(options.seed),
             **({"folds": str(options.folds)} if options.folds else {"validation fraction": str(fraction)}),
-            **(
-                {"fold fits": "together"}
-                if options.folds and not options.shots and FOLDS_TOGETHER & set(probe.space.heads)
-                else {}
-            ),
+            **({"fold fits": "together"} if together else {}),
             "split fingerprint": fingerprint_of(probe.spec.splits(options.seed)),
             "precision": options.precision,
             # A study without these options keeps the identity that it had before they existed.

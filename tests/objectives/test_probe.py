@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from objectives import probe_spec
 from objectives.backbones.backbone import Backbone, LateBackbone
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
@@ -363,6 +364,17 @@ def test_folds_of_a_linear_head_are_fitted_together_about_as_they_are_fitted_alo
     mask = evaluation.correct_mask
     assert mask is not None
     assert mask.accuracy == evaluation.validation
+
+
+def test_folds_of_many_images_are_fitted_one_after_the_other(spec: ProbeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bases of all folds of many images would take much memory."""
+    folded = replace(spec, folds=2)
+    assert (spec.fits_folds_together, folded.fits_folds_together) == (False, True)
+    assert not replace(folded, shots=3).fits_folds_together
+    together = last(Probe.build(folded, 1), LINEAR)
+    monkeypatch.setattr(probe_spec, "MORE", 499)
+    assert not folded.fits_folds_together
+    assert last(Probe.build(folded, 1), LINEAR).validation.value == pytest.approx(together.validation.value, abs=0.02)
 
 
 def test_with_shots_each_fold_trains_on_so_many_of_each_class(spec: ProbeSpec) -> None:
