@@ -70,13 +70,15 @@ def measured_text(recommendation: ScreeningResults) -> str:
     """ "leave-one-out ridge on all 1,500 training images", or on a part of them."""
     images, every = len(recommendation.best.correct), recommendation.images
     which = f"all {every:,}" if images == every else f"{images:,} of {every:,}"
-    return f"leave-one-out ridge on {which} training images"
+    less = 100 * recommendation.optimism
+    choice = f", less {less:.1f} points for the choice among settings" if less >= 0.05 else ""
+    return f"leave-one-out ridge on {which} training images{choice}"
 
 
 def extrapolation_sentence(recommendation: ScreeningResults) -> str:
     """Say that the accuracy is not measured but extrapolated, and what was measured."""
     return (
-        f"{ACCURACY.text(recommendation.best.accuracy.value)} is measured; the rest is extrapolated to all "
+        f"{ACCURACY.text(recommendation.corrected.value)} is measured; the rest is extrapolated to all "
         f"{recommendation.images:,} images, by the growth from half of the screened images to all of them"
     )
 
@@ -133,9 +135,12 @@ def expected_accuracy_sentences(recommendation: ScreeningResults) -> str:
     """Say how the accuracy of the recommended setting was measured."""
     images, settings = len(recommendation.best.correct), len(recommendation.screened)
     told = f"Each of {images:,} images was classified by a ridge classifier fitted on the {images - 1:,} others."
+    if settings > 1:
+        less = f"{100 * recommendation.optimism:.1f} points"
+        told += f" The best of {settings:,} settings looks better than it is: by {less}, which were subtracted."
     if tables.is_extrapolated(recommendation):
         told += f" {extrapolation_sentence(recommendation)}."
-    return f"{told} The interval allows for the choice among {settings:,} settings." if settings > 1 else told
+    return told
 
 
 def chance_sentences(recommendation: ScreeningResults) -> str:

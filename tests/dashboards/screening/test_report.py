@@ -135,7 +135,7 @@ def test_the_frame_is_round_the_recommended_cell(plain: ScreeningResults, contex
     assert all(cell.count == 3 for cell in cells.cells.values())
     inside = [score for score in plain.screened if (score.setting.block, score.setting.timestep) == (10, 90)]
     assert cells.cells[10, 90].best.value == max(score.accuracy.value for score in inside)
-    assert tables.estimate(plain, plain.best).low == plain.interval[0]
+    assert tables.estimate(plain, plain.best).low == plain.interval_of(plain.best)[0]
 
 
 def test_where_nothing_is_better_than_chance_no_setting_is_named(
