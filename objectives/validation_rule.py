@@ -14,7 +14,7 @@ def default_folds(counts: Sequence[int], shots: int | None = None) -> int | None
     """Return the number of folds for cross-validation; None for one split.
 
     A fold costs a fit, and no forward pass. k folds compare two settings on all images; one split compares them on a
-    fifth, with more than twice the standard error. So there are 5 folds where fits take seconds, 3 where they take
+    fifth, with about twice the standard error. So there are 5 folds where fits take seconds, 3 where they take
     longer (a fit's time can grow with the cube of the number of images), and one split of more images, whose fifth is
     large.
 
