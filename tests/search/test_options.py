@@ -60,7 +60,7 @@ def test_options_are_stored_under_the_names_of_the_first_version() -> None:
         "metric": "nll",
         "cost": True,
         "ladder": True,
-        "finalists": 3,
+        "finalists": None,
         "final_seeds": 5,
         "workers": 2,
         "gpus_per_trial": None,
