@@ -226,6 +226,7 @@ class StudyFinals:
     def next_round(self) -> "list[FinalRequest]":
         """Return what the next round lacks; nothing if all is done. It follows from the database alone."""
         from dashboards.selection.answer import answer_of, candidates_of, elimination_of, seeds_of
+        from dashboards.selection.elimination import WORTHWHILE
         from search.reports.answer import spread
         from search.scheduling.requests import FinalRequest
 
@@ -235,7 +236,7 @@ class StudyFinals:
         else:
             elimination = elimination_of(results, candidates_of(results, count, self.screened()))
             seeds, remaining = seeds_of(results), elimination.remaining
-            if len(remaining) > 1 and elimination.rounds < len(seeds):
+            if len(remaining) > 1 and elimination.rounds < len(seeds) and elimination.gain >= WORTHWHILE:
                 seed = seeds[elimination.rounds]
                 done = {(reevaluation.setting, reevaluation.seed) for reevaluation in results.reevaluations}
                 return [FinalRequest(setting, seed, test=False) for setting in remaining if (setting, seed) not in done]

@@ -22,6 +22,10 @@ AS_GOOD = 0.25
 """Standard errors of a paired difference within which a cheaper setting counts as equally good. One, the classic rule
 (Breiman et al. 1984, section 3.4.3), cost up to two points of accuracy (docs/benchmarks.md, Selection)."""
 
+WORTHWHILE = 0.05
+"""A further round is made while the last one made the standard errors smaller by at least this share. With folds, each
+round has the same images, and soon tells nothing new."""
+
 Key = TypeVar("Key")
 Rounds = Mapping[int, ImageScores]
 """The scores of one candidate by the seed of the round."""
@@ -116,7 +120,8 @@ class Elimination(Generic[Key]):
 
     remaining: the candidates that are left, in the order of their mean scores, best first. dropped: candidate → the
     round, from 1, after which it was dropped. rounds: how many are complete. scores: candidate → mean score of each
-    image, over all its rounds. comparisons: how many tests the correction counts.
+    image, over all its rounds. comparisons: how many tests the correction counts. gain: the share by which the last
+    round made the standard errors of the paired differences smaller; 1 after fewer than two rounds.
     """
 
     remaining: tuple[Key, ...]
@@ -124,6 +129,7 @@ class Elimination(Generic[Key]):
     rounds: int
     scores: Mapping[Key, "np.ndarray"]
     comparisons: int
+    gain: float
 
     @cached_property
     def losses(self) -> Mapping[Key, PairedLoss]:
@@ -156,7 +162,15 @@ def eliminate(candidates: Sequence[Key], evaluations: Mapping[Key, Rounds], seed
         worse = [key for key in remaining[1:] if paired_loss(leader, scores[key]).significant(comparisons)]
         dropped |= dict.fromkeys(worse, number)
         remaining = [key for key in remaining if key not in worse]
-    return Elimination(tuple(remaining), dropped, done, scores, comparisons)
+    gain = 1.0
+    if done > 1 and len(remaining) > 1:
+        former = {key: image_means([evaluations[key][seed] for seed in seeds[: done - 1]]) for key in remaining}
+        before, after = (
+            sum(paired_loss(means[remaining[0]], means[key]).error for key in remaining[1:])
+            for means in (former, scores)
+        )
+        gain = 1 - after / before if before > 0 else 0.0
+    return Elimination(tuple(remaining), dropped, done, scores, comparisons, gain)
 
 
 def told_apart(scores: Mapping[Key, "np.ndarray"]) -> list[Key]:

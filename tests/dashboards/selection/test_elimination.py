@@ -69,6 +69,16 @@ def test_a_round_that_is_not_complete_does_not_count() -> None:
     assert eliminate([], {}, SEEDS).remaining == ()
 
 
+def test_rounds_on_the_same_images_gain_nothing_and_rounds_on_others_do() -> None:
+    images = np.arange(50)
+    fixed = {name: scored(images, (images + shift) % 3 > 0) for name, shift in (("a", 0), ("b", 1))}
+    same = {name: dict.fromkeys(SEEDS, scores) for name, scores in fixed.items()}
+    assert eliminate(["a", "b"], same, SEEDS[:1]).gain == 1
+    assert eliminate(["a", "b"], same, SEEDS[:2]).gain == 0
+    other = eliminate(["a", "b"], rounds({"a": 0.7, "b": 0.7}, 0), SEEDS[:2])
+    assert other.gain > 0.1
+
+
 def test_equal_answers_are_tied_whatever_their_errors() -> None:
     same = scored(np.arange(3), np.array([1.0, 0.0, 1.0]))
     result = eliminate(["a", "b"], {"a": {1: same}, "b": {1: same}}, [1])
