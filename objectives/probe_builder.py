@@ -1,8 +1,10 @@
 """Builds a probe in the worker that runs it, so that the driver of the search need not load torch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
+from objectives.datasets.splits import Split
 from objectives.probe_spec import ProbeSpec
 
 if TYPE_CHECKING:
@@ -12,12 +14,18 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class ProbeBuilder:
-    """The data from which a worker builds its probe: everything except the loaded network."""
+    """The data from which a worker builds its probe: everything except the loaded network.
+
+    splits: seed → splits of `spec` that are known already. To make them takes the seconds of loading scikit-learn.
+    """
 
     spec: ProbeSpec
+    splits: Mapping[int, tuple[Split, ...]] = field(default_factory=dict)
 
     def build(self, threads: int) -> "Probe":
         """Build the probe with its network, on this process's GPU if there is one, else on `threads` CPU threads."""
         from objectives.probe import Probe
 
-        return Probe.build(self.spec, threads)
+        probe = Probe.build(self.spec, threads)
+        probe.know(self.splits)
+        return probe

@@ -172,7 +172,8 @@ def _search(
         _announced(SearchStarted(before, options.trials), on_event, at_once=screening is None) as announcing,
     ):
         ray.wait()
-        reason = run_study(driver, ProbeBuilder(spec), finals, prepared.resources, announcing, screening)
+        builder = ProbeBuilder(spec, {spec.seed: spec.splits(spec.seed)})
+        reason = run_study(driver, builder, finals, prepared.resources, announcing, screening)
     keep_pictures(store, study, spec)
     return reason
 

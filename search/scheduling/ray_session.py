@@ -10,9 +10,9 @@ import socket
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, final
@@ -159,16 +159,35 @@ def _init(resources: Resources, folder: Path) -> None:
         "_plasma_directory": str(_shared_memory() or folder),
     }
     try:
-        ray.init(
-            address=resources.address or "local",
-            logging_level=logging.CRITICAL,  # a worker's failure is reported in one line
-            log_to_driver=False,
-            runtime_env=_worker_environment(folder),
-            **({} if resources.address else private),
-        )
+        with _needed_processes_alone():
+            ray.init(
+                address=resources.address or "local",
+                logging_level=logging.CRITICAL,  # a worker's failure is reported in one line
+                log_to_driver=False,
+                runtime_env=_worker_environment(folder),
+                **({} if resources.address else private),
+            )
     except Exception as error:  # Ray raises many kinds: of versions, sockets, processes, authentication
         what = f"cannot join the Ray cluster at {resources.address}" if resources.address else "Ray cannot start"
         raise SearchError(f"{what}: {first_line(error)}") from error
+
+
+@contextmanager
+def _needed_processes_alone() -> Iterator[None]:
+    """Let a Ray that starts here go without its autoscaler, its log monitor and the rest of its dashboard.
+
+    Nothing here uses them. They take as long to start as the rest of Ray, and no public option leaves them out.
+    """
+    from ray._private.node import Node
+
+    originals = {name: getattr(Node, name) for name in ("start_monitor", "start_log_monitor", "start_api_server")}
+    Node.start_monitor = Node.start_log_monitor = lambda node: None
+    Node.start_api_server = lambda node, **options: setattr(node, "_webui_url", "")
+    try:
+        yield
+    finally:
+        for name, original in originals.items():
+            setattr(Node, name, original)
 
 
 def _shut_down() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_array_equal
 
 from objectives import probe_spec
 from objectives.backbones.backbone import Backbone, LateBackbone
@@ -16,6 +17,7 @@ from objectives.features.extraction import Extractor
 from objectives.heads.catalog import HEADS, head_named
 from objectives.heads.head import Fit, LabelledFeatures, predict
 from objectives.probe import Probe
+from objectives.probe_builder import ProbeBuilder
 from objectives.probe_spec import ProbeSpec
 from objectives.results import (
     GMACS,
@@ -70,6 +72,13 @@ def test_block_pool_and_head_cost_no_pass_once_the_timestep_is_there(spec: Probe
         assert evaluation.passes_made == 0
         assert evaluation.passes_needed == 500
     assert last(probe, replace(LINEAR, timestep=300)).passes_made == 500
+
+
+def test_splits_that_are_known_are_not_made_again(spec: ProbeSpec) -> None:
+    known = spec.splits(7)  # of another seed, as no probe would make them
+    probe = ProbeBuilder(spec, {spec.seed: known}).build(1)
+    assert probe.splits(spec.seed) is known
+    assert_array_equal(probe.splits(7)[0].train, known[0].train)
 
 
 def test_the_network_is_loaded_for_a_missing_pass_alone(spec: ProbeSpec) -> None:
