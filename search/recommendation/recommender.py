@@ -44,6 +44,10 @@ WORTHWHILE = 0.1
 TIED = 1.96
 """Standard errors of the squared error within which a setting stays in the race."""
 
+MARGIN = 5
+"""The intervals of compared settings are as wide as for so many times their pairs. The classifiers of leave-one-out share
+their images, so that differences vary more than those of independent images (docs/benchmarks.md, Recommendation)."""
+
 RIVALS = 8
 """Settings of the chosen timestep that are measured on all images. Each one costs a decomposition."""
 
@@ -152,7 +156,7 @@ class Recommender:
         rivals = [setting for setting in self._rivals if setting != recommended.setting]
         others = self._best_of_other_timesteps(recommended.setting.timestep)
         settings = 1 + len(rivals) + len(self._with_more_taps) + len(others)
-        pairs = settings * (settings - 1) // 2  # the same images chose the best of them
+        pairs = MARGIN * settings * (settings - 1) // 2  # the same images chose the best of them
         compared = [self._compared(setting, recommended.setting, pairs) for setting in rivals]
         cheaper: dict[Setting, ComparedSetting] = {}
         for share in CHEAPER:
