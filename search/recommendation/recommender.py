@@ -45,8 +45,8 @@ TIED = 1.96
 """Standard errors of the squared error within which a setting stays in the race."""
 
 MARGIN = 5
-"""The intervals of compared settings are as wide as for so many times their pairs. The classifiers of leave-one-out share
-their images, so that differences vary more than those of independent images (docs/benchmarks.md, Recommendation)."""
+"""The intervals of compared settings are as wide as for so many times their pairs. Leave-one-out classifiers share
+images, so that differences vary more than those of independent images (docs/benchmarks.md, Recommendation)."""
 
 RIVALS = 8
 """Settings of the chosen timestep that are measured on all images. Each one costs a decomposition."""
