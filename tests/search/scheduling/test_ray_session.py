@@ -21,10 +21,15 @@ def answer():
     import ray
     return ray.get(ray.remote(num_cpus=1)(lambda: 6).remote())
 
+def priority():
+    import ray
+    return ray.get(ray.remote(num_cpus=1)(lambda: os.nice(0)).remote())
+
 for _ in range(2):
     with RaySession(Resources(1)) as session:
         session.wait()
         assert answer() == 6
+        assert priority() == os.nice(0)  # Ray's own workers would yield to everything else on the machine
 print("left", [name for name in ENVIRONMENT if os.environ.get(name) != before.get(name)])
 import ray
 from spaces import SearchError
