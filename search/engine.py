@@ -243,7 +243,7 @@ class StudyFinals:
                 return [FinalRequest(setting, seed, test=False) for setting in remaining if (setting, seed) not in done]
             answer = answer_of(results, elimination)
             tested = [] if answer is None else [answer]
-        final_seeds = range(self.options.seed + 1, self.options.seed + 1 + self.options.final_seeds)
+        final_seeds = range(self.options.seed + 1, self.options.seed + 1 + self.options.rounds)
         done = {(final.setting, final.seed) for final in results.finals}
         return [
             FinalRequest(setting, seed) for setting in tested for seed in final_seeds if (setting, seed) not in done

@@ -22,6 +22,9 @@ VALIDATION_FRACTION = 0.2
 CANDIDATES = 6
 """The most candidates for the answer that are compared on other splits."""
 
+ROUNDS, ROUNDS_OF_FOLDS = 5, 2
+"""The most rounds of that comparison. With folds every round has the same images, so that further ones tell little."""
+
 PARETO_FINALISTS = 3
 """Settings of a Pareto front that are re-evaluated and tested."""
 
@@ -33,6 +36,12 @@ MOST_SEED = 2**32 - 1
 
 MOST_VALUES = 100_000
 """The most values of one option, such as of `timesteps`."""
+
+
+def rounds_of(final_seeds: int | None, folds: int | None) -> int:
+    """Return the most rounds of an option `final_seeds` that may not be given."""
+    return final_seeds or (ROUNDS_OF_FOLDS if folds else ROUNDS)
+
 
 Notation = Literal["integers", "names", "size"]
 """The spelling of a value on the command line: `10,13-18`, `linear,mlp` or `200GB`."""
@@ -144,8 +153,12 @@ class RunOptions:
         low=1,
         high=MOST,
     )
-    final_seeds: int = option(
-        5, "Most rounds of that comparison, and seeds of the test. Each seed has its own split.", low=1, high=1000
+    final_seeds: int | None = option(
+        None,
+        "Most rounds of that comparison, and seeds of the test. Each seed has its own split. "
+        f"[default: {ROUNDS}; with folds {ROUNDS_OF_FOLDS}, since each round has all images]",
+        low=1,
+        high=1000,
     )
     workers: int | None = option(None, "Trials at a time. [default: one a GPU, or one a core]", low=1, high=10_000)
     gpus_per_trial: float | None = option(
@@ -222,6 +235,11 @@ class RunOptions:
         return self.finalists or (PARETO_FINALISTS if self.by_cost else CANDIDATES)
 
     @property
+    def rounds(self) -> int:
+        """The most rounds in which candidates are compared, and the number of tests of the answer."""
+        return rounds_of(self.final_seeds, self.folds)
+
+    @property
     def tested_settings(self) -> int:
         """The most settings that are read on the test split."""
         return self.most_candidates if self.by_cost else 1
@@ -249,10 +267,10 @@ class RunOptions:
 
     def check_finals(self) -> None:
         """Refuse a seed after which no seeds are left for the finals. Raises UsageError."""
-        highest = MOST_SEED - self.final_seeds
+        highest = MOST_SEED - self.rounds
         if self.seed > highest:
             raise UsageError(
-                f"`seed` must be from 0 to {highest:,}, since the finals take the next {self.final_seeds:,} seeds; "
+                f"`seed` must be from 0 to {highest:,}, since the finals take the next {self.rounds:,} seeds; "
                 f"got {self.seed}"
             )
 

@@ -183,7 +183,7 @@ def prepare_probe(
     folds = options.folds
     if not options.says_validation:
         counts = np.bincount(dataset.labels[~dataset.is_test], minlength=len(dataset.classes))
-        folds = default_folds(counts.tolist(), options.shots)
+        folds = default_folds(counts.tolist(), space.heads, options.shots)
     spec = ProbeSpec(
         dataset=dataset,
         backbone=options.backbone,

@@ -16,9 +16,6 @@ more than that of independent images. On digits and CUB, intervals at 95 % conta
 99.5 % 97 times (docs/benchmarks.md, Recommendation, judges it on other tasks).
 """
 
-RESAMPLES = 500
-"""Resamples of the images for the optimism of a choice. Its standard error is then a twentieth of an accuracy's."""
-
 
 @dataclass(frozen=True)
 class ScreenedSetting:
@@ -107,6 +104,7 @@ class ScreeningResults:
     images: the number of training images of the dataset.
     passes: the number of forward passes, of one image at one timestep, that all scores need.
     chance: the share of the most frequent class among the screened images, which is the accuracy of guessing.
+    optimism: by how much choosing the best on the images raises its accuracy on them, at least 0.
     measuring: of `passes`, those that came after the choice of the timestep. A classifier needs them anyway.
     on_half: `best` on half of its images, where not all images were screened.
     on_fewest_images: every screened setting on the fewest images, which are the same for all; empty if no setting was
@@ -121,6 +119,7 @@ class ScreeningResults:
     images: int
     passes: int
     chance: float
+    optimism: float = 0.0
     more_taps: tuple[ComparedSetting, ...] = ()
     other_timesteps: tuple[ComparedSetting, ...] = ()
     measuring: int = 0
@@ -145,25 +144,6 @@ class ScreeningResults:
         of them too.
         """
         return screened.accuracy.interval(1 - 0.05 / len(self.screened))
-
-    @cached_property
-    def optimism(self) -> float:
-        """By how much choosing the best on these images raises its accuracy on them, at least 0.
-
-        Images are resampled, and the setting with the least error on the resampled ones is chosen each time. The
-        optimism is the mean of its accuracy on them minus its accuracy on all images (Efron and Tibshirani 1993, An
-        Introduction to the Bootstrap, section 17.6).
-        """
-        import numpy as np
-
-        settings = [score for score in self.screened if len(score.correct) == len(self.best.correct)]
-        errors = np.array([score.errors for score in settings])
-        correct = np.array([score.correct for score in settings], float)
-        images = errors.shape[1]
-        counts = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), RESAMPLES)
-        chosen = (counts @ errors.T).argmin(axis=1)
-        resampled = (counts * correct[chosen]).sum(axis=1) / images
-        return max(float((resampled - correct[chosen].mean(axis=1)).mean()), 0.0)
 
     @property
     def corrected(self) -> Accuracy:

@@ -35,6 +35,7 @@ from search.database.records import (
     architecture_from_dict,
     scores_from_dict,
 )
+from search.options import rounds_of
 from spaces import Space
 
 STATES: dict[TrialState, State] = {
@@ -218,8 +219,8 @@ def _reevaluation(row: ReevaluationRow) -> Reevaluation:
 
 def _rounds(row: StudyRow) -> int:
     """Return the most rounds of re-evaluation that the last run allowed; 0 if no run kept its options."""
-    options = next((run.options for run in reversed(row.runs) if run.options is not None), {})
-    return int(options.get("final_seeds", 0))
+    options = next((run.options for run in reversed(row.runs) if run.options is not None), None)
+    return 0 if options is None else rounds_of(options.get("final_seeds"), options.get("folds"))
 
 
 def _confusion(true: int, predicted: int, count: int, examples: Sequence[int] = ()) -> Confusion:

@@ -14,6 +14,7 @@ from scipy.stats import sem
 
 from dashboards.screening.tables import accuracy_loss
 from dashboards.selection.elimination import AS_GOOD
+from dashboards.statistics import optimism
 from objectives.results import ComparedSetting, Extracted, ScreenedSetting, ScreeningResults
 from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask
 from search.surrogates.screening_posterior import (
@@ -176,6 +177,7 @@ class Recommender:
             on_half=self._on_half,
             on_fewest_images=tuple(first.values()) if len(self._scores) > 1 else (),
             chance=max(Counter(self.labels[:images]).values()) / images,
+            optimism=optimism([score for score in posterior.screened.values() if len(score.correct) == images]),
             past_tasks=posterior.past_task_weights,
         )
 

@@ -8,6 +8,7 @@ import pytest
 
 from dashboards.cross_dataset.tables import Task
 from dashboards.screening.tables import accuracy_loss
+from dashboards.statistics import optimism
 from objectives.results import (
     GMACS,
     Accuracy,
@@ -117,6 +118,7 @@ def _recommendation(
         measuring=counts[1] - counts[0],
         on_half=_score(best.setting, counts[1] // 2, quality(best.setting)) if counts[1] < 2000 else None,
         chance=chance,
+        optimism=optimism([best, *others]),
         on_fewest_images=tuple(scores),
         past_tasks=(
             PastTaskWeight("<b>flowers</b>, screened", 0.93, 0.8),

@@ -33,7 +33,13 @@ from spaces import FOLDS_TOGETHER
     ],
 )
 def test_folds_by_images_classes_and_shots(counts: list[int], shots: int | None, folds: int | None) -> None:
-    assert default_folds(counts, shots) == folds
+    assert default_folds(counts, ["linear", "ridge"], shots) == folds
+
+
+def test_there_are_3_folds_where_a_head_fits_fold_after_fold() -> None:
+    assert default_folds([100, 100], ["linear", "mlp"]) == 3
+    assert default_folds([3, 100], ["linear", "mlp"]) == 3
+    assert default_folds([2, 100], ["linear", "mlp"]) is None
 
 
 def test_the_heads_that_fit_folds_together_are_named() -> None:

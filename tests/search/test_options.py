@@ -61,7 +61,7 @@ def test_options_are_stored_under_the_names_of_the_first_version() -> None:
         "cost": True,
         "ladder": True,
         "finalists": None,
-        "final_seeds": 5,
+        "final_seeds": None,
         "workers": 2,
         "gpus_per_trial": None,
         "precision": "bfloat16",

@@ -66,8 +66,9 @@ def test_the_protocol_names_an_option_that_changes_scores(
 @pytest.mark.parametrize(
     ("changes", "folds", "fraction"),
     [
-        ({}, 5, 0.2),
-        ({"shots": 3}, 5, 0.2),
+        ({}, 3, 0.2),  # mlp is among the heads
+        ({"heads": ["linear"]}, 5, 0.2),
+        ({"shots": 3}, 3, 0.2),
         ({"folds": 3}, 3, 0.2),
         ({"validation_fraction": 0.3}, None, 0.3),
         ({"validation_fraction": 0.2}, None, 0.2),
@@ -89,10 +90,10 @@ def test_the_images_decide_how_settings_are_validated_unless_the_options_say_it(
     [
         ({}, {}, None),  # a version without the rule began the study
         ({VALIDATION_BY_RULE: True}, {}, None),  # this version continued it
-        ({VALIDATION_BY_RULE: False}, {}, 5),  # the fraction was typed
+        ({VALIDATION_BY_RULE: False}, {}, 3),  # the fraction was typed
         ({}, {"validation_fraction": 0.2}, None),
         ({}, {"folds": 5}, 5),
-        (None, {}, 5),  # there is no study with one split
+        (None, {}, 3),  # there is no study with one split
     ],
 )
 def test_the_same_command_continues_a_study_from_before_the_rule(

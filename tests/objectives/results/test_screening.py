@@ -6,6 +6,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
+from dashboards.statistics import optimism
 from objectives.results import ScreenedSetting, ScreeningResults
 from spaces import Setting
 
@@ -22,7 +23,7 @@ def results(
 ) -> ScreeningResults:
     best = min(scores, key=lambda score: score.error)
     every = images or len(best.correct)
-    return ScreeningResults(best, (), (), tuple(scores), every, 100, chance=0.1, on_half=half)
+    return ScreeningResults(best, (), (), tuple(scores), every, 100, 0.1, optimism(scores), on_half=half)
 
 
 def test_of_equal_settings_the_best_looks_better_than_it_is_and_its_expected_accuracy_hardly_does() -> None:
