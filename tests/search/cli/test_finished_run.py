@@ -35,7 +35,7 @@ def test_a_run_leaves_a_best_setting_a_report_and_a_study(search: Search, finish
 
 def test_a_run_prints_its_progress_and_how_to_use_its_result(finished_search: Path, finished_home: Path) -> None:
     said = (finished_search / "stdout").read_text()
-    assert "folder: 400 images of 10 classes (240 train, 60 validation, 100 test)" in said
+    assert "folder: 400 images of 10 classes (300 train and validate in 3 folds, 100 test)" in said
     assert "the study has 3 finished trials, of 3 asked for" in said
     export = f"search export --study {study_name(finished_home)} --home {finished_search}/home"
     assert export in said.replace("'", "")  # a folder's name may need quotes

@@ -224,7 +224,7 @@ def test_a_class_with_test_images_only_is_refused(search: Search, net: str, tmp_
 
 def test_a_run_reads_datasets_fetched_into_its_home(search: Search, net: str, tmp_path: Path) -> None:
     small_archives.cub(tmp_path / "home/datasets/cub")
-    ran = search("run", "--dataset", "cub", "--backbone", net)
+    ran = search("run", "--dataset", "cub", "--backbone", net, "--validation-fraction", "0.2")
     assert ran.code == 1
     assert "of 9 images for the validation split" in ran.stderr  # found and read: it is too small, no more
 

@@ -58,6 +58,7 @@ def searched(folder: Path, dataset: str) -> None:
         heads=["linear"],
         timesteps=[91],
         pools=[1],
+        validation_fraction=0.2,
         command="search run",
     )
     prepared = prepare_probe(options)
