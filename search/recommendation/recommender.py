@@ -324,7 +324,7 @@ class Recommender:
         while len(timesteps) > 1 and (more_images - images) * len(timesteps) > passes_left:
             timesteps.pop()
         more_images = min(more_images, images + passes_left // max(len(timesteps), 1))
-        if len(tied) < 2 or more_images - images < images // 4:
+        if len(tied) < 2 or more_images - images < max(images // 4, 1):
             return None
         return [setting for setting in tied if setting.timestep in timesteps], more_images
 
