@@ -72,7 +72,7 @@ class Space:
             if not 1 <= count <= min(pairs, MOST_TAPS):
                 raise InvalidSpaceError(
                     f"a setting cannot read {shown(count)} taps here; valid: 1 to {min(pairs, MOST_TAPS)}"
-                    f" (the space has {pairs} pairs of block and timestep of one pool size)"
+                    f" (pairs of block and timestep of one pool size in the space: {pairs})"
                 )
 
         if self._size > MOST_SETTINGS:

@@ -99,6 +99,6 @@ def _commands(study: StudyResults, answered: bool) -> list[str]:
         words += ["--trials", str(trials)]
     use = [
         f"search export --study {shlex.quote(study.name)}  # saves its classifier, for `search classify`",
-        f"search best --dataset {shlex.quote(study.dataset)} --json  # prints this result",
+        f"search best --study {shlex.quote(study.name)} --json  # prints this result",
     ]
     return [*(use if answered else []), f"{shlex.join(words)}  # continues the search up to {trials} trials"]

@@ -125,7 +125,7 @@ def _trade_off(study: StudyResults, table: TradeOff) -> Section:
     numbers = [point.trial for point in table.pareto_front]
     rows = Table(
         f"{title(metric)} on the Pareto front, the cheapest first (95 % interval). "
-        "Validation: one seed. Test: means over seeds, only for finalists",
+        "Validation: one seed. Test: means over seeds, only where it was measured",
         ("GMAC", column("Validation", metric), column("Test", metric), *SETTING_COLUMNS, "Trial"),
         tuple(
             (

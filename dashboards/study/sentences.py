@@ -125,8 +125,8 @@ def chance_sentence(best: BestSetting) -> str:
     if best.better_than_chance is not False or best.majority is None:
         return ""
     return (
-        "On the test images it is no better than chance: always naming the most frequent class is right on "
-        f"{percent(best.majority)} of them."
+        "As far as the test images tell, it is no better than chance: always naming the most frequent class is right "
+        f"on {percent(best.majority)} of them."
     )
 
 
@@ -231,7 +231,7 @@ def trade_off_sentence(table: TradeOff) -> str:
 
 def metrics_sentence(metric: Metric) -> str:
     return (
-        f"The setting was chosen by its validation {metric.label} alone. Lower is better for the negative "
+        f"The setting was chosen by its validation {metric.label}. Lower is better for the negative "
         "log-likelihood and the calibration error; higher is better for the other metrics."
     )
 

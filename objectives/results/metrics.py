@@ -91,11 +91,18 @@ class Accuracy:
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return the Wilson score interval (Wilson 1927) as (low, high), both in [0, 1]."""
-        z = NormalDist().inv_cdf((1 + confidence) / 2)
-        n, p = self.total, self.value
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
-        return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
+        return wilson_interval(self.value, self.total, confidence)
+
+
+def wilson_interval(p: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval of `Accuracy.interval` at an accuracy that need not be a count, such as a mean.
+
+    p: in [0, 1]. n: number of images.
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5 / (1 + z * z / n)
+    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from functools import cached_property
 from math import exp, log, log2
 from statistics import fmean
 
-from objectives.results.metrics import Accuracy, Difference, IntervalEstimate
+from objectives.results.metrics import Accuracy, Difference, IntervalEstimate, wilson_interval
 from spaces import Setting
 
 NOMINAL_CONFIDENCE = 0.995
@@ -146,27 +146,27 @@ class ScreeningResults:
         return screened.accuracy.interval(1 - 0.05 / len(self.screened))
 
     @property
-    def corrected(self) -> Accuracy:
-        """The leave-one-out accuracy of `best`, less the optimism of choosing it."""
-        total = self.best.accuracy.total
-        return Accuracy(max(round(self.best.accuracy.correct - self.optimism * total), 0), total)
+    def corrected(self) -> IntervalEstimate:
+        """The leave-one-out accuracy of `best`, less the optimism, with Wilson's interval at `NOMINAL_CONFIDENCE`."""
+        value = max(self.best.accuracy.value - self.optimism, 0.0)
+        return IntervalEstimate(value, *wilson_interval(value, self.best.accuracy.total, NOMINAL_CONFIDENCE))
 
     @cached_property
     def expected(self) -> IntervalEstimate:
         """The accuracy of `best` with a ridge head that is fitted on all training images, with its 95 % interval.
 
-        It is `corrected`, with Wilson's interval at `NOMINAL_CONFIDENCE`. If not all images were screened, and a
-        setting is better than chance, it is extrapolated: the log-odds of the accuracy grow with each doubling of the
-        images by as much as they grew from half of the screened images to all of them. Learning curves bend downwards
-        from there. So the lower end of the interval has no growth, and the upper end has the most growth that the
-        paired results on half of the images allow.
+        It is `corrected`. If not all images were screened, and a setting is better than chance, it is extrapolated: the
+        log-odds of the accuracy grow with each doubling of the images by as much as they grew from half of the screened
+        images to all of them. Learning curves bend downwards from there. So the lower end of the interval has no
+        growth, and the upper end has the most growth that the paired results on half of the images allow.
         """
-        low, high = self.corrected.interval(NOMINAL_CONFIDENCE)
+        corrected = self.corrected
         if self.on_half is None or not self.better_than_chance:
-            return IntervalEstimate(self.corrected.value, low, high)
+            return corrected
         growth, most = _growth(self.best, self.on_half)
-        doublings = log2(self.images / self.corrected.total)
-        return IntervalEstimate(_grown(self.corrected.value, growth * doublings), low, _grown(high, most * doublings))
+        doublings = log2(self.images / len(self.best.correct))
+        value, high = _grown(corrected.value, growth * doublings), _grown(corrected.high, most * doublings)
+        return IntervalEstimate(value, corrected.low, high)
 
     @property
     def better_than_chance(self) -> bool:
@@ -174,8 +174,7 @@ class ScreeningResults:
 
         The first is the narrower one, but it does not know how often few images are all correct by luck.
         """
-        low, simultaneous_low = self.corrected.interval(NOMINAL_CONFIDENCE)[0], self.interval_of(self.best)[0]
-        return min(low, simultaneous_low) > self.chance
+        return min(self.corrected.low, self.interval_of(self.best)[0]) > self.chance
 
 
 def _growth(screened: ScreenedSetting, on_half: ScreenedSetting) -> tuple[float, float]:

@@ -7,7 +7,17 @@ from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
-from objectives.results.metrics import ACCURACY, METRICS, Accuracy, CorrectMask, IntervalEstimate, Metric, Part, Scores
+from objectives.results.metrics import (
+    ACCURACY,
+    METRICS,
+    Accuracy,
+    CorrectMask,
+    IntervalEstimate,
+    Metric,
+    Part,
+    Scores,
+    wilson_interval,
+)
 from objectives.results.reports import GMACS, Confusion, Final, Reevaluation
 from spaces import Architecture, Setting
 
@@ -113,14 +123,12 @@ class Finalist:
     @property
     def test_interval(self) -> tuple[float, float]:
         """Wilson's interval at the mean test accuracy and the size of one test split, which all seeds share."""
-        total = self.finals[0].test.total
-        return Accuracy(round(self.test * total), total).interval()
+        return wilson_interval(self.test, self.finals[0].test.total)
 
     @property
     def validation_interval(self) -> tuple[float, float]:
         """Wilson's interval at the mean validation accuracy and the size of one validation split."""
-        total = self.finals[0].validation.total
-        return Accuracy(round(self.validation * total), total).interval()
+        return wilson_interval(self.validation, self.finals[0].validation.total)
 
 
 def mean_over_seeds(
@@ -134,7 +142,7 @@ def mean_over_seeds(
     """
     if metric == ACCURACY:
         mean, total = fmean(accuracy.value for accuracy in accuracies), accuracies[0].total
-        return IntervalEstimate(mean, *Accuracy(round(mean * total), total).interval())
+        return IntervalEstimate(mean, *wilson_interval(mean, total))
     estimates = [kept.values[metric.name] for kept in scores if kept is not None and metric.name in kept.values]
     if len(estimates) < len(scores):
         return None

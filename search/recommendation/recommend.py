@@ -139,7 +139,7 @@ def screening_record(results: "ScreeningResults") -> dict[str, Any]:
         "passes": results.passes,
         "passes_that_measured": results.measuring,
         "learnt": [asdict(learnt) for learnt in results.past_tasks],
-        "tied": [_without_head(other.screened.setting) for other in results.tied],
+        "tied": [_without_head(other.screened.setting) for other in results.tied] if results.better_than_chance else [],
         **{
             name: [_comparison_record(other) for other in others]
             for name, others in (

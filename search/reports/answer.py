@@ -98,8 +98,8 @@ def choice_lines(best: BestSetting) -> list[str]:
         lines.append(f"loss        {gap} expected, to the best setting tried  (95 % interval {low} to {high})")
     if best.better_than_chance is False and best.majority is not None:
         lines.append(
-            "chance      no better than chance: always naming the most frequent class is right on "
-            f"{ACCURACY.text(best.majority)} of the test images"
+            "chance      no better than chance, as far as these test images tell: always naming the most frequent "
+            f"class is right on {ACCURACY.text(best.majority)} of them"
         )
     return lines
 

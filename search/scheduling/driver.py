@@ -135,7 +135,7 @@ class StudyDriver:
     def _exhausted(self, history: History) -> str:
         again = len(history.open)
         left = f"; {again} of them failed because of the machine, and the next run tries them again" if again else ""
-        return f"all {len(self.space)} settings of the space have been tried{left}"
+        return f"every setting of the space has been tried, {len(self.space):,} in all{left}"
 
     def trial_for(self, setting: Setting) -> TrialRequest | None:
         """Create a trial of this setting, whatever the budget, and return it.

@@ -108,8 +108,8 @@ def test_an_answer_that_guesses_is_no_better_than_chance(
     study = store.read_study(name)
     assert answer_record(study)["better_than_chance"] is False
     assert (
-        "chance      no better than chance: always naming the most frequent class is right on 50.0 % of the test images"
-        in answer_lines(study)
+        "chance      no better than chance, as far as these test images tell: always naming the most frequent class "
+        "is right on 50.0 % of them" in answer_lines(study)
     )
 
 

@@ -67,7 +67,7 @@ def test_the_answer_is_that_of_the_summary(realistic: StudyMaker, pages: PageOpe
     )
     assert f"{100 * found.validation.value:.1f} %" in text
     assert "mean of 3 seeds (0, 1, 2), 1,389 images" in text
-    assert "search best --dataset birds --json" in text
+    assert f"search best --study {study.name} --json" in text
     assert f"search export --study {study.name}" in text
 
     setting, architecture = found.setting, study.architecture

@@ -134,7 +134,7 @@ def test_a_search_ends_when_the_space_is_exhausted(space: Space, make_driver: Ma
     driver.fail(trials[0].number, "broken")
     answer = driver.next_trial()
     assert isinstance(answer, NoMoreTrials)
-    assert answer.reason == "all 4 settings of the space have been tried"
+    assert answer.reason == "every setting of the space has been tried, 4 in all"
 
 
 def test_an_interrupted_run_is_continued(store: Store, study: str, make_driver: MakeDriver) -> None:

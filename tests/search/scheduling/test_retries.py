@@ -54,14 +54,14 @@ def test_after_a_run_whose_workers_failed_the_next_run_tries_every_setting(start
     answer = broken.next_trial()
     assert isinstance(answer, NoMoreTrials)
     assert answer.reason == (
-        "all 3 settings of the space have been tried; 3 of them failed because of the machine, and the next run tries "
-        "them again"
+        "every setting of the space has been tried, 3 in all; 3 of them failed because of the machine, and the next run "
+        "tries them again"
     )
     mended = start()
     for number, setting in enumerate(small.settings(), start=9):
         assert mended.next_trial() == TrialRequest(number, setting, 4)
         mended.complete(number, EVALUATION)
-    assert mended.next_trial() == NoMoreTrials("all 3 settings of the space have been tried")
+    assert mended.next_trial() == NoMoreTrials("every setting of the space has been tried, 3 in all")
 
 
 def test_every_later_run_tries_a_setting_first_that_the_machine_failed(start: Start, small: Space) -> None:
