@@ -54,8 +54,8 @@ def test_after_a_run_whose_workers_failed_the_next_run_tries_every_setting(start
     answer = broken.next_trial()
     assert isinstance(answer, NoMoreTrials)
     assert answer.reason == (
-        "every setting of the space has been tried, 3 in all; 3 of them failed because of the machine, and the next run "
-        "tries them again"
+        "every setting of the space has been tried, 3 in all; 3 of them failed because of the machine, and the next "
+        "run tries them again"
     )
     mended = start()
     for number, setting in enumerate(small.settings(), start=9):
