@@ -30,7 +30,7 @@ import argparse
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Self
@@ -206,7 +206,7 @@ def summary(case: Case, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "losses covered": sum(sum(each.losses_covered) for each in outcomes),
         "all losses covered": sum(all(each.losses_covered) for each in outcomes),
         "wrong": sum(each.wrong for each in outcomes),
-        **({"loss": round(fmean(losses), 2), "error": round(sem(losses), 2)} if losses else {}),
+        **({"loss": round(fmean(losses), 2), "error": round(float(sem(losses)), 2)} if losses else {}),
         "choosing": round(fmean(each.choosing for each in outcomes), 3),
         "measuring": round(fmean(each.measuring for each in outcomes), 3),
     }
@@ -226,10 +226,10 @@ def main() -> None:
         dataset = TASKS[case.task].load(case.root)
         spec = ProbeSpec(dataset, "bundled", "float32", given.home / "cache", space.grids)
         outcomes = list(recommended(case, Probe.build(spec, threads=1), space, given.repeats, given.exhaustive))
-        rows.append({**summary(case, outcomes), "outcomes": [asdict(each) for each in outcomes]})
-        print({name: value for name, value in rows[-1].items() if name != "outcomes"}, flush=True)
+        rows.append(summary(case, outcomes))
+        print(rows[-1], flush=True)
     if given.out is not None:
-        given.out.write_text(json.dumps(rows) + "\n")
+        given.out.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
