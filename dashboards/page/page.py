@@ -28,7 +28,7 @@ WORDS = frozenset(
     {
         *("Metric", "True class", "Predicted", "Image", "Class", "Head", "Phase", "Reason", "Tied", "Seeds"),
         *("Trials", "Fact", "Value", "Choice", "Source", "Split of ours", "Dataset", "Backbone", "Study", "Past task"),
-        "Best setting of",
+        *("Best setting of", "Verdict"),
     }
 )
 
