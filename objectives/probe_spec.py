@@ -10,9 +10,9 @@ import numpy as np
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.flips import Mirrored
 from objectives.datasets.splits import Split, few_shot, folds, split, stratified_order
+from objectives.datasets.validation import MORE
 from objectives.features.cache.quota import CacheUsage
 from objectives.results import ACCURACY
-from objectives.validation_rule import MORE
 
 MAX_SCREENED_IMAGES = 4000
 """Upper limit of the number of screened images.

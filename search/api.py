@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from objectives.home import Home
-from search.options import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions, check_type, option_info
+from search.option import check_type, option_info
+from search.options import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions
 from spaces import Setting, UsageError
 from spaces.errors import shown
 

@@ -4,13 +4,14 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import KW_ONLY, Field, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Self, get_args, get_type_hints
+from typing import Any, Self, get_type_hints
 
+from objectives.datasets.validation import FEW, FOLDS_OF_FEW, FOLDS_OF_MORE, MORE
 from objectives.home import Home
 from objectives.results import ACCURACY, SELECTION_METRICS
-from objectives.validation_rule import FEW, FOLDS_OF_FEW, FOLDS_OF_MORE, MORE
+from search.option import MOST, MOST_SEED, OptionInfo, check_range, check_type, option, option_info
 from spaces import UsageError, check_name
 from spaces.errors import shown
 
@@ -28,52 +29,10 @@ ROUNDS, ROUNDS_OF_FOLDS = 5, 2
 PARETO_FINALISTS = 3
 """Settings of a Pareto front that are re-evaluated and tested."""
 
-MOST = 2**31 - 1
-"""The largest number of anything that is counted: databases and libraries keep counts in 32 bits."""
-
-MOST_SEED = 2**32 - 1
-"""The largest seed of numpy and scikit-learn."""
-
-MOST_VALUES = 100_000
-"""The most values of one option, such as of `timesteps`."""
-
 
 def rounds_of(final_seeds: int | None, folds: int | None) -> int:
     """Return the most rounds of an option `final_seeds` that may not be given."""
     return final_seeds or (ROUNDS_OF_FOLDS if folds else ROUNDS)
-
-
-Notation = Literal["integers", "names", "size"]
-"""The spelling of a value on the command line: `10,13-18`, `linear,mlp` or `200GB`."""
-
-
-@dataclass(frozen=True, slots=True)
-class OptionInfo:
-    """The facts of an option beside its type and default.
-
-    help: one or two sentences. metavar: the command line's name for the value. low, high: the range of a number, both
-    included; both or none. notation: how text becomes the value. former: a former name that still works on the command
-    line. path: whether the text may name a file or folder. Then Python also takes a Path, kept as absolute text.
-    """
-
-    help: str
-    metavar: str | None = None
-    low: float | None = None
-    high: float | None = None
-    notation: Notation | None = None
-    former: str | None = None
-    path: bool = False
-
-
-def option(default: Any, help: str, **info: Any) -> Any:
-    """Define a field of an options class. info: as of `OptionInfo`."""
-    return field(default=default, metadata={"option": OptionInfo(help, **info)})
-
-
-def option_info(option_field: "Field[Any]") -> OptionInfo | None:
-    """Return what is known of a field; None for a field that is no option."""
-    info: OptionInfo | None = option_field.metadata.get("option")
-    return info
 
 
 @dataclass(frozen=True)
@@ -122,8 +81,8 @@ class RunOptions:
     )
     folds: int | None = option(
         None,
-        f"Cross-validate in this many folds. [default: {FOLDS_OF_FEW} up to {FEW:,} training images, "
-        f"{FOLDS_OF_MORE} up to {MORE:,}, none for more]",
+        f"Cross-validate in this many folds. [default: {FOLDS_OF_FEW} up to {FEW:,} training images if all heads are "
+        f"linear, else {FOLDS_OF_MORE} up to {MORE:,}, none for more]",
         low=2,
         high=MOST,
     )
@@ -365,60 +324,6 @@ KEPT = (
     "warm_start",
 )
 """Options that the study database keeps under their own names."""
-
-
-def check_type(name: str, value: Any, hint: Any) -> None:
-    """Raise UsageError where a value has not the type of its option, and for a text that is empty."""
-    kinds = set(get_args(hint)) or {hint}
-    if value is None and type(None) in kinds:
-        return
-    if bool in kinds:
-        rule, fits = "True or False", isinstance(value, bool)
-    elif float in kinds:
-        rule, fits = "a number", isinstance(value, (int, float)) and not isinstance(value, bool)
-    elif int in kinds:
-        rule, fits = "a whole number", isinstance(value, int) and not isinstance(value, bool)
-    elif str in kinds:
-        rule, fits = "text", isinstance(value, str) or (Path in kinds and isinstance(value, Path))
-    else:
-        rule, fits = "a list or another sequence", _is_sequence(value)
-    if fits and str in kinds and "\0" in str(value):
-        rule, fits = "text without the character NUL", False
-    if not fits:
-        raise UsageError(f"`{name}` must be {rule}, got {shown(value)}")
-    if value == "" and str in kinds:
-        raise UsageError(f"`{name}` must not be empty, got ''; give a value, or leave it out")
-
-
-def _is_sequence(value: Any) -> bool:
-    """Return whether a value is a list, a range, an array or the like, but no text and no mapping."""
-    return hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, (str, Mapping))
-
-
-def check_range(option_field: "Field[Any]", value: Any) -> None:
-    """Raise UsageError where a number lies outside the range of its option, or a list is too long."""
-    info = option_info(option_field)
-    if info is None or value is None:
-        return
-    name = option_field.name
-    if _is_sequence(value):
-        check_length(name, value)
-    elif info.low is not None and info.high is not None:
-        check_number(name, value, info.low, info.high)
-
-
-def check_number(name: str, value: float, low: float, high: float) -> None:
-    """Raise UsageError where a number is not from low to high, both included; NaN never is."""
-    if not low <= value <= high:
-        raise UsageError(f"`{name}` must be from {low:,} to {high:,}, got {shown(value)}")
-
-
-def check_length(name: str, values: Sequence[Any]) -> None:
-    """Raise UsageError where there are too many values to be made into a list."""
-    if isinstance(values, range):  # a range that is too long for memory has no length either
-        values = values[: MOST_VALUES + 1]
-    if len(values) > MOST_VALUES:
-        raise UsageError(f"`{name}` takes at most {MOST_VALUES:,} values, got more")
 
 
 def backbone_folder(backbone: str) -> Path | None:

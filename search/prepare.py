@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dashboards.formatting import count, shortened
+from objectives.datasets.validation import default_folds
 from objectives.home import Home
 from objectives.results import ACCURACY, StudyResults
-from objectives.validation_rule import default_folds
-from search.options import VALIDATION_FRACTION, RunOptions, backbone_folder, check_type
+from search.option import check_type
+from search.options import VALIDATION_FRACTION, RunOptions, backbone_folder
 from spaces import (
     FOLDS_TOGETHER,
     HEAD_OPTIONS,

@@ -35,7 +35,7 @@ WIDER = 1.25
 without the factor, 90 % of the intervals on digits contained the loss (docs/benchmarks.md, Choosing the answer)."""
 
 MOST_SETTINGS = 300
-"""Of more settings above the median, only the best are considered."""
+"""The most settings above the median that are considered; the best ones if there are more."""
 
 
 def expected_loss(study: StudyResults, elimination: Elimination[Setting], answer: Setting) -> IntervalEstimate | None:

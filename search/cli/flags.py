@@ -12,7 +12,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from search.options import MOST, MOST_VALUES, Notation, OptionInfo, RunOptions, option_info
+from search.option import MOST, MOST_VALUES, Notation, OptionInfo, option_info
+from search.options import RunOptions
 from spaces.errors import shown
 from spaces.text import one_line
 

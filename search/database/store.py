@@ -1,6 +1,5 @@
 """The study database: Optuna's tables and the project's own behind one URL."""
 
-import zlib
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -32,9 +31,9 @@ from search.database.records import (
     StudyScores,
     StudySummary,
     TrialRecord,
-    scores_to_dict,
 )
 from search.database.url import Address
+from search.database.writing import final_values, reevaluation_values, trial_values
 from spaces import StorageError
 
 
@@ -335,61 +334,19 @@ class Store:
             row = self._row(session, study)
             session.get_one(RunRow, record.run_id).heartbeat = now(session)
             session.flush()
-            values = {
-                "study_id": row.id,
-                "number": record.number,
-                "run_id": record.run_id,
-                "attempt": record.attempt,
-                "setting": record.setting,
-                "validation_correct": record.validation.correct if record.validation else None,
-                "validation_total": record.validation.total if record.validation else None,
-                "seconds": dict(record.seconds),
-                "passes_made": record.passes_made,
-                "passes_needed": record.passes_needed,
-                "details": dict(record.details),
-                "finished": running_seconds(row.runs),
-                "scores": scores_to_dict(record.scores),
-                "answers": record.correct_mask.to_bytes() if record.correct_mask else None,
-            }
+            values = {"study_id": row.id, "finished": running_seconds(row.runs), **trial_values(record)}
             upsert(session, TrialRow, values, ("study_id", "number"))
 
     def record_final(self, study: str, final: Final) -> None:
         """Save a finalist's result under one seed, in place of an earlier one of that setting and seed."""
         with self.session() as session:
-            values = {
-                "study_id": self._row(session, study).id,
-                "setting": final.setting,
-                "seed": final.seed,
-                "validation_correct": final.validation.correct,
-                "validation_total": final.validation.total,
-                "test_correct": final.test.correct,
-                "test_total": final.test.total,
-                "seconds": final.seconds,
-                "passes_made": final.passes_made,
-                "passes_needed": final.passes_needed,
-                "validation_scores": scores_to_dict(final.validation_scores),
-                "test_scores": scores_to_dict(final.test_scores),
-                "confused": [[pair.true, pair.predicted, pair.count, list(pair.examples)] for pair in final.confused],
-                "test_answers": final.test_correct_mask.to_bytes() if final.test_correct_mask else None,
-            }
+            values = {"study_id": self._row(session, study).id, **final_values(final)}
             upsert(session, FinalRow, values, ("study_id", "setting", "seed"))
 
     def record_reevaluation(self, study: str, reevaluation: Reevaluation) -> None:
         """Save a candidate's evaluation under one seed, in place of an earlier one of that setting and seed."""
         with self.session() as session:
-            values = {
-                "study_id": self._row(session, study).id,
-                "setting": reevaluation.setting,
-                "seed": reevaluation.seed,
-                "validation_correct": reevaluation.validation.correct,
-                "validation_total": reevaluation.validation.total,
-                "seconds": reevaluation.seconds,
-                "passes_made": reevaluation.passes_made,
-                "passes_needed": reevaluation.passes_needed,
-                "images": zlib.compress(reevaluation.image_scores.images),
-                "image_scores": zlib.compress(reevaluation.image_scores.scores),
-                "scores": scores_to_dict(reevaluation.validation_scores),
-            }
+            values = {"study_id": self._row(session, study).id, **reevaluation_values(reevaluation)}
             upsert(session, ReevaluationRow, values, ("study_id", "setting", "seed"))
 
     def record_pictures(self, study: str, pictures: Sequence[Picture]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.devices import available_threads
-from search.options import MOST, RunOptions
+from search.option import MOST
+from search.options import RunOptions
 from search.prepare import PreparedProbe, check, left_out_phrases, page_facts, prepare_probe
 from spaces import Architecture, Setting, UsageError
 from spaces.errors import shown

@@ -21,7 +21,7 @@ PARTS_PER_WORKER = 3
 """Parts of a round for each worker. With more, less time is lost at the end of a round, and more on messages."""
 
 NO_NEWS = Extracted(0, 0, 0)
-"""What the recommender reports while it waits for parts."""
+"""The report of the recommender while it waits for parts."""
 
 
 @final

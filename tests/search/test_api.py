@@ -21,7 +21,8 @@ from dashboards.page.page import python_code
 from objectives.results import CorrectMask
 from search.database.store import Store
 from search.events import Event, RunFinished, RunPrepared, SearchEnded, SearchStarted
-from search.options import RunOptions, option_info
+from search.option import option_info
+from search.options import RunOptions
 from tests.support.studies import MakeRecord
 
 PUBLIC = {

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from objectives.probe_spec import ProbeSpec
-from search.options import RunOptions, option_info
+from search.option import option_info
+from search.options import RunOptions
 from search.prepare import prepare_probe
 from spaces import UnknownNameError
 from spaces.errors import UsageError

@@ -95,7 +95,7 @@ def test_the_best_is_dropped_hardly_ever(gap: float) -> None:
 
 
 def test_the_best_of_many_trials_is_told_apart_from_none() -> None:
-    """Of equal ones, any given one is lost hardly ever, although the luckiest of 40 is compared with it."""
+    """A trial that is as good as 39 others is hardly ever lost, although it is compared with the luckiest of them."""
     lost = 0
     for seed in range(200):
         generator = np.random.default_rng(seed)

@@ -20,7 +20,7 @@ from tests.support.shards import keys
 
 ROOM = 64 * 2**20
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "1000000"}
-"""With this threshold, malloc gives freed memory back, so that the limit counts only memory in use."""
+"""The threshold from which malloc gives freed memory back, so that the limit counts only memory in use."""
 
 READERS = [name for name in HEADS if name not in ("cnn", "attention")]
 """One head for each way to read features. The same code trains all networks."""

@@ -1,4 +1,4 @@
-"""What a screening says of its best setting, against settings whose true accuracy is known."""
+"""Statements of a screening on its best setting are compared with settings whose true accuracy is known."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -42,7 +42,7 @@ def test_a_single_setting_has_no_optimism() -> None:
 
 @pytest.mark.parametrize(("images", "value"), [(200, 0.7), (400, 0.754), (1600, 0.841)])
 def test_the_log_odds_of_the_accuracy_grow_with_each_doubling(images: int, value: float) -> None:
-    """By 0.276 from half of the images, 64.1 % correct, to all, where 70.2 % of the same half are."""
+    """On the first half, 64.1 % are correct by a fit to this half, and 70.2 % by a fit to all: 0.276 in log-odds."""
     best = screened(SETTINGS[0], np.arange(200) % 10 < 7)
     half = screened(SETTINGS[0], np.arange(100) % 100 < 64)
     found = results([best], images, half if images > 200 else None)

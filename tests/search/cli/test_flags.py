@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from objectives.home import Home
 from search.cli.commands.run import export_command
 from search.cli.flags import number_parser, parse_duration, parse_integers, parse_names, parse_size, with_run_options
-from search.options import RunOptions, option_info
+from search.option import option_info
+from search.options import RunOptions
 
 
 def parsed(*words: str) -> RunOptions:

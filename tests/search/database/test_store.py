@@ -140,7 +140,7 @@ def test_times_are_utc(store: Store, make_record: MakeRecord, run_record: RunRec
 def test_a_later_run_adds_the_share_of_the_most_frequent_class_and_the_rounds(
     store: Store, make_record: MakeRecord, run_record: RunRecord
 ) -> None:
-    """As a run of this version does in a study of an older one."""
+    """A run of this version does so in a study of an older version."""
     name = store.ensure_study(make_record())
     store.ensure_study(make_record(majority=0.25))
     store.begin_run(name, replace(run_record, options={"final_seeds": 4}))

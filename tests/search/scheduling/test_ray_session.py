@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from search.scheduling import ray_session
+from search.scheduling.ray_session import RaySession
+from search.scheduling.resources import Resources
 from spaces import SearchError
 
 SESSIONS = """
@@ -142,3 +144,12 @@ def test_too_little_address_space_is_refused_before_ray_starts() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False, timeout=60)
     assert "a process may have 2.0 GiB of address space (`ulimit -v`), and a run needs at least 3 GiB" in ran.stderr
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:port"])
+def test_a_cluster_that_does_not_respond_is_a_readable_error(address: str) -> None:
+    with (
+        pytest.raises(SearchError, match=f"no Ray cluster answers at {address}"),
+        RaySession(Resources(workers=1, address=address)) as session,
+    ):
+        session.start()

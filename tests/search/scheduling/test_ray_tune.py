@@ -387,15 +387,6 @@ def test_ctrl_c_abandons_the_running_trials_and_the_next_run_repeats_them(store:
     assert interrupted <= {trial.setting for trial in after.trials if trial.state in ("complete", "pruned")}
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:port"])
-def test_a_cluster_that_does_not_respond_is_a_readable_error(address: str) -> None:
-    with (
-        pytest.raises(SearchError, match=f"no Ray cluster answers at {address}"),
-        RaySession(Resources(workers=1, address=address)) as session,
-    ):
-        session.start()
-
-
 def test_ray_tune_still_has_the_private_parts_that_keep_workers_alive() -> None:
     changed = f"Ray {version('ray')} changed how it keeps idle workers: see search/scheduling/ray_tune.py"
     try:

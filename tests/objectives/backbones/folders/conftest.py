@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from objectives.backbones.catalog import architecture_named, describe_backbone, load_backbone
+from spaces import BackboneError
 from tests.support import small_encoders, small_latents, small_unets
 from tests.support.network_changes import Change
 
@@ -25,6 +27,22 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, build in BUILDERS.items():
         build(places[name])
     return places
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Callable[[str, str], None]:
+    """`refused(folder, refusal)` demands the same line of error from all three readers of a folder."""
+
+    def check(folder: str, refusal: str) -> None:
+        with pytest.raises(BackboneError, match=refusal) as error:
+            load_backbone(folder)
+        assert str(error.value).isprintable()
+        with pytest.raises(BackboneError, match=refusal):
+            architecture_named(folder)
+        with pytest.raises(BackboneError, match=refusal):
+            describe_backbone(folder, cache=tmp_path)
+
+    return check
 
 
 @pytest.fixture

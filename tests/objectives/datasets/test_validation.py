@@ -2,9 +2,9 @@
 
 import pytest
 
+from objectives.datasets.validation import default_folds
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import FoldsHead
-from objectives.validation_rule import default_folds
 from spaces import FOLDS_TOGETHER
 
 

@@ -1,0 +1,60 @@
+"""Turns results into values of the database's columns, as `reading` turns rows into results."""
+
+import zlib
+from typing import Any
+
+from objectives.results import Final, Reevaluation
+from search.database.records import TrialRecord, scores_to_dict
+
+
+def trial_values(record: TrialRecord) -> dict[str, Any]:
+    """Return column → value of a `TrialRow`, but not its study and when it finished."""
+    return {
+        "number": record.number,
+        "run_id": record.run_id,
+        "attempt": record.attempt,
+        "setting": record.setting,
+        "validation_correct": record.validation.correct if record.validation else None,
+        "validation_total": record.validation.total if record.validation else None,
+        "seconds": dict(record.seconds),
+        "passes_made": record.passes_made,
+        "passes_needed": record.passes_needed,
+        "details": dict(record.details),
+        "scores": scores_to_dict(record.scores),
+        "answers": record.correct_mask.to_bytes() if record.correct_mask else None,
+    }
+
+
+def final_values(final: Final) -> dict[str, Any]:
+    """Return column → value of a `FinalRow`, but not its study."""
+    return {
+        **_evaluation_values(final),
+        "test_correct": final.test.correct,
+        "test_total": final.test.total,
+        "validation_scores": scores_to_dict(final.validation_scores),
+        "test_scores": scores_to_dict(final.test_scores),
+        "confused": [[pair.true, pair.predicted, pair.count, list(pair.examples)] for pair in final.confused],
+        "test_answers": final.test_correct_mask.to_bytes() if final.test_correct_mask else None,
+    }
+
+
+def reevaluation_values(reevaluation: Reevaluation) -> dict[str, Any]:
+    """Return column → value of a `ReevaluationRow`, but not its study."""
+    return {
+        **_evaluation_values(reevaluation),
+        "images": zlib.compress(reevaluation.image_scores.images),
+        "image_scores": zlib.compress(reevaluation.image_scores.scores),
+        "scores": scores_to_dict(reevaluation.validation_scores),
+    }
+
+
+def _evaluation_values(evaluation: Final | Reevaluation) -> dict[str, Any]:
+    return {
+        "setting": evaluation.setting,
+        "seed": evaluation.seed,
+        "validation_correct": evaluation.validation.correct,
+        "validation_total": evaluation.validation.total,
+        "seconds": evaluation.seconds,
+        "passes_made": evaluation.passes_made,
+        "passes_needed": evaluation.passes_needed,
+    }
