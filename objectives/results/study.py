@@ -19,7 +19,7 @@ from objectives.results.metrics import (
     wilson_interval,
 )
 from objectives.results.reports import GMACS, Confusion, Final, Reevaluation
-from spaces import Architecture, Setting
+from spaces import Architecture, Setting, Space
 
 TrialState = Literal["running", "complete", "pruned", "failed"]
 
@@ -168,6 +168,7 @@ class StudyResults:
     run allowed; 0 if no run said it.
     majority: the share of the test images that are of the most frequent class, which is the accuracy of always naming
     that class; None in a study that did not store it.
+    space: all settings that the study may try; None where it is not known.
     """
 
     name: str
@@ -188,6 +189,7 @@ class StudyResults:
     reevaluations: tuple[Reevaluation, ...] = ()
     rounds: int = 0
     majority: float | None = None
+    space: Space | None = None
 
     @property
     def metric(self) -> Metric:

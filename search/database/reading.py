@@ -49,11 +49,12 @@ STATES: dict[TrialState, State] = {
 def study_results(row: StudyRow, trials: StudyTrials) -> StudyResults:
     """Return all that the database knows of a study. trials: of the Optuna study."""
     rows = {trial.number: trial for trial in row.trials}
+    architecture = architecture_from_dict(row.architecture)
     return StudyResults(
         name=row.name,
         dataset=row.dataset,
         backbone=row.backbone,
-        architecture=architecture_from_dict(row.architecture),
+        architecture=architecture,
         preset=row.preset,
         space_size=row.space_size,
         classes=tuple(row.classes),
@@ -71,6 +72,7 @@ def study_results(row: StudyRow, trials: StudyTrials) -> StudyResults:
         reevaluations=tuple(_reevaluation(reevaluation) for reevaluation in row.reevaluations),
         rounds=_rounds(row),
         majority=row.majority,
+        space=Space.from_dict(architecture, row.space),
     )
 
 

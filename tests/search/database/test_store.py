@@ -83,7 +83,7 @@ def test_a_study_is_read_as_it_was_written(
 
     study = store.read_study(name)
 
-    assert study.architecture == space.architecture
+    assert (study.architecture, study.space) == (space.architecture, space)
     assert (study.name, study.dataset, study.backbone, study.preset) == (name, "digits", "bundled", "default")
     assert (study.space_size, study.classes) == (len(space), ("zero", "one"))
     assert study.counts == {"train": 80, "validation": 20, "test": 50}
