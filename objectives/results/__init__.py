@@ -1,5 +1,6 @@
 """Plain results, in which every room above exchanges data. Importing them loads neither torch nor numpy."""
 
+from objectives.results.coverage import ChoiceCoverage
 from objectives.results.metrics import (
     ACCURACY,
     METRICS,
@@ -40,6 +41,7 @@ __all__ = [
     "METRICS",
     "SELECTION_METRICS",
     "Accuracy",
+    "ChoiceCoverage",
     "ComparedSetting",
     "Confusion",
     "CorrectMask",

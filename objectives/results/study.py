@@ -7,6 +7,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
+from objectives.results.coverage import ChoiceCoverage, coverage
 from objectives.results.metrics import (
     ACCURACY,
     METRICS,
@@ -168,7 +169,8 @@ class StudyResults:
     run allowed; 0 if no run said it.
     majority: the share of the test images that are of the most frequent class, which is the accuracy of always naming
     that class; None in a study that did not store it.
-    space: all settings that the study may try; None where it is not known.
+    space: all settings that the study may try; None where it is not known. screened: the settings that a screening of
+    the same images, network and seed scored; empty if there is none.
     """
 
     name: str
@@ -190,6 +192,14 @@ class StudyResults:
     rounds: int = 0
     majority: float | None = None
     space: Space | None = None
+    screened: tuple[Setting, ...] = ()
+
+    @cached_property
+    def coverage(self) -> tuple[ChoiceCoverage, ...]:
+        """How many values of each choice were tried; empty where the space is not known."""
+        if self.space is None:
+            return ()
+        return coverage(self.space, (trial.setting for trial in self.complete), self.screened)
 
     @property
     def metric(self) -> Metric:

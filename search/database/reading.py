@@ -5,9 +5,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from objectives.features.versions import FIRST
+from objectives.features.versions import FIRST, key_of
 from objectives.results import (
     ACCURACY,
     METRICS,
@@ -24,7 +25,7 @@ from objectives.results import (
 from objectives.results import TrialState as State
 from search.database.dialects import now
 from search.database.leases import is_alive, running_seconds
-from search.database.models import FinalRow, ReevaluationRow, StudyRow, TrialRow
+from search.database.models import FinalRow, ReevaluationRow, ScreeningRow, StudyRow, TrialRow
 from search.database.optuna_storage.own_trials import StudyTrials
 from search.database.optuna_storage.parameters import to_setting
 from search.database.records import (
@@ -36,7 +37,7 @@ from search.database.records import (
     scores_from_dict,
 )
 from search.options import rounds_of
-from spaces import Space
+from spaces import Setting, Space
 
 STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "running",
@@ -46,10 +47,10 @@ STATES: dict[TrialState, State] = {
 }
 
 
-def study_results(row: StudyRow, trials: StudyTrials) -> StudyResults:
+def study_results(session: Session, row: StudyRow, trials: StudyTrials) -> StudyResults:
     """Return all that the database knows of a study. trials: of the Optuna study."""
-    rows = {trial.number: trial for trial in row.trials}
     architecture = architecture_from_dict(row.architecture)
+    rows = {trial.number: trial for trial in row.trials}
     return StudyResults(
         name=row.name,
         dataset=row.dataset,
@@ -73,6 +74,7 @@ def study_results(row: StudyRow, trials: StudyTrials) -> StudyResults:
         rounds=_rounds(row),
         majority=row.majority,
         space=Space.from_dict(architecture, row.space),
+        screened=_screened(session, row),
     )
 
 
@@ -145,6 +147,18 @@ def run_summaries(session: Session, row: StudyRow) -> tuple[RunSummary, ...]:
         )
         for run in row.runs
     )
+
+
+def _screened(session: Session, row: StudyRow) -> tuple[Setting, ...]:
+    """Return the settings that a screening of the same images, network and seed scored; none without one."""
+    errors = session.scalar(
+        select(ScreeningRow.errors).where(
+            ScreeningRow.dataset_fingerprint == row.dataset_fingerprint,
+            ScreeningRow.weights_digest == key_of(row.weights_digest),
+            ScreeningRow.seed == int(row.protocol.get("seed", 0)),
+        )
+    )
+    return tuple(Setting.from_dict(setting) for setting, _ in errors or ())
 
 
 def _provenance(row: StudyRow) -> dict[str, str]:
