@@ -1,5 +1,6 @@
 """Plain results, in which every room above exchanges data. Importing them loads neither torch nor numpy."""
 
+from objectives.results.baselines import BASELINE_KINDS, Baseline, BaselineKind
 from objectives.results.coverage import ChoiceCoverage
 from objectives.results.metrics import (
     ACCURACY,
@@ -37,10 +38,13 @@ from objectives.results.study import Finalist, Picture, StudyResults, Trial, Tri
 
 __all__ = [
     "ACCURACY",
+    "BASELINE_KINDS",
     "GMACS",
     "METRICS",
     "SELECTION_METRICS",
     "Accuracy",
+    "Baseline",
+    "BaselineKind",
     "ChoiceCoverage",
     "ComparedSetting",
     "Confusion",

@@ -7,6 +7,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import Literal
 
+from objectives.results.baselines import Baseline
 from objectives.results.coverage import ChoiceCoverage, coverage
 from objectives.results.metrics import (
     ACCURACY,
@@ -171,6 +172,8 @@ class StudyResults:
     that class; None in a study that did not store it.
     space: all settings that the study may try; None where it is not known. screened: the settings that a screening of
     the same images, network and seed scored; empty if there is none.
+    baselines: trivial classifiers on the same images, at most one of each kind, in the order of `BASELINE_KINDS`; none
+    before the answer is tested, in a study of an earlier version, and where they could not be made.
     """
 
     name: str
@@ -193,6 +196,7 @@ class StudyResults:
     majority: float | None = None
     space: Space | None = None
     screened: tuple[Setting, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
 
     @cached_property
     def coverage(self) -> tuple[ChoiceCoverage, ...]:
@@ -205,6 +209,11 @@ class StudyResults:
     def metric(self) -> Metric:
         """The metric by which the search selected: what "best" means in this study."""
         return METRICS[self.provenance.get("metric", ACCURACY.name)]
+
+    @property
+    def chance(self) -> float:
+        """The accuracy to expect of guessing, where each class has the same chance to be named."""
+        return 1 / len(self.classes)
 
     @cached_property
     def complete(self) -> tuple[Trial, ...]:

@@ -97,7 +97,7 @@ OWNED = "all, delete-orphan"
 
 
 class StudyRow(Base):
-    """A study. Deleting it deletes its runs, trials, reevaluations, finals and pictures.
+    """A study. Deleting it deletes its runs, trials, reevaluations, finals, baselines and pictures.
 
     name: the name of the Optuna study. identity: a digest of all that makes two studies comparable; see `StudyRecord`.
     majority: see `objectives.results.StudyResults`; null until a run of schema 0007 or later.
@@ -127,6 +127,7 @@ class StudyRow(Base):
     trials: Mapped[list["TrialRow"]] = relationship(order_by="TrialRow.number", cascade=OWNED)
     finals: Mapped[list["FinalRow"]] = relationship(order_by="FinalRow.id", cascade=OWNED)
     reevaluations: Mapped[list["ReevaluationRow"]] = relationship(order_by="ReevaluationRow.id", cascade=OWNED)
+    baselines: Mapped[list["BaselineRow"]] = relationship(cascade=OWNED)
     pictures: Mapped[list["PictureRow"]] = relationship(order_by="PictureRow.image", cascade=OWNED)
 
 
@@ -229,6 +230,32 @@ class ReevaluationRow(Base):
     images: Mapped[bytes]
     image_scores: Mapped[bytes]
     scores: Mapped[dict[str, Any] | None]
+
+
+class BaselineRow(Base):
+    """A trivial classifier on the images of a study; see `objectives.results.Baseline`.
+
+    key: a digest of all that its numbers depend on, so that another study need not make it again. validation_scores,
+    test_scores, test_answers: in the form of a FinalRow.
+    """
+
+    __tablename__ = "search_baselines"
+
+    study_id: Mapped[int] = mapped_column(ForeignKey("search_studies.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(index=True)
+    setting: Mapped[Setting | None]
+    side: Mapped[int]
+    features: Mapped[int]
+    seed: Mapped[int] = mapped_column(LARGE)
+    validation_correct: Mapped[int]
+    validation_total: Mapped[int]
+    test_correct: Mapped[int]
+    test_total: Mapped[int]
+    seconds: Mapped[float]
+    validation_scores: Mapped[dict[str, Any] | None]
+    test_scores: Mapped[dict[str, Any] | None]
+    test_answers: Mapped[bytes | None]
 
 
 class PictureRow(Base):

@@ -3,6 +3,7 @@
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import cast
 
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
@@ -11,8 +12,11 @@ from sqlalchemy.orm import Session
 from objectives.features.versions import FIRST, key_of
 from objectives.results import (
     ACCURACY,
+    BASELINE_KINDS,
     METRICS,
     Accuracy,
+    Baseline,
+    BaselineKind,
     Confusion,
     CorrectMask,
     Final,
@@ -25,7 +29,7 @@ from objectives.results import (
 from objectives.results import TrialState as State
 from search.database.dialects import now
 from search.database.leases import is_alive, running_seconds
-from search.database.models import FinalRow, ReevaluationRow, ScreeningRow, StudyRow, TrialRow
+from search.database.models import BaselineRow, FinalRow, ReevaluationRow, ScreeningRow, StudyRow, TrialRow
 from search.database.optuna_storage.own_trials import StudyTrials
 from search.database.optuna_storage.parameters import to_setting
 from search.database.records import (
@@ -51,6 +55,7 @@ def study_results(session: Session, row: StudyRow, trials: StudyTrials) -> Study
     """Return all that the database knows of a study. trials: of the Optuna study."""
     architecture = architecture_from_dict(row.architecture)
     rows = {trial.number: trial for trial in row.trials}
+    kept = {baseline.kind: baseline for baseline in map(baseline_of, row.baselines)}
     return StudyResults(
         name=row.name,
         dataset=row.dataset,
@@ -75,6 +80,7 @@ def study_results(session: Session, row: StudyRow, trials: StudyTrials) -> Study
         majority=row.majority,
         space=Space.from_dict(architecture, row.space),
         screened=_screened(session, row),
+        baselines=tuple(kept[kind] for kind in BASELINE_KINDS if kind in kept),
     )
 
 
@@ -230,6 +236,23 @@ def _reevaluation(row: ReevaluationRow) -> Reevaluation:
         passes_needed=row.passes_needed,
         image_scores=ImageScores(zlib.decompress(row.images), zlib.decompress(row.image_scores)),
         validation_scores=scores_from_dict(row.scores),
+    )
+
+
+def baseline_of(row: BaselineRow) -> Baseline:
+    """Return the baseline of a row."""
+    return Baseline(
+        kind=cast(BaselineKind, row.kind),
+        setting=row.setting,
+        side=row.side,
+        features=row.features,
+        seed=row.seed,
+        validation=Accuracy(row.validation_correct, row.validation_total),
+        test=Accuracy(row.test_correct, row.test_total),
+        seconds=row.seconds,
+        validation_scores=scores_from_dict(row.validation_scores),
+        test_scores=scores_from_dict(row.test_scores),
+        test_correct_mask=_mask(row.test_answers, row.test_total),
     )
 
 

@@ -12,13 +12,22 @@ from optuna.storages import RDBStorage
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from objectives.results import Final, Picture, Reevaluation, StudyResults
+from objectives.results import Baseline, Final, Picture, Reevaluation, StudyResults
 from search.database import reading
 from search.database.connection import open_storage
 from search.database.dialects import now, upsert
 from search.database.heartbeat import HEARTBEAT_SECONDS, heartbeat
 from search.database.leases import is_alive, running_seconds
-from search.database.models import FinalRow, PictureRow, ReevaluationRow, RunRow, StudyRow, TrialRow, study_row
+from search.database.models import (
+    BaselineRow,
+    FinalRow,
+    PictureRow,
+    ReevaluationRow,
+    RunRow,
+    StudyRow,
+    TrialRow,
+    study_row,
+)
 from search.database.optuna_storage.own_trials import INTERRUPTED, STOPPED, OpenStudy, StudyTrials
 from search.database.optuna_storage.studies import ensure_optuna_study, optuna_names
 from search.database.optuna_storage.system_attributes import edited_attributes
@@ -33,7 +42,7 @@ from search.database.records import (
     TrialRecord,
 )
 from search.database.url import Address
-from search.database.writing import final_values, reevaluation_values, trial_values
+from search.database.writing import baseline_values, final_values, reevaluation_values, trial_values
 from spaces import StorageError
 
 
@@ -348,6 +357,18 @@ class Store:
         with self.session() as session:
             values = {"study_id": self._row(session, study).id, **reevaluation_values(reevaluation)}
             upsert(session, ReevaluationRow, values, ("study_id", "setting", "seed"))
+
+    def record_baseline(self, study: str, key: str, baseline: Baseline) -> None:
+        """Save a baseline, in place of an earlier one of its kind. key: a digest of all that it depends on."""
+        with self.session() as session:
+            values = {"study_id": self._row(session, study).id, **baseline_values(baseline, key)}
+            upsert(session, BaselineRow, values, ("study_id", "kind"))
+
+    def find_baseline(self, key: str) -> Baseline | None:
+        """Return the baseline of this key, of any study; None where there is none."""
+        with self.session() as session:
+            row = session.scalar(select(BaselineRow).where(BaselineRow.key == key).limit(1))
+            return None if row is None else reading.baseline_of(row)
 
     def record_pictures(self, study: str, pictures: Sequence[Picture]) -> None:
         """Save the pictures of a study in place of all earlier ones."""

@@ -3,7 +3,7 @@
 import zlib
 from typing import Any
 
-from objectives.results import Final, Reevaluation
+from objectives.results import Baseline, Final, Reevaluation
 from search.database.records import TrialRecord, scores_to_dict
 
 
@@ -45,6 +45,27 @@ def reevaluation_values(reevaluation: Reevaluation) -> dict[str, Any]:
         "images": zlib.compress(reevaluation.image_scores.images),
         "image_scores": zlib.compress(reevaluation.image_scores.scores),
         "scores": scores_to_dict(reevaluation.validation_scores),
+    }
+
+
+def baseline_values(baseline: Baseline, key: str) -> dict[str, Any]:
+    """Return column → value of a `BaselineRow`, but not its study."""
+    mask = baseline.test_correct_mask
+    return {
+        "kind": baseline.kind,
+        "key": key,
+        "setting": baseline.setting,
+        "side": baseline.side,
+        "features": baseline.features,
+        "seed": baseline.seed,
+        "validation_correct": baseline.validation.correct,
+        "validation_total": baseline.validation.total,
+        "test_correct": baseline.test.correct,
+        "test_total": baseline.test.total,
+        "seconds": baseline.seconds,
+        "validation_scores": scores_to_dict(baseline.validation_scores),
+        "test_scores": scores_to_dict(baseline.test_scores),
+        "test_answers": mask.to_bytes() if mask else None,
     }
 
 

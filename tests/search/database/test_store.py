@@ -13,6 +13,7 @@ from optuna.trial import TrialState, create_trial
 from objectives.features.versions import FIRST
 from objectives.results import (
     Accuracy,
+    Baseline,
     Confusion,
     CorrectMask,
     Final,
@@ -76,6 +77,12 @@ def test_a_study_is_read_as_it_was_written(
     reevaluation = Reevaluation(settings[0], 2**32 - 1, Accuracy(1, 2), 1.5, 25, 30, scored, SCORES)
     store.record_reevaluation(name, replace(reevaluation, seconds=9.0, validation_scores=None))
     store.record_reevaluation(name, reevaluation)
+    accuracies = Accuracy(9, 20), Accuracy(21, 50)
+    pixels = Baseline("pixels", None, 32, 3072, 7, *accuracies, 1.5, SCORES, test_scores, CorrectMask(50, 2**21 - 1))
+    first_block = Baseline("first block", settings[0], 4, 256, 7, *accuracies, 0.5)
+    store.record_baseline(name, "an earlier key", replace(first_block, seconds=9.0, side=2))
+    store.record_baseline(name, "one key", first_block)
+    store.record_baseline(name, "another key", pixels)
     pictures = (Picture(5, None, 0, "<b>.jpg", b"jpeg"), Picture(17, 3, 1, "image 17", b"\x00\xff"))
     store.record_pictures(name, [replace(pictures[0], image=4)])
     store.record_pictures(name, pictures)
@@ -109,6 +116,8 @@ def test_a_study_is_read_as_it_was_written(
     assert study.trials[2].reason == "out of memory"
     assert study.finals == (final,)
     assert study.reevaluations == (reevaluation,)
+    assert study.baselines == (pixels, first_block)
+    assert [store.find_baseline(key) for key in ("one key", "an earlier key")] == [first_block, None]
     assert (study.rounds, study.majority) == (0, None)
     assert study.passes_made == 175
 
