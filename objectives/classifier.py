@@ -12,16 +12,14 @@ import torch
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import load_backbone_here
 from objectives.classifier_file import Saved, load
-from objectives.datasets.images import ArrayImages, FileImages, ImageSource, squares_or_errors
+from objectives.datasets.given_images import Images, image_source
+from objectives.datasets.images import squares_or_errors
 from objectives.features.batches import Batches
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
 from objectives.features.versions import versions
 from spaces import BackboneError, ClassifierError, DatasetError, SearchError, UsageError
 from spaces.errors import shown
-
-Images = ImageSource | Sequence[str | Path] | np.ndarray
-"""Images to classify: an image source, the paths of files, or pixels, uint8 (n, height, width, 3) RGB."""
 
 
 @final
@@ -88,10 +86,12 @@ class Classifier:
     def predict_proba(self, images: Images) -> np.ndarray:
         """Return the probability of each class for each image, float32 (n, classes); each row sums to 1.
 
-        images: files, an image source, or pixels, uint8 (n, height, width, 3) RGB. Raises DatasetError for an image
-        that cannot be read. Raises BackboneError for an image whose features are not finite.
+        images: paths, pictures of Pillow, or arrays uint8 (height, width) or (height, width, 3) RGB; one of them or a
+        list, or one array of n images. The noise of an image follows from its content: the bytes of a file, else the
+        pixels. Raises DatasetError for an image that cannot be read, and for anything else. Raises BackboneError for an
+        image whose features are not finite.
         """
-        source = _source(images)
+        source = image_source(images)
         probabilities = np.empty((len(source), len(self.classes)), np.float32)
         for row, answer in zip(probabilities, self.answers(source), strict=True):
             if isinstance(answer, SearchError):
@@ -105,7 +105,7 @@ class Classifier:
         At most two batches of images are in memory; while one is in the network, the next is decoded. The row of an
         image does not depend on other images, except for the last bits, which may depend on the batch size.
         """
-        source = _source(images)
+        source = image_source(images)
         batches = Batches.fitting(self.backbone.architecture, self.backbone.device)
         step, side = batches.size, self.backbone.architecture.image_side
         chunks = [range(start, min(start + step, len(source))) for start in range(0, len(source), step)]
@@ -159,26 +159,6 @@ class Classifier:
             digests, pixels = zip(*squares, strict=True)
             features = self.features(digests, np.stack(pixels), batches)
             yield from self.saved.classifier.logits(features).softmax(dim=1).numpy()
-
-
-def _source(images: Images) -> ImageSource:
-    """Return the images as a source. Raises DatasetError for what is neither files, nor pixels, nor a source."""
-    if isinstance(images, np.ndarray):
-        if images.ndim == 3 and images.shape[-1] == 3:
-            raise DatasetError(f"pixels are (n, height, width, 3), got one image of {images.shape}: give pixels[None]")
-        if 0 in images.shape[1:]:
-            raise DatasetError(f"images in memory have pixels, got {images.shape}")
-        return ArrayImages(images)
-    if isinstance(images, ImageSource):
-        return images
-    if isinstance(images, (str, Path)) or not isinstance(images, Sequence):
-        raise DatasetError(f"images are a list of files or an array of pixels, got {images!r}: put it into a list")
-    wrong = [image for image in images if not isinstance(image, (str, Path))]
-    if wrong:
-        raise DatasetError(
-            f"a list of images holds files, got a {type(wrong[0]).__name__}: stack pixels into one array"
-        )
-    return FileImages(Path(), tuple(map(str, images)))
 
 
 def _rounded(maps: torch.Tensor) -> torch.Tensor:

@@ -147,9 +147,19 @@ def decode(file: Path | BinaryIO, name: str) -> Image.Image:
         if isinstance(file, Path):
             check_ends(file)
         with _opened(file) as image:
-            image.load()
-            turn = UPRIGHT.get(_orientation(image))
-            return _rgb(image if turn is None else image.transpose(turn))
+            return _upright_rgb(image)
+
+
+def upright_rgb(picture: Image.Image, name: str) -> Image.Image:
+    """Return a picture as `ImageSource.read` does. Raises DatasetError, which names `name`, if that fails."""
+    with _named_errors(name):
+        return _upright_rgb(picture)
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    image.load()
+    turn = UPRIGHT.get(_orientation(image))
+    return _rgb(image if turn is None else image.transpose(turn))
 
 
 def _opened(file: Path | BinaryIO) -> Image.Image:
