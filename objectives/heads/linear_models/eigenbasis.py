@@ -3,10 +3,11 @@
 If images have weights w_i of mean 1, the covariance is mean_i w_i x_i x_iᵀ, which is the covariance of √w_i x_i.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from objectives.heads.head import LabelledFeatures
 from objectives.heads.standardisation import Standardised, strips
 
 
@@ -27,6 +28,13 @@ class Basis:
     images: torch.Tensor
     span: Standardised | None = None
     weights: torch.Tensor | None = None
+
+    def subset(self, images: torch.Tensor, data: LabelledFeatures) -> "Basis":
+        """Return the same basis with some of the n images, in which their covariance is only nearly diagonal.
+
+        images: their positions, int64. data: the features of all n images, whose classes decide the weights.
+        """
+        return replace(self, images=self.images[images], weights=_weights(data.subset(images), self.images.dtype))
 
     def weighed(self, values: torch.Tensor) -> torch.Tensor:
         """Multiply values of the images, (…, n), by the images' weights."""
@@ -62,8 +70,7 @@ def eigenbasis(features: Standardised) -> Basis:
     With an L2 penalty the optimal weights lie in the span of the images. So the smaller problem has the same solution.
     """
     n, d = features.shape
-    weights = features.data.weights
-    weights = None if weights is None else weights.to(features.standardiser.mean.dtype)
+    weights = _weights(features.data, features.standardiser.mean.dtype)
     roots = None if weights is None else weights.sqrt()[:, None]
     gram = features.standardiser.mean.new_zeros(min(n, d), min(n, d))
     if d <= n:
@@ -83,6 +90,11 @@ def eigenbasis(features: Standardised) -> Basis:
             strip.mul_(roots)
         gram.addmm_(strip, strip.T)
     return basis_of_gram(gram, features, weights)
+
+
+def _weights(data: LabelledFeatures, dtype: torch.dtype) -> torch.Tensor | None:
+    weights = data.weights
+    return None if weights is None else weights.to(dtype)
 
 
 def basis_of_gram(gram: torch.Tensor, features: Standardised, weights: torch.Tensor | None) -> Basis:

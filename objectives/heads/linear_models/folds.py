@@ -1,4 +1,4 @@
-"""The bases of all folds of a cross-validation, from one matrix of inner products.
+"""The bases of all folds of a cross-validation of the ridge, from one matrix of inner products.
 
 If the features outnumber the images, the inner products of all images are computed once, and each fold decomposes rows
 and columns of them. So all folds share one scale of the features: that of all images.

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from objectives.heads.head import FeatureLayout, Fit, FittedHead, Fold, FoldFits, LabelledFeatures, accuracy, check
 from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
-from objectives.heads.linear_models.folds import FoldPredictions, fold_bases
+from objectives.heads.linear_models.folds import FoldPredictions
 from objectives.heads.linear_models.logistic import FOLDS_TOLERANCE, LogisticRegression, Solution
 from objectives.heads.standardisation import Standardised, Standardiser
 from objectives.results import Epoch
@@ -99,23 +99,27 @@ class Linear:
     ) -> FoldFits:
         """Fit every fold at the same strengths, and keep the one that all folds together prefer.
 
-        Strengths go from strong to weak. The path ends when `PATIENCE` strengths in succession are worse than the best
-        by the metric and by the cross-entropy. Solutions are to `FOLDS_TOLERANCE`: only those of `refit` classify other
-        images.
+        One basis, of all images, serves every fold. Strengths go from strong to weak. The path ends when `PATIENCE`
+        strengths in succession are worse than the best by the metric and by the cross-entropy. Solutions are to
+        `FOLDS_TOLERANCE`: only those of `refit` classify other images.
         """
         check(classes, data)
-        bases = fold_bases(data, folds)
-        variance = max(sum(float(fold.basis.spectrum.sum()) for fold in bases) / len(bases), 1.0)
+        # The basis only turns the coordinates of the weights: it changes the way to a minimum, not the minimum.
+        standardise, basis = _prepared(data)
+        variance = max(float(basis.spectrum.sum()), 1.0)
         strengths = [factor * variance for factor in PATH]
         paths = [
-            LogisticRegression(fold.basis, fold.labels, classes).path(strengths, FOLDS_TOLERANCE) for fold in bases
+            LogisticRegression(basis.subset(fold.train, data), data.labels[fold.train], classes).path(
+                strengths, FOLDS_TOLERANCE
+            )
+            for fold in folds
         ]
         best: _Candidate | None = None
         worse = 0  # strengths in succession that are worse than the best
         for solutions in zip(*paths, strict=True):
             predictions = tuple(
-                Predictions.of(fold.validated @ solution.parameters.T, fold.validation_labels)
-                for fold, solution in zip(bases, solutions, strict=True)
+                Predictions.of(basis.images[fold.validation] @ solution.parameters.T, data.labels[fold.validation])
+                for fold, solution in zip(folds, solutions, strict=True)
             )
             candidate = _Candidate(FoldPredictions(predictions, data.metric), solutions)
             if best is None or candidate.preference > best.preference:  # of equals the first, which is the strongest
@@ -124,9 +128,9 @@ class Linear:
             if worse == PATIENCE:
                 break
         assert best is not None  # `PATH` is not empty
-        last, solution = bases[-1], best.solutions[-1]
-        classifier = LinearClassifier(last.standardise, *last.lift(solution.weights, solution.bias))
+        solution = best.solutions[-1]
         converged = all(solution.converged for solution in best.solutions)
+        classifier = _classifier(standardise, basis, solution)
         return FoldFits(best.predictions.folds, classifier, {"l2": solution.l2, "converged": float(converged)})
 
     def refit(
