@@ -90,36 +90,25 @@ def loss_to_best(values: Sequence[float], noise: "np.ndarray", contrasts: Contra
     # The prior of the spread is uniform (Gelman 2006, Bayesian Analysis 1:515). On a grid of equal ratios, that is a
     # weight in proportion to the spread.
     spreads = scale * np.geomspace(1e-3, 3, SPREADS)
-    posteriors = [_posterior(spread, design, observed, errors) for spread in spreads]
-    weights = np.array([likelihood for likelihood, _, _ in posteriors]) + np.log(spreads)
+    # Divided by their errors, the measurements have independent errors of 1. The singular vectors of the design are
+    # then directions in which the true scores are independent, whatever the spread.
+    root = np.linalg.cholesky(errors)
+    left, sizes, directions = np.linalg.svd(np.linalg.solve(root, design), full_matrices=False)
+    measured = left.T @ np.linalg.solve(root, observed)  # in each direction
+    signal = 1 + np.outer(spreads, sizes) ** 2  # the variance of `measured`, (spreads, directions)
+    weights = np.log(spreads) - (measured**2 / signal + np.log(signal)).sum(axis=1) / 2
     weights = np.exp(weights - weights.max())
     losses = []
-    for number, (_, mean, covariance) in zip(
-        generator.multinomial(SAMPLES, weights / weights.sum()), posteriors, strict=True
-    ):
+    for index, number in enumerate(generator.multinomial(SAMPLES, weights / weights.sum())):
         if number:
-            roots, vectors = np.linalg.eigh(covariance)
-            normal = generator.standard_normal((number, count)) @ (vectors * np.sqrt(np.maximum(roots, 0))).T
+            variance = spreads[index] ** 2 / signal[index]
+            mean = (variance * sizes * measured) @ directions
+            normal = generator.standard_normal((number, count)) @ (np.sqrt(variance)[:, None] * directions)
             samples = np.stack([mean + normal, mean + WIDER * normal])
             losses.append(samples.max(axis=2) - samples[:, :, answer])
     expected, wider = np.concatenate(losses, axis=1)
     value = float(expected.mean())
     return IntervalEstimate(value, 0.0, max(value, float(np.quantile(wider, 0.95))))
-
-
-def _posterior(
-    spread: float, design: "np.ndarray", observed: "np.ndarray", errors: "np.ndarray"
-) -> tuple[float, "np.ndarray", "np.ndarray"]:
-    """Return the log likelihood of a spread, and mean and covariance of the true scores under it."""
-    import numpy as np
-    from scipy.linalg import cho_factor, cho_solve
-
-    prior = spread**2 * np.eye(design.shape[1])
-    cross = prior @ design.T
-    factor = cho_factor(design @ cross + errors, lower=True)
-    solved = cho_solve(factor, observed)
-    likelihood = -observed @ solved / 2 - np.log(np.diag(factor[0])).sum()
-    return float(likelihood), cross @ solved, prior - cross @ cho_solve(factor, cross.T)
 
 
 def _counted_twice(study: StudyResults, elimination: Elimination[Setting]) -> float:
