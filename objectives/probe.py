@@ -33,6 +33,7 @@ from objectives.results import (
     Reevaluation,
     Report,
     Rung,
+    Scored,
     ScreenedPart,
     ScreenedSetting,
 )
@@ -44,6 +45,9 @@ T = TypeVar("T")
 
 RUNGS = (0.25, 0.5)
 """Successive halving: the share of the images on each rung below the last, which has all."""
+
+SCORED_SECONDS = 1.0
+"""The least seconds between two reports of how many settings are scored."""
 
 CONFUSIONS_KEPT = 1000
 """The largest number of confused pairs of classes that a final keeps."""
@@ -162,14 +166,21 @@ class Probe:
             test.correct_mask,
         )
 
-    def screen(self, settings: Sequence[Setting], images: int) -> Iterator[Extracted | ScreenedPart]:
-        """Screen settings as `Screener.screen` does; the last report has the scores."""
+    def screen(self, settings: Sequence[Setting], images: int) -> Iterator[Extracted | Scored | ScreenedPart]:
+        """Screen settings as `Screener.screen` does; the last report has the scores, and others say how many there are.
+
+        A number of scores is reported at most once in `SCORED_SECONDS`, since a message costs more than a quick score.
+        """
         scores: list[ScreenedSetting] = []
+        reported = time.monotonic()
         for report in self._screener.screen(settings, images):
-            if isinstance(report, ScreenedSetting):
-                scores.append(report)
-            else:
+            if not isinstance(report, ScreenedSetting):
                 yield report
+                continue
+            scores.append(report)
+            if time.monotonic() - reported >= SCORED_SECONDS:
+                reported = time.monotonic()
+                yield Scored(len(scores), len(settings))
         yield ScreenedPart(tuple(scores))
 
     def extract(self, setting: Setting) -> Iterator[Extracted]:

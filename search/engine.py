@@ -6,9 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from objectives.results import Final, Reevaluation, StudyResults
-from search.events import OnEvent, RunFinished, RunPrepared, ScreeningProgressed, SearchEnded, SearchStarted
+from search.events import OnEvent, RunFinished, RunPrepared, ScreeningPlanned, SearchEnded, SearchStarted
 from search.options import RunOptions
-from search.prepare import PreparedRun, check, library_versions, plan_of, prepare, resources_of, with_one_split
+from search.prepare import (
+    PreparedRun,
+    check,
+    left_out_phrases,
+    library_versions,
+    plan_of,
+    prepare,
+    resources_of,
+    with_one_split,
+)
+from search.workload import workload
 from spaces import DatasetError, Setting, StorageError
 
 if TYPE_CHECKING:
@@ -16,7 +26,6 @@ if TYPE_CHECKING:
     from search.recommendation.screening_in_parts import ScreeningInParts
     from search.samplers.proposers import Proposer
     from search.scheduling.driver import StudyDriver
-    from search.scheduling.events import OnTrialEvent, TrialEvent
     from search.scheduling.ray_session import RaySession
     from search.scheduling.requests import FinalRequest
 
@@ -67,7 +76,7 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyRe
         prepared = _as_it_began(prepared, store)
         options = prepared.options
         study = store.ensure_study(prepared.record)
-        on_event(RunPrepared(prepared, study))
+        on_event(_prepared_event(prepared, study))
         command = store.address.masked(options.command)
         kept = {**options.to_record(), VALIDATION_BY_RULE: prepared.by_rule}
         record = RunRecord(prepared.resources.workers, command, library_versions(), options=kept)
@@ -83,6 +92,21 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyRe
         report = publish(results, store, options.home_folder.reports)
     on_event(RunFinished(results, reason, report))
     return results
+
+
+def _prepared_event(prepared: PreparedRun, study: str) -> RunPrepared:
+    dataset = prepared.probe.spec.dataset
+    return RunPrepared(
+        study=study,
+        dataset=prepared.options.dataset,
+        images=len(dataset),
+        classes=len(dataset.classes),
+        counts=prepared.counts,
+        folds=prepared.options.folds,
+        left_out=left_out_phrases(dataset),
+        settings=len(prepared.probe.space),
+        workers=prepared.resources.workers,
+    )
 
 
 def _as_it_began(prepared: PreparedRun, store: "Store") -> PreparedRun:
@@ -147,7 +171,7 @@ def _screening(prepared: PreparedRun, store: "Store", study: str, on_event: OnEv
         probe.space,
         probe.weights_digest,
         prepared.resources.workers,
-        lambda done, total: on_event(ScreeningProgressed(done, total)),
+        lambda settings: on_event(ScreeningPlanned(settings)),
     )
 
 
@@ -166,37 +190,26 @@ def _search(
         return f"the study has {before.finished} finished trials already"
     screening = _screening(prepared, store, study, on_event)
     report = options.home_folder.reports / f"{study}.html"
+    least = screening.least if screening else (0, 0)
+    started = SearchStarted(before, options.trials, prepared.plan.words(), workload(prepared, before, *least))
     with (
         spec.usage().using(spec.views, prepared.plan.folders),
         refreshing(store, study, driver.run_id, report),
-        _announced(SearchStarted(before, options.trials), on_event, at_once=screening is None) as announcing,
+        _announced(started, on_event),
     ):
         ray.wait()
         builder = ProbeBuilder(spec, {spec.seed: spec.splits(spec.seed)})
-        reason = run_study(driver, builder, finals, prepared.resources, announcing, screening)
+        reason = run_study(driver, builder, finals, prepared.resources, on_event, screening)
     keep_pictures(store, study, spec)
     return reason
 
 
 @contextmanager
-def _announced(started: SearchStarted, on_event: OnEvent, at_once: bool) -> Iterator["OnTrialEvent"]:
-    """Send that the search starts, and that it ends, whether all goes well or not. Yield what sends events meanwhile.
-
-    at_once: send the start at once; else before the first event of a trial or final, since a screening comes first.
-    """
-    is_sent = at_once
-    if at_once:
-        on_event(started)
-
-    def send(event: "TrialEvent") -> None:
-        nonlocal is_sent
-        if not is_sent:
-            is_sent = True
-            on_event(started)
-        on_event(event)
-
+def _announced(started: SearchStarted, on_event: OnEvent) -> Iterator[None]:
+    """Send that the search starts, and that it ends, whether all goes well or not."""
+    on_event(started)
     try:
-        yield send
+        yield
     finally:
         on_event(SearchEnded())
 
@@ -248,6 +261,17 @@ class StudyFinals:
         return [
             FinalRequest(setting, seed) for setting in tested for seed in final_seeds if (setting, seed) not in done
         ]
+
+    def most_later(self) -> int:
+        """Return the most evaluations after the round that comes next: of the further rounds, and the tests."""
+        from dashboards.selection.answer import candidates_of, elimination_of, seeds_of
+
+        results = self.store.read_study(self.study)
+        if results.by_cost:
+            return 0
+        elimination = elimination_of(results, candidates_of(results, self.options.most_candidates, self.screened()))
+        rounds = max(len(seeds_of(results)) - elimination.rounds - 1, 0)
+        return rounds * len(elimination.remaining) + self.options.rounds
 
     def keep(self, final: Final | Reevaluation) -> None:
         if isinstance(final, Final):

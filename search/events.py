@@ -1,27 +1,27 @@
 """The events of a run, from its start to its report. A function that gets them can show or log the run.
 
-A run sends `RunPrepared`, then `ScreeningProgressed`, if it screens; then `SearchStarted`, the events of its
-trials and finals and `SearchEnded`, if any are missing; then `RunFinished`.
+A run sends `RunPrepared`; then, if anything is missing, `SearchStarted`, the events of its screening, trials and
+finals, and `SearchEnded`; then `RunFinished`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from objectives.results import StudyResults
 from search.scheduling.events import (
     FinalEnded,
     FinalsPlanned,
     FinalStarted,
+    PartEnded,
+    PartStarted,
     Progressed,
+    ScreeningPlanned,
     TrialEnded,
     TrialEvent,
     TrialStarted,
 )
-
-if TYPE_CHECKING:
-    from search.prepare import PreparedRun
+from search.workload import Workload
 
 __all__ = [
     "Event",
@@ -29,10 +29,12 @@ __all__ = [
     "FinalStarted",
     "FinalsPlanned",
     "OnEvent",
+    "PartEnded",
+    "PartStarted",
     "Progressed",
     "RunFinished",
     "RunPrepared",
-    "ScreeningProgressed",
+    "ScreeningPlanned",
     "SearchEnded",
     "SearchStarted",
     "TrialEnded",
@@ -42,26 +44,36 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RunPrepared:
-    """The options are checked, every image is hashed and the study exists. study: its name."""
+    """The options are checked, every image is hashed and the study exists.
 
-    run: "PreparedRun"
+    study, dataset: names. images, classes: of the dataset, how many. counts: images by "train", "validation", "test".
+    folds: of the cross-validation, if there is one. left_out: what was left out of the dataset, in words. settings: of
+    the space, how many. workers: of the run, how many.
+    """
+
     study: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScreeningProgressed:
-    """A screening has made `done` of at most `total` forward passes."""
-
-    done: int
-    total: int
+    dataset: str
+    images: int
+    classes: int
+    counts: Mapping[str, int]
+    folds: int | None
+    left_out: tuple[str, ...]
+    settings: int
+    workers: int
 
 
 @dataclass(frozen=True, slots=True)
 class SearchStarted:
-    """Trials or finals are missing, and the workers start. results: where the study stands. trials: its goal."""
+    """Trials or finals are missing, and the workers start.
+
+    results: where the study stands. trials: its goal. plan: the forward passes and bytes at most, in words. workload:
+    what the run is expected to do.
+    """
 
     results: StudyResults
     trials: int
+    plan: str
+    workload: Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,7 @@ class RunFinished:
     report: Path
 
 
-Event = RunPrepared | ScreeningProgressed | SearchStarted | TrialEvent | SearchEnded | RunFinished
+Event = RunPrepared | SearchStarted | TrialEvent | SearchEnded | RunFinished
 
 OnEvent = Callable[[Event], None]
 """Called from the thread that runs the search. An exception that it raises ends the run."""

@@ -66,7 +66,7 @@ class Plan:
     folders: the folders of all shards that the search may read. passes: forward passes, of which `cached` are in the
     cache.
     bytes: the size of the results of all passes. new_bytes: the size of those that are not in the cache.
-    seconds: an estimate for one worker; None if the speed is not known.
+    pass_seconds: estimated seconds of a worker for one pass; None if the speed is not known.
     cached_draws: timestep → number of noise draws in the cache, averaged over the training images.
     """
 
@@ -77,16 +77,20 @@ class Plan:
     cached: int
     bytes: int
     new_bytes: int
-    seconds: float | None
+    pass_seconds: float | None
     cached_draws: Mapping[int | None, float]
 
-    def words(self, workers: int) -> str:
-        """Return the plan as one line for people."""
+    @property
+    def seconds(self) -> float | None:
+        """The seconds of one worker for the passes that are not in the cache; None if the speed is not known."""
+        return None if self.pass_seconds is None else (self.passes - self.cached) * self.pass_seconds
+
+    def words(self) -> str:
+        """Return the passes and bytes as one line for people."""
         if self.cached == self.passes:
             return f"plan: all {self.passes:,} passes are in the cache"
         cached = f", {self.cached:,} of them in the cache" if self.cached else ""
-        duration = f", about {_duration(self.seconds / workers)}" if self.seconds is not None else ""
-        return f"plan: at most {self.passes:,} passes{cached}; {size_in_words(self.new_bytes)} to be written{duration}"
+        return f"plan: at most {self.passes:,} passes{cached}; {size_in_words(self.new_bytes)} to be written"
 
 
 def plan_passes(
@@ -113,16 +117,14 @@ def plan_passes(
     made = sum(training[:trained]) + sum(tested[: min(trained, finals)])
     passes, total = demand.passes(space), demand.bytes(space)
     speed = gmacs_per_second(cache, source, space) or expected_speed()
-    seconds = None
-    if speed is not None:
-        seconds = made * space.architecture.block(max(space.blocks)).cumulative_gmacs / speed
+    pass_seconds = None if speed is None else space.architecture.block(max(space.blocks)).cumulative_gmacs / speed
     folders = (*(usage.folder / kind for kind in (LATENTS, PIXELS)), *cache.folders())
     new_bytes = math.ceil(total * made / max(passes, 1))
     cached_draws = {
         timestep: max(space.draws) - lacking_training / max(len(demand.training), 1)
         for timestep, (lacking_training, _) in zip(space.timesteps, missing, strict=True)
     }
-    return Plan(space, demand, folders, passes, passes - made, total, new_bytes, seconds, cached_draws)
+    return Plan(space, demand, folders, passes, passes - made, total, new_bytes, pass_seconds, cached_draws)
 
 
 def gmacs_per_second(cache: FeatureCache, source: str, space: Space) -> float | None:
@@ -208,9 +210,3 @@ def _rounded_up(size: int) -> str:
 
 def _existing(folder: Path) -> Path:
     return next(parent for parent in (folder, *folder.parents) if parent.exists())
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

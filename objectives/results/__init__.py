@@ -29,6 +29,7 @@ from objectives.results.reports import (
 from objectives.results.screening import (
     ComparedSetting,
     PastTaskWeight,
+    Scored,
     ScreenedPart,
     ScreenedSetting,
     ScreeningResults,
@@ -66,6 +67,7 @@ __all__ = [
     "Report",
     "Representation",
     "Rung",
+    "Scored",
     "Scores",
     "ScreenedPart",
     "ScreenedSetting",

@@ -51,6 +51,14 @@ class ScreenedSetting:
         return mean, (variance / count) ** 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Progress of a screening: `done` of the `total` settings of a part are scored."""
+
+    done: int
+    total: int
+
+
 @dataclass(frozen=True)
 class ScreenedPart:
     """The scores of the settings that a worker screened together, in their order."""

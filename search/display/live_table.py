@@ -1,7 +1,8 @@
 """Shows a search while it runs: a live table on a terminal, plain lines elsewhere."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,23 +13,26 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from dashboards.formatting import count as count_text
 from dashboards.formatting import terminal_interval
 from dashboards.study.tables import trial_estimate
-from objectives.results import ACCURACY, Epoch, Extracted, Final, Metric, Reevaluation, Rung, StudyResults, Trial
+from objectives.results import ACCURACY, Epoch, Extracted, Metric, Rung, Scored, StudyResults, Trial
 from search.display.counter import PLAIN_SECONDS, is_drawn
-from search.display.pace import Pace, time_left
+from search.display.estimate import RunEstimate, time_left
+from search.display.jobs import Job, Row
 from search.scheduling.events import (
     FinalEnded,
     FinalsPlanned,
     FinalStarted,
+    PartEnded,
+    PartStarted,
     Progressed,
+    ScreeningPlanned,
     TrialEnded,
     TrialEvent,
     TrialStarted,
 )
-from search.scheduling.requests import FinalRequest, TrialRequest
-from spaces import Setting
+from search.scheduling.requests import Request, ScreeningRequest
+from search.workload import Workload
 
 RATE_SECONDS = 20.0
 """The rate of forward passes is the mean over this many last seconds."""
@@ -39,36 +43,15 @@ BEST_SHOWN = 5
 MAX_WIDTH = 110
 """Most characters of a row of the table. A wider row is hard to follow with the eye."""
 
-Row = tuple[str, str, str, str]
+SILENT_SECONDS = 60.0
+"""A plain line is printed after this time even if nothing has changed."""
+
+TICK_SECONDS = 1.0
+
+JOBS_NAMED = 2
+"""Jobs that a plain line names; it counts the others."""
+
 WORK_TITLE: Row = ("trial", "running", "", "for")
-
-
-@dataclass
-class Job:
-    """The job that a worker runs.
-
-    name: the trial's number, or the final's seed. slot: the row of the table, from 0. since: the start, in seconds of
-    the monotonic clock. phase: what the job does now.
-    """
-
-    name: str
-    setting: Setting
-    slot: int
-    since: float
-    phase: str = "starting"
-
-    def update(self, report: Extracted | Epoch | Rung) -> None:
-        """Set the phase from a report of the worker."""
-        if isinstance(report, Epoch):
-            self.phase = f"epoch {report.number}"
-        elif isinstance(report, Extracted) and report.done < report.total:
-            self.phase = f"passes {report.done:,}/{report.total:,}"
-        else:
-            self.phase = "fitting"
-
-    def row(self, now: float) -> Row:
-        """Return the job's row of the table. now: seconds of the monotonic clock."""
-        return self.name, str(self.setting), self.phase, str(timedelta(seconds=int(now - self.since)))
 
 
 @dataclass
@@ -76,7 +59,8 @@ class RunProgress:
     """The progress of a run: counts, rate, time left, running jobs and the best trials. Events update it and show it.
 
     trials: finished trials that the run aims at. complete, pruned: trials of the study. failed, passes_made: trials and
-    forward passes of this run alone. best: the `BEST_SHOWN` best trials, best first.
+    forward passes of this run alone. best: the `BEST_SHOWN` best trials, best first. workload: of the run, from which
+    the time left is estimated; None to show none. clock: seconds.
     """
 
     console: Console
@@ -87,17 +71,32 @@ class RunProgress:
     passes_made: int = 0
     best: tuple[Trial, ...] = ()
     metric: Metric = ACCURACY
-    _began: float = field(default_factory=time.monotonic)
-    _jobs: dict[TrialRequest | FinalRequest, Job] = field(default_factory=dict)
-    _pace: Pace = field(default_factory=Pace)
-    _finals: Pace = field(default_factory=Pace)
-    _expected: int = 0
+    workload: Workload | None = None
+    clock: Callable[[], float] = time.monotonic
+    _began: float = 0.0
+    _jobs: dict[Request, Job] = field(default_factory=dict)
+    _slots: int = 0
+    _estimate: RunEstimate | None = None
+    _settings_scored: int = 0
+    _settings_planned: int = 0
+    _finals_ended: int = 0
+    _finals_planned: int = 0
+    _finals_later: int = 0
+    _is_testing: bool = False
     _recent: list[tuple[float, int]] = field(default_factory=list)
     _live: bool = False
-    _printed: float = 0.0
+    _printed: float = -PLAIN_SECONDS
+    _last_line: str = ""
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+        if self.workload is not None:
+            self._estimate = RunEstimate(self.workload, self._began)
+            self._settings_planned = self.workload.settings
 
     @classmethod
-    def of(cls, console: Console, trials: int, study: StudyResults) -> "RunProgress":
+    def of(cls, console: Console, trials: int, study: StudyResults, workload: Workload | None = None) -> "RunProgress":
         """Start from the trials that a study has. Failures of earlier runs are not counted."""
         return cls(
             console,
@@ -106,6 +105,7 @@ class RunProgress:
             pruned=study.count("pruned"),
             best=study.complete[:BEST_SHOWN],
             metric=study.metric,
+            workload=workload,
         )
 
     def say(self, text: str) -> None:
@@ -115,9 +115,9 @@ class RunProgress:
     @contextmanager
     def showing(self) -> Iterator[None]:
         """Draw the live table during the `with` block. Afterwards only counts and best trials stay on the screen."""
-        self._began = time.monotonic()
         if not is_drawn(self.console):
-            yield
+            with self._ticking():
+                yield
             return
         self._live = True
         with Live(get_renderable=self._drawn, console=self.console, refresh_per_second=4):
@@ -128,28 +128,62 @@ class RunProgress:
                 self._recent.clear()
                 self._live = False
 
+    @contextmanager
+    def _ticking(self) -> Iterator[None]:
+        """Print what has changed, even if no event comes, during the `with` block."""
+        stop = threading.Event()
+
+        def work() -> None:
+            while not stop.wait(TICK_SECONDS):
+                self.tick()
+
+        thread = threading.Thread(target=work, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
     def __call__(self, event: TrialEvent) -> None:
         """Update the progress with an event, and show it."""
+        with self._lock:
+            if self._estimate is not None:
+                self._estimate(event, self.clock())
+            self._update(event)
+            self.tick()
+
+    def _update(self, event: TrialEvent) -> None:
         match event:
-            case TrialStarted(request):
-                self._start(request, str(request.number), self._pace)
-            case FinalStarted(request):
-                self._start(request, f"seed {request.seed}", self._finals)
+            case ScreeningPlanned(settings):
+                self._settings_planned = settings
+            case PartStarted(request) | TrialStarted(request) | FinalStarted(request):
+                self._start(request)
             case Progressed(request, report):
                 self._progress(request, report)
+            case PartEnded(request):
+                del self._jobs[request]
+                self._settings_scored += len(request.settings)
             case TrialEnded():
                 self._end_trial(event)
-            case FinalsPlanned():
-                self._plan_finals(event)
-            case FinalEnded(request, final):
-                self._end_final(request, final)
+            case FinalsPlanned(count, test, later):
+                self._finals_planned = self._finals_ended + count
+                self._finals_later, self._is_testing = later, test
+            case FinalEnded(request):
+                del self._jobs[request]
+                self._finals_ended += 1
 
-    def _progress(self, request: TrialRequest | FinalRequest, report: Extracted | Epoch | Rung) -> None:
+    def _start(self, request: Request) -> None:
+        taken = {job.slot for job in self._jobs.values()}
+        slot = next(number for number in range(len(taken) + 1) if number not in taken)
+        self._jobs[request] = Job(request, slot, self.clock())
+        self._slots = max(self._slots, len(self._jobs))
+
+    def _progress(self, request: Request, report: Extracted | Scored | Epoch | Rung) -> None:
         self._jobs[request].update(report)
         if isinstance(report, Extracted):
             self.passes_made += report.made
-            self._recent.append((time.monotonic(), report.made))
-        self._print_now_and_then()
+            self._recent.append((self.clock(), report.made))
 
     def _end_trial(self, event: TrialEnded) -> None:
         request, evaluation = event.request, event.evaluation
@@ -160,55 +194,26 @@ class RunProgress:
             self.best = tuple(sorted((*self.best, trial), key=self._best_first)[:BEST_SHOWN])
         if event.state == "failed":
             self.say(f"failed: {request.setting}: {event.reason}")
-        else:
-            self._pace.ends.append(time.monotonic())
-        self._print_now_and_then()
-
-    def _plan_finals(self, event: FinalsPlanned) -> None:
-        """Add a round. The next one follows from its results, so the number of finals is known by rounds only."""
-        self._expected += event.count
-        if not self._live:
-            self.say(self._summary())
-            fits = count_text(event.count, "fit")
-            if event.count:
-                self.say(f"measuring on the test split: {fits}" if event.test else f"comparing candidates: {fits}")
-
-    def _end_final(self, request: FinalRequest, final: Final | Reevaluation) -> None:
-        del self._jobs[request]
-        self._finals.ends.append(time.monotonic())
-        if self._is_time_to_print():
-            left = time_left(self._finals.seconds_left(self._expected - self._tested, time.monotonic()))
-            count = f"{self._tested}/{self._expected}"
-            self.say(f"final {count}: {final.setting}, validation {self._validation_text(final)}{left and f'; {left}'}")
-
-    def _start(self, request: TrialRequest | FinalRequest, name: str, pace: Pace) -> None:
-        now, taken = time.monotonic(), {job.slot for job in self._jobs.values()}
-        if not pace.at_once:
-            pace.began = now
-        slot = next(number for number in range(len(taken) + 1) if number not in taken)
-        self._jobs[request] = Job(name, request.setting, slot, now)
-        pace.at_once = max(pace.at_once, len(self._jobs))
 
     @property
     def _finished(self) -> int:
         return self.complete + self.pruned
 
     @property
-    def _tested(self) -> int:
-        return len(self._finals.ends)
+    def _most_finals(self) -> int:
+        """The most finals of this run, as far as is known. Each round may make them fewer, and none makes them more."""
+        if self._finals_planned or self.workload is None:
+            return self._finals_planned + self._finals_later
+        return sum(self.workload.rounds) + self.workload.tests
 
     def _best_first(self, trial: Trial) -> tuple[float, int, int]:
         """Return the sort key of a trial. It breaks ties as `StudyResults.complete` does."""
         estimate = trial.estimate(self.metric)
         return -self.metric.score(estimate.value) if estimate else 0.0, trial.setting.block, trial.number
 
-    def _validation_text(self, final: Final | Reevaluation) -> str:
-        score = final.validation_scores.values.get(self.metric.name) if final.validation_scores else None
-        return self.metric.labelled_text(score.value) if score else ACCURACY.labelled_text(final.validation.value)
-
     def _rate(self) -> float:
         """Return the forward passes per second of all workers together, over the last `RATE_SECONDS`."""
-        now = time.monotonic()
+        now = self.clock()
         self._recent = [(moment, made) for moment, made in self._recent if now - moment < RATE_SECONDS]
         if len(self._recent) < 2:
             return 0.0
@@ -219,41 +224,63 @@ class RunProgress:
         passes = f"; {self.passes_made:,} passes made{rate}" if self.passes_made else ""
         return f"{self.complete} complete, {self.pruned} pruned, {self.failed} failed{passes}"
 
+    def _left(self) -> str:
+        return time_left(self._estimate.seconds_left(self.clock()) if self._estimate else None)
+
     # Plain lines.
 
-    def _print_now_and_then(self) -> None:
-        if self._is_time_to_print():
-            self.say(self._summary())
-
-    def _is_time_to_print(self) -> bool:
-        if self._live or time.monotonic() - self._printed < PLAIN_SECONDS:
-            return False
-        self._printed = time.monotonic()
-        return True
+    def tick(self) -> None:
+        """Print a line if something has changed since the last one, but none within `PLAIN_SECONDS` of it."""
+        with self._lock:
+            silent = self.clock() - self._printed
+            if self._live or silent < PLAIN_SECONDS:
+                return
+            line = self._summary()
+            if line == self._last_line and silent < SILENT_SECONDS:
+                return
+            self._printed, self._last_line = self.clock(), line
+            self.say("; ".join(filter(None, (line, self._left()))))
 
     def _summary(self) -> str:
-        if self._finals.at_once:
-            left = time_left(self._finals.seconds_left(self._expected - self._tested, time.monotonic()))
-            return f"final {self._tested}/{self._expected}: {self._counts()}{left and f'; {left}'}"
-        facts = [f"trial {self._finished}/{self.trials}: {self._counts()}"]
+        """Say how far the run is, and what is at work."""
+        facts = [f"{self._phase()}: {self._counts()}"]
         if self.best and (estimate := self.best[0].estimate(self.metric)):
             facts.append(f"best {self.metric.labelled_text(estimate.value)} at {self.best[0].setting}")
-        facts.append(time_left(self._pace.seconds_left(self.trials - self._finished, time.monotonic())))
-        return "; ".join(filter(None, facts))
+        jobs = sorted(self._jobs.values(), key=lambda job: job.slot)
+        work = list(dict.fromkeys(job.words() for job in jobs[:JOBS_NAMED]))
+        if len(jobs) > JOBS_NAMED:
+            work.append(f"{len(jobs) - JOBS_NAMED} more at work")
+        return "; ".join([*facts, ", ".join(work) or "waiting for workers"])
+
+    def _phase(self) -> str:
+        if self._finals_planned:
+            what = "testing the answer" if self._is_testing else "comparing candidates"
+            return f"{what}, {self._finals_ended} of at most {self._most_finals} fits"
+        screening = self._settings_scored < self._settings_planned and not self._finished
+        if screening and not any(not isinstance(request, ScreeningRequest) for request in self._jobs):
+            return f"screening {self._scored}/{self._settings_planned} settings"
+        return f"trial {self._finished}/{self.trials}"
+
+    @property
+    def _scored(self) -> int:
+        """The settings that are screened so far, those of running parts too."""
+        return self._settings_scored + sum(job.scored for job in self._jobs.values())
 
     # The live table, which is no wider and no higher than the terminal.
 
     def _drawn(self) -> Group:
-        now = time.monotonic()
-        if not self._live and not self._pace.at_once and not self._finals.at_once:
-            return Group()  # the run ended before a trial started: only its error is shown
+        with self._lock:
+            return self._table()
+
+    def _table(self) -> Group:
+        now = self.clock()
+        if not self._live and not self._slots:
+            return Group()  # the run ended before anything started: only its error is shown
         bars = Table.grid(padding=(0, 1))
-        until = self._pace.ends[-1] if self._pace.ends and self._finished >= self.trials else now
-        bars.add_row(*_bar("trials", self._finished, self.trials, self._pace, until - self._began))
-        if self._expected:
-            bars.add_row(*_bar("finals", self._tested, self._expected, self._finals, now - self._finals.began))
+        for row in self._bar_rows(now)[2 - self.console.height :]:  # one line for the counts, and one for the cursor
+            bars.add_row(*row)
         counts = Text(self._counts(), no_wrap=True, overflow="ellipsis")
-        room = self.console.height - bars.row_count - 2  # one line for the counts, and one for the cursor
+        room = self.console.height - bars.row_count - 2
         best = self._best_rows()
         work = self._work_rows(now, room - min(len(best), 2))
         rows = [*work, *best][: max(room, 0)]
@@ -271,9 +298,20 @@ class RunProgress:
             table.add_row(*row, style="dim" if row in (WORK_TITLE, self._best_title) else "")
         return Group(bars, counts, table) if rows else Group(bars, counts)
 
+    def _bar_rows(self, now: float) -> list[tuple[RenderableType, ...]]:
+        """Return the cells of the run's time, and of a bar for each phase that has some work."""
+        left = self._left() if self._live else ""
+        time_row = ("run", str(timedelta(seconds=int(now - self._began))), Text(left, "progress.remaining"))
+        bars = (
+            ("screening", self._scored, self._settings_planned),
+            ("trials", self._finished, self.trials),
+            ("finals", self._finals_ended, self._most_finals),
+        )
+        return [time_row, *(_bar(name, done, total) for name, done, total in bars if total)]
+
     def _work_rows(self, now: float, room: int) -> list[Row]:
         """Return a title and a row for each worker. A worker without a job keeps its row, which is then empty."""
-        slots = max(self._pace.at_once, self._finals.at_once)
+        slots = self._slots
         if not self._live:
             return []
         if not slots:
@@ -297,12 +335,7 @@ class RunProgress:
         return "trial", f"best by validation {self.metric.label}", "value (95 % interval)", ""
 
 
-def _bar(name: str, done: int, total: int, pace: Pace, elapsed: float) -> tuple[RenderableType, ...]:
-    """Return the cells of a progress bar. elapsed: seconds."""
-    return (
-        name,
-        ProgressBar(total=total, completed=done, width=24),
-        Text(f"{done}/{total}", "progress.download"),
-        Text(str(timedelta(seconds=int(elapsed))), "progress.elapsed"),
-        Text(time_left(pace.seconds_left(total - done, time.monotonic())), "progress.remaining"),
-    )
+def _bar(name: str, done: int, total: int) -> tuple[RenderableType, ...]:
+    """Return the cells of a progress bar."""
+    bar = ProgressBar(total=max(total, 1), completed=done, width=24)
+    return name, bar, Text(f"{done}/{total}", "progress.download")

@@ -1,17 +1,17 @@
-"""Shows a run: the dataset and plan, a bar during the screening, and the live table during the search."""
+"""Shows a run: the dataset, the plan, and the live table or plain lines while it works."""
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 
-from dashboards.formatting import count, image_counts
-from search.display.counter import counter, is_drawn
+from dashboards.formatting import count, duration, image_counts
+from search.display.counter import is_drawn
+from search.display.estimate import RunEstimate
 from search.display.live_table import RunProgress
-from search.events import Event, RunFinished, RunPrepared, ScreeningProgressed, SearchEnded, SearchStarted
-from search.prepare import left_out_phrases
+from search.events import Event, RunFinished, RunPrepared, SearchEnded, SearchStarted
+from search.workload import Workload
 
 
 class RunDisplay:
@@ -25,7 +25,6 @@ class RunDisplay:
         self.plain = plain
         self._shown = plain or is_drawn(self.console)
         self._drawn = ExitStack()
-        self._count_screening: Callable[[int, int], None] | None = None
         self._progress: RunProgress | None = None
 
     def __enter__(self) -> Self:
@@ -43,14 +42,11 @@ class RunDisplay:
         match event:
             case RunPrepared():
                 self._show_prepared(event)
-            case ScreeningProgressed(done, total):
-                if self._count_screening is None:
+            case SearchStarted(results, trials, plan, workload):
+                self._say(f"{plan}; about {_in_all(workload)} in all")
+                if workload.settings:
                     self._say("screening the settings first")
-                    self._count_screening = self._drawn.enter_context(counter("passes", plain=self.plain))
-                self._count_screening(done, total)
-            case SearchStarted(results, trials):
-                self._drawn.close()
-                self._progress = RunProgress.of(self.console, trials, results)
+                self._progress = RunProgress.of(self.console, trials, results, workload)
                 self._drawn.enter_context(self._progress.showing())
             case SearchEnded():
                 self._drawn.close()
@@ -61,17 +57,18 @@ class RunDisplay:
                 self._progress(event)
 
     def _show_prepared(self, event: RunPrepared) -> None:
-        run = event.run
-        dataset, space = run.probe.spec.dataset, run.probe.space
-        folds = str(run.options.folds) if run.options.folds else None
+        folds = str(event.folds) if event.folds else None
         self._say(
-            f"{run.options.dataset}: {len(dataset):,} images of {len(dataset.classes)} classes "
-            f"({image_counts(run.counts, folds)})"
+            f"{event.dataset}: {event.images:,} images of {event.classes} classes ({image_counts(event.counts, folds)})"
         )
-        for phrase in left_out_phrases(dataset):
+        for phrase in event.left_out:
             self._say(f"left out: {phrase}")
-        self._say(f"study {event.study}: {count(len(space), 'setting')}, {count(run.resources.workers, 'worker')}")
-        self._say(run.plan.words(run.resources.workers))
+        self._say(f"study {event.study}: {count(event.settings, 'setting')}, {count(event.workers, 'worker')}")
 
     def _say(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False)
+
+
+def _in_all(workload: Workload) -> str:
+    """Return the expected time of a run, from the start of its workers to its report."""
+    return duration(RunEstimate(workload, 0.0).seconds_left(0.0)).replace("\N{NO-BREAK SPACE}", " ")

@@ -141,6 +141,12 @@ class Recommender:
         """The forward passes of the first timesteps, which are always made."""
         return self.first_images * min(MIN_TIMESTEPS, len(self.space.timesteps))
 
+    @property
+    def least_settings(self) -> int:
+        """The settings of the first timesteps, which are always scored."""
+        first = self.space.timesteps[: min(MIN_TIMESTEPS, len(self.space.timesteps))]
+        return sum(len(settings_at(self.space, timestep)) for timestep in first)
+
     def _passes_left(self, started: float) -> int:
         left = self._choosing_limit - self.passes_made
         if self.max_seconds is None:

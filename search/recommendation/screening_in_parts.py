@@ -1,7 +1,7 @@
 """A screening that is made in parts, by whoever has time: the workers of a search."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, final
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, final
 from objectives.results import Extracted, ScreenedPart, ScreenedSetting
 from search.database.store import Store
 from search.recommendation.recommender import Recommender
-from search.recommendation.screen import OnProgress, known_tasks, save
+from search.recommendation.screen import known_tasks, save
 from search.scheduling.driver import NoTrialYet
 from search.scheduling.requests import ScreeningRequest
 from spaces import Setting, Space
@@ -29,7 +29,8 @@ class ScreeningInParts:
     """Gives out the parts of a screening and collects their results; saves the screening when it is complete.
 
     The recommender runs as far as the results allow. It sees them in the order of the settings, whichever part was
-    ready first, so the number of workers changes nothing.
+    ready first, so the number of workers changes nothing. on_planned: called at each round with the number of settings
+    to score in all, as far as is known then.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class ScreeningInParts:
         space: Space,
         weights_digest: str,
         workers: int,
-        on_progress: OnProgress = lambda done, total: None,
+        on_planned: Callable[[int], None] = lambda settings: None,
     ) -> None:
         labels: list[int] = spec.dataset.labels[spec.screened_images()].tolist()
         tasks = known_tasks(store, spec, weights_digest)
@@ -53,9 +54,14 @@ class ScreeningInParts:
         )
         self._reports = self._recommender.run()
         self._save = partial(save, store=store, spec=spec, space=space, weights_digest=weights_digest)
-        self._workers, self._on_progress = workers, on_progress
+        self._workers, self._on_planned, self._planned = workers, on_planned, 0
         self._waiting: deque[ScreeningRequest] = deque()
         self._scores: dict[Setting, ScreenedSetting] = {}
+
+    @property
+    def least(self) -> tuple[int, int]:
+        """The settings that are scored, and the forward passes that are made, at least."""
+        return self._recommender.least_settings, self._recommender.min_passes
 
     def next_request(self) -> ScreeningRequest | NoTrialYet | None:
         """Return the next part; NoTrialYet where it depends on parts that are still running; None after the last."""
@@ -64,7 +70,6 @@ class ScreeningInParts:
             if report is None:
                 self._save(self._recommender.recommendation)
                 return None
-            self._on_progress(self._recommender.passes_made, self._recommender.pass_limit)
             if report is NO_NEWS and not self._waiting:
                 return NoTrialYet()
         return self._waiting.popleft()
@@ -76,6 +81,8 @@ class ScreeningInParts:
     def _screen(self, settings: Sequence[Setting], images: int) -> Iterator[Extracted | ScreenedSetting]:
         """Screen settings of one timestep, as `Recommender.screen` asks; `NO_NEWS` until all parts are ready."""
         self._scores.clear()
+        self._planned += len(settings)
+        self._on_planned(max(self._planned, self._recommender.least_settings))
         self._waiting.extend(
             ScreeningRequest(part, images) for part in parts(settings, PARTS_PER_WORKER * self._workers)
         )

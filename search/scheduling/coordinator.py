@@ -7,13 +7,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
-from objectives.results import Epoch, Evaluation, Extracted, Final, Reevaluation, Rung, ScreenedPart, TrialState
+from objectives.results import (
+    Epoch,
+    Evaluation,
+    Extracted,
+    Final,
+    Reevaluation,
+    Rung,
+    Scored,
+    ScreenedPart,
+    TrialState,
+)
 from search.scheduling.driver import NoMoreTrials, NoTrialYet, StudyDriver
 from search.scheduling.events import (
     FinalEnded,
     FinalsPlanned,
     FinalStarted,
     OnTrialEvent,
+    PartEnded,
+    PartStarted,
     Progressed,
     TrialEnded,
     TrialStarted,
@@ -37,6 +49,10 @@ class Finals(Protocol):
 
     def next_round(self) -> Sequence[FinalRequest]:
         """Return what the next round still lacks, given all results so far; nothing after the last round."""
+        ...
+
+    def most_later(self) -> int:
+        """Return the most evaluations of all rounds after the one that comes next."""
         ...
 
     def keep(self, final: Final | Reevaluation) -> None:
@@ -94,6 +110,8 @@ class Coordinator:
         with self._keeping_errors():
             if self.reason is None and self.error is None:
                 answer = self._next_screening() or self.driver.next_trial()
+            if isinstance(answer, ScreeningRequest):
+                self.on_event(PartStarted(answer))
             if isinstance(answer, TrialRequest):
                 self.on_event(TrialStarted(answer))
             if isinstance(answer, NoMoreTrials) and self.reason is None and self.error is None:
@@ -124,7 +142,8 @@ class Coordinator:
             self._rounds += 1
             if self._finals_left or self._rounds == 1:
                 test = all(request.test for request in self._finals_left)
-                self.on_event(FinalsPlanned(len(self._finals_left), test))
+                later = self.finals.most_later() if self._finals_left and not test else 0
+                self.on_event(FinalsPlanned(len(self._finals_left), test, later))
         if not self._finals_left:
             return NoMoreTrials("all finals are done")
         request = self._finals_left.pop(0)
@@ -151,7 +170,11 @@ class Coordinator:
         if isinstance(report, ScreenedPart):
             del self.running[trial_id]
             self._keep_part(report)
+            if isinstance(request, ScreeningRequest):
+                self.on_event(PartEnded(request))
         elif isinstance(request, ScreeningRequest):
+            if isinstance(report, (Extracted, Scored)):
+                self.on_event(Progressed(request, report))
             self._handle_fault(trial_id, request, result)
         else:
             return self._handle_trial_result(trial_id, request, result)

@@ -1,4 +1,4 @@
-"""Events of running trials and finals, for the code that shows or logs them.
+"""Events of a running screening, trials and finals, for the code that shows or logs them.
 
 Every request that was started ends, unless the run itself ends first; between the two come its progress reports.
 """
@@ -6,8 +6,29 @@ Every request that was started ends, unless the run itself ends first; between t
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from objectives.results import Epoch, Evaluation, Extracted, Final, Reevaluation, Rung, TrialState
-from search.scheduling.requests import FinalRequest, TrialRequest
+from objectives.results import Epoch, Evaluation, Extracted, Final, Reevaluation, Rung, Scored, TrialState
+from search.scheduling.requests import FinalRequest, Request, ScreeningRequest, TrialRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ScreeningPlanned:
+    """The screening scores `settings` settings in all, as far as is known now. Each round of it may add some."""
+
+    settings: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartStarted:
+    """A worker began a part of the screening."""
+
+    request: ScreeningRequest
+
+
+@dataclass(frozen=True, slots=True)
+class PartEnded:
+    """All settings of a part of the screening are scored."""
+
+    request: ScreeningRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +42,13 @@ class TrialStarted:
 class FinalsPlanned:
     """All trials are done; `count` evaluations under other seeds follow. Each round of them is planned anew.
 
-    test: whether they test the answer; otherwise they compare the candidates for it.
+    test: whether they test the answer; otherwise they compare the candidates for it. later: the most evaluations of
+    all further rounds.
     """
 
     count: int
     test: bool = True
+    later: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +60,10 @@ class FinalStarted:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """A trial or a final reported how far it is."""
+    """A part of the screening, a trial or a final reported how far it is."""
 
-    request: TrialRequest | FinalRequest
-    report: Extracted | Epoch | Rung
+    request: Request
+    report: Extracted | Scored | Epoch | Rung
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +88,17 @@ class FinalEnded:
     final: Final | Reevaluation
 
 
-TrialEvent = TrialStarted | Progressed | TrialEnded | FinalsPlanned | FinalStarted | FinalEnded
+TrialEvent = (
+    ScreeningPlanned
+    | PartStarted
+    | PartEnded
+    | TrialStarted
+    | Progressed
+    | TrialEnded
+    | FinalsPlanned
+    | FinalStarted
+    | FinalEnded
+)
 
 OnTrialEvent = Callable[[TrialEvent], None]
 """Called from the thread that runs the search."""

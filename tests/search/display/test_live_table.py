@@ -7,41 +7,24 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from objectives.results import Accuracy, Evaluation, Extracted
+from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final
 from search.display.live_table import RunProgress
-from search.display.pace import Pace, time_left
-from search.scheduling.events import Progressed, TrialEnded, TrialStarted
-from search.scheduling.requests import TrialRequest
-from spaces import Setting
+from search.scheduling.events import (
+    FinalEnded,
+    FinalsPlanned,
+    FinalStarted,
+    PartEnded,
+    PartStarted,
+    Progressed,
+    TrialEnded,
+    TrialStarted,
+)
+from search.scheduling.requests import FinalRequest, ScreeningRequest, TrialRequest
+from spaces import Setting, Tap
 from tests.support import terminal_process
 from tests.support.terminal import Shown, run_on_terminal, without_clocks
 
 SETTING = Setting(10, 3, 1, "linear")
-
-
-@pytest.mark.parametrize(
-    ("pace", "more", "now", "left"),
-    [
-        (Pace(), 9, 50.0, None),  # nothing has begun
-        (Pace(10.0, 2), 9, 50.0, None),  # nothing has ended
-        (Pace(10.0, 2, [30.0]), 9, 50.0, None),  # one of two at once has ended: twice as many may follow at once
-        (Pace(10.0, 2, [30.0, 30.0]), 9, 30.0, 90.0),
-        (Pace(10.0, 2, [30.0, 30.0]), 9, 36.0, 84.0),
-        (Pace(10.0, 2, [30.0, 30.0]), 9, 300.0, 80.0),  # that the next is late says little of those after it
-        (Pace(10.0, 2, [30.0, 30.0]), 0, 30.0, None),
-        (Pace(0.0, 1, [100.0 + number for number in range(21)]), 7, 120.0, 7.0),  # only the last twenty count
-    ],
-)
-def test_the_time_left_follows_from_the_jobs_that_ended(pace: Pace, more: int, now: float, left: float | None) -> None:
-    assert pace.seconds_left(more, now) == left
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(None, ""), (0.0, "about 1 s left"), (5.12, "about 5 s left"), (185.0, "about 3 min 05 s left")],
-)
-def test_the_time_left_in_words_is_empty_if_unknown(seconds: float | None, words: str) -> None:
-    assert time_left(seconds) == words
 
 
 def shown_by(columns: int, height: int, *words: str, **environment: str) -> Shown:
@@ -57,17 +40,20 @@ def test_a_terminal_shows_running_jobs_and_keeps_the_final_counts(columns: int, 
     assert shown.redrawn <= height - 1
     drawn = [line for state in shown.states for line in state if line != FAILED]
     assert max(cell_len(line) for line in drawn) <= columns
-    assert not any("left" in line for line in drawn if "trials" in line and "0/5" in line)
     assert shown.lines[0] == FAILED
     last = without_clocks(shown.lines[1:])
-    assert last[0].startswith("trials 4/5")
-    assert last[1:3] == ["finals 2/2", "2 complete, 2 pruned, 1 failed; 600 passes made"]
+    counts = "2 complete, 2 pruned, 1 failed; 900 passes made"
+    assert last[: min(5, height - 1)] == ["run", "screening 2/2", "trials 4/5", "finals 3/3", counts][1 - height :]
     assert "running" not in " ".join(last)
-    assert len(last) == min(6, height - 2 + 1)
+    assert len(last) == min(8, height - 2 + 1)
     if height < 24:
         return
     states = [" | ".join(without_clocks(state)) for state in shown.states]
     assert any("starting the workers" in state for state in states)
+    assert any("screen t 30: 2 settings on 300 images passes 120/300" in state for state in states)
+    assert any("screening 1/2 |" in state and "scored 1/2" in state for state in states)
+    assert any("run about" in state and "left" in state for state in states)
+    assert any("finals 0/3" in state for state in states)
     assert any("passes 300/1,437" in state and "epoch 7" in state and "starting" in state for state in states)
     assert any("0 block 24, t 30, pool 2, linear fitting" in state for state in states)
     assert any("seed 2" in state for state in states)
@@ -83,7 +69,21 @@ def test_many_workers_leave_room_for_the_best() -> None:
 @pytest.mark.parametrize(
     ("end", "beginnings"),
     [
-        ("interrupted", [FAILED, "trials 2/5", "2 complete", "trial best by", "2 block", "1 block", "ended: Keyboard"]),
+        (
+            "interrupted",
+            [
+                FAILED,
+                "run",
+                "screening 2/2",
+                "trials 2/5",
+                "finals",
+                "2 complete",
+                "trial best by",
+                "2 block",
+                "1 block",
+                "ended: Keyboard",
+            ],
+        ),
         ("before", ["ended: SearchError('no Ray today')"]),
     ],
 )
@@ -97,24 +97,64 @@ def test_a_run_that_ends_early_leaves_its_last_state_and_the_reason(end: str, be
 def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines() -> None:
     shown = shown_by(80, 24, "3", "well", TERM="dumb")
     assert shown.redrawn == 0
-    assert any(line.startswith("trial 4/5: 2 complete, 2 pruned, 1 failed; 600 passes made") for line in shown.lines)
-    assert "measuring on the test split: 2 fits" in shown.lines
+    first, failed = shown.lines  # the run takes less than ten seconds
+    assert first.startswith("screening 0/2 settings: 0 complete, 0 pruned, 0 failed; waiting for workers; about ")
+    assert failed == FAILED
 
 
-def test_plain_lines_show_rate_best_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(float(second) for second in range(100, 10_000))
-    monkeypatch.setattr("search.display.live_table.time.monotonic", lambda: next(clock))
-    output = io.StringIO()
-    progress = RunProgress(Console(file=output, width=200), trials=9)
-    with progress.showing():
-        for number in range(9):
-            request = TrialRequest(number, SETTING, 1)
-            progress(TrialStarted(request))
-            progress(Progressed(request, Extracted(20, 20, 20)))
-            progress(TrialEnded(request, "complete", Evaluation(Accuracy(18, 20), {}, 0, 0)))
-    lines = output.getvalue().splitlines()
-    assert "left" not in lines[0]
-    assert "best" not in lines[0]
-    assert len(lines) < 9
-    counts = r"trial (\d)/9: \1 complete, 0 pruned, 0 failed; \d+ passes made, \d a second; best 90.0 % at "
-    assert re.match(counts + r"block 3, t 10, pool 1, linear; about \d+ s left", lines[1])
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def plain_lines(progress: RunProgress, output: io.StringIO, clock: Clock, seconds: float) -> list[str]:
+    """Let seconds pass, one at a time. Return the lines that were printed meanwhile, without the time left."""
+    before = len(output.getvalue())
+    for _ in range(int(seconds)):
+        clock.now += 1
+        progress.tick()
+    return [line.rpartition("; about ")[0] for line in output.getvalue()[before:].splitlines()]
+
+
+def test_plain_lines_are_printed_when_something_changed_but_at_most_every_ten_seconds() -> None:
+    output, clock = io.StringIO(), Clock()
+    progress = RunProgress(Console(file=output, width=300), 9, workload=terminal_process.workload(2), clock=clock)
+
+    def lines(seconds: float) -> list[str]:
+        return plain_lines(progress, output, clock, seconds)
+
+    assert lines(1) == ["screening 0/2 settings: 0 complete, 0 pruned, 0 failed; waiting for workers"]
+    part = ScreeningRequest((SETTING, SETTING.reading(Tap(4, 10))), 300)
+    progress(PartStarted(part))
+    progress(Progressed(part, Extracted(120, 300, 120)))
+    assert lines(9) == []
+    extracting = "0 complete, 0 pruned, 0 failed; 120 passes made; extracting t 10 (120/300)"
+    assert lines(50) == [f"screening 0/2 settings: {extracting}"]
+    assert lines(60) == [f"screening 0/2 settings: {extracting}"]  # a sign of life once a minute
+    progress(PartEnded(part))
+    first, second, third = (TrialRequest(number, SETTING, 1) for number in range(3))
+    progress(TrialStarted(first))
+    progress(TrialEnded(first, "complete", Evaluation(Accuracy(18, 20), {}, 0, 0)))
+    progress(TrialStarted(second))
+    progress(Progressed(second, Extracted(20, 1437, 20)))
+    progress(TrialStarted(third))
+    progress(Progressed(third, Epoch(7, Accuracy(1, 2))))
+    best = f"best 90.0 % at {SETTING}"
+    assert lines(12) == [
+        f"trial 1/9: 1 complete, 0 pruned, 0 failed; 140 passes made; {best}; extracting t 10 (20/1,437), "
+        f"fitting {SETTING} (epoch 7)"
+    ]
+    for trial in (second, third):
+        progress(TrialEnded(trial, "pruned", None, "pruned: behind"))
+    progress(FinalsPlanned(1, test=False, later=2))
+    progress(FinalStarted(final := FinalRequest(SETTING, 3, test=False)))
+    counts = f"1 complete, 2 pruned, 0 failed; 140 passes made; {best}"
+    assert lines(12) == [f"comparing candidates, 0 of at most 3 fits: {counts}; comparing {SETTING} (seed 3)"]
+    progress(FinalEnded(final, Final(SETTING, 3, Accuracy(8, 9), Accuracy(7, 9), 0.1, 0, 0)))
+    progress(FinalsPlanned(1))
+    progress(FinalStarted(FinalRequest(SETTING, 3)))
+    assert lines(12) == [f"testing the answer, 1 of at most 2 fits: {counts}; testing {SETTING} (seed 3)"]

@@ -56,14 +56,15 @@ def test_the_saved_screening_is_that_of_one_process(
     with Store.open(f"sqlite:///{tmp_path}/one.db") as store:
         run_screening(spec, space, digest, store, threads=1, measures=False)
         expected = load_screening(store, spec.dataset.fingerprint, digest, spec.seed)
-    counts = []
+    counts: list[int] = []
     with Store.open(f"sqlite:///{tmp_path}/parts.db") as store:
-        screening = ScreeningInParts(store, spec, space, digest, workers, lambda *count: counts.append(count))
+        screening = ScreeningInParts(store, spec, space, digest, workers, counts.append)
         screened(screening, probe, workers, seed=0)
         assert load_screening(store, spec.dataset.fingerprint, digest, spec.seed) == expected
     assert expected is not None
     assert counts == sorted(counts)
-    assert counts[-1][0] >= 2 * 300
+    assert counts[0] == screening.least[0] == 2 * 15
+    assert counts[-1] > counts[0]  # further rounds
 
 
 def test_parts_hold_every_setting_once_and_keep_the_pools_of_a_block_together() -> None:

@@ -10,7 +10,7 @@ from objectives.results import Accuracy, Evaluation, Final, IntervalEstimate, Sc
 from search.database.records import scores_from_dict, scores_to_dict
 from search.display.live_table import RunProgress
 from search.reports.answer import answer_lines, answer_record, spread
-from search.scheduling.events import FinalsPlanned, TrialEnded, TrialStarted
+from search.scheduling.events import TrialEnded, TrialStarted
 from search.scheduling.requests import TrialRequest
 from spaces import SearchError, Setting
 from tests.support.studies import MakeRecord, small_results
@@ -125,6 +125,7 @@ def test_a_study_without_finals_has_no_test_scores() -> None:
 def test_the_progress_line_names_the_metric(metric: str | None, words: str) -> None:
     output = io.StringIO()
     progress = RunProgress.of(Console(file=output, width=200), 9, make_study(metric, (), trial()))
+    progress.clock = iter(range(1000, 10**6, 20)).__next__
     better = Evaluation(
         Accuracy(19, 20), {}, 0, 0, scores=replace(SCORES, values={"nll": IntervalEstimate(0.25, 0.2, 0.5)})
     )
@@ -134,7 +135,7 @@ def test_the_progress_line_names_the_metric(metric: str | None, words: str) -> N
     for number, evaluation in enumerate((better, worse), 1):
         progress(TrialStarted(request := TrialRequest(number, SETTING, 1)))
         progress(TrialEnded(request, "complete", evaluation))
-    progress(FinalsPlanned(0))
+    progress.tick()
     assert words in output.getvalue().splitlines()[-1]
 
 

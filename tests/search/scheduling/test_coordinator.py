@@ -19,6 +19,9 @@ class NoFinals:
     def next_round(self) -> list[FinalRequest]:
         return []
 
+    def most_later(self) -> int:
+        return 0
+
     def keep(self, final: Final | Reevaluation) -> None:
         raise AssertionError("no final was asked for")
 

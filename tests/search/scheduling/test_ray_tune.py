@@ -38,7 +38,7 @@ from search.scheduling.events import (
     TrialStarted,
 )
 from search.scheduling.ray_session import RaySession
-from search.scheduling.requests import FinalRequest, TrialRequest
+from search.scheduling.requests import FinalRequest, Request
 from search.scheduling.resources import Resources
 from spaces import Architecture, Block, CacheError, SearchError, Setting, Space
 
@@ -116,10 +116,10 @@ class Heard:
     states: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     extracted_images: int = 0
-    planned: list[tuple[int, bool]] = field(default_factory=list)
+    planned: list[tuple[int, bool, int]] = field(default_factory=list)
     finals: list[Final | Reevaluation] = field(default_factory=list)
 
-    at_work: list[TrialRequest | FinalRequest] = field(default_factory=list)
+    at_work: list[Request] = field(default_factory=list)
 
     def __call__(self, event: TrialEvent) -> None:
         match event:
@@ -133,8 +133,8 @@ class Heard:
                 self.at_work.remove(request)
                 self.states.append(state)
                 self.reasons.append(reason or "")
-            case FinalsPlanned(count, test):
-                self.planned.append((count, test))
+            case FinalsPlanned(count, test, later):
+                self.planned.append((count, test, later))
             case FinalEnded(request, final):
                 assert (request.setting, request.seed) == (final.setting, final.seed)
                 self.at_work.remove(request)
@@ -155,6 +155,9 @@ class TwoFinals:
         assert len(study.reevaluations) == 2
         done = {final.seed for final in study.finals}
         return [FinalRequest(first, seed) for seed in (1, 2) if seed not in done]
+
+    def most_later(self) -> int:
+        return 2
 
     def keep(self, final: Final | Reevaluation) -> None:
         if isinstance(final, Final):
@@ -247,7 +250,7 @@ def test_finals_follow_the_trials_on_the_same_workers_and_are_stored(store: Stor
     name, _, heard = search(store, 6, Hill(processes=processes))
     made = {what: {path.name.split()[1] for path in processes.glob(f"{what} *")} for what in ("trials", "finals")}
     assert made["finals"] == made["trials"]
-    assert heard.planned == [(2, False), (2, True)]
+    assert heard.planned == [(2, False, 2), (2, True, 0)]
     assert [isinstance(final, Final) for final in heard.finals] == [False, False, True, True]
     study = store.read_study(name)
     assert sorted(final.seed for final in study.finals) == [1, 2]
