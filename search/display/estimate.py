@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass, field
 
-from dashboards.formatting import duration
 from objectives.results import Evaluation, Extracted
 from search.scheduling.events import (
     FinalEnded,
@@ -174,10 +173,10 @@ class RunEstimate:
 
     def _fresh(self, now: float) -> float:
         load, slowness = self.workload, self._slowness
-        complete = UnitSeconds(load.complete_seconds, 3)
+        candidate = UnitSeconds(load.candidate_seconds, 2)
         for _, seconds in self._candidates[: max(load.rounds, default=6)]:
-            complete.measure(1, seconds)
-        fit = complete.mean(slowness)
+            candidate.measure(1, seconds)
+        fit = candidate.mean(slowness)
         self._evaluations.expected, self._tests.expected = REEVALUATION * fit, TEST * fit
         start = 0.0 if self._work or self._phase or self._trials else max(START_SECONDS - (now - self.began), 0.0)
         return start + self._screening(now) + self._searching(now) + self._finals(now) + REPORT_SECONDS * slowness
@@ -217,10 +216,3 @@ class RunEstimate:
         }
         running = [work for request, work in self._work.items() if isinstance(request, kind)]
         return sum(min(now - work.phase_since, 0.9 * limits[kind]) for work in running) / self.workload.workers
-
-
-def time_left(seconds: float | None) -> str:
-    """Format seconds as "about 3 min 05 s left"; an empty string if they are None."""
-    if seconds is None:
-        return ""
-    return f"about {duration(max(round(seconds), 1))} left".replace("\N{NO-BREAK SPACE}", " ")

@@ -17,8 +17,9 @@ from dashboards.formatting import terminal_interval
 from dashboards.study.tables import trial_estimate
 from objectives.results import ACCURACY, Epoch, Extracted, Metric, Rung, Scored, StudyResults, Trial
 from search.display.counter import PLAIN_SECONDS, is_drawn
-from search.display.estimate import RunEstimate, time_left
+from search.display.estimate import RunEstimate
 from search.display.jobs import Job, Row
+from search.display.pace import time_left
 from search.scheduling.events import (
     FinalEnded,
     FinalsPlanned,

@@ -48,7 +48,7 @@ def workload(workers: int) -> Workload:
         pass_seconds=0.01,
         setting_seconds=0.05,
         fit_seconds=0.5,
-        complete_seconds=1.0,
+        candidate_seconds=1.0,
     )
 
 

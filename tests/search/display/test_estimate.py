@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from objectives.results import Accuracy, Evaluation, Extracted, Final
-from search.display.estimate import BELIEVED, RunEstimate, UnitSeconds, time_left
+from search.display.estimate import BELIEVED, RunEstimate, UnitSeconds
+from search.display.pace import Pace, time_left
 from search.scheduling.events import (
     FinalEnded,
     FinalsPlanned,
@@ -27,6 +28,23 @@ SETTINGS = [Setting(10, block, 1, "linear") for block in range(1, 31)]
 
 def final(request: FinalRequest) -> Final:
     return Final(request.setting, request.seed, Accuracy(8, 9), Accuracy(7, 9), 0.1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("pace", "more", "now", "left"),
+    [
+        (Pace(), 9, 50.0, None),  # nothing has begun
+        (Pace(10.0, 2), 9, 50.0, None),  # nothing has ended
+        (Pace(10.0, 2, [30.0]), 9, 50.0, None),  # one of two at once has ended: twice as many may follow at once
+        (Pace(10.0, 2, [30.0, 30.0]), 9, 30.0, 90.0),
+        (Pace(10.0, 2, [30.0, 30.0]), 9, 36.0, 84.0),
+        (Pace(10.0, 2, [30.0, 30.0]), 9, 300.0, 80.0),  # that the next is late says little of those after it
+        (Pace(10.0, 2, [30.0, 30.0]), 0, 30.0, None),
+        (Pace(0.0, 1, [100.0 + number for number in range(21)]), 7, 120.0, 7.0),  # only the last twenty count
+    ],
+)
+def test_the_time_left_follows_from_the_jobs_that_ended(pace: Pace, more: int, now: float, left: float | None) -> None:
+    assert pace.seconds_left(more, now) == left
 
 
 @pytest.mark.parametrize(
