@@ -1,5 +1,6 @@
 """The figure of a backbone's blocks: the size of their feature maps, and the cost to reach them."""
 
+from dataclasses import dataclass
 from math import log10
 
 import plotly.graph_objects as go
@@ -7,7 +8,10 @@ from plotly.subplots import make_subplots
 
 from dashboards.formatting import gmacs
 from dashboards.page.style import BLUE, GREEN, INK, ORANGE, TEMPLATE, VERMILION, plotly_text
-from spaces import Architecture, Block
+from spaces import Architecture, Block, Setting
+
+STRIP_HEIGHT = 26
+"""The height of the tallest block of a `network_strip`, where each block is 10 wide."""
 
 COLOURS = {"encoder": BLUE, "bottleneck": VERMILION, "decoder": ORANGE, "layer": BLUE}
 
@@ -67,6 +71,26 @@ def backbone_figure(architecture: Architecture) -> go.Figure:
         bargap=0.15,
     )
     return figure
+
+
+@dataclass(frozen=True, slots=True)
+class StripBlock:
+    """A block in a small picture of a network. height: at most `STRIP_HEIGHT`. read: whether a setting reads it."""
+
+    number: int
+    height: float
+    read: bool
+
+
+def network_strip(architecture: Architecture, setting: Setting) -> tuple[StripBlock, ...]:
+    """The blocks from the image to the output, as high as the logarithm of their maps' sides."""
+    sides = [log10(block.side) for block in architecture.blocks]
+    low, span = min(sides), max(max(sides) - min(sides), 1e-9)
+    read = {tap.block for tap in setting.taps}
+    return tuple(
+        StripBlock(block.number, round(STRIP_HEIGHT * (0.25 + 0.75 * (side - low) / span), 1), block.number in read)
+        for block, side in zip(architecture.blocks, sides, strict=True)
+    )
 
 
 def _hover(block: Block, architecture: Architecture) -> str:

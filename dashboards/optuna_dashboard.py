@@ -9,12 +9,14 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any, Self, final
 
-from dashboards.formatting import count, gmacs, image_counts, named_seeds, other_trials, title, with_interval
+from dashboards.formatting import count, gmacs, image_counts, named_seeds, other_trials, percent, title, with_interval
 from dashboards.page.figures import block_by_timestep_figure, groups_figure
 from dashboards.server import report_link
 from dashboards.study import figures, sentences, tables
+from dashboards.study.answer import study_answer
+from dashboards.study.answer_sentences import confidence_sentences, coverage_sentence, untried_sentence
 from dashboards.study.scores import scores
-from dashboards.study.tradeoff import gmacs_of, trade_off
+from dashboards.study.tradeoff import trade_off
 from objectives.results import StudyResults
 
 # Readers of the dashboard can edit the note: text below this line is theirs and is kept.
@@ -141,21 +143,27 @@ def _note(study: StudyResults, report_path: Path | None, at_work: int) -> str:
 
 
 def _best(study: StudyResults) -> list[str]:
-    best = tables.best_setting(study)
-    if best is None:
+    answer = study_answer(study)
+    if answer is None:
         return ["No trial is complete yet."]
-    told = [f"- validation {study.metric.label} {with_interval(best.validation)}"]
-    if best.test is not None:
-        told.append(f"- test {study.metric.label} {with_interval(best.test)}, {named_seeds(best.seeds)}")
+    told = []
+    if answer.test is not None:
+        told.append(f"- test {study.metric.label} {with_interval(answer.test)}, {named_seeds(answer.seeds)}")
+    told.append(f"- validation {study.metric.label} {with_interval(answer.validation)}")
     for row in scores(study):
         kept = row.test or row.validation
         if row.metric != study.metric and kept is not None:
             part = "test" if row.test else "validation"
             told.append(f"- {part} {row.metric.label} {with_interval(kept)}")
-    if (cost := gmacs_of(study, best.setting)) is not None:
-        told.append(f"- cost {gmacs(cost)} GMAC per image, forward passes and head")
-    name = f"**Best so far:** {_code(best.setting)}"
-    return [name, "\n".join(told), sentences.confidence_sentence(best, len(study.complete))]
+    if answer.majority is not None:
+        told.append(f"- always naming the most frequent class: {percent(answer.majority)} of the test images")
+    told += [f"- linear head on {baseline.words}: test {with_interval(baseline.test)}" for baseline in answer.baselines]
+    if answer.gmacs is not None:
+        told.append(f"- cost {gmacs(answer.gmacs)} GMAC per image, forward passes and head")
+    name = f"**{'Answer' if answer.is_finalist else 'Best so far'}:** {_code(answer.setting)}"
+    sure = " ".join(confidence_sentences(answer, len(study.complete)))
+    seen = [coverage_sentence(answer.coverage), untried_sentence(answer.coverage, len(study.screened))]
+    return [name, "\n".join(told), sure, *([" ".join(filter(None, seen))] if any(seen) else [])]
 
 
 def _reading(study: StudyResults) -> str:
@@ -168,9 +176,10 @@ def _reading(study: StudyResults) -> str:
     if study.by_cost:
         told.append("Its second value is its cost in GMAC per image: lower is better.")
     told.append(
-        "Brackets show 95\N{NO-BREAK SPACE}% intervals. The test split is read once, for the answer, after "
-        "refitting on train and validation images. A trial's user attributes give its setting, its running time, and "
-        "the reason if it failed or was stopped."
+        "Optuna Dashboard's own best trial is the one with the best single value. The answer above was compared on "
+        "other splits too, and is the setting to use. Brackets show 95\N{NO-BREAK SPACE}% intervals. The test split is "
+        "read once, for the answer, after refitting on train and validation images. A trial's user attributes give its "
+        "setting, its running time, and the reason if it failed or was stopped."
     )
     return " ".join(told)
 

@@ -71,8 +71,9 @@ class BlockByTimestep:
     """The settings that read one tap, by block and timestep.
 
     blocks: the whole block table, in execution order. timesteps: those tried, ascending; an encoder's is None.
-    cells: by (block number, timestep); a pair that was not tried is missing, never zero. best: the cell of the best
-    trial or of the recommended setting; None if there is none. measured: the word before the metric, "validation".
+    cells: by (block number, timestep); a pair that was not tried is missing, never zero. best: the cell of the study's
+    answer or of the recommended setting, which a figure frames; None if there is none. measured: the word before the
+    metric, "validation".
     """
 
     blocks: tuple[Block, ...]
@@ -87,13 +88,14 @@ class Group:
     """The settings that share one choice, such as the pool size.
 
     name: the choice they share, such as "4". setting: the best of them, and best: its value and interval. values: the
-    metric of all of them, the best first.
+    metric of all of them, the best first. chosen: whether the answer, or the recommended setting, is in the group.
     """
 
     name: str
     setting: Setting
     best: Estimate
     values: tuple[float, ...]
+    chosen: bool = False
 
     @property
     def median(self) -> float:

@@ -13,7 +13,7 @@ from spaces import SearchError
 if TYPE_CHECKING:
     import pandas
 
-    from dashboards.study.tables import BestSetting
+    from dashboards.study.answer import Answer
     from objectives.classifier import Classifier
 
 
@@ -44,14 +44,14 @@ class Study:
         return self.results.backbone
 
     @property
-    def best(self) -> "BestSetting":
+    def best(self) -> "Answer":
         """The setting to use, with its accuracy on validation and, after the finals, on test.
 
         Raises SearchError where no trial is complete.
         """
-        from dashboards.study.tables import best_setting
+        from dashboards.study.answer import study_answer
 
-        best = best_setting(self.results)
+        best = study_answer(self.results)
         if best is None:
             raise SearchError(f"study {self.name} has no complete trial yet")
         return best

@@ -6,7 +6,8 @@ from functools import cached_property
 from itertools import product
 
 from dashboards.statistics import mean_difference, paired_difference
-from dashboards.study.tables import best_setting, finalist_estimate, trial_estimate
+from dashboards.study.answer import study_answer
+from dashboards.study.tables import finalist_estimate, trial_estimate
 from dashboards.study.tradeoff import gmacs_of
 from dashboards.tables import Estimate
 from objectives.results import ACCURACY, Accuracy, Difference, IntervalEstimate, StudyResults, Trial
@@ -33,7 +34,7 @@ class Task:
     @cached_property
     def best(self) -> Trial:
         """The trial of the study's best setting, or the best trial if that setting has no complete trial."""
-        best = best_setting(self.study)
+        best = study_answer(self.study)
         return next((trial for trial in self.study.complete if best and trial.setting == best.setting), self.tried[0])
 
     @property
@@ -62,7 +63,7 @@ class TaskRow:
 
 
 def task_row(task: Task) -> TaskRow:
-    study, best, answer = task.study, task.best, best_setting(task.study)
+    study, best, answer = task.study, task.best, study_answer(task.study)
     finalist = next((finalist for finalist in study.finalists if finalist.setting == best.setting), None)
     counts = study.counts
     return TaskRow(

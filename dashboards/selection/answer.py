@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import hypot
 
 from dashboards.selection.elimination import AS_GOOD, Elimination, Rounds, eliminate, mask_scores, told_apart
 from dashboards.selection.expected_loss import expected_loss
+from dashboards.statistics import Z
 from dashboards.tables import Estimate
 from objectives.results import (
     ACCURACY,
@@ -122,6 +124,11 @@ def answer_of(study: StudyResults, elimination: Elimination[Setting]) -> Setting
         return None
     losses = elimination.losses
     good = [setting for setting in elimination.remaining if setting not in losses or losses[setting].errors <= AS_GOOD]
+    return _simplest(study, good)
+
+
+def _simplest(study: StudyResults, good: list[Setting]) -> Setting:
+    """Return the cheapest of settings that are equally good; of those that cost the same, the simplest."""
     costs = {trial.setting: trial.gmacs for trial in reversed(study.complete) if trial.gmacs is not None}
     least = min((costs[setting] for setting in good if setting in costs), default=None)
     if least is not None:
@@ -159,16 +166,40 @@ def selection(study: StudyResults) -> Selection | None:
     )
 
 
-def answer_finalist(study: StudyResults, chosen: Selection | None = None) -> Finalist | None:
-    """Return the answer's finals; None if it was not tested.
+def answer_setting(study: StudyResults) -> Setting | None:
+    """Return the answer of a study, which every table, figure and text names; None if nothing was measured.
 
-    chosen: the `selection` of the study, where the caller has it. A study that compared no candidates tested several
-    finalists: its answer is the best of them on validation.
+    It is the answer among the candidates. A study that compared none, as all before schema 0007 and those that have
+    cost as an objective, tested several finalists: the same rule chooses among them. Before that, it is the best trial.
     """
-    chosen = chosen or selection(study)
-    if chosen is None:
-        return study.finalists[0] if study.finalists else None
-    return next((one for one in study.finalists if one.setting == chosen.answer.setting), None)
+    elimination = elimination_of(study)
+    compared = answer_of(study, elimination) if elimination.rounds else None
+    if compared is not None:
+        return compared
+    if study.finalists:
+        return _finalist_of(study).setting
+    return study.complete[0].setting if study.complete else None
+
+
+def answer_finalist(study: StudyResults) -> Finalist | None:
+    """Return the answer's finals; None if it was not tested."""
+    answer = answer_setting(study)
+    return next((finalist for finalist in study.finalists if finalist.setting == answer), None)
+
+
+def _finalist_of(study: StudyResults) -> Finalist:
+    """Return the answer among finalists: by the rule of `answer_of`, with the standard errors of unpaired estimates."""
+    metric, best = study.metric, study.finalists[0]
+    first = best.estimate("validation", metric)
+    good = []
+    for finalist in study.finalists:
+        estimate = finalist.estimate("validation", metric)
+        if first is not None and estimate is not None:
+            error = hypot(first.high - first.low, estimate.high - estimate.low) / (2 * Z)
+            if metric.score(first.value) - metric.score(estimate.value) <= AS_GOOD * error:
+                good.append(finalist.setting)
+    chosen = _simplest(study, good or [best.setting])
+    return next(finalist for finalist in study.finalists if finalist.setting == chosen)
 
 
 def _mean(rounds: Sequence[Reevaluation], metric: Metric) -> Estimate:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dashboards.selection.answer import selection
 from dashboards.study import tables
+from dashboards.study.answer import study_answer
 from dashboards.study.choices import Importance, interaction
 from dashboards.study.contested import contested
 from dashboards.study.published import published
@@ -28,7 +29,7 @@ def study_json(study: StudyResults, importances: Sequence[Importance] = ()) -> s
         "study": {"name": study.name, "dataset": study.dataset, "backbone": study.backbone, "metric": study.metric},
         "provenance": study.provenance,
         "trials": tables.trial_counts(study),
-        "answer": tables.best_setting(study),
+        "answer": study_answer(study),
         "candidates": chosen.candidates if (chosen := selection(study)) else (),
         "finalists": tables.finalists(study),
         "published": published(study),

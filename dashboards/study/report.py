@@ -2,18 +2,29 @@
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from dashboards.formatting import duration, gmacs, named_seeds, with_interval
+from dashboards.backbone_figure import network_strip
+from dashboards.formatting import duration, gmacs, image_counts, named_seeds, percent, with_interval
 from dashboards.page.documents import Document, latex, markdown
 from dashboards.page.page import python_code, render_page, write
+from dashboards.study.answer import Answer, study_answer
+from dashboards.study.answer_sentences import (
+    best_trial_sentence,
+    chance_sentence,
+    coverage_sentence,
+    loss_sentence,
+    screening_sentence,
+    tied_sentence,
+    untried_sentence,
+)
 from dashboards.study.choices import Importance
 from dashboards.study.data import study_csv, study_json
 from dashboards.study.scores import scores
 from dashboards.study.sections import sections
-from dashboards.study.sentences import confidence_sentence, other_trials_sentence, trial_counts_text
-from dashboards.study.tables import best_setting, trial_counts
-from dashboards.study.tradeoff import gmacs_of
+from dashboards.study.sentences import other_trials_sentence, trial_counts_text
+from dashboards.study.tables import trial_counts
 from objectives.results import ACCURACY, StudyResults
 
 
@@ -28,24 +39,69 @@ def write_report(study: StudyResults, path: Path, importances: Sequence[Importan
 
 def render(study: StudyResults, importances: Sequence[Importance] = ()) -> str:
     """The page as HTML. Every name from the data is escaped."""
-    best = best_setting(study)
-    cost = gmacs_of(study, best.setting) if best else None
+    answer = study_answer(study)
     # Readers ask for top-1 accuracy, so it stands beside any other metric.
     accuracy = next((row for row in scores(study) if row.metric == ACCURACY), None)
+    commands = _commands(study, answer is not None)
     return render_page(
         "report.html",
         sections(study, importances),
         study=study,
-        best=best,
+        answer=answer,
         metric=study.metric.label,
         accuracy=None if study.metric == ACCURACY else accuracy,
-        gmac=gmacs(cost) if cost else None,
-        confidence=confidence_sentence(best, len(study.complete)) if best else None,
+        gmac=gmacs(answer.gmacs) if answer and answer.gmacs else None,
+        images=image_counts(study.counts, study.folds),
+        strip=network_strip(study.architecture, answer.setting) if answer else (),
+        bars=comparison_bars(answer) if answer else (),
+        tied=tied_sentence(answer, len(study.complete)) if answer else None,
+        untried=untried_sentence(answer.coverage, len(study.screened)) if answer else None,
+        warning=chance_sentence(answer) if answer else None,
+        details=_details(study, answer) if answer else (),
         trials=trial_counts_text(trial_counts(study)),
         others=other_trials_sentence(trial_counts(study)),
-        commands=_commands(study, best is not None),
-        python=python_code(best.setting, study.architecture, study.dataset, study.backbone) if best else None,
+        use=commands[0] if answer else None,
+        commands=commands[1:] if answer else commands,
+        python=python_code(answer.setting, study.architecture, study.dataset, study.backbone) if answer else None,
     )
+
+
+def _details(study: StudyResults, answer: Answer) -> tuple[str, ...]:
+    """Say how certain the answer is, beyond what is tied with it."""
+    told = (
+        loss_sentence(answer),
+        best_trial_sentence(answer),
+        coverage_sentence(answer.coverage),
+        screening_sentence(len(study.screened), answer.coverage),
+    )
+    return tuple(filter(None, told))
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonBar:
+    """A bar of the comparison of the answer with what is trivially reached. low, high: None where it has no interval.
+
+    All are test accuracies in [0, 1].
+    """
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def text(self) -> str:
+        return percent(self.value)
+
+
+def comparison_bars(answer: Answer) -> tuple[ComparisonBar, ...]:
+    """The test accuracies of the answer, of the baselines and of guessing; none where the answer was not tested."""
+    if answer.test_accuracy is None:
+        return ()
+    rows = [("this setting", answer.test_accuracy), *((one.words, one.test) for one in answer.baselines)]
+    bars = [ComparisonBar(name, estimate.value, estimate.low, estimate.high) for name, estimate in rows]
+    guess = [] if answer.majority is None else [ComparisonBar("most frequent class", answer.majority)]
+    return (*bars, *guess)
 
 
 FORMATS: dict[str, Callable[[StudyResults, Sequence[Importance]], str]] = {
@@ -61,27 +117,41 @@ SUFFIXES = {"latex": "tex"}
 
 def document(study: StudyResults, importances: Sequence[Importance] = ()) -> Document:
     """The same content as text."""
-    best, metric = best_setting(study), study.metric
-    facts: list[tuple[str, str]] = []
-    if best is not None:
-        facts.append(("Setting", str(best.setting)))
-        if best.test is not None:
-            seeds = f"{named_seeds(best.seeds)}; {best.test.images:,} images"
-            facts.append((f"Test {metric.label}", f"{with_interval(best.test)}, {seeds}"))
-        images = f"{best.validation.images:,} images"
-        facts.append((f"Validation {metric.label}", f"{with_interval(best.validation)}, {images}"))
-        if (cost := gmacs_of(study, best.setting)) is not None:
-            facts.append(("Cost", f"{gmacs(cost)} GMAC per image, forward passes and head"))
-    confidence = confidence_sentence(best, len(study.complete)) if best else "No trial is complete yet."
+    answer, metric = study_answer(study), study.metric
+    facts: list[tuple[str, str]] = [
+        ("Images", f"{len(study.classes):,} classes; {image_counts(study.counts, study.folds)}")
+    ]
+    sentences: tuple[str, ...] = ("No trial is complete yet.",)
+    if answer is not None:
+        facts.append(("Setting", str(answer.setting)))
+        if answer.test is not None:
+            seeds = f"{named_seeds(answer.seeds)}; {answer.test.images:,} images"
+            facts.append((f"Test {metric.label}", f"{with_interval(answer.test)}, {seeds}"))
+        if answer.majority is not None:
+            facts.append(("Most frequent class", f"{percent(answer.majority)} of the test images"))
+        facts += [
+            (f"Linear head on {baseline.words}", f"{with_interval(baseline.test)} of the test images")
+            for baseline in answer.baselines
+        ]
+        images = f"{answer.validation.images:,} images"
+        facts.append((f"Validation {metric.label}", f"{with_interval(answer.validation)}, {images}"))
+        if answer.gmacs is not None:
+            facts.append(("Cost", f"{gmacs(answer.gmacs)} GMAC per image, forward passes and head"))
+        sentences = (
+            tied_sentence(answer, len(study.complete)),
+            chance_sentence(answer),
+            untried_sentence(answer.coverage, len(study.screened)),
+            *_details(study, answer),
+        )
     trials, others = trial_counts_text(trial_counts(study)), other_trials_sentence(trial_counts(study))
     lead = f"{trials[0].upper()}{trials[1:]}, in {duration(study.wall_seconds)}.", others, "Intervals are 95 %."
     return Document(
         title=f"{study.dataset}: which features of {study.backbone} classify these images best",
         lead=" ".join(filter(None, lead)),
         facts=tuple(facts),
-        sentences=(confidence,),
-        python=python_code(best.setting, study.architecture, study.dataset, study.backbone) if best else "",
-        shell="\n".join(_commands(study, best is not None)),
+        sentences=tuple(filter(None, sentences)),
+        python=python_code(answer.setting, study.architecture, study.dataset, study.backbone) if answer else "",
+        shell="\n".join(_commands(study, answer is not None)),
         sections=tuple(sections(study, importances)),
     )
 

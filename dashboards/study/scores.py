@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from dashboards.selection.answer import answer_finalist
-from dashboards.study.tables import best_setting, finalist_estimate, trial_estimate
+from dashboards.study.answer import study_answer
+from dashboards.study.tables import finalist_estimate, trial_estimate
 from dashboards.tables import Estimate
 from objectives.results import METRICS, Metric, Picture, StudyResults
 
@@ -19,7 +20,7 @@ class ScoreRow:
 
 def scores(study: StudyResults) -> tuple[ScoreRow, ...]:
     """The best setting by every metric that was kept: a finalist's means over seeds, or the best trial's values."""
-    best, chosen = answer_finalist(study), best_setting(study)
+    best, chosen = answer_finalist(study), study_answer(study)
     if best is not None:
         rows = [
             ScoreRow(metric, finalist_estimate(best, "validation", metric), finalist_estimate(best, "test", metric))

@@ -20,6 +20,7 @@ from dashboards.formatting import (
 from dashboards.page.page import FEATURE_COLUMNS, PictureRow, Section, Table, feature_cells
 from dashboards.selection.answer import Selection, selection
 from dashboards.study import figures, sentences, tables
+from dashboards.study.answer import study_answer
 from dashboards.study.choice_sections import (
     block_sections,
     group_sections,
@@ -121,7 +122,7 @@ def _candidates(study: StudyResults, chosen: Selection) -> Section:
 
 
 def _trade_off(study: StudyResults, table: TradeOff) -> Section:
-    metric, best = study.metric, tables.best_setting(study)
+    metric, best = study.metric, study_answer(study)
     numbers = [point.trial for point in table.pareto_front]
     rows = Table(
         f"{title(metric)} on the Pareto front, the cheapest first (95 % interval). "
@@ -250,7 +251,7 @@ def _ours(estimate: Estimate | None, tested: bool) -> tuple[str, str]:
 
 def _leaderboard(study: StudyResults) -> Section:
     board = tables.leaderboard(study)
-    best = tables.best_setting(study)
+    best = study_answer(study)
     numbers = [row.trial for row in board.rows]
     table = Table(
         f"Best trials by validation {study.metric.label} (95 % interval), one seed each",

@@ -24,7 +24,6 @@ from dashboards.study.published import Published
 from dashboards.study.scores import Confusions
 from dashboards.study.tables import (
     FINALS_PHASE,
-    BestSetting,
     FinalistRow,
     HistoryPoint,
     Leaderboard,
@@ -63,71 +62,6 @@ def finalists_sentence(rows: Sequence[FinalistRow]) -> str:
     else:
         told = f"On validation, the first is not significantly better than {tied} of the {len(others)} others."
     return f"{told} Test images had no influence on the order."
-
-
-def confidence_sentence(best: BestSetting, complete: int) -> str:
-    """Say how certain it is that this setting is the best. complete: the number of complete trials."""
-    told = _candidates_text(best) if best.candidates else _finalists_text(best, complete)
-    return " ".join(filter(None, (told, loss_sentence(best), chance_sentence(best))))
-
-
-def _finalists_text(best: BestSetting, complete: int) -> str:
-    """Say how certain it is that the best finalist or trial is the best, in a study that compared no candidates."""
-    metric = best.validation.metric
-    if best.is_finalist:
-        tied = len(best.tied)
-        if best.finalists == 1:
-            return "It is the only setting that was re-evaluated on other seeds and tested."
-        if not tied:
-            return f"Its validation {metric.label} is significantly better than that of every other finalist."
-        others = "one other finalist" if tied == 1 else f"{tied} other finalists"
-        return (
-            f"Its validation {metric.label} is not significantly better than that of {others}; "
-            f"it has the {'highest' if metric.higher_is_better else 'lowest'} mean."
-        )
-    if complete == 1:
-        return "It is the only complete trial and was not re-evaluated: its test accuracy is unknown."
-    return (
-        f"It is the best of {complete:,} noisy validation {_plural(metric)}, so its value is biased "
-        f"{'upwards' if metric.higher_is_better else 'downwards'}. No finalist was re-evaluated: its test accuracy is "
-        "unknown."
-    )
-
-
-def _candidates_text(best: BestSetting) -> str:
-    """Say how the answer was chosen, and which candidates are tied with it."""
-    others, tied = best.candidates - 1, len(best.tied)
-    told = f"{count(best.candidates, 'candidate')} were compared on other splits of the images outside the test split."
-    if not tied:
-        told += f" It is significantly better than {'the other' if others == 1 else f'each of the {others} others'}."
-    else:
-        which = "the other is" if others == 1 else f"{tied} of the {others} others {'is' if tied == 1 else 'are'}"
-        told += (
-            f" {which[0].upper()}{which[1:]} tied with the best: not significantly worse. Of the settings that are as "
-            "good as the best, this one is the cheapest."
-        )
-    return told if best.is_finalist else f"{told} It was not tested yet."
-
-
-def loss_sentence(best: BestSetting) -> str:
-    """Say what the answer is expected to lose to the best of all settings tried; empty if it is not known."""
-    loss, metric = best.expected_loss, best.validation.metric
-    if loss is None:
-        return ""
-    return (
-        f"It is expected to lose {gap_text(loss.value, metric)} of {metric.label} to the best setting tried "
-        f"(95\N{NO-BREAK SPACE}% interval {metric.number(loss.low)} to {metric.number(loss.high)})."
-    )
-
-
-def chance_sentence(best: BestSetting) -> str:
-    """Warn of an answer that is no better than chance; empty if it is better, or if this is not known."""
-    if best.better_than_chance is not False or best.majority is None:
-        return ""
-    return (
-        "As far as the test images tell, it is no better than chance: always naming the most frequent class is right "
-        f"on {percent(best.majority)} of them."
-    )
 
 
 def candidates_sentence(chosen: Selection) -> str:
@@ -362,7 +296,3 @@ def published_sentences(table: Published) -> tuple[str, ...]:
 
 def _leader(importances: Sequence[Importance], evaluator: str) -> Importance:
     return max(importances, key=lambda importance: importance.shares[evaluator])
-
-
-def _plural(metric: Metric) -> str:
-    return metric.label.removesuffix("y") + "ies" if metric.label.endswith("y") else f"{metric.label}s"

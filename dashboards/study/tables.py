@@ -1,12 +1,13 @@
 """Tables of numbers computed from a study: the figures draw them and the report prints them."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
-from dashboards.selection.answer import answer_finalist, selection
+from dashboards.selection.answer import answer_setting
 from dashboards.tables import BlockByTimestep, Cell, Estimate, Group, ascending, grouped
-from objectives.results import ACCURACY, Finalist, IntervalEstimate, Metric, Part, StudyResults, Trial
+from objectives.results import ACCURACY, Finalist, Metric, Part, StudyResults, Trial
 from spaces import Setting
 
 FINALS_PHASE = "finals"
@@ -14,7 +15,7 @@ FINALS_PHASE = "finals"
 
 @dataclass(frozen=True, slots=True)
 class FinalistRow:
-    """A finalist with its means over `seeds`. tied: on validation it does not differ significantly from the first."""
+    """A finalist with its means over `seeds`. tied: on validation it does not differ significantly from the best."""
 
     setting: Setting
     seeds: tuple[int, ...]
@@ -23,53 +24,11 @@ class FinalistRow:
     tied: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BestSetting:
-    """The setting to use.
-
-    It is the cheapest of the candidates that are as good as the best, see `dashboards.selection.answer`. In a study
-    that compared none, it is the finalist with the best mean on validation, or the best trial if there is no finalist.
-
-    validation, test: by the study's metric. trial: the number of its trial; None if the study no longer holds one.
-    seeds: those of `validation`; empty for the seed of a trial. test: None if it was not tested. tied: the other
-    candidates, or finalists, that do not differ significantly from the best on validation. finalists: all that were
-    tested. candidates: all that were compared, this one included; 0 if none were. expected_loss: of the score, to the
-    best of all settings tried. test_accuracy: top-1, whatever the metric. majority: as in StudyResults.
-    """
-
-    setting: Setting
-    trial: int | None
-    validation: Estimate
-    test: Estimate | None
-    seeds: tuple[int, ...]
-    tied: tuple[Setting, ...]
-    finalists: int = 0
-    candidates: int = 0
-    expected_loss: IntervalEstimate | None = None
-    test_accuracy: IntervalEstimate | None = None
-    majority: float | None = None
-
-    @property
-    def is_finalist(self) -> bool:
-        """Whether it was re-evaluated over seeds and tested. The value of a best trial alone is biased upwards."""
-        return self.test is not None
-
-    @property
-    def better_than_chance(self) -> bool | None:
-        """Whether the interval of the test accuracy lies above the share of the most frequent class.
-
-        None where one of the two is not known.
-        """
-        if self.test_accuracy is None or self.majority is None:
-            return None
-        return self.test_accuracy.low > self.majority
-
-
 def finalists(study: StudyResults) -> tuple[FinalistRow, ...]:
-    """The finalists, best mean on validation first; the first is the chosen one."""
+    """The finalists: the answer first, then the others, best mean on validation first. tied: with the best mean."""
     if not study.finalists:
         return ()
-    metric = study.metric
+    metric, answer = study.metric, answer_setting(study)
     best = _mean(study.finalists[0], "validation", metric)
     return tuple(
         FinalistRow(
@@ -79,39 +38,8 @@ def finalists(study: StudyResults) -> tuple[FinalistRow, ...]:
             _mean(finalist, "test", metric),
             _mean(finalist, "validation", metric).tied_with(best),
         )
-        for finalist in study.finalists
+        for finalist in sorted(study.finalists, key=lambda finalist: finalist.setting != answer)
     )
-
-
-def best_setting(study: StudyResults) -> BestSetting | None:
-    """None if no trial is complete and nothing was re-evaluated."""
-    chosen, metric = selection(study), study.metric
-    tested = answer_finalist(study, chosen)
-    if tested is not None:
-        tied = chosen.tied if chosen else tuple(row.setting for row in finalists(study)[1:] if row.tied)
-        best = BestSetting(
-            setting=tested.setting,
-            trial=_trial_of(tested.setting, study),
-            validation=_mean(tested, "validation", metric),
-            test=_mean(tested, "test", metric),
-            seeds=tuple(sorted(final.seed for final in tested.finals)),
-            tied=tied,
-            finalists=len(study.finalists),
-            test_accuracy=tested.estimate("test", ACCURACY),
-            majority=study.majority,
-        )
-    elif chosen is not None:
-        answer = chosen.answer
-        number = _trial_of(answer.setting, study)
-        best = BestSetting(answer.setting, number, answer.validation, None, answer.seeds, chosen.tied)
-    elif study.complete:
-        trial = study.complete[0]
-        best = BestSetting(trial.setting, trial.number, _validation(trial, metric), None, (), ())
-    else:
-        return None
-    if chosen is None:
-        return best
-    return replace(best, candidates=len(chosen.candidates), expected_loss=chosen.expected_loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,26 +96,24 @@ def block_by_timestep(study: StudyResults) -> BlockByTimestep:
         )
         for (number, timestep), trials in groups.items()
     }
-    best = next(iter(cells.values()), None)  # trials come best first, and so do their groups
+    answer = answer_setting(study)
+    best = None if answer is None or answer.further else cells.get((answer.block, answer.timestep))
     return BlockByTimestep(study.architecture.blocks, ascending(timestep for _, timestep in cells), cells, best)
 
 
 def pooling_groups(study: StudyResults) -> tuple[Group, ...]:
     """One group for each pool size tried, smallest first; its name is the size."""
-    groups = grouped(study.complete, lambda trial: trial.setting.pool)
-    return tuple(_group(str(pool), trials, study.metric) for pool, trials in sorted(groups.items()))
+    return _groups(study, lambda setting: setting.pool)
 
 
 def head_groups(study: StudyResults) -> tuple[Group, ...]:
     """One group for each head tried, in alphabetical order."""
-    groups = grouped(study.complete, lambda trial: trial.setting.head)
-    return tuple(_group(head, trials, study.metric) for head, trials in sorted(groups.items()))
+    return _groups(study, lambda setting: setting.head)
 
 
 def tap_groups(study: StudyResults) -> tuple[Group, ...]:
     """One group for each number of taps tried, fewest first; its name is the number."""
-    groups = grouped(study.complete, lambda trial: len(trial.setting.taps))
-    return tuple(_group(str(taps), trials, study.metric) for taps, trials in sorted(groups.items()))
+    return _groups(study, lambda setting: len(setting.taps))
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,10 +239,6 @@ def finalist_estimate(finalist: Finalist, part: Part, metric: Metric) -> Estimat
     return Estimate.from_measured(measured, images, metric) if measured else None
 
 
-def _trial_of(setting: Setting, study: StudyResults) -> int | None:
-    return next((trial.number for trial in study.complete if trial.setting == setting), None)
-
-
 def _validation(trial: Trial, metric: Metric) -> Estimate:
     """A complete trial's value on validation."""
     estimate = trial_estimate(trial, metric)
@@ -333,7 +255,17 @@ def _mean(finalist: Finalist, part: Part, metric: Metric) -> Estimate:
     return estimate
 
 
-def _group(name: str, trials: list[Trial], metric: Metric) -> Group:
-    """The group of trials that come best first, as in `StudyResults.complete`."""
-    values = tuple(_validation(trial, metric).value for trial in trials)
-    return Group(name, trials[0].setting, _validation(trials[0], metric), values)
+def _groups(study: StudyResults, key: Callable[[Setting], Any]) -> tuple[Group, ...]:
+    """One group for each value of a choice, in ascending order. Each has its trials best first."""
+    groups = grouped(study.complete, lambda trial: key(trial.setting))
+    answer = answer_setting(study)
+    return tuple(
+        Group(
+            str(value),
+            trials[0].setting,
+            _validation(trials[0], study.metric),
+            tuple(_validation(trial, study.metric).value for trial in trials),
+            answer is not None and key(answer) == value,
+        )
+        for value, trials in sorted(groups.items())
+    )

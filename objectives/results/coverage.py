@@ -47,15 +47,15 @@ OF_SPACE: dict[str, str] = {choice: choice if choice in ("draws", "taps") else f
 
 
 def coverage(space: Space, tried: Iterable[Setting], screened: Iterable[Setting] = ()) -> tuple[ChoiceCoverage, ...]:
-    """Return the coverage of each choice of which the space has more than one value.
+    """Return the coverage of each choice of the space, without noise draws and taps where there is only one number.
 
-    A screening chooses no head, so it covers none.
+    An encoder has no timestep. A screening chooses no head, so it covers none.
     """
     tried, screened = list(tried), list(screened)
     listed = []
     for choice, values_of in VALUES.items():
         values: tuple[Value, ...] = getattr(space, OF_SPACE[choice])
-        if len(values) > 1:
+        if len(values) > 1 or (choice not in ("draws", "taps") and values != (None,)):
             seen = {value for setting in tried for value in values_of(setting)}
             only = {value for setting in screened for value in values_of(setting)} if choice != "head" else set()
             listed.append(

@@ -1,107 +1,157 @@
-"""Describes the best setting of a study as text and as JSON: its scores and its cost."""
+"""Describes the answer of a study as text and as JSON: its scores, how certain it is, and its cost."""
 
 from collections.abc import Mapping, Sequence
 from math import log
+from textwrap import wrap
 from typing import Any
 
-from dashboards.formatting import count, gap_text, gmacs, mean_of_seeds, terminal_interval
+from dashboards.formatting import gap_text, gmacs, mean_of_seeds, terminal_interval
+from dashboards.study.answer import RULES, Answer, study_answer
+from dashboards.study.answer_sentences import (
+    best_trial_sentence,
+    chance_sentence,
+    coverage_text,
+    screening_sentence,
+    tied_sentence,
+    untried_sentence,
+)
 from dashboards.study.scores import scores
-from dashboards.study.tables import BestSetting, best_setting
-from dashboards.study.tradeoff import CostPoint, gmacs_of, trade_off
+from dashboards.study.tradeoff import CostPoint, trade_off
 from dashboards.tables import Estimate
 from objectives.results import ACCURACY, GMACS, Metric, StudyResults, Trial
-from spaces import SearchError, Setting
-
-RULES = {
-    "candidates": "the cheapest of the candidates that are as good as the best",
-    "finalists": "the best mean of the finalists on validation",
-    "trials": "the best trial on validation",
-}
-"""How an answer was chosen, in words."""
+from spaces import SearchError
 
 SHOWN = 8
 """Settings of a Pareto front that a terminal shows."""
 
+LABEL, WIDTH = 12, 100
+"""Characters of the label of a line for people, and of the text behind it."""
+
 
 def answer_record(study: StudyResults) -> dict[str, Any]:
-    """Return the best setting and its scores as JSON-ready values.
+    """Return the answer of a study and its scores as JSON-ready values.
 
     The test fields are None until a run has tested its answer. metric: the one that chose the setting. rule: how it was
     chosen. candidates: how many settings were compared for it. tied: the other ones that are not significantly worse
     than the best. expected_loss: of the score, to the best setting tried. majority: the accuracy on the test images of
-    always naming the most frequent class.
+    always naming the most frequent class. baselines: linear heads on trivial features of the same images. best_trial:
+    the trial with the best value on validation, where its setting is not the answer. coverage: choice → the values of
+    the space that were tried, and those that were not.
     accuracy: top-1. scores: part → metric → value and 95 % interval, for all metrics that were stored. gmacs: 1e9
     multiply-accumulates to classify an image. front: the Pareto front, cheapest first, if costs were stored; its
-    validation scores are those of one seed. Raises SearchError where no trial is complete.
+    validation scores are those of one seed. passes: all forward passes made for the study. passes_saved: against a
+    script that makes its own for each trial. Raises SearchError where no trial is complete.
     """
-    best = best_setting(study)
-    if best is None:
-        raise SearchError(f"study {study.name} has no complete trial yet; `search run` makes some")
-    setting, rows = best.setting, {row.metric.name: row for row in scores(study)}
+    answer = _answer(study)
+    rows = {row.metric.name: row for row in scores(study)}
     validation = {name: row.validation for name, row in rows.items()}
     test = {name: row.test for name, row in rows.items()}
-    loss = best.expected_loss
+    loss, best = answer.expected_loss, answer.best_trial
     return {
         "study": study.name,
         "dataset": study.dataset,
         "backbone": study.backbone,
-        "setting": setting.to_dict(),
+        "setting": answer.setting.to_dict(),
         "metric": study.metric.name,
         **_accuracy("validation", validation),
         **_accuracy("test", test),
         "scores": {"validation": _scores(validation), "test": _scores(test)},
-        "rule": RULES["candidates" if best.candidates else "finalists" if best.is_finalist else "trials"],
-        "candidates": best.candidates,
-        "tied": [tied.to_dict() for tied in best.tied],
+        "rule": RULES[answer.rule],
+        "candidates": answer.candidates,
+        "tied": [tied.to_dict() for tied in answer.tied],
         "expected_loss": loss and {"value": loss.value, "interval": [loss.low, loss.high]},
-        "majority": best.majority,
-        "better_than_chance": best.better_than_chance,
-        "gmacs": gmacs_of(study, setting),
+        "majority": answer.majority,
+        "better_than_chance": answer.better_than_chance,
+        "baselines": [
+            {
+                "features": baseline.words,
+                "test_accuracy": baseline.test.value,
+                "test_interval": [baseline.test.low, baseline.test.high],
+                "beaten": baseline.beaten,
+            }
+            for baseline in answer.baselines
+        ],
+        "best_trial": best
+        and {"number": best.number, "setting": best.setting.to_dict(), "validation": best.validation.value},
+        "coverage": {
+            choice.choice: {"tried": list(choice.tried), "untried": list(choice.untried)} for choice in answer.coverage
+        },
+        "gmacs": answer.gmacs,
         "front": [_point_record(point) for point in table.pareto_front] if (table := trade_off(study)) else [],
-        "seeds": list(best.seeds) if best.is_finalist else [],
+        "seeds": list(answer.seeds) if answer.is_finalist else [],
         "trials": study.finished,
         "passes": study.passes_made,
         "passes_saved": study.passes_needed - study.passes_made,
     }
 
 
+def _answer(study: StudyResults) -> Answer:
+    answer = study_answer(study)
+    if answer is None:
+        raise SearchError(f"study {study.name} has no complete trial yet; `search run` makes some")
+    return answer
+
+
 def answer_lines(study: StudyResults) -> list[str]:
-    """Return the values of `answer_record` as lines for people."""
-    answer, best = answer_record(study), best_setting(study)
-    lines = [f"study       {study.name}", f"setting     {Setting.from_dict(answer['setting'])}"]
-    lines += _lines("validation", study.metric, answer["scores"]["validation"])
-    if answer["scores"]["test"]:
-        lines += _lines("test", study.metric, answer["scores"]["test"], f"; {mean_of_seeds(len(answer['seeds']))}")
-    else:
-        lines.append("test        not measured yet: the candidates have not been compared, and the best")
-        lines.append("            of many trials looks better on validation than it is")
-    lines += choice_lines(best) if best else []
-    if answer["gmacs"] is not None:
-        lines.append(f"cost        {gmacs(answer['gmacs'])} GMAC an image, passes and head")
+    """Return the answer as lines for people. Raises SearchError where no trial is complete."""
+    answer = _answer(study)
+    lines = [f"study       {study.name}", f"setting     {answer.setting}", *score_lines(study)]
+    if answer.gmacs is not None:
+        lines.append(f"cost        {gmacs(answer.gmacs)} GMAC an image, passes and head")
     if study.by_cost:
         lines += _front_lines(study)
-    made, saved = answer["passes"], answer["passes_saved"]
-    share = saved / (made + saved) if made + saved else 0.0
-    lines.append(f"passes      {made:,} made, {saved:,} saved by the cache ({100 * share:.1f} % of the work)")
-    return lines
+    return [*lines, *certainty_lines(study, answer), passes_line(study)]
 
 
-def choice_lines(best: BestSetting) -> list[str]:
-    """Say in lines what is tied with the answer, what it may lose, and whether it is better than chance."""
-    lines, metric, loss = [], best.validation.metric, best.expected_loss
-    if best.candidates:
-        others = f"{len(best.tied)} of the {count(best.candidates - 1, 'other candidate')}"
-        lines.append(f"tied        {others}; {RULES['candidates']}" if best.tied else "tied        no other candidate")
-    if loss is not None:
-        gap = gap_text(loss.value, metric)
-        low, high = metric.number(loss.low), metric.number(loss.high)
-        lines.append(f"loss        {gap} expected, to the best setting tried  (95 % interval {low} to {high})")
-    if best.better_than_chance is False and best.majority is not None:
-        lines.append(
-            "chance      no better than chance, as far as these test images tell: always naming the most frequent "
-            f"class is right on {ACCURACY.text(best.majority)} of them"
-        )
-    return lines
+def score_lines(study: StudyResults) -> list[str]:
+    """Say in lines what the answer reaches on validation and on test images."""
+    record = answer_record(study)
+    lines = _lines("validation", study.metric, record["scores"]["validation"])
+    if record["scores"]["test"]:
+        seeds = f"; {mean_of_seeds(len(record['seeds']))}"
+        return [*lines, *_lines("test", study.metric, record["scores"]["test"], seeds)]
+    return [
+        *lines,
+        "test        not measured yet: the candidates have not been compared, and the best",
+        "            of many trials looks better on validation than it is",
+    ]
+
+
+def passes_line(study: StudyResults) -> str:
+    """Say how many forward passes were made, and how many a script without a cache would make."""
+    return (
+        f"passes      {study.passes_made:,} made; a script that makes its own for each trial: {study.passes_needed:,}"
+    )
+
+
+def certainty_lines(study: StudyResults, answer: Answer) -> list[str]:
+    """Say in lines what is trivially reached, what is as good as the answer, and what was not tried."""
+    metric, loss = answer.validation.metric, answer.expected_loss
+    rows: dict[str, list[str]] = {
+        "chance": []
+        if answer.majority is None
+        else [f"{ACCURACY.text(answer.majority)}, by always naming the most frequent class"],
+        "baselines": [f"{baseline.words} {terminal_interval(baseline.test)}" for baseline in answer.baselines],
+        "warning": _wrapped(chance_sentence(answer)),
+        "tied": _wrapped(tied_sentence(answer, len(study.complete))) if answer.rule != "trials" else [],
+        "loss": []
+        if loss is None
+        else [
+            f"{gap_text(loss.value, metric)} expected, to the best setting tried  "
+            f"(95 % interval {metric.number(loss.low)} to {metric.number(loss.high)})"
+        ],
+        "best trial": _wrapped(best_trial_sentence(answer)),
+        "tried": _wrapped(coverage_text(answer.coverage)),
+        "not tried": _wrapped(untried_sentence(answer.coverage, len(study.screened)).removeprefix("Not tried: ")),
+        "screened": _wrapped(screening_sentence(len(study.screened), answer.coverage)),
+    }
+    return [
+        f"{'' if index else name:<{LABEL}}{line}" for name, lines in rows.items() for index, line in enumerate(lines)
+    ]
+
+
+def _wrapped(sentence: str) -> list[str]:
+    return wrap(sentence.replace("\N{NO-BREAK SPACE}", " "), WIDTH)
 
 
 def spread(front: Sequence[Trial], count: int) -> list[Trial]:

@@ -84,7 +84,7 @@ def test_a_browser_shows_the_study_its_note_and_our_figures(
         expected = {f"user-defined-plot:{name}" for name in figures}
         wait.until(lambda driver: set(driver.execute_script(drawn)) == expected)
         browser.open(f"{address}/dashboard/studies/1/note")
-        wait.until(lambda driver: "Best so far" in driver.find_element(By.TAG_NAME, "body").text)
+        wait.until(lambda driver: "Answer:" in driver.find_element(By.TAG_NAME, "body").text)
 
 
 def test_publishing_again_keeps_what_people_wrote(
@@ -99,7 +99,7 @@ def test_publishing_again_keeps_what_people_wrote(
     DashboardView.of(realistic(), None).save(optuna_study)
     DashboardView.of(realistic(), None).save(optuna_study)
     ours, _, own = get_note(optuna_study).partition(OWN_NOTES)
-    assert "**Best so far:** `block " in ours
+    assert "**Answer:** `block " in ours
     assert "No trial is complete yet." not in ours
     assert own.split() == ["mine,", "from", "before", "and", "mine,", "from", "after"]
     attributes = optuna_study._storage.get_study_system_attrs(optuna_study._study_id)

@@ -142,6 +142,7 @@ class StudyState:
     def lines(self) -> list[str]:
         """Return the state as lines for people."""
         from dashboards.formatting import image_counts, other_trials
+        from search.reports.answer import passes_line
 
         study = self.study
         last = self.runs[-1] if self.runs else None
@@ -152,7 +153,7 @@ class StudyState:
             "trials      " + ", ".join(f"{study.count(s)} {s}" for s in ("complete", "pruned", "failed", "running")),
             *(f"            {words}" for words in other_trials(study.waiting, study.others)),
             *self._best_lines(),
-            f"passes      {study.passes_made:,} made, {study.passes_needed - study.passes_made:,} saved by the cache",
+            passes_line(study),
             *(line for run in self.runs if run.alive for line in self._work_lines(run)),
         ]
         if last is not None and not last.alive:
@@ -172,23 +173,13 @@ class StudyState:
         return [*lines, f"storage     {self.storage}"]
 
     def _best_lines(self) -> list[str]:
-        from dashboards.formatting import mean_of_seeds, terminal_interval
-        from dashboards.study.tables import best_setting
-        from search.reports.answer import choice_lines
+        from dashboards.study.answer import study_answer
+        from search.reports.answer import certainty_lines, score_lines
 
-        best = best_setting(self.study)
-        if best is None:
+        answer = study_answer(self.study)
+        if answer is None:
             return ["best        no trial is complete yet"]
-        metric = self.study.metric.label
-        lines = [f"best        {best.setting}", f"            validation {metric} {terminal_interval(best.validation)}"]
-        if best.test is not None:
-            test = terminal_interval(best.test)
-            lines.append(f"            test {metric} {test}; {mean_of_seeds(len(best.seeds))}")
-        else:
-            lines.append(
-                "            the best of many trials looks better than it is; the finals will measure it on test"
-            )
-        return [*lines, *choice_lines(best)]
+        return [f"setting     {answer.setting}", *score_lines(self.study), *certainty_lines(self.study, answer)]
 
     def _work_lines(self, run: "RunSummary") -> list[str]:
         from search.display.pace import time_left

@@ -8,8 +8,8 @@ import pytest
 
 from dashboards.cross_dataset.tables import Task, task_row
 from dashboards.optuna_dashboard import DashboardView
+from dashboards.study.answer import study_answer
 from dashboards.study.report import FORMATS
-from dashboards.study.tables import best_setting
 from objectives.results import GMACS, Accuracy, CorrectMask, Final, ImageScores, Reevaluation, StudyResults, Trial
 from search.reports.answer import answer_lines, answer_record
 from spaces import Setting, Space
@@ -40,21 +40,21 @@ def compared() -> StudyResults:
 
 
 def test_every_surface_has_the_answer_what_is_tied_and_the_loss(compared: StudyResults) -> None:
-    best = best_setting(compared)
+    best = study_answer(compared)
     assert best is not None
     assert (best.setting, best.tied, best.candidates, best.finalists) == (CHEAP, (ALIKE,), 3, 1)
     assert best.expected_loss is not None
     record = answer_record(compared)
     assert (record["setting"], record["tied"]) == (CHEAP.to_dict(), [ALIKE.to_dict()])
-    assert "tied        1 of the 2 other candidates; the cheapest of the candidates that are as good as the best" in (
+    assert "tied        1 other setting is tied with it: 200 validation images cannot tell them apart." in "\n".join(
         answer_lines(compared)
     )
     note = DashboardView.of(compared, None).note
-    assert f"**Best so far:** `{CHEAP}`" in note
+    assert f"**Answer:** `{CHEAP}`" in note
     for text in (FORMATS["html"](compared, ()), FORMATS["md"](compared, ()), FORMATS["latex"](compared, ()), note):
         words = " ".join(text.split())
-        assert "3 candidates were compared" in words
-        assert "1 of the 2 others is tied with the best" in words
+        assert "1 other setting is tied with it" in words
+        assert "1 more is significantly worse" in words
         assert LOSS in words
         assert CHANCE not in words
     for form in ("html", "md", "latex"):
@@ -80,7 +80,7 @@ def test_an_answer_that_guesses_is_called_so_everywhere(compared: StudyResults) 
 
 def test_an_answer_that_is_not_tested_yet_is_shown_with_its_rounds(compared: StudyResults) -> None:
     waiting = replace(compared, finals=())
-    best = best_setting(waiting)
+    best = study_answer(waiting)
     assert best is not None
     assert (best.setting, best.test, best.seeds) == (CHEAP, None, (1,))
     assert "It was not tested yet" in FORMATS["md"](waiting, ())
@@ -91,7 +91,7 @@ def test_an_answer_that_is_not_tested_yet_is_shown_with_its_rounds(compared: Stu
 def test_a_former_answer_that_was_tested_is_not_the_answer(compared: StudyResults) -> None:
     former = Final(WORSE, 1, Accuracy(190, IMAGES), Accuracy(50, 50), 1.0, 0, 0)
     both = replace(compared, finals=(former, *compared.finals))
-    best = best_setting(both)
+    best = study_answer(both)
     assert best is not None
     assert best.test is not None
     assert (best.setting, best.test.value) == (CHEAP, 0.9)
@@ -101,7 +101,7 @@ def test_a_former_answer_that_was_tested_is_not_the_answer(compared: StudyResult
 def test_the_page_across_datasets_has_the_expected_loss(compared: StudyResults) -> None:
     space = Space(compared.architecture, (10, 90), (3,), (1, 2), ("linear",))
     row = task_row(Task("digits", compared, space))
-    best = best_setting(compared)
+    best = study_answer(compared)
     assert best is not None
     assert (row.setting, row.expected_loss) == (CHEAP, best.expected_loss)
     assert row.test is not None

@@ -7,6 +7,7 @@ from io import StringIO
 import pytest
 
 from dashboards.study import tables
+from dashboards.study.answer import study_answer
 from dashboards.study.choices import Importance
 from dashboards.study.data import study_csv, study_json
 from objectives.results import METRICS, StudyResults
@@ -19,7 +20,7 @@ IMPORTANCES = (Importance("pool", {"fANOVA": 0.75}), Importance("block", {"fANOV
 def test_json_holds_every_table_as_numbers(realistic: StudyMaker) -> None:
     study = realistic()
     found = json.loads(study_json(study, IMPORTANCES))
-    best = tables.best_setting(study)
+    best = study_answer(study)
     assert best is not None
     assert best.test is not None
     assert found["answer"]["setting"] == best.setting.to_dict()

@@ -16,6 +16,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from dashboards.formatting import with_interval
 from dashboards.page.page import python_code
 from dashboards.study import tables
+from dashboards.study.answer import study_answer
 from dashboards.study.choices import Importance
 from dashboards.study.report import render, write_report
 from objectives.backbones.catalog import describe_backbone
@@ -57,7 +58,7 @@ def test_a_browser_draws_every_figure_and_asks_nothing_of_the_network(
 
 def test_the_answer_is_that_of_the_summary(realistic: StudyMaker, pages: PageOpener) -> None:
     study = realistic()
-    found = tables.best_setting(study)
+    found = study_answer(study)
     assert found is not None
     assert found.test is not None
     browser = pages(study)
@@ -85,8 +86,9 @@ def test_an_answer_of_several_taps_names_and_reads_them_all(
     browser = pages(study((alone, several)))
     assert browser.complaints() == []
     answer = browser.driver.find_element(By.ID, "answer")
-    listed = [each.text for each in answer.find_elements(By.CSS_SELECTOR, ".setting dd")][:6]
-    assert listed == ["13", "44", "16", "44", "13", "90"]
+    assert answer.find_element(By.CSS_SELECTOR, ".setting-line").text == str(several.setting)
+    read = answer.find_elements(By.CSS_SELECTOR, ".network text")
+    assert [number.text for number in read] == ["13", "16"]
     lines = browser.driver.find_element(By.ID, "python").text
     assert setting_of(lines) == several.setting
     length = sum(study().architecture.block(tap.block).channels for tap in taps) * alone.setting.pool**2
@@ -233,9 +235,12 @@ def test_a_cell_tells_its_uncertainty_on_hover(
     ActionChains(browser.driver).move_to_element(frame).perform()
     hover = (By.CSS_SELECTOR, f"#{section} .hoverlayer .hovertext")
     text = WebDriverWait(browser.driver, 10).until(lambda driver: driver.find_element(*hover).text)
-    best = tables.leaderboard(study).rows[0]
-    assert with_interval(best.validation).replace("\N{NO-BREAK SPACE}", " ") in text
-    assert f"trial {best.trial}" in text
+    cell = tables.block_by_timestep(study).best
+    assert cell is not None
+    row = tables.leaderboard(study).rows[0]
+    best = {"blocks": (cell.best, cell.trial), "interaction": (row.validation, row.trial)}[section]
+    assert with_interval(best[0]).replace("\N{NO-BREAK SPACE}", " ") in text
+    assert f"trial {best[1]}" in text
     assert browser.complaints() == []
 
 

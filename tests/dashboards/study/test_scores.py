@@ -8,6 +8,8 @@ import pytest
 from dashboards.optuna_dashboard import _figures, _note
 from dashboards.page.figures import block_by_timestep_figure
 from dashboards.study import figures, sentences, tables
+from dashboards.study.answer import study_answer
+from dashboards.study.answer_sentences import tied_sentence
 from dashboards.study.report import render
 from dashboards.study.scores import confusions, scores
 from objectives.results import METRICS, Accuracy, Confusion, Final, IntervalEstimate, Scores, StudyResults, Trial
@@ -63,7 +65,7 @@ def test_the_metric_decides_what_is_best(by_nll: StudyResults) -> None:
 
 
 def test_the_answer_is_measured_by_the_metric(by_nll: StudyResults) -> None:
-    found = tables.best_setting(by_nll)
+    found = study_answer(by_nll)
     assert found is not None
     assert found.test is not None
     assert (found.validation.value, found.validation.low, found.validation.high) == pytest.approx((0.45, 0.4, 0.5))
@@ -112,15 +114,11 @@ def test_confusions_add_up_over_seeds(by_nll: StudyResults) -> None:
 
 
 def test_words_name_the_metric_and_its_direction(by_nll: StudyResults) -> None:
-    found = tables.best_setting(by_nll)
+    found = study_answer(by_nll)
     assert found is not None
-    assert sentences.confidence_sentence(found, 3) == (
-        "Its validation negative log-likelihood is significantly better than that of every other finalist."
-    )
-    assert (
-        "noisy validation negative log-likelihoods, so its value is biased downwards"
-        in sentences.confidence_sentence(replace(found, test=None), 3)
-    )
+    assert tied_sentence(found, 3).startswith("It is significantly better than the other setting")
+    untested = replace(found, rule="trials", test=None)
+    assert "Its test negative log-likelihood is unknown" in tied_sentence(untested, 3)
     assert plain(sentences.groups_sentence("Pool", tables.pooling_groups(by_nll))) == (
         "Pool 2 reaches the lowest negative log-likelihood, 0.400 (0.350–0.450), "
         "0.500 below pool 1; the difference is significant (p < 0.0001)."

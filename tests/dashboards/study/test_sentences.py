@@ -4,6 +4,8 @@ from dataclasses import replace
 import pytest
 
 from dashboards.study import sentences, tables
+from dashboards.study.answer import study_answer
+from dashboards.study.answer_sentences import tied_sentence
 from dashboards.study.tables import TrialCounts
 from objectives.results import Accuracy, Final, StudyResults, Trial
 from spaces import Setting, Tap
@@ -104,10 +106,10 @@ def test_finalists(study: StudyMaker, corrects: tuple[int, ...], said: str) -> N
 
 
 def test_answer_without_finals_warns_of_its_bias(few: StudyResults) -> None:
-    found = tables.best_setting(few)
+    found = study_answer(few)
     assert found is not None
-    assert "best of 4 noisy" in sentences.confidence_sentence(found, 4)
-    assert "only complete trial" in sentences.confidence_sentence(found, 1)
+    assert "only the best of 4 trials so far" in tied_sentence(found, 4)
+    assert "only complete trial" in tied_sentence(found, 1)
 
 
 def test_selection_text() -> None:

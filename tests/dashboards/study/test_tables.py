@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards.study import tables
+from dashboards.study.answer import study_answer
 from dashboards.tables import Estimate
 from objectives.results import Accuracy, Final, StudyResults, Trial
 from spaces import Setting
@@ -56,7 +57,7 @@ def test_a_tie_is_an_interval_that_holds_zero(first: Accuracy, second: Accuracy,
 
 
 def test_without_finals_the_best_trial_answers(few: StudyResults) -> None:
-    found = tables.best_setting(few)
+    found = study_answer(few)
     assert found is not None
     assert (found.trial, found.setting) == (5, Setting(90, 16, 2, "linear"))
     assert (found.validation.value, found.validation.images) == (0.605, 200)
@@ -73,7 +74,7 @@ def test_the_best_finalist_answers_by_mean_validation_whatever_the_test(study: S
         final(second, 0, 123, 603),
         final(third, 0, 20, 950),
     )
-    found = tables.best_setting(study(few.trials, finals))
+    found = study_answer(study(few.trials, finals))
     assert found is not None
     assert found.setting == second
     assert (found.trial, found.seeds, found.tied, found.is_finalist) == (1, (0, 1), (first,), True)
@@ -87,7 +88,7 @@ def test_the_best_finalist_answers_by_mean_validation_whatever_the_test(study: S
 
 def test_no_complete_trial_gives_empty_tables(study: StudyMaker) -> None:
     empty = study((Trial(0, "failed", Setting(50, 10, 1, "linear"), reason="lost"),))
-    assert tables.best_setting(empty) is None
+    assert study_answer(empty) is None
     assert tables.leaderboard(empty) == tables.Leaderboard((), 0, 0)
     assert tables.block_by_timestep(empty).cells == {}
     assert tables.block_by_timestep(empty).best is None

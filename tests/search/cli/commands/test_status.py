@@ -61,19 +61,24 @@ def test_a_study_with_a_running_search_is_shown_in_detail(
     backdate_trials(store, run, [10.0, 30.0, 50.0, 70.0])
     lines = StudyState.of(store, name, tmp_path).lines()
     started = store.read_runs(name)[0].started.astimezone()
-    assert lines[:11] == [
+    assert lines[:8] == [
         f"study       {name}",
         "dataset     digits: 80 train, 20 validation, 50 test",
         f"backbone    bundled, {len(space)} settings",
         "trials      4 complete, 0 pruned, 5 failed, 2 running",
-        f"best        {best}",
-        "            validation accuracy 70.0 % (48.1 to 85.5)",
-        "            the best of many trials looks better than it is; the finals will measure it on test",
-        "passes      40 made, 120 saved by the cache",
+        f"setting     {best}",
+        "validation  70.0 %  (95 % interval 48.1 to 85.5)",
+        "test        not measured yet: the candidates have not been compared, and the best",
+        "            of many trials looks better on validation than it is",
+    ]
+    passes = next(index for index, line in enumerate(lines) if line.startswith("passes"))
+    assert lines[passes : passes + 3] == [
+        "passes      40 made; a script that makes its own for each trial: 160",
         f"running     since {started:%Y-%m-%d %H:%M} on {gethostname()}, process {os.getpid()}, 2 workers",
         "            4 of 12 trials, 3 a minute, about 2 min 40 s left",
-        lines[10],
     ]
+    assert any(line.startswith("not tried   ") for line in lines[8:passes])
+    lines = lines[passes - 7 :]
     assert lines[10].startswith("            trial 9: ")
     assert lines[12].startswith("failed      trial 4: ")
     assert lines[13] == "            ValueError: \x1b[31mno 4"
@@ -112,7 +117,7 @@ def test_finals_and_the_report_are_shown(
             store.record_final(name, Final(best, seed, Accuracy(18, 20), Accuracy(40, 50), 1.0, 0, 0))
         (tmp_path / f"{name}.html").write_text("a report")
         lines = StudyState.of(store, name, tmp_path).lines()
-    assert "            test accuracy 80.0 % (67.0 to 88.8); mean of 2 seeds" in lines
+    assert "test        80.0 %  (95 % interval 67.0 to 88.8; mean of 2 seeds)" in lines
     assert any(line.endswith("now re-evaluating on other splits, 2 fits done") for line in lines)
     today = datetime.now().astimezone()
     assert any(line.startswith(f"report      {tmp_path}/{name}.html, written {today:%Y-}") for line in lines)

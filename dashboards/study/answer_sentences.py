@@ -1,0 +1,178 @@
+"""Sentences about the answer of a study, the same on every page and in the terminal: plain text, escaped by whoever
+prints it."""
+
+from collections.abc import Sequence
+
+from dashboards.formatting import NAMED, amount, count, gap_text, percent, shortened, with_interval
+from dashboards.study.answer import Answer, MeasuredBaseline
+from objectives.results import ChoiceCoverage
+
+MARGIN = "within a quarter of a standard error of the best mean"
+"""The settings among which an answer is the cheapest, then the simplest."""
+
+NOUNS = {"timestep": "timestep", "block": "block", "pool": "pool size", "head": "head", "draws": "number of draws"}
+NOUNS["taps"] = "number of taps"
+
+
+def confidence_sentences(answer: Answer, complete: int) -> tuple[str, ...]:
+    """Say how the answer was chosen, and how certain it is. complete: the number of complete trials."""
+    told = (
+        tied_sentence(answer, complete),
+        loss_sentence(answer),
+        chance_sentence(answer),
+        best_trial_sentence(answer),
+    )
+    return tuple(filter(None, told))
+
+
+def tied_sentence(answer: Answer, complete: int) -> str:
+    """Say what is as good as the answer, and by which rule it was chosen. complete: the number of complete trials."""
+    if answer.rule == "trials":
+        return _untested_text(answer, complete)
+    others = (answer.candidates or answer.finalists) - 1
+    if not others:
+        return "It is the only setting that was re-evaluated on other seeds and tested."
+    tied, images = len(answer.tied), count(answer.validation.images, "validation image")
+    worse = others - tied
+    if not tied:
+        which = "the other setting" if others == 1 else f"each of the {others} other settings"
+        told = f"It is significantly better than {which} compared with it on other splits of the images."
+    else:
+        told = f"{count(tied, 'other setting')} {_are(tied)} tied with it: {images} cannot tell them apart."
+        if worse:
+            told += f" {worse} more {_are(worse)} significantly worse."
+        told += (
+            f" It has the best mean, and no setting {MARGIN.replace('the best mean', 'it')} is cheaper."
+            if answer.leads
+            else f" Of the settings {MARGIN}, it is the cheapest, and the simplest of those that cost the same."
+        )
+    return told if answer.is_finalist else f"{told} It was not tested yet."
+
+
+def _untested_text(answer: Answer, complete: int) -> str:
+    if complete == 1:
+        return "It is the only complete trial. No other split has tested it, so its test accuracy is unknown."
+    metric = answer.validation.metric
+    return (
+        f"It is only the best of {complete:,} trials so far, each measured on the same validation images: the best of "
+        f"many looks better than it is. Its test {metric.label} is unknown until the run compares the best settings on "
+        "other splits."
+    )
+
+
+def best_trial_sentence(answer: Answer) -> str:
+    """Say why the best single trial is not the answer; empty where it is."""
+    best = answer.best_trial
+    if best is None:
+        return ""
+    told = (
+        f"Trial {best.number}, {best.setting}, has the best value on the validation images of the search, "
+        f"{amount(best.validation.value, best.validation.metric)}."
+    )
+    if best.dropped:
+        return f"{told} On the splits of other seeds it is significantly worse than the answer."
+    if best.compared:
+        better = "has the better mean there" if answer.leads else "is cheaper, or else simpler"
+        return f"{told} On the splits of other seeds it is tied with the answer, which {better}."
+    return f"{told} It was not compared on the splits of other seeds."
+
+
+def loss_sentence(answer: Answer) -> str:
+    """Say what the answer is expected to lose to the best of all settings tried; empty if it is not known."""
+    loss, metric = answer.expected_loss, answer.validation.metric
+    if loss is None:
+        return ""
+    return (
+        f"It is expected to lose {gap_text(loss.value, metric)} of {metric.label} to the best setting tried "
+        f"(95\N{NO-BREAK SPACE}% interval {metric.number(loss.low)} to {metric.number(loss.high)})."
+    )
+
+
+def chance_sentence(answer: Answer) -> str:
+    """Warn of an answer that is no better than chance or than a baseline; empty if it is, or if this is not known."""
+    told = []
+    if answer.better_than_chance is False and answer.majority is not None:
+        told.append(
+            "As far as the test images tell, it is no better than chance: always naming the most frequent class is "
+            f"right on {percent(answer.majority)} of them."
+        )
+    not_beaten = [baseline.words for baseline in answer.baselines if baseline.beaten is False]
+    if not_beaten:
+        told.append(
+            f"As far as the test images tell, it is no better than a linear head on {' or on '.join(not_beaten)}."
+        )
+    return " ".join(told)
+
+
+def baselines_sentence(answer: Answer) -> str:
+    """Give the accuracy of the trivial classifiers on the test images; empty where they were not made."""
+    if not answer.baselines:
+        return ""
+    told = [f"{baseline.words} {with_interval(baseline.test)}" for baseline in answer.baselines]
+    beaten = [baseline for baseline in answer.baselines if baseline.beaten]
+    verdict = "; the answer is significantly better" if len(beaten) == len(answer.baselines) else ""
+    return f"The same images with a linear head on trivial features: {', '.join(told)}{verdict}."
+
+
+def coverage_sentence(coverage: Sequence[ChoiceCoverage]) -> str:
+    """Say how much of the space was tried; empty where the space is not known."""
+    return f"Tried: {coverage_text(coverage)}." if coverage else ""
+
+
+def coverage_text(coverage: Sequence[ChoiceCoverage]) -> str:
+    """ "7 of 8 timesteps, all 19 blocks, all 3 pool sizes, only the linear head"."""
+    return ", ".join(map(_covered_text, coverage))
+
+
+def untried_sentence(coverage: Sequence[ChoiceCoverage], screened: int = 0) -> str:
+    """Name what was not tried; empty where everything was. screened: how many settings a screening scored."""
+    told = []
+    for choice in coverage:
+        if choice.untried:
+            noun = NOUNS[choice.choice] + (
+                "s" if len(choice.untried) > 1 and "number" not in NOUNS[choice.choice] else ""
+            )
+            told.append(f"{noun} {shortened(choice.untried, 2 * NAMED)}{_screened_text(choice) if screened else ''}")
+    return f"Not tried: {'; '.join(told)}." if told else ""
+
+
+def _screened_text(choice: ChoiceCoverage) -> str:
+    """Say which untried values the screening before the search saw."""
+    if choice.choice == "head":
+        return ""
+    seen = len(choice.untried) - len(choice.unseen)
+    if not seen:
+        return " (not screened either)"
+    which = "screened only" if seen == len(choice.untried) else f"{seen} of them screened"
+    return f" ({which})"
+
+
+def screening_sentence(screened: int, coverage: Sequence[ChoiceCoverage]) -> str:
+    """Say what the screening before the search saw; empty where there was none. screened: how many settings."""
+    timesteps = next((choice for choice in coverage if choice.choice == "timestep"), None)
+    if not screened:
+        return ""
+    at = f" at {count(len(timesteps.screened), 'timestep')}" if timesteps and timesteps.screened else ""
+    return f"A screening of some of the images scored {count(screened, 'setting')}{at} before the first trial."
+
+
+def _covered_text(choice: ChoiceCoverage) -> str:
+    """ "all 19 blocks", "7 of 8 timesteps", or "only the linear head"."""
+    noun, values, tried = NOUNS[choice.choice], len(choice.values), len(choice.tried)
+    if values == 1:
+        value = choice.values[0]
+        return f"only the {value} head" if choice.choice == "head" else f"only {noun} {value}"
+    return f"all {values} {_plural(noun)}" if tried == values else f"{tried} of {values} {_plural(noun)}"
+
+
+def baseline_name(baseline: MeasuredBaseline) -> str:
+    """ "Raw pixels", "First block"."""
+    return baseline.words[0].upper() + baseline.words[1:]
+
+
+def _plural(noun: str) -> str:
+    return noun.replace("number", "numbers") if noun.startswith("number") else f"{noun}s"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
