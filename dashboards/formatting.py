@@ -1,10 +1,14 @@
 """Numbers as text, each in one format wherever it is shown. The text is plain: whoever prints it escapes it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dashboards.tables import Cell, Estimate
 from objectives.results import IntervalEstimate, Metric
 from spaces import Setting
+
+ABBREVIATIONS = {"learning_rate": "lr", "weight_decay": "wd", "width": "w", "neighbours": "k"}
+"""Options of heads as tables name them. A table says what they mean."""
 
 NAMED = 3
 """Items that a sentence names before it counts the others."""
@@ -91,11 +95,38 @@ def choice_value(value: int | str | None) -> str:
 
 
 def head_text(setting: Setting) -> str:
-    """The head with its options and, if several are averaged, the noise draws: "mlp, width 128"."""
-    words = [setting.head] + [f"{name.replace('_', ' ')} {value}" for name, value in setting.options]
+    """The head with its options and, if several are averaged, the noise draws: "mlp, lr 1e-3, wd 0.1, w 512"."""
+    words = [setting.head] + [f"{option_name(name)} {short_number(value)}" for name, value in setting.options]
     if setting.draws > 1:
         words.append(f"{setting.draws} draws")
     return ", ".join(words)
+
+
+def option_name(name: str) -> str:
+    """ "lr" for the learning rate; an option without an abbreviation keeps its name."""
+    return ABBREVIATIONS.get(name, name.replace("_", " "))
+
+
+def short_number(value: float | str) -> str:
+    """ "1e-3" for 0.001, "0.1" for 0.1, "512" for 512."""
+    if not isinstance(value, float):
+        return str(value)
+    if not 0 < abs(value) < 0.01:
+        return f"{value:g}"
+    mantissa, exponent = f"{value:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def fitted_setting(setting: Setting, characters: int) -> str:
+    """The setting in words if they fit, else with abbreviated options, else "b16 t44 p4 mlp lr1e-3 wd0.1 w512"."""
+    head = head_text(setting)
+    features = str(replace(setting, draws=1, options=())).removesuffix(setting.head)
+    for text in (str(setting), f"{features}{head}"):
+        if len(text) <= characters:
+            return text
+    taps = "+".join(f"b{tap.block}" + ("" if tap.timestep is None else f" t{tap.timestep}") for tap in setting.taps)
+    words = [word.replace(" ", "").replace("depth", "d") for word in head.split(", ")]
+    return " ".join([taps, f"p{setting.pool}", *words])
 
 
 def features_text(setting: Setting) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
-from dashboards.formatting import amount, duration, interval
+from dashboards.formatting import ABBREVIATIONS, amount, duration, interval
 from objectives.results import Picture
 from spaces import Architecture, SearchError, Setting, UsageError
 from spaces.errors import shown
@@ -22,25 +23,39 @@ from spaces.errors import shown
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """The Content Security Policy of a page: it loads nothing from any network."""
 
+CODE = re.compile(r"`([^`\n]+)`")
+
 FEATURE_COLUMNS = ("Block", "Timestep", "Pool")
 # Columns of words, aligned left. All other columns hold numbers and are aligned right.
 WORDS = frozenset(
     {
         *("Metric", "True class", "Predicted", "Image", "Class", "Head", "Phase", "Reason", "Tied", "Seeds"),
         *("Trials", "Fact", "Value", "Choice", "Source", "Split of ours", "Dataset", "Backbone", "Study", "Past task"),
-        *("Best setting of", "Verdict"),
+        *("Best setting of", "Verdict", "State"),
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells as printed text. The first column is the heading of its row. chosen: the index of the row to highlight."""
+    """Cells as printed text. The first column is the heading of its row.
+
+    chosen: the index of the row to highlight. interactive: whether a page lets its reader sort and filter the rows.
+    """
 
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     chosen: int | None = None
+    interactive: bool = False
+
+    @property
+    def explained(self) -> str:
+        """The caption, and what the abbreviated options of heads mean: "lr: learning rate, w: width"."""
+        heads = [row[self.columns.index("Head")] for row in self.rows] if "Head" in self.columns else []
+        used = [name for name, short in ABBREVIATIONS.items() if any(f", {short} " in head for head in heads)]
+        meanings = ", ".join(f"{ABBREVIATIONS[name]}: {name.replace('_', ' ')}" for name in used)
+        return f"{self.caption}. {meanings}" if meanings else self.caption
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +94,26 @@ def render_page(template: str, sections: Sequence[Section], **facts: Any) -> str
     )
     environment.globals.update(words=WORDS, policy=POLICY, amount=amount, interval=interval, duration=duration)
     environment.filters["base64"] = lambda content: b64encode(content).decode()
-    environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
+    environment.filters["breakable"] = _breakable
+    environment.filters["options"] = _options
+    environment.filters["prose"] = _prose
     plotly_js = Markup(get_plotlyjs())  # plotly's own bundle: the only text that is not escaped
     return environment.get_template(template).render(sections=sections, plotly_js=plotly_js, **facts)
+
+
+def _breakable(text: str) -> Markup:
+    """Text in which a long name with underscores may break into lines after each of them."""
+    return escape(text).replace("_", Markup("_<wbr>"))
+
+
+def _options(head: str) -> Markup:
+    """A head and its options, such as "mlp, lr 1e-3", which break into lines only between them."""
+    return Markup(", ").join(Markup("<span>{}</span>").format(option) for option in head.split(", "))
+
+
+def _prose(text: str) -> Markup:
+    """Sentences whose `commands` in backticks are set as code."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def check_file(path: Path, suffixes: Sequence[str] = ()) -> None:

@@ -16,13 +16,21 @@ from spaces import Setting
 
 INK = "#767676"
 RULE, UNTRIED = "rgba(128,128,128,0.28)", "rgba(128,128,128,0.09)"
-COLOUR_BAR_MARGIN = 116  # pixels below a heatmap, for the title of its x axis and the colour bar
+COLOUR_BAR_MARGIN = 132  # pixels below a heatmap, for the title of its x axis and the colour bar
 TITLE_STANDOFF = (
     8  # pixels between tick labels and the axis title; without it Plotly sets the title on the colour bar's
 )
 BLUE, ORANGE, VERMILION, GREEN = "#0072B2", "#E69F00", "#D55E00", "#009E73"
 
-AXIS = {"gridcolor": RULE, "zeroline": False, "linecolor": INK, "ticks": "", "automargin": True, "fixedrange": True}
+AXIS = {
+    "gridcolor": RULE,
+    "zeroline": False,
+    "linecolor": INK,
+    "ticks": "",
+    "automargin": True,
+    "fixedrange": True,
+    "ticklabelstandoff": 4,
+}
 TEMPLATE = go.layout.Template(
     layout={
         "paper_bgcolor": "rgba(0,0,0,0)",

@@ -14,6 +14,9 @@ from dashboards.similarity.sentences import axis_labels, cka_text
 from objectives.results import DrawSimilarity, Representation, Similarity
 from spaces import Architecture
 
+NUMBERED = 13
+"""The longest side of a heatmap whose cells are large enough for their numbers."""
+
 
 @dataclass(frozen=True)
 class SimilarityReport:
@@ -141,8 +144,10 @@ def heatmap(
             z=[list(row) for row in values],
             zmin=0,
             zmax=1,
-            text=hover,
-            hovertemplate="%{text}<extra></extra>",
+            text=[[cka_text(value, None) for value in across] for across in values],
+            texttemplate="%{text}" if max(len(rows), len(columns)) <= NUMBERED else None,
+            customdata=hover,
+            hovertemplate="%{customdata}<extra></extra>",
             hoverongaps=False,
             colorscale="Cividis",
             xgap=0.5,
@@ -154,7 +159,7 @@ def heatmap(
     figure.update_xaxes(type="category", showgrid=False, constrain="domain", constraintoward="left")
     figure.update_yaxes(title=axes[1], type="category", showgrid=False)
     figure.update_layout(
-        template=TEMPLATE, plot_bgcolor=UNTRIED, height=240 + 34 * len(rows), margin={"b": COLOUR_BAR_MARGIN + 8}
+        template=TEMPLATE, plot_bgcolor=UNTRIED, height=240 + 34 * len(rows), margin={"b": COLOUR_BAR_MARGIN}
     )
     if 0.5 < len(rows) / len(columns) < 2:
         figure.update_yaxes(scaleanchor="x", constrain="domain")
@@ -163,9 +168,10 @@ def heatmap(
 
 
 def _provenance(report: SimilarityReport) -> Section:
+    batches = sentences.batches_text(report.blocks.batches)
     facts = {
         "Dataset": report.dataset,
-        "Images": f"{report.blocks.images:,} outside the test split, in {report.blocks.batches:,} minibatches",
+        "Images": f"{report.blocks.images:,} outside the test split, in {batches}",
         "Backbones": shortened([report.backbone, *report.others], 20),
         "Pool": f"maps averaged to {report.pool} × {report.pool}, or to the next smaller size that divides the map",
         **report.facts,

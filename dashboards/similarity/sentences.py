@@ -25,12 +25,15 @@ def axis_labels(shown: Sequence[Representation]) -> list[str]:
     return [f"t {one.timestep}" for one in shown]
 
 
+def batches_text(batches: int) -> str:
+    return f"{batches:,} minibatches" if batches > 1 else "one batch"
+
+
 def scale_sentences(images: int, batches: int) -> str:
-    many = f"{batches:,} minibatches" if batches > 1 else "one batch"
     return (
         f"CKA is 1 for representations that differ only by a rotation and a scale, and 0 for unrelated ones. It was "
-        f"measured on {images:,} images in {many}, by the unbiased estimator: the biased one overrates wide "
-        "representations."
+        f"measured on {images:,} images in {batches_text(batches)}, by the unbiased estimator: the biased one "
+        "overrates wide representations."
     )
 
 

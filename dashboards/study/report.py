@@ -25,6 +25,7 @@ from dashboards.study.scores import scores
 from dashboards.study.sections import sections
 from dashboards.study.sentences import other_trials_sentence, trial_counts_text
 from dashboards.study.tables import trial_counts
+from dashboards.study.trials import trials_section
 from objectives.results import ACCURACY, StudyResults
 
 
@@ -45,7 +46,7 @@ def render(study: StudyResults, importances: Sequence[Importance] = ()) -> str:
     commands = _commands(study, answer is not None)
     return render_page(
         "report.html",
-        sections(study, importances),
+        [trials_section(study) if section.id == "leaderboard" else section for section in sections(study, importances)],
         study=study,
         answer=answer,
         metric=study.metric.label,

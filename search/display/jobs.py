@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from objectives.results import Epoch, Extracted, Rung, Scored
+from search.display.fitted_setting import FittedSetting
 from search.scheduling.requests import FinalRequest, Request, ScreeningRequest, TrialRequest
 from spaces import Setting
 
-Row = tuple[str, str, str, str]
+Row = tuple[str, str | FittedSetting, str, str]
 
 
 @dataclass
@@ -59,7 +60,9 @@ class Job:
 
     def row(self, now: float) -> Row:
         """Return the job's row of the table. now: seconds of the monotonic clock."""
-        return self.name, self.subject, self.phase, str(timedelta(seconds=int(now - self.since)))
+        request = self.request
+        what = self.subject if isinstance(request, ScreeningRequest) else FittedSetting(request.setting)
+        return self.name, what, self.phase, str(timedelta(seconds=int(now - self.since)))
 
     def words(self) -> str:
         """Say what the worker does, e.g. "extracting t 90 (300/1,437)" or "fitting block 9, t 2, pool 4, linear"."""

@@ -18,6 +18,7 @@ from dashboards.study.tables import trial_estimate
 from objectives.results import ACCURACY, Epoch, Extracted, Metric, Rung, Scored, StudyResults, Trial
 from search.display.counter import PLAIN_SECONDS, is_drawn
 from search.display.estimate import RunEstimate
+from search.display.fitted_setting import FittedSetting
 from search.display.jobs import Job, Row
 from search.display.pace import time_left
 from search.scheduling.events import (
@@ -292,6 +293,7 @@ class RunProgress:
             Column(justify="right", no_wrap=True, min_width=7),
             box=None,
             show_header=False,
+            collapse_padding=True,
             pad_edge=False,
             width=min(self.console.width, MAX_WIDTH),
         )
@@ -318,15 +320,15 @@ class RunProgress:
         if not slots:
             return [WORK_TITLE, ("", "starting the workers", "", "")]
         jobs = {job.slot: job for job in list(self._jobs.values())}
-        rows = [jobs[slot].row(now) if slot in jobs else ("", "", "", "") for slot in range(slots)]
+        rows: list[Row] = [jobs[slot].row(now) if slot in jobs else ("", "", "", "") for slot in range(slots)]
         if len(rows) >= room > 1:
             rows[room - 2 :] = [("", f"and {len(rows) - room + 2} more", "", "")]
         return [WORK_TITLE, *rows]
 
     def _best_rows(self) -> list[Row]:
         """Return a title and a row for each of the best trials, with its interval."""
-        rows = [
-            (str(trial.number), str(trial.setting), terminal_interval(trial_estimate(trial, self.metric)), "")
+        rows: list[Row] = [
+            (str(trial.number), FittedSetting(trial.setting), terminal_interval(trial_estimate(trial, self.metric)), "")
             for trial in self.best
         ]
         return [self._best_title, *rows] if rows else []

@@ -1,8 +1,8 @@
 import pytest
 
-from dashboards.formatting import duration, head_text, image_counts, loss_text, named_seeds, points
+from dashboards.formatting import duration, fitted_setting, head_text, image_counts, loss_text, named_seeds, points
 from objectives.results import IntervalEstimate
-from spaces import Setting
+from spaces import Setting, Tap
 
 
 def plain(text: str) -> str:
@@ -19,7 +19,18 @@ def test_duration(seconds: float, text: str) -> None:
 
 def test_head_text_lists_options_and_draws() -> None:
     setting = Setting(1, 1, 1, "mlp", 4, (("width", 128), ("learning_rate", 0.003)))
-    assert head_text(setting) == "mlp, learning rate 0.003, width 128, 4 draws"
+    assert head_text(setting) == "mlp, lr 3e-3, w 128, 4 draws"
+
+
+def test_a_setting_is_abbreviated_as_far_as_it_must_be() -> None:
+    options = (("learning_rate", 0.00015), ("weight_decay", 0.1), ("depth", 2))
+    setting = Setting(44, 16, 4, "cnn", options=options)
+    assert (
+        fitted_setting(setting, 80) == "block 16, t 44, pool 4, cnn, depth 2, learning rate 0.00015, weight decay 0.1"
+    )
+    assert fitted_setting(setting, 70) == "block 16, t 44, pool 4, cnn, depth 2, lr 1.5e-4, wd 0.1"
+    assert fitted_setting(setting, 42) == "b16 t44 p4 cnn d2 lr1.5e-4 wd0.1"
+    assert fitted_setting(Setting(None, 3, 1, "linear", further=(Tap(5, None),)), 9) == "b3+b5 p1 linear"
 
 
 @pytest.mark.parametrize(

@@ -1,35 +1,117 @@
 "use strict";
 {
   const PAPER_WIDTH = 660; // CSS pixels between the margins of A4 and Letter alike
+  const NARROW = 560; // CSS pixels: below this, a figure is arranged for a phone
+  const CHARACTER = 7.2; // CSS pixels of a character of a figure's text
+  const LEGIBLE = 9; // CSS pixels: no smaller text in the cells of a heatmap
   const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage"]] };
   const figures = [...document.querySelectorAll(".figure")];
+  const drawings = new Map(figures.map((figure) => [figure, figure.querySelector("script").textContent]));
   const waiting = [...figures];
-  const drawNext = () => {
-    const figure = waiting.shift();
-    const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
-    Plotly.newPlot(figure, data, layout, config);
+  const axes = (layout, letter) => Object.keys(layout).filter((key) => new RegExp(`^${letter}axis\\d*$`).test(key)).map((key) => layout[key]);
+
+  const wrapped = (text, characters) => {
+    const lines = [""];
+    for (const word of String(text).split(" ")) {
+      const longer = (lines.at(-1) + " " + word).trim();
+      if (lines.at(-1) && longer.length > characters) lines.push(word);
+      else lines[lines.length - 1] = longer;
+    }
+    return lines.join("<br>");
   };
+
+  /* Two plots side by side, one above the other. */
+  const stack = (layout) => {
+    if (!layout.xaxis2 || layout.yaxis2?.matches !== "y") return;
+    for (const axis of [layout.xaxis, layout.xaxis2]) axis.domain = [0, 1];
+    layout.yaxis.domain = [0.62, 1];
+    Object.assign(layout.yaxis2, { domain: [0, 0.38], showticklabels: true });
+    layout.height += 180;
+  };
+
+  /* What does not fit on a phone: long titles, long labels beside bars and on them, labels below narrow cells, squares. */
+  const narrow = (data, layout, width) => {
+    stack(layout);
+    const room = width - 90;
+    for (const axis of axes(layout, "x")) if (axis.title?.text) axis.title.text = wrapped(axis.title.text, room / CHARACTER);
+    for (const axis of axes(layout, "y")) if (axis.title?.text) axis.title.text = wrapped(axis.title.text, layout.height / 2 / CHARACTER);
+    const bars = data.filter((trace) => trace.type === "bar" && trace.orientation === "h");
+    if (bars.length) {
+      const names = bars[0].y;
+      const short = names.map((name) => wrapped(name, 16));
+      Object.assign(layout.yaxis, { tickmode: "array", tickvals: names, ticktext: short });
+      if (!layout.xaxis.range) {
+        const label = CHARACTER * Math.max(...bars.flatMap((bar) => bar.text ?? []).map((text) => text.length));
+        const plot = width - 30 - CHARACTER * Math.max(...short.flatMap((name) => name.split("<br>")).map((line) => line.length));
+        layout.xaxis.range = [0, (Math.max(...bars.flatMap((bar) => bar.x)) * plot) / Math.max(plot - label, 40)];
+        for (const bar of bars) bar.textposition = "outside";
+      }
+    }
+    if (data[0]?.type === "heatmap" && layout.xaxis?.type === "category") {
+      const labels = data[0].x;
+      const each = CHARACTER * Math.max(...labels.map((label) => label.length)) + 8;
+      const every = Math.ceil((labels.length * each) / room);
+      Object.assign(layout.xaxis, { tickangle: 0, tickmode: "linear", tick0: 0, dtick: every });
+    }
+    if (layout.yaxis?.scaleanchor) layout.height = Math.min(layout.height, width + 150);
+  };
+
+  const draw = (figure, paper) => {
+    const { data, layout } = JSON.parse(drawings.get(figure));
+    const width = paper ?? figure.clientWidth;
+    if (paper) layout.width = paper;
+    else if (width < layout.meta?.least_width) layout.width = layout.meta.least_width; // it scrolls sideways
+    if (width < NARROW) narrow(data, layout, width);
+    figure.dataset.narrow = width < NARROW;
+    figure.style.minHeight = `${layout.height}px`;
+    Plotly.react(figure, data, layout, config);
+    figure.classList.toggle("wide", figure.scrollWidth > figure.clientWidth + 1);
+    figure.dispatchEvent(new Event("drawn"));
+    for (const text of figure.querySelectorAll(".heatmap-label text")) {
+      if (parseFloat(getComputedStyle(text).fontSize) < LEGIBLE) text.style.display = "none";
+    }
+  };
+
   // One at a time, so that the page can be read and scrolled from the start, however many trials it draws.
   const drawOn = () => {
     if (waiting.length) {
-      drawNext();
+      draw(waiting.shift());
       setTimeout(drawOn);
     } else {
       document.documentElement.dataset.drawn = "all";
     }
   };
   requestAnimationFrame(() => setTimeout(drawOn));
+  addEventListener("resize", () => {
+    if (matchMedia("print").matches) return;
+    for (const figure of figures) {
+      if (figure.dataset.narrow && figure.dataset.narrow !== String(figure.clientWidth < NARROW)) draw(figure);
+    }
+  });
+
+  // Code breaks into lines at spaces only. A browser alone would break "--trials" after its hyphens.
+  for (const code of document.querySelectorAll("pre code")) {
+    const parts = code.textContent.split(/(\s+)/).map((text) => (/-/.test(text) ? Object.assign(document.createElement("span"), { textContent: text }) : text));
+    code.replaceChildren(...parts);
+  }
+
+  // Tables that are wider than the page say that they scroll.
+  const widths = new ResizeObserver((entries) => {
+    for (const { target } of entries) target.classList.toggle("wide", target.scrollWidth > target.clientWidth + 1);
+  });
+  for (const table of document.querySelectorAll(".scroll")) widths.observe(table);
+
   // Plotly sizes by the screen; paper has its own width, and folded tables must not be lost on it.
   const folds = [...document.querySelectorAll("details")];
   let opened = [];
   addEventListener("beforeprint", () => {
-    while (waiting.length) drawNext();
+    waiting.length = 0;
     opened = folds.filter((fold) => !fold.open);
     for (const fold of opened) fold.open = true;
-    for (const figure of figures) Plotly.relayout(figure, { width: PAPER_WIDTH });
+    for (const figure of figures) draw(figure, PAPER_WIDTH);
   });
   addEventListener("afterprint", () => {
     for (const fold of opened) fold.open = false;
-    for (const figure of figures) Plotly.relayout(figure, { width: null, autosize: true });
+    for (const figure of figures) draw(figure);
   });
 }

@@ -27,7 +27,8 @@ StudyMaker = Callable[..., StudyResults]
 PageOpener = Callable[[StudyResults], Any]
 DRAWN = ["blocks", "pooling", "heads", "cost", "history", "time"]
 FIGURES = [name for name in DRAWN if name != "cost"]
-EVIDENCE = ["answer", "finalists", *DRAWN, "leaderboard", "failures", "provenance"]
+WITH_TRIALS = [*DRAWN, "trials"]
+EVIDENCE = ["answer", "finalists", *DRAWN, "trials", "failures", "provenance"]
 slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
@@ -51,7 +52,7 @@ def test_a_browser_draws_every_figure_and_asks_nothing_of_the_network(
     # Plotly paints a heatmap into an image that the page itself holds.
     assert [url for url in browser.requests() if not url.startswith("data:")] == [path.as_uri()]
     assert browser.sections() == EVIDENCE
-    assert browser.drawn() == DRAWN
+    assert browser.drawn() == WITH_TRIALS
     assert "birds" in browser.driver.title
     assert browser.driver.find_element(By.TAG_NAME, "html").get_attribute("lang") == "en"
 
@@ -93,7 +94,7 @@ def test_an_answer_of_several_taps_names_and_reads_them_all(
     assert setting_of(lines) == several.setting
     length = sum(study().architecture.block(tap.block).channels for tap in taps) * alone.setting.pool**2
     assert f"(images, {length})" in lines
-    board = browser.driver.find_element(By.ID, "leaderboard").text
+    board = browser.driver.find_element(By.ID, "trials").text
     assert "13 + 16 + 13 44 + 44 + 90" in board
     assert "Best with 3 taps" in browser.driver.find_element(By.ID, "taps").text
     assert "Trials with several taps are not shown." in browser.driver.find_element(By.ID, "blocks").text
@@ -133,9 +134,9 @@ def test_a_study_of_several_taps_alone_has_no_cells(
     [
         ("no trial", (["answer", "provenance"], [])),
         slow("one failed", (["answer", "time", "failures", "provenance"], ["time"])),
-        slow("one complete", (["answer", *DRAWN, "leaderboard", "provenance"], DRAWN)),
-        slow("costs unknown", (["answer", *FIGURES, "leaderboard", "provenance"], FIGURES)),
-        slow("no finals", ([name for name in EVIDENCE if name != "finalists"], DRAWN)),
+        slow("one complete", (["answer", *DRAWN, "trials", "provenance"], DRAWN)),
+        slow("costs unknown", (["answer", *FIGURES, "trials", "provenance"], [*FIGURES, "trials"])),
+        slow("no finals", ([name for name in EVIDENCE if name != "finalists"], WITH_TRIALS)),
         ("only finals", (["answer", "finalists", "time", "provenance"], ["time"])),
     ],
 )
@@ -193,11 +194,13 @@ def test_mistakes_and_what_a_good_setting_changes_are_shown_in_pictures(
 
     assert shown("confusions") == {
         "‘species 3’ predicted as ‘species 4’: 27 images": [
-            ("image 40.jpg", ""),
-            ("image 41.jpg", ""),
+            ("image 40.jpg, ‘species 3’ predicted as ‘species 4’: 27 images", ""),
+            ("image 41.jpg, ‘species 3’ predicted as ‘species 4’: 27 images", ""),
             ("image 90.jpg", "for comparison, a ‘species 4’"),
         ],
-        "‘species 5’ predicted as ‘species 6’: 3 images": [("image 44.jpg", "")],
+        "‘species 5’ predicted as ‘species 6’: 3 images": [
+            ("image 44.jpg, ‘species 5’ predicted as ‘species 6’: 3 images", "")
+        ],
     }
     changed = shown("contested")
     right = changed["Correct with the best settings, wrong with the worst"]
@@ -216,7 +219,9 @@ def test_names_of_pictures_and_classes_stay_text(pictured: StudyResults, pages: 
     pictures = tuple(replace(picture, name=evil) for picture in pictured.pictures)
     browser = pages(replace(pictured, pictures=pictures, classes=(evil,) * 50))
     assert browser.complaints() == []
-    assert {each.get_attribute("alt") for each in browser.driver.find_elements(By.TAG_NAME, "img")} == {evil}
+    images = browser.driver.find_elements(By.TAG_NAME, "img")
+    assert images
+    assert all((image.get_attribute("alt") or "").startswith(evil) for image in images)
     assert evil in browser.driver.find_element(By.CSS_SELECTOR, "#confusions h3").text
 
 
@@ -254,7 +259,7 @@ def test_a_page_that_is_printed_before_it_is_drawn_has_every_figure(
     browser.driver.get((tmp_path / "r.html").as_uri())
     assert browser.drawn() == []
     browser.driver.execute_cdp_cmd("Page.printToPDF", {})
-    assert browser.drawn() == DRAWN
+    assert browser.drawn() == WITH_TRIALS
 
 
 def test_names_from_the_data_stay_text(realistic: StudyMaker, pages: PageOpener) -> None:
@@ -284,7 +289,7 @@ def test_names_from_the_data_stay_text(realistic: StudyMaker, pages: PageOpener)
     assert "<img src=x" in browser.driver.find_element(By.ID, "cost").text
     assert len(browser.driver.find_elements(By.TAG_NAME, "script")) == scripts
     assert browser.driver.find_elements(By.TAG_NAME, "img") == []
-    assert browser.drawn() == DRAWN
+    assert browser.drawn() == WITH_TRIALS
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
@@ -317,7 +322,7 @@ def test_the_page_never_scrolls_sideways(realistic: StudyMaker, tmp_path: Path, 
 def test_tables_have_captions_and_scoped_headers(realistic: StudyMaker, tmp_path: Path) -> None:
     page = write_report(realistic(), tmp_path / "r.html").read_text(encoding="utf-8")
     body = page[: page.index("plotly.js v")]
-    assert body.count("<table>") == body.count("<caption>") == 10
+    assert body.count("<table") == body.count("<caption>") == 10
     headers = re.findall(r"<th\b[^>]*>", body)
     assert len(headers) > 50
     assert all('scope="col"' in header or 'scope="row"' in header for header in headers)

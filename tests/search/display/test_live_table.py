@@ -80,7 +80,7 @@ def test_many_workers_leave_room_for_the_best() -> None:
                 "2 complete",
                 "trial best by",
                 "2 block",
-                "1 block",
+                "1 b20",
                 "ended: Keyboard",
             ],
         ),
