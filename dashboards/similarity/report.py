@@ -144,7 +144,7 @@ def heatmap(
             z=[list(row) for row in values],
             zmin=0,
             zmax=1,
-            text=[[cka_text(value, None) for value in across] for across in values],
+            text=[["" if value is None else cka_text(value, None) for value in across] for across in values],
             texttemplate="%{text}" if max(len(rows), len(columns)) <= NUMBERED else None,
             customdata=hover,
             hovertemplate="%{customdata}<extra></extra>",

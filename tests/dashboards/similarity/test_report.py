@@ -109,7 +109,7 @@ def test_a_map_has_one_scale_and_leaves_out_what_is_not_there() -> None:
     heat = figure.data[0]
     assert (heat.zmin, heat.zmax, heat.z[0][1]) == (0, 1, None)
     assert figure.layout.xaxis.title.text == "Block of &lt;b&gt;"
-    assert "a &amp; b: 1" in heat.text[0][0]
+    assert "a &amp; b: 1" in heat.customdata[0][0]
 
 
 def test_maps_are_pictures_too(found: SimilarityReport, tmp_path: Path, browser: Any) -> None:
