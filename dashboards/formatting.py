@@ -107,7 +107,7 @@ def option_name(name: str) -> str:
     return ABBREVIATIONS.get(name, name.replace("_", " "))
 
 
-def short_number(value: float | str) -> str:
+def short_number(value: float | str | None) -> str:
     """ "1e-3" for 0.001, "0.1" for 0.1, "512" for 512."""
     if not isinstance(value, float):
         return str(value)

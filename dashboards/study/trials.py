@@ -20,6 +20,7 @@ from dashboards.formatting import (
 from dashboards.page.page import FEATURE_COLUMNS, Section, Table, feature_cells
 from dashboards.page.style import INK, TEMPLATE, plotly_text
 from dashboards.study import tables
+from dashboards.study.answer import study_answer
 from dashboards.study.sentences import leaderboard_sentence
 from objectives.results import Metric, StudyResults, Trial
 from spaces import Setting
@@ -70,13 +71,13 @@ def trials_section(study: StudyResults) -> Section:
 
 def trial_table(study: StudyResults, trials: Sequence[Trial]) -> Table:
     """A row for each trial, in the given order."""
-    best = tables.best_setting(study)
+    answer = study_answer(study)
     numbers = [trial.number for trial in trials]
     return Table(
         f"{count(len(trials), 'trial')}, the best by validation {study.metric.label} first (95 % interval of one seed)",
         ("Trial", column("Validation", study.metric), *FEATURE_COLUMNS, "Head", "State", "Seconds", "Passes made"),
         tuple(_row(trial, study.metric) for trial in trials),
-        chosen=numbers.index(best.trial) if best and best.trial in numbers else None,
+        chosen=numbers.index(answer.trial) if answer and answer.trial in numbers else None,
         interactive=True,
     )
 
