@@ -12,7 +12,7 @@ from typing import Any, Self, final
 from dashboards.formatting import count, gmacs, image_counts, named_seeds, other_trials, percent, title, with_interval
 from dashboards.page.figures import block_by_timestep_figure, groups_figure
 from dashboards.server import report_link
-from dashboards.study import figures, sentences, tables
+from dashboards.study import choice_sentences, figures, sentences, tables
 from dashboards.study.answer import study_answer
 from dashboards.study.answer_sentences import confidence_sentences, coverage_sentence, untried_sentence
 from dashboards.study.scores import scores
@@ -93,17 +93,17 @@ def _figures(study: StudyResults) -> dict[str, tuple[str, str, Any]]:
         pools, heads, taps = tables.pooling_groups(study), tables.head_groups(study), tables.tap_groups(study)
         cells = tables.block_by_timestep(study)
         if cells.cells:
-            told = sentences.block_by_timestep_sentence(cells)
+            told = choice_sentences.block_by_timestep_sentence(cells)
             drawn["search-blocks"] = (
                 f"{measured} by block and timestep",
                 told,
                 block_by_timestep_figure(cells),
             )
         for name, kind, told, axis, groups in (
-            ("search-pooling", "pooling", sentences.groups_sentence("Pool", pools), "Pool size", pools),
-            ("search-heads", "head", sentences.groups_sentence("Head", heads), "Head", heads),
+            ("search-pooling", "pooling", choice_sentences.groups_sentence("Pool", pools), "Pool size", pools),
+            ("search-heads", "head", choice_sentences.groups_sentence("Head", heads), "Head", heads),
             *(
-                [("search-taps", "number of taps", sentences.taps_sentence(taps), "Taps", taps)]
+                [("search-taps", "number of taps", choice_sentences.taps_sentence(taps), "Taps", taps)]
                 if len(taps) > 1
                 else []
             ),

@@ -70,10 +70,10 @@ class Cell:
 class BlockByTimestep:
     """The settings that read one tap, by block and timestep.
 
-    blocks: the whole block table, in execution order. timesteps: those tried, ascending; an encoder's is None.
-    cells: by (block number, timestep); a pair that was not tried is missing, never zero. best: the cell of the study's
-    answer or of the recommended setting, which a figure frames; None if there is none. measured: the word before the
-    metric, "validation".
+    blocks: those of the space, in execution order. timesteps: those of the space, ascending; an encoder's is None.
+    cells: by (block number, timestep), the best first; a pair that was not tried is missing, never zero. best: the cell
+    of the study's answer or of the recommended setting, which a figure frames; None if there is none. measured: the
+    word before the metric, "validation". screened: the pairs that the screening before a search scored.
     """
 
     blocks: tuple[Block, ...]
@@ -81,6 +81,45 @@ class BlockByTimestep:
     cells: Mapping[tuple[int, int | None], Cell]
     best: Cell | None
     measured: str = "validation"
+    screened: frozenset[tuple[int, int | None]] = frozenset()
+
+    @property
+    def empty(self) -> dict[str, list[tuple[int, int | None]]]:
+        """The pairs without a cell, by what is known of them: "not tried", "screened, not tried"."""
+        pairs: dict[str, list[tuple[int, int | None]]] = {"not tried": [], "screened, not tried": []}
+        for timestep in self.timesteps:
+            for block in self.blocks:
+                pair = block.number, timestep
+                if pair not in self.cells:
+                    pairs["screened, not tried" if pair in self.screened else "not tried"].append(pair)
+        return {state: empty for state, empty in pairs.items() if empty}
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedCell:
+    """What a model expects of the best setting at one block and timestep: a metric's value and its 95 % interval.
+
+    deviation: the standard deviation of the model's prediction on the same images.
+    """
+
+    setting: Setting
+    value: float
+    low: float
+    high: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class ExpectedCells:
+    """What a model expects of every cell of a space: by (block number, timestep), tried or not.
+
+    head, draws: those of all its settings. trials: from how many it was made.
+    """
+
+    cells: Mapping[tuple[int, int | None], ExpectedCell]
+    head: str
+    draws: int
+    trials: int
 
 
 @dataclass(frozen=True, slots=True)

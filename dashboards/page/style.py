@@ -5,7 +5,9 @@ cividis (Nuñez et al. 2018) and those of Okabe & Ito (2008), safe for colour-bl
 the text darker or lighter. Plotly reads some HTML in every text, so names are escaped.
 """
 
+from collections.abc import Sequence
 from html import escape
+from statistics import quantiles
 from typing import Any
 
 import plotly.graph_objects as go
@@ -20,6 +22,7 @@ COLOUR_BAR_MARGIN = 132  # pixels below a heatmap, for the title of its x axis a
 TITLE_STANDOFF = (
     8  # pixels between tick labels and the axis title; without it Plotly sets the title on the colour bar's
 )
+FEWEST_QUARTILES = 4  # values from which outliers can be told
 BLUE, ORANGE, VERMILION, GREEN = "#0072B2", "#E69F00", "#D55E00", "#009E73"
 
 AXIS = {
@@ -71,11 +74,21 @@ def colour_bar(title: str) -> dict[str, Any]:
     }
 
 
-def metric_heatmap(metric: Metric, cells: int, title: str) -> dict[str, Any]:
-    """The look of a heatmap of a metric: bright is better. A single cell needs no colour bar."""
+def metric_heatmap(metric: Metric, values: Sequence[float], title: str) -> dict[str, Any]:
+    """The look of a heatmap of a metric: bright is better. A single cell needs no colour bar.
+
+    values: those of the cells, in the metric's unit. The colours span all values but outliers (`colour_range`), which
+    have the colour at the end of the scale; the title counts them.
+    """
+    low, high = colour_range(values)
+    outside = [(sum(value < low for value in values), "below"), (sum(value > high for value in values), "above")]
+    told = [f"{number} cell{'s' if number > 1 else ''} {where} the scale" for number, where in outside if number]
+    title = "; ".join([title, *told])
     return {
         "hoverongaps": False,
-        "showscale": cells > 1,
+        "showscale": len(values) > 1,
+        "zmin": low,
+        "zmax": high,
         "colorscale": "Cividis",
         "reversescale": not metric.higher_is_better,
         "xgap": 1,
@@ -84,10 +97,37 @@ def metric_heatmap(metric: Metric, cells: int, title: str) -> dict[str, Any]:
     }
 
 
+def colour_range(values: Sequence[float]) -> tuple[float, float]:
+    """Return the least and the greatest of the values that are no outliers.
+
+    An outlier lies further from the middle half of the values than 1.5 times the width of that half (Tukey 1977,
+    "Exploratory Data Analysis"). At least half of the values are within the range, so that one value far from the
+    others does not make all others one colour.
+    """
+    if len(values) < FEWEST_QUARTILES:
+        return min(values, default=0.0), max(values, default=0.0)
+    first, _, third = quantiles(values, n=4, method="inclusive")
+    reach = 1.5 * (third - first)
+    within = [value for value in values if first - reach <= value <= third + reach]
+    return min(within), max(within)
+
+
 def frame(x: float, y: float) -> dict[str, Any]:
     """A frame around the heatmap cell at (x, y), which marks the best one."""
     corners = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
     return {"type": "rect", **corners, "line": {"color": VERMILION, "width": 2.5}}
+
+
+def mark_cells(figure: go.Figure, cells: Sequence[tuple[Any, Any]], name: str, symbol: str) -> None:
+    """Put a small mark, which the legend explains, on the heatmap cells at (x, y)."""
+    figure.add_scatter(
+        name=name,
+        x=[x for x, _ in cells],
+        y=[y for _, y in cells],
+        mode="markers",
+        marker={"symbol": symbol, "size": 5, "color": INK, "line": {"color": INK, "width": 1}},
+        hoverinfo="skip",
+    )
 
 
 def metric_axis(metric: Metric, measured: str = "validation") -> str:

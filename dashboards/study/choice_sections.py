@@ -1,50 +1,82 @@
 """The sections of a study's report about its choices: block, timestep, pooling, head, and their interaction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dashboards.formatting import choice_value, number_with_interval, title, with_unit
-from dashboards.page.figures import block_by_timestep_figure, group_table, groups_figure
+from dashboards.page.figures import block_by_timestep_figure, expected_figure, group_table, groups_figure
 from dashboards.page.page import Section, Table
-from dashboards.study import figures, sentences, tables
+from dashboards.study import choice_sentences as sentences
+from dashboards.study import figures, tables
 from dashboards.study.choices import Importance, Interaction
-from dashboards.tables import BlockByTimestep
+from dashboards.tables import BlockByTimestep, ExpectedCells
 from objectives.results import Metric, StudyResults
 
 
-def block_sections(study: StudyResults) -> list[Section]:
-    table = tables.block_by_timestep(study)
+def block_sections(study: StudyResults, expected: ExpectedCells | None = None) -> list[Section]:
+    """What was tried at each block and timestep, and what a model expects of all of them."""
+    table, metric = tables.block_by_timestep(study), study.metric
     if not table.cells:
         return []
-    told = "Each cell shows its best trial; an empty cell was not tried."
+    told = "Each cell shows its best trial, and how many trials it has: the best of many is higher by chance alone."
     if len(tables.tap_groups(study)) > 1:
         told += " Trials with several taps are not shown."
-    return [
+    sections = [
         Section(
             "blocks",
-            f"{title(study.metric)} by block and timestep",
+            f"{title(metric)} by block and timestep",
             (sentences.block_by_timestep_sentence(table), told),
             block_by_timestep_figure(table),
-            _cells(table, study.metric),
+            _cells(table, metric),
         )
     ]
+    if expected is not None:
+        sections.append(
+            Section(
+                "expected",
+                "What the model expects, by block and timestep",
+                (sentences.expected_sentence(expected, metric),),
+                expected_figure(table, expected, metric),
+                _expected(table, expected, metric),
+            )
+        )
+    return sections
 
 
 def _cells(found: BlockByTimestep, metric: Metric) -> Table:
-    """A column for each block that was tried; a column for every block would make the table too wide."""
-    blocks = sorted({block for block, _ in found.cells})
+    def text(block: int, timestep: int | None) -> str:
+        cell = found.cells.get((block, timestep))
+        return "" if cell is None else f"{metric.number(cell.best.value)} of {cell.count:,}"
+
+    return _by_block_and_timestep(
+        found,
+        f"Best validation {with_unit(metric.label, metric)}, and of how many trials, at each timestep (rows) and block "
+        "(columns); empty: not tried",
+        text,
+    )
+
+
+def _expected(found: BlockByTimestep, expected: ExpectedCells, metric: Metric) -> Table:
+    def text(block: int, timestep: int | None) -> str:
+        cell = expected.cells.get((block, timestep))
+        if cell is None:
+            return ""
+        return f"{metric.number(cell.value)} ({metric.number(cell.low)}–{metric.number(cell.high)})"
+
+    return _by_block_and_timestep(
+        found,
+        f"Expected validation {with_unit(metric.label, metric)} (95 % interval) of the best pooling at each timestep "
+        "(rows) and block (columns); not measured",
+        text,
+    )
+
+
+def _by_block_and_timestep(found: BlockByTimestep, caption: str, text: Callable[[int, int | None], str]) -> Table:
+    """A row for each timestep and a column for each block of the space."""
+    blocks = [block.number for block in found.blocks]
     return Table(
-        f"Best validation {with_unit(metric.label, metric)} at each timestep (rows) and block (columns)",
+        caption,
         ("Timestep", *map(str, blocks)),
-        tuple(
-            (
-                choice_value(timestep),
-                *(
-                    metric.number(cell.best.value) if (cell := found.cells.get((block, timestep))) else ""
-                    for block in blocks
-                ),
-            )
-            for timestep in found.timesteps
-        ),
+        tuple((choice_value(timestep), *(text(block, timestep) for block in blocks)) for timestep in found.timesteps),
     )
 
 
@@ -81,29 +113,41 @@ def group_sections(study: StudyResults) -> list[Section]:
 
 
 def importance_section(importances: Sequence[Importance]) -> Section:
-    names = list(importances[0].shares)
+    """The importance of each choice, where it can be told."""
+    given = [row for row in importances if row.shares]
+    names = list(given[0].shares) if given else []
+    rows = [
+        (row.choice.capitalize(), *(_share(row, name) for name in names), row.withheld or "") for row in importances
+    ]
     table = Table(
-        "Importance of each choice among the settings that were tried",
-        ("Choice", *(f"{name} %" for name in names)),
-        tuple((row.choice.capitalize(), *(f"{100 * row.shares[name]:.1f}" for name in names)) for row in importances),
+        "Importance of each choice among the settings that were tried (95 % interval)",
+        ("Choice", *(f"{name} %" for name in names), "Not given"),
+        tuple(rows),
     )
-    told = (
-        sentences.importances_sentence(importances),
-        "fANOVA: the share of the variance over the whole space that a choice explains alone. PED-ANOVA: how much a "
-        "choice decides whether a setting is among the best.",
-    )
-    return Section("importances", "Importance of each choice", told, figures.importance_figure(importances), table)
+    figure = figures.importance_figure(given) if given else None
+    told = sentences.importances_sentences(importances)
+    return Section("importances", "Importance of each choice", told, figure, table)
+
+
+def _share(row: Importance, name: str) -> str:
+    if name not in row.shares:
+        return ""
+    low, high = row.intervals.get(name, (row.shares[name], row.shares[name]))
+    return f"{100 * row.shares[name]:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def interaction_section(found: Interaction, metric: Metric) -> Section:
     table = Table(
-        f"Best validation {with_unit(metric.label, metric)} of each pair that was tried",
+        f"Best validation {with_unit(metric.label, metric)} (95 % interval) of each pair, and of how many trials; "
+        "empty: not tried",
         (found.row.capitalize(), *(f"{found.column} {choice_value(value)}" for value in found.columns)),
         tuple(
             (
                 choice_value(row),
                 *(
-                    number_with_interval(found.cells[row, c].best) if (row, c) in found.cells else ""
+                    f"{number_with_interval(pair.best)} of {pair.count:,}"
+                    if (pair := found.cells.get((row, c)))
+                    else ""
                     for c in found.columns
                 ),
             )
@@ -113,7 +157,7 @@ def interaction_section(found: Interaction, metric: Metric) -> Section:
     return Section(
         "interaction",
         f"{found.row.capitalize()} and {found.column} together",
-        (sentences.interaction_sentence(found, metric), "Each cell shows its best trial; an empty cell was not tried."),
+        (sentences.interaction_sentence(found, metric), "Each cell shows its best trial, and of how many."),
         figures.interaction_figure(found, metric),
         table,
     )

@@ -1,9 +1,10 @@
 """Tables of how much each choice matters, and how two choices depend on each other."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
+from dashboards.selection.answer import answer_setting
 from dashboards.study.tables import trial_estimate
 from dashboards.tables import Estimate, ascending
 from objectives.results import StudyResults, Trial
@@ -17,15 +18,19 @@ CHOICES = ("block", "timestep", "pool", "head", "draws")
 class Importance:
     """The importance of one choice among the settings that were tried.
 
-    shares: by an evaluator's name, each in [0, 1]. An evaluator's shares of all choices sum to 1.
+    shares: by an evaluator's name, each in [0, 1]; empty if it cannot be told. An evaluator's shares of all choices sum
+    to 1. intervals: 95 % intervals of the shares, (low, high). withheld: why it cannot be told, "2 of 8 values tried".
     """
 
     choice: str
     shares: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    withheld: str | None = None
 
     @property
     def mean(self) -> float:
-        return fmean(self.shares.values())
+        """The mean of the shares; 0 if there are none."""
+        return fmean(self.shares.values()) if self.shares else 0.0
 
 
 def varied(study: StudyResults) -> dict[str, tuple[int | str | None, ...]]:
@@ -58,13 +63,22 @@ class Pair:
 
 @dataclass(frozen=True)
 class Interaction:
-    """Two choices, `row` and `column`, and the values tried of each, ascending. Untried pairs are missing."""
+    """Two choices, `row` and `column`, and the values of each in the space, ascending. Untried pairs are missing.
+
+    answer: the (row, column) values of the answer, where it reads one tap.
+    """
 
     row: str
     column: str
     rows: tuple[int | str | None, ...]
     columns: tuple[int | str | None, ...]
     cells: Mapping[tuple[int | str | None, int | str | None], Pair]
+    answer: tuple[int | str | None, int | str | None] | None = None
+
+    @property
+    def framed(self) -> tuple[int | str | None, int | str | None]:
+        """The pair that a figure frames: that of the answer, else that of the best trial."""
+        return self.answer if self.answer in self.cells else self.best
 
     @property
     def best(self) -> tuple[int | str | None, int | str | None]:
@@ -100,8 +114,10 @@ def interaction(study: StudyResults, importances: Sequence[Importance]) -> Inter
         first.pop(1)
     if len(first) < 2:
         return None
+    # Values of the space that were not tried have their place too.
+    spaces = {choice: _of_space(study, choice, tried[choice]) for choice in first[:2]}
     # The choice with more values goes to the rows, which have room for long labels.
-    column, row = sorted(first[:2], key=lambda choice: len(tried[choice]))
+    column, row = sorted(first[:2], key=lambda choice: len(spaces[choice]))
     cells: dict[tuple[int | str | None, int | str | None], list[Trial]] = {}
     for trial in one_tap_trials(study):
         cells.setdefault((value_of(trial.setting, row), value_of(trial.setting, column)), []).append(trial)
@@ -110,7 +126,15 @@ def interaction(study: StudyResults, importances: Sequence[Importance]) -> Inter
         estimate = trial_estimate(trials[0], study.metric)
         assert estimate is not None  # complete trials have one
         pairs[key] = Pair(trials[0].number, trials[0].setting, estimate, len(trials))
-    return Interaction(row, column, tried[row], tried[column], pairs)
+    answer = answer_setting(study)
+    framed = (value_of(answer, row), value_of(answer, column)) if answer and not answer.further else None
+    return Interaction(row, column, spaces[row], spaces[column], pairs, framed)
+
+
+def _of_space(study: StudyResults, choice: str, tried: Iterable[int | str | None]) -> tuple[int | str | None, ...]:
+    """The values of a choice in the study's space, and those tried, ascending."""
+    values = next((covered.values for covered in study.coverage if covered.choice == choice), ())
+    return _ascending([*values, *tried])
 
 
 def _ascending(values: Iterable[int | str | None]) -> tuple[int | str | None, ...]:

@@ -2,15 +2,16 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from io import StringIO
 from typing import Any
 
 from dashboards.selection.answer import selection
 from dashboards.study import tables
+from dashboards.study.analysis import NO_ANALYSIS, Analysis
 from dashboards.study.answer import study_answer
-from dashboards.study.choices import Importance, interaction
+from dashboards.study.choices import interaction
 from dashboards.study.contested import contested
 from dashboards.study.published import published
 from dashboards.study.scores import confusions, scores
@@ -19,12 +20,12 @@ from objectives.results import METRICS, Metric, Picture, StudyResults, Trial
 from spaces import Block, Setting
 
 
-def study_json(study: StudyResults, importances: Sequence[Importance] = ()) -> str:
+def study_json(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> str:
     """One object: the study's facts, the best setting, and each table of the report under the name of its section.
 
     Accuracies are in [0, 1]. An estimate is its value, its 95 % interval, the number of images and the metric's name.
     """
-    cells = tables.block_by_timestep(study)
+    cells, expected = tables.block_by_timestep(study), analysis.expected
     content = {
         "study": {"name": study.name, "dataset": study.dataset, "backbone": study.backbone, "metric": study.metric},
         "provenance": study.provenance,
@@ -34,11 +35,12 @@ def study_json(study: StudyResults, importances: Sequence[Importance] = ()) -> s
         "finalists": tables.finalists(study),
         "published": published(study),
         "blocks": tuple(cells.cells.values()),
+        "expected": {"trials": expected.trials, "cells": tuple(expected.cells.values())} if expected else None,
         "pooling": tables.pooling_groups(study),
         "heads": tables.head_groups(study),
         "taps": tables.tap_groups(study),
-        "importances": importances,
-        "interaction": interaction(study, importances),
+        "importances": analysis.importances,
+        "interaction": interaction(study, analysis.importances),
         "cost": {"front": costs.pareto_front, "others": costs.others} if (costs := trade_off(study)) else None,
         "history": tables.history(study),
         "time": tables.time_by_phase(study),

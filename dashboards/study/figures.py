@@ -17,6 +17,7 @@ from dashboards.page.style import (
     VERMILION,
     digits,
     frame,
+    mark_cells,
     metric_axis,
     metric_heatmap,
     plotly_text,
@@ -71,22 +72,33 @@ def history_figure(points: Sequence[HistoryPoint], by_time: Sequence[HistoryPoin
 
 
 def importance_figure(importances: Sequence[Importance]) -> go.Figure:
-    """A bar for each choice and evaluator. The most important choice is on top."""
+    """A bar for each choice and evaluator, with its interval. The most important choice is on top."""
     figure = go.Figure()
     for name, colour in zip(importances[0].shares, (BLUE, ORANGE), strict=True):
         shares = [importance.shares[name] for importance in importances]
+        intervals = [row.intervals.get(name, (row.shares[name], row.shares[name])) for row in importances]
         figure.add_bar(
             name=name,
             x=[100 * share for share in shares],
             y=[importance.choice.capitalize() for importance in importances],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [100 * (high - share) for share, (_, high) in zip(shares, intervals, strict=True)],
+                "arrayminus": [100 * (share - low) for share, (low, _) in zip(shares, intervals, strict=True)],
+                "color": INK,
+                "thickness": 1.5,
+            },
             orientation="h",
             marker={"color": colour},
-            text=[percent(share) for share in shares],
-            textposition="outside",
-            cliponaxis=False,
+            text=[
+                f"{percent(share)} ({100 * low:.0f}–{100 * high:.0f})"
+                for share, (low, high) in zip(shares, intervals, strict=True)
+            ],
+            textposition="none",
             hovertemplate=f"%{{y}}: %{{text}} by {name}<extra></extra>",
         )
-    figure.update_xaxes(title="Importance (%)", range=[0, 108])
+    figure.update_xaxes(title="Importance (%), with 95 % interval", range=[0, 100])
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     figure.update_layout(template=TEMPLATE, height=120 + 56 * len(importances), showlegend=True, bargap=0.25)
     figure.update_layout(legend={"traceorder": "normal"})
@@ -94,28 +106,43 @@ def importance_figure(importances: Sequence[Importance]) -> go.Figure:
 
 
 def interaction_figure(table: Interaction, metric: Metric) -> go.Figure:
-    """A heatmap of each pair's best value. Untried pairs are empty; the pair of the best trial is framed."""
+    """A heatmap of each pair's best value, and of how many trials it is the best. The answer's pair is framed.
+
+    Every value of the space has its place; a pair that was not tried is empty and marked.
+    """
     pairs = [[table.cells.get((row, column)) for column in table.columns] for row in table.rows]
+    columns, rows = ([choice_value(value) for value in values] for values in (table.columns, table.rows))
+    best = [metric.scale * pair.best.value for pair in table.cells.values()]
     figure = go.Figure(
         go.Heatmap(
-            x=[choice_value(value) for value in table.columns],
-            y=[choice_value(value) for value in table.rows],
+            x=columns,
+            y=rows,
             z=[[metric.scale * pair.best.value if pair else None for pair in row] for row in pairs],
-            text=[[metric.number(pair.best.value) if pair else "" for pair in row] for row in pairs],
+            text=[[_pair_text(pair, metric) if pair else "" for pair in row] for row in pairs],
             texttemplate="%{text}",
             customdata=[[_pair_hover(pair) if pair else "" for pair in row] for row in pairs],
             hovertemplate="%{customdata}<extra></extra>",
-            **metric_heatmap(metric, len(table.cells), with_unit(f"Best validation {metric.label}", metric)),
+            **metric_heatmap(metric, best, with_unit(f"Best validation {metric.label}", metric)),
         )
     )
-    y, x = table.rows.index(table.best[0]), table.columns.index(table.best[1])
+    empty = [(columns[x], rows[y]) for y, row in enumerate(pairs) for x, pair in enumerate(row) if pair is None]
+    if empty:
+        mark_cells(figure, empty, "not tried", "x-thin")
+    y, x = table.rows.index(table.framed[0]), table.columns.index(table.framed[1])
     figure.add_shape(frame(x, y))
     figure.update_xaxes(title={"text": table.column.capitalize(), "standoff": TITLE_STANDOFF})
-    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_xaxes(type="category", showgrid=False, categoryorder="array", categoryarray=columns)
     figure.update_yaxes(title=table.row.capitalize(), type="category", showgrid=False)
+    figure.update_yaxes(categoryorder="array", categoryarray=rows)
     height = 220 + min(30 * max(len(table.rows), 2), 520)
     figure.update_layout(template=TEMPLATE, height=height, margin={"b": COLOUR_BAR_MARGIN}, plot_bgcolor=UNTRIED)
+    figure.update_layout(showlegend=bool(empty))
     return figure
+
+
+def _pair_text(pair: Pair, metric: Metric) -> str:
+    """ "24.2 of 9": the best value, and of how many trials."""
+    return f"{metric.number(pair.best.value)} of {pair.count:,}"
 
 
 def trade_off_figure(table: TradeOff) -> go.Figure:

@@ -1,7 +1,7 @@
 """A study's report: the best setting, how to use it, and the evidence; one self-contained page, or other formats."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from dashboards.backbone_figure import network_strip
 from dashboards.formatting import duration, gmacs, image_counts, named_seeds, percent, with_interval
 from dashboards.page.documents import Document, latex, markdown
 from dashboards.page.page import python_code, render_page, write
+from dashboards.study.analysis import NO_ANALYSIS, Analysis
 from dashboards.study.answer import Answer, study_answer
 from dashboards.study.answer_sentences import (
     best_trial_sentence,
@@ -19,7 +20,6 @@ from dashboards.study.answer_sentences import (
     tied_sentence,
     untried_sentence,
 )
-from dashboards.study.choices import Importance
 from dashboards.study.data import study_csv, study_json
 from dashboards.study.scores import scores
 from dashboards.study.sections import sections
@@ -29,16 +29,16 @@ from dashboards.study.trials import trials_section
 from objectives.results import ACCURACY, StudyResults
 
 
-def write_report(study: StudyResults, path: Path, importances: Sequence[Importance] = (), form: str = "html") -> Path:
+def write_report(study: StudyResults, path: Path, analysis: Analysis = NO_ANALYSIS, form: str = "html") -> Path:
     """Write the report atomically and return `path`. A page needs no network to be viewed.
 
-    importances: of the study's choices, as `search.reports.importances` computes them. form: one of `FORMATS`.
+    analysis: as `search.reports.analysis` computes it. form: one of `FORMATS`.
     Raises SearchError if the file cannot be written.
     """
-    return write(FORMATS[form](study, importances), path)
+    return write(FORMATS[form](study, analysis), path)
 
 
-def render(study: StudyResults, importances: Sequence[Importance] = ()) -> str:
+def render(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> str:
     """The page as HTML. Every name from the data is escaped."""
     answer = study_answer(study)
     # Readers ask for top-1 accuracy, so it stands beside any other metric.
@@ -46,7 +46,7 @@ def render(study: StudyResults, importances: Sequence[Importance] = ()) -> str:
     commands = _commands(study, answer is not None)
     return render_page(
         "report.html",
-        [trials_section(study) if section.id == "leaderboard" else section for section in sections(study, importances)],
+        [trials_section(study) if section.id == "leaderboard" else section for section in sections(study, analysis)],
         study=study,
         answer=answer,
         metric=study.metric.label,
@@ -105,18 +105,18 @@ def comparison_bars(answer: Answer) -> tuple[ComparisonBar, ...]:
     return (*bars, *guess)
 
 
-FORMATS: dict[str, Callable[[StudyResults, Sequence[Importance]], str]] = {
+FORMATS: dict[str, Callable[[StudyResults, Analysis], str]] = {
     "html": render,
-    "md": lambda study, importances: markdown(document(study, importances)),
+    "md": lambda study, analysis: markdown(document(study, analysis)),
     "json": study_json,
     "csv": lambda study, _: study_csv(study),
-    "latex": lambda study, importances: latex(document(study, importances)),
+    "latex": lambda study, analysis: latex(document(study, analysis)),
 }
 SUFFIXES = {"latex": "tex"}
 """The file suffix of a format, if it is not the format's name."""
 
 
-def document(study: StudyResults, importances: Sequence[Importance] = ()) -> Document:
+def document(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> Document:
     """The same content as text."""
     answer, metric = study_answer(study), study.metric
     facts: list[tuple[str, str]] = [
@@ -153,7 +153,7 @@ def document(study: StudyResults, importances: Sequence[Importance] = ()) -> Doc
         sentences=tuple(filter(None, sentences)),
         python=python_code(answer.setting, study.architecture, study.dataset, study.backbone) if answer else "",
         shell="\n".join(_commands(study, answer is not None)),
-        sections=tuple(sections(study, importances)),
+        sections=tuple(sections(study, analysis)),
     )
 
 

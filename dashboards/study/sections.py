@@ -20,6 +20,7 @@ from dashboards.formatting import (
 from dashboards.page.page import FEATURE_COLUMNS, PictureRow, Section, Table, feature_cells
 from dashboards.selection.answer import Selection, selection
 from dashboards.study import figures, sentences, tables
+from dashboards.study.analysis import NO_ANALYSIS, Analysis
 from dashboards.study.answer import study_answer
 from dashboards.study.choice_sections import (
     block_sections,
@@ -27,7 +28,7 @@ from dashboards.study.choice_sections import (
     importance_section,
     interaction_section,
 )
-from dashboards.study.choices import Importance, interaction
+from dashboards.study.choices import interaction
 from dashboards.study.contested import Contested, contested
 from dashboards.study.published import Published, published
 from dashboards.study.scores import ConfusionRow, Confusions, ScoreRow, confusions, scores
@@ -43,17 +44,17 @@ CONFUSIONS_PICTURED, MISTAKES_PICTURED = 5, 5
 SETTING_COLUMNS = (*FEATURE_COLUMNS, "Head")
 
 
-def sections(study: StudyResults, importances: Sequence[Importance] = ()) -> list[Section]:
+def sections(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> list[Section]:
     """All sections, the most important first. Sections without data are left out."""
     chosen = selection(study)
     listed = [_candidates(study, chosen)] if chosen else [_finalists(study)] if study.finals else []
     if (publications := published(study)) is not None:
         listed.append(_published(publications))
     if study.complete:
-        listed += [*block_sections(study), *group_sections(study)]
-    if importances:
-        listed.append(importance_section(importances))
-    if (pairs := interaction(study, importances)) is not None:
+        listed += [*block_sections(study, analysis.expected), *group_sections(study)]
+    if analysis.importances:
+        listed.append(importance_section(analysis.importances))
+    if (pairs := interaction(study, analysis.importances)) is not None:
         listed.append(interaction_section(pairs, study.metric))
     if (costs := trade_off(study)) is not None:
         listed.append(_trade_off(study, costs))

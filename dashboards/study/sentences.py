@@ -3,13 +3,9 @@
 from collections.abc import Sequence
 
 from dashboards.formatting import (
-    NAMED,
     amount,
-    cell_text,
-    choice_value,
     count,
     duration,
-    gap_text,
     gmacs,
     other_trials,
     percent,
@@ -18,7 +14,6 @@ from dashboards.formatting import (
 )
 from dashboards.selection.answer import Selection
 from dashboards.statistics import verdict
-from dashboards.study.choices import Importance, Interaction
 from dashboards.study.contested import Contested, ContestedImage
 from dashboards.study.published import Published
 from dashboards.study.scores import Confusions
@@ -32,7 +27,6 @@ from dashboards.study.tables import (
     TrialCounts,
 )
 from dashboards.study.tradeoff import TradeOff
-from dashboards.tables import BlockByTimestep, Group
 from objectives.results import Metric, Picture, StudyResults
 
 PHASES = {
@@ -86,52 +80,6 @@ def leaderboard_sentence(table: Leaderboard) -> str:
         f"{tied:,} of the other {others:,} complete trials {'does' if tied == 1 else 'do'} not differ significantly "
         "from the first (at 5\N{NO-BREAK SPACE}%)."
     )
-
-
-def block_by_timestep_sentence(table: BlockByTimestep) -> str:
-    best = table.best
-    if best is None:
-        return "No cell was tried."
-    others = [cell for cell in table.cells.values() if cell is not best]
-    if not others:
-        return f"The only cell tried, {cell_text(best)}, reaches {amount(best.best.value, best.best.metric)}."
-    tied = sum(cell.best.tied_with(best.best) for cell in others)
-    worst = min(others, key=lambda cell: cell.best.score)
-    far = "lowest" if best.best.metric.higher_is_better else "highest"
-    return (
-        f"Best at {cell_text(best)}: {with_interval(best.best)}; "
-        f"{tied if tied else 'none'} of the other {count(len(others), 'cell')} tried "
-        f"{'does' if tied in (0, 1) else 'do'} not differ significantly from it. "
-        f"The {far}, {cell_text(worst)}, reaches {amount(worst.best.value, worst.best.metric)}."
-    )
-
-
-def groups_sentence(kind: str, groups: Sequence[Group]) -> str:
-    """Say which group is best, and whether the next differs. kind: what the groups are, "Pool" or "Head"."""
-    best, *others = sorted(groups, key=lambda group: -group.best.score)
-    metric = best.best.metric
-    superlative, above = ("highest", "above") if metric.higher_is_better else ("lowest", "below")
-    if not others:
-        return f"Only {kind.lower()} {best.name} was tried: its best trial reaches {with_interval(best.best)}."
-    second = others[0]
-    difference = best.best.difference(second.best)
-    return (
-        f"{kind} {best.name} reaches the {superlative} {metric.label}, {with_interval(best.best)}, "
-        f"{gap_text(difference.value, metric)} {above} {kind.lower()} {second.name}; {verdict(difference)}."
-    )
-
-
-def taps_sentence(groups: Sequence[Group]) -> str:
-    """Say whether several taps are better than one. groups: fewest taps first."""
-    one, best = groups[0], max(groups, key=lambda group: group.best.score)
-    metric = one.best.metric
-    taps = f"{best.name} taps" if best.name != "1" else "one tap"
-    first = f"Best with {taps}: {with_interval(best.best)}"
-    if best is one:
-        return f"{first}; more taps do not improve it."
-    difference = best.best.difference(one.best)
-    fewest = "one tap" if one.name == "1" else f"{one.name} taps"
-    return f"{first}, {gap_text(difference.value, metric)} from the best with {fewest}; {verdict(difference)}."
 
 
 def history_sentence(points: Sequence[HistoryPoint]) -> str:
@@ -219,43 +167,6 @@ def other_trials_sentence(counts: TrialCounts) -> str:
     return f"{'; '.join(words)}." if words else ""
 
 
-def importances_sentence(importances: Sequence[Importance]) -> str:
-    """Say which choice is the most important, and whether the evaluators agree."""
-    leaders = {name: _leader(importances, name) for name in importances[0].shares}
-    told = [f"{name} gives {percent(leader.shares[name])} to the {leader.choice}" for name, leader in leaders.items()]
-    choices = {leader.choice for leader in leaders.values()}
-    if len(choices) == 1:
-        return f"The {choices.pop()} matters most by both evaluators: {', '.join(told)}."
-    return f"The evaluators disagree on what matters most: {', '.join(told)}."
-
-
-def interaction_sentence(table: Interaction, metric: Metric) -> str:
-    """Say whether the best value of one choice depends on the value of the other."""
-    exceptions, compared = table.exceptions()
-    value = choice_value(table.best[1])
-    pair = table.cells[table.best]
-    first = f"Best at {table.row} {choice_value(table.best[0])} and {table.column} {value}: {with_interval(pair.best)}."
-    if not compared:
-        return f"{first} No {table.row} was tried with two values of {table.column}, so they cannot be compared."
-    of_all = (
-        f"the {count(compared, table.row)} that can be compared"
-        if compared > 1
-        else f"the only {table.row} that can be compared"
-    )
-    if not exceptions:
-        any_of = "any of " if compared > 1 else ""
-        return (
-            f"{first} {table.column.capitalize()} {value} is not significantly worse than another {table.column} at "
-            f"{any_of}{of_all}: the two can be chosen independently."
-        )
-    named = ", ".join(choice_value(value) for value in exceptions[:NAMED])
-    more = f" and {len(exceptions) - NAMED:,} more" if len(exceptions) > NAMED else ""
-    return (
-        f"{first} {table.column.capitalize()} {value} is significantly worse than another {table.column} at "
-        f"{table.row} {named}{more}, of {of_all}: the two must be chosen together."
-    )
-
-
 def contested_sentences(table: Contested) -> str:
     """Say how many images every good setting gets right, and how many no setting does."""
     always, never = percent(table.always / table.images), percent(table.never / table.images)
@@ -292,7 +203,3 @@ def published_sentences(table: Published) -> tuple[str, ...]:
         told.append("No published setting has been tried here yet.")
     told.append("Published settings were chosen on the test split, ours on validation images.")
     return tuple(told)
-
-
-def _leader(importances: Sequence[Importance], evaluator: str) -> Importance:
-    return max(importances, key=lambda importance: importance.shares[evaluator])

@@ -82,7 +82,7 @@ def leaderboard(study: StudyResults, top: int = 10) -> Leaderboard:
 
 
 def block_by_timestep(study: StudyResults) -> BlockByTimestep:
-    """The complete trials that read one tap, by block and timestep."""
+    """The complete trials that read one tap, by block and timestep of the space."""
     one_tap = [trial for trial in study.complete if not trial.setting.further]
     groups = grouped(one_tap, lambda trial: (trial.setting.block, trial.setting.timestep))
     cells = {
@@ -97,8 +97,26 @@ def block_by_timestep(study: StudyResults) -> BlockByTimestep:
         for (number, timestep), trials in groups.items()
     }
     answer = answer_setting(study)
-    best = None if answer is None or answer.further else cells.get((answer.block, answer.timestep))
-    return BlockByTimestep(study.architecture.blocks, ascending(timestep for _, timestep in cells), cells, best)
+    return BlockByTimestep(
+        tuple(study.architecture.block(number) for number in blocks_of(study)),
+        timesteps_of(study),
+        cells,
+        None if answer is None or answer.further else cells.get((answer.block, answer.timestep)),
+        screened=frozenset((setting.block, setting.timestep) for setting in study.screened),
+    )
+
+
+def blocks_of(study: StudyResults) -> tuple[int, ...]:
+    """The blocks of the space and those that were tried, ascending; all of the network where the space is not known."""
+    tried = (tap.block for trial in study.complete for tap in trial.setting.taps)
+    space = study.space.blocks if study.space else (block.number for block in study.architecture.blocks)
+    return tuple(sorted({*space, *tried}))
+
+
+def timesteps_of(study: StudyResults) -> tuple[int | None, ...]:
+    """The timesteps of the space and those that were tried, ascending; an encoder has only None."""
+    tried = (tap.timestep for trial in study.complete for tap in trial.setting.taps)
+    return ascending([*(study.space.timesteps if study.space else ()), *tried])
 
 
 def pooling_groups(study: StudyResults) -> tuple[Group, ...]:

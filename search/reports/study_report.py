@@ -20,12 +20,12 @@ def write_study_report(
     written.
     """
     from dashboards.study.report import FORMATS, SUFFIXES, write_report
-    from search.reports.importances import importances
+    from search.reports.analysis import analysis
 
     form = form or form_of(path)
     check_name("format", form, FORMATS)
     default = folder / f"{study.name}.{SUFFIXES.get(form, form)}"
-    return write_report(study, default if path is None else Path(path), importances(study), form)
+    return write_report(study, default if path is None else Path(path), analysis(study), form)
 
 
 def form_of(path: str | Path | None) -> str:
@@ -55,9 +55,9 @@ def publish(study: "StudyResults", store: "Store", folder: Path) -> Path:
 def study_text(study: "StudyResults", form: str) -> str:
     """Return the report of a study as text. form: a key of `dashboards.study.report.FORMATS`."""
     from dashboards.study.report import FORMATS
-    from search.reports.importances import importances
+    from search.reports.analysis import analysis
 
-    return FORMATS[form](study, importances(study))
+    return FORMATS[form](study, analysis(study))
 
 
 def study_page(store: "Store", study: str) -> str | None:

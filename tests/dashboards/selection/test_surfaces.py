@@ -8,6 +8,7 @@ import pytest
 
 from dashboards.cross_dataset.tables import Task, task_row
 from dashboards.optuna_dashboard import DashboardView
+from dashboards.study.analysis import NO_ANALYSIS
 from dashboards.study.answer import study_answer
 from dashboards.study.report import FORMATS
 from objectives.results import GMACS, Accuracy, CorrectMask, Final, ImageScores, Reevaluation, StudyResults, Trial
@@ -51,17 +52,22 @@ def test_every_surface_has_the_answer_what_is_tied_and_the_loss(compared: StudyR
     )
     note = DashboardView.of(compared, None).note
     assert f"**Answer:** `{CHEAP}`" in note
-    for text in (FORMATS["html"](compared, ()), FORMATS["md"](compared, ()), FORMATS["latex"](compared, ()), note):
+    for text in (
+        FORMATS["html"](compared, NO_ANALYSIS),
+        FORMATS["md"](compared, NO_ANALYSIS),
+        FORMATS["latex"](compared, NO_ANALYSIS),
+        note,
+    ):
         words = " ".join(text.split())
         assert "1 other setting is tied with it" in words
         assert "1 more is significantly worse" in words
         assert LOSS in words
         assert CHANCE not in words
     for form in ("html", "md", "latex"):
-        words = FORMATS[form](compared, ())
+        words = FORMATS[form](compared, NO_ANALYSIS)
         assert "dropped after round 1" in words
         assert "Candidates for the answer" in words
-    tables = json.loads(FORMATS["json"](compared, ()))
+    tables = json.loads(FORMATS["json"](compared, NO_ANALYSIS))
     assert tables["answer"]["setting"] == CHEAP.to_dict()
     assert [row["dropped"] for row in tables["candidates"]] == [None, None, 1]
 
@@ -72,7 +78,12 @@ def test_an_answer_that_guesses_is_called_so_everywhere(compared: StudyResults) 
     assert record["better_than_chance"] is False
     assert any(CHANCE in line for line in answer_lines(guessing))
     note = DashboardView.of(guessing, None).note
-    for text in (FORMATS["html"](guessing, ()), FORMATS["md"](guessing, ()), FORMATS["latex"](guessing, ()), note):
+    for text in (
+        FORMATS["html"](guessing, NO_ANALYSIS),
+        FORMATS["md"](guessing, NO_ANALYSIS),
+        FORMATS["latex"](guessing, NO_ANALYSIS),
+        note,
+    ):
         assert CHANCE in " ".join(text.split())
     unknown = replace(compared, majority=None)
     assert answer_record(unknown)["better_than_chance"] is None
@@ -83,8 +94,8 @@ def test_an_answer_that_is_not_tested_yet_is_shown_with_its_rounds(compared: Stu
     best = study_answer(waiting)
     assert best is not None
     assert (best.setting, best.test, best.seeds) == (CHEAP, None, (1,))
-    assert "It was not tested yet" in FORMATS["md"](waiting, ())
-    assert "mean of 1 seed (1), 200 images each" in FORMATS["html"](waiting, ())
+    assert "It was not tested yet" in FORMATS["md"](waiting, NO_ANALYSIS)
+    assert "mean of 1 seed (1), 200 images each" in FORMATS["html"](waiting, NO_ANALYSIS)
     assert answer_record(waiting)["test_accuracy"] is None
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from dashboards.study import sentences
+from dashboards.study import choice_sentences as sentences
 from dashboards.study.choices import Importance, interaction, varied
 from dashboards.study.figures import importance_figure, interaction_figure
 from objectives.results import ACCURACY, Accuracy, StudyResults, Trial
@@ -55,8 +55,8 @@ def test_an_interaction_holds_the_best_of_each_pair(crossed: StudyResults) -> No
     assert found.best == (10, 4)
     assert found.exceptions() == ([14], 2)
     assert plain(sentences.interaction_sentence(found, ACCURACY)) == (
-        "Best at block 10 and pool 4: 80.0 % (77.4–82.4). Pool 4 is significantly worse than another pool at "
-        "block 14, of the 2 blocks that can be compared: the two must be chosen together."
+        "Best at block 10 and pool 4: 80.0 % (77.4–82.4), as the best of 2 trials. Pool 4 is significantly worse than "
+        "another pool at block 14, of the 2 blocks that can be compared: the two must be chosen together."
     )
 
 
@@ -67,8 +67,8 @@ def test_choices_that_do_not_depend_on_each_other_are_told_so(crossed: StudyResu
     assert found.exceptions() == ([], 1)
     told = plain(sentences.interaction_sentence(found, ACCURACY))
     assert told.endswith(
-        "Pool 4 is not significantly worse than another pool at the only block that can be compared: the two can be "
-        "chosen independently."
+        "Pool 4 is not significantly worse than another pool at the only block that can be compared: nothing shows "
+        "that the two must be chosen together."
     )
 
 
@@ -132,4 +132,4 @@ def test_whether_evaluators_agree_is_told(shares: tuple[tuple[float, float], ...
         Importance(name, {"fANOVA": one, "PED-ANOVA": other})
         for name, (one, other) in zip(("pool", "block"), shares, strict=True)
     ]
-    assert plain(sentences.importances_sentence(both)).startswith(told)
+    assert plain(sentences.importances_sentences(both)[0]).startswith(told)

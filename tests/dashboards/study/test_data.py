@@ -7,6 +7,7 @@ from io import StringIO
 import pytest
 
 from dashboards.study import tables
+from dashboards.study.analysis import Analysis
 from dashboards.study.answer import study_answer
 from dashboards.study.choices import Importance
 from dashboards.study.data import study_csv, study_json
@@ -14,12 +15,12 @@ from objectives.results import METRICS, StudyResults
 from spaces import Setting, Tap
 
 StudyMaker = Callable[..., StudyResults]
-IMPORTANCES = (Importance("pool", {"fANOVA": 0.75}), Importance("block", {"fANOVA": 0.25}))
+ANALYSIS = Analysis((Importance("pool", {"fANOVA": 0.75}), Importance("block", {"fANOVA": 0.25})))
 
 
 def test_json_holds_every_table_as_numbers(realistic: StudyMaker) -> None:
     study = realistic()
-    found = json.loads(study_json(study, IMPORTANCES))
+    found = json.loads(study_json(study, ANALYSIS))
     best = study_answer(study)
     assert best is not None
     assert best.test is not None

@@ -16,8 +16,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 from dashboards.formatting import with_interval
 from dashboards.page.page import python_code
 from dashboards.study import tables
+from dashboards.study.analysis import Analysis
 from dashboards.study.answer import study_answer
-from dashboards.study.choices import Importance
+from dashboards.study.choices import Importance, interaction
 from dashboards.study.report import render, write_report
 from objectives.backbones.catalog import describe_backbone
 from objectives.results import Accuracy, Confusion, CorrectMask, Picture, StudyResults, Trial
@@ -234,18 +235,18 @@ def test_a_cell_tells_its_uncertainty_on_hover(
         Importance("pool", {"fANOVA": 0.6, "PED-ANOVA": 0.7}),
         Importance("head", {"fANOVA": 0.4, "PED-ANOVA": 0.3}),
     )
-    browser.open(write_report(study, tmp_path / "r.html", importances).as_uri())
+    browser.open(write_report(study, tmp_path / "r.html", Analysis(importances)).as_uri())
     frame = browser.driver.find_element(By.CSS_SELECTOR, f"#{section} .shapelayer path[style*='rgb(213, 94, 0)']")
     browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", frame)
     ActionChains(browser.driver).move_to_element(frame).perform()
     hover = (By.CSS_SELECTOR, f"#{section} .hoverlayer .hovertext")
     text = WebDriverWait(browser.driver, 10).until(lambda driver: driver.find_element(*hover).text)
-    cell = tables.block_by_timestep(study).best
-    assert cell is not None
-    row = tables.leaderboard(study).rows[0]
-    best = {"blocks": (cell.best, cell.trial), "interaction": (row.validation, row.trial)}[section]
-    assert with_interval(best[0]).replace("\N{NO-BREAK SPACE}", " ") in text
-    assert f"trial {best[1]}" in text
+    cells, pairs = tables.block_by_timestep(study), interaction(study, importances)
+    assert cells.best is not None
+    assert pairs is not None
+    framed = cells.best if section == "blocks" else pairs.cells[pairs.framed]
+    assert with_interval(framed.best).replace("\N{NO-BREAK SPACE}", " ") in text
+    assert f"trial {framed.trial}" in text
     assert browser.complaints() == []
 
 

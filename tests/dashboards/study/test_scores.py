@@ -7,7 +7,7 @@ import pytest
 
 from dashboards.optuna_dashboard import _figures, _note
 from dashboards.page.figures import block_by_timestep_figure
-from dashboards.study import figures, sentences, tables
+from dashboards.study import choice_sentences, figures, sentences, tables
 from dashboards.study.answer import study_answer
 from dashboards.study.answer_sentences import tied_sentence
 from dashboards.study.report import render
@@ -119,13 +119,15 @@ def test_words_name_the_metric_and_its_direction(by_nll: StudyResults) -> None:
     assert tied_sentence(found, 3).startswith("It is significantly better than the other setting")
     untested = replace(found, rule="trials", test=None)
     assert "Its test negative log-likelihood is unknown" in tied_sentence(untested, 3)
-    assert plain(sentences.groups_sentence("Pool", tables.pooling_groups(by_nll))) == (
-        "Pool 2 reaches the lowest negative log-likelihood, 0.400 (0.350–0.450), "
-        "0.500 below pool 1; the difference is significant (p < 0.0001)."
+    assert plain(choice_sentences.groups_sentence("Pool", tables.pooling_groups(by_nll))) == (
+        "Pool 2 reaches the lowest negative log-likelihood, 0.400 (0.350–0.450), as the best of 2 trials. That is "
+        "0.500 below the only trial with pool 1; the difference is significant (p < 0.0001). The best of more "
+        "trials is better by chance alone, so this does not show which is better."
     )
-    assert sentences.block_by_timestep_sentence(tables.block_by_timestep(by_nll)) == (
-        "Best at block 14, t 50: 0.400 (0.350–0.450); 1 of the other 2 cells tried does not differ significantly "
-        "from it. The highest, block 10, t 50, reaches 0.900."
+    assert choice_sentences.block_by_timestep_sentence(tables.block_by_timestep(by_nll)) == (
+        "The answer's cell, block 14, t 50, reaches 0.400 (0.350–0.450) in its only trial. 1 of the 2 other cells that "
+        "were tried differs from it by less than chance would. The highest, block 10, t 50, reaches 0.900. 22 of the "
+        "25 cells were not tried."
     )
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from dashboards.study import sentences, tables
+from dashboards.study import choice_sentences, sentences, tables
 from dashboards.study.answer import study_answer
 from dashboards.study.answer_sentences import tied_sentence
 from dashboards.study.tables import TrialCounts
@@ -27,23 +27,25 @@ def few(study: StudyMaker) -> StudyResults:
 
 
 def test_blocks_and_timesteps(few: StudyResults) -> None:
-    assert plain(sentences.block_by_timestep_sentence(tables.block_by_timestep(few))) == (
-        "Best at block 16, t 44: 67.5 % (60.7–73.6); 1 of the other 3 cells tried does not differ significantly from "
-        "it. The lowest, block 10, t 19, reaches 30.0 %."
+    assert plain(choice_sentences.block_by_timestep_sentence(tables.block_by_timestep(few))) == (
+        "The answer's cell, block 16, t 44, reaches 67.5 % (60.7–73.6) in its only trial. 1 of the 3 other cells "
+        "that were tried differs from it by less than chance would. The lowest, block 10, t 19, reaches 30.0 %. 46 of "
+        "the 50 cells were not tried."
     )
 
 
 def test_groups(few: StudyResults, study: StudyMaker) -> None:
-    assert plain(sentences.groups_sentence("Pool", tables.pooling_groups(few))) == (
-        "Pool 2 reaches the highest accuracy, 67.5 % (60.7–73.6), 37.5 points above pool 1; "
-        "the difference is significant (p < 0.0001)."
+    assert plain(choice_sentences.groups_sentence("Pool", tables.pooling_groups(few))) == (
+        "Pool 2 reaches the highest accuracy, 67.5 % (60.7–73.6), as the best of 3 trials. That is 37.5 points above "
+        "the only trial with pool 1; the difference is significant (p < 0.0001). The best of more trials is "
+        "better by chance alone, so this does not show which is better."
     )
-    assert plain(sentences.groups_sentence("Head", tables.head_groups(few))) == (
+    assert plain(choice_sentences.groups_sentence("Head", tables.head_groups(few))) == (
         "Only head linear was tried: its best trial reaches 67.5 % (60.7–73.6)."
     )
     close = study((trial(0, 100, 19, 10, 1), trial(1, 101, 19, 10, 2)))
-    assert sentences.groups_sentence("Pool", tables.pooling_groups(close)).endswith(
-        "0.5 points above pool 1; the difference is not significant (p = 0.92)."
+    assert choice_sentences.groups_sentence("Pool", tables.pooling_groups(close)).endswith(
+        "0.5 points above the only trial with pool 1; the difference is not significant (p = 0.92)."
     )
 
 
@@ -52,21 +54,21 @@ def test_groups(few: StudyResults, study: StudyMaker) -> None:
     [
         (
             (100, 150),
-            "Best with 2 taps: 75.0 % (68.6–80.5), 25.0 points from the best with one tap; the difference is "
-            "significant (p < 0.0001).",
+            "Best with 2 taps: 75.0 % (68.6–80.5), in its only trial, 25.0 points from the only trial with one tap; "
+            "the difference is significant (p < 0.0001).",
         ),
         (
             (100, 101),
-            "Best with 2 taps: 50.5 % (43.6–57.4), 0.5 points from the best with one tap; the difference is not "
-            "significant (p = 0.92).",
+            "Best with 2 taps: 50.5 % (43.6–57.4), in its only trial, 0.5 points from the only trial with one tap; "
+            "the difference is not significant (p = 0.92).",
         ),
-        ((100, 99), "Best with one tap: 50.0 % (43.1–56.9); more taps do not improve it."),
+        ((100, 99), "Best with one tap: 50.0 % (43.1–56.9), in its only trial; more taps do not improve it."),
     ],
 )
 def test_taps(study: StudyMaker, corrects: tuple[int, int], text: str) -> None:
     one, two = trial(0, corrects[0], 19, 10), trial(1, corrects[1], 19, 10)
     several = replace(two, setting=two.setting.reading(Tap(10, 19), Tap(16, 19)))
-    assert plain(sentences.taps_sentence(tables.tap_groups(study((one, several))))) == text
+    assert plain(choice_sentences.taps_sentence(tables.tap_groups(study((one, several))))) == text
 
 
 def test_history(few: StudyResults) -> None:

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from objectives.results import Accuracy, IntervalEstimate, Scores, StudyResults, Trial
+from objectives.results import Accuracy, CorrectMask, IntervalEstimate, Scores, StudyResults, Trial
 from search.reports.importances import FEWEST, importances
-from spaces import Setting
+from spaces import Setting, Space
 from tests.support.studies import small_results
 
 
-def studied(score: Callable[[Setting], float], count: int = 120, metric: str = "accuracy") -> StudyResults:
+def studied(score: Callable[[Setting], float], count: int = 60, metric: str = "accuracy") -> StudyResults:
     """Return a study of random settings. score: the score of each setting, in [0, 1]."""
     chance = random.Random(0)
     trials = []
@@ -26,7 +26,7 @@ def studied(score: Callable[[Setting], float], count: int = 120, metric: str = "
             chance.choice(("linear", "mlp")),
         )
         value = score(setting)
-        scores = Scores(1000, {"nll": IntervalEstimate(1 - value, 0.0, 1.0)})
+        scores = Scores(1000, {"nll": IntervalEstimate(1 - value, 0.99 - value, 1.01 - value)})
         accuracy = Accuracy(round(1000 * value), 1000) if metric == "accuracy" else Accuracy(500, 1000)
         trials.append(Trial(number, "complete", setting, accuracy, scores=scores))
     return small_results(tuple(trials), provenance={"metric": metric})
@@ -40,11 +40,49 @@ RULES: dict[str, Callable[[Setting], float]] = {
 }
 
 
+def noisy(count: int = 60, images: int = 400, better: str = "") -> StudyResults:
+    """Return a study whose trials classify random images correctly: all alike, or an mlp more of them."""
+    chance = random.Random(0)
+    plain = studied(lambda _: 0.5, count)
+    hard = [chance.random() for _ in range(images)]  # each image is as hard for all settings
+
+    def trial(trial: Trial) -> Trial:
+        share = 0.75 if trial.setting.head == better else 0.5
+        bits = sum(1 << bit for bit in range(images) if 0.5 * hard[bit] + 0.5 * chance.random() < share)
+        mask = CorrectMask(images, bits)
+        return replace(trial, validation=mask.accuracy, correct_mask=mask)
+
+    return replace(plain, trials=tuple(map(trial, plain.trials)))
+
+
+def test_scores_that_are_noise_have_no_importance() -> None:
+    assert all(row.withheld and not row.shares for row in importances(noisy()))
+
+
+def test_a_choice_without_an_effect_has_no_importance_beside_one_that_has() -> None:
+    first, *others = importances(noisy(better="mlp"))
+    assert first.choice == "head"
+    assert first.shares["fANOVA"] > 0.9
+    assert first.intervals["fANOVA"][0] <= first.shares["fANOVA"] <= first.intervals["fANOVA"][1]
+    assert {row.choice for row in others if "beyond the noise" in (row.withheld or "")} == {"block", "timestep", "pool"}
+
+
+def test_a_choice_with_few_of_its_values_tried_has_no_importance() -> None:
+    plain = studied(RULES["timestep"])
+    timesteps = (5, 44, 260, *range(300, 304))  # 3 of 7
+    space = Space(plain.architecture, timesteps, tuple(range(1, 13)), (1, 2, 4), ("linear", "mlp"))
+    rows = {row.choice: row for row in importances(replace(plain, space=space))}
+    assert rows["timestep"].withheld == "3 of 7 values tried"
+    narrow = replace(space, timesteps=timesteps[:6])
+    assert importances(replace(plain, space=narrow))[0].choice == "timestep"
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "nll"])
 @pytest.mark.parametrize("choice", RULES)
 def test_the_decisive_choice_is_the_most_important(choice: str, metric: str) -> None:
     ranking = importances(studied(RULES[choice], metric=metric))
     assert ranking[0].choice == choice
+    assert ranking[0].withheld is None
     assert {importance.choice for importance in ranking} == {
         "block",
         "timestep",
@@ -52,8 +90,9 @@ def test_the_decisive_choice_is_the_most_important(choice: str, metric: str) -> 
         "head",
     }  # draws were not varied
     for name in ("fANOVA", "PED-ANOVA"):
-        assert max(ranking, key=lambda importance: importance.shares[name]).choice == choice
-        assert sum(importance.shares[name] for importance in ranking) == pytest.approx(1)
+        given = [importance for importance in ranking if importance.shares]
+        assert max(given, key=lambda importance: importance.shares[name]).choice == choice
+        assert sum(importance.shares[name] for importance in given) <= 1 + 1e-9
     assert ranking == importances(studied(RULES[choice], metric=metric))
 
 

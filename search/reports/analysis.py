@@ -1,0 +1,10 @@
+"""Computes what the report of a study needs of models: importances, and what is expected of every cell."""
+
+from dashboards.study.analysis import Analysis
+from objectives.results import StudyResults
+from search.reports.expectation import expected_cells
+from search.reports.importances import importances
+
+
+def analysis(study: StudyResults) -> Analysis:
+    return Analysis(importances(study), expected_cells(study))
