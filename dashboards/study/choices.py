@@ -78,7 +78,7 @@ class Interaction:
     @property
     def framed(self) -> tuple[int | str | None, int | str | None]:
         """The pair that a figure frames: that of the answer, else that of the best trial."""
-        return self.answer if self.answer in self.cells else self.best
+        return self.answer if self.answer is not None and self.answer in self.cells else self.best
 
     @property
     def best(self) -> tuple[int | str | None, int | str | None]:
