@@ -1,5 +1,6 @@
 """One run from its options to its report, in the order in which it happens. It knows no terminal: it sends events."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from search.prepare import (
     resources_of,
     with_one_split,
 )
+from search.run_costs import CostCounter
 from search.workload import workload
 from spaces import DatasetError, Setting, StorageError
 
@@ -41,6 +43,7 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
     """
     from search.scheduling.ray_session import RaySession
 
+    began = time.monotonic()
     check(options)
     options.check_finals()
     with RaySession(resources_of(options)) as ray:
@@ -48,7 +51,7 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
         prepared = prepare(options, on_found=lambda: None if finished else ray.start())  # it starts while images decode
         if options.ray_address is not None and not finished:
             ray.wait()  # before a study is written: a cluster may have no room
-        return _run(prepared, ray, on_event)
+        return _run(prepared, ray, CostCounter(on_event, began), began)
 
 
 def _is_finished(options: RunOptions) -> bool:
@@ -66,7 +69,7 @@ def _is_finished(options: RunOptions) -> bool:
         )
 
 
-def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyResults:
+def _run(prepared: PreparedRun, ray: "RaySession", on_event: CostCounter, began: float) -> StudyResults:
     from objectives.devices import one_thread_of_blas
     from search.database.records import RunRecord
     from search.database.store import Store
@@ -79,10 +82,12 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: OnEvent) -> StudyRe
         on_event(_prepared_event(prepared, study))
         command = store.address.masked(options.command)
         kept = {**options.to_record(), VALIDATION_BY_RULE: prepared.by_rule}
-        record = RunRecord(prepared.resources.workers, command, library_versions(), options=kept)
+        workers = prepared.resources.workers
+        record = RunRecord(workers, command, library_versions(), options=kept, began=began)
         with (
             _leaving_no_empty_study(store, study),
             store.run(study, record) as run_id,
+            _keeping_costs(store, run_id, on_event),
             one_thread_of_blas(),  # the cores are the workers'
         ):
             driver = _driver(prepared, store, study, run_id)
@@ -133,6 +138,16 @@ def _leaving_no_empty_study(store: "Store", study: str) -> Iterator[None]:
         with suppress(StorageError):  # the first error says more
             store.discard_unused(study)
         raise
+
+
+@contextmanager
+def _keeping_costs(store: "Store", run_id: int, counter: CostCounter) -> Iterator[None]:
+    """Save what the run has cost at its end, whether all went well or not."""
+    try:
+        yield
+    finally:
+        with suppress(StorageError):  # an error that ended the run says more
+            store.record_costs(run_id, counter.costs)
 
 
 def _driver(prepared: PreparedRun, store: "Store", study: str, run_id: int) -> "StudyDriver":

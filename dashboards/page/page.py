@@ -29,7 +29,7 @@ FEATURE_COLUMNS = ("Block", "Timestep", "Pool")
 # Columns of words, aligned left. All other columns hold numbers and are aligned right.
 WORDS = frozenset(
     {
-        *("Metric", "True class", "Predicted", "Image", "Class", "Head", "Phase", "Reason", "Tied", "Seeds"),
+        *("Metric", "True class", "Predicted", "Image", "Class", "Head", "Phase", "Stage", "Reason", "Tied", "Seeds"),
         *("Trials", "Fact", "Value", "Choice", "Source", "Split of ours", "Dataset", "Backbone", "Study", "Past task"),
         *("Best setting of", "Verdict", "State"),
     }

@@ -43,6 +43,7 @@ def study_json(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> str:
         "interaction": interaction(study, analysis.importances),
         "cost": {"front": costs.pareto_front, "others": costs.others} if (costs := trade_off(study)) else None,
         "history": tables.history(study),
+        "stages": tables.stages(study),
         "time": tables.time_by_phase(study),
         "passes": tables.passes(study),
         "scores": scores(study),

@@ -60,8 +60,7 @@ def sections(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> list[Sect
         listed.append(_trade_off(study, costs))
     if study.complete:
         listed.append(_history(study))
-    if tables.time_by_phase(study):
-        listed.append(_time(study))
+    listed += _times(study)
     if len(rows := scores(study)) > 1:
         listed.append(_scores(study, rows))
     if (mistakes := confusions(study)) is not None:
@@ -293,15 +292,34 @@ def _history(study: StudyResults) -> Section:
     return Section("history", "History", (sentences.history_sentence(points),), figure, table)
 
 
+def _times(study: StudyResults) -> list[Section]:
+    """The sections about time, which a study without any kept seconds lacks."""
+    stages = [_stages(study)] if tables.stages(study) else []
+    return [*stages, *([_time(study)] if tables.time_by_phase(study) else [])]
+
+
+def _stages(study: StudyResults) -> Section:
+    stages = tables.stages(study)
+    table = Table(
+        "Seconds of running time by stage",
+        ("Stage", "Seconds", "Share %"),
+        (
+            *((sentences.STAGES[row.name], f"{row.seconds:,.1f}", f"{100 * row.share:.1f}") for row in stages),
+            ("all", f"{sum(row.seconds for row in stages):,.1f}", "100.0"),
+        ),
+    )
+    return Section("stages", "Running time", (sentences.stages_sentence(stages, study.wall_seconds),), table=table)
+
+
 def _time(study: StudyResults) -> Section:
     phases, passes = tables.time_by_phase(study), tables.passes(study)
     table = Table(
-        "Seconds of work by phase, summed over trials and workers",
+        "Seconds of work in trials and re-evaluations by phase, summed over workers",
         ("Phase", "Seconds", "Share %"),
         tuple((sentences.phase_text(row.name), f"{row.seconds:,.1f}", f"{100 * row.share:.1f}") for row in phases),
     )
     told = (sentences.time_sentence(phases), sentences.passes_sentence(passes))
-    return Section("time", "Time and forward passes", told, figures.time_figure(phases), table)
+    return Section("time", "Work and forward passes", told, figures.time_figure(phases), table)
 
 
 def _failures(study: StudyResults) -> Section:

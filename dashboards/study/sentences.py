@@ -19,6 +19,7 @@ from dashboards.study.published import Published
 from dashboards.study.scores import Confusions
 from dashboards.study.tables import (
     FINALS_PHASE,
+    NOT_KEPT,
     FinalistRow,
     HistoryPoint,
     Leaderboard,
@@ -30,11 +31,21 @@ from dashboards.study.tradeoff import TradeOff
 from objectives.results import Metric, Picture, StudyResults
 
 PHASES = {
-    "extract": "U-Net passes",
+    "extract": "forward passes",
     "wait": "waiting for another worker's passes",
     "read": "reading the cache",
     "fit": "fitting heads",
     FINALS_PHASE: "re-evaluation on other splits",
+}
+
+
+STAGES = {
+    "start": "start: checks, decoding and workers",
+    "screening": "screening",
+    "trials": "trials",
+    "finals": "comparison on other splits, and test",
+    "end": "end: baselines and pictures",
+    NOT_KEPT: "runs that did not keep their stages",
 }
 
 
@@ -132,16 +143,32 @@ def time_sentence(phases: Sequence[Phase]) -> str:
     longest = phases[0]
     total = sum(row.seconds for row in phases)
     return (
-        f"The longest phase, {phase_text(longest.name)}, took {percent(longest.share)} of the "
-        f"{duration(total)} of work."
+        f"{duration(total)} of work in trials and re-evaluations, summed over the workers: "
+        f"{percent(longest.share)} of it was {phase_text(longest.name)}."
     )
 
 
 def passes_sentence(table: Passes) -> str:
-    if not table.needed:
-        return "No U-Net pass was needed."
-    share = percent(table.saved / table.needed)
-    return f"{table.made:,} U-Net passes were made where {table.needed:,} were needed: the cache saved {share} of them."
+    """Say how many forward passes were made and for what, and how many a script without screening and cache makes."""
+    if not table.needed and not table.made:
+        return "No forward pass was needed."
+    parts = [
+        f"{number:,} of them {purpose}"
+        for number, purpose in ((table.screening, "to screen"), (table.unfinished, "in trials that did not finish"))
+        if number
+    ]
+    told = f"{table.made:,} forward passes were made{''.join(f', {part}' for part in parts)}."
+    plain = f"A plain script that makes its own passes for each trial would have made {table.needed:,}"
+    saved = f": {percent(table.saved / table.needed)} were saved" if table.saved > 0 else ""
+    return f"{told} {plain}{saved}."
+
+
+def stages_sentence(stages: Sequence[Phase], wall_seconds: float) -> str:
+    """Say what took most of the running time. stages: at least one. wall_seconds: of the study."""
+    longest, total = max(stages, key=lambda stage: stage.seconds), sum(stage.seconds for stage in stages)
+    together = total > 1.05 * wall_seconds  # several runs worked at the same time
+    rest = "Runs at the same time each count." if together else "The stages add up to the running time of the study."
+    return f"The longest stage, {STAGES[longest.name]}, took {duration(longest.seconds)} of {duration(total)}. {rest}"
 
 
 def selection_text(folds: str | None) -> str:

@@ -191,12 +191,34 @@ def time_by_phase(study: StudyResults) -> tuple[Phase, ...]:
     return tuple(Phase(name, value, value / total) for name, value in longest_first if value > 0)
 
 
+NOT_KEPT = "not kept"
+"""The running time whose stage was not kept: of runs that were killed, and of runs before schema 0009."""
+
+
+def stages(study: StudyResults) -> tuple[Phase, ...]:
+    """The running time by what the runs were doing, in that order; it adds up. Empty where no run kept its stages."""
+    seconds = dict(study.stages)
+    if not seconds:
+        return ()
+    rest = study.wall_seconds - sum(seconds.values())
+    if rest > max(1.0, 0.01 * study.wall_seconds):
+        seconds[NOT_KEPT] = rest
+    total = sum(seconds.values())
+    return tuple(Phase(name, value, value / total) for name, value in seconds.items())
+
+
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """U-Net forward passes of one image each: how many were made, and how many would be needed without the cache."""
+    """Forward passes of one image each.
+
+    made: all that were made for the study. needed: those of a plain script, which makes its own for each trial and
+    final. screening, unfinished: how many of those made were for the screening, and for trials that did not finish.
+    """
 
     made: int
     needed: int
+    screening: int = 0
+    unfinished: int = 0
 
     @property
     def saved(self) -> int:
@@ -204,7 +226,7 @@ class Passes:
 
 
 def passes(study: StudyResults) -> Passes:
-    return Passes(study.passes_made, study.passes_needed)
+    return Passes(study.passes_made, study.passes_needed, study.screening_passes, study.unfinished_passes)
 
 
 @dataclass(frozen=True, slots=True)

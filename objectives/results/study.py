@@ -170,6 +170,9 @@ class StudyResults:
     run allowed; 0 if no run said it.
     majority: the share of the test images that are of the most frequent class, which is the accuracy of always naming
     that class; None in a study that did not store it.
+    screening_passes: forward passes that the study's runs made to screen. unfinished_passes: those of trials that
+    failed or were interrupted. stages: wall seconds of "start", "screening", "trials", "finals" and "end" of all runs;
+    runs before schema 0009 and runs that were killed kept none of these three.
     space: all settings that the study may try; None where it is not known. screened: the settings that a screening of
     the same images, network and seed scored; empty if there is none.
     baselines: trivial classifiers on the same images, at most one of each kind, in the order of `BASELINE_KINDS`; none
@@ -197,6 +200,9 @@ class StudyResults:
     space: Space | None = None
     screened: tuple[Setting, ...] = ()
     baselines: tuple[Baseline, ...] = ()
+    screening_passes: int = 0
+    unfinished_passes: int = 0
+    stages: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def coverage(self) -> tuple[ChoiceCoverage, ...]:
@@ -257,11 +263,16 @@ class StudyResults:
 
     @property
     def passes_made(self) -> int:
+        """All forward passes that were made for the study: for its screening, trials, re-evaluations and finals.
+
+        Those of trials that failed or were interrupted are counted too, apart from those of a run that was killed.
+        """
         works: tuple[Trial | Reevaluation | Final, ...] = (*self.trials, *self.reevaluations, *self.finals)
-        return sum(work.passes_made for work in works)
+        return sum(work.passes_made for work in works) + self.screening_passes + self.unfinished_passes
 
     @property
     def passes_needed(self) -> int:
+        """The forward passes of a script without screening and cache, which makes its own for each trial and final."""
         works: tuple[Trial | Reevaluation | Final, ...] = (*self.trials, *self.reevaluations, *self.finals)
         return sum(work.passes_needed for work in works)
 

@@ -136,6 +136,7 @@ class RunRow(Base):
 
     heartbeat: when the process last said that it is alive. process_started: seconds since the epoch; it tells two
     processes of one pid apart. options: what `RunOptions.kept` returns; null before schema 0003.
+    costs: the fields of `RunCosts`; null before schema 0009, and where the run was killed.
     """
 
     __tablename__ = "search_runs"
@@ -153,6 +154,7 @@ class RunRow(Base):
     command: Mapped[str]
     versions: Mapped[dict[str, Any]]
     options: Mapped[dict[str, Any] | None]
+    costs: Mapped[dict[str, Any] | None]
 
     trials: Mapped[list["TrialRow"]] = relationship(cascade="all")
 

@@ -33,6 +33,7 @@ from search.database.models import BaselineRow, FinalRow, ReevaluationRow, Scree
 from search.database.optuna_storage.own_trials import StudyTrials
 from search.database.optuna_storage.parameters import to_setting
 from search.database.records import (
+    RunCosts,
     RunSummary,
     SavedOptions,
     StudyScores,
@@ -55,6 +56,7 @@ def study_results(session: Session, row: StudyRow, trials: StudyTrials) -> Study
     """Return all that the database knows of a study. trials: of the Optuna study."""
     architecture = architecture_from_dict(row.architecture)
     rows = {trial.number: trial for trial in row.trials}
+    costs = [RunCosts(**run.costs) for run in row.runs if run.costs is not None]
     kept = {baseline.kind: baseline for baseline in map(baseline_of, row.baselines)}
     return StudyResults(
         name=row.name,
@@ -80,6 +82,9 @@ def study_results(session: Session, row: StudyRow, trials: StudyTrials) -> Study
         majority=row.majority,
         space=Space.from_dict(architecture, row.space),
         screened=_screened(session, row),
+        screening_passes=sum(run.screening_passes for run in costs),
+        unfinished_passes=sum(run.unfinished_passes for run in costs),
+        stages=_stages(costs),
         baselines=tuple(kept[kind] for kind in BASELINE_KINDS if kind in kept),
     )
 
@@ -153,6 +158,15 @@ def run_summaries(session: Session, row: StudyRow) -> tuple[RunSummary, ...]:
         )
         for run in row.runs
     )
+
+
+def _stages(costs: Sequence[RunCosts]) -> dict[str, float]:
+    """Return the seconds of each stage, of all runs together."""
+    seconds: dict[str, float] = defaultdict(float)
+    for run in costs:
+        for stage, value in run.stages.items():
+            seconds[stage] += value
+    return dict(seconds)
 
 
 def _screened(session: Session, row: StudyRow) -> tuple[Setting, ...]:

@@ -82,7 +82,9 @@ class StudyRecord:
 class RunRecord:
     """A process that works on a study; by default this process.
 
-    versions: library → version. options: what `RunOptions.kept` returns, ready for JSON.
+    versions: library → version. options: what `RunOptions.kept` returns, ready for JSON. began: when
+    the process began the run, by its monotonic clock; it checks dataset and network before it knows the study. None for
+    now.
     """
 
     workers: int
@@ -92,6 +94,21 @@ class RunRecord:
     pid: int = field(default_factory=os.getpid)
     process_started: float = field(default_factory=lambda: psutil.Process().create_time())
     options: Mapping[str, Any] | None = None
+    began: float | None = None
+
+
+@dataclass(frozen=True)
+class RunCosts:
+    """What a run cost beside its finished trials.
+
+    stages: the seconds of "start", "screening", "trials", "finals" and "end", which follow each other; one that the run
+    did not reach is missing. screening_passes: forward passes of the screening. unfinished_passes: those of trials that
+    failed, and of whatever was still running when the run ended.
+    """
+
+    stages: Mapping[str, float] = field(default_factory=dict)
+    screening_passes: int = 0
+    unfinished_passes: int = 0
 
 
 @dataclass(frozen=True)

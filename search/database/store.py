@@ -1,8 +1,10 @@
 """The study database: Optuna's tables and the project's own behind one URL."""
 
+import time
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self, final
@@ -32,6 +34,7 @@ from search.database.optuna_storage.own_trials import INTERRUPTED, STOPPED, Open
 from search.database.optuna_storage.studies import ensure_optuna_study, optuna_names
 from search.database.optuna_storage.system_attributes import edited_attributes
 from search.database.records import (
+    RunCosts,
     RunRecord,
     RunState,
     RunSummary,
@@ -283,12 +286,13 @@ class Store:
         """Register a run of the study and return its id. Prefer `run`, which also sends heartbeats and ends the run."""
         with self.session() as session:
             moment = now(session)
+            before = 0.0 if record.began is None else time.monotonic() - record.began
             run = RunRow(
                 study_id=self._row(session, study).id,
                 host=record.host,
                 pid=record.pid,
                 process_started=record.process_started,
-                started=moment,
+                started=moment - timedelta(seconds=before),
                 heartbeat=moment,
                 ended=None,
                 state="running",
@@ -305,6 +309,11 @@ class Store:
         """Record that the run is alive now."""
         with self.session() as session:
             session.get_one(RunRow, run_id).heartbeat = now(session)
+
+    def record_costs(self, run_id: int, costs: RunCosts) -> None:
+        """Save what the run cost beside its finished trials, in place of what was saved before."""
+        with self.session() as session:
+            session.get_one(RunRow, run_id).costs = asdict(costs)
 
     def end_run(self, run_id: int, state: RunState) -> None:
         with self.session() as session:

@@ -39,8 +39,9 @@ def answer_record(study: StudyResults) -> dict[str, Any]:
     the space that were tried, and those that were not.
     accuracy: top-1. scores: part → metric → value and 95 % interval, for all metrics that were stored. gmacs: 1e9
     multiply-accumulates to classify an image. front: the Pareto front, cheapest first, if costs were stored; its
-    validation scores are those of one seed. passes: all forward passes made for the study. passes_saved: against a
-    script that makes its own for each trial. Raises SearchError where no trial is complete.
+    validation scores are those of one seed. passes: all forward passes made for the study, also those to screen and
+    those of trials that did not finish. passes_saved: against a plain script that makes its own for each trial.
+    Raises SearchError where no trial is complete.
     """
     answer = _answer(study)
     rows = {row.metric.name: row for row in scores(study)}
@@ -81,6 +82,8 @@ def answer_record(study: StudyResults) -> dict[str, Any]:
         "seeds": list(answer.seeds) if answer.is_finalist else [],
         "trials": study.finished,
         "passes": study.passes_made,
+        "screening_passes": study.screening_passes,
+        "unfinished_passes": study.unfinished_passes,
         "passes_saved": study.passes_needed - study.passes_made,
     }
 
@@ -119,9 +122,9 @@ def score_lines(study: StudyResults) -> list[str]:
 
 def passes_line(study: StudyResults) -> str:
     """Say how many forward passes were made, and how many a script without a cache would make."""
-    return (
-        f"passes      {study.passes_made:,} made; a script that makes its own for each trial: {study.passes_needed:,}"
-    )
+    made, needed, screening = study.passes_made, study.passes_needed, study.screening_passes
+    to_screen = f", {screening:,} of them to screen" if screening else ""
+    return f"passes      {made:,} made{to_screen}; a plain script that makes its own for each trial: {needed:,}"
 
 
 def certainty_lines(study: StudyResults, answer: Answer) -> list[str]:

@@ -121,9 +121,14 @@ def test_selection_text() -> None:
 
 def test_passes_and_trials() -> None:
     assert plain(sentences.passes_sentence(tables.Passes(250, 1000))) == (
-        "250 U-Net passes were made where 1,000 were needed: the cache saved 75.0 % of them."
+        "250 forward passes were made. A plain script that makes its own passes for each trial would have made 1,000: "
+        "75.0 % were saved."
     )
-    assert sentences.passes_sentence(tables.Passes(0, 0)) == "No U-Net pass was needed."
+    assert sentences.passes_sentence(tables.Passes(90, 80, 40, 10)) == (
+        "90 forward passes were made, 40 of them to screen, 10 of them in trials that did not finish. A plain script "
+        "that makes its own passes for each trial would have made 80."
+    )
+    assert sentences.passes_sentence(tables.Passes(0, 0)) == "No forward pass was needed."
     assert sentences.trial_counts_text(TrialCounts(1, 0, 0, 0)) == "1 trial: 1 complete"
     assert (
         sentences.trial_counts_text(TrialCounts(1200, 3, 0, 1)) == "1,204 trials: 1,200 complete, 3 pruned, 1 running"

@@ -73,7 +73,7 @@ def test_a_study_with_a_running_search_is_shown_in_detail(
     ]
     passes = next(index for index, line in enumerate(lines) if line.startswith("passes"))
     assert lines[passes : passes + 3] == [
-        "passes      40 made; a script that makes its own for each trial: 160",
+        "passes      40 made; a plain script that makes its own for each trial: 160",
         f"running     since {started:%Y-%m-%d %H:%M} on {gethostname()}, process {os.getpid()}, 2 workers",
         "            4 of 12 trials, 3 a minute, about 2 min 40 s left",
     ]
