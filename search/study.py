@@ -9,6 +9,7 @@ from objectives.home import Home
 from objectives.results import Finalist, StudyResults, Trial
 from search.option import check_type
 from spaces import SearchError
+from spaces.notebook import brief, html_table
 
 if TYPE_CHECKING:
     import pandas
@@ -122,7 +123,27 @@ class Study:
     def __repr__(self) -> str:
         finished = f"{self.results.finished} finished trials"
         if not self.results.complete and not self.results.finals:
-            return f"Study({self.name!r}, {finished})"
+            return brief(f"Study({self.name!r}, {finished})")
         best = self.best
         test = "not tested" if best.test is None else f"test {best.test.metric.text(best.test.value)}"
-        return f"Study({self.name!r}, {finished}, best {best.setting}, {test})"
+        return brief(f"Study({self.name!r}, {finished}, best {best.setting}, {test})")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from dashboards.formatting import terminal_interval
+
+        results, metric = self.results, self.results.metric.label
+        facts: dict[str, object] = {
+            "Dataset": f"{self.dataset}, {len(results.classes):,} classes",
+            "Network": self.backbone,
+            "Trials": f"{results.finished:,} finished",
+        }
+        if results.complete or results.finals:
+            best = self.best
+            facts |= {
+                "Setting": best.setting,
+                f"Test {metric}": terminal_interval(best.test) or "not tested",
+                f"Validation {metric}": terminal_interval(best.validation),
+                "Tied with it": f"{len(best.tied):,} other settings" if best.tied else None,
+            }
+        return html_table(f"Study {self.name}", facts)

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from spaces.dimensions import Value
 from spaces.errors import InvalidSpaceError, shown
+from spaces.notebook import MOST_CHARACTERS, brief, html_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Tap:
         return f"block {self.block}" if self.timestep is None else f"block {self.block} at t {self.timestep}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Setting:
     """The place where features are read, and the head that is trained on them.
 
@@ -114,6 +115,25 @@ class Setting:
             words.append(f"{self.draws} draws")
         words += [f"pool {self.pool}", self.head]
         return ", ".join(words + [f"{name.replace('_', ' ')} {value}" for name, value in self.options])
+
+    def __repr__(self) -> str:
+        """Python that makes the setting; words for one of so many taps that this would be too long."""
+        names = ("timestep", "block", "pool", "head", "draws", "options", "further")
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        code = f"Setting({fields})"
+        return code if len(code) <= MOST_CHARACTERS else brief(f"Setting({self})")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        facts = {
+            ("Taps" if self.further else "Block"): " + ".join(map(str, self.taps)) if self.further else self.block,
+            "Timestep": None if self.further else self.timestep,
+            "Noise draws": self.draws if self.draws > 1 else None,
+            "Pool": f"{self.pool} × {self.pool}",
+            "Head": self.head,
+            **{name.replace("_", " ").capitalize(): value for name, value in self.options},
+        }
+        return html_table("Setting", facts)
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict())

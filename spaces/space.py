@@ -18,6 +18,7 @@ from spaces.dimensions import HEAD_OPTIONS, RECIPES, Choice
 from spaces.errors import InvalidSpaceError, UsageError, shown
 from spaces.files import check_ends
 from spaces.lookup import check_name
+from spaces.notebook import brief, html_table, ranges
 from spaces.setting import Setting, Tap
 from spaces.text import decoded
 
@@ -27,7 +28,7 @@ MOST_SETTINGS = 2**63 - 1
 """The largest number that `len` and the study database take."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Space:
     """The product of its dimensions, without the combinations that cannot exist.
 
@@ -168,6 +169,26 @@ class Space:
     def _size(self) -> int:
         """The number of settings, however large."""
         return len(self.draws) * sum(self._ways.values()) * len(self._fits)
+
+    def __repr__(self) -> str:
+        facts = self._facts()
+        return brief(f"Space({', '.join(f'{name.lower()} {value}' for name, value in facts.items() if value)})")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_table("Space", self._facts())
+
+    def _facts(self) -> dict[str, str | None]:
+        return {
+            "Network": self.architecture.name,
+            "Settings": f"{len(self):,}",
+            "Blocks": ranges(self.blocks),
+            "Timesteps": ranges(self.timesteps),
+            "Pools": ranges(self.pools),
+            "Heads": ", ".join(self.heads),
+            "Draws": ranges(self.draws) if self.draws != (1,) else None,
+            "Taps": ranges(self.taps) if self.taps != (1,) else None,
+        }
 
     def __len__(self) -> int:
         return self._size

@@ -8,7 +8,6 @@ import plotly.graph_objects as go
 
 from dashboards.formatting import (
     amount,
-    choice_value,
     column,
     count,
     head_text,
@@ -155,7 +154,7 @@ def parallel_figure(study: StudyResults, drawn: Sequence[tuple[Axis, list[Value]
     last = len(drawn)
     figure.add_scatter(
         x=[last, last],
-        y=[0, 1],
+        y=[-0.05, 1.05],
         mode="text",
         text=[amount(value / metric.scale, metric) for value in (low, high)],
         textposition=["bottom center", "top center"],
@@ -186,7 +185,7 @@ def _tick(axis: Axis, choices: Sequence[Value], value: Value, values: Sequence[f
     """How many trials a value has, and the best of them."""
     own = [number for choice, number in zip(choices, values, strict=True) if choice == value]
     best = max(own, key=metric.score)
-    name = f"{axis.title} {choice_value(value)}" if value is not None else f"No {axis.title.lower()}"
+    name = f"{axis.title} {short_number(value)}" if value is not None else f"No {axis.title.lower()}"
     return plotly_text(f"{name}: {count(len(own), 'trial')}, best {amount(best / metric.scale, metric)}")
 
 

@@ -14,6 +14,7 @@ from search.options import RunOptions
 from search.prepare import PreparedProbe, check, left_out_phrases, page_facts, prepare_probe
 from spaces import Architecture, Setting, UsageError
 from spaces.errors import shown
+from spaces.notebook import brief, html_table
 
 if TYPE_CHECKING:
     from objectives.results import ComparedSetting, ScreeningResults
@@ -63,7 +64,21 @@ class Recommendation:
 
         found = features_text(self.setting) if self.setting is not None else "no setting is better than chance"
         low, high = self.interval
-        return f"Recommendation({found}; accuracy {self.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f})"
+        return brief(f"Recommendation({found}; accuracy {self.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f})")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from dashboards.formatting import duration, features_text
+
+        setting = features_text(self.setting) if self.setting is not None else "no setting is better than chance"
+        low, high = self.interval
+        facts = {
+            "Setting": setting,
+            "Expected accuracy": f"{100 * self.accuracy:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f})",
+            "Forward passes": f"{self.passes:,}, in {duration(self.seconds)}",
+            "Report": self.report,
+        }
+        return html_table("Recommendation", facts)
 
 
 def recommend(

@@ -138,6 +138,8 @@ def test_a_finished_study_is_loaded_read_reported_and_compared(finished_home: Pa
     assert best.test.value == pytest.approx(study.finalists[0].test)
     assert study.name in repr(study)
     assert str(best.setting) in repr(study)
+    assert f"<b>Study {study.name}</b>" in study._repr_html_()
+    assert str(best.setting) in study._repr_html_()
     frame = study.trials_frame()
     assert len(frame) == len(study.trials) == 3
     assert set(frame.loc[frame.state == "complete", "accuracy"].between(0, 1)) == {True}
@@ -286,6 +288,7 @@ def test_a_recommendation_says_its_setting_and_how_certain_it_is(finished_search
     assert recommendation.setting.block in range(9, 12)
     assert str(recommendation.setting).removesuffix(", ridge") in repr(recommendation)
     assert f"{recommendation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}" in repr(recommendation)
+    assert f"95 % interval {100 * low:.1f} to {100 * high:.1f}" in recommendation._repr_html_()
 
 
 @pytest.mark.slow
