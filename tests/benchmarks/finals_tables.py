@@ -5,7 +5,8 @@ r"""Makes the tables by which `finals.py` judges how a search chooses its answer
 Of all images of a task, some are drawn to train and validate (`--images`, in proportion to the classes); all others are
 the test split, the truth. `--repeats` such draws. 60 settings, as a search tries them: 40 of the best 120 of the
 exhaustive table in `truth/`, and 20 of the rest. For each setting and draw, by the product's own probe with the linear
-head: which images are right on the search's split, on those of the next five seeds, and in the truth.
+head: which images are right on the search's split, on those of the next five seeds, and in the truth. With `--folds`,
+every drawn image validates under every seed.
 """
 
 import argparse
@@ -63,6 +64,8 @@ def main() -> None:
     parser.add_argument("--task", required=True, choices=["digits", "flowers-17", "cub-50", *HALVES])
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--repeats", type=int, default=12)
+    parser.add_argument("--settings", type=int, default=NEAR + FAR, help="only the first so many")
+    parser.add_argument("--folds", type=int, help="in place of one split")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--home", type=Path, required=True, help="its cache keeps the features")
     parser.add_argument("--out", type=Path, required=True, help="folder of the tables")
@@ -70,12 +73,14 @@ def main() -> None:
     dataset, truth = load(given.task, given.data_root)
     space = space_of_truth(given.home / "cache")
     whole = Probe.build(ProbeSpec(dataset, "bundled", "float32", given.home / "cache", space.grids), threads=1)
-    everything, settings = np.arange(len(dataset)), tried(truth)
+    everything, settings = np.arange(len(dataset)), tried(truth)[: given.settings]
     probes, columns = [], list[dict[str, Any]]()
     for repeat in range(given.repeats):
         outside = np.ones(len(dataset), bool)
         outside[stratified_order(dataset.labels, repeat)[: given.images]] = False
-        probes.append(Probe(replace(whole.spec, dataset=replace(dataset, is_test=outside)), whole.backbone))
+        probes.append(
+            Probe(replace(whole.spec, dataset=replace(dataset, is_test=outside), folds=given.folds), whole.backbone)
+        )
         columns.append({"right": [], "test": []})
     for setting in counted(iter(settings), len(settings), "settings"):
         (view,) = whole._views
@@ -98,6 +103,7 @@ def main() -> None:
         costs = [whole.backbone.architecture.pass_gmacs(setting) for setting in settings]
         np.savez_compressed(
             given.out / f"{given.task}-{given.images}-{repeat}.npz",
+            folds=given.folds or 0,
             settings=[setting.to_json() for setting in settings],
             costs=costs,
             images=validated,
