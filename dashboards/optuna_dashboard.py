@@ -181,6 +181,12 @@ def _reading(study: StudyResults) -> str:
         "read once, for the answer, after refitting on train and validation images. A trial's user attributes give its "
         "setting, its running time, and the reason if it failed or was stopped."
     )
+    told.append(
+        "The card “Hyperparameter Importance” is Optuna Dashboard's own. It shows how much a parameter decides whether "
+        "a trial is among the best tenth (PED-ANOVA), without an interval, after few trials and for pure noise too, "
+        "and of the values that were tried only. Prefer “Importance of each choice” in the report: it has intervals, "
+        "and leaves out what cannot be told."
+    )
     return " ".join(told)
 
 

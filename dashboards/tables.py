@@ -66,6 +66,9 @@ class Cell:
     best: Estimate
 
 
+SCREENED_ONLY = "screened, not tried"
+
+
 @dataclass(frozen=True)
 class BlockByTimestep:
     """The settings that read one tap, by block and timestep.
@@ -74,6 +77,7 @@ class BlockByTimestep:
     cells: by (block number, timestep), the best first; a pair that was not tried is missing, never zero. best: the cell
     of the study's answer or of the recommended setting, which a figure frames; None if there is none. measured: the
     word before the metric, "validation". screened: the pairs that the screening before a search scored.
+    empty_word: what the legend calls a pair without a cell.
     """
 
     blocks: tuple[Block, ...]
@@ -82,16 +86,17 @@ class BlockByTimestep:
     best: Cell | None
     measured: str = "validation"
     screened: frozenset[tuple[int, int | None]] = frozenset()
+    empty_word: str = "not tried"
 
     @property
     def empty(self) -> dict[str, list[tuple[int, int | None]]]:
-        """The pairs without a cell, by what is known of them: "not tried", "screened, not tried"."""
-        pairs: dict[str, list[tuple[int, int | None]]] = {"not tried": [], "screened, not tried": []}
+        """The pairs without a cell, by what is known of them: `empty_word`, "screened, not tried"."""
+        pairs: dict[str, list[tuple[int, int | None]]] = {self.empty_word: [], SCREENED_ONLY: []}
         for timestep in self.timesteps:
             for block in self.blocks:
                 pair = block.number, timestep
                 if pair not in self.cells:
-                    pairs["screened, not tried" if pair in self.screened else "not tried"].append(pair)
+                    pairs[SCREENED_ONLY if pair in self.screened else self.empty_word].append(pair)
         return {state: empty for state, empty in pairs.items() if empty}
 
 

@@ -35,11 +35,13 @@ class LeaveOneOutScore:
     correct: whether each image is classified correctly by the classifier of the other images, bool (n,).
     errors: each image's squared error over all classes, float (n,): 0 at best, 1 without any knowledge of the image.
     l2: the strength with the least mean error, of those that the ridge head tries.
+    effective_rank: over how many directions the variance of the features is spread; it needs no labels.
     """
 
     correct: torch.Tensor
     errors: torch.Tensor
     l2: float
+    effective_rank: float
 
 
 def screen(features: torch.Tensor, labels: torch.Tensor, classes: int) -> LeaveOneOutScore:
@@ -52,7 +54,12 @@ def screen(features: torch.Tensor, labels: torch.Tensor, classes: int) -> LeaveO
     maps = features if features.ndim == 4 else features[:, :, None, None]
     targets = one_hot(labels, classes)
     scores = (
-        LeaveOneOutScore(fit.scores.argmax(dim=1) == labels, (fit.scores - targets).square().sum(dim=1), fit.l2)
+        LeaveOneOutScore(
+            fit.scores.argmax(dim=1) == labels,
+            (fit.scores - targets).square().sum(dim=1),
+            fit.l2,
+            fit.effective_rank,
+        )
         for fit in leave_one_out(LabelledFeatures(maps, labels), classes)
     )
     return min(scores, key=lambda score: float(score.errors.mean()))
@@ -101,7 +108,8 @@ class Screener:
             start = time.perf_counter()
             score = screen(features.to(labels.device), labels, len(self.spec.dataset.classes))
             correct, errors = tuple(score.correct.tolist()), tuple(score.errors.tolist())
-            return ScreenedSetting(setting, correct, errors, score.l2, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            return ScreenedSetting(setting, correct, errors, score.l2, seconds, score.effective_rank)
 
         at_once = threads() if self.backbone.device.type == "cpu" else 1
         with single_threads(at_once) as pool:

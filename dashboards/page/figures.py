@@ -24,7 +24,7 @@ from dashboards.page.style import (
     plotly_text,
     setting_text,
 )
-from dashboards.tables import BlockByTimestep, Cell, ExpectedCell, ExpectedCells, Group
+from dashboards.tables import SCREENED_ONLY, BlockByTimestep, Cell, ExpectedCell, ExpectedCells, Group
 from objectives.results import ACCURACY, Metric
 from spaces import Block
 
@@ -47,7 +47,7 @@ def block_by_timestep_figure(table: BlockByTimestep) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             x=[*range(len(table.blocks))],
-            y=_timestep_labels(table),
+            y=timestep_labels(table),
             z=[[metric.scale * cell.best.value if cell else None for cell in row] for row in rows],
             text=[[f"{cell.count:,}" if cell else "" for cell in row] for row in rows],
             texttemplate="%{text}",
@@ -56,13 +56,15 @@ def block_by_timestep_figure(table: BlockByTimestep) -> go.Figure:
             **metric_heatmap(metric, values, with_unit(f"Best {table.measured} {metric.label}", metric)),
         )
     )
-    for state, pairs in table.empty.items():
-        _marked(figure, table, pairs, state, EMPTY_MARKERS[state])
+    mark_empty(figure, table)
     arrange_cells(figure, table)
     return figure
 
 
-EMPTY_MARKERS = {"not tried": "x-thin", "screened, not tried": "circle-open"}
+def mark_empty(figure: go.Figure, table: BlockByTimestep) -> None:
+    """Put a mark, which the legend explains, on every cell without a setting."""
+    for state, pairs in table.empty.items():
+        _marked(figure, table, pairs, state, "circle-open" if state == SCREENED_ONLY else "x-thin")
 
 
 def expected_figure(table: BlockByTimestep, expected: ExpectedCells, metric: Metric) -> go.Figure:
@@ -72,7 +74,7 @@ def expected_figure(table: BlockByTimestep, expected: ExpectedCells, metric: Met
     figure = go.Figure(
         go.Heatmap(
             x=[*range(len(table.blocks))],
-            y=_timestep_labels(table),
+            y=timestep_labels(table),
             z=[[metric.scale * cell.value if cell else None for cell in row] for row in rows],
             customdata=[[_expected_hover(cell, metric) if cell else "" for cell in row] for row in rows],
             hovertemplate="%{customdata}<extra></extra>",
@@ -115,11 +117,11 @@ def _marked(
     figure: go.Figure, table: BlockByTimestep, pairs: Sequence[tuple[int, int | None]], name: str, symbol: str
 ) -> None:
     columns = {block.number: column for column, block in enumerate(table.blocks)}
-    labels = dict(zip(table.timesteps, _timestep_labels(table), strict=True))
+    labels = dict(zip(table.timesteps, timestep_labels(table), strict=True))
     mark_cells(figure, [(columns[block], labels[timestep]) for block, timestep in pairs], name, symbol)
 
 
-def _timestep_labels(table: BlockByTimestep) -> list[str]:
+def timestep_labels(table: BlockByTimestep) -> list[str]:
     return ["no noise" if timestep is None else f"t {timestep}" for timestep in table.timesteps]
 
 

@@ -125,7 +125,13 @@ def mark_cells(figure: go.Figure, cells: Sequence[tuple[Any, Any]], name: str, s
         x=[x for x, _ in cells],
         y=[y for _, y in cells],
         mode="markers",
-        marker={"symbol": symbol, "size": 5, "color": INK, "line": {"color": INK, "width": 1}},
+        # A filled mark lies on a coloured cell, where it must be seen on dark and on bright colours.
+        marker={
+            "symbol": symbol,
+            "size": 5,
+            "color": "#ffffff" if symbol == "circle" else INK,
+            "line": {"color": "#1d2125" if symbol == "circle" else INK, "width": 1},
+        },
         hoverinfo="skip",
     )
 

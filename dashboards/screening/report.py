@@ -7,9 +7,10 @@ from pathlib import Path
 from dashboards.formatting import count, duration, gmacs, number_with_interval, percent, points, shortened
 from dashboards.page.figures import block_by_timestep_figure, group_table, groups_figure
 from dashboards.page.page import FEATURE_COLUMNS, Section, Table, feature_cells, python_code, render_page, write
-from dashboards.screening import sentences, tables
+from dashboards.screening import figures, sentences, tables
+from dashboards.tables import BlockByTimestep
 from objectives.results import ComparedSetting, ScreenedSetting, ScreeningResults
-from spaces import Architecture
+from spaces import Architecture, Space
 
 CLASSES_SHOWN = 24
 SETTINGS_SHOWN = 20
@@ -22,7 +23,7 @@ class ScreeningContext:
 
     dataset: its catalog name. timesteps: how many the space has. classes: their names. seconds: the time that screening
     took. command: a shell command that starts a search from here. facts: label → text, ready to print: seeds,
-    fingerprints, the command of this screening.
+    fingerprints, the command of this screening. space: all settings; None if it is not known.
     """
 
     dataset: str
@@ -33,6 +34,7 @@ class ScreeningContext:
     seconds: float
     command: str
     facts: Mapping[str, str] = field(default_factory=dict)
+    space: Space | None = None
 
 
 def write_recommendation(recommendation: ScreeningResults, context: ScreeningContext, path: Path) -> Path:
@@ -66,7 +68,10 @@ def render(recommendation: ScreeningResults, context: ScreeningContext) -> str:
 
 
 def _sections(recommendation: ScreeningResults, context: ScreeningContext) -> list[Section]:
-    listed = [_blocks_and_timesteps(recommendation, context.architecture), _pooling(recommendation)]
+    cells = tables.block_by_timestep(recommendation, context.architecture, context.space)
+    listed = [_blocks_and_timesteps(recommendation, cells), _pooling(recommendation)]
+    if ranks := tables.effective_ranks(recommendation, cells):
+        listed.append(_effective_ranks(cells, ranks))
     if recommendation.better_than_chance and recommendation.cheaper:
         listed.append(_cheaper(recommendation, context.architecture))
     if recommendation.better_than_chance and recommendation.compared:
@@ -80,16 +85,26 @@ def _sections(recommendation: ScreeningResults, context: ScreeningContext) -> li
     return [*listed, _leaderboard(recommendation, context.architecture), _provenance(recommendation, context)]
 
 
-def _blocks_and_timesteps(recommendation: ScreeningResults, architecture: Architecture) -> Section:
-    table = tables.block_by_timestep(recommendation, architecture)
+def _blocks_and_timesteps(recommendation: ScreeningResults, table: BlockByTimestep) -> Section:
     images = count(len(recommendation.comparable[0].correct), "image")
     told = [
         sentences.block_by_timestep_sentence(table),
-        f"Each cell shows its best pooling on the same {images}; an empty cell was not screened.",
+        f"Each cell shows its best pooling on the same {images}, and how many poolings were screened.",
     ]
     if table.best is not None:
         told.append("The setting was chosen by its squared error on the most images, not by this accuracy.")
     return Section("blocks", "Accuracy by block and timestep", tuple(told), block_by_timestep_figure(table))
+
+
+def _effective_ranks(table: BlockByTimestep, ranks: Mapping[tuple[int, int | None], float]) -> Section:
+    told = (
+        "Over how many directions the variance of each cell's features is spread: exp of the entropy of the "
+        "eigenvalues of their covariance, at the pooling that the figure of accuracies shows.",
+        sentences.EFFECTIVE_RANK_WARNING,
+    )
+    return Section(
+        "effective-rank", "Effective rank by block and timestep", told, figures.effective_rank_figure(table, ranks)
+    )
 
 
 def _pooling(recommendation: ScreeningResults) -> Section:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dashboards.statistics import paired_difference
 from dashboards.tables import BlockByTimestep, Cell, Estimate, Group, Key, ascending, grouped
 from objectives.results import CorrectMask, Difference, ScreenedSetting, ScreeningResults
-from spaces import Architecture, Setting
+from spaces import Architecture, Setting, Space
 
 MEASURED = "leave-one-out"
 
@@ -40,8 +40,13 @@ def share(setting: Setting, architecture: Architecture) -> float:
     return architecture.block(setting.block).cumulative_gmacs / architecture.blocks[-1].cumulative_gmacs
 
 
-def block_by_timestep(recommendation: ScreeningResults, architecture: Architecture) -> BlockByTimestep:
-    """The most accurate pooling of each block and timestep. `best` is the cell of the recommended setting."""
+def block_by_timestep(
+    recommendation: ScreeningResults, architecture: Architecture, space: Space | None = None
+) -> BlockByTimestep:
+    """The most accurate pooling of each block and timestep. `best` is the cell of the recommended setting.
+
+    space: its blocks and timesteps have their places, screened or not; None for all blocks of the network.
+    """
     groups = _best_first(recommendation, lambda score: (score.setting.block, score.setting.timestep))
     cells = {
         (number, timestep): Cell(
@@ -56,7 +61,20 @@ def block_by_timestep(recommendation: ScreeningResults, architecture: Architectu
     }
     chosen = recommendation.best.setting
     best = cells[chosen.block, chosen.timestep] if recommendation.better_than_chance else None
-    return BlockByTimestep(architecture.blocks, ascending(timestep for _, timestep in cells), cells, best, MEASURED)
+    numbers = sorted(
+        {*(space.blocks if space else range(1, len(architecture.blocks) + 1)), *(block for block, _ in cells)}
+    )
+    timesteps = ascending([*(space.timesteps if space else ()), *(timestep for _, timestep in cells)])
+    blocks = tuple(architecture.block(number) for number in numbers)
+    return BlockByTimestep(blocks, timesteps, cells, best, MEASURED, empty_word="not screened")
+
+
+def effective_ranks(recommendation: ScreeningResults, table: BlockByTimestep) -> dict[tuple[int, int | None], float]:
+    """The effective rank of each cell at its most accurate pooling; empty if any is not known."""
+    known = {score.setting: score.effective_rank for score in recommendation.comparable}
+    ranks = {pair: known.get(cell.setting) for pair, cell in table.cells.items()}
+    given = {pair: rank for pair, rank in ranks.items() if rank is not None}
+    return given if len(given) == len(ranks) else {}
 
 
 def pooling_groups(recommendation: ScreeningResults) -> tuple[Group, ...]:

@@ -5,8 +5,11 @@ from collections.abc import Callable, Sequence
 from dashboards.formatting import choice_value, number_with_interval, title, with_unit
 from dashboards.page.figures import block_by_timestep_figure, expected_figure, group_table, groups_figure
 from dashboards.page.page import Section, Table
+from dashboards.selection.answer import answer_setting
 from dashboards.study import choice_sentences as sentences
 from dashboards.study import figures, tables
+from dashboards.study.ablation import ablations
+from dashboards.study.choice_sentences import choice_text
 from dashboards.study.choices import Importance, Interaction
 from dashboards.tables import BlockByTimestep, ExpectedCells
 from objectives.results import Metric, StudyResults
@@ -17,7 +20,9 @@ def block_sections(study: StudyResults, expected: ExpectedCells | None = None) -
     table, metric = tables.block_by_timestep(study), study.metric
     if not table.cells:
         return []
-    told = "Each cell shows its best trial, and how many trials it has: the best of many is higher by chance alone."
+    told = (
+        "Each cell shows its best trial, and how many trials it has: the best of many trials is better by chance alone."
+    )
     if len(tables.tap_groups(study)) > 1:
         told += " Trials with several taps are not shown."
     sections = [
@@ -78,6 +83,42 @@ def _by_block_and_timestep(found: BlockByTimestep, caption: str, text: Callable[
         ("Timestep", *map(str, blocks)),
         tuple((choice_value(timestep), *(text(block, timestep) for block in blocks)) for timestep in found.timesteps),
     )
+
+
+def ablation_section(study: StudyResults) -> list[Section]:
+    """Accuracy by block, a line a timestep, if every block was tried at every timestep; else nothing.
+
+    The figure has the pool size and head of the answer, if all cells of these are there; the table has all of them.
+    """
+    complete, answer, metric = ablations(study), answer_setting(study), study.metric
+    if not complete:
+        return []
+    kind = (answer.pool, answer.head, answer.draws) if answer else None
+    shown = next((table for table in complete if (table.pool, table.head, table.draws) == kind), complete[0])
+    numbers = Table(
+        f"Validation {with_unit(metric.label, metric)} (95 % interval) of every block at every timestep",
+        ("Pool", "Block", "Head", *(choice_text("timestep", timestep) for timestep in shown.timesteps)),
+        tuple(
+            (
+                str(table.pool),
+                str(block),
+                table.head if table.draws == 1 else f"{table.head}, {table.draws} draws",
+                *(number_with_interval(table.cells[block, timestep]) for timestep in table.timesteps),
+            )
+            for table in complete
+            for block in table.blocks
+        ),
+    )
+    told = sentences.ablation_sentences(shown, len(complete), metric)
+    return [
+        Section(
+            "ablation",
+            f"{title(metric)} by block, for each timestep",
+            told,
+            figures.ablation_figure(shown, metric),
+            numbers,
+        )
+    ]
 
 
 def group_sections(study: StudyResults) -> list[Section]:

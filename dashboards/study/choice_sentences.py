@@ -13,8 +13,10 @@ from dashboards.formatting import (
     with_interval,
 )
 from dashboards.statistics import verdict
+from dashboards.study.ablation import Ablation
 from dashboards.study.choices import Importance, Interaction
-from dashboards.tables import BlockByTimestep, ExpectedCells, Group
+from dashboards.tables import SCREENED_ONLY, BlockByTimestep, ExpectedCells, Group
+from objectives import published_results
 from objectives.results import Metric
 
 
@@ -61,7 +63,7 @@ def _empty_text(table: BlockByTimestep) -> str:
     untried = sum(map(len, empty.values()))
     if not untried:
         return ""
-    screened = len(empty.get("screened, not tried", ()))
+    screened = len(empty.get(SCREENED_ONLY, ()))
     cells = count(len(table.blocks) * len(table.timesteps), "cell")
     told = f"{untried:,} of the {cells} {'was' if untried == 1 else 'were'} not tried"
     return f"{told}; {screened:,} of these {'was' if screened == 1 else 'were'} screened." if screened else f"{told}."
@@ -84,6 +86,30 @@ def expected_sentence(expected: ExpectedCells, metric: Metric) -> str:
 def choice_text(choice: str, value: int | str | None) -> str:
     """ "timestep 7", or "no noise"."""
     return "no noise" if value is None else f"{choice} {choice_value(value)}"
+
+
+def ablation_sentences(table: Ablation, complete: int, metric: Metric) -> tuple[str, ...]:
+    """Say what was held fixed, which cell is best, and how it compares with what was published.
+
+    complete: how many pool sizes and heads have every cell.
+    """
+    block, timestep = table.best
+    pairs = len(table.blocks) * len(table.timesteps)
+    draws = "" if table.draws == 1 else f" and {table.draws} draws"
+    told = [
+        f"Each of {count(len(table.blocks), 'block')} at each of {count(len(table.timesteps), 'timestep')}, with pool "
+        f"{table.pool} and the {table.head} head{draws}: one trial for each of the {pairs} cells, so all compare. The "
+        f"best is block {block}, {choice_text('timestep', timestep)}: {with_interval(table.cells[block, timestep])}."
+    ]
+    if complete > 1:
+        told.append(f"The table has all {complete} combinations of pool and head that are complete.")
+    both = [pair for pair in table.published if pair in table.cells]
+    if both:
+        told.append(
+            f"Crosses are the {len(both)} published values ({published_results.SOURCE}), which were measured on the "
+            "test split; ours are on validation images."
+        )
+    return tuple(told)
 
 
 def groups_sentence(kind: str, groups: Sequence[Group]) -> str:

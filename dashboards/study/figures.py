@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 from plotly.subplots import make_subplots
 
 from dashboards.formatting import choice_value, duration, gmacs, percent, time_unit, with_interval, with_unit
@@ -23,6 +24,7 @@ from dashboards.page.style import (
     plotly_text,
     setting_text,
 )
+from dashboards.study.ablation import Ablation
 from dashboards.study.choices import Importance, Interaction, Pair
 from dashboards.study.sentences import phase_text
 from dashboards.study.tables import HistoryPoint, Phase
@@ -226,3 +228,40 @@ def _pair_hover(pair: Pair) -> str:
 
 def _cost_hover(point: CostPoint, measured: str, estimate: Estimate) -> str:
     return f"<b>{with_interval(estimate)}</b> {measured}<br>{gmacs(point.gmacs)} GMAC<br>{setting_text(point.setting)}"
+
+
+def ablation_figure(table: Ablation, metric: Metric) -> go.Figure:
+    """A line for each timestep: the value of every block. Published values are crosses of the same colour."""
+    figure = go.Figure()
+    shades = sample_colorscale(
+        "Cividis", [0.9 * rank / max(len(table.timesteps) - 1, 1) for rank in range(len(table.timesteps))]
+    )
+    for timestep, colour in zip(table.timesteps, shades, strict=True):
+        estimates = [table.cells[block, timestep] for block in table.blocks]
+        name = "no noise" if timestep is None else f"t {timestep}"
+        figure.add_scatter(
+            name=name,
+            legendgroup=name,
+            x=[str(block) for block in table.blocks],
+            y=[metric.scale * estimate.value for estimate in estimates],
+            mode="lines+markers",
+            line={"color": colour, "width": 2},
+            text=[with_interval(estimate) for estimate in estimates],
+            hovertemplate=f"block %{{x}}, {name}: %{{text}}<extra></extra>",
+        )
+        published = [(block, t) for block, t in table.published if t == timestep and block in table.blocks]
+        if published:
+            figure.add_scatter(
+                name=f"{name}, published",
+                legendgroup=name,
+                x=[str(block) for block, _ in published],
+                y=[metric.scale * table.published[pair] for pair in published],
+                mode="markers",
+                marker={"color": colour, "symbol": "x", "size": 9},
+                hovertemplate=f"block %{{x}}, {name}: %{{y:.1f}} %, published<extra></extra>",
+            )
+    figure.update_xaxes(title="Block, in execution order", type="category")
+    figure.update_xaxes(categoryorder="array", categoryarray=[str(block) for block in table.blocks])
+    figure.update_yaxes(title=metric_axis(metric))
+    figure.update_layout(template=TEMPLATE, height=420, showlegend=True, margin={"t": 64})
+    return figure

@@ -11,6 +11,7 @@ from objectives.results import ACCURACY, StudyResults, Trial
 BACKBONE = "adm-256"
 FEWEST_RANKED = 5
 TABLES = {"cub": published_results.CUB, "imagenet": published_results.IMAGENET}
+LATER = {**published_results.LATER_FINE_GRAINED, "imagenet": published_results.LATER_IMAGENET}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def published(study: StudyResults) -> Published | None:
     table, heads = TABLES.get(study.dataset, {}), published_results.FINE_GRAINED.get(study.dataset, {})
     if study.backbone != BACKBONE or not (table or heads):
         return None
-    later = published_results.LATER_FINE_GRAINED.get(study.dataset, {})
+    later = LATER.get(study.dataset, {})
     cells = [
         PublishedCell(*features, accuracy / 100, _best_trial(study, *features)) for features, accuracy in table.items()
     ]

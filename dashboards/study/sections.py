@@ -23,6 +23,7 @@ from dashboards.study import figures, sentences, tables
 from dashboards.study.analysis import NO_ANALYSIS, Analysis
 from dashboards.study.answer import study_answer
 from dashboards.study.choice_sections import (
+    ablation_section,
     block_sections,
     group_sections,
     importance_section,
@@ -51,7 +52,7 @@ def sections(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> list[Sect
     if (publications := published(study)) is not None:
         listed.append(_published(publications))
     if study.complete:
-        listed += [*block_sections(study, analysis.expected), *group_sections(study)]
+        listed += [*ablation_section(study), *block_sections(study, analysis.expected), *group_sections(study)]
     if analysis.importances:
         listed.append(importance_section(analysis.importances))
     if (pairs := interaction(study, analysis.importances)) is not None:

@@ -26,6 +26,8 @@ class ScreenedSetting:
     A setting that is screened on more images keeps the first ones in the same order.
     l2: the ridge strength with the least mean error.
     seconds: the time that scoring took, without forward passes.
+    effective_rank: over how many directions the variance of the features is spread, at least 1; None where it is not
+    known. It needs no labels.
     """
 
     setting: Setting
@@ -33,6 +35,7 @@ class ScreenedSetting:
     errors: tuple[float, ...]
     l2: float
     seconds: float
+    effective_rank: float | None = None
 
     @property
     def accuracy(self) -> Accuracy:

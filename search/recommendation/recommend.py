@@ -125,6 +125,7 @@ def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds:
         architecture=space.architecture,
         classes=spec.dataset.classes,
         timesteps=len(space.timesteps),
+        space=space,
         seconds=seconds,
         command=run_command(options),
         facts=page_facts(spec.dataset, options),

@@ -68,6 +68,14 @@ def test_labels_that_mean_nothing_are_not_learnt_even_where_the_fit_nearly_inter
     assert score.errors.mean() > 0.88  # of 0.9, where only frequencies are known
 
 
+def test_the_effective_rank_counts_the_directions_of_the_features() -> None:
+    generator, labels = torch.Generator().manual_seed(0), torch.arange(400) % 4
+    directions = torch.linalg.qr(torch.randn(64, 5, generator=generator))[0]
+    for count in (1, 5):
+        features = torch.randn(400, count, generator=generator) @ directions[:, :count].T
+        assert screen(features, labels, 4).effective_rank == pytest.approx(count, rel=0.1)
+
+
 def test_maps_are_screened_as_their_cells_are() -> None:
     features, labels = some(80, 32)
     flat, maps = (screen(each, labels, 10) for each in (features, features.view(80, 8, 2, 2)))

@@ -47,11 +47,13 @@ class LeaveOneOut:
     """The leave-one-out predictions at one strength: each image is scored by a classifier of all other images.
 
     l2: the strength. scores: (n, classes); the predicted label is that of the largest. accuracy: of these labels.
+    effective_rank: of the features, as `LeastSquares.effective_rank`.
     """
 
     l2: float
     scores: torch.Tensor
     accuracy: Accuracy
+    effective_rank: float
 
 
 class LeastSquares:
@@ -67,6 +69,16 @@ class LeastSquares:
         # The mean is zero except for rounding error. With more features than images, that error alone spans one
         # direction, that of all ones, which leaving one out must not count twice.
         self.mean, self.weighed = basis.mean(self.images), basis.weighed
+
+    def effective_rank(self) -> float:
+        """Return over how many directions the variance of the features is spread, at least 1.
+
+        It is exp of the entropy of the eigenvalues of their covariance, divided by the sum of these (Roy and Vetterli
+        2007, "The effective rank", equation 4, of the eigenvalues instead of the singular values).
+        """
+        shares = self.spectrum.double().clamp(min=0)
+        shares = shares / shares.sum().clamp(min=torch.finfo(shares.dtype).tiny)
+        return float(torch.special.entr(shares).sum().exp())
 
     def weights(self, l2: float) -> torch.Tensor:
         """Return the weights in the basis at one strength, (classes, r)."""
@@ -92,6 +104,7 @@ class LeastSquares:
         targets, share = one_hot(self.labels, len(self.bias)), self.weighed(self.bias.new_ones(self.n))
         frequencies = (targets - self.bias) * (share / (self.n - share))[:, None]  # of all images, minus of the others
         counts = targets.sum(dim=0)[self.labels, None].to(share.dtype)
+        rank = self.effective_rank()
         own_class = 1 + targets * ((counts / (counts - 1).clamp(min=1)).sqrt() - 1)
         for index, l2 in enumerate(strengths):
             weights = self.weights(effective[index])
@@ -100,7 +113,7 @@ class LeastSquares:
             scores = (scores - hat * targets) / (1 - hat) + frequencies
             scores = self.bias + (scores - self.bias) * own_class
             correct = int((scores.argmax(dim=1) == self.labels).sum())
-            yield LeaveOneOut(l2, scores, Accuracy(correct, self.n))
+            yield LeaveOneOut(l2, scores, Accuracy(correct, self.n), rank)
 
 
 def leave_one_out(train: LabelledFeatures, classes: int) -> Iterator[LeaveOneOut]:

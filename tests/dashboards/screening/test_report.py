@@ -7,9 +7,10 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from dashboards.screening import tables
-from dashboards.screening.report import ScreeningContext, write_recommendation
+from dashboards.screening.figures import effective_rank_figure
+from dashboards.screening.report import ScreeningContext, render, write_recommendation
 from objectives.results import ScreeningResults, StudyResults
-from spaces import SearchError, Setting
+from spaces import SearchError, Setting, Space
 
 RecommendationMaker = Callable[..., ScreeningResults]
 PageOpener = Callable[[ScreeningResults, ScreeningContext], Any]
@@ -36,6 +37,25 @@ def context(study: Callable[..., StudyResults]) -> ScreeningContext:
 @pytest.fixture(scope="session")
 def plain(recommendation: RecommendationMaker) -> ScreeningResults:
     return recommendation()
+
+
+def test_effective_ranks_have_a_figure_if_all_are_known(plain: ScreeningResults, context: ScreeningContext) -> None:
+    space = Space(context.architecture, (5, 44, 90, 260, 600), tuple(range(6, 24)), (1, 2, 4), ("ridge",))
+    cells = tables.block_by_timestep(plain, context.architecture, space)
+    assert [block.number for block in cells.blocks] == list(range(6, 24))
+    assert cells.empty == {"not screened": [*((23, t) for t in (5, 44, 90, 260)), *((b, 600) for b in range(6, 24))]}
+    assert tables.effective_ranks(plain, cells) == {}
+    ranked = tuple(replace(score, effective_rank=2.0 * score.setting.block) for score in plain.comparable)
+    known = replace(plain, on_fewest_images=ranked)
+    ranks = tables.effective_ranks(known, cells)
+    assert ranks[7, 44] == 14
+    heatmap = effective_rank_figure(cells, ranks).data[0]
+    assert heatmap.z[1][1] == 14
+    assert heatmap.z[4][0] is None
+    page = render(known, replace(context, space=space))
+    assert 'id="effective-rank"' in page
+    assert "no measure of quality" in page
+    assert 'id="effective-rank"' not in render(plain, context)
 
 
 @pytest.fixture
