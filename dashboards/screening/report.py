@@ -70,8 +70,8 @@ def render(recommendation: ScreeningResults, context: ScreeningContext) -> str:
 def _sections(recommendation: ScreeningResults, context: ScreeningContext) -> list[Section]:
     cells = tables.block_by_timestep(recommendation, context.architecture, context.space)
     listed = [_blocks_and_timesteps(recommendation, cells), _pooling(recommendation)]
-    if ranks := tables.effective_ranks(recommendation, cells):
-        listed.append(_effective_ranks(cells, ranks))
+    if ranks := tables.effective_ranks(recommendation):
+        listed.append(_effective_ranks(cells, ranks, recommendation.best.setting.pool))
     if recommendation.better_than_chance and recommendation.cheaper:
         listed.append(_cheaper(recommendation, context.architecture))
     if recommendation.better_than_chance and recommendation.compared:
@@ -96,10 +96,10 @@ def _blocks_and_timesteps(recommendation: ScreeningResults, table: BlockByTimest
     return Section("blocks", "Accuracy by block and timestep", tuple(told), block_by_timestep_figure(table))
 
 
-def _effective_ranks(table: BlockByTimestep, ranks: Mapping[tuple[int, int | None], float]) -> Section:
+def _effective_ranks(table: BlockByTimestep, ranks: Mapping[tuple[int, int | None], float], pool: int) -> Section:
     told = (
-        "Over how many directions the variance of each cell's features is spread: exp of the entropy of the "
-        "eigenvalues of their covariance, at the pooling that the figure of accuracies shows.",
+        f"Over how many directions the variance of each cell's features is spread: exp of the entropy of the "
+        f"eigenvalues of their covariance, at pool {pool}.",
         sentences.EFFECTIVE_RANK_WARNING,
     )
     return Section(

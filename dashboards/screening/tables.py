@@ -69,12 +69,13 @@ def block_by_timestep(
     return BlockByTimestep(blocks, timesteps, cells, best, MEASURED, empty_word="not screened")
 
 
-def effective_ranks(recommendation: ScreeningResults, table: BlockByTimestep) -> dict[tuple[int, int | None], float]:
-    """The effective rank of each cell at its most accurate pooling; empty if any is not known."""
-    known = {score.setting: score.effective_rank for score in recommendation.comparable}
-    ranks = {pair: known.get(cell.setting) for pair, cell in table.cells.items()}
-    given = {pair: rank for pair, rank in ranks.items() if rank is not None}
-    return given if len(given) == len(ranks) else {}
+def effective_ranks(recommendation: ScreeningResults) -> dict[tuple[int, int | None], float]:
+    """The effective rank of each block and timestep at the recommended pool size; empty if any is not known."""
+    pool = recommendation.best.setting.pool
+    scores = [score for score in recommendation.comparable if score.setting.pool == pool]
+    ranks = {(score.setting.block, score.setting.timestep): score.effective_rank for score in scores}
+    known = {pair: rank for pair, rank in ranks.items() if rank is not None}
+    return known if len(known) == len(ranks) else {}
 
 
 def pooling_groups(recommendation: ScreeningResults) -> tuple[Group, ...]:

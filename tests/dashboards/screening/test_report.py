@@ -44,10 +44,10 @@ def test_effective_ranks_have_a_figure_if_all_are_known(plain: ScreeningResults,
     cells = tables.block_by_timestep(plain, context.architecture, space)
     assert [block.number for block in cells.blocks] == list(range(6, 24))
     assert cells.empty == {"not screened": [*((23, t) for t in (5, 44, 90, 260)), *((b, 600) for b in range(6, 24))]}
-    assert tables.effective_ranks(plain, cells) == {}
+    assert tables.effective_ranks(plain) == {}
     ranked = tuple(replace(score, effective_rank=2.0 * score.setting.block) for score in plain.comparable)
     known = replace(plain, on_fewest_images=ranked)
-    ranks = tables.effective_ranks(known, cells)
+    ranks = tables.effective_ranks(known)
     assert ranks[7, 44] == 14
     heatmap = effective_rank_figure(cells, ranks).data[0]
     assert heatmap.z[1][1] == 14
