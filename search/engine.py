@@ -41,14 +41,23 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
     Everything is checked before anything is written. Raises SearchError in words, and KeyboardInterrupt after Ctrl-C or
     SIGTERM; then the same options continue where this run stopped.
     """
+    from search.database.url import Address
     from search.scheduling.ray_session import RaySession
 
     began = time.monotonic()
     check(options)
     options.check_finals()
+    Address(options.database).check_writable()
     with RaySession(resources_of(options)) as ray:
-        finished = _is_finished(options)
-        prepared = prepare(options, on_found=lambda: None if finished else ray.start())  # it starts while images decode
+        finished = False
+
+        def on_found() -> None:
+            nonlocal finished
+            finished = _is_finished(options)
+            if not finished:
+                ray.start()  # it starts while images decode
+
+        prepared = prepare(options, on_found)
         if options.ray_address is not None and not finished:
             ray.wait()  # before a study is written: a cluster may have no room
         return _run(prepared, ray, CostCounter(on_event, began), began)

@@ -26,6 +26,7 @@ from spaces import (
     Architecture,
     BackboneError,
     DatasetError,
+    InvalidSpaceError,
     SearchError,
     Space,
     UsageError,
@@ -75,17 +76,24 @@ class PreparedRun:
 
 
 def check(options: RunOptions) -> None:
-    """Refuse at once what needs no image and no network to be refused. Raises UsageError in words."""
-    from objectives.datasets.catalog import DATASETS
+    """Refuse at once what needs no image and no network to be refused. Raises SearchError in words.
+
+    Nothing heavy is imported for it: neither torch nor Ray, nor what upgrades a database.
+    """
+    from objectives.backbones.catalog import check_backbone
+    from objectives.datasets.catalog import check_root
     from search.database.url import Address
     from search.samplers.catalog import SAMPLERS
 
     options.check()
-    check_name("dataset", options.dataset, DATASETS)
-    Address(options.database)
+    check_root(options.dataset, options.data_root, options.home_folder.datasets)
+    check_backbone(options.backbone, options.precision)
     options.home_folder.check_writable()
+    Address(options.database)
     if not options.space.endswith(".toml"):
         check_name("space", options.space, [*PRESETS, "a .toml file"])
+    elif not Path(options.space).is_file():
+        raise InvalidSpaceError(f"there is no space file {options.space}")
     if options.sampler is not None:
         check_name("sampler", options.sampler, SAMPLERS)
     for head in options.heads or ():
@@ -166,20 +174,19 @@ def prepare_probe(
     import numpy as np
 
     from objectives.backbones.catalog import describe_backbone
-    from objectives.datasets.catalog import load_dataset
+    from objectives.datasets.catalog import DATASETS, check_root, decoded, listed
     from objectives.datasets.splits import check_trains
     from objectives.probe_spec import ProbeSpec
 
     home, fraction = options.home_folder, options.validation_fraction
+    check_root(options.dataset, options.data_root, home.datasets)
+    has_files = DATASETS[options.dataset].needs_root
+    images = listed(options.dataset, options.data_root, home.datasets) if has_files else None
     architecture, weights_digest = describe_backbone(options.backbone, options.precision, home.cache)
     space = narrowed_space(options, architecture) if space is None else space
-    dataset = load_dataset(
-        options.dataset,
-        options.data_root,
-        fetched=home.datasets,
-        skip_unreadable=options.skip_unreadable,
-        on_found=on_found,
-    )
+    on_found()
+    images = images or listed(options.dataset, None)
+    dataset = decoded(images, options.skip_unreadable)
     check_trains(dataset)
     folds = options.folds
     if not options.says_validation:

@@ -1,10 +1,10 @@
 """Loads and describes backbones: bundled or published ones by name, local folders, and hub ids."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from objectives.backbones.backbone import PRECISIONS, Backbone, LateBackbone
 from objectives.backbones.description import Description, Descriptions
@@ -146,6 +146,15 @@ BACKBONES: dict[str, KnownBackbone] = {
 }
 
 
+def check_backbone(name: str, precision: str = "float32") -> None:
+    """Refuse a backbone as `load_backbone` does, as far as no weights are read and no hub is asked."""
+    check_name("precision", precision, PRECISIONS)
+    if name in BACKBONES or (is_hub_id(name) and not Path(name).is_dir()):
+        return
+    folder = _folder(name, None)
+    _kind(name, read_configuration(network_folder(folder) / "config.json"))
+
+
 def load_backbone(
     name: str, device: str = "cpu", precision: str = "float32", cache: Path | None = None
 ) -> "TappedBackbone":
@@ -245,14 +254,24 @@ def _folder(name: str, cache: Path | None) -> Path:
         return pipeline_folder(Path(name))
     if is_hub_id(name):
         return _hub_folder(name)
+    if Path(name).name != name:
+        raise UsageError(
+            f"there is no folder {name}; `backbone` takes a name from `search backbones`, a folder of diffusers or "
+            "transformers, or a hub id owner/model"
+        )
     alternatives = ["a folder of diffusers or transformers", "a hub id owner/model"]
     raise UnknownNameError("backbone", name, [*BACKBONES, *alternatives])
 
 
 def _read(name: str, folder: Path, hollow: bool) -> "Network":
     values = read_configuration(network_folder(folder) / "config.json")
+    return NETWORK_KINDS[_kind(name, values)](name, folder, hollow)
+
+
+def _kind(name: str, values: Mapping[str, Any]) -> str:
+    """Return the kind of network that a configuration names. Raises BackboneError for one that is not known."""
     kind = values.get("_class_name") or values.get("model_type")
     if not isinstance(kind, str) or kind not in NETWORK_KINDS:
         kinds = ", ".join(NETWORK_KINDS)
         raise BackboneError(f"backbone {name} is a {kind or 'network of no stated kind'}; known: {kinds}")
-    return NETWORK_KINDS[kind](name, folder, hollow)
+    return kind

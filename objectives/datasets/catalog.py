@@ -43,7 +43,7 @@ from objectives.datasets.layouts import (
 from objectives.datasets.layouts.layout import briefly
 from objectives.datasets.layouts.subsets import IMAGENET_50, IMAGENET_100
 from objectives.downloads import is_hub_id
-from spaces.errors import DatasetError
+from spaces.errors import DatasetError, UsageError
 from spaces.lookup import lookup
 from spaces.text import escaped
 
@@ -107,13 +107,25 @@ DATASETS: dict[str, Entry] = {
 }
 
 
+def check_root(name: str, root: Path | str | None, fetched: Path | None = None) -> None:
+    """Refuse a dataset's name and root as `load_dataset` does, as far as no file is read and no hub is asked."""
+    if name not in DATASETS and Path(name).exists():
+        raise UsageError(
+            f"`dataset` takes a name, got the path {name}; give folder or csv, and the path as `data_root`"
+        )
+    entry = lookup("dataset", name, DATASETS)
+    if entry.needs_root and not (entry.from_hub and root and is_hub_id(str(root)) and not Path(root).exists()):
+        _dataset_path(name, root, fetched)
+    elif not entry.needs_root and root is not None:
+        raise DatasetError(f"dataset {name!r} needs no folder, got {root}: leave out `data_root`")
+
+
 def load_dataset(
     name: str,
     root: Path | str | None,
     *,
     fetched: Path | None = None,
     skip_unreadable: bool = False,
-    on_found: Callable[[], None] = lambda: None,
 ) -> Dataset:
     """Read a dataset by its catalog name; every image is decoded and hashed once.
 
@@ -121,20 +133,24 @@ def load_dataset(
     root: the dataset's folder (for csv also its file, for huggingface also a hub id), if the dataset needs one.
     fetched: the folder into which published datasets are fetched; they are read from there if no root is given.
     skip_unreadable: leave out images that cannot be decoded, and list them in `Dataset.skipped`.
-    on_found: called before images are decoded, when they are listed; if they need no files, before that.
     Raises UnknownNameError for an unknown name. Raises DatasetError if the root or the layout is wrong, if a hub id's
     files cannot be fetched, if data without a test split have too few images for one, or if an image cannot be decoded
     and is not skipped (at least one must be readable).
     """
-    needs_files = lookup("dataset", name, DATASETS).needs_root or root is not None
-    if not needs_files:
-        on_found()
+    return decoded(listed(name, root, fetched), skip_unreadable)
+
+
+def decoded(dataset: Dataset, skip_unreadable: bool = False) -> Dataset:
+    """Decode and hash every image of a dataset that `listed` returned; return what `load_dataset` does."""
+    return _decoded(dataset, skip_unreadable)[0]
+
+
+def listed(name: str, root: Path | str | None, fetched: Path | None = None) -> Dataset:
+    """List the images of a dataset, and decode none. Raises as `load_dataset` does."""
     dataset = _listed(name, root, fetched)
     if dataset.not_carved:
         raise DatasetError(dataset.not_carved)
-    if needs_files:
-        on_found()
-    return _decoded(dataset, skip_unreadable)[0]
+    return dataset
 
 
 def load_with_sizes(
@@ -153,9 +169,8 @@ def load_with_sizes(
 
 def _listed(name: str, root: Path | str | None, fetched: Path | None) -> Dataset:
     """List the images of a dataset, and decode none."""
-    entry = lookup("dataset", name, DATASETS)
-    if not entry.needs_root and root is not None:
-        raise DatasetError(f"dataset {name!r} needs no folder, got {root}: leave out `data_root`")
+    check_root(name, root, fetched)
+    entry = DATASETS[name]
     path, not_fetched = _dataset_path(name, root, fetched) if entry.needs_root else (None, ())
 
     try:
@@ -204,6 +219,9 @@ def _dataset_path(name: str, root: Path | str | None, fetched: Path | None) -> t
             return entry.from_hub(str(root))
         special = "is neither a file nor a folder" if path.exists() else "does not exist"
         problem = "is a file" if path.is_file() else special
+        if path.suffix.lower() == ".csv" and path.is_file():
+            problem += "; if it lists the images, give csv as `dataset`; else"
+            raise DatasetError(f"`data_root` {root} {problem} give the folder of dataset {name!r}")
         raise DatasetError(f"`data_root` {root} {problem}; give the folder of dataset {name!r} ({entry.description})")
     if fetched is None or not published:
         raise DatasetError(f"dataset {name!r} needs its folder: add `data_root` ({entry.description})")

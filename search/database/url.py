@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import URL, func, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.pool import Pool, QueuePool
+from sqlalchemy.pool import NullPool, Pool, QueuePool
 
 from objectives.home import Home, may_write
 from spaces import StorageError
@@ -81,6 +82,24 @@ class Address:
             raise StorageError(f"there is no database at {self}; name the one of your studies with `storage`")
         if not file.parent.exists() and file != Home.at(None).storage:
             raise StorageError(f"there is no folder {file.parent}; name the folder of your studies with `home`")
+
+    def check_writable(self) -> None:
+        """Refuse a database that cannot be opened or written; make nothing. Raises StorageError."""
+        with self.errors():
+            if self.file is not None and not self.file.exists():
+                folder = next(path for path in self.file.parents if path.exists())
+                if not folder.is_dir() or not may_write(folder):
+                    code = errno.EACCES if folder.is_dir() else errno.ENOTDIR
+                    raise OSError(code, f"{os.strerror(code)}: {folder}")
+                return
+            if self.file is not None and self.file.is_dir():
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if self.is_read_only():
+                raise OSError(errno.EACCES, "it may only be read")
+            engine = sqlalchemy.create_engine(self.url, **self.engine_options(NullPool, reading=self.file is not None))
+            with engine.connect() as connection:
+                if self.file is not None:
+                    connection.execute(text("SELECT 1 FROM sqlite_master LIMIT 1"))
 
     def is_read_only(self) -> bool:
         """Return whether this is a file that exists and that this process must not write."""

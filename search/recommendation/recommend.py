@@ -96,6 +96,7 @@ def recommend(
     """
     from objectives.datasets.splits import check_training_images
     from search.database.store import Store
+    from search.database.url import Address
     from search.recommendation.screen import run_screening
 
     started = time.monotonic()
@@ -103,6 +104,8 @@ def recommend(
     for name, value in (("passes", passes), ("budget", seconds)):
         if value is not None and (not isinstance(value, (int, float)) or not 0 < value <= MOST):
             raise UsageError(f"`{name}` must be a number above 0 and at most {MOST}, got {shown(value)}")
+    if memory:
+        Address(options.database).check_writable()
     prepared = prepare_probe(options.absolute())
     spec, space, digest = prepared.spec, prepared.space, prepared.weights_digest
     check_training_images(spec.dataset)

@@ -15,8 +15,15 @@ SUFFIXES = frozenset(
 )
 """Suffixes, in any case, by which a file is an image without a look at its content."""
 
-UNREAD_SUFFIXES = frozenset(
-    {".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".svg", ".eps", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf"}
+RAW_SUFFIXES = frozenset(
+    {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw"}
+    | {".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
+)
+"""Suffixes of cameras' raw images. Pillow takes many of them for TIFF files, and would read their small preview."""
+
+UNREAD_SUFFIXES = RAW_SUFFIXES | frozenset(
+    {".heic", ".heif", ".heics", ".hif", ".avif", ".avifs", ".jxl", ".jp2", ".j2k", ".jxr", ".wdp", ".bpg", ".exr"}
+    | {".hdr", ".svg", ".svgz", ".eps", ".ai", ".psd", ".psb", ".xcf", ".kra", ".wmf", ".emf"}
 )
 """Suffixes of image formats of which Pillow does not read all files."""
 
@@ -27,6 +34,7 @@ DANGLING = "a link to nothing"
 LOOP = "a link to a folder around it"
 SPECIAL = "a device, a pipe or a socket"
 OUTSIDE = "outside the class folders"
+EMPTY_CLASS = "without a file (add images or remove the folder)"
 REPEATED = "the same file as another image of its class"
 
 NAMED = 3
@@ -44,10 +52,16 @@ class LeftOut:
     def add(self, reason: str, path: Path | str) -> None:
         self.files.setdefault(reason, []).append(escaped(os.path.relpath(path, self.root)))
 
+    def join(self, others: "LeftOut") -> None:
+        """Add the files of another one below the same root."""
+        for reason, names in others.files.items():
+            self.files.setdefault(reason, []).extend(names)
+
     def phrases(self) -> tuple[str, ...]:
         """Say for each reason how many files there are, and name some of them."""
         return tuple(
-            f"{len(names):,} {'file' if len(names) == 1 else 'files'}, {reason}: {briefly(names, NAMED)}"
+            f"{len(names):,} {'class folder' if reason == EMPTY_CLASS else 'file'}{'' if len(names) == 1 else 's'}, "
+            f"{reason}: {briefly(names, NAMED)}"
             for reason, names in self.files.items()
         )
 
@@ -55,9 +69,9 @@ class LeftOut:
 def images_in(folder: Path, left_out: LeftOut) -> list[Path]:
     """Return the image files of a folder, in natural order. A file is an image by its suffix, or by its content.
 
-    A link to nothing with the suffix of an image is an image that cannot be read. Hidden files, and those that
-    operating systems write beside images, are passed over. Other files join `left_out`. Raises OSError if the folder
-    cannot be read.
+    A camera's raw image is none. A link to nothing with the suffix of an image is an image that cannot be read. Hidden
+    files, and those that operating systems write beside images, are passed over. Other files join `left_out`. Raises
+    OSError if the folder cannot be read.
     """
     return _images_and_folders(folder, left_out)[0]
 
@@ -96,7 +110,7 @@ def _images_and_folders(folder: Path, left_out: LeftOut) -> tuple[list[Path], li
             continue
         is_file = path.is_file() if linked else entry.is_file()
         is_image[path] = path.suffix.lower() in SUFFIXES and (is_file or not path.exists())
-        if is_file and not is_image[path]:
+        if is_file and not is_image[path] and path.suffix.lower() not in RAW_SUFFIXES:
             unsure.append(path)
     is_image.update(zip(unsure, are_images(unsure), strict=True))
     for path, sure in is_image.items():

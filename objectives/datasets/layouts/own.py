@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from objectives.datasets.dataset import Dataset
-from objectives.datasets.layouts.image_files import OUTSIDE, LeftOut, images_below, images_in
+from objectives.datasets.layouts.image_files import EMPTY_CLASS, OUTSIDE, LeftOut, images_below, images_in
 from objectives.datasets.layouts.layout import briefly, contents, entries, folders_in, natural
 from objectives.datasets.layouts.split_words import SPLIT_OF_WORD, split_in
 from objectives.datasets.layouts.tables import Row, csv_rows, dataset_of, normalized
@@ -27,7 +27,7 @@ def read_folder(root: Path) -> Dataset:
     subfolders of a class folder belong to the class. All other files are counted in `left_out`. `_split_folders` finds
     the splits by their names. Images of a folder val train too, or are the test split if there is no folder test.
     Without either, a fixed stratified fifth is carved as the test split. A folder called train that holds images itself
-    is an ordinary class.
+    is an ordinary class. Empty class folders are listed in `left_out`.
     Raises DatasetError for any other layout, and where folders can be understood in two ways.
     """
     left_out = LeftOut(root)
@@ -39,17 +39,28 @@ def read_folder(root: Path) -> Dataset:
     for part in parts:
         folders = folders_in(part)
         if not folders:
-            raise DatasetError(f"expected {FOLDER_LAYOUT}; no class folders in {part}; {contents(part)}")
+            raise DatasetError(f"expected {FOLDER_LAYOUT}; no class folders in {part}; {contents(part)}{_listed(part)}")
         _check_names(folders)
         for folder in folders:
+            if not entries(folder):
+                left_out.add(EMPTY_CLASS, folder)
+                continue
             files = _class_images(folder, left_out)
             name = normalized(folder.name)
             images += [(file.relative_to(root).as_posix(), name, part == test) for file in files]
+    if not images:
+        raise DatasetError(f"expected {FOLDER_LAYOUT}; all class folders in {root} are empty; {contents(root)}")
     for part in {root, *parts}:
         for entry in entries(part):
             if not entry.is_dir():
                 left_out.add(OUTSIDE, entry)
     return _dataset("folder", root, images, left_out, carved=test is None)
+
+
+def _listed(folder: Path) -> str:
+    """Say what reads a folder with a CSV file and no class folders; nothing where there is no CSV file."""
+    files = [entry.name for entry in entries(folder) if entry.suffix.lower() == ".csv"]
+    return f"; if {files[0]} lists the images, give csv as `dataset`" if files else ""
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
@@ -116,9 +127,15 @@ def _is_split(train: Path) -> bool:
 
 def _class_images(folder: Path, left_out: LeftOut) -> list[Path]:
     """Return the images of a class. Raises DatasetError if there are none, or if subfolders may be the classes."""
-    files = images_below(folder, left_out)
+    passed_over = LeftOut(left_out.root)
+    files = images_below(folder, passed_over)
     if not files:
-        raise DatasetError(f"expected {FOLDER_LAYOUT}; no images that Pillow can read in {folder}; {contents(folder)}")
+        reasons = "".join(f"; {phrase}" for phrase in passed_over.phrases())
+        raise DatasetError(
+            f"expected {FOLDER_LAYOUT}; no images that Pillow can read in {folder}; {contents(folder)}{reasons}; add "
+            "images, or remove the folder"
+        )
+    left_out.join(passed_over)
     inner = dict.fromkeys(file.relative_to(folder).parts[0] for file in files if file.parent != folder)
     if len(inner) > 1 and files[0].parent != folder:
         advice = f"if these are the classes, give {folder} as `data_root`"
@@ -175,6 +192,12 @@ def _dataset(
 
 def _only_csv(folder: Path) -> Path:
     files = [entry for entry in entries(folder) if entry.suffix.lower() == ".csv"]
+    folders = [entry.name for entry in folders_in(folder)]
+    if not files and folders:
+        raise DatasetError(
+            f"`data_root` {folder} holds no CSV file, but folders, {briefly(folders)}: "
+            "if these are the classes, give folder as `dataset`; else name the CSV file as `data_root`"
+        )
     if len(files) != 1:
         raise DatasetError(
             f"expected {CSV_LAYOUT}; {len(files)} CSV files in {folder}; {contents(folder)}; "

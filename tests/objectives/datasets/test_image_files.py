@@ -76,6 +76,12 @@ def test_an_image_is_read_whatever_its_suffix(folder: Path, name: str, form: str
             r"1 file, in an image format that Pillow cannot read \(convert to JPEG or PNG\): a/x.heic",
         ),
         ("a/x.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "1 file, in an image format that Pillow"),
+        (
+            "a/x.svg",
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+            "1 file, in an image format .*convert to JPEG or PNG",
+        ),
+        ("a/x.NEF", encoded("TIFF"), "1 file, in an image format .*convert to JPEG or PNG"),  # its preview
         ("a/x.h5", b"\x89HDF\r\n\x1a\n" + bytes(100), "1 file, not an image: a/x.h5"),
         ("a/x.mpg", b"\0\0\1\xb3" + b"\x10" * 100, "1 file, not an image: a/x.mpg"),
         ("a/sub/x.xml", b"<a/>", "1 file, not an image: a/sub/x.xml"),
@@ -93,6 +99,25 @@ def test_other_files_are_counted_and_named(folder: Path, name: str, content: byt
     assert len(dataset.left_out) == 1
     with pytest.raises(AssertionError, match=phrase):
         raise AssertionError(dataset.left_out[0])
+
+
+def test_empty_class_folders_are_counted_and_named(folder: Path) -> None:
+    (folder / "owl").mkdir()
+    (folder / "gull").mkdir()
+    (folder / "gull" / ".DS_Store").touch()
+    dataset = read_folder(folder)
+    assert (len(dataset), dataset.classes) == (10, ("a", "b"))
+    assert dataset.left_out == ("2 class folders, without a file (add images or remove the folder): gull, owl",)
+
+
+def test_a_class_of_unread_images_is_refused_with_their_number(folder: Path) -> None:
+    (folder / "owl").mkdir()
+    for k in range(5):
+        (folder / "owl" / f"{k}.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0")
+    with pytest.raises(
+        DatasetError, match=r"Pillow can read in .*owl; .*; 5 files, .*convert to JPEG or PNG.*; add images"
+    ):
+        read_folder(folder)
 
 
 def test_many_files_are_counted_and_some_named(folder: Path) -> None:
