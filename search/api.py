@@ -1,6 +1,7 @@
 """The functions of `import search`. Each does what the command of its name does, and returns what it found."""
 
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -105,19 +106,25 @@ def recommend(
 
 
 def load_study(name: str, *, home: str | Path | None = None, storage: str | None = None) -> "Study":
-    """Load a study: the one of this name, or the latest of the dataset of this name.
+    """Load a study by its name, or by its dataset's name; of several, a tested one with most finished trials.
+
+    A UserWarning then says which, and names the others.
 
     home: the folder of everything that is kept; None for SEARCH_HOME or the platform's. storage: URL of the study
     database; None for the one in the home folder. Raises StorageError where there is no such study.
     """
     from search.study import Study
+    from search.study_choice import choice_sentence
 
     if not isinstance(name, str) or not name:
         raise UsageError(f"a study is loaded by its name or by its dataset's name, got {shown(name)}")
     folder, database, store = _opened(home, storage)
     with store:
-        study = store.find_study(name=name) if name in store.names() else store.find_study(dataset=name)
-        return Study(store.read_study(study), folder, database)
+        found = store.find_studies(name=name) if name in store.names() else store.find_studies(dataset=name)
+        sentence = choice_sentence(found, name)
+        if sentence is not None:
+            warnings.warn(f"{sentence}; load one by its name", stacklevel=2)
+        return Study(store.read_study(found[0].name), folder, database)
 
 
 def studies(*, home: str | Path | None = None, storage: str | None = None) -> "list[StudySummary]":

@@ -125,13 +125,13 @@ def _prepared_event(prepared: PreparedRun, study: str) -> RunPrepared:
 
 def _as_it_began(prepared: PreparedRun, store: "Store") -> PreparedRun:
     """Return the run of the study that the same command began before a rule chose the validation, if there is one."""
-    if not prepared.by_rule:
+    if not prepared.by_rule or prepared.options.name is not None:
         return prepared
     try:
         former = with_one_split(prepared)
     except DatasetError:  # then no study could begin so
         return prepared
-    name = former.record.name
+    name = store.name_of(former.record)
     if name not in store.names():
         return prepared
     saved = store.saved_options(name).options or {}

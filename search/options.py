@@ -3,6 +3,7 @@
 `search run` makes its flags and its help from these fields, and `search.run` takes the fields as keywords.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from objectives.results import ACCURACY, SELECTION_METRICS
 from search.option import MOST, MOST_SEED, OptionInfo, check_range, check_type, option, option_info
 from spaces import UsageError, check_name
 from spaces.errors import shown
+
+LONGEST_STUDY_NAME = 60
+"""Characters of a study's name, which is also the name of its report and of its classifier."""
 
 COST = "cost"
 """The objective that may be minimised beside a metric: GMAC to classify an image."""
@@ -49,6 +53,9 @@ class RunOptions:
         None,
         "Where the images lie, or the hub id of a huggingface dataset. digits and fetched datasets need none.",
         metavar="PATH",
+    )
+    name: str | None = option(
+        None, "Name of the study. [default: made of the dataset or folder, the network and the space]"
     )
     trials: int = option(100, "Continue until the study has this many finished trials.", low=1, high=MOST)
     backbone: str = option("bundled", "A name from `search backbones`, a local folder, or a hub id.", path=True)
@@ -213,6 +220,8 @@ class RunOptions:
         gpus = self.gpus_per_trial
         if gpus and gpus != int(gpus) and not 0.01 <= gpus < 1:
             raise UsageError(f"`gpus_per_trial` must be a whole number or a fraction from 0.01 to 1, got {shown(gpus)}")
+        if self.name is not None:
+            check_study_name(self.name)
         if self.folds is not None and self.validation_fraction is not None:
             raise UsageError("with `folds` every image validates, got `validation_fraction` too; leave one of them out")
         self._check_objectives()
@@ -286,6 +295,15 @@ class RunOptions:
             values["validation_fraction"] = record.get("validation_fraction", VALIDATION_FRACTION)
         objectives = (metric, COST) if record.get("cost") else None
         return cls(**values, metric=metric, objectives=objectives, halving=bool(record.get("ladder", False)), home=home)
+
+
+def check_study_name(name: str) -> None:
+    """Refuse a name that files cannot have. Raises UsageError."""
+    if not re.fullmatch(r"\w[\w.-]*", name) or len(name) > LONGEST_STUDY_NAME or name == "all":
+        raise UsageError(
+            f"`name` must be at most {LONGEST_STUDY_NAME} letters, digits, dots, hyphens and underscores, begin with a "
+            f"letter or digit, and not be 'all', got {shown(name)}; try birds-linear"
+        )
 
 
 HELP_OF_IMAGES = {"seed": "Random seed for the noise and the choice of images."}

@@ -255,6 +255,7 @@ def resources_of(options: RunOptions) -> "Resources":
 
 def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str, int]) -> "StudyRecord":
     """Return what the database keeps of the study, from which the study's identity follows."""
+    from objectives.datasets.catalog import called
     from objectives.datasets.splits import fingerprint_of
     from objectives.features.versions import changed
     from search.database.records import StudyRecord
@@ -285,7 +286,9 @@ def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str,
             **({"metric": options.optimised_metric} if options.optimised_metric != ACCURACY.name else {}),
             **({"objectives": f"{options.optimised_metric}, cost"} if options.by_cost else {}),
         },
+        chosen_name=options.name,
         majority=_majority(dataset),
+        called=called(options.dataset, options.absolute().data_root),
     )
 
 

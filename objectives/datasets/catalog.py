@@ -107,6 +107,20 @@ DATASETS: dict[str, Entry] = {
 }
 
 
+LONGEST_CALLED = 40
+"""Characters of what a dataset is called: the name of a study begins with it."""
+
+
+def called(name: str, root: Path | str | None) -> str:
+    """Return what a person calls a dataset: a published one by its name, their own images by the folder's or file's."""
+    entry = DATASETS.get(name)
+    if entry is None or entry.page is not None or not entry.needs_root or root is None:
+        return name
+    path = Path(root)
+    own = path.stem if entry.takes_file and path.suffix.lower() == ".csv" else path.name
+    return escaped(own)[:LONGEST_CALLED].strip() or name
+
+
 def check_root(name: str, root: Path | str | None, fetched: Path | None = None) -> None:
     """Refuse a dataset's name and root as `load_dataset` does, as far as no file is read and no hub is asked."""
     if name not in DATASETS and Path(name).exists():

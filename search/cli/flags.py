@@ -33,7 +33,9 @@ StorageOption = Annotated[
 ]
 DatasetOption = Annotated[
     str | None,
-    typer.Option("--dataset", metavar="NAME", help="Use the latest study of this dataset."),
+    typer.Option(
+        "--dataset", metavar="NAME", help="Use the study of this dataset with a tested answer and most trials."
+    ),
 ]
 StudyOption = Annotated[
     str | None, typer.Option("--study", metavar="NAME", help="Use the study of this name; `search status` lists them.")

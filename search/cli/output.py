@@ -5,12 +5,15 @@ import os
 import sys
 from collections.abc import Iterable
 from io import BufferedWriter, FileIO, TextIOWrapper
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from spaces import SearchError
 from spaces.text import one_line
+
+if TYPE_CHECKING:
+    from search.database.store import Store
 
 
 def print_lines(*lines: str) -> None:
@@ -22,6 +25,20 @@ def print_left_out(phrases: Iterable[str]) -> None:
     """Print on standard error what was left out, a line for each phrase."""
     for phrase in phrases:
         typer.echo(f"left out: {one_line(phrase)}", err=True)
+
+
+def chosen_study(store: "Store", dataset: str | None, study: str | None) -> str:
+    """Return the name of the study that a command answers with; say which on standard error, where others fit too.
+
+    Raises StorageError where there is none.
+    """
+    from search.study_choice import choice_sentence
+
+    found = store.find_studies(dataset, study)
+    sentence = choice_sentence(found, dataset)
+    if sentence is not None:
+        typer.echo(one_line(f"{sentence}; --study NAME takes another"), err=True)
+    return found[0].name
 
 
 class OutputError(SearchError):

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from objectives.datasets.catalog import called
 from objectives.features.versions import FIRST, key_of
 from objectives.results import (
     ACCURACY,
@@ -110,6 +111,12 @@ def saved_options(row: StudyRow) -> SavedOptions:
     return SavedOptions(Space.from_dict(architecture_from_dict(row.architecture), row.space), next(kept, None))
 
 
+def called_of(row: StudyRow) -> str:
+    """Return what a person calls the dataset of a study; see `objectives.datasets.catalog.called`."""
+    options = saved_options(row).options or {}
+    return called(row.dataset, options.get("data_root"))
+
+
 def study_summary(session: Session, row: StudyRow, trials: StudyTrials) -> StudySummary:
     """Return one line of a list of studies."""
     states = [trial.state for trial in trials.own]
@@ -133,6 +140,7 @@ def study_summary(session: Session, row: StudyRow, trials: StudyTrials) -> Study
         dataset_fingerprint=row.dataset_fingerprint,
         weights_digest=row.weights_digest,
         seed=int(row.protocol.get("seed", 0)),
+        tested=bool(row.finals),
     )
 
 

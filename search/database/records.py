@@ -29,7 +29,8 @@ class StudyRecord:
     dataset: its catalog name. dataset_fingerprint, weights_digest: of the images and of the network. classes: their
     names. counts: as in `objectives.results.StudyResults`. protocol: label → text; all else that two trials must share
     to be comparable, such as the split, its seed and the precision. chosen_name: None for a name made of the rest.
-    majority: as in `objectives.results.StudyResults`.
+    called: what a person calls the dataset, for that name; None for its catalog name. majority: as in
+    `objectives.results.StudyResults`.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class StudyRecord:
     protocol: Mapping[str, str]
     chosen_name: str | None = None
     majority: float | None = None
+    called: str | None = None
 
     @property
     def metric(self) -> Metric:
@@ -74,8 +76,16 @@ class StudyRecord:
     @property
     def name(self) -> str:
         """The chosen name, or one such as `digits-bundled-default-1f2e3d4c`."""
-        made = f"{self.dataset}-{self.backbone}-{self.preset}-{self.identity[:8]}"
-        return self.chosen_name or re.sub(r"[^\w.-]+", "-", made).strip("-")
+        return self.chosen_name or self._made_name(self.called or self.dataset)
+
+    @property
+    def former_name(self) -> str:
+        """The name that a version before 0.2 made, which did not know what a person calls the dataset."""
+        return self.chosen_name or self._made_name(self.dataset)
+
+    def _made_name(self, dataset: str) -> str:
+        made = f"{dataset}-{self.backbone}-{self.preset}-{self.identity[:8]}"
+        return re.sub(r"[^\w.-]+", "-", made).strip("-").lstrip(".-")
 
 
 @dataclass(frozen=True)
@@ -182,7 +192,8 @@ class StudySummary:
 
     waiting: trials that a person enqueued, and that no run has tried yet. others: trials that are left out, since no
     run of the study made and ended them. best: the highest validation score by the metric. at_work: whether a run is
-    alive. dataset_fingerprint, weights_digest, seed: they tell which cached features belong to the study.
+    alive. dataset_fingerprint, weights_digest, seed: they tell which cached features belong to the study. tested:
+    whether a setting was measured on the test images.
     """
 
     name: str
@@ -203,6 +214,17 @@ class StudySummary:
     dataset_fingerprint: str
     weights_digest: str
     seed: int
+    tested: bool = False
+
+    @property
+    def finished(self) -> int:
+        """The number of complete and pruned trials."""
+        return self.complete + self.pruned
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, datetime]:
+        """Greater for a study that answers better: a tested one, then one with a complete trial, then by its trials."""
+        return self.tested, self.complete > 0, self.finished, self.last_run or self.created
 
 
 def scores_to_dict(scores: Scores | None) -> dict[str, Any] | None:

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self, final
+from typing import NoReturn, Self, final
 
 import optuna
 from optuna.storages import RDBStorage
@@ -19,6 +19,7 @@ from search.database import reading
 from search.database.connection import open_storage
 from search.database.dialects import now, upsert
 from search.database.heartbeat import HEARTBEAT_SECONDS, heartbeat
+from search.database.identity import differences
 from search.database.leases import is_alive, running_seconds
 from search.database.models import (
     BaselineRow,
@@ -107,6 +108,7 @@ class Store:
         Raises StorageError where the name belongs to a study whose trials cannot be compared with these, or to one
         that another program made.
         """
+        record = replace(record, chosen_name=self.name_of(record))
         with self.exclusive(record.name):
             made = self._optuna_name(record.name)
             with self.session() as session:
@@ -122,8 +124,8 @@ class Store:
                     )
                 if row and row.identity != record.identity:
                     raise StorageError(
-                        f"study {record.name!r} was made with another dataset, network, space or protocol, and its "
-                        f"trials cannot be compared with these; choose another name"
+                        f"study {record.name!r} was made with {differences(row, record)}, so that its trials cannot be "
+                        "compared with these; search as it was, or choose another `name`"
                     )
                 if row is None:
                     session.add(study_row(record, now(session)))
@@ -131,6 +133,14 @@ class Store:
                     row.majority = record.majority
             ensure_optuna_study(self.optuna, record, made)
         return record.name
+
+    def name_of(self, record: StudyRecord) -> str:
+        """Return the name of a study: a former automatic one where a study of the same identity has it."""
+        former = select(StudyRow.name).where(StudyRow.name == record.former_name, StudyRow.identity == record.identity)
+        if record.former_name == record.name:
+            return record.name
+        with self.session() as session:
+            return session.scalar(former) or record.name
 
     def discard_unused(self, name: str) -> None:
         """Delete a study in which nothing was found out: without finals, trials but stopped ones, and live runs."""
@@ -159,26 +169,40 @@ class Store:
         return frozenset([*names, *names.values()])
 
     def find_study(self, dataset: str | None = None, name: str | None = None) -> str:
-        """Return the name of the study that ran last, among those of this dataset and this name where they are given.
+        """Return the name of the study that `find_studies` has first. Raises as it does."""
+        return self.find_studies(dataset, name)[0].name
 
-        Raises StorageError where there is none. The error lists the studies that exist.
+    def find_studies(self, dataset: str | None = None, name: str | None = None) -> list[StudySummary]:
+        """Return the studies of this dataset and this name, where they are given; first the one to answer with.
+
+        Of a dataset, that is a tested study before others, then the one with most finished trials, then the one that
+        ran last. Without a dataset, it is the one that ran last of those with a complete trial. A dataset is named as
+        in the catalog, or a person's own images as `objectives.datasets.catalog.called` does. Raises StorageError
+        where there is no such study. The error lists the studies that exist.
         """
         last_run = select(func.max(RunRow.started)).where(RunRow.study_id == StudyRow.id).scalar_subquery()
         with self.session() as session:
-            rows = session.execute(
-                select(StudyRow.name, StudyRow.dataset).order_by(
-                    func.coalesce(last_run, StudyRow.created).desc(), StudyRow.id.desc()
-                )
-            ).all()
-            names = optuna_names(self.optuna, [row.name for row in rows])
-            studies: list[tuple[str, str]] = [(row.name, row.dataset) for row in rows if row.name in names]
-        for study_name, study_dataset in studies:
-            if dataset in (None, study_dataset) and name in (None, study_name, names[study_name]):
-                return study_name
+            latest_first = select(StudyRow).order_by(
+                func.coalesce(last_run, StudyRow.created).desc(), StudyRow.id.desc()
+            )
+            every_row = session.scalars(latest_first).all()
+            names = optuna_names(self.optuna, [row.name for row in every_row])
+            rows = [row for row in every_row if row.name in names]
+            fitting = [
+                row for row in rows if dataset in (None, row.dataset) and name in (None, row.name, names[row.name])
+            ]
+            if not fitting and dataset is not None and name is None:
+                fitting = [row for row in rows if dataset == reading.called_of(row)]
+            found = [reading.study_summary(session, row, self.trials(row.name)) for row in fitting]
+            listed = "; ".join(f"{row.name} of dataset {row.dataset}" for row in rows)
+        if dataset is None:
+            return sorted(found, key=lambda study: not study.complete) or self._none_found(dataset, name, listed)
+        return sorted(found, key=lambda study: study.rank, reverse=True) or self._none_found(dataset, name, listed)
+
+    def _none_found(self, dataset: str | None, name: str | None, listed: str) -> NoReturn:
         wanted = " and ".join(
             f"{what} {value!r}" for what, value in (("dataset", dataset), ("name", name)) if value is not None
         )
-        listed = "; ".join(f"{study_name} of dataset {study_dataset}" for study_name, study_dataset in studies)
         raise StorageError(
             f"no study{' of ' + wanted if wanted else ''} in {self.address}; there are: {listed or 'none yet'}"
         )

@@ -6,7 +6,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, JsonOption, StorageOption, StudyOption
-from search.cli.output import print_lines
+from search.cli.output import chosen_study, print_lines
 
 
 def best(
@@ -21,7 +21,7 @@ def best(
     from search.reports.answer import answer_lines, answer_record
 
     with Store.open(storage or Home.at(home).storage, reading=True) as store:
-        results = store.read_study(store.find_study(dataset, study))
+        results = store.read_study(chosen_study(store, dataset, study))
     if as_json:
         typer.echo(json.dumps(answer_record(results), indent=2))
     else:

@@ -9,6 +9,7 @@ import typer
 from objectives.home import Home
 from objectives.results import ACCURACY
 from search.cli.flags import HomeOption, JsonOption, StorageOption
+from search.cli.output import chosen_study
 from spaces import UsageError
 from spaces.errors import shown
 from spaces.text import one_line
@@ -23,9 +24,7 @@ LINE = 80
 def compare(
     studies: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="STUDY STUDY", help="Names of two studies of the same images; `search status` lists them."
-        ),
+        typer.Argument(metavar="STUDY STUDY", help="Names of two studies of the same images, or of their datasets."),
     ] = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
@@ -42,7 +41,8 @@ def compare(
         got = "none" if not studies else ", ".join(map(shown, studies))
         raise UsageError(f"`search compare` takes the names of two studies, got {got}; `search status` lists them all")
     with Store.open(storage or Home.at(home).storage, reading=True) as store:
-        names = [store.find_study(name=name) for name in studies]
+        known = store.names()
+        names = [store.find_study(name=name) if name in known else chosen_study(store, name, None) for name in studies]
         comparison = StudyComparison.of(*map(store.read_study, names))
     if as_json:
         typer.echo(json.dumps(comparison.to_dict(), indent=2))

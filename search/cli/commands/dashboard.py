@@ -8,6 +8,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, number_option
+from search.cli.output import chosen_study
 
 
 def dashboard(
@@ -30,7 +31,7 @@ def dashboard(
     from search.reports.study_report import study_page
 
     with Store.open(storage or Home.at(home).storage) as store:
-        name = store.find_study(dataset, study) if dataset or study else None
+        name = chosen_study(store, dataset, study) if dataset or study else None
         path = "" if name is None else f"/dashboard/studies/{store.optuna_id(name)}"
 
         def on_listening(address: str) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption
-from search.cli.output import print_lines
+from search.cli.output import chosen_study, print_lines
 
 
 def export(
@@ -45,7 +45,7 @@ def export(
 
     folder = Home.at(home)
     with Store.open(storage or folder.storage, reading=True) as store:
-        name = store.find_study(dataset, study)
+        name = chosen_study(store, dataset, study)
         results, saved = store.read_study(name), store.saved_options(name)
     with counter("passes") as update:
         exported = export_classifier(results, saved, folder, out, data_root, backbone, on_progress=update)

@@ -12,7 +12,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, typed_command, with_flags
-from search.cli.output import print_lines
+from search.cli.output import chosen_study, print_lines
 from spaces import SearchError, check_name
 from spaces.errors import UsageError
 from spaces.text import one_line
@@ -78,7 +78,7 @@ def report(
     if measure or backbone:
         raise UsageError("`measure` and `backbone` are for the report across datasets; add `all`")
     with Store.open(storage or Home.at(home).storage, reading=True) as store:
-        results = store.read_study(store.find_study(dataset, study))
+        results = store.read_study(chosen_study(store, dataset, study))
     if not images:
         results = replace(results, pictures=())
     if out == STDOUT:

@@ -10,6 +10,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, JsonOption, StorageOption, StudyOption
+from search.cli.output import chosen_study
 from spaces.text import one_line
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def status(
         if dataset is None and study is None:
             _list(store.studies(), as_json)
             return
-        state = StudyState.of(store, store.find_study(dataset, study), Home.at(home).reports)
+        state = StudyState.of(store, chosen_study(store, dataset, study), Home.at(home).reports)
     typer.echo(json.dumps(state.to_dict(), indent=2) if as_json else "\n".join(map(one_line, state.lines())))
 
 

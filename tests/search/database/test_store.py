@@ -27,6 +27,7 @@ from search.database.models import RunRow
 from search.database.optuna_storage.parameters import distributions, to_params
 from search.database.records import RunRecord, SavedOptions, TrialRecord
 from search.database.store import Store
+from search.study_choice import choice_sentence
 from spaces import Setting, Space, StorageError
 from tests.support.studies import MakeRecord
 
@@ -164,23 +165,35 @@ def test_ensuring_a_study_twice_creates_one(store: Store, make_record: MakeRecor
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "difference"),
     [
-        {"dataset": "cub"},
-        {"dataset_fingerprint": "e" * 64},
-        {"backbone": "other"},
-        {"weights_digest": "x" * 64},
-        {"protocol": {"validation split": "another"}},
+        ({"dataset": "cub"}, "dataset digits, not cub"),
+        ({"dataset_fingerprint": "e" * 64}, "other images, labels or test images"),
+        ({"backbone": "other"}, "network bundled, not other"),
+        ({"weights_digest": "x" * 64}, "other weights of the network"),
+        ({"protocol": {"seed": "3"}}, "seed .*, not 3"),
     ],
-    ids=lambda change: next(iter(change)),
+    ids=lambda change: next(iter(change)) if isinstance(change, dict) else "",
 )
 def test_a_change_that_makes_scores_incomparable_makes_another_study(
-    store: Store, make_record: MakeRecord, change: dict[str, object]
+    store: Store, make_record: MakeRecord, change: dict[str, object], difference: str
 ) -> None:
     assert store.ensure_study(make_record()) != store.ensure_study(make_record(**change))
     store.ensure_study(make_record(chosen_name="mine"))
-    with pytest.raises(StorageError, match="'mine' was made with another"):
+    with pytest.raises(StorageError, match=f"'mine' was made with {difference}.*choose another `name`"):
         store.ensure_study(make_record(chosen_name="mine", **change))
+
+
+def test_a_study_of_own_images_is_named_after_the_folder_and_an_old_one_keeps_its_name(
+    store: Store, make_record: MakeRecord
+) -> None:
+    new = make_record(dataset="folder", called="red kites")
+    assert store.ensure_study(new).startswith("red-kites-bundled-")
+    old = make_record(dataset="folder", backbone="other")
+    name = store.ensure_study(old)
+    assert name.startswith("folder-other-")
+    assert store.ensure_study(replace(old, called="red kites")) == name
+    assert store.ensure_study(replace(old, called="red kites", chosen_name="mine")) == "mine"
 
 
 def test_another_space_is_another_study(store: Store, make_record: MakeRecord, space: Space) -> None:
@@ -234,6 +247,37 @@ def test_a_study_is_found_by_name_or_dataset(store: Store, make_record: MakeReco
         store.find_study(dataset="cub", name=digits)
     with pytest.raises(StorageError, match="there is no study 'nothing'"):
         store.read_study("nothing")
+
+
+def test_of_several_studies_the_tested_one_with_most_trials_answers(
+    store: Store, make_record: MakeRecord, run_record: RunRecord, space: Space
+) -> None:
+    """Neither the one that ran last does, nor one without a complete trial."""
+    names = [store.ensure_study(make_record(chosen_name=name)) for name in ("few", "many", "tested", "empty")]
+    setting = next(space.settings())
+    for name, trials in zip(names, (1, 4, 2, 0), strict=True):
+        run = store.begin_run(name, run_record)
+        for number in range(trials):
+            store.record_trial(name, TrialRecord(number, run, 1, setting))
+            add_trial(store, name, space, run, setting, TrialState.COMPLETE, value=0.5)
+        store.end_run(run, "finished")
+    store.record_final("tested", Final(setting, 0, Accuracy(1, 2), Accuracy(1, 2), 1.0, 0, 0))
+    found = store.find_studies(dataset="digits")
+    assert [study.name for study in found] == ["tested", "many", "few", "empty"]
+    assert choice_sentence(found, "digits") == (
+        "study tested (2 finished trials, tested) is used; others of dataset digits: many (4 finished trials, not "
+        "tested), few (1 finished trial, not tested), empty (no complete trial, not tested)"
+    )
+    assert store.find_study() == "tested"  # the last that ran, of those with a trial
+    assert choice_sentence(found[:1], "digits") is None
+
+
+def test_a_study_is_found_by_what_its_folder_is_called(
+    store: Store, make_record: MakeRecord, run_record: RunRecord
+) -> None:
+    name = store.ensure_study(make_record(dataset="folder"))
+    store.begin_run(name, replace(run_record, options={"data_root": "/images/red kites"}))
+    assert store.find_study(dataset="red kites") == store.find_study(dataset="folder") == name
 
 
 def test_exclusive_admits_one_at_a_time(storage_url: str, make_record: MakeRecord) -> None:
