@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from objectives.results import Final, Reevaluation, StudyResults
+from search.commands import run_command
 from search.events import OnEvent, RunFinished, RunPrepared, ScreeningPlanned, SearchEnded, SearchStarted
 from search.options import RunOptions
 from search.prepare import (
@@ -89,10 +90,10 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: CostCounter, began:
         options = prepared.options
         study = store.ensure_study(prepared.record)
         on_event(_prepared_event(prepared, study))
-        command = store.address.masked(options.command)
+        asked = replace(options, folds=None, validation_fraction=None) if prepared.by_rule else options
         kept = {**options.to_record(), VALIDATION_BY_RULE: prepared.by_rule}
         workers = prepared.resources.workers
-        record = RunRecord(workers, command, library_versions(), options=kept, began=began)
+        record = RunRecord(workers, run_command(asked), library_versions(), options=kept, began=began)
         with (
             _leaving_no_empty_study(store, study),
             store.run(study, record) as run_id,

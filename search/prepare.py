@@ -309,6 +309,7 @@ def left_out_phrases(dataset: "Dataset") -> tuple[str, ...]:
 def page_facts(dataset: "Dataset", options: RunOptions) -> dict[str, str]:
     """Return label → text: what a page about the features of a dataset says so that others can repeat it."""
     from objectives.features.versions import versions
+    from search.database.url import Address
 
     phrases = left_out_phrases(dataset)
     return {
@@ -317,7 +318,7 @@ def page_facts(dataset: "Dataset", options: RunOptions) -> dict[str, str]:
         "Seed": str(options.seed),
         "Precision": options.precision,
         **{kind.capitalize(): name for kind, name in versions().items()},
-        "Command": options.command,
+        **({"Command": Address(options.database).masked(options.command)} if options.command else {}),
     }
 
 

@@ -1,6 +1,5 @@
 """A study's report: the best setting, how to use it, and the evidence; one self-contained page, or other formats."""
 
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from dashboards.study.answer_sentences import (
     tied_sentence,
     untried_sentence,
 )
+from dashboards.study.commands import best_command, continue_command, export_command, more_trials
 from dashboards.study.data import study_csv, study_json
 from dashboards.study.scores import scores
 from dashboards.study.sections import sections
@@ -162,14 +162,9 @@ def _commands(study: StudyResults, answered: bool) -> list[str]:
 
     answered: whether there is a best setting.
     """
-    trials = max(200, 2 * len(study.trials))
-    words = shlex.split(study.provenance.get("command", "")) or ["search", "run", "--dataset", study.dataset]
-    if "--trials" in words[:-1]:
-        words[words.index("--trials") + 1] = str(trials)
-    else:
-        words += ["--trials", str(trials)]
     use = [
-        f"search export --study {shlex.quote(study.name)}  # saves its classifier, for `search classify`",
-        f"search best --study {shlex.quote(study.name)} --json  # prints this result",
+        f"{export_command(study)}  # saves its classifier, for `search classify`",
+        f"{best_command(study)}  # prints this result",
     ]
-    return [*(use if answered else []), f"{shlex.join(words)}  # continues the search up to {trials} trials"]
+    more = f"{continue_command(study)}  # continues the search up to {more_trials(study)} trials"
+    return [*(use if answered else []), more]

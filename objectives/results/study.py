@@ -177,6 +177,8 @@ class StudyResults:
     the same images, network and seed scored; empty if there is none.
     baselines: trivial classifiers on the same images, at most one of each kind, in the order of `BASELINE_KINDS`; none
     before the answer is tested, in a study of an earlier version, and where they could not be made.
+    home_words: the words of a command line that name the study database; empty for the default one, None where it is
+    not known.
     """
 
     name: str
@@ -203,6 +205,7 @@ class StudyResults:
     screening_passes: int = 0
     unfinished_passes: int = 0
     stages: Mapping[str, float] = field(default_factory=dict)
+    home_words: tuple[str, ...] | None = None
 
     @cached_property
     def coverage(self) -> tuple[ChoiceCoverage, ...]:

@@ -210,7 +210,8 @@ class Store:
     def read_study(self, name: str) -> StudyResults:
         """Return all that is known of a study. Raises StorageError where there is none of that name."""
         with self.session() as session:
-            return reading.study_results(session, self._row(session, name), self.trials(name))
+            results = reading.study_results(session, self._row(session, name), self.trials(name))
+        return replace(results, home_words=tuple(self.address.words))
 
     def study_scores(self) -> list[StudyScores]:
         """Return the settings and scores of the complete trials of every study, the oldest study first."""

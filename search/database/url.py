@@ -45,6 +45,24 @@ class Address:
             return f"sqlite:///{str(self.file).replace('%', '%25').replace('?', '%3F')}"
         return self.masked(self.url.render_as_string(hide_password=False))
 
+    @property
+    def without_password(self) -> str:
+        """The URL as a person types it, without its password."""
+        if self.file is not None:
+            return str(self)
+        url = self.url
+        query = {key: value for key, value in url.query.items() if key != "password"}
+        bare = URL.create("postgresql", url.username, None, url.host, url.port, url.database, query)
+        return bare.render_as_string()
+
+    @property
+    def words(self) -> list[str]:
+        """The words of a command line that name this database; none for that of the default home folder."""
+        if self._was_named or self.file is None:
+            return ["--storage", self.without_password]
+        home = Home(self.file.parent)
+        return [] if home.is_default else ["--home", str(home.folder)]
+
     def masked(self, message: str) -> str:
         """Return the message with *** in place of the password, quoted or not."""
         query = self.url.query.get("password", "")

@@ -1,6 +1,5 @@
 """Recommends a setting for a dataset, from its options to the written report."""
 
-import shlex
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -9,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.devices import available_threads
+from search.commands import run_command
 from search.option import MOST
-from search.options import RunOptions
+from search.options import SCREENING_OPTIONS, RunOptions
 from search.prepare import PreparedProbe, check, left_out_phrases, page_facts, prepare_probe
 from spaces import Architecture, Setting, UsageError
 from spaces.errors import shown
@@ -130,19 +130,11 @@ def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds:
         timesteps=len(space.timesteps),
         space=space,
         seconds=seconds,
-        command=run_command(options),
+        command=run_command(options, SCREENING_OPTIONS),
         facts=page_facts(spec.dataset, options),
     )
     name = f"{options.dataset}-{spec.dataset.fingerprint[:8]}-recommendation.html"
     return write_recommendation(results, context, options.home_folder.reports / name)
-
-
-def run_command(options: RunOptions) -> str:
-    """Return the command that searches the same dataset with the same backbone."""
-    words = ["search", "run", "--dataset", options.dataset]
-    words += ["--data-root", str(options.data_root)] if options.data_root is not None else []
-    words += ["--backbone", options.backbone] if options.backbone != "bundled" else []
-    return shlex.join(words)
 
 
 def screening_record(results: "ScreeningResults") -> dict[str, Any]:

@@ -11,8 +11,8 @@ from dashboards.cross_dataset.report import CrossDatasetReport, NetworkResults
 from dashboards.cross_dataset.tables import Task, regret_matrix
 from objectives.datasets.catalog import DATASETS
 from objectives.home import Home
+from search.commands import home_words
 from search.database.store import Store
-from search.database.url import Address
 from search.recommendation.advice import advice_of
 from search.recommendation.past_tasks import past_tasks
 from search.reports.missing_trials import Listener, make_missing_trials, missing_trials
@@ -36,8 +36,7 @@ def compare_datasets(
     backbone: use only studies of this backbone. command: the command line as typed. listener: if given, the missing
     trials are run first and reported to it. Raises SearchError if no study has a complete trial.
     """
-    words = ["--home", str(home.folder)] if not home.is_default else []
-    words += ["--storage", str(Address(storage))] if storage is not None else []  # Address masks the password
+    words = home_words(home.folder, storage)
     failed = 0
     with Store.open(storage or home.storage, reading=listener is None) as store:
         networks = networks_of(store, backbone, words)

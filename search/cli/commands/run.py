@@ -1,7 +1,5 @@
 """The command `search run`: searches for the best setting for a dataset."""
 
-import shlex
-
 import typer
 
 from search.cli.flags import with_run_options
@@ -17,6 +15,7 @@ def run(options: RunOptions) -> None:
     """
     from rich.console import Console
 
+    from dashboards.study.commands import export_command
     from search import engine
     from search.display.run_display import RunDisplay
     from search.events import Event, RunFinished
@@ -38,18 +37,6 @@ def run(options: RunOptions) -> None:
     lines = [
         *answer_lines(results),
         f"report      {finished[0].report}",
-        f"use it      {export_command(results.name, options)}",
+        f"use it      {export_command(results)}",
     ]
     console.print("\n".join(map(one_line, lines)), highlight=False, markup=False)
-
-
-def export_command(study: str, options: RunOptions) -> str:
-    """Return what to type for the study's classifier; the password of a storage is masked."""
-    from search.database.url import Address
-
-    words = ["search", "export", "--study", study]
-    if not options.home_folder.is_default:
-        words += ["--home", str(options.home_folder.folder)]
-    if options.storage is not None:
-        words += ["--storage", str(Address(options.storage))]
-    return shlex.join(words)

@@ -3,14 +3,12 @@
 import inspect
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from objectives.home import Home
-from search.cli.commands.run import export_command
 from search.cli.flags import number_parser, parse_duration, parse_integers, parse_names, parse_size, with_run_options
 from search.option import option_info
 from search.options import RunOptions
@@ -148,19 +146,3 @@ def test_numbers_are_parsed() -> None:
 def test_names_are_parsed() -> None:
     assert parse_names(" nll , cost ") == ["nll", "cost"]
     assert parse_names("accuracy,") == ["accuracy", ""]  # the empty name is refused with the option's name
-
-
-@pytest.mark.parametrize(
-    ("changes", "command"),
-    [
-        ({"home": Path("/home")}, "search export --study birds --home /home"),
-        ({}, "search export --study birds"),
-        (
-            {"storage": "postgresql://me:hushhush@host/db"},
-            "search export --study birds --storage 'postgresql+psycopg://me:***@host/db'",
-        ),
-    ],
-    ids=["another home", "the default home", "a database"],
-)
-def test_a_run_ends_with_the_command_that_exports_its_classifier(changes: dict[str, Any], command: str) -> None:
-    assert export_command("birds", RunOptions("folder", **changes)) == command

@@ -1,0 +1,48 @@
+"""Commands that a person can type, made from options: each option that is not its default, and no password."""
+
+import shlex
+from collections.abc import Collection
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from search.option import option_info
+from search.options import RunOptions
+from spaces.text import one_line
+
+
+def run_command(options: RunOptions, names: Collection[str] | None = None) -> str:
+    """Return the `search run` command of these options; from any folder it finds what they name.
+
+    names: the options that the command repeats; None for all. A password of the database is left out: PostgreSQL also
+    reads it from the environment variable PGPASSWORD and from the file ~/.pgpass.
+    """
+    absolute = options.absolute()
+    words = ["search", "run", "--dataset", str(absolute.dataset)]
+    for item in fields(RunOptions):
+        info, value = option_info(item), getattr(absolute, item.name)
+        told = info is not None and item.name not in ("dataset", "home", "storage") and value != item.default
+        if told and (names is None or item.name in names):
+            words += _words(item.name, value)
+    if absolute.space.endswith(".toml"):
+        words = [str(Path(word).absolute()) if word == absolute.space else word for word in words]
+    return one_line(shlex.join([*words, *home_words(options.home, options.storage)]))
+
+
+def home_words(home: str | Path | None, storage: str | Path | None) -> list[str]:
+    """Return the words of a command line that name a home folder and a database, where they are not the default."""
+    from objectives.home import Home
+    from search.database.url import Address
+
+    folder = Home.at(home)
+    words = [] if folder.is_default else ["--home", str(folder.folder)]
+    return words if storage is None else [*words, "--storage", Address(storage).without_password]
+
+
+def _words(name: str, value: Any) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return [flag if value else f"--no-{flag[2:]}"]
+    if isinstance(value, (str, Path, int, float)):
+        return [flag, str(value)]
+    return [flag, ",".join(map(str, value))]
