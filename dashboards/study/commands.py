@@ -26,7 +26,9 @@ def more_trials(study: StudyResults) -> int:
 def continue_command(study: StudyResults) -> str:
     """Return the command of the study's last run, with more trials."""
     words, _ = _typed(study)
-    return shlex.join([*words, "--trials", str(more_trials(study)), *home_words(study)])
+    more = ["--trials", str(more_trials(study))]
+    place = words.index("--trials") if "--trials" in words else len(words)
+    return shlex.join([*words[:place], *more, *words[place + 1 :], *home_words(study)])
 
 
 def home_words(study: StudyResults) -> tuple[str, ...]:
@@ -40,14 +42,15 @@ def home_words(study: StudyResults) -> tuple[str, ...]:
 
 
 def _typed(study: StudyResults) -> tuple[list[str], dict[str, str]]:
-    """Return the words of the study's last run without its places and trials, and the values of those."""
+    """Return the words of the study's last run without its places and the number of trials, and these values."""
     words: list[str] = []
-    values = {"--home": "", "--storage": "", "--trials": ""}
+    values: dict[str, str] = {}
     typed = iter(shlex.split(study.provenance.get("command", "")) or ["search", "run", "--dataset", study.dataset])
     for word in typed:
         flag, equals, value = word.partition("=")
-        if flag in values:
-            values[flag] = value if equals else next(typed, "")
-        else:
+        if flag not in ("--home", "--storage", "--trials"):
             words.append(word)
+            continue
+        values[flag] = value if equals else next(typed, "")
+        words += ["--trials"] if flag == "--trials" else []
     return words, values

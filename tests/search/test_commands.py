@@ -50,14 +50,14 @@ def test_the_command_of_options_is_read_as_these_options_from_any_folder(
     assert words[:2] == ["search", "run"]
     ran = CliRunner().invoke(app, words[2:])
     assert ran.exit_code == 0, ran.output
-    expected = {
+    expected: dict[str, Any] = {
         "home": str(tmp_path / "a home") if "home" in options else None,
         "data_root": str(tmp_path / "my birds") if "data_root" in options else None,
         "backbone": str(tmp_path / "net") if "backbone" in options else "bundled",
         "space": str(tmp_path / "small.toml") if "space" in options else "default",
     }
-    lists = {name: [*value] for name, value in made.narrowing.items() if value is not None}
-    assert replace(read[0], command="") == replace(made, **expected, **lists)
+    expected |= {name: [*value] for name, value in made.narrowing.items() if value is not None}
+    assert replace(read[0], command="") == replace(made, **expected)
 
 
 @pytest.mark.parametrize(
