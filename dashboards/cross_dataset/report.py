@@ -250,7 +250,8 @@ def _blocks(network: NetworkResults, id: str) -> list[Section]:
 def _studies(networks: Sequence[NetworkResults]) -> Section:
     rows = [(network.name, task_row(task)) for network in networks for task in network.matrix.tasks]
     table = Table(
-        "The study that represents each dataset and network: the one that ran last. Images: without the test split",
+        "The study that represents each dataset and network: a tested one with most finished trials. Images: without "
+        "the test split",
         ("Dataset", "Backbone", "Study", "Classes", "Images", "Trials finished", "Settings in space", "Other studies"),
         tuple(
             (

@@ -34,8 +34,8 @@ def rows_sentences(rows: Sequence[TaskRow]) -> tuple[str, ...]:
         told.append(f"{len(rows)} best settings, {which} block, timestep and pool{several}.")
     others = [row for row in rows if row.task.others]
     if others:
-        named = ", ".join(f"{row.task.label} ({row.task.others} more)" for row in others)
-        told.append(f"If a dataset has several studies, the one that ran last is shown: {named}.")
+        named = ", ".join(f"{row.task.label} ({row.task.study.name}; {row.task.others} more)" for row in others)
+        told.append(f"Of several studies of a dataset, a tested one with most trials is shown: {named}.")
     metrics = {row.task.label: row.task.study.metric for row in rows if row.task.study.metric != ACCURACY}
     if metrics:
         named = ", ".join(f"{label} ({metric.label})" for label, metric in metrics.items())

@@ -102,6 +102,9 @@ def study_scores(row: StudyRow, trials: StudyTrials) -> StudyScores:
         scores=tuple(
             (to_setting(trial.params), trial.values[0]) for trial in trials.own if trial.state == TrialState.COMPLETE
         ),
+        dataset_fingerprint=row.dataset_fingerprint,
+        weights_digest=row.weights_digest,
+        data_root=(saved_options(row).options or {}).get("data_root"),
     )
 
 

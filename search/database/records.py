@@ -174,7 +174,8 @@ class StudyScores:
     """The scores that a study teaches later tasks.
 
     classes, images: the numbers of classes and of training images. scores: the setting and the validation score of each
-    complete trial, in order of their numbers.
+    complete trial, in order of their numbers. dataset_fingerprint, weights_digest: of the images and of the network.
+    data_root: where the images lay; None for a dataset that needs none, or where it was not kept.
     """
 
     name: str
@@ -184,6 +185,9 @@ class StudyScores:
     classes: int
     images: int
     scores: tuple[tuple[Setting, float], ...]
+    dataset_fingerprint: str = ""
+    weights_digest: str = ""
+    data_root: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Collects past tasks from the study database: finished screenings and studies, which a new task learns from."""
 
 from collections import defaultdict
+from collections.abc import Hashable
 from statistics import fmean
 
 from objectives.features.versions import key_of
@@ -17,18 +18,33 @@ MIN_SETTINGS = 8
 def past_tasks(
     store: Store, dataset_fingerprint: str, weights_digest: str, exclude: str | None = None
 ) -> list[PastTask]:
-    """Return the past tasks for a new one.
+    """Return the past tasks for a new one, each dataset with a network once.
 
-    dataset_fingerprint, weights_digest: of the new task. Screenings of the same images with the same network are left
-    out, since they would count twice. exclude: the name of a study that is left out.
+    Screenings and studies have the same dataset where their images are the same, whatever the dataset is called, or lie
+    in the same folder, whose images have changed since. Of these the one with most settings counts.
+    dataset_fingerprint, weights_digest: of the new task. Its own images with the same network are left out, since they
+    would count twice. exclude: the name of a study that is left out.
     """
-    screenings = [
-        screening_task(screening)
+    own = (dataset_fingerprint, key_of(weights_digest))
+    candidates: list[tuple[list[Hashable], PastTask | None]] = [
+        ([(screening.dataset_fingerprint, screening.weights_digest)], screening_task(screening))
         for screening in load_screenings(store)
-        if (screening.dataset_fingerprint, screening.weights_digest) != (dataset_fingerprint, key_of(weights_digest))
     ]
-    studies = [study_task(study) for study in store.study_scores() if study.name != exclude]
-    return [*screenings, *(task for task in studies if task is not None)]
+    for study in store.study_scores():
+        network = key_of(study.weights_digest)
+        keys: list[Hashable] = [
+            (study.dataset_fingerprint, network),
+            (study.dataset, study.data_root, network),
+        ]
+        candidates.append((keys, None if study.name == exclude else study_task(study)))
+    group_of: dict[Hashable, Hashable] = {}
+    largest: dict[Hashable, PastTask] = {}
+    for keys, task in sorted(candidates, key=lambda candidate: len(candidate[0])):
+        group = next((group_of[key] for key in keys if key in group_of), keys[0])
+        group_of |= {key: group_of.get(key, group) for key in keys}
+        if task is not None and (group not in largest or len(task.scores) > len(largest[group].scores)):
+            largest[group] = task
+    return [task for group, task in largest.items() if group != group_of.get(own)]
 
 
 def screening_task(screening: Screening) -> PastTask:

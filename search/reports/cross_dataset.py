@@ -83,10 +83,11 @@ def networks_of(store: Store, backbone: str | None, words: Sequence[str]) -> lis
 
 
 def _tasks(store: Store, summaries: "Sequence[StudySummary]") -> list[Task]:
-    """Return a task for each dataset of one network. The study that ran last represents its dataset.
+    """Return a task for each dataset of one network. Of its studies, a tested one with most trials represents it.
 
     summaries: the studies of the network, the one that ran last first.
     """
+    summaries = sorted(summaries, key=lambda study: study.rank, reverse=True)
     options = {study.name: store.saved_options(study.name).options for study in summaries}
     representative = _representatives(summaries, options)
     studies_of_task = Counter(representative.values())

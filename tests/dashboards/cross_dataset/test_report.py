@@ -224,7 +224,8 @@ def test_what_stands_for_a_dataset_is_said(tasks: dict[str, Task]) -> None:
     birds = task_row(replace(tasks["birds"], others=2))
     cars = replace(task_row(tasks["cars"]), setting=birds.setting)
     one, both = sentences.rows_sentences([birds]), sentences.rows_sentences([birds, cars])
-    last = "If a dataset has several studies, the one that ran last is shown: birds (2 more)."
+    name = tasks["birds"].study.name
+    last = f"Of several studies of a dataset, a tested one with most trials is shown: birds ({name}; 2 more)."
     assert one == (last,)
     assert both == ("2 best settings, all with the same block, timestep and pool.", last)
 

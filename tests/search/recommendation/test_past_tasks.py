@@ -53,3 +53,25 @@ def test_a_study_is_a_past_task_of_settings_without_heads(
     }
     assert by_grid == {2}
     assert past_tasks(store, "c" * 64, "w" * 64, exclude=study) == []
+    assert past_tasks(store, "d" * 64, "w" * 64) == []  # the same images
+
+
+def test_the_same_images_count_once_whatever_their_dataset_is_called(
+    store: Store, space: Space, make_record: MakeRecord, run_record: RunRecord, screening: Screening
+) -> None:
+    """They have one digest; a folder whose images have changed is one dataset too."""
+    save_screening(store, replace(screening, dataset_fingerprint="d" * 64, errors=screening.errors[:5]))
+    for name, dataset, digest, folder, trials in (
+        ("named", "digits", "d", None, 8),
+        ("copied", "folder", "d", "/copy", 10),  # the same images under another name
+        ("changed", "folder", "e", "/copy", 9),  # an image was added
+        ("others", "folder", "f", "/others", 8),
+    ):
+        study = store.ensure_study(make_record(chosen_name=name, dataset=dataset, dataset_fingerprint=digest * 64))
+        run = store.begin_run(study, replace(run_record, options={"data_root": folder}))
+        for setting in SETTINGS[:trials]:
+            add_trial(store, study, space, run, replace(setting, head="linear"), setting.pool / 100)
+    tasks = [task.task for task in past_tasks(store, "c" * 64, "w" * 64)]
+    assert tasks == [f"folder of 2 classes with bundled, {trials} trials" for trials in (10, 8)]
+    assert [len(task.scores) for task in past_tasks(store, "d" * 64, "w" * 64)] == [8]
+    assert len(past_tasks(store, "c" * 64, "w" * 64, exclude="copied")) == 2
