@@ -82,8 +82,7 @@ def test_every_command_that_a_study_prints_works_as_it_is_typed(
     home = shutil.copytree(finished_search / "home", tmp_path / "elsewhere" / "a home")
     search("report", "--home", str(home), "--out", "page.md")
     page = Path("page.md").read_text()
-    printed = [line for line in page.splitlines() if line.startswith("search ")]
-    printed += [line.partition("`")[2].partition("`")[0] for line in page.splitlines() if "`search " in line]
+    printed = [line.strip() for line in page.splitlines() if line.strip().startswith("search ")]
     status = search("status", "--dataset", "folder", "--home", str(home)).stdout
     printed += re.findall(r"^command +(search .*)$", status, re.MULTILINE)
     commands = dict.fromkeys(shlex.join(shlex.split(line, comments=True)) for line in printed if line)
