@@ -31,7 +31,7 @@ TICKS = 19
 """The most values of an axis that are named."""
 
 JITTER = 0.016  # of the height: trials of the same values lie side by side
-AXIS_WIDTH = 84  # CSS pixels: the least distance of two axes
+AXIS_WIDTH = 96  # CSS pixels: the least distance of two axes
 Value = int | float | str | None
 
 

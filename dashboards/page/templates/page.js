@@ -47,11 +47,21 @@
         for (const bar of bars) bar.textposition = "outside";
       }
     }
-    if (data[0]?.type === "heatmap" && layout.xaxis?.type === "category") {
-      const labels = data[0].x;
-      const each = CHARACTER * Math.max(...labels.map((label) => label.length)) + 8;
-      const every = Math.ceil((labels.length * each) / room);
-      Object.assign(layout.xaxis, { tickangle: 0, tickmode: "linear", tick0: 0, dtick: every });
+    for (const { type, x, colorbar } of data) {
+      if (type !== "heatmap") continue;
+      const named = layout.xaxis.type === "category";
+      if (named || layout.xaxis.dtick) {
+        const each = CHARACTER * Math.max(...x.map((label) => String(label).length)) + 8;
+        const beside = colorbar?.orientation === "h" ? 0 : 60;
+        const every = Math.max(layout.xaxis.dtick ?? 1, Math.ceil((x.length * each) / (room - beside)));
+        Object.assign(layout.xaxis, { tickangle: 0, tickmode: "linear", tick0: named ? 0 : x[0], dtick: every });
+      }
+      const lines = wrapped(colorbar?.title?.text?.replace(/<br> $/, "") ?? "", (room - 30) / CHARACTER).split("<br>");
+      if (colorbar?.orientation === "h" && lines.length > 1) {
+        colorbar.title.text = [...lines, " "].join("<br>");
+        layout.margin.b += 18 * (lines.length - 1);
+        layout.height += 18 * (lines.length - 1);
+      }
     }
     if (layout.yaxis?.scaleanchor) layout.height = Math.min(layout.height, width + 150);
   };
