@@ -2,10 +2,9 @@
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from statistics import median_low
 from typing import Self, TypeVar, final
 
 import numpy as np
@@ -13,18 +12,19 @@ import torch
 
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import late_backbone_here
+from objectives.baselines import BaselineFitter
 from objectives.datasets.splits import Split, rung
 from objectives.devices import free_gpu_memory, use_threads
 from objectives.features.cache.feature_cache import SCRATCH
 from objectives.features.extraction import Clock, Extractor, fill_and_read
 from objectives.features.mapped_tensors import large_empty
-from objectives.heads.catalog import head_named
-from objectives.heads.cost import head_gmacs
-from objectives.heads.head import FeatureLayout, Fit, FittedHead, Fold, FoldsHead, LabelledFeatures, predict
+from objectives.fitting import Fitting, images_of
+from objectives.heads.head import FeatureLayout, FittedHead, predict
 from objectives.probe_spec import ProbeSpec, validated_images
 from objectives.results import (
     GMACS,
     Accuracy,
+    Baseline,
     Epoch,
     Evaluation,
     Extracted,
@@ -37,7 +37,6 @@ from objectives.results import (
     ScreenedPart,
     ScreenedSetting,
 )
-from objectives.scoring import Predictions
 from objectives.screening import Screener
 from spaces import Setting
 
@@ -51,25 +50,6 @@ SCORED_SECONDS = 1.0
 
 CONFUSIONS_KEPT = 1000
 """The largest number of confused pairs of classes that a final keeps."""
-
-
-@dataclass(frozen=True)
-class _Validated:
-    """The result of the fits on all splits.
-
-    predictions: predictions for all validation images. details: the input of `Head.refit`. gmacs: 1e9
-    multiply-accumulates of the head for one image.
-    """
-
-    predictions: Predictions
-    details: Mapping[str, float]
-    gmacs: float
-
-    @classmethod
-    def of(cls, fits: Sequence[tuple[Fit, Predictions]], gmacs: float) -> "_Validated":
-        # The lower median is a value that some fit chose, so a number of epochs stays whole.
-        details = {name: median_low(fit.details[name] for fit, _ in fits) for name in fits[0][0].details}
-        return cls(Predictions.joined(predictions for _, predictions in fits), details, gmacs)
 
 
 @dataclass(frozen=True)
@@ -114,7 +94,7 @@ class Probe:
         clock = Clock()
         rungs = self._rungs if self.spec.halving and self._lacks(setting) else []
         for number, splits in enumerate(rungs, start=1):
-            images = _images(splits)
+            images = images_of(splits)
             # The pruner compares epochs with those of other trials, which use all images.
             evaluation = yield from _without_epochs(self._evaluated(images, splits, setting, clock))
             yield Rung(number, len(images), evaluation)
@@ -123,8 +103,9 @@ class Probe:
     def reevaluate(self, setting: Setting, seed: int) -> Iterator[Report | Reevaluation]:
         """Score a candidate on the splits of another seed. The test split is not read."""
         clock, started = Clock(), time.perf_counter()
+        fitting, splits = self._fitting(setting), self.splits(seed)
         features = yield from self._features(self._views, self._training, setting, clock)
-        validated = yield from self._validate(features, self._training, self.splits(seed), setting, seed, clock)
+        validated = yield from fitting.validate(features, self._training, splits, seed, clock)
         predictions = validated.predictions
         yield Reevaluation(
             setting,
@@ -134,24 +115,21 @@ class Probe:
             clock.passes,
             _passes(setting, len(features)),
             ImageScores(
-                validated_images(self.splits(seed)).astype("<i4").tobytes(),
+                validated_images(splits).astype("<i4").tobytes(),
                 predictions.image_scores(self.spec.metric).astype("<f4").tobytes(),
             ),
             predictions.scores(),
         )
 
     def finalise(self, setting: Setting, seed: int) -> Iterator[Report | Final]:
-        """Score the answer on the splits of another seed, refit its head on train + validation, and test it.
-
-        With shots, the head is refitted only on the training images of the first split: more images would be more
-        shots.
-        """
+        """Score the answer on the splits of another seed, refit its head as `Fitting.refit` does, and test it."""
         clock, started = Clock(), time.perf_counter()
+        fitting, splits = self._fitting(setting), self.splits(seed)
         features = yield from self._features(self._views, self._training, setting, clock)
         tested = yield from self._features(self._views[:1], self._tested, setting, clock)
-        validated = yield from self._validate(features, self._training, self.splits(seed), setting, seed, clock)
-        classifier, _ = self._refitted(features, setting, seed, validated)
-        test = predict(classifier, self._labelled(tested, np.arange(len(tested)), self._tested, setting))
+        validated = yield from fitting.validate(features, self._training, splits, seed, clock)
+        classifier, _ = fitting.refit(features, self._training, splits, seed, validated)
+        test = predict(classifier, fitting.labelled(tested, np.arange(len(tested)), self._tested))
         yield Final(
             setting,
             seed,
@@ -162,9 +140,16 @@ class Probe:
             _passes(setting, len(features) + len(tested)),
             validated.predictions.scores(),
             test.scores(),
-            validated.predictions.confused(CONFUSIONS_KEPT, validated_images(self.splits(seed))),
+            validated.predictions.confused(CONFUSIONS_KEPT, validated_images(splits)),
             test.correct_mask,
         )
+
+    def baseline(self, setting: Setting | None) -> Iterator[Baseline]:
+        """Fit and test a baseline as `BaselineFitter.fit` does; yield nothing if a forward pass of it is missing."""
+        fitter = BaselineFitter(self.spec, self.backbone, self._views, self.splits(self.spec.seed))
+        baseline = fitter.fit(setting)
+        if baseline is not None:
+            yield baseline
 
     def screen(self, settings: Sequence[Setting], images: int) -> Iterator[Extracted | Scored | ScreenedPart]:
         """Screen settings as `Screener.screen` does; the last report has the scores, and others say how many there are.
@@ -190,9 +175,11 @@ class Probe:
     def train(self, setting: Setting, seed: int) -> Iterator[Report | Trained]:
         """Train the classifier that `finalise` tests; the last report has it. The test split is not read."""
         clock = Clock()
+        fitting, splits = self._fitting(setting), self.splits(seed)
         features = yield from self._features(self._views, self._training, setting, clock)
-        validated = yield from self._validate(features, self._training, self.splits(seed), setting, seed, clock)
-        yield Trained(*self._refitted(features, setting, seed, validated), validated.predictions.accuracy)
+        validated = yield from fitting.validate(features, self._training, splits, seed, clock)
+        trained = fitting.refit(features, self._training, splits, seed, validated)
+        yield Trained(*trained, validated.predictions.accuracy)
 
     def matrix(self, setting: Setting) -> Generator[Extracted, None, np.ndarray]:
         """Return the features of every image of the dataset, float32 (n, length), in the order of the dataset."""
@@ -260,7 +247,7 @@ class Probe:
     ) -> Generator[Extracted | Epoch, None, Evaluation]:
         """Evaluate on some splits. images: at least those of the splits, ascending."""
         features = yield from self._features(self._views, images, setting, clock)
-        validated = yield from self._validate(features, images, splits, setting, self.spec.seed, clock)
+        validated = yield from self._fitting(setting).validate(features, images, splits, self.spec.seed, clock)
         predictions = validated.predictions
         return Evaluation(
             predictions.accuracy,
@@ -273,74 +260,10 @@ class Probe:
             predictions.correct_mask,
         )
 
-    def _validate(
-        self,
-        features: torch.Tensor,
-        images: np.ndarray,
-        splits: Sequence[Split],
-        setting: Setting,
-        seed: int,
-        clock: Clock,
-    ) -> Generator[Epoch, None, _Validated]:
-        """Fit and score a head on each split. images: the rows of the features, ascending indices into the dataset."""
-        since = time.perf_counter()
-        head, classes = head_named(setting.head), len(self.spec.dataset.classes)
-        if self.spec.fits_folds_together and isinstance(head, FoldsHead):
-            together = self._fitted_together(head, features, images, splits, setting, seed)
-            clock.add("fit", since)
-            return together
-        fits: list[tuple[Fit, Predictions]] = []
-        for parts in splits:
-            train = self._trained_on(features, images, parts.train, setting)
-            rows = np.searchsorted(images, parts.validation)
-            validation = self._labelled(features, rows, parts.validation, setting)
-            for report in head.fit(train, validation, classes, dict(setting.options), seed):
-                if isinstance(report, Fit):
-                    fits.append((report, predict(report.classifier, validation)))
-                elif not fits:
-                    # Report epochs of the first fold only: the pruner compares an epoch with the same epoch of other
-                    # trials, so all must be of one fold. A trial that is stopped there saves its other folds.
-                    yield report
-        gmacs = head_gmacs(fits[-1][0].classifier, validation.take(slice(1)))
-        clock.add("fit", since)
-        return _Validated.of(fits, gmacs)
-
-    def _fitted_together(
-        self,
-        head: FoldsHead,
-        features: torch.Tensor,
-        images: np.ndarray,
-        splits: Sequence[Split],
-        setting: Setting,
-        seed: int,
-    ) -> _Validated:
-        """Fit a head on all folds together. Arguments as of `_validate`."""
-        used = _images(splits)
-        data = self._trained_on(features, images, used, setting)
-        starts = range(0, len(data), len(used))  # of each view
-        device = data.labels.device
-        folds = [
-            Fold(
-                torch.cat([torch.from_numpy(start + np.searchsorted(used, parts.train)) for start in starts]).to(
-                    device
-                ),
-                torch.from_numpy(np.searchsorted(used, parts.validation)).to(device),
-            )
-            for parts in splits
-        ]
-        fits = head.fit_folds(data, folds, len(self.spec.dataset.classes), dict(setting.options), seed)
-        gmacs = head_gmacs(fits.classifier, data.take(slice(1)))
-        return _Validated(Predictions.joined(fits.predictions), fits.details, gmacs)
-
-    def _refitted(
-        self, features: torch.Tensor, setting: Setting, seed: int, validated: _Validated
-    ) -> tuple[FittedHead, FeatureLayout]:
-        """Refit a head with the details that the fits on the splits of the seed chose."""
-        parts = self.splits(seed)[0]  # train + validation are the same images in every fold
-        everything = parts.train if self.spec.shots else np.concatenate([parts.train, parts.validation])
-        train = self._trained_on(features, self._training, everything, setting)
-        head, classes = head_named(setting.head), len(self.spec.dataset.classes)
-        return head.refit(train, classes, dict(setting.options), validated.details, seed), train.layout
+    def _fitting(self, setting: Setting) -> Fitting:
+        blocks = self.backbone.architecture.blocks
+        groups = tuple(tuple(blocks[number - 1].channels for number in read) for read in setting.passes.values())
+        return Fitting(self.spec, self.backbone.device, setting.head, dict(setting.options), groups)
 
     def _stacked(self, views: Sequence[torch.Tensor]) -> torch.Tensor:
         shape = (sum(map(len, views)), *views[0].shape[1:])
@@ -353,25 +276,6 @@ class Probe:
             return features.to(device)
         return features
 
-    def _trained_on(
-        self, features: torch.Tensor, images: np.ndarray, indices: np.ndarray, setting: Setting
-    ) -> LabelledFeatures:
-        """Return the labelled features of some images of the dataset, in every view."""
-        starts = range(0, len(features), len(images))
-        rows = np.concatenate([start + np.searchsorted(images, indices) for start in starts])
-        train = self._labelled(features, rows, np.tile(indices, len(starts)), setting)
-        return replace(train, balanced=self.spec.balanced)
-
-    def _labelled(
-        self, features: torch.Tensor, rows: np.ndarray, indices: np.ndarray, setting: Setting
-    ) -> LabelledFeatures:
-        """Return some rows of the features, with the labels of their images."""
-        labels = torch.from_numpy(self.spec.dataset.labels[indices]).to(self.backbone.device)
-        positions = torch.from_numpy(rows).to(features.device)
-        blocks = self.backbone.architecture.blocks
-        groups = tuple(tuple(blocks[number - 1].channels for number in read) for read in setting.passes.values())
-        return LabelledFeatures(features, labels, positions, self._scratch, self.spec.metric, groups)
-
     @property
     def _scratch(self) -> Path:
         return self.spec.cache / SCRATCH
@@ -382,11 +286,6 @@ def _filled(views: Sequence[Extractor], indices: np.ndarray, setting: Setting, c
     for number, view in enumerate(views):
         for report in view.fill(indices, list(setting.passes), setting.draws, clock):
             yield Extracted(number * report.total + report.done, len(views) * report.total, report.made)
-
-
-def _images(splits: Sequence[Split]) -> np.ndarray:
-    """Return the images that train or validate, ascending."""
-    return np.unique(np.concatenate([np.concatenate([parts.train, parts.validation]) for parts in splits]))
 
 
 def _without_epochs(reports: Generator[Extracted | Epoch, None, T]) -> Generator[Extracted, None, T]:

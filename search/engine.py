@@ -203,15 +203,18 @@ def _screening(prepared: PreparedRun, store: "Store", study: str, on_event: OnEv
 def _search(
     prepared: PreparedRun, store: "Store", study: str, driver: "StudyDriver", ray: "RaySession", on_event: OnEvent
 ) -> str:
-    """Run what is missing of the screening, the trials and the finals; return why no further trial is tried."""
+    """Run what is missing of the screening, trials, finals and baselines; return why no further trial is tried."""
     from objectives.probe_builder import ProbeBuilder
+    from search.baselines import StudyBaselines
     from search.reports.dashboard_sync import refreshing
     from search.reports.thumbnails import keep_pictures
     from search.scheduling.ray_tune import run_study
 
     options, spec = prepared.options, prepared.probe.spec
+    baselines = StudyBaselines(store, study, prepared.record, spec.fits_folds_together)
     before, finals = store.read_study(study), StudyFinals(store, study, options, lambda: _screened(prepared, store))
-    if before.finished >= options.trials and not finals.next_round() and not before.waiting:
+    is_done = before.finished >= options.trials and not finals.next_round() and not before.waiting
+    if is_done and not baselines.are_missing():
         return f"the study has {before.finished} finished trials already"
     screening = _screening(prepared, store, study, on_event)
     report = options.home_folder.reports / f"{study}.html"
@@ -224,7 +227,7 @@ def _search(
     ):
         ray.wait()
         builder = ProbeBuilder(spec, {spec.seed: spec.splits(spec.seed)})
-        reason = run_study(driver, builder, finals, prepared.resources, on_event, screening)
+        reason = run_study(driver, builder, finals, prepared.resources, on_event, screening, baselines)
     keep_pictures(store, study, spec)
     return reason
 

@@ -12,6 +12,7 @@ from typing import TypeVar, final
 
 import numpy as np
 import torch
+from torch.nn.functional import adaptive_avg_pool2d
 
 from objectives.backbones.backbone import Backbone
 from objectives.datasets.dataset import Dataset
@@ -41,6 +42,9 @@ SHARD_INPUT_BYTES = 2**28
 A kill loses the shard in work, which on a CPU with a large network takes minutes, and the noise of a whole shard is in
 memory at once.
 """
+
+AVERAGED_IMAGES = 32
+"""Images whose pixels are averaged at a time, to bound memory."""
 
 READS = 3
 """Number of attempts to read features before the disk is called bad: a damaged shard is removed, and made again."""
@@ -274,6 +278,18 @@ class Extractor:
             if not self._cache.read_into(part, self.passes(tap.timestep, setting.draws), images, tap.block):
                 return None
         return features
+
+    def pixels(self, indices: np.ndarray, side: int) -> torch.Tensor:
+        """Return images as the network gets them, averaged to a grid: float32 (n, 3, side, side), in [0, 255]."""
+        averaged = large_empty((len(indices), 3, side, side), self.usage.folder / SCRATCH)
+        for start in range(0, len(indices), SHARD_IMAGES):
+            some = slice(start, start + SHARD_IMAGES)
+            with ExitStack() as held:
+                pixels = self._inputs.pixels(indices[some], held)
+                averaged[some] = torch.cat(
+                    [adaptive_avg_pool2d(few.float(), side) for few in torch.split(pixels, AVERAGED_IMAGES)]
+                )
+        return averaged
 
     def read_draw(
         self, indices: np.ndarray, block: int, timestep: int | None, draw: int, pool: int

@@ -55,7 +55,7 @@ class Inputs:
         chosen = indices.tobytes()
         if self._last is None or self._last[0] != chosen:
             self._last = None  # its memory is free before the next images need memory
-            inputs = self._latents(indices, held) if self.backbone.latents else self._pixels(indices, held)
+            inputs = self._latents(indices, held) if self.backbone.latents else self.pixels(indices, held)
             self._last = chosen, self.transfers.sent(inputs)
         return self._last[1]
 
@@ -81,7 +81,8 @@ class Inputs:
         side, digest = self.backbone.architecture.image_side, str(self.backbone.latents)
         return ShardFolder(self.usage.folder / LATENTS / f"{digest[:16]}-{TRANSFORM}-{side}")
 
-    def _pixels(self, indices: np.ndarray, held: ExitStack) -> torch.Tensor:
+    def pixels(self, indices: np.ndarray, held: ExitStack) -> torch.Tensor:
+        """Return the images as pixels uint8 (n, 3, side, side). Arguments as of `read`; nothing stays in memory."""
         side = self.backbone.architecture.image_side
 
         def decoded(some: np.ndarray) -> torch.Tensor:
@@ -93,7 +94,7 @@ class Inputs:
 
     def _latents(self, indices: np.ndarray, held: ExitStack) -> torch.Tensor:
         def encoded(some: np.ndarray) -> torch.Tensor:
-            pixels = self._pixels(some, held)
+            pixels = self.pixels(some, held)
             batches = self.batches.run(len(some), lambda rows: self.backbone.encode(pixels[rows]))
             return torch.cat(list(batches)).cpu().contiguous()
 

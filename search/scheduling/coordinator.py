@@ -1,5 +1,6 @@
 """Passes requests and results between the workers' scheduler and the study driver. It does not know Ray."""
 
+import logging
 import signal
 import threading
 import time
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 from objectives.results import (
+    Baseline,
     Epoch,
     Evaluation,
     Extracted,
@@ -30,9 +32,11 @@ from search.scheduling.events import (
     TrialEnded,
     TrialStarted,
 )
-from search.scheduling.requests import FinalRequest, Request, ScreeningRequest, TrialRequest
+from search.scheduling.requests import BaselineRequest, FinalRequest, Request, ScreeningRequest, TrialRequest
 from search.scheduling.trial_timer import TrialTimer
 from spaces import SearchError
+
+log = logging.getLogger(__name__)
 
 STALL_SECONDS = 600
 """A run in which nothing runs and nothing happens for this long is stuck, and ends."""
@@ -60,6 +64,18 @@ class Finals(Protocol):
         ...
 
 
+class Baselines(Protocol):
+    """The trivial classifiers that stand beside the answer. A run ends well without them."""
+
+    def next_request(self, answer_is_tested: bool) -> BaselineRequest | None:
+        """Return a baseline to be made; None if there is none. answer_is_tested: whether all finals are done."""
+        ...
+
+    def keep(self, baseline: Baseline) -> None:
+        """Save a result."""
+        ...
+
+
 class Screening(Protocol):
     """The screening that comes before the trials."""
 
@@ -80,12 +96,18 @@ class Coordinator:
     """
 
     def __init__(
-        self, driver: StudyDriver, finals: Finals, on_event: OnTrialEvent, screening: Screening | None = None
+        self,
+        driver: StudyDriver,
+        finals: Finals,
+        on_event: OnTrialEvent,
+        screening: Screening | None = None,
+        baselines: Baselines | None = None,
     ) -> None:
         self.driver = driver
         self.finals = finals
         self.on_event = on_event
         self.screening = screening  # None when it has ended
+        self.baselines = baselines
         self.running: dict[str, Request] = {}
         self.timers: dict[str, TrialTimer] = {}
         self.reason: str | None = None  # why no further trial is made
@@ -103,7 +125,7 @@ class Coordinator:
         return {}
 
     def next_request(self, trial_id: str) -> Request | NoTrialYet | NoMoreTrials:
-        """Return what the scheduler shall run next under this id: the screening, all trials, then the finals."""
+        """Return what the scheduler shall run next under this id: the screening, trials, then finals and baselines."""
         if time.monotonic() < self._wait_until and not self.error:
             return NoTrialYet()
         answer: Request | NoTrialYet | NoMoreTrials = NoMoreTrials("stopped")
@@ -118,7 +140,7 @@ class Coordinator:
                 self.reason = answer.reason
             if self.reason is not None and self.error is None:
                 answer = self._next_final()
-        if isinstance(answer, (ScreeningRequest, TrialRequest, FinalRequest)):
+        if isinstance(answer, Request):
             self.running[trial_id] = answer
             self.timers[trial_id] = TrialTimer()
             self._first_request = self._first_request or time.monotonic()
@@ -132,11 +154,14 @@ class Coordinator:
             self.screening = None
         return answer
 
-    def _next_final(self) -> FinalRequest | NoTrialYet | NoMoreTrials:
-        """Return the next final. The next round follows from the results of the one before, so it waits for them."""
+    def _next_final(self) -> FinalRequest | BaselineRequest | NoTrialYet | NoMoreTrials:
+        """Return the next final or baseline. A round follows from the results of the one before, so it waits for them.
+
+        A worker that waits makes a baseline.
+        """
         if not self._finals_left and not self._finals_done:
             if any(isinstance(request, FinalRequest) for request in self.running.values()):
-                return NoTrialYet()
+                return self._next_baseline(answer_is_tested=False) or NoTrialYet()
             self._finals_left = list(self.finals.next_round())
             self._finals_done = not self._finals_left
             self._rounds += 1
@@ -145,10 +170,13 @@ class Coordinator:
                 later = self.finals.most_later() if self._finals_left and not test else 0
                 self.on_event(FinalsPlanned(len(self._finals_left), test, later))
         if not self._finals_left:
-            return NoMoreTrials("all finals are done")
+            return self._next_baseline(answer_is_tested=True) or NoMoreTrials("all finals are done")
         request = self._finals_left.pop(0)
         self.on_event(FinalStarted(request))
         return request
+
+    def _next_baseline(self, answer_is_tested: bool) -> BaselineRequest | None:
+        return self.baselines.next_request(answer_is_tested) if self.baselines else None
 
     def handle_result(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take one message of a worker. Return whether the trial shall stop.
@@ -176,6 +204,8 @@ class Coordinator:
             if isinstance(report, (Extracted, Scored)):
                 self.on_event(Progressed(request, report))
             self._handle_fault(trial_id, request, result)
+        elif isinstance(request, BaselineRequest):
+            self._handle_baseline_result(trial_id, request, result)
         else:
             return self._handle_trial_result(trial_id, request, result)
         return False
@@ -184,6 +214,21 @@ class Coordinator:
         self._wait_until = 0.0  # the parts that depend on this one need not wait
         if self.screening is not None:
             self.screening.keep(part)
+
+    def _handle_baseline_result(self, trial_id: str, request: BaselineRequest, result: dict[str, Any]) -> None:
+        """Take a message about a baseline. An error of it is logged, and ends nothing else."""
+        report = result.get("report")
+        if isinstance(report, Baseline):
+            del self.running[trial_id]
+            if self.baselines is not None:
+                self.baselines.keep(report)
+        elif reason := next((result[key] for key in ("unfit", "cause", "error") if key in result), None):
+            self._drop_baseline(trial_id, request, str(reason))
+
+    def _drop_baseline(self, trial_id: str, request: BaselineRequest, reason: str) -> None:
+        del self.running[trial_id]
+        what = "the pixels" if request.setting is None else f"{request.setting}"
+        log.warning("the report will lack a baseline, that of %s: %s", what, reason)
 
     def _handle_trial_result(self, trial_id: str, request: TrialRequest | FinalRequest, result: dict[str, Any]) -> bool:
         report = result.get("report")
@@ -227,6 +272,9 @@ class Coordinator:
         As long as no worker has been ready, the loss is no fault of the setting, and ends the run.
         """
         request = self.running.get(trial_id)
+        if isinstance(request, BaselineRequest):
+            self._drop_baseline(trial_id, request, reason)
+            return
         if request is not None and self.worker != "ready":
             self.error = self.error or SearchError(f"no worker can start: {reason}")
         if request is not None and self.error is None:

@@ -1,4 +1,4 @@
-"""Runs a screening, trials and finals with Ray Tune, on one machine or a cluster.
+"""Runs a screening, trials, finals and baselines with Ray Tune, on one machine or a cluster.
 
 Ray Tune only executes. The `StudyDriver` decides which setting is tried next, when a trial stops, and when the study is
 finished; the `Coordinator` passes messages between the two. Workers never touch the database.
@@ -22,10 +22,10 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from search.scheduling.coordinator import Coordinator, Finals, Screening
+from search.scheduling.coordinator import Baselines, Coordinator, Finals, Screening
 from search.scheduling.driver import NoTrialYet, StudyDriver
 from search.scheduling.events import OnTrialEvent
-from search.scheduling.requests import FinalRequest, ScreeningRequest, TrialRequest
+from search.scheduling.requests import Request
 from search.scheduling.resources import Resources
 from search.scheduling.worker import ProbeFactory
 
@@ -44,14 +44,17 @@ def run_study(
     resources: Resources,
     on_event: OnTrialEvent,
     screening: Screening | None = None,
+    baselines: Baselines | None = None,
 ) -> str:
-    """Run the screening, if any, then trials until the driver has no more, then the finals. Return the driver's reason.
+    """Run the screening, if any, then trials until the driver has no more, then finals and baselines.
+
+    Return the driver's reason.
 
     All run on the same workers, which have the network and the images loaded. on_event: called with everything that
     happens. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, and the SearchError of a trial whose cause would fail all
     other trials too.
     """
-    coordinator = Coordinator(driver, finals, on_event, screening)
+    coordinator = Coordinator(driver, finals, on_event, screening, baselines)
     folder = Path(tempfile.mkdtemp(prefix="search-tune-"))
     trainable = tune.with_resources(
         tune.with_parameters(_trainable(resources.cpus, resources.gpus), spec=pickle.dumps(spec)),
@@ -143,7 +146,7 @@ class _StudySearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         answer = self._coordinator.next_request(trial_id)
-        if isinstance(answer, (ScreeningRequest, TrialRequest, FinalRequest)):
+        if isinstance(answer, Request):
             return {"request": pickle.dumps(answer)}
         finished: str = Searcher.FINISHED
         return None if isinstance(answer, NoTrialYet) else finished

@@ -1,4 +1,4 @@
-"""The requests that a worker receives: a part of a screening, a trial, or a final."""
+"""The requests that a worker receives: a part of a screening, a trial, a final, or a baseline."""
 
 from dataclasses import dataclass
 
@@ -37,4 +37,11 @@ class FinalRequest:
     test: bool = True
 
 
-Request = ScreeningRequest | TrialRequest | FinalRequest
+@dataclass(frozen=True, slots=True)
+class BaselineRequest:
+    """A trivial classifier to fit and test, see `objectives.results.Baseline`. setting: None for the pixels."""
+
+    setting: Setting | None
+
+
+Request = ScreeningRequest | TrialRequest | FinalRequest | BaselineRequest

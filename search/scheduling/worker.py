@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from objectives.devices import use_gpu_share
 from objectives.results import Rung
-from search.scheduling.requests import FinalRequest, Request, ScreeningRequest, TrialRequest
+from search.scheduling.requests import BaselineRequest, FinalRequest, Request, ScreeningRequest, TrialRequest
 from spaces import SearchError
 from spaces.errors import first_line
 
@@ -33,8 +33,9 @@ class ProbeFactory(Protocol):
         """Return a callable `probe(setting)` that yields reports.
 
         It has a method `reevaluate(setting, seed)`, which yields reports and at last a Reevaluation, a method
-        `finalise(setting, seed)`, which yields reports and at last a Final, and a method `screen(settings, images)`,
-        which yields reports and at last a ScreenedPart.
+        `finalise(setting, seed)`, which yields reports and at last a Final, a method `screen(settings, images)`,
+        which yields reports and at last a ScreenedPart, and a method `baseline(setting)`, which yields a Baseline, or
+        nothing.
         """
         ...
 
@@ -73,6 +74,8 @@ def _reports(probe: Any, request: Request) -> Iterator[Any]:
             yield from probe.finalise(setting, seed)
         case FinalRequest(setting, seed):
             yield from probe.reevaluate(setting, seed)
+        case BaselineRequest(baseline_setting):
+            yield from probe.baseline(baseline_setting)
         case TrialRequest():
             yield from probe(request.setting)
 

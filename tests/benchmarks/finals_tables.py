@@ -90,12 +90,12 @@ def main() -> None:
         assert features is not None
         for probe, column in zip(probes, columns, strict=True):
             images, outside = probe._training, probe._tested
-            mine, rounds = features[images], []
+            fitting, mine, rounds = probe._fitting(setting), features[images], []
             for seed in range(ROUNDS + 1):
-                validated = _last(probe._validate(mine, images, probe.splits(seed), setting, seed, Clock()))
+                validated = _last(fitting.validate(mine, images, probe.splits(seed), seed, Clock()))
                 rounds.append(validated.predictions.correct)
-            classifier, _ = probe._refitted(mine, setting, ROUNDS, validated)
-            test = probe._labelled(features, outside, outside, setting)
+            classifier, _ = fitting.refit(mine, images, probe.splits(ROUNDS), ROUNDS, validated)
+            test = fitting.labelled(features, outside, outside)
             column["right"].append(rounds)
             column["test"].append(predict(classifier, test).correct)
     for repeat, (probe, column) in enumerate(zip(probes, columns, strict=True)):

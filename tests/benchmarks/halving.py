@@ -28,7 +28,8 @@ import numpy as np
 
 from objectives.datasets.splits import Split, rung
 from objectives.features.extraction import Clock
-from objectives.probe import RUNGS, Probe, _images
+from objectives.fitting import images_of
+from objectives.probe import RUNGS, Probe
 from objectives.probe_spec import ProbeSpec
 from objectives.results import Evaluation, Extracted
 from search.database.records import RunRecord, StudyRecord
@@ -89,7 +90,7 @@ class Scores:
         """Return the number of images, the processor seconds without passes, and the evaluation."""
         if (setting, fraction) not in self.cached:
             splits = rung(self.probe.spec.dataset, self.splits, fraction, self.seed)
-            images, since = _images(splits), time.process_time()
+            images, since = images_of(splits), time.process_time()
             evaluation = self._drained(images, splits, setting)
             self.cached[setting, fraction] = len(images), time.process_time() - since, evaluation
         return self.cached[setting, fraction]

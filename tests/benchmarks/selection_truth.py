@@ -113,11 +113,10 @@ def truths(probe: Probe, dataset: Dataset, settings: Iterator[Setting]) -> Itera
             pass
         features = view.read(images, setting)
         assert features is not None
-        counts = []
+        fitting, counts = probe._fitting(setting), []
         for fold in parts:
             train, validation = (
-                probe._labelled(features, np.searchsorted(images, at), at, setting)
-                for at in (fold.train, fold.validation)
+                fitting.labelled(features, np.searchsorted(images, at), at) for at in (fold.train, fold.validation)
             )
             *_, fit = HEADS["linear"].fit(train, validation, len(dataset.classes), {}, seed=0)
             assert isinstance(fit, Fit)

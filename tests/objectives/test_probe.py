@@ -113,7 +113,7 @@ def test_a_setting_s_features_are_those_of_its_taps(spec: ProbeSpec) -> None:
     parts = [view.read(images, setting.reading(tap)) for tap in setting.taps]
     assert together is not None
     assert torch.equal(together, torch.cat([part for part in parts if part is not None], dim=1))
-    labelled = probe._labelled(together, np.arange(len(images)), images, setting)
+    labelled = probe._fitting(setting).labelled(together, np.arange(len(images)), images)
     assert labelled.layout.groups == ((16, 16), (16,))
 
 
