@@ -35,6 +35,7 @@ from search.scheduling.events import (
 from search.scheduling.requests import BaselineRequest, FinalRequest, Request, ScreeningRequest, TrialRequest
 from search.scheduling.trial_timer import TrialTimer
 from spaces import SearchError
+from spaces.errors import first_line
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +177,10 @@ class Coordinator:
         return request
 
     def _next_baseline(self, answer_is_tested: bool) -> BaselineRequest | None:
-        return self.baselines.next_request(answer_is_tested) if self.baselines else None
+        request = None
+        with self._doing_without_baselines():
+            request = self.baselines.next_request(answer_is_tested) if self.baselines else None
+        return request
 
     def handle_result(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take one message of a worker. Return whether the trial shall stop.
@@ -220,8 +224,9 @@ class Coordinator:
         report = result.get("report")
         if isinstance(report, Baseline):
             del self.running[trial_id]
-            if self.baselines is not None:
-                self.baselines.keep(report)
+            with self._doing_without_baselines():
+                if self.baselines is not None:
+                    self.baselines.keep(report)
         elif reason := next((result[key] for key in ("unfit", "cause", "error") if key in result), None):
             self._drop_baseline(trial_id, request, str(reason))
 
@@ -307,6 +312,15 @@ class Coordinator:
         else:
             self.driver.complete(request.number, evaluation)
         self.on_event(TrialEnded(request, state, evaluation, reason or None))
+
+    @contextmanager
+    def _doing_without_baselines(self) -> Iterator[None]:
+        """Log an error, and make no further baseline."""
+        try:
+            yield
+        except Exception as error:
+            self.baselines = None
+            log.warning("the report will lack baselines: %s", first_line(error))
 
     @contextmanager
     def _keeping_errors(self) -> Iterator[None]:

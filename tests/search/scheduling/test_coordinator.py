@@ -1,16 +1,16 @@
-"""The coordinator ends a run whose workers do not start; with a real driver and study."""
+"""The coordinator ends a run whose workers do not start, and no run whose baselines fail. Driver and study are real."""
 
 import pytest
 
-from objectives.results import Extracted, Final, Reevaluation, ScreenedPart
+from objectives.results import Accuracy, Baseline, Extracted, Final, Reevaluation, ScreenedPart
 from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
 from search.scheduling import coordinator as module
 from search.scheduling.coordinator import Coordinator
-from search.scheduling.driver import NoTrialYet, StudyDriver
+from search.scheduling.driver import NoMoreTrials, NoTrialYet, StudyDriver
 from search.scheduling.events import TrialEvent
-from search.scheduling.requests import FinalRequest, ScreeningRequest, TrialRequest
+from search.scheduling.requests import BaselineRequest, FinalRequest, ScreeningRequest, TrialRequest
 from spaces import SearchError, Setting, Space
 from tests.support.studies import MakeRecord
 
@@ -150,3 +150,100 @@ def test_a_part_that_fails_ends_the_run_in_words(screening_first: Coordinator, b
     assert screening_first.stop
     with pytest.raises(SearchError, match=r"screening .* on 300 images failed: the worker process died"):
         screening_first.raise_error()
+
+
+FIRST_BLOCK = Setting(10, 3, 4, "linear")
+PIXELS = Baseline("pixels", None, 4, 48, 0, Accuracy(9, 20), Accuracy(21, 50), 0.5)
+
+
+class OneFinal:
+    def __init__(self) -> None:
+        self.requests = [FinalRequest(Setting(10, 3, 1, "linear"), 1)]
+
+    def next_round(self) -> list[FinalRequest]:
+        return [self.requests.pop()] if self.requests else []
+
+    def keep(self, final: Final | Reevaluation) -> None:
+        pass
+
+
+class TwoBaselines:
+    """The pixels at any time, and the first block after the finals."""
+
+    def __init__(self) -> None:
+        self.settings: list[Setting | None] = [None, FIRST_BLOCK]
+        self.kept: list[Baseline] = []
+
+    def next_request(self, answer_is_tested: bool) -> BaselineRequest | None:
+        ready = self.settings if answer_is_tested else [setting for setting in self.settings if setting is None]
+        if not ready:
+            return None
+        setting = ready[0]
+        self.settings.remove(setting)
+        return BaselineRequest(setting)
+
+    def keep(self, baseline: Baseline) -> None:
+        self.kept.append(baseline)
+
+
+class BrokenBaselines(TwoBaselines):
+    def next_request(self, answer_is_tested: bool) -> BaselineRequest | None:
+        raise RuntimeError("no such column")
+
+
+@pytest.fixture
+def baselines() -> TwoBaselines:
+    return TwoBaselines()
+
+
+@pytest.fixture
+def at_the_end(store: Store, study: str, space: Space, run_record: RunRecord, baselines: TwoBaselines) -> Coordinator:
+    """A coordinator whose trials are done, and whose final, "a", is running."""
+    driver = StudyDriver(
+        store, study, space, sampler_named("random", 0), seed=0, budget=0, run_id=store.begin_run(study, run_record)
+    )
+    made = Coordinator(driver, OneFinal(), lambda event: None, baselines=baselines)
+    assert isinstance(made.next_request("a"), FinalRequest)
+    return made
+
+
+def test_baselines_are_made_while_finals_run_and_after_them(at_the_end: Coordinator, baselines: TwoBaselines) -> None:
+    assert at_the_end.next_request("b") == BaselineRequest(None)
+    assert not at_the_end.handle_result("b", {"worker": "ready"})
+    assert not at_the_end.handle_result("b", {"report": PIXELS})
+    at_the_end.handle_loss("b", "it has ended")  # as Ray Tune reports every end
+    assert baselines.kept == [PIXELS]
+    assert isinstance(at_the_end.next_request("c"), NoTrialYet)
+    setting, accuracy = Setting(10, 3, 1, "linear"), Accuracy(9, 10)
+    assert not at_the_end.handle_result("a", {"report": Final(setting, 1, accuracy, accuracy, 1.0, 0, 0)})
+    at_the_end._wait_until = 0
+    assert at_the_end.next_request("d") == BaselineRequest(FIRST_BLOCK)
+    assert isinstance(at_the_end.next_request("e"), NoMoreTrials)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        {"unfit": "the worker on 10.0.0.2 cannot be used"},
+        {"cause": SearchError("the disk is full")},
+        {"error": "MemoryError: no room", "by_machine": True},
+    ],
+)
+def test_a_baseline_that_fails_costs_a_run_nothing(
+    at_the_end: Coordinator, baselines: TwoBaselines, result: dict[str, object] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert at_the_end.next_request("b") == BaselineRequest(None)
+    if result is None:
+        at_the_end.handle_loss("b", "the worker process died: no memory")
+    else:
+        assert not at_the_end.handle_result("b", result)
+        at_the_end.handle_loss("b", "it has ended")
+    at_the_end.baselines = BrokenBaselines()
+    assert isinstance(at_the_end.next_request("c"), NoTrialYet)
+    assert not at_the_end.stop
+    assert baselines.kept == []
+    line, broken = caplog.messages
+    assert line.startswith("the report will lack a baseline, that of the pixels: ")
+    assert broken == "the report will lack baselines: no such column"
+    at_the_end.raise_error()
