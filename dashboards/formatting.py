@@ -24,11 +24,6 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
-def whole_percent(value: float) -> str:
-    """`whole_percent(0.675)` → "68 %", with a space that does not break."""
-    return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
-
-
 def amount(value: float, metric: Metric) -> str:
     """A metric's value with its unit: "67.5 %", or "0.312" if it has none."""
     return metric.text(value).replace(" ", "\N{NO-BREAK SPACE}")
@@ -82,6 +77,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}\N{NO-BREAK SPACE}min {whole % 60:02d}\N{NO-BREAK SPACE}s"
     return f"{whole // 3600:,}\N{NO-BREAK SPACE}h {whole % 3600 // 60:02d}\N{NO-BREAK SPACE}min"
+
+
+def signed(value: float) -> str:
+    """ "−0.31": two decimals, with a true minus sign."""
+    return f"{value + 0.0:.2f}".replace("-", "−").replace("−0.00", "0.00")
 
 
 def time_unit(longest: float) -> tuple[str, float]:

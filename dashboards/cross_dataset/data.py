@@ -77,6 +77,7 @@ def _dataset(task: Task) -> dict[str, Any]:
         "validation": row.validation,
         "test": row.test,
         "expected loss": row.expected_loss,
+        "better than chance": row.better_than_chance,
         "gmacs": row.gmacs,
         "trials": row.trials,
         "blocks": [

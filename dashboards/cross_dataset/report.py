@@ -13,6 +13,7 @@ from dashboards.cross_dataset.tables import (
     Regret,
     RegretMatrix,
     SharedSetting,
+    TaskRow,
     best_by_block,
     task_row,
 )
@@ -187,7 +188,7 @@ def _side_by_side(networks: Sequence[NetworkResults]) -> Section:
                 *feature_cells(row.setting),
                 head_text(row.setting),
                 number_with_interval(row.validation) if row.validation else "",
-                number_with_interval(row.test) if row.test else "not tested",
+                _test_text(row),
                 loss_with_interval(row.expected_loss, ACCURACY) if row.expected_loss else "",
                 gmacs(row.gmacs) if row.gmacs is not None else "",
             )
@@ -196,6 +197,13 @@ def _side_by_side(networks: Sequence[NetworkResults]) -> Section:
     )
     told = sentences.rows_sentences([row for _, row in rows])
     return Section("settings", "Best settings side by side", told, table=table)
+
+
+def _test_text(row: TaskRow) -> str:
+    if row.test is None:
+        return "not tested"
+    guess = "; no better than chance" if row.better_than_chance is False else ""
+    return f"{number_with_interval(row.test)}{guess}"
 
 
 def _regrets(network: NetworkResults, id: str) -> Section:

@@ -32,6 +32,12 @@ def rows_sentences(rows: Sequence[TaskRow]) -> tuple[str, ...]:
         which = "no two with the same" if features == len(rows) else which
         several = " of one network" if len({row.task.study.backbone for row in rows}) > 1 else ""
         told.append(f"{len(rows)} best settings, {which} block, timestep and pool{several}.")
+    guessing = [row.task.label for row in rows if row.better_than_chance is False]
+    if guessing:
+        told.append(
+            f"No better than chance, as far as the test images tell: {', '.join(guessing)}. What such a setting loses "
+            "elsewhere says nothing."
+        )
     others = [row for row in rows if row.task.others]
     if others:
         named = ", ".join(f"{row.task.label} ({row.task.study.name}; {row.task.others} more)" for row in others)

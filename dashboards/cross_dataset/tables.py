@@ -49,7 +49,7 @@ class TaskRow:
 
     validation, test: a finalist's means over seeds; otherwise one seed, and no test. images: for training and
     validation. trials: how many have finished. expected_loss: to the best setting tried; None in a study that compared
-    no candidates, or by another metric than the accuracy.
+    no candidates, or by another metric than the accuracy. better_than_chance: as in `Answer`.
     """
 
     task: Task
@@ -60,6 +60,7 @@ class TaskRow:
     images: int
     trials: int
     expected_loss: IntervalEstimate | None = None
+    better_than_chance: bool | None = None
 
 
 def task_row(task: Task) -> TaskRow:
@@ -75,6 +76,7 @@ def task_row(task: Task) -> TaskRow:
         counts["train"] if study.folds else counts["train"] + counts["validation"],
         study.finished,
         answer.expected_loss if answer and answer.setting == best.setting and study.metric == ACCURACY else None,
+        answer.better_than_chance if answer and answer.setting == best.setting else None,
     )
 
 
@@ -180,7 +182,7 @@ def _missing(setting: Setting, task: Task) -> tuple[str, str]:
     if outside is not None:
         return OUTSIDE, outside
     last = next((trial for trial in reversed(task.study.trials) if trial.setting == setting), None)
-    if last is None or last.state == "running" or (last.reason or "").startswith("interrupted"):
+    if last is None or last.state in ("running", "interrupted"):
         return NOT_TRIED, "it has no complete trial"
     return STOPPED if last.state == "pruned" else FAILED, last.reason or "no reason was recorded"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dashboards.formatting import count, duration, gmacs, number_with_interval, percent, points, shortened
+from dashboards.formatting import count, duration, gmacs, number_with_interval, percent, points, shortened, signed
 from dashboards.page.figures import block_by_timestep_figure, group_table, groups_figure
 from dashboards.page.page import FEATURE_COLUMNS, Section, Table, feature_cells, python_code, render_page, write
 from dashboards.screening import figures, sentences, tables
@@ -169,9 +169,9 @@ def _learnt(recommendation: ScreeningResults) -> Section:
     table = Table(
         f"The largest weights of {count(len(recommendation.past_tasks), 'past task')}"
         if len(shown) < len(recommendation.past_tasks)
-        else "Past tasks that the choice relies on, beside what was screened",
+        else "Past tasks, and the weight of each among them",
         ("Past task", "Rank agreement", "Weight %"),
-        tuple((learnt.task, f"{learnt.agreement:.2f}", f"{100 * learnt.weight:.0f}") for learnt in shown),
+        tuple((learnt.task, signed(learnt.agreement), f"{100 * learnt.weight:.0f}") for learnt in shown),
     )
     return Section("learnt", "What past tasks say", (sentences.past_tasks_sentences(shown),), table=table)
 

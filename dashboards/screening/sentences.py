@@ -11,6 +11,7 @@ from dashboards.formatting import (
     gmacs,
     loss_text,
     percent,
+    signed,
     with_interval,
 )
 from dashboards.screening import tables
@@ -65,7 +66,7 @@ def recommendation_lines(recommendation: ScreeningResults, architecture: Archite
             ],
             "screening": [passes_text(recommendation)],
             "past tasks": [
-                f"{learnt.task}: weight {100 * learnt.weight:.0f} %, rank agreement {learnt.agreement:.2f}"
+                f"{learnt.task}: weight {100 * learnt.weight:.0f} %, rank agreement {signed(learnt.agreement)}"
                 for learnt in recommendation.past_tasks[:NAMED]
             ],
         }
@@ -192,6 +193,8 @@ def pooling_sentence(recommendation: ScreeningResults) -> str:
     if not others:
         return f"Only pool {best.setting.pool} was screened: its best setting reaches {reaches}."
     second = others[0]
+    if tables.estimate(recommendation, second).value == tables.estimate(recommendation, best).value:
+        return f"Pools {best.setting.pool} and {second.setting.pool} reach the same highest accuracy, {reaches}."
     loss = tables.accuracy_loss(second, best, comparisons=len(recommendation.comparable))
     return (
         f"Pool {best.setting.pool} reaches the highest accuracy, {reaches}. On the same images the best setting of "
@@ -231,12 +234,16 @@ def screened_sentence(recommendation: ScreeningResults) -> str:
 
 def past_tasks_sentences(learnt: Sequence[PastTaskWeight]) -> str:
     """The past tasks with the largest weights. learnt: the largest weight first."""
-    first = learnt[0]
-    if first.agreement <= 0:
-        return "No past task ranks these settings as this dataset does, so only what was screened here counts."
+    first, closest = learnt[0], max(past.agreement for past in learnt)
+    if closest <= 0:
+        return (
+            "No past task ranks the screened settings as this dataset does: the best rank agreement is "
+            f"{signed(closest)} (1 is the same order, 0 no relation). So the choice rests on what was screened here. "
+            "The weights below only share out the little that past tasks add."
+        )
     among = f"of {len(learnt):,} past tasks" if len(learnt) > 1 else "as the only past task"
     return (
         f"{first.task} has the largest weight {among}: its ranking of the screened settings agrees by "
-        f"{first.agreement:.2f} with this one (1 is the same order, 0 no relation). The weight of a past task grows "
-        "with this agreement, and all past tasks count less as more is screened."
+        f"{signed(first.agreement)} with this one (1 is the same order, 0 no relation). The weight of a past task "
+        "grows with this agreement, and all past tasks count less as more is screened."
     )

@@ -121,6 +121,9 @@ def groups_sentence(kind: str, groups: Sequence[Group]) -> str:
         return f"Only {kind.lower()} {best.name} was tried: its best trial reaches {with_interval(best.best)}."
     second = others[0]
     difference = best.best.difference(second.best)
+    if difference.value == 0:
+        kinds = f"{kind}s {best.name} and {second.name}"
+        return f"{kinds} reach the same {superlative} {metric.label}, {with_interval(best.best)}, in their best trials."
     told = (
         f"{kind} {best.name} reaches the {superlative} {metric.label}, {with_interval(best.best)}, "
         f"{_of_trials(len(best.values))}. That is {gap_text(difference.value, metric)} {above} "

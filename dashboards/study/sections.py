@@ -205,7 +205,10 @@ def _contested(study: StudyResults, found: Contested) -> Section:
     ):
         shown = [(pictured[image.position], image) for image in images if image.position in pictured]
         if shown:
-            captions = ((picture, sentences.contested_caption(picture, image, study)) for picture, image in shown)
+            captions = (
+                (picture, sentences.contested_caption(picture, image, study, found.settings))
+                for picture, image in shown
+            )
             picture_rows.append(PictureRow(heading, tuple(captions)))
             rows += [
                 (picture.name, study.classes[picture.label], f"{100 * image.good:.0f}", f"{100 * image.bad:.0f}")

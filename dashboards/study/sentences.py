@@ -9,7 +9,7 @@ from dashboards.formatting import (
     gmacs,
     other_trials,
     percent,
-    whole_percent,
+    signed,
     with_interval,
 )
 from dashboards.selection.answer import Selection
@@ -60,25 +60,31 @@ def finalists_sentence(rows: Sequence[FinalistRow]) -> str:
         return f"One setting was re-evaluated, over {count(len(best.seeds), 'seed')}."
     tied = sum(row.tied for row in others)
     if not tied:
-        told = "On validation, the first is significantly better than every other."
+        told = "The best on validation is significantly better than every other."
     elif tied == len(others):
-        which = "the other" if tied == 1 else f"any of the {tied} others"
-        told = f"On validation, the first is not significantly better than {which}."
+        which = {1: "The other setting is", 2: "Both other settings are"}.get(tied, f"All {tied} other settings are")
+        told = f"{which} tied with the best, as far as {count(best.validation.images, 'validation image')} can tell."
     else:
-        told = f"On validation, the first is not significantly better than {tied} of the {len(others)} others."
-    return f"{told} Test images had no influence on the order."
+        which = "is" if tied == 1 else "are"
+        told = f"{tied} of the {len(others)} other settings {which} tied with the best, as far as "
+        told += f"{count(best.validation.images, 'validation image')} can tell."
+    return f"{told} The first is the answer. Test images had no influence on the choice."
 
 
 def candidates_sentence(chosen: Selection) -> str:
     """Say how the candidates were compared, and where the answer stands. chosen: with at least two candidates."""
     rounds = count(chosen.rounds, "round")
     told = (
-        f"{count(len(chosen.candidates), 'candidate')} were compared in {rounds}: in each, all on the same split of "
-        "another seed. After each round, those significantly worse than the leader were dropped."
+        f"{count(len(chosen.candidates), 'setting')} were compared in {rounds}. A round measures all of them on the "
+        "same new split of the images. After each round, the settings that were significantly worse than the leader, "
+        "the one with the best mean, were dropped."
     )
     if chosen.leader == chosen.answer.setting:
-        return f"{told} The answer leads. No test image was read."
-    return f"{told} The answer is the cheapest setting that is as good as the leader. No test image was read."
+        return f"{told} The answer is the leader. No test image was read."
+    return (
+        f"{told} The answer is the cheapest, then the simplest, of those within a quarter of a standard error of the "
+        "leader. No test image was read."
+    )
 
 
 def leaderboard_sentence(table: Leaderboard) -> str:
@@ -88,8 +94,8 @@ def leaderboard_sentence(table: Leaderboard) -> str:
         return f"The first of {table.complete:,} complete trials is significantly better than every other."
     others, tied = table.complete - 1, table.tied - 1
     return (
-        f"{tied:,} of the other {others:,} complete trials {'does' if tied == 1 else 'do'} not differ significantly "
-        "from the first (at 5\N{NO-BREAK SPACE}%)."
+        f"{tied:,} of the {others:,} other complete trials {'differs' if tied == 1 else 'differ'} from the first by "
+        "less than chance would."
     )
 
 
@@ -182,6 +188,7 @@ def trial_counts_text(counts: TrialCounts) -> str:
         (counts.complete, "complete"),
         (counts.pruned, "pruned"),
         (counts.failed, "failed"),
+        (counts.interrupted, "interrupted (and tried again)"),
         (counts.running, "running"),
     )
     words = [f"{number:,} {state}" for number, state in states if number]
@@ -198,17 +205,16 @@ def contested_sentences(table: Contested) -> str:
     """Say how many images every good setting gets right, and how many no setting does."""
     always, never = percent(table.always / table.images), percent(table.never / table.images)
     return (
-        f"Of {count(table.images, 'validation image')}, {always} are classified correctly by each of the best "
-        f"{count(table.settings, 'trial')}, and {never} by no trial at all: no setting that was tried helps these. "
-        f"Below are the images on which the best {table.settings:,} and the worst {table.settings:,} trials differ "
-        "most, with the share of each that is correct."
+        f"Of {count(table.images, 'validation image')}, {always} are right in each of the best "
+        f"{count(table.settings, 'trial')}, and {never} are right in no trial. Below are the images on which the best "
+        f"{table.settings:,} and the worst {table.settings:,} trials differ most."
     )
 
 
-def contested_caption(picture: Picture, image: ContestedImage, study: StudyResults) -> str:
-    """The caption of a picture: "cat: 100 % of the best, 20 % of the worst"."""
-    label = study.classes[picture.label]
-    return f"{label}: {whole_percent(image.good)} of the best, {whole_percent(image.bad)} of the worst"
+def contested_caption(picture: Picture, image: ContestedImage, study: StudyResults, settings: int) -> str:
+    """The caption of a picture: "cat: right in 8 of the 8 best trials, 2 of the 8 worst". settings: of a quarter."""
+    label, good, bad = study.classes[picture.label], round(image.good * settings), round(image.bad * settings)
+    return f"{label}: right in {good:,} of the {settings:,} best trials, {bad:,} of the {settings:,} worst"
 
 
 def published_sentences(table: Published) -> tuple[str, ...]:
@@ -224,7 +230,7 @@ def published_sentences(table: Published) -> tuple[str, ...]:
     if (correlation := table.rank_correlation) is not None:
         told.append(
             f"{both} published settings were tried here too: their rank correlation with our accuracies is "
-            f"{correlation:.2f}."
+            f"{signed(correlation)}."
         )
     if not told:
         told.append("No published setting has been tried here yet.")

@@ -231,7 +231,7 @@ def passes(study: StudyResults) -> Passes:
 
 @dataclass(frozen=True, slots=True)
 class TrialCounts:
-    """waiting, others: trials that no number of the study counts, see StudyResults."""
+    """waiting, others: trials that no number of the study counts, see StudyResults. interrupted: see TrialState."""
 
     complete: int
     pruned: int
@@ -239,10 +239,11 @@ class TrialCounts:
     running: int
     waiting: int = 0
     others: int = 0
+    interrupted: int = 0
 
     @property
     def total(self) -> int:
-        return self.complete + self.pruned + self.failed + self.running
+        return self.complete + self.pruned + self.failed + self.running + self.interrupted
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +256,7 @@ class Failure:
 
 def trial_counts(study: StudyResults) -> TrialCounts:
     states = study.count("complete"), study.count("pruned"), study.count("failed"), study.count("running")
-    return TrialCounts(*states, study.waiting, study.others)
+    return TrialCounts(*states, study.waiting, study.others, study.count("interrupted"))
 
 
 def failures(study: StudyResults) -> tuple[Failure, ...]:

@@ -23,7 +23,8 @@ from objectives.results.metrics import (
 from objectives.results.reports import GMACS, Confusion, Final, Reevaluation
 from spaces import Architecture, Setting, Space
 
-TrialState = Literal["running", "complete", "pruned", "failed"]
+TrialState = Literal["running", "complete", "pruned", "failed", "interrupted"]
+"""interrupted: the run was stopped or killed, and the next run tries the setting again."""
 
 NO_DIFFERENCE = 0.01
 """Costs that differ by less than this share count as equal.

@@ -31,7 +31,7 @@ from objectives.results import TrialState as State
 from search.database.dialects import now
 from search.database.leases import is_alive, running_seconds
 from search.database.models import BaselineRow, FinalRow, ReevaluationRow, ScreeningRow, StudyRow, TrialRow
-from search.database.optuna_storage.own_trials import StudyTrials
+from search.database.optuna_storage.own_trials import INTERRUPTED, LOST, STOPPED, StudyTrials
 from search.database.optuna_storage.parameters import to_setting
 from search.database.records import (
     RunCosts,
@@ -122,7 +122,7 @@ def called_of(row: StudyRow) -> str:
 
 def study_summary(session: Session, row: StudyRow, trials: StudyTrials) -> StudySummary:
     """Return one line of a list of studies."""
-    states = [trial.state for trial in trials.own]
+    states = [_state(trial) for trial in trials.own]
     moment = now(session)
     return StudySummary(
         name=row.name,
@@ -130,10 +130,11 @@ def study_summary(session: Session, row: StudyRow, trials: StudyTrials) -> Study
         backbone=row.backbone,
         space_size=row.space_size,
         created=row.created,
-        complete=states.count(TrialState.COMPLETE),
-        pruned=states.count(TrialState.PRUNED),
-        failed=states.count(TrialState.FAIL),
-        running=states.count(TrialState.RUNNING),
+        complete=states.count("complete"),
+        pruned=states.count("pruned"),
+        failed=states.count("failed"),
+        running=states.count("running"),
+        interrupted=states.count("interrupted"),
         waiting=len(trials.enqueued),
         others=len(trials.others),
         best=max((trial.values[0] for trial in trials.own if trial.state == TrialState.COMPLETE), default=None),
@@ -208,8 +209,13 @@ def _provenance(row: StudyRow) -> dict[str, str]:
     return provenance
 
 
+def _state(trial: FrozenTrial) -> State:
+    is_interrupted = trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED) in (STOPPED, LOST)
+    return "interrupted" if is_interrupted else STATES[trial.state]
+
+
 def _trial(trial: FrozenTrial, row: TrialRow | None) -> Trial:
-    setting, state, reason = to_setting(trial.params), STATES[trial.state], trial.user_attrs.get("reason")
+    setting, state, reason = to_setting(trial.params), _state(trial), trial.user_attrs.get("reason")
     if reason is not None:
         reason = " ".join(str(reason).split())
     elif state == "failed":
@@ -217,7 +223,11 @@ def _trial(trial: FrozenTrial, row: TrialRow | None) -> Trial:
     curve = tuple(sorted(trial.intermediate_values.items()))
     if row is None or state == "running":
         return Trial(trial.number, state, setting, reason=reason, curve=curve)
-    counted = state != "failed" and row.validation_correct is not None and row.validation_total is not None
+    counted = (
+        state not in ("failed", "interrupted")
+        and row.validation_correct is not None
+        and row.validation_total is not None
+    )
     return Trial(
         trial.number,
         state,

@@ -197,7 +197,8 @@ class StudySummary:
     waiting: trials that a person enqueued, and that no run has tried yet. others: trials that are left out, since no
     run of the study made and ended them. best: the highest validation score by the metric. at_work: whether a run is
     alive. dataset_fingerprint, weights_digest, seed: they tell which cached features belong to the study. tested:
-    whether a setting was measured on the test images.
+    whether a setting was measured on the test images. interrupted: trials of runs that were stopped or
+    killed.
     """
 
     name: str
@@ -219,6 +220,7 @@ class StudySummary:
     weights_digest: str
     seed: int
     tested: bool = False
+    interrupted: int = 0
 
     @property
     def finished(self) -> int:

@@ -14,9 +14,11 @@ from search.cli.output import chosen_study
 from spaces.text import one_line
 
 if TYPE_CHECKING:
-    from objectives.results import StudyResults
+    from objectives.results import StudyResults, TrialState
     from search.database.records import RunSummary, StudySummary
     from search.database.store import Store
+
+STATES: "tuple[TrialState, ...]" = ("complete", "pruned", "failed", "running", "interrupted")
 
 FAILURES_SHOWN = 3
 """Failed trials that are printed, the latest first."""
@@ -80,7 +82,7 @@ def _summary(row: "StudySummary") -> dict[str, Any]:
         "dataset": row.dataset,
         "backbone": row.backbone,
         "settings": row.space_size,
-        "trials": {state: getattr(row, state) for state in ("complete", "pruned", "failed", "running")},
+        "trials": {state: getattr(row, state) for state in STATES},
         "waiting": row.waiting,
         "others": row.others,
         "metric": row.metric.name,
@@ -124,7 +126,7 @@ class StudyState:
             "dataset": study.dataset,
             "backbone": study.backbone,
             "settings": study.space_size,
-            "trials": {state: study.count(state) for state in ("complete", "pruned", "failed", "running")},
+            "trials": {state: study.count(state) for state in STATES},
             "waiting": study.waiting,
             "others": study.others,
             "best": answer_record(study) if study.complete or study.finals else None,
@@ -151,7 +153,7 @@ class StudyState:
             f"study       {study.name}",
             f"dataset     {study.dataset}: {image_counts(study.counts, study.folds)}",
             f"backbone    {study.backbone}, {study.space_size:,} settings",
-            "trials      " + ", ".join(f"{study.count(s)} {s}" for s in ("complete", "pruned", "failed", "running")),
+            "trials      " + ", ".join(f"{study.count(s)} {s}" for s in STATES if s != "interrupted" or study.count(s)),
             *(f"            {words}" for words in other_trials(study.waiting, study.others)),
             *self._best_lines(),
             passes_line(study),

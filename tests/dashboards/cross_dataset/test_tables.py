@@ -82,7 +82,7 @@ def test_where_answers_were_not_kept_the_interval_is_of_two_accuracies(make_task
     [
         ((), NOT_TRIED, "it has no complete trial"),
         ((tried(1, "running", LATE),), NOT_TRIED, "it has no complete trial"),
-        ((tried(1, "failed", LATE, "interrupted: the run was stopped"),), NOT_TRIED, "it has no complete trial"),
+        ((tried(1, "interrupted", LATE, "interrupted: the run was stopped"),), NOT_TRIED, "it has no complete trial"),
         ((tried(1, "failed", LATE, "out of memory"),), FAILED, "out of memory"),
         ((tried(1, "failed", LATE, "out of memory"), tried(2, "pruned", LATE, "behind")), STOPPED, "behind"),
     ],

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dashboards.cross_dataset.sentences import rows_sentences
 from dashboards.cross_dataset.tables import Task, task_row
 from dashboards.optuna_dashboard import DashboardView
 from dashboards.study.analysis import NO_ANALYSIS
@@ -111,7 +112,12 @@ def test_a_former_answer_that_was_tested_is_not_the_answer(compared: StudyResult
 
 def test_the_page_across_datasets_has_the_expected_loss(compared: StudyResults) -> None:
     space = Space(compared.architecture, (10, 90), (3,), (1, 2), ("linear",))
+    guessing = task_row(Task("digits", replace(compared, majority=0.9), space))
+    assert guessing.better_than_chance is False
+    assert any("No better than chance" in sentence for sentence in rows_sentences([guessing]))
     row = task_row(Task("digits", compared, space))
+    assert row.better_than_chance
+    assert not any("chance" in sentence for sentence in rows_sentences([row]))
     best = study_answer(compared)
     assert best is not None
     assert (row.setting, row.expected_loss) == (CHEAP, best.expected_loss)

@@ -84,7 +84,7 @@ def test_history(few: StudyResults) -> None:
 
 def test_leaderboard(few: StudyResults, study: StudyMaker) -> None:
     told = plain(sentences.leaderboard_sentence(tables.leaderboard(few)))
-    assert told == "1 of the other 3 complete trials does not differ significantly from the first (at 5 %)."
+    assert told == "1 of the 3 other complete trials differs from the first by less than chance would."
     clear = tables.leaderboard(study((trial(0, 190, 19, 10), trial(1, 20, 19, 11))))
     assert "significantly better than every other" in sentences.leaderboard_sentence(clear)
 
@@ -93,10 +93,10 @@ def test_leaderboard(few: StudyResults, study: StudyMaker) -> None:
     ("corrects", "said"),
     [
         ((120,), "One setting was re-evaluated, over 1 seed."),
-        ((120, 20, 10), "On validation, the first is significantly better than every other."),
-        ((120, 119), "On validation, the first is not significantly better than the other."),
-        ((120, 119, 118), "On validation, the first is not significantly better than any of the 2 others."),
-        ((120, 119, 20), "On validation, the first is not significantly better than 1 of the 2 others."),
+        ((120, 20, 10), "The best on validation is significantly better than every other."),
+        ((120, 119), "The other setting is tied with the best, as far as 200 validation images can tell."),
+        ((120, 119, 118), "Both other settings are tied with the best, as far as 200 validation images can tell."),
+        ((120, 119, 20), "1 of the 2 other settings is tied with the best, as far as 200 validation images can tell."),
     ],
 )
 def test_finalists(study: StudyMaker, corrects: tuple[int, ...], said: str) -> None:

@@ -131,8 +131,8 @@ def test_sigterm_to_all_processes_of_a_run_does_what_ctrl_c_does(home: Path, ear
     assert psutil.wait_procs(processes, timeout=30)[1] == []
     with Store.open(f"sqlite:///{home / 'studies.db'}") as store:
         trials = store.read_study(store.find_study("digits")).trials
-    assert all(trial.state in ("complete", "pruned", "failed") for trial in trials)
-    reasons = {trial.reason for trial in trials[tried:] if trial.state == "failed"}
+    assert all(trial.state in ("complete", "pruned", "interrupted") for trial in trials)
+    reasons = {trial.reason for trial in trials[tried:] if trial.state == "interrupted"}
     assert reasons == (set() if early else {"interrupted: the run was stopped"})
 
 

@@ -48,7 +48,7 @@ def coordinator(store: Store, study: str, space: Space, run_record: RunRecord) -
 
 def reason_of(store: Store, study: str) -> str:
     (trial,) = store.read_study(study).trials
-    assert trial.state == "failed"
+    assert trial.state in ("failed", "interrupted")
     return trial.reason or ""
 
 

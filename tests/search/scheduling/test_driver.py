@@ -145,7 +145,7 @@ def test_an_interrupted_run_is_continued(store: Store, study: str, make_driver: 
     driver.complete(second.number, EVALUATION)  # too late, and harmless
     store.end_run(driver.run_id, "interrupted")
     states = [trial.state for trial in store.read_study(study).trials]
-    assert states == ["complete", "failed", "running"]
+    assert states == ["complete", "interrupted", "running"]
     again = request(make_driver(budget=3))
     assert (again.setting, again.attempt, again.number) == (second.setting, 2, 3)
     assert again.setting != third.setting
@@ -159,7 +159,7 @@ def test_the_next_run_closes_the_trials_of_a_dead_run(store: Store, study: str, 
     retried = request(survivor)
     assert (retried.setting, retried.attempt) == (first.setting, 2)
     trial = store.read_study(study).trials[first.number]
-    assert (trial.state, trial.reason) == ("failed", "interrupted: the process that ran it is gone")
+    assert (trial.state, trial.reason) == ("interrupted", "interrupted: the process that ran it is gone")
     # The run was not dead, only cut off; what it says now comes too late.
     assert lost.report_epoch(first.number, 1, 0.5)
     lost.complete(first.number, EVALUATION)
@@ -191,7 +191,7 @@ def test_reconcile_does_not_touch_live_runs(store: Store, study: str, make_drive
     silence(store, lost)
     silence(store, driver)  # a driver never takes itself for dead
     driver.reconcile()
-    assert [trial.state for trial in store.read_study(study).trials] == ["failed", "running", "running"]
+    assert [trial.state for trial in store.read_study(study).trials] == ["interrupted", "running", "running"]
 
 
 def test_too_many_failures_end_the_run_with_a_readable_error(make_driver: MakeDriver) -> None:

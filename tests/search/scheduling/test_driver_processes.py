@@ -47,7 +47,9 @@ def check_finished(store: Store, study: str, budget: int) -> None:
     settings = Counter(trial.setting for trial in trials if trial.state == "complete")
     assert set(settings.values()) == {1}
     assert all(
-        trial.reason == "interrupted: the process that ran it is gone" for trial in trials if trial.state == "failed"
+        trial.reason == "interrupted: the process that ran it is gone"
+        for trial in trials
+        if trial.state == "interrupted"
     )
 
 
@@ -74,6 +76,6 @@ def test_killing_and_starting_again(start: Start, store: Store, study: str) -> N
     assert again.returncode == 0
     check_finished(store, study, 20)
     trials = store.read_study(study).trials
-    lost = [trial.setting for trial in trials if trial.state == "failed"]
+    lost = [trial.setting for trial in trials if trial.state == "interrupted"]
     assert 1 <= len(lost) <= 2
     assert set(lost) <= {trial.setting for trial in trials if trial.state == "complete"}

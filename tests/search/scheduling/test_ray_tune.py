@@ -382,7 +382,7 @@ def test_ctrl_c_abandons_the_running_trials_and_the_next_run_repeats_them(store:
     name = store.find_study()
     before = store.read_study(name)
     assert before.count("running") == 0
-    interrupted = {trial.setting for trial in before.trials if trial.state == "failed"}
+    interrupted = {trial.setting for trial in before.trials if trial.state == "interrupted"}
     assert interrupted
     finished = before.finished
     search(store, finished + len(interrupted))

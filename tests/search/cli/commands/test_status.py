@@ -131,7 +131,7 @@ def test_json_has_the_same_facts(search: Search, make_record: MakeRecord, space:
         backdate_trials(store, run, [10.0, 30.0, 50.0, 70.0])
         other = store.ensure_study(replace(make_record(), dataset="cub", chosen_name="[red]mine"))
     listed = {row["study"]: row for row in json.loads(search("status", "--json").stdout)}
-    assert listed[name]["trials"] == {"complete": 4, "pruned": 0, "failed": 1, "running": 2}
+    assert listed[name]["trials"] == {"complete": 4, "pruned": 0, "failed": 1, "running": 2, "interrupted": 0}
     assert (listed[name]["best"], listed[name]["at_work"]) == (0.9, True)
     assert (listed[other]["best"], listed[other]["last_run"]) == (None, None)
     state = json.loads(search("status", "--study", name, "--json").stdout)
