@@ -72,6 +72,8 @@ def _card(title: str, sentence: str, figure: Any) -> Any:
     lines = [escape(line, quote=False) for line in wrap(sentence, LINE_CHARACTERS)]
     small = [f"<span style='font-size:12px'>{line}</span>" for line in lines]
     top = 52 + 17 * len(lines) + (22 if figure.layout.showlegend else 0)
+    for heatmap in figure.select_traces(selector={"type": "heatmap"}):
+        heatmap.colorbar.title.text += "<br> "  # else Plotly sets the title on the bar in so low a figure
     figure.update_layout(
         title={"text": "<br>".join([f"<b>{title}</b>", *small]), "font": {"size": 15}, "x": 0, "y": 1},
         title_yanchor="top",
