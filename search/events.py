@@ -10,6 +10,8 @@ from pathlib import Path
 
 from objectives.results import StudyResults
 from search.scheduling.events import (
+    BaselineEnded,
+    BaselineStarted,
     FinalEnded,
     FinalsPlanned,
     FinalStarted,
@@ -24,6 +26,8 @@ from search.scheduling.events import (
 from search.workload import Workload
 
 __all__ = [
+    "BaselineEnded",
+    "BaselineStarted",
     "Event",
     "FinalEnded",
     "FinalStarted",

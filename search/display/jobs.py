@@ -5,8 +5,10 @@ from datetime import timedelta
 
 from objectives.results import Epoch, Extracted, Rung, Scored
 from search.display.fitted_setting import FittedSetting
-from search.scheduling.requests import FinalRequest, Request, ScreeningRequest, TrialRequest
+from search.scheduling.requests import BaselineRequest, FinalRequest, Request, ScreeningRequest, TrialRequest
 from spaces import Setting
+
+PIXELS = "raw pixels, linear"
 
 Row = tuple[str, str | FittedSetting, str, str]
 
@@ -27,7 +29,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The trial's number, the final's seed, or "screen"."""
+        """The trial's number, the final's seed, "screen" or "baseline"."""
         match self.request:
             case TrialRequest(number):
                 return str(number)
@@ -35,16 +37,18 @@ class Job:
                 return f"seed {seed}"
             case ScreeningRequest():
                 return "screen"
+            case BaselineRequest():
+                return "baseline"
 
     @property
     def subject(self) -> str:
-        """The setting, or the part of the screening."""
+        """The setting, the part of the screening, or the pixels."""
         if isinstance(self.request, ScreeningRequest):
             settings = self.request.settings
             return (
                 f"{_timesteps(settings[0], 'every block')}: {len(settings)} settings on {self.request.images:,} images"
             )
-        return str(self.request.setting)
+        return PIXELS if self.request.setting is None else str(self.request.setting)
 
     def update(self, report: Extracted | Scored | Epoch | Rung) -> None:
         """Set the phase from a report of the worker."""
@@ -61,12 +65,15 @@ class Job:
     def row(self, now: float) -> Row:
         """Return the job's row of the table. now: seconds of the monotonic clock."""
         request = self.request
-        what = self.subject if isinstance(request, ScreeningRequest) else FittedSetting(request.setting)
+        setting = None if isinstance(request, ScreeningRequest) else request.setting
+        what = FittedSetting(setting) if setting else self.subject
         return self.name, what, self.phase, str(timedelta(seconds=int(now - self.since)))
 
     def words(self) -> str:
         """Say what the worker does, e.g. "extracting t 90 (300/1,437)" or "fitting block 9, t 2, pool 4, linear"."""
         request = self.request
+        if isinstance(request, BaselineRequest):
+            return f"fitting a baseline, {self.subject}"
         first = request.settings[0] if isinstance(request, ScreeningRequest) else request.setting
         if self.phase.startswith("passes "):
             return f"extracting {_timesteps(first, 'features')} ({self.phase.removeprefix('passes ')})"

@@ -22,6 +22,8 @@ from search.display.fitted_setting import FittedSetting
 from search.display.jobs import Job, Row
 from search.display.pace import time_left
 from search.scheduling.events import (
+    BaselineEnded,
+    BaselineStarted,
     FinalEnded,
     FinalsPlanned,
     FinalStarted,
@@ -159,7 +161,7 @@ class RunProgress:
         match event:
             case ScreeningPlanned(settings):
                 self._settings_planned = settings
-            case PartStarted(request) | TrialStarted(request) | FinalStarted(request):
+            case PartStarted(request) | TrialStarted(request) | FinalStarted(request) | BaselineStarted(request):
                 self._start(request)
             case Progressed(request, report):
                 self._progress(request, report)
@@ -174,6 +176,8 @@ class RunProgress:
             case FinalEnded(request):
                 del self._jobs[request]
                 self._finals_ended += 1
+            case BaselineEnded(request):
+                del self._jobs[request]
 
     def _start(self, request: Request) -> None:
         taken = {job.slot for job in self._jobs.values()}

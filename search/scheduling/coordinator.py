@@ -22,6 +22,8 @@ from objectives.results import (
 )
 from search.scheduling.driver import NoMoreTrials, NoTrialYet, StudyDriver
 from search.scheduling.events import (
+    BaselineEnded,
+    BaselineStarted,
     FinalEnded,
     FinalsPlanned,
     FinalStarted,
@@ -180,6 +182,8 @@ class Coordinator:
         request = None
         with self._doing_without_baselines():
             request = self.baselines.next_request(answer_is_tested) if self.baselines else None
+        if request is not None:
+            self.on_event(BaselineStarted(request))
         return request
 
     def handle_result(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -227,6 +231,7 @@ class Coordinator:
             with self._doing_without_baselines():
                 if self.baselines is not None:
                     self.baselines.keep(report)
+            self.on_event(BaselineEnded(request))
         elif reason := next((result[key] for key in ("unfit", "cause", "error") if key in result), None):
             self._drop_baseline(trial_id, request, str(reason))
 
@@ -234,6 +239,7 @@ class Coordinator:
         del self.running[trial_id]
         what = "the pixels" if request.setting is None else f"{request.setting}"
         log.warning("the report will lack a baseline, that of %s: %s", what, reason)
+        self.on_event(BaselineEnded(request))
 
     def _handle_trial_result(self, trial_id: str, request: TrialRequest | FinalRequest, result: dict[str, Any]) -> bool:
         report = result.get("report")
@@ -278,7 +284,8 @@ class Coordinator:
         """
         request = self.running.get(trial_id)
         if isinstance(request, BaselineRequest):
-            self._drop_baseline(trial_id, request, reason)
+            with self._keeping_errors():
+                self._drop_baseline(trial_id, request, reason)
             return
         if request is not None and self.worker != "ready":
             self.error = self.error or SearchError(f"no worker can start: {reason}")

@@ -1,4 +1,4 @@
-"""Events of a running screening, trials and finals, for the code that shows or logs them.
+"""Events of a running screening, trials, finals and baselines, for the code that shows or logs them.
 
 Every request that was started ends, unless the run itself ends first; between the two come its progress reports.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from objectives.results import Epoch, Evaluation, Extracted, Final, Reevaluation, Rung, Scored, TrialState
-from search.scheduling.requests import FinalRequest, Request, ScreeningRequest, TrialRequest
+from search.scheduling.requests import BaselineRequest, FinalRequest, Request, ScreeningRequest, TrialRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,20 @@ class FinalEnded:
     final: Final | Reevaluation
 
 
+@dataclass(frozen=True, slots=True)
+class BaselineStarted:
+    """A worker began a trivial classifier, which will stand beside the answer."""
+
+    request: BaselineRequest
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineEnded:
+    """A trivial classifier is made, or cannot be made."""
+
+    request: BaselineRequest
+
+
 TrialEvent = (
     ScreeningPlanned
     | PartStarted
@@ -98,6 +112,8 @@ TrialEvent = (
     | FinalsPlanned
     | FinalStarted
     | FinalEnded
+    | BaselineStarted
+    | BaselineEnded
 )
 
 OnTrialEvent = Callable[[TrialEvent], None]

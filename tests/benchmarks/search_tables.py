@@ -191,13 +191,13 @@ def main() -> None:
     def evaluate(number: int, index: int, features: torch.Tensor, seed: int) -> None:
         probe, setting = probes[number], settings[index]
         images, tested = probe._training, probe._tested
-        mine = features[images]
-        validated = last(probe._validate(mine, images, probe.splits(seed), setting, seed, Clock()))
+        fitting, mine = probe._fitting(setting), features[images]
+        validated = last(fitting.validate(mine, images, probe.splits(seed), seed, Clock()))
         order = np.concatenate([parts.validation for parts in probe.splits(seed)])
         right[number, index, seed, np.searchsorted(images, order)] = validated.predictions.correct
         if seed == 0:
-            classifier, _ = probe._refitted(mine, setting, seed, validated)
-            test = probe._labelled(features, tested, tested, setting)
+            classifier, _ = fitting.refit(mine, images, probe.splits(seed), seed, validated)
+            test = fitting.labelled(features, tested, tested)
             outside[number, index] = predict(classifier, test).correct
 
     def read(index: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def fitted(spec: ProbeSpec, setting: Setting | None = None) -> Baseline:
 
 @pytest.mark.parametrize("changes", [{"folds": 4}, {}, {"shots": 20}, {"flips": True, "balanced": True, "folds": 2}])
 def test_pixels_that_tell_the_classes_apart_are_always_right_and_shuffled_classes_are_guessed(
-    spec: ProbeSpec, changes: dict[str, int]
+    spec: ProbeSpec, changes: dict[str, Any]
 ) -> None:
     easy = fitted(replace(spec, dataset=striped(shuffled=False), **changes))
     assert (easy.validation.value, easy.test.value, easy.test.total) == (1.0, 1.0, 80)
@@ -73,7 +74,7 @@ def test_pixels_are_averaged_as_the_network_gets_them(spec: ProbeSpec) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"folds": 3}, {"flips": True, "metric": "nll"}])
-def test_a_first_block_scores_as_a_final_of_its_setting(spec: ProbeSpec, changes: dict[str, int]) -> None:
+def test_a_first_block_scores_as_a_final_of_its_setting(spec: ProbeSpec, changes: dict[str, Any]) -> None:
     probe = Probe.build(replace(spec, **changes), 1)
     assert list(probe.baseline(LINEAR)) == []  # no pass is made for it
     *_, final = probe.finalise(LINEAR, spec.seed)

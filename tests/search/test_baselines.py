@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from objectives.results import Accuracy, Baseline, Final
+from objectives.results import Accuracy, Baseline, BaselineKind, Final
 from search.baselines import StudyBaselines, first_block
 from search.database.store import Store
 from search.scheduling.requests import BaselineRequest
@@ -33,7 +33,7 @@ def make(store: Store, make_record: MakeRecord) -> MakeBaselines:
 
 
 def baseline_of(setting: Setting | None) -> Baseline:
-    kind = "pixels" if setting is None else "first block"
+    kind: BaselineKind = "pixels" if setting is None else "first block"
     return Baseline(kind, setting, 4, 512, 0, Accuracy(9, 20), Accuracy(21, 50), 0.5)
 
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Final
 from search.display.live_table import RunProgress
 from search.scheduling.events import (
+    BaselineEnded,
+    BaselineStarted,
     FinalEnded,
     FinalsPlanned,
     FinalStarted,
@@ -19,7 +21,7 @@ from search.scheduling.events import (
     TrialEnded,
     TrialStarted,
 )
-from search.scheduling.requests import FinalRequest, ScreeningRequest, TrialRequest
+from search.scheduling.requests import BaselineRequest, FinalRequest, ScreeningRequest, TrialRequest
 from spaces import Setting, Tap
 from tests.support import terminal_process
 from tests.support.terminal import Shown, run_on_terminal, without_clocks
@@ -157,4 +159,10 @@ def test_plain_lines_are_printed_when_something_changed_but_at_most_every_ten_se
     progress(FinalEnded(final, Final(SETTING, 3, Accuracy(8, 9), Accuracy(7, 9), 0.1, 0, 0)))
     progress(FinalsPlanned(1))
     progress(FinalStarted(FinalRequest(SETTING, 3)))
-    assert lines(12) == [f"testing the answer, 1 of at most 2 fits: {counts}; testing {SETTING} (seed 3)"]
+    testing = f"testing the answer, 1 of at most 2 fits: {counts}; testing {SETTING} (seed 3)"
+    assert lines(12) == [testing]
+    for request in (BaselineRequest(None), BaselineRequest(SETTING)):
+        progress(BaselineStarted(request))
+        baseline = request.setting or "raw pixels, linear"
+        assert lines(12) == [f"{testing}, fitting a baseline, {baseline}"]
+        progress(BaselineEnded(request))

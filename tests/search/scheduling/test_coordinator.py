@@ -163,6 +163,9 @@ class OneFinal:
     def next_round(self) -> list[FinalRequest]:
         return [self.requests.pop()] if self.requests else []
 
+    def most_later(self) -> int:
+        return 0
+
     def keep(self, final: Final | Reevaluation) -> None:
         pass
 
