@@ -118,7 +118,10 @@ class RunProgress:
 
     @contextmanager
     def showing(self) -> Iterator[None]:
-        """Draw the live table during the `with` block. Afterwards only counts and best trials stay on the screen."""
+        """Draw the live table during the `with` block.
+
+        Afterwards only counts stay on the screen, and the best trials where no answer was chosen.
+        """
         if not is_drawn(self.console):
             with self._ticking():
                 yield
@@ -251,7 +254,7 @@ class RunProgress:
         """Say how far the run is, and what is at work."""
         facts = [f"{self._phase()}: {self._counts()}"]
         if self.best and (estimate := self.best[0].estimate(self.metric)):
-            facts.append(f"best {self.metric.labelled_text(estimate.value)} at {self.best[0].setting}")
+            facts.append(f"best trial {self.metric.labelled_text(estimate.value)} at {self.best[0].setting}")
         jobs = sorted(self._jobs.values(), key=lambda job: job.slot)
         work = list(dict.fromkeys(job.words() for job in jobs[:JOBS_NAMED]))
         if len(jobs) > JOBS_NAMED:
@@ -330,7 +333,12 @@ class RunProgress:
         return [WORK_TITLE, *rows]
 
     def _best_rows(self) -> list[Row]:
-        """Return a title and a row for each of the best trials, with its interval."""
+        """Return a title and a row for each of the best trials, with its interval.
+
+        Nothing where the run has ended and the answer was chosen on other splits: it is printed below the table.
+        """
+        if not self._live and self._finals_ended:
+            return []
         rows: list[Row] = [
             (str(trial.number), FittedSetting(trial.setting), terminal_interval(trial_estimate(trial, self.metric)), "")
             for trial in self.best
@@ -339,7 +347,10 @@ class RunProgress:
 
     @property
     def _best_title(self) -> Row:
-        return "trial", f"best by validation {self.metric.label}", "value (95 % interval)", ""
+        title = f"best trials by validation {self.metric.label}"
+        if self._finals_planned:
+            title = "best trials; the answer is chosen on other splits"
+        return "trial", title, "value (95 % interval)", ""
 
 
 def _bar(name: str, done: int, total: int) -> tuple[RenderableType, ...]:

@@ -142,7 +142,9 @@ def test_a_terminal_shows_the_run_and_ctrl_c_leaves_it_tidy(home: Path) -> None:
     assert shown.code == 130
     assert 4 < shown.redrawn < 24
     said = [" | ".join(without_clocks(state)) for state in shown.states]
-    assert any(re.search(r"trial running for \| \d+ block .* \| trial best by validation accuracy", it) for it in said)
+    assert any(
+        re.search(r"trial running for \| \d+ block .* \| trial best trials by validation accuracy", it) for it in said
+    )
     assert any(re.search(r"trials 1\d/60 about .* left", state) for state in said)
     *_, interrupted = last = without_clocks(shown.lines[-9:])
     assert interrupted == "interrupted: every finished trial is kept; type the same command again to continue"

@@ -120,7 +120,7 @@ def test_a_study_without_finals_has_no_test_scores() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "words"), [(None, "best 95.0 % at"), ("nll", "best negative log-likelihood 0.250 at")]
+    ("metric", "words"), [(None, "best trial 95.0 % at"), ("nll", "best trial negative log-likelihood 0.250 at")]
 )
 def test_the_progress_line_names_the_metric(metric: str | None, words: str) -> None:
     output = io.StringIO()
