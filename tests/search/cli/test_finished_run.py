@@ -31,6 +31,10 @@ def test_a_run_leaves_a_best_setting_a_report_and_a_study(search: Search, finish
     assert [report.stem for report in reports] == [answer["study"]] == [study_name(finished_home)]
     listed = search("status").stdout
     assert str(answer["study"]) in listed
+    with Store.open(f"sqlite:///{finished_home / 'studies.db'}") as store:
+        (pixels,) = store.read_study(str(answer["study"])).baselines  # its space begins too late for a first block
+    assert (pixels.kind, pixels.validation.total, pixels.test.total, pixels.seed) == ("pixels", 300, 100, 4)
+    assert pixels.test.value > 0.5
 
 
 def test_a_run_prints_its_progress_and_how_to_use_its_result(finished_search: Path, finished_home: Path) -> None:
