@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, final
 
 from objectives.results import Extracted
 from search.events import (
+    BaselineStarted,
     Event,
     FinalEnded,
     FinalStarted,
@@ -21,10 +22,16 @@ from search.scheduling.requests import Request, ScreeningRequest
 if TYPE_CHECKING:
     from search.database.records import RunCosts
 
-STAGES: dict[type, str] = {PartStarted: "screening", TrialStarted: "trials", FinalStarted: "finals", SearchEnded: "end"}
+STAGES: dict[type, str] = {
+    PartStarted: "screening",
+    TrialStarted: "trials",
+    FinalStarted: "finals",
+    BaselineStarted: "finals",
+    SearchEnded: "end",
+}
 """The event with which a stage begins. The first stage, "start", begins with the run."""
 
-ORDER = ("start", *STAGES.values())
+ORDER = tuple(dict.fromkeys(("start", *STAGES.values())))
 
 
 @final

@@ -11,7 +11,6 @@ from dashboards.tables import Estimate
 from objectives.results import (
     ACCURACY,
     Baseline,
-    BaselineKind,
     ChoiceCoverage,
     Difference,
     Finalist,
@@ -62,9 +61,6 @@ class MeasuredBaseline:
     def beaten(self) -> bool | None:
         """Whether the answer is significantly better; None if this is not known."""
         return None if self.difference is None else self.difference.significant and self.difference.value > 0
-
-
-BASELINE_WORDS: dict[BaselineKind, str] = {"pixels": "raw pixels", "first block": "the first block"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +144,8 @@ def study_answer(study: StudyResults) -> Answer | None:
 
 def _baseline(baseline: Baseline, tested: Finalist | None) -> MeasuredBaseline:
     accuracy = Estimate.from_accuracy(baseline.test)
-    return MeasuredBaseline(BASELINE_WORDS[baseline.kind], accuracy, _difference(tested, baseline) if tested else None)
+    words = f"block {baseline.setting.block} (first of the space)" if baseline.setting else "raw pixels"
+    return MeasuredBaseline(words, accuracy, _difference(tested, baseline) if tested else None)
 
 
 def _difference(tested: Finalist, baseline: Baseline) -> Difference:

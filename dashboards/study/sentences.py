@@ -43,8 +43,8 @@ STAGES = {
     "start": "start: checks, decoding and workers",
     "screening": "screening",
     "trials": "trials",
-    "finals": "comparison on other splits, and test",
-    "end": "end: baselines and pictures",
+    "finals": "comparison on other splits, test, and baselines",
+    "end": "end: pictures",
     NOT_KEPT: "runs that did not keep their stages",
 }
 
