@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from objectives.home import Home
 from search.option import check_type, option_info
 from search.options import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions
-from spaces import Setting, UsageError
+from spaces import Setting, UsageError, check_name
 from spaces.errors import shown
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from search.study import Study
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+STUDY_FEATURE_OPTIONS = ("data_root", "backbone")
+"""Options of `features` where it reads those of a study: all others are the study's."""
 
 
 def with_option_keywords(*names: str, **helps: str) -> Callable[[F], F]:
@@ -153,21 +156,30 @@ def compare(
 
 
 @with_option_keywords(*FEATURE_OPTIONS, seed="Random seed for the noise and the split.")
-def features(dataset: str, *, setting: Setting, **options: Any) -> "Features":
+def features(dataset: "str | Study", *, setting: Setting | None = None, **options: Any) -> "Features":
     """Return the features of a dataset's images at a setting as arrays (X, y, names, splits).
 
-    setting: which blocks, timesteps, noise draws and pooling to read; its head plays no part. options: as of `search
-    run`, among them data_root, backbone, precision and seed. Raises SearchError in words.
+    dataset: its name; or a study, whose own features are returned: the same images, noise, network and rounding. With a
+    study, `data_root` and `backbone` say where its images and its network lie now, if they have moved, and there are no
+    other options. setting: which blocks, timesteps, noise draws and pooling to read; its head plays no part; with a
+    study, None for its best setting. options: as of `search run`, among them data_root, backbone, precision and seed.
+    Raises SearchError in words.
     """
     from search.display.counter import counter
     from search.display.downloads import showing_downloads
-    from search.feature_matrix import read_features
+    from search.feature_matrix import read_features, read_study_features
+    from search.study import Study
 
+    if setting is None and isinstance(dataset, Study):
+        setting = dataset.best.setting
     if not isinstance(setting, Setting):
         raise UsageError(f"`setting` must be a search.Setting, got {setting!r}")
-    run_options = RunOptions.of(dataset, FEATURE_OPTIONS, **options)
     with showing_downloads(), counter("passes", plain=False) as update:
-        return read_features(run_options, setting, update)
+        if isinstance(dataset, Study):
+            for name in options:
+                check_name("option", name, STUDY_FEATURE_OPTIONS)
+            return read_study_features(dataset, setting, **options, on_progress=update)
+        return read_features(RunOptions.of(dataset, FEATURE_OPTIONS, **options), setting, update)
 
 
 def _opened(home: str | Path | None, storage: str | None) -> "tuple[Home, str | Path, Store]":

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from objectives.devices import available_threads
 from search.options import RunOptions
-from search.prepare import PreparedProbe, check, prepare_probe
+from search.prepare import PreparedProbe, check, check_same, moved_options, prepare_probe
 from spaces import Setting
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from search.study import Study
+
+OnProgress = Callable[[int, int], None]
 
 
 class Features(NamedTuple):
@@ -27,18 +32,44 @@ class Features(NamedTuple):
 
 
 def read_features(
-    options: RunOptions, setting: Setting, on_progress: Callable[[int, int], None] = lambda done, total: None
+    options: RunOptions, setting: Setting, on_progress: OnProgress = lambda done, total: None
 ) -> Features:
     """Return the features, from the cache or by new forward passes.
 
     on_progress: called with (done, total) images. Raises SearchError in words, and InvalidSpaceError for a setting that
     the network cannot have.
     """
+    check(options)
+    absolute = options.absolute()
+    return _read(prepare_probe(absolute), absolute.seed, setting, on_progress)
+
+
+def read_study_features(
+    study: "Study",
+    setting: Setting,
+    data_root: str | Path | None = None,
+    backbone: str | Path | None = None,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Features:
+    """Return the features that a study read: the same images, pixels, noise, network, precision and rounding.
+
+    data_root, backbone: where the images and the network lie now, if they have moved. Raises SearchError in words where
+    they are not those of the study.
+    """
+    from search.database.store import Store
+
+    with Store.open(study.storage, reading=True) as store:
+        saved = store.saved_options(study.name)
+    options = moved_options(study.results, saved, study.home, data_root, backbone)
+    prepared = prepare_probe(options, saved.space)
+    check_same(study.results, prepared)
+    return _read(prepared, options.seed, setting, on_progress)
+
+
+def _read(prepared: PreparedProbe, seed: int, setting: Setting, on_progress: OnProgress) -> Features:
     from objectives.features.cache.quota import CONTENTS
     from objectives.probe import Probe
 
-    check(options)
-    prepared = prepare_probe(options.absolute())
     spec = replace(prepared.spec, grids=_grids(prepared, setting))
     probe, usage = Probe.build(spec, available_threads()), spec.usage()
     with usage.using(spec.views, [usage.folder / kind for kind in CONTENTS]):
@@ -51,7 +82,7 @@ def read_features(
                 break
             on_progress(report.done, report.total)
     dataset = spec.dataset
-    return Features(matrix, dataset.labels, dataset.classes, _split_names(prepared, options))
+    return Features(matrix, dataset.labels, dataset.classes, _split_names(prepared, seed))
 
 
 def _grids(prepared: PreparedProbe, setting: Setting) -> dict[int, int]:
@@ -72,10 +103,10 @@ def _grids(prepared: PreparedProbe, setting: Setting) -> dict[int, int]:
     return {**wanted.grids, **{block: grid for block, grid in space.grids.items() if grid >= setting.pool}}
 
 
-def _split_names(prepared: PreparedProbe, options: RunOptions) -> "np.ndarray":
+def _split_names(prepared: PreparedProbe, seed: int) -> "np.ndarray":
     import numpy as np
 
-    parts = prepared.spec.splits(options.seed)
+    parts = prepared.spec.splits(seed)
     names = np.full(len(prepared.spec.dataset), "train", dtype="<U10")
     names[prepared.spec.dataset.is_test] = "test"
     if prepared.spec.folds is None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dashboards.formatting import count, duration, gmacs, number_with_interval, percent, points, shortened, signed
 from dashboards.page.figures import block_by_timestep_figure, group_table, groups_figure
@@ -23,7 +24,8 @@ class ScreeningContext:
 
     dataset: its catalog name. timesteps: how many the space has. classes: their names. seconds: the time that screening
     took. command: a shell command that starts a search from here. facts: label → text, ready to print: seeds,
-    fingerprints, the command of this screening. space: all settings; None if it is not known.
+    fingerprints, the command of this screening. space: all settings; None if it is not known. options: keywords of
+    `search.features` that read the same features.
     """
 
     dataset: str
@@ -35,6 +37,7 @@ class ScreeningContext:
     command: str
     facts: Mapping[str, str] = field(default_factory=dict)
     space: Space | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_recommendation(recommendation: ScreeningResults, context: ScreeningContext, path: Path) -> Path:
@@ -63,7 +66,7 @@ def render(recommendation: ScreeningResults, context: ScreeningContext) -> str:
         share=percent(tables.share(setting, architecture)),
         cost=sentences.screening_cost_text(recommendation, context.timesteps),
         sentences=certainty if recommendation.better_than_chance else [sentences.chance_sentences(recommendation)],
-        python=python_code(setting, architecture, context.dataset, context.backbone),
+        python=python_code(setting, architecture, context.dataset, context.options),
     )
 
 

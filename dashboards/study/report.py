@@ -7,7 +7,7 @@ from pathlib import Path
 from dashboards.backbone_figure import network_strip
 from dashboards.formatting import duration, gmacs, image_counts, named_seeds, percent, with_interval
 from dashboards.page.documents import Document, latex, markdown
-from dashboards.page.page import python_code, render_page, write
+from dashboards.page.page import render_page, write
 from dashboards.study.analysis import NO_ANALYSIS, Analysis
 from dashboards.study.answer import Answer, study_answer
 from dashboards.study.answer_sentences import (
@@ -19,6 +19,7 @@ from dashboards.study.answer_sentences import (
     tied_sentence,
     untried_sentence,
 )
+from dashboards.study.code import study_code
 from dashboards.study.commands import best_command, continue_command, export_command, more_trials
 from dashboards.study.data import study_csv, study_json
 from dashboards.study.scores import scores
@@ -63,7 +64,7 @@ def render(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> str:
         others=other_trials_sentence(trial_counts(study)),
         use=commands[0] if answer else None,
         commands=commands[1:] if answer else commands,
-        python=python_code(answer.setting, study.architecture, study.dataset, study.backbone) if answer else None,
+        python=study_code(study, answer.setting) if answer else None,
     )
 
 
@@ -151,7 +152,7 @@ def document(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> Document:
         lead=" ".join(filter(None, lead)),
         facts=tuple(facts),
         sentences=tuple(filter(None, sentences)),
-        python=python_code(answer.setting, study.architecture, study.dataset, study.backbone) if answer else "",
+        python=study_code(study, answer.setting) if answer else "",
         shell="\n".join(_commands(study, answer is not None)),
         sections=tuple(sections(study, analysis)),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from objectives.devices import available_threads
 from search.commands import run_command
 from search.option import MOST
-from search.options import SCREENING_OPTIONS, RunOptions
+from search.options import FEATURE_OPTIONS, SCREENING_OPTIONS, RunOptions
 from search.prepare import PreparedProbe, check, left_out_phrases, page_facts, prepare_probe
 from spaces import Architecture, Setting, UsageError
 from spaces.errors import shown
@@ -132,9 +132,21 @@ def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds:
         seconds=seconds,
         command=run_command(options, SCREENING_OPTIONS),
         facts=page_facts(spec.dataset, options),
+        options=feature_keywords(options),
     )
     name = f"{options.dataset}-{spec.dataset.fingerprint[:8]}-recommendation.html"
     return write_recommendation(results, context, options.home_folder.reports / name)
+
+
+def feature_keywords(options: RunOptions) -> dict[str, Any]:
+    """Return the keywords of `search.features` that read the features of these options: those that are no default."""
+    defaults, absolute = RunOptions(options.dataset), options.absolute()
+    given = {name: getattr(absolute, name) for name in FEATURE_OPTIONS if name != "dataset"}
+    return {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in given.items()
+        if value != getattr(defaults, name)
+    }
 
 
 def screening_record(results: "ScreeningResults") -> dict[str, Any]:

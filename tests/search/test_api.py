@@ -1,6 +1,7 @@
 """`import search` as a Python user meets it: on a finished search, in a script, in a notebook's event loop."""
 
 import asyncio
+import html
 import inspect
 import math
 import re
@@ -17,12 +18,13 @@ import pytest
 
 import search
 import spaces
-from dashboards.page.page import python_code
+from objectives.probe import Probe
 from objectives.results import CorrectMask
 from search.database.store import Store
 from search.events import Event, RunFinished, RunPrepared, SearchEnded, SearchStarted
 from search.option import option_info
 from search.options import RunOptions
+from search.prepare import moved_options, prepare_probe
 from tests.support.studies import MakeRecord
 
 PUBLIC = {
@@ -251,22 +253,47 @@ def test_features_are_the_rows_of_the_dataset_from_the_cache(finished_home: Path
             search.features("folder", setting=wrong, **options)
 
 
-def test_the_python_lines_of_a_page_read_the_features(finished_home: Path, finished_search: Path) -> None:
+def python_lines(page: Path) -> str:
+    """Return the Python lines of a report as a reader copies them."""
+    match = re.search(r'<code id="python">(.*?)</code>', page.read_text(), re.DOTALL)
+    assert match is not None
+    return html.unescape(match[1])
+
+
+@pytest.mark.parametrize("cached", [True, False], ids=["from the cache", "by new forward passes"])
+def test_the_python_lines_of_a_report_read_the_features_of_the_search_bit_for_bit(
+    finished_home: Path, finished_search: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
     study = search.load_study("folder", home=finished_home)
-    architecture, backbone = study.results.architecture, str(finished_search / "net")
-    lines = python_code(study.best.setting, architecture, "folder", backbone)
-    length = re.search(r"# X: float32 \(images, (\d+)\)", lines)
-    assert length is not None
-    assert "# Add data_root=... for images of your own, and home=... where the run had one." in lines
-    backbone_option = f"backbone={backbone!r}"
-    assert lines.count(backbone_option) == 1
-    added = f"data_root={str(finished_search / 'digits')!r}, home={str(finished_home)!r}"
-    names: dict[str, Any] = {}
-    exec(lines.replace(backbone_option, f"{backbone_option}, {added}"), names)
-    assert names["setting"] == study.best.setting
-    assert names["X"].shape == (400, int(length[1]))
-    assert (len(names["y"]), len(names["splits"])) == (400, 400)
+    setting, folder = study.best.setting, finished_home / "cache"
+    assert setting.draws == 2
+    with Store.open(finished_home / "studies.db", reading=True) as store:
+        saved = store.saved_options(study.name)
+    prepared = prepare_probe(moved_options(study.results, saved, study.home), saved.space)
+    probe = Probe.build(prepared.spec, 1)
+    made = probe._views[0].read(np.arange(400), setting)  # the search made all of them, the tested images too
+    assert made is not None
+    if not cached:
+        shutil.rmtree(folder)
+    lines, names = python_lines(study.report(tmp_path / "report.html")), dict[str, Any]()
+    assert "home='home'" in lines  # as it was typed
+    monkeypatch.chdir(tmp_path)  # where a copy of that folder lies
+    exec(lines, names)
+    assert names["setting"] == setting
+    assert np.array_equal(names["X"], made.flatten(1).numpy())
+    assert f"# X: float32 (images, {made[0].numel()})" in lines
     assert names["names"] == study.results.classes
+    assert np.array_equal(names["y"], prepared.spec.dataset.labels)
+    assert {name: int((names["splits"] == name).sum()) for name in set(names["splits"])} == {"train": 300, "test": 100}
+
+
+def test_features_of_a_study_take_no_options_that_the_study_fixes(finished_home: Path) -> None:
+    study = search.load_study("folder", home=finished_home)
+    with pytest.raises(search.UnknownNameError, match="unknown option 'seed'; known: backbone, data_root"):
+        search.features(study, seed=3)
+    missing: Any = None
+    with pytest.raises(search.UsageError, match="`setting` must be a search"):
+        search.features("folder", setting=missing)
 
 
 def test_a_recommendation_says_its_setting_and_how_certain_it_is(finished_search: Path, tmp_path: Path) -> None:
@@ -287,6 +314,10 @@ def test_a_recommendation_says_its_setting_and_how_certain_it_is(finished_search
     assert recommendation.setting is not None
     assert recommendation.setting.block in range(9, 12)
     assert str(recommendation.setting).removesuffix(", ridge") in repr(recommendation)
+    names: dict[str, Any] = {}
+    exec(python_lines(recommendation.report), names)
+    assert names["setting"] == recommendation.setting
+    assert names["X"].shape[0] == 400
     assert f"{recommendation.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f}" in repr(recommendation)
     assert f"95 % interval {100 * low:.1f} to {100 * high:.1f}" in recommendation._repr_html_()
 

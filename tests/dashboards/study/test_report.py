@@ -14,13 +14,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from dashboards.formatting import with_interval
-from dashboards.page.page import python_code
 from dashboards.study import tables
 from dashboards.study.analysis import Analysis
 from dashboards.study.answer import study_answer
 from dashboards.study.choices import Importance, interaction
 from dashboards.study.report import render, write_report
-from objectives.backbones.catalog import describe_backbone
 from objectives.results import Accuracy, Confusion, CorrectMask, Picture, StudyResults, Trial
 from spaces import SearchError, Setting, Tap
 
@@ -100,16 +98,6 @@ def test_an_answer_of_several_taps_names_and_reads_them_all(
     assert "Best with 3 taps" in browser.driver.find_element(By.ID, "taps").text
     assert "Trials with several taps are not shown." in browser.driver.find_element(By.ID, "blocks").text
     assert "taps" in browser.drawn()
-
-
-@pytest.mark.slow
-def test_the_python_lines_of_a_report_read_the_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEARCH_HOME", str(tmp_path))
-    architecture, _ = describe_backbone("bundled", "float32", tmp_path / "cache")
-    setting = Setting(20, 8, 2, "linear")
-    names: dict[str, Any] = {}
-    exec(python_code(setting, architecture, "digits", "bundled"), names)
-    assert names["X"].shape == (1797, architecture.block(8).channels * 4)
 
 
 def setting_of(lines: str) -> Setting:
