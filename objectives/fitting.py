@@ -14,7 +14,7 @@ from objectives.features.extraction import Clock
 from objectives.heads.catalog import head_named
 from objectives.heads.cost import head_gmacs
 from objectives.heads.head import FeatureLayout, Fit, FittedHead, Fold, FoldsHead, LabelledFeatures, predict
-from objectives.probe_spec import ProbeSpec
+from objectives.probe_spec import ProbeSpec, validated_images
 from objectives.results import Epoch
 from objectives.scoring import Predictions
 from spaces.dimensions import Value
@@ -37,6 +37,20 @@ class Validated:
         # The lower median is a value that some fit chose, so a number of epochs stays whole.
         details = {name: median_low(fit.details[name] for fit, _ in fits) for name in fits[0][0].details}
         return cls(Predictions.joined(predictions for _, predictions in fits), details, gmacs)
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Predictions for n images by classifiers that were not fitted on them.
+
+    images: indices into the dataset, int64 (n,). labels: theirs, int64 (n,). probabilities: float32 (n, classes).
+    fits: the number of classifiers.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    fits: int
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,29 @@ class Fitting:
         train = self._trained_on(features, images, everything)
         head, classes = head_named(self.head), len(self.spec.dataset.classes)
         return head.refit(train, classes, self.options, validated.details, seed), train.layout
+
+    def out_of_fold(
+        self,
+        features: torch.Tensor,
+        images: np.ndarray,
+        splits: Sequence[Split],
+        seed: int,
+        details: Mapping[str, float],
+    ) -> OutOfFold:
+        """Predict the validation images of each split by a classifier that was fitted on its training images.
+
+        details: what the fits on the splits chose, so that each has the same strength or number of epochs.
+        """
+        head, classes = head_named(self.head), len(self.spec.dataset.classes)
+        probabilities = []
+        for parts in splits:
+            train = self._trained_on(features, images, parts.train)
+            classifier = head.refit(train, classes, self.options, details, seed)
+            held = self.labelled(features, np.searchsorted(images, parts.validation), parts.validation)
+            for rows in held.slabs():
+                probabilities.append(classifier.logits(held.take(rows)).softmax(dim=1).cpu().numpy())
+        validated = validated_images(splits)
+        return OutOfFold(validated, self.spec.dataset.labels[validated], np.concatenate(probabilities), len(splits))
 
     def labelled(self, features: torch.Tensor, rows: np.ndarray, indices: np.ndarray) -> LabelledFeatures:
         """Return some rows of the features, with the labels of their images. indices: of these images."""

@@ -18,7 +18,7 @@ from objectives.devices import free_gpu_memory, use_threads
 from objectives.features.cache.feature_cache import SCRATCH
 from objectives.features.extraction import Clock, Extractor, fill_and_read
 from objectives.features.mapped_tensors import large_empty
-from objectives.fitting import Fitting, images_of
+from objectives.fitting import Fitting, OutOfFold, images_of
 from objectives.heads.head import FeatureLayout, FittedHead, predict
 from objectives.probe_spec import ProbeSpec, validated_images
 from objectives.results import (
@@ -37,6 +37,7 @@ from objectives.results import (
     ScreenedPart,
     ScreenedSetting,
 )
+from objectives.scoring import Predictions
 from objectives.screening import Screener
 from spaces import Setting
 
@@ -57,12 +58,14 @@ class Trained:
     """The same classifier as `Probe.finalise` fits and tests.
 
     layout: layout of the features that the classifier reads. validation: accuracy on the seed's validation images,
-    before the classifier is refitted on all images; equal to that of the final if the classifiers are equal.
+    before the classifier is refitted on all images; equal to that of the final if the classifiers are equal. details:
+    the numbers that were chosen on these images, for `Head.refit`.
     """
 
     classifier: FittedHead
     layout: FeatureLayout
     validation: Accuracy
+    details: Mapping[str, float] = field(default_factory=dict)
 
 
 @final
@@ -179,7 +182,22 @@ class Probe:
         features = yield from self._features(self._views, self._training, setting, clock)
         validated = yield from fitting.validate(features, self._training, splits, seed, clock)
         trained = fitting.refit(features, self._training, splits, seed, validated)
-        yield Trained(*trained, validated.predictions.accuracy)
+        yield Trained(*trained, validated.predictions.accuracy, validated.details)
+
+    def out_of_fold(
+        self, setting: Setting, seed: int, details: Mapping[str, float]
+    ) -> Generator[Extracted, None, OutOfFold]:
+        """Predict each validation image as `Fitting.out_of_fold` does. The test split is not read.
+
+        details: of the `Trained` of this setting and seed.
+        """
+        features = yield from self._features(self._views, self._training, setting, Clock())
+        return self._fitting(setting).out_of_fold(features, self._training, self.splits(seed), seed, details)
+
+    def tested(self, setting: Setting, classifier: FittedHead) -> Generator[Extracted, None, Predictions]:
+        """Predict the test images by a classifier of `train`."""
+        features = yield from self._features(self._views[:1], self._tested, setting, Clock())
+        return predict(classifier, self._fitting(setting).labelled(features, np.arange(len(features)), self._tested))
 
     def matrix(self, setting: Setting) -> Generator[Extracted, None, np.ndarray]:
         """Return the features of every image of the dataset, float32 (n, length), in the order of the dataset."""

@@ -1,5 +1,6 @@
 """Exports the best setting of a study as a classifier in a file, fitted as its final was."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from objectives.home import Home, may_write
 from objectives.results import Accuracy, Final, StudyResults
 from search.prepare import PreparedProbe, check_same, moved_options, prepare_probe, resources_of
 from search.reports.answer import answer_record
+from search.reports.classifier_page import assess_classifier, write_page
 from spaces import ClassifierError, Setting
 from spaces.errors import UsageError
 from spaces.text import is_utf8
@@ -24,9 +26,14 @@ KEPT = ("study", "dataset", "metric", "validation_accuracy", "validation_interva
 
 @dataclass(frozen=True)
 class Exported:
-    """An exported classifier. notes: sentences that say where it is not the classifier that the study tested."""
+    """An exported classifier.
+
+    page: how good it is on each class, its mistakes, and likely label errors. notes: sentences that say where it is not
+    the classifier that the study tested.
+    """
 
     path: Path
+    page: Path
     notes: tuple[str, ...]
 
 
@@ -39,7 +46,7 @@ def export_classifier(
     backbone: str | Path | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Exported:
-    """Fit the best setting's classifier on train + validation images and write it.
+    """Fit the best setting's classifier on train + validation images, write it, and write its page beside it.
 
     The seed is that of the first final, so that the classifier is the one which that final tested. out: the file; None
     for one in the home folder. data_root, backbone: where the images and the network lie now, if they have moved.
@@ -68,8 +75,9 @@ def export_classifier(
             on_progress(report.done, report.total)
         use_threads(resources_of(options).cpus)  # as the run did: the last bits of a fit depend on the threads
         *_, trained = probe.train(setting, seed)
-    if not isinstance(trained, Trained):
-        raise TypeError(f"the probe ended with {type(trained).__name__} in place of a classifier")
+        if not isinstance(trained, Trained):
+            raise TypeError(f"the probe ended with {type(trained).__name__} in place of a classifier")
+        assessed = assess_classifier(study, probe, trained, setting, seed, on_progress)
     final = next((final for final in study.finals if (final.setting, final.seed) == (setting, seed)), None)
     if final is not None and final.validation != trained.validation:
         notes.append(
@@ -81,7 +89,15 @@ def export_classifier(
     results["fitted"] = _fitted(seed, trained.validation, final)
     origin = feature_origin(prepared, setting)
     save(Saved(trained.classifier, setting, study.classes, trained.layout.groups, origin, results), path)
-    return Exported(path, tuple(notes))
+    page = write_page(study, prepared, setting, assessed, options, path, classify_command(path, home))
+    return Exported(path, page, tuple(notes))
+
+
+def classify_command(file: Path, home: Home) -> str:
+    """Return the command that uses a classifier. It names the home folder unless that is the default one."""
+    words = ["search", "classify", str(file)]
+    words += [] if home.is_default else ["--home", str(home.folder)]
+    return f"{shlex.join(words)} IMAGE_OR_FOLDER"
 
 
 def writable(path: Path) -> Path:

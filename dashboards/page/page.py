@@ -4,7 +4,7 @@ import errno
 import json
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -59,11 +59,27 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """Counts of rows against columns of the same things, such as a confusion matrix.
+
+    names: of the rows; the columns bear their numbers, from 1. counts: row by row, with as many columns as there are
+    names, or one more. last: the heading of that further column. shades: of the cells, in [0, 1]; 0 is not shaded.
+    """
+
+    caption: str
+    names: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    shades: tuple[tuple[float, ...], ...]
+    last: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PictureRow:
-    """Pictures side by side, each with its caption."""
+    """Pictures side by side, each with its caption. side_by_side: how many stay together where a line ends."""
 
     title: str
     pictures: tuple[tuple[Picture, str], ...]
+    side_by_side: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +92,7 @@ class Section:
     figure: go.Figure | None = None
     table: Table | None = None
     picture_rows: tuple[PictureRow, ...] = ()
+    grid: Grid | None = None
 
     @property
     def drawing(self) -> dict[str, Any] | None:
@@ -160,16 +177,38 @@ def feature_cells(setting: Setting) -> tuple[str, ...]:
     return blocks, timesteps, str(setting.pool)
 
 
-def python_code(setting: Setting, architecture: Architecture, dataset: str, backbone: str) -> str:
-    """Python lines that read a setting's features of a dataset."""
-    length = sum(architecture.block(tap.block).channels for tap in setting.taps) * setting.pool**2
+def python_code(setting: Setting, architecture: Architecture, dataset: str, options: Mapping[str, Any]) -> str:
+    """Python lines that read a setting's features of a dataset. options: keywords of `search.features`."""
+    keywords = "".join(f", {name}={value!r}" for name, value in options.items())
     return "\n".join(
         [
             "import search",
             "",
             f"setting = search.Setting.from_dict({setting.to_dict()})",
-            f"X, y, names, splits = search.features({dataset!r}, setting=setting, backbone={backbone!r})",
-            f"# X: float32 (images, {length}), for the {setting.head} head; y indexes names, the classes.",
-            "# Add data_root=... for images of your own, and home=... where the run had one.",
+            f"X, y, names, splits = search.features({dataset!r}, setting=setting{keywords})",
+            _meaning(setting, architecture),
         ]
     )
+
+
+def study_python_code(setting: Setting, architecture: Architecture, study: str, options: Mapping[str, Any]) -> str:
+    """Python lines that read the features of a study at a setting, as the study itself read them.
+
+    study: its name. options: keywords of `search.load_study`.
+    """
+    keywords = "".join(f", {name}={value!r}" for name, value in options.items())
+    return "\n".join(
+        [
+            "import search",
+            "",
+            f"setting = search.Setting.from_dict({setting.to_dict()})",
+            f"study = search.load_study({study!r}{keywords})",
+            "X, y, names, splits = search.features(study, setting=setting)  # exactly those of the search",
+            _meaning(setting, architecture),
+        ]
+    )
+
+
+def _meaning(setting: Setting, architecture: Architecture) -> str:
+    length = sum(architecture.block(tap.block).channels for tap in setting.taps) * setting.pool**2
+    return f"# X: float32 (images, {length}), for the {setting.head} head; y indexes names, the classes."

@@ -1,5 +1,6 @@
 """Plain results, in which every room above exchanges data. Importing them loads neither torch nor numpy."""
 
+from objectives.results.assessment import Assessment, ClassAccuracy, LabelTrial, Mistake, NearDuplicate
 from objectives.results.baselines import BASELINE_KINDS, Baseline, BaselineKind
 from objectives.results.coverage import ChoiceCoverage
 from objectives.results.metrics import (
@@ -44,9 +45,11 @@ __all__ = [
     "METRICS",
     "SELECTION_METRICS",
     "Accuracy",
+    "Assessment",
     "Baseline",
     "BaselineKind",
     "ChoiceCoverage",
+    "ClassAccuracy",
     "ComparedSetting",
     "Confusion",
     "CorrectMask",
@@ -59,7 +62,10 @@ __all__ = [
     "Finalist",
     "ImageScores",
     "IntervalEstimate",
+    "LabelTrial",
     "Metric",
+    "Mistake",
+    "NearDuplicate",
     "Part",
     "PastTaskWeight",
     "Picture",

@@ -3,9 +3,9 @@
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from objectives.datasets.check import Check, Duplicate
+    from objectives.datasets.dataset import Dataset
+    from objectives.results import NearDuplicate
 
 app = typer.Typer(help="List datasets, fetch a published one, or check one.")
 
@@ -86,6 +88,13 @@ def check(
             help="Folder of the images, or the hub id of a huggingface dataset. digits and fetched datasets need none.",
         ),
     ] = None,
+    near_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--near-duplicates",
+            help="Also find test images that are changed copies of training images, and write a page of them.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -98,12 +107,59 @@ def check(
     from objectives.datasets.check import check as check_dataset
     from search.display.text import print_table
 
-    checked = check_dataset(*load_with_sizes(name, data_root, fetched=Home.at(home).datasets, skip_unreadable=True))
+    folder = Home.at(home)
+    dataset, sizes = load_with_sizes(name, data_root, fetched=folder.datasets, skip_unreadable=True)
+    checked = check_dataset(dataset, sizes)
+    copies = CopiesAcrossSplits.of(dataset, folder.reports) if near_duplicates else None
     if as_json:
-        typer.echo(json.dumps(asdict(checked), indent=2))
+        typer.echo(json.dumps(asdict(checked) | (copies.record() if copies else {}), indent=2))
         return
     print_table(counts_table(checked))
-    typer.echo("\n".join(["", *findings(checked)]))
+    typer.echo("\n".join(["", *findings(checked, copies.lines() if copies else ())]))
+
+
+@dataclass(frozen=True)
+class CopiesAcrossSplits:
+    """The near-duplicates across splits, by the names of their files. page: shows them; None if there are none."""
+
+    pairs: "tuple[NearDuplicate, ...]"
+    names: dict[int, str]
+    test_images: int
+    page: Path | None
+
+    @classmethod
+    def of(cls, dataset: "Dataset", reports: Path) -> "CopiesAcrossSplits":
+        """Find them, and write their page into a folder of reports."""
+        from objectives.data_quality.near_duplicates import near_duplicates
+        from search.reports.near_duplicates import write_near_duplicates_page
+
+        pairs = near_duplicates(dataset)
+        names = {image: dataset.images.name(image) for pair in pairs for image in (pair.train, pair.test)}
+        path = reports / f"{dataset.name}-{dataset.fingerprint[:8]}-near-duplicates.html"
+        page = write_near_duplicates_page(dataset, pairs, path) if pairs else None
+        return cls(pairs, names, int(dataset.is_test.sum()), page)
+
+    def record(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        pairs = [
+            {**asdict(pair), "train": self.names[pair.train], "test": self.names[pair.test]} for pair in self.pairs
+        ]
+        return {"near_duplicates": pairs, "near_duplicates_page": None if self.page is None else str(self.page)}
+
+    def lines(self) -> list[str]:
+        """Return lines for people."""
+        from dashboards.formatting import count
+
+        if not self.pairs:
+            return [f"none of {count(self.test_images, 'test image')} is a changed copy of a training image"]
+        are = "test image is a changed copy" if len(self.pairs) == 1 else "test images are changed copies"
+        rows = [
+            f"{self.names[pair.train]} ~ {self.names[pair.test]} "
+            f"({'same bytes' if pair.identical else f'cosine {pair.similarity:.3f}'}{', mirrored' * pair.mirrored})"
+            for pair in self.pairs
+        ]
+        found = f"{len(self.pairs):,} of {self.test_images:,} {are} of a training image"
+        return [*_finding(found, rows), f"see them in {self.page}"]
 
 
 def counts_table(checked: "Check") -> "Table":
@@ -120,8 +176,11 @@ def counts_table(checked: "Check") -> "Table":
     return table
 
 
-def findings(checked: "Check") -> list[str]:
-    """Return lines for people: image sizes and the fingerprint, then the problems."""
+def findings(checked: "Check", copies: Sequence[str] = ()) -> list[str]:
+    """Return lines for people: image sizes and the fingerprint, then the problems.
+
+    copies: lines about near-duplicates.
+    """
     from objectives.datasets.check import SMALL_CLASS
 
     side = checked.shorter_side
@@ -145,7 +204,7 @@ def findings(checked: "Check") -> list[str]:
     lines += _finding(f"{_count(mislabelled, 'image has', 'images have')} more than one label", mislabelled)
     others = [_copies(group) for group in checked.duplicates if group not in checked.leaks + checked.contradictions]
     lines += _finding(f"{_count(others, 'other image occurs', 'other images occur')} more than once", others)
-    return lines if len(lines) > 3 else [*lines, "no problems found"]
+    return [*lines, *(copies if copies or len(lines) > 3 else ["no problems found"])]
 
 
 def _finding(title: str, items: Sequence[str]) -> list[str]:

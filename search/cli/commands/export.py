@@ -37,7 +37,8 @@ def export(
 ) -> None:
     """Save the best setting of a study as a classifier.
 
-    The classifier is fitted on training and validation images, and saved in one file, which `search classify` uses.
+    The classifier is fitted on training and validation images, and saved in one file, which `search classify` uses. A
+    page beside it shows the accuracy on each class, confusions, likely label errors, and copies across splits.
     """
     from search.database.store import Store
     from search.display.counter import counter
@@ -52,4 +53,8 @@ def export(
     for note in exported.notes:
         typer.echo(note, err=True)
     words = ["search", "classify", str(exported.path), *(["--home", str(home)] if home else [])]
-    print_lines(str(exported.path), f"use it as `{shlex.join(words)} IMAGE_OR_FOLDER`")
+    print_lines(
+        str(exported.path),
+        f"use it as `{shlex.join(words)} IMAGE_OR_FOLDER`",
+        f"its mistakes, by class, and doubtful labels: {exported.page}",
+    )

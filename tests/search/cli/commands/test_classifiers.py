@@ -46,8 +46,9 @@ def record_of(path: Path) -> dict[str, Any]:
 
 def exported(ran: Ran) -> Path:
     assert ran.code == 0, ran.stderr
-    path, use = ran.stdout.splitlines()
+    path, use, page = ran.stdout.splitlines()
     assert use == f"use it as `search classify {path} IMAGE_OR_FOLDER`"
+    assert page == f"its mistakes, by class, and doubtful labels: {Path(path).with_suffix('.html')}"
     return Path(path)
 
 
@@ -71,7 +72,7 @@ def test_an_exported_classifier_is_as_accurate_as_its_final(
     best = study.finalists[0]
     final = next(final for final in best.finals if final.seed == 5)
     assert classifier == exporting / "home" / "classifiers" / f"{study.name}.safetensors"
-    assert list(classifier.parent.iterdir()) == [classifier]
+    assert set(classifier.parent.iterdir()) == {classifier, classifier.with_suffix(".html")}
     record = record_of(classifier)
     assert record["setting"] == best.setting.to_dict()
     assert len(best.setting.taps) == best.setting.draws == 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from objectives.datasets.catalog import DATASETS
 from objectives.datasets.fetch import PART_OF, SOURCES, PublishedFile
@@ -162,6 +162,32 @@ def test_problems_are_listed_and_are_no_error(search: Search, images: Path) -> N
     assert listed["no_split"] is None
     assert len(listed["duplicates"]) == 9
     assert sum(bool(group["train"] and group["test"]) for group in listed["duplicates"]) == 1
+
+
+def test_changed_copies_of_training_images_are_named_and_shown(search: Search, images: Path, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for name, folder in (("a", "train/light"), ("b", "train/light"), ("c", "train/[dark]"), ("d", "test/light")):
+        scene = np.kron(generator.integers(0, 256, (6, 6, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+        Image.fromarray(scene).save(images / folder / f"{name}.png")
+    with Image.open(images / "train/light/a.png") as original:
+        ImageOps.mirror(original).save(images / "test/light/copy.jpg")
+    words = ("datasets", "check", "folder", "--data-root", str(images), "--near-duplicates")
+    ran = search(*words)
+    assert ran.code == 0, ran.stderr
+    assert f"{images}/train/light/a.png ~ {images}/test/light/copy.jpg (cosine " in ran.stdout
+    assert ", mirrored)" in ran.stdout
+    page = Path(ran.stdout.splitlines()[-1].removeprefix("see them in "))
+    assert page.parent.name == "reports"
+    text = page.read_text()
+    assert "copy.jpg" in text
+    assert text.count("data:image/jpeg;base64") >= 2
+    assert str(images) not in text  # a page that is sent to others names no private folder
+    listed = json.loads(search(*words, "--json").stdout)
+    mine = [pair for pair in listed["near_duplicates"] if pair["test"].endswith("copy.jpg")]
+    assert [(pair["train"], pair["mirrored"], pair["identical"]) for pair in mine] == [
+        (f"{images}/train/light/a.png", True, False)
+    ]
+    assert "near_duplicates" not in json.loads(search(*words[:-1], "--json").stdout)
 
 
 @pytest.mark.parametrize(
