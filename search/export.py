@@ -12,6 +12,7 @@ from objectives.results import Accuracy, Final, StudyResults
 from search.prepare import PreparedProbe, check_same, moved_options, prepare_probe, resources_of
 from search.reports.answer import answer_record
 from search.reports.classifier_page import assess_classifier, write_page
+from search.reports.study_report import write_study_report
 from spaces import ClassifierError, Setting
 from spaces.errors import UsageError
 from spaces.text import is_utf8
@@ -90,6 +91,8 @@ def export_classifier(
     origin = feature_origin(prepared, setting)
     save(Saved(trained.classifier, setting, study.classes, trained.layout.groups, origin, results), path)
     page = write_page(study, prepared, setting, assessed, options, path, classify_command(path, home))
+    if out is None and (home.reports / f"{study.name}.html").is_file():
+        write_study_report(study, home.reports)  # which now shows the way to this page
     return Exported(path, page, tuple(notes))
 
 

@@ -63,6 +63,7 @@ def render(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> str:
         trials=trial_counts_text(trial_counts(study)),
         others=other_trials_sentence(trial_counts(study)),
         use=commands[0] if answer else None,
+        classifier_page=analysis.classifier_page,
         commands=commands[1:] if answer else commands,
         python=study_code(study, answer.setting) if answer else None,
     )

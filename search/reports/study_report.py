@@ -1,8 +1,12 @@
 """Writes the report of a study to a file, or returns it as text."""
 
+import os.path
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from objectives.home import Home
 from spaces import check_name
 
 if TYPE_CHECKING:
@@ -15,17 +19,24 @@ def write_study_report(
 ) -> Path:
     """Write the report whole or not at all, and return its path.
 
-    path: the file; None for one in `folder`. form: a key of `dashboards.study.report.FORMATS`; None for the format that
-    the path's suffix names, else HTML. Raises UnknownNameError for another format, SearchError where the file cannot be
-    written.
+    folder: of the reports, in the home folder. path: the file; None for one in `folder`. form: a key of
+    `dashboards.study.report.FORMATS`; None for the format that the path's suffix names, else HTML. Raises
+    UnknownNameError for another format, SearchError where the file cannot be written.
     """
     from dashboards.study.report import FORMATS, SUFFIXES, write_report
     from search.reports.analysis import analysis
 
     form = form or form_of(path)
     check_name("format", form, FORMATS)
-    default = folder / f"{study.name}.{SUFFIXES.get(form, form)}"
-    return write_report(study, default if path is None else Path(path), analysis(study), form)
+    file = folder / f"{study.name}.{SUFFIXES.get(form, form)}" if path is None else Path(path)
+    beside = replace(analysis(study), classifier_page=_classifier_page(study, folder, file))
+    return write_report(study, file, beside, form)
+
+
+def _classifier_page(study: "StudyResults", folder: Path, report: Path) -> str | None:
+    """Return where the page of the study's exported classifier lies, relative to a report; None if there is none."""
+    page = Home(folder.parent).classifiers / f"{study.name}.html"
+    return quote(os.path.relpath(page, report.parent)) if page.is_file() else None
 
 
 def form_of(path: str | Path | None) -> str:

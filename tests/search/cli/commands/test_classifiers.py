@@ -73,6 +73,11 @@ def test_an_exported_classifier_is_as_accurate_as_its_final(
     final = next(final for final in best.finals if final.seed == 5)
     assert classifier == exporting / "home" / "classifiers" / f"{study.name}.safetensors"
     assert set(classifier.parent.iterdir()) == {classifier, classifier.with_suffix(".html")}
+    report = exporting / "home" / "reports" / f"{study.name}.html"
+    assert f'href="../classifiers/{study.name}.html"' in report.read_text()
+    page = classifier.with_suffix(".html").read_text()
+    assert "Each was judged by one of 3 classifiers" in page
+    assert "Test accuracy" in page
     record = record_of(classifier)
     assert record["setting"] == best.setting.to_dict()
     assert len(best.setting.taps) == best.setting.draws == 2
