@@ -24,6 +24,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
 
 
+def whole_percent(value: float) -> str:
+    """`whole_percent(0.675)` → "68 %", with a space that does not break."""
+    return f"{100 * value:.0f}\N{NO-BREAK SPACE}%"
+
+
 def amount(value: float, metric: Metric) -> str:
     """A metric's value with its unit: "67.5 %", or "0.312" if it has none."""
     return metric.text(value).replace(" ", "\N{NO-BREAK SPACE}")
