@@ -233,9 +233,9 @@ def _cost_hover(point: CostPoint, measured: str, estimate: Estimate) -> str:
 def ablation_figure(table: Ablation, metric: Metric) -> go.Figure:
     """A line for each timestep: the value of every block. Published values are crosses of the same colour."""
     figure = go.Figure()
-    shades = sample_colorscale(
-        "Cividis", [0.9 * rank / max(len(table.timesteps) - 1, 1) for rank in range(len(table.timesteps))]
-    )
+    # From purple to orange, which are seen on a white page and on a dark one.
+    steps = max(len(table.timesteps) - 1, 1)
+    shades = sample_colorscale("Plasma", [0.25 + 0.6 * rank / steps for rank in range(len(table.timesteps))])
     for timestep, colour in zip(table.timesteps, shades, strict=True):
         estimates = [table.cells[block, timestep] for block in table.blocks]
         name = "no noise" if timestep is None else f"t {timestep}"
