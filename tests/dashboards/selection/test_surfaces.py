@@ -2,18 +2,38 @@
 
 import json
 from dataclasses import replace
+from html import unescape
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dashboards.cross_dataset.sentences import rows_sentences
 from dashboards.cross_dataset.tables import Task, task_row
+from dashboards.formatting import interval
 from dashboards.optuna_dashboard import DashboardView
 from dashboards.study.analysis import NO_ANALYSIS
 from dashboards.study.answer import study_answer
+from dashboards.study.answer_sentences import best_trial_sentence, loss_sentence, tied_sentence
 from dashboards.study.report import FORMATS
-from objectives.results import GMACS, Accuracy, CorrectMask, Final, ImageScores, Reevaluation, StudyResults, Trial
+from dashboards.study.sections import sections
+from dashboards.study.tables import block_by_timestep, pooling_groups
+from objectives.home import Home
+from objectives.results import (
+    ACCURACY,
+    GMACS,
+    Accuracy,
+    Baseline,
+    CorrectMask,
+    Final,
+    ImageScores,
+    Reevaluation,
+    StudyResults,
+    Trial,
+)
+from search.cli.commands.status import StudyState
 from search.reports.answer import answer_lines, answer_record
+from search.study import Study
 from spaces import Setting, Space
 from tests.support.studies import small_results
 
@@ -123,3 +143,83 @@ def test_the_page_across_datasets_has_the_expected_loss(compared: StudyResults) 
     assert (row.setting, row.expected_loss) == (CHEAP, best.expected_loss)
     assert row.test is not None
     assert task_row(Task("digits", replace(compared, reevaluations=()), space)).expected_loss is None
+
+
+@pytest.fixture
+def finished(compared: StudyResults) -> StudyResults:
+    """The study with a better single trial than the answer, baselines and untried timesteps."""
+    mask = CorrectMask(IMAGES, 2**151 - 1)
+    lucky = replace(compared.trials[1], validation=mask.accuracy, correct_mask=mask)
+    space = Space(compared.architecture, (10, 50, 90), (3,), (1, 2), ("linear",))
+    baselines = (
+        Baseline("pixels", None, 8, 192, 0, Accuracy(60, IMAGES), Accuracy(18, 50), 1.0),
+        Baseline("first block", CHEAP, 2, 16, 0, Accuracy(80, IMAGES), Accuracy(22, 50), 1.0),
+    )
+    trials = (compared.trials[0], lucky, compared.trials[2])
+    return replace(compared, trials=trials, space=space, screened=(CHEAP,), baselines=baselines)
+
+
+def text_of(written: str) -> str:
+    """Return HTML, LaTeX or Markdown with the spaces, signs and quotes that a reader sees."""
+    plain = written.replace("\\%", "%").replace("~", " ").replace("\\", "")
+    return " ".join(unescape(plain).replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def test_two_surfaces_never_disagree(finished: StudyResults, tmp_path: Path) -> None:
+    answer = study_answer(finished)
+    assert answer is not None
+    assert answer.test is not None
+    assert answer.best_trial is not None
+    assert (answer.setting, answer.best_trial.number) == (CHEAP, 1)
+    texts = {form: text_of(FORMATS[form](finished, NO_ANALYSIS)) for form in ("html", "md", "latex")}
+    texts["note"] = text_of(DashboardView.of(finished, None).note)
+    numbers = [answer.test, answer.validation, *(baseline.test for baseline in answer.baselines)]
+    sentences = [
+        tied_sentence(answer, 3),
+        best_trial_sentence(answer),
+        loss_sentence(answer),
+        "Not tried: timestep 50 (not screened either).",
+    ]
+    for name, text in texts.items():
+        assert str(CHEAP) in text, name
+        for estimate in numbers:
+            assert f"{100 * estimate.value:.1f} %" in text, (name, estimate)
+        for estimate in numbers[:2]:
+            assert interval(estimate) in text, (name, estimate)
+        for sentence in sentences:
+            assert text_of(sentence) in text, name
+    state = StudyState(finished, (), None, "sqlite:///studies.db")
+    for lines in (answer_lines(finished), state.lines()):
+        text = " ".join(" ".join(lines).split())
+        assert f"setting {CHEAP}" in text
+        for estimate in numbers:
+            assert ACCURACY.text(estimate.value) in text
+            assert f"{ACCURACY.number(estimate.low)} to {ACCURACY.number(estimate.high)}" in text
+        assert text_of(best_trial_sentence(answer)) in text
+        assert "not tried timestep 50" in text
+    records = [answer_record(finished), state.to_dict()["best"]]
+    assert records[0] == records[1]
+    assert records[0]["setting"] == CHEAP.to_dict()
+    assert records[0]["test_accuracy"] == answer.test.value
+    assert [row["test_accuracy"] for row in records[0]["baselines"]] == [0.36, 0.44]
+    assert records[0]["coverage"]["timestep"] == {"tried": [10, 90], "untried": [50]}
+    report = json.loads(FORMATS["json"](finished, NO_ANALYSIS))["answer"]
+    assert (report["setting"], report["test"]["value"]) == (CHEAP.to_dict(), answer.test.value)
+    assert Study(finished, Home(tmp_path), "sqlite:///studies.db").best == answer
+    row = task_row(Task("digits", finished, Space(finished.architecture, (10, 90), (3,), (1, 2), ("linear",))))
+    assert (row.setting, row.test, row.validation) == (CHEAP, answer.test, answer.validation)
+
+
+def test_figures_and_tables_mark_the_answer_and_not_the_best_trial(finished: StudyResults) -> None:
+    assert finished.complete[0].setting == ALIKE
+    cells = block_by_timestep(finished)
+    assert cells.best is not None
+    assert (cells.best.block.number, cells.best.timestep) == (CHEAP.block, CHEAP.timestep)
+    assert [group.name for group in pooling_groups(finished) if group.chosen] == ["1"]
+    marked = {
+        section.id: section.table.rows[section.table.chosen]
+        for section in sections(finished)
+        if section.table is not None and section.table.chosen is not None and section.id in ("candidates", "cost")
+    }
+    assert marked["candidates"][-1] == "chosen"
+    assert all("10" in row for row in marked.values())
