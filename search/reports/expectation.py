@@ -37,11 +37,11 @@ def expected_cells(study: StudyResults) -> ExpectedCells | None:
     the prediction's and of a trial's. It is fitted to the trials of one
     tap with the most frequent head and number of draws. None if there are too few such trials (`FEWEST`,
     `FEWEST_TIMESTEPS`), if the head has options, which make trials of one cell differ, for a metric that is no
-    proportion, and where the space is not known.
+    proportion, for an encoder, and where the space is not known.
     """
     space, metric = study.space, study.metric
     kinds = Counter((trial.setting.head, trial.setting.draws) for trial in one_tap_trials(study))
-    if space is None or not metric.is_proportion or not kinds:
+    if space is None or not space.architecture.noised or not metric.is_proportion or not kinds:
         return None
     plain = {kind: count for kind, count in kinds.items() if not HEAD_OPTIONS[kind[0]]}
     if not plain:
