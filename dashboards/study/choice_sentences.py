@@ -98,7 +98,8 @@ def ablation_sentences(table: Ablation, complete: int, metric: Metric) -> tuple[
     draws = "" if table.draws == 1 else f" and {table.draws} draws"
     at = "" if table.timesteps == (None,) else f" at each of {count(len(table.timesteps), 'timestep')}"
     told = [
-        f"Each of {count(len(table.blocks), 'block')}{at}, with pool {table.pool} and the {table.head} head{draws}: one trial for each of the {pairs} cells, so all compare. The "
+        f"Each of {count(len(table.blocks), 'block')}{at}, with pool {table.pool} and the "
+        f"{table.head} head{draws}: one trial for each of the {pairs} cells, so all compare. The "
         f"best is block {block}, {choice_text('timestep', timestep)}: {with_interval(table.cells[block, timestep])}."
     ]
     if complete > 1:
