@@ -1,6 +1,7 @@
 "use strict";
 {
   const PAPER_WIDTH = 660; // CSS pixels between the margins of A4 and Letter alike
+  const PAPER_SCALE = 0.66; // of the cells of a table with many columns, against the screen
   const NARROW = 560; // CSS pixels: below this, a figure is arranged for a phone
   const CHARACTER = 7.2; // CSS pixels of a character of a figure's text
   const LEGIBLE = 9; // CSS pixels: no smaller text in the cells of a heatmap
@@ -49,13 +50,14 @@
     }
     for (const { type, x, colorbar } of data) {
       if (type !== "heatmap") continue;
-      const named = layout.xaxis.type === "category";
-      if (named || layout.xaxis.dtick) {
-        const each = CHARACTER * Math.max(...x.map((label) => String(label).length)) + 8;
-        const beside = colorbar?.orientation === "h" ? 0 : 60;
-        const every = Math.max(layout.xaxis.dtick ?? 1, Math.ceil((x.length * each) / (room - beside)));
-        Object.assign(layout.xaxis, { tickangle: 0, tickmode: "linear", tick0: named ? 0 : x[0], dtick: every });
-      }
+      const named = layout.xaxis.type === "category" || typeof x[0] === "string";
+      const { tickvals, ticktext } = layout.xaxis;
+      const each = CHARACTER * Math.max(...(ticktext ?? x).map((label) => String(label).length)) + 8;
+      const beside = colorbar?.orientation === "h" ? 0 : 60;
+      const every = Math.max(layout.xaxis.dtick ?? 1, Math.ceil((x.length * each) / (room - beside)));
+      const thinned = (values) => values?.filter((_, index) => index % every === 0);
+      if (tickvals) Object.assign(layout.xaxis, { tickangle: 0, tickvals: thinned(tickvals), ticktext: thinned(ticktext) });
+      else Object.assign(layout.xaxis, { tickangle: 0, tickmode: "linear", tick0: named ? 0 : x[0], dtick: every });
       const lines = wrapped(colorbar?.title?.text?.replace(/<br> $/, "") ?? "", (room - 30) / CHARACTER).split("<br>");
       if (colorbar?.orientation === "h" && lines.length > 1) {
         colorbar.title.text = [...lines, " "].join("<br>");
@@ -71,6 +73,7 @@
     const width = paper ?? figure.clientWidth;
     if (paper) layout.width = paper;
     else if (width < layout.meta?.least_width) layout.width = layout.meta.least_width; // it scrolls sideways
+    layout.autosize = !layout.width;
     if (width < NARROW) narrow(data, layout, width);
     figure.dataset.narrow = width < NARROW;
     figure.style.minHeight = `${layout.height}px`;
@@ -111,16 +114,40 @@
   });
   for (const table of document.querySelectorAll(".scroll")) widths.observe(table);
 
+  /* A table of too many columns for paper, in parts that fit. Else the browser would shrink every page. */
+  const split = (table) => {
+    const widths = [...table.tHead.rows[0].cells].map((cell) => PAPER_SCALE * cell.offsetWidth);
+    const [first, ...others] = widths;
+    const count = Math.ceil(others.reduce((sum, width) => sum + width, 0) / (PAPER_WIDTH - first));
+    if (count === 1) return [];
+    const columns = Math.ceil(others.length / count);
+    table.hidden = true;
+    return [...Array(count).keys()].map((index) => {
+      const part = table.cloneNode(true);
+      part.hidden = false;
+      if (index) part.caption.remove();
+      for (const row of part.rows) {
+        [...row.cells].slice(1).forEach((cell, place) => Math.floor(place / columns) !== index && cell.remove());
+      }
+      table.parentElement.append(part);
+      return part;
+    });
+  };
+
   // Plotly sizes by the screen; paper has its own width, and folded tables must not be lost on it.
   const folds = [...document.querySelectorAll("details")];
   let opened = [];
+  let parts = [];
   addEventListener("beforeprint", () => {
     waiting.length = 0;
     opened = folds.filter((fold) => !fold.open);
     for (const fold of opened) fold.open = true;
+    parts = [...document.querySelectorAll(".many")].flatMap(split);
     for (const figure of figures) draw(figure, PAPER_WIDTH);
   });
   addEventListener("afterprint", () => {
+    for (const part of parts) part.remove();
+    for (const table of document.querySelectorAll(".many")) table.hidden = false;
     for (const fold of opened) fold.open = false;
     for (const figure of figures) draw(figure);
   });
