@@ -11,10 +11,16 @@ from typing import Any, Self, final
 
 from dashboards.formatting import count, gmacs, image_counts, named_seeds, other_trials, percent, title, with_interval
 from dashboards.page.figures import block_by_timestep_figure, groups_figure
+from dashboards.selection.answer import answer_setting
 from dashboards.server import report_link
 from dashboards.study import choice_sentences, figures, sentences, tables
 from dashboards.study.answer import study_answer
-from dashboards.study.answer_sentences import confidence_sentences, coverage_sentence, untried_sentence
+from dashboards.study.answer_sentences import (
+    confidence_sentences,
+    coverage_sentence,
+    outside_sentence,
+    untried_sentence,
+)
 from dashboards.study.scores import scores
 from dashboards.study.tradeoff import trade_off
 from objectives.results import StudyResults
@@ -89,8 +95,12 @@ def _figures(study: StudyResults) -> dict[str, tuple[str, str, Any]]:
     drawn: dict[str, tuple[str, str, Any]] = {}
     measured = title(study.metric)
     if costs := trade_off(study):
-        figure = figures.trade_off_figure(costs)
-        drawn["search-cost"] = (f"{measured} against cost", sentences.trade_off_sentence(costs), figure)
+        figure = figures.trade_off_figure(costs, answer_setting(study))
+        drawn["search-cost"] = (
+            f"{measured} against cost",
+            sentences.trade_off_sentence(costs, answer_setting(study)),
+            figure,
+        )
     if study.complete:
         pools, heads, taps = tables.pooling_groups(study), tables.head_groups(study), tables.tap_groups(study)
         cells = tables.block_by_timestep(study)
@@ -164,7 +174,11 @@ def _best(study: StudyResults) -> list[str]:
         told.append(f"- cost {gmacs(answer.gmacs)} GMAC per image, forward passes and head")
     name = f"**{'Answer' if answer.is_finalist else 'Best so far'}:** {_code(answer.setting)}"
     sure = " ".join(confidence_sentences(answer, len(study.complete)))
-    seen = [coverage_sentence(answer.coverage), untried_sentence(answer.coverage, len(study.screened))]
+    seen = [
+        coverage_sentence(answer.coverage),
+        outside_sentence(study),
+        untried_sentence(answer.coverage, len(study.screened)),
+    ]
     return [name, "\n".join(told), sure, *([" ".join(filter(None, seen))] if any(seen) else [])]
 
 

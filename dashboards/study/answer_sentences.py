@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from dashboards.formatting import NAMED, amount, count, gap_text, percent, shortened, with_interval
 from dashboards.study.answer import Answer, MeasuredBaseline
-from objectives.results import ChoiceCoverage
+from objectives.results import ChoiceCoverage, StudyResults
+from spaces import HEAD_OPTIONS
 
 MARGIN = "within a quarter of a standard error of the best mean"
 """The settings among which an answer is the cheapest, then the simplest."""
@@ -42,7 +43,7 @@ def tied_sentence(answer: Answer, complete: int) -> str:
         if worse:
             told += f" {worse} more {_are(worse)} significantly worse."
         told += (
-            f" It has the best mean, and no setting {MARGIN.replace('the best mean', 'it')} is cheaper."
+            f" It has the best mean, and no cheaper setting is {MARGIN.replace('the best mean', 'it')}."
             if answer.leads
             else f" Of the settings {MARGIN}, it is the cheapest, and the simplest of those that cost the same."
         )
@@ -145,6 +146,17 @@ def _screened_text(choice: ChoiceCoverage) -> str:
         return " (not screened either)"
     which = "screened only" if seen == len(choice.untried) else f"{seen} of them screened"
     return f" ({which})"
+
+
+def outside_sentence(study: StudyResults) -> str:
+    """Say which blocks of the network and which heads the space leaves out; empty where it has all, or is not known."""
+    if study.space is None:
+        return ""
+    blocks = len(study.architecture.blocks) - len(study.space.blocks)
+    heads = [head for head in HEAD_OPTIONS if head not in study.space.heads]
+    told = [f"{blocks} of the {len(study.architecture.blocks)} blocks of the network"] if blocks else []
+    told += [f"the head{'s' if len(heads) > 1 else ''} {', '.join(heads)}"] if heads else []
+    return f"The space leaves out {' and '.join(told)}." if told else ""
 
 
 def screening_sentence(screened: int, coverage: Sequence[ChoiceCoverage]) -> str:

@@ -31,6 +31,7 @@ from dashboards.study.tables import HistoryPoint, Phase
 from dashboards.study.tradeoff import CostPoint, TradeOff
 from dashboards.tables import Estimate
 from objectives.results import Metric
+from spaces import Setting
 
 
 def history_figure(points: Sequence[HistoryPoint], by_time: Sequence[HistoryPoint] = ()) -> go.Figure:
@@ -147,8 +148,11 @@ def _pair_text(pair: Pair, metric: Metric) -> str:
     return f"{metric.number(pair.best.value)} of {pair.count:,}"
 
 
-def trade_off_figure(table: TradeOff) -> go.Figure:
-    """Each trial's value against its cost. Steps show the Pareto front; finalists have their test value too."""
+def trade_off_figure(table: TradeOff, answer: Setting | None = None) -> go.Figure:
+    """Each trial's value against its cost. Steps show the Pareto front; finalists have their test value too.
+
+    answer: the setting whose trial has a ring around it.
+    """
     figure, metric = go.Figure(), table.best.validation.metric
     costs = [point.gmacs for point in (*table.pareto_front, *table.others)]
     figure.add_scatter(
@@ -190,6 +194,16 @@ def trade_off_figure(table: TradeOff) -> go.Figure:
             marker={"symbol": "diamond-open", "size": 10, "color": INK},
             text=[_cost_hover(point, "on test images", test) for point, test in tested],
             hovertemplate="%{text}<extra></extra>",
+        )
+    marked = [point for point in (*table.pareto_front, *table.others) if point.setting == answer]
+    if marked:
+        figure.add_scatter(
+            name="answer",
+            x=[point.gmacs for point in marked[:1]],
+            y=[metric.scale * point.validation.value for point in marked[:1]],
+            mode="markers",
+            marker={"symbol": "circle-open", "size": 17, "color": VERMILION, "line": {"width": 2.5}},
+            hoverinfo="skip",
         )
     ticks = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 3, 5)]
     figure.update_xaxes(title="GMAC per image, forward passes and head", type="log")

@@ -15,6 +15,7 @@ from dashboards.study.answer_sentences import (
     chance_sentence,
     coverage_sentence,
     loss_sentence,
+    outside_sentence,
     screening_sentence,
     tied_sentence,
     untried_sentence,
@@ -75,6 +76,7 @@ def _details(study: StudyResults, answer: Answer) -> tuple[str, ...]:
         loss_sentence(answer),
         best_trial_sentence(answer),
         coverage_sentence(answer.coverage),
+        outside_sentence(study),
         screening_sentence(len(study.screened), answer.coverage),
     )
     return tuple(filter(None, told))

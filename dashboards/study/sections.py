@@ -142,11 +142,17 @@ def _trade_off(study: StudyResults, table: TradeOff) -> Section:
         chosen=numbers.index(best.trial) if best and best.trial in numbers else None,
     )
     told = (
-        sentences.trade_off_sentence(table),
+        sentences.trade_off_sentence(table, best.setting if best else None),
         "The cost counts 1e9 multiply-accumulates (GMAC) to classify one image: the forward passes, each up to the "
         "deepest block that is read, and the head.",
     )
-    return Section("cost", f"{title(metric)} against cost", told, figures.trade_off_figure(table), rows)
+    return Section(
+        "cost",
+        f"{title(metric)} against cost",
+        told,
+        figures.trade_off_figure(table, best.setting if best else None),
+        rows,
+    )
 
 
 def _scores(study: StudyResults, rows: Sequence[ScoreRow]) -> Section:
@@ -273,7 +279,8 @@ def _leaderboard(study: StudyResults) -> Section:
         ),
         chosen=numbers.index(best.trial) if best and best.trial in numbers else None,
     )
-    return Section("leaderboard", "Leaderboard", (sentences.leaderboard_sentence(board),), table=table)
+    told = (sentences.leaderboard_sentence(board), sentences.rank_sentence(study, best))
+    return Section("leaderboard", "Leaderboard", tuple(filter(None, told)), table=table)
 
 
 def _history(study: StudyResults) -> Section:

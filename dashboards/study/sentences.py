@@ -14,6 +14,7 @@ from dashboards.formatting import (
 )
 from dashboards.selection.answer import Selection
 from dashboards.statistics import verdict
+from dashboards.study.answer import Answer
 from dashboards.study.contested import Contested, ContestedImage
 from dashboards.study.published import Published
 from dashboards.study.scores import Confusions
@@ -29,6 +30,7 @@ from dashboards.study.tables import (
 )
 from dashboards.study.tradeoff import TradeOff
 from objectives.results import Metric, Picture, StudyResults
+from spaces import Setting
 
 PHASES = {
     "extract": "forward passes",
@@ -113,9 +115,26 @@ def history_sentence(points: Sequence[HistoryPoint]) -> str:
     return f"{found}. None of the {after:,} complete trials after it was better."
 
 
-def trade_off_sentence(table: TradeOff) -> str:
-    """The cost of the best trial, and whether a cheaper one is as good."""
+def rank_sentence(study: StudyResults, answer: Answer | None) -> str:
+    """Say where the trial of the answer stands among the trials; empty where it is the first, or there is none."""
+    ranks = [rank for rank, trial in enumerate(study.complete, 1) if answer and trial.number == answer.trial]
+    if not ranks or ranks[0] == 1:
+        return ""
+    return f"The trial of the answer is number {ranks[0]:,}: the answer was chosen on other splits too."
+
+
+def trade_off_sentence(table: TradeOff, answer: Setting | None = None) -> str:
+    """Say what the best trial costs, and what the answer or a cheaper setting reaches beside it. answer: of the study."""
     best, tied, first = table.best, table.tied, table.pareto_front[0]
+    points = (*table.pareto_front, *table.others)
+    point = next((point for point in points if point.setting == answer), best)
+    if point.setting != best.setting:
+        return (
+            f"The answer, {point.setting}, costs {gmacs(point.gmacs)} GMAC an image. Its trial reaches "
+            f"{with_interval(point.validation)}. The best single trial, {best.setting}, reaches "
+            f"{with_interval(best.validation)} for {gmacs(best.gmacs)} GMAC; "
+            f"{verdict(best.validation.difference(point.validation))}."
+        )
     reached = with_interval(best.validation)
     told = f"The best trial, {best.setting}, reaches {reached} for {gmacs(best.gmacs)} GMAC an image"
     if tied is not best:

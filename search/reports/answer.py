@@ -11,6 +11,7 @@ from dashboards.study.answer_sentences import (
     best_trial_sentence,
     chance_sentence,
     coverage_text,
+    outside_sentence,
     screening_sentence,
     tied_sentence,
     untried_sentence,
@@ -146,6 +147,7 @@ def certainty_lines(study: StudyResults, answer: Answer) -> list[str]:
         "best trial": _wrapped(best_trial_sentence(answer)),
         "tried": _wrapped(coverage_text(answer.coverage)),
         "not tried": _wrapped(untried_sentence(answer.coverage, len(study.screened)).removeprefix("Not tried: ")),
+        "left out": _wrapped(outside_sentence(study)),
         "screened": _wrapped(screening_sentence(len(study.screened), answer.coverage)),
     }
     return [
