@@ -7,8 +7,8 @@ a study of `PAST` random settings of each table of the other datasets, which sha
 choose the timesteps of the screening, and help the sampler. All else is as in `searches.py`.
 
 Losses are in points, on the images outside the draw: of the recommended setting, of the best trial after 20 and after
-all trials, and of the answer. "gain": how much less is lost with memory, and the standard error of its mean over
-searches.
+all trials, and of the answer. "gain": how much less is lost with memory, and its standard error, over the searches of a
+task, and in the row "all" over tasks.
 """
 
 import argparse
@@ -91,6 +91,11 @@ def summary(pairs: Sequence[tuple[dict[str, float], dict[str, float]]]) -> dict[
     return row
 
 
+def means(pairs: Sequence[tuple[dict[str, float], dict[str, float]]], side: int) -> dict[str, float]:
+    """Return the mean losses of a task without memory (side 0) or with it (1)."""
+    return {name: fmean(pair[side][name] for pair in pairs) for name in pairs[0][side]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -108,7 +113,7 @@ def main() -> None:
     for task, alone, memory in compared(tables, space, given.home, roots, given.seeds, given.draws):
         results[task].append((alone, memory))
         rows = {name: summary(pairs) for name, pairs in results.items()}
-        rows["all"] = summary([pair for pairs in results.values() for pair in pairs])
+        rows["all"] = summary([(means(pairs, 0), means(pairs, 1)) for pairs in results.values()])
         print(task, json.dumps(rows[task]), flush=True)
         if given.out is not None:
             given.out.write_text(json.dumps(rows, indent=1) + "\n")
