@@ -124,7 +124,7 @@ def rank_sentence(study: StudyResults, answer: Answer | None) -> str:
 
 
 def trade_off_sentence(table: TradeOff, answer: Setting | None = None) -> str:
-    """Say what the best trial costs, and what the answer or a cheaper setting reaches beside it. answer: of the study."""
+    """Say what the best trial costs, and what the study's answer, or else a cheaper setting, reaches beside it."""
     best, tied, first = table.best, table.tied, table.pareto_front[0]
     points = (*table.pareto_front, *table.others)
     point = next((point for point in points if point.setting == answer), best)
