@@ -96,8 +96,8 @@ def recommend(
     """Recommend a setting for a dataset from a small part of the forward passes.
 
     passes: the most forward passes, each of one image at one timestep; None for a tenth of all. budget: time limit in
-    seconds; no round starts unless it would finish in time. memory: learn from past studies and screenings, and keep
-    this screening for later ones. options: as of `search recommend`. Raises SearchError in words.
+    seconds; no round after the first starts unless it would finish in time. memory: learn from past studies and
+    screenings, and keep this screening for later ones. options: as of `search recommend`. Raises SearchError in words.
     """
     from search.display.counter import counter
     from search.display.downloads import showing_downloads

@@ -89,7 +89,7 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: CostCounter, began:
         prepared = _as_it_began(prepared, store)
         options = prepared.options
         study = store.ensure_study(prepared.record)
-        on_event(_prepared_event(prepared, study))
+        on_event(_prepared_event(prepared, study, _kept_finalists(options, store.read_study(study))))
         asked = replace(options, folds=None, validation_fraction=None) if prepared.by_rule else options
         kept = {**options.to_record(), VALIDATION_BY_RULE: prepared.by_rule}
         workers = prepared.resources.workers
@@ -109,7 +109,17 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: CostCounter, began:
     return results
 
 
-def _prepared_event(prepared: PreparedRun, study: str) -> RunPrepared:
+def _kept_finalists(options: RunOptions, study: StudyResults) -> tuple[str, ...]:
+    """Say that a study has more candidates or tested settings than were asked for now, if so."""
+    settings = study.finals if options.by_cost else study.reevaluations
+    known = len({evaluation.setting for evaluation in settings})
+    if options.finalists is None or known <= options.finalists:
+        return ()
+    done = "tested" if options.by_cost else "compared"
+    return (f"the study has {done} {known} settings already and keeps them; {options.finalists} are asked for now",)
+
+
+def _prepared_event(prepared: PreparedRun, study: str, notes: tuple[str, ...]) -> RunPrepared:
     dataset = prepared.probe.spec.dataset
     return RunPrepared(
         study=study,
@@ -121,6 +131,7 @@ def _prepared_event(prepared: PreparedRun, study: str) -> RunPrepared:
         left_out=left_out_phrases(dataset),
         settings=len(prepared.probe.space),
         workers=prepared.resources.workers,
+        notes=notes,
     )
 
 

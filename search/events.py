@@ -52,7 +52,7 @@ class RunPrepared:
 
     study, dataset: names. images, classes: of the dataset, how many. counts: images by "train", "validation", "test".
     folds: of the cross-validation, if there is one. left_out: what was left out of the dataset, in words. settings: of
-    the space, how many. workers: of the run, how many.
+    the space, how many. workers: of the run, how many. notes: sentences about options that change nothing any more.
     """
 
     study: str
@@ -64,6 +64,7 @@ class RunPrepared:
     left_out: tuple[str, ...]
     settings: int
     workers: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

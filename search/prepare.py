@@ -260,13 +260,13 @@ def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str,
     from objectives.features.versions import changed
     from search.database.records import StudyRecord
 
-    dataset, folder = probe.spec.dataset, backbone_folder(options.backbone)
+    dataset = probe.spec.dataset
     fraction = probe.spec.validation_fraction
     together = probe.spec.fits_folds_together and not FOLDS_TOGETHER.isdisjoint(probe.space.heads)
     return StudyRecord(
         dataset=options.dataset,
         dataset_fingerprint=dataset.fingerprint,
-        backbone=escaped(folder.name if folder else options.backbone),
+        backbone=printed_backbone(options),
         weights_digest=probe.weights_digest,
         preset=preset_name(options),
         space=probe.space,
@@ -373,6 +373,12 @@ def check_same(study: StudyResults, prepared: PreparedProbe) -> None:
             f"the network {spec.backbone} is not that of study {study.name}: its digest is "
             f"{prepared.weights_digest[:12]}, the study's {digest[:12]}; name the study's network with `backbone`"
         )
+
+
+def printed_backbone(options: RunOptions) -> str:
+    """Return what a person calls the network: its name or hub id, or the name of its folder."""
+    folder = backbone_folder(options.backbone)
+    return escaped(folder.absolute().name if folder else options.backbone)
 
 
 def preset_name(options: RunOptions) -> str:

@@ -77,3 +77,8 @@ def decoded(content: bytes) -> str:
 def _position(before: str) -> str:
     *lines, last = _LINE_END.split(before)
     return f"line {len(lines) + 1}, column {len(last) + 1}"
+
+
+def file_name(text: str) -> str:
+    """Return a text as the name of a file: hyphens in place of all but letters, digits, dots and underscores."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-").lstrip(".-")

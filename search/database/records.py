@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from optuna.study import StudyDirection
 
 from objectives.results import ACCURACY, METRICS, Accuracy, CorrectMask, IntervalEstimate, Metric, Scores
 from spaces import Architecture, Block, Setting, Space
+from spaces.text import file_name
 
 DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 """Directions of a trial's values: its score is maximised; its cost, where that is an objective too, is minimised."""
@@ -84,8 +84,7 @@ class StudyRecord:
         return self.chosen_name or self._made_name(self.dataset)
 
     def _made_name(self, dataset: str) -> str:
-        made = f"{dataset}-{self.backbone}-{self.preset}-{self.identity[:8]}"
-        return re.sub(r"[^\w.-]+", "-", made).strip("-").lstrip(".-")
+        return file_name(f"{dataset}-{self.backbone}-{self.preset}-{self.identity[:8]}")
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,8 @@ class RunDisplay:
         for phrase in event.left_out:
             self._say(f"left out: {phrase}")
         self._say(f"study {event.study}: {count(event.settings, 'setting')}, {count(event.workers, 'worker')}")
+        for note in event.notes:
+            self._say(f"note: {note}")
 
     def _say(self, line: str) -> None:
         self.console.print(line, highlight=False, markup=False)

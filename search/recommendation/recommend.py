@@ -1,5 +1,6 @@
 """Recommends a setting for a dataset, from its options to the written report."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -11,10 +12,19 @@ from objectives.devices import available_threads
 from search.commands import run_command
 from search.option import MOST
 from search.options import FEATURE_OPTIONS, SCREENING_OPTIONS, RunOptions
-from search.prepare import PreparedProbe, check, left_out_phrases, page_facts, prepare_probe
+from search.prepare import (
+    PreparedProbe,
+    check,
+    left_out_phrases,
+    page_facts,
+    prepare_probe,
+    preset_name,
+    printed_backbone,
+)
 from spaces import Architecture, Setting, UsageError
 from spaces.errors import shown
 from spaces.notebook import brief, html_table
+from spaces.text import file_name
 
 if TYPE_CHECKING:
     from objectives.results import ComparedSetting, ScreeningResults
@@ -25,7 +35,8 @@ class Recommendation:
     """A setting to use for a dataset, and how certain it is.
 
     results: all results of the screening. architecture: of the network. seconds: the time that the recommendation took.
-    report: the page with the evidence. left_out: phrases about the files that were left out of the dataset.
+    report: the page with the evidence. left_out: phrases about the files that were left out of the dataset. notes:
+    sentences about limits that were not kept.
     """
 
     results: "ScreeningResults"
@@ -33,6 +44,7 @@ class Recommendation:
     seconds: float
     report: Path
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def setting(self) -> Setting | None:
@@ -91,8 +103,9 @@ def recommend(
     """Screen the space with a small part of the forward passes, and write the report into the home folder.
 
     passes: the most forward passes, each of one image at one timestep; None for a tenth of all. seconds: time limit; no
-    round starts unless it would finish in time. memory: learn from the past tasks of the study database, and keep this
-    screening for later ones. on_progress: called with (done, total) forward passes. Raises SearchError in words.
+    round after the first starts unless it would finish in time. memory: learn from the past tasks of the study
+    database, and keep this screening for later ones. on_progress: called with (done, total) forward passes. Raises
+    SearchError in words.
     """
     from objectives.datasets.splits import check_training_images
     from search.database.store import Store
@@ -115,7 +128,16 @@ def recommend(
         )
     elapsed = time.monotonic() - started
     report = _write_report(results, prepared, elapsed, options)
-    return Recommendation(results, space.architecture, elapsed, report, left_out_phrases(spec.dataset))
+    notes = () if seconds is None or elapsed <= seconds else (_over_budget(elapsed, seconds),)
+    return Recommendation(results, space.architecture, elapsed, report, left_out_phrases(spec.dataset), notes)
+
+
+def _over_budget(elapsed: float, seconds: float) -> str:
+    """Say that a screening took longer than it should, and why."""
+    return (
+        f"this took {elapsed:,.0f} s, more than the time limit of {seconds:,.0f} s: the images are always read and the "
+        "first timesteps always screened; fewer images or timesteps take less"
+    )
 
 
 def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds: float, options: RunOptions) -> Path:
@@ -134,8 +156,17 @@ def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds:
         facts=page_facts(spec.dataset, options),
         options=feature_keywords(options),
     )
-    name = f"{options.dataset}-{spec.dataset.fingerprint[:8]}-recommendation.html"
-    return write_recommendation(results, context, options.home_folder.reports / name)
+    return write_recommendation(results, context, options.home_folder.reports / _report_name(prepared, options))
+
+
+def _report_name(prepared: PreparedProbe, options: RunOptions) -> str:
+    """Return the name of the report's file. Other images, another network, space or seed have another file."""
+    from objectives.datasets.catalog import called
+
+    parts = [prepared.spec.dataset.fingerprint, prepared.weights_digest, prepared.space.digest(), str(options.seed)]
+    digest = hashlib.sha256("".join(parts).encode()).hexdigest()
+    words = [called(options.dataset, options.absolute().data_root), printed_backbone(options), preset_name(options)]
+    return f"{file_name('-'.join([*words, digest[:8]]))}-recommendation.html"
 
 
 def feature_keywords(options: RunOptions) -> dict[str, Any]:

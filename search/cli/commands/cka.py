@@ -10,6 +10,7 @@ from search.cli.flags import JsonOption, number_option, parse_names, with_run_op
 from search.cli.output import print_left_out, print_lines
 from search.options import CKA_OPTIONS, HELP_OF_IMAGES, RunOptions
 from spaces import SearchError
+from spaces.text import file_name
 
 
 @with_run_options(
@@ -51,11 +52,14 @@ def cka(
     from dashboards.page.page import check_file
     from dashboards.page.png import write_pictures
     from dashboards.similarity.report import figures, sections, write_similarity
+    from objectives.datasets.catalog import called
     from search.display.counter import counter
     from search.reports.cka import CkaOptions, compare_features, comparison_record, printed_name
 
     others = tuple(dict.fromkeys(name for name in parse_names(against or "") if name))
-    path = out or options.home_folder.reports / f"{options.dataset}-{printed_name(options.backbone)}-cka.html"
+    own = called(options.dataset, options.absolute().data_root)
+    name = f"{file_name(f'{own}-{printed_name(options.backbone)}')}-cka.html"
+    path = out or options.home_folder.reports / name
     check_file(path, ("html",))
     with counter("passes") as update:
         comparison = compare_features(options, CkaOptions(others, timestep, block, pool, draws, images, batch), update)

@@ -22,8 +22,8 @@ def recommend(
         typer.Option(
             metavar="TIME",
             parser=parse_duration,
-            help="Time limit, e.g. 90s, 5m or 1h; a number alone counts seconds. No round starts unless it would "
-            "finish in time.",
+            help="Time limit, e.g. 90s, 5m or 1h; a number alone counts seconds. No round after the first starts "
+            "unless it would finish in time.",
         ),
     ] = None,
     memory: Annotated[
@@ -44,9 +44,12 @@ def recommend(
         recommendation = recommending.recommend(options, passes, seconds, memory, update)
     results, report = recommendation.results, recommendation.report
     print_left_out(recommendation.left_out)
+    for note in recommendation.notes:
+        typer.echo(f"note: {note}", err=True)
     if as_json:
         record = recommending.screening_record(results)
         record |= {"seconds": recommendation.seconds, "report": str(report), "left_out": recommendation.left_out}
+        record |= {"notes": recommendation.notes}
         typer.echo(json.dumps(record, indent=2))
     else:
         lines = recommendation_lines(results, recommendation.architecture)
