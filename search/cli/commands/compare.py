@@ -1,6 +1,7 @@
 """The command `search compare`: tests whether the best setting of one study is better than that of another."""
 
 import json
+from contextlib import suppress
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +11,13 @@ from objectives.home import Home
 from objectives.results import ACCURACY
 from search.cli.flags import HomeOption, JsonOption, StorageOption
 from search.cli.output import chosen_study
-from spaces import UsageError
+from spaces import StorageError, UsageError
 from spaces.errors import shown
 from spaces.text import one_line
 
 if TYPE_CHECKING:
     from dashboards.comparison import StudyComparison
+    from search.database.store import Store
 
 LINE = 80
 """Characters of a printed line."""
@@ -41,13 +43,20 @@ def compare(
         got = "none" if not studies else ", ".join(map(shown, studies))
         raise UsageError(f"`search compare` takes the names of two studies, got {got}; `search status` lists them all")
     with Store.open(storage or Home.at(home).storage, reading=True) as store:
-        known = store.names()
-        names = [store.find_study(name=name) if name in known else chosen_study(store, name, None) for name in studies]
+        names = [_study_named(store, word) for word in studies]
         comparison = StudyComparison.of(*map(store.read_study, names))
     if as_json:
         typer.echo(json.dumps(comparison.to_dict(), indent=2))
     else:
         _print(comparison)
+
+
+def _study_named(store: "Store", word: str) -> str:
+    """Return the study of this name, or else the one that stands for the dataset of this name."""
+    if word not in store.names():
+        with suppress(StorageError):
+            return chosen_study(store, word, None)
+    return store.find_study(name=word)
 
 
 def _print(comparison: "StudyComparison") -> None:
