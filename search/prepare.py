@@ -81,15 +81,12 @@ def check(options: RunOptions) -> None:
     Nothing heavy is imported for it: neither torch nor Ray, nor what upgrades a database.
     """
     from objectives.backbones.catalog import check_backbone
-    from objectives.datasets.catalog import check_root
+    from objectives.datasets.catalog import check_dataset, check_root
     from search.database.url import Address
     from search.samplers.catalog import SAMPLERS
 
     options.check()
-    check_root(options.dataset, options.data_root, options.home_folder.datasets)
-    check_backbone(options.backbone, options.precision)
-    options.home_folder.check_writable()
-    Address(options.database)
+    check_dataset(options.dataset)
     if not options.space.endswith(".toml"):
         check_name("space", options.space, [*PRESETS, "a .toml file"])
     elif not Path(options.space).is_file():
@@ -102,6 +99,10 @@ def check(options: RunOptions) -> None:
         check_machine(options)
     else:
         check_ray_address(options.ray_address)
+    check_backbone(options.backbone, options.precision)
+    options.home_folder.check_writable()
+    Address(options.database)
+    check_root(options.dataset, options.data_root, options.home_folder.datasets)
 
 
 def check_ray_address(address: str) -> None:
