@@ -1,5 +1,6 @@
 """The catalog of datasets by name. To add one, add an entry to DATASETS."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -121,13 +122,18 @@ def called(name: str, root: Path | str | None) -> str:
     return escaped(own)[:LONGEST_CALLED].strip() or name
 
 
-def check_root(name: str, root: Path | str | None, fetched: Path | None = None) -> None:
-    """Refuse a dataset's name and root as `load_dataset` does, as far as no file is read and no hub is asked."""
-    if name not in DATASETS and Path(name).exists():
+def check_dataset(name: str) -> Entry:
+    """Return the entry of a dataset. Raises UnknownNameError, and UsageError for a path in place of a name."""
+    if name not in DATASETS and os.sep in name and Path(name).exists():
         raise UsageError(
             f"`dataset` takes a name, got the path {name}; give folder or csv, and the path as `data_root`"
         )
-    entry = lookup("dataset", name, DATASETS)
+    return lookup("dataset", name, DATASETS)
+
+
+def check_root(name: str, root: Path | str | None, fetched: Path | None = None) -> None:
+    """Refuse a dataset's name and root as `load_dataset` does, as far as no file is read and no hub is asked."""
+    entry = check_dataset(name)
     if entry.needs_root and not (entry.from_hub and root and is_hub_id(str(root)) and not Path(root).exists()):
         _dataset_path(name, root, fetched)
     elif not entry.needs_root and root is not None:
