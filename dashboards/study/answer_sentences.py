@@ -3,8 +3,8 @@ prints it."""
 
 from collections.abc import Sequence
 
-from dashboards.formatting import NAMED, amount, count, gap_text, percent, shortened, with_interval
-from dashboards.study.answer import Answer, MeasuredBaseline
+from dashboards.formatting import NAMED, amount, count, gap_text, percent, shortened
+from dashboards.study.answer import Answer
 from objectives.results import ChoiceCoverage, StudyResults
 from spaces import HEAD_OPTIONS
 
@@ -19,6 +19,7 @@ def confidence_sentences(answer: Answer, complete: int) -> tuple[str, ...]:
     """Say how the answer was chosen, and how certain it is. complete: the number of complete trials."""
     told = (
         tied_sentence(answer, complete),
+        beaten_sentence(answer),
         loss_sentence(answer),
         chance_sentence(answer),
         best_trial_sentence(answer),
@@ -105,14 +106,14 @@ def chance_sentence(answer: Answer) -> str:
     return " ".join(told)
 
 
-def baselines_sentence(answer: Answer) -> str:
-    """Give the accuracy of the trivial classifiers on the test images; empty where they were not made."""
-    if not answer.baselines:
+def beaten_sentence(answer: Answer) -> str:
+    """Name the trivial classifiers that the answer beats on the test images; empty where it beats none."""
+    beaten = ["chance"] if answer.better_than_chance else []
+    beaten += [f"a linear head on {baseline.words}" for baseline in answer.baselines if baseline.beaten]
+    if not beaten:
         return ""
-    told = [f"{baseline.words} {with_interval(baseline.test)}" for baseline in answer.baselines]
-    beaten = [baseline for baseline in answer.baselines if baseline.beaten]
-    verdict = "; the answer is significantly better" if len(beaten) == len(answer.baselines) else ""
-    return f"The same images with a linear head on trivial features: {', '.join(told)}{verdict}."
+    *first, last = beaten
+    return f"On the test images it is significantly better than {', '.join(first)}{' and ' if first else ''}{last}."
 
 
 def coverage_sentence(coverage: Sequence[ChoiceCoverage]) -> str:
@@ -175,11 +176,6 @@ def _covered_text(choice: ChoiceCoverage) -> str:
         value = choice.values[0]
         return f"only the {value} head" if choice.choice == "head" else f"only {noun} {value}"
     return f"all {values} {_plural(noun)}" if tried == values else f"{tried} of {values} {_plural(noun)}"
-
-
-def baseline_name(baseline: MeasuredBaseline) -> str:
-    """ "Raw pixels", "First block"."""
-    return baseline.words[0].upper() + baseline.words[1:]
 
 
 def _plural(noun: str) -> str:

@@ -11,6 +11,7 @@ from dashboards.page.page import render_page, write
 from dashboards.study.analysis import NO_ANALYSIS, Analysis
 from dashboards.study.answer import Answer, study_answer
 from dashboards.study.answer_sentences import (
+    beaten_sentence,
     best_trial_sentence,
     chance_sentence,
     coverage_sentence,
@@ -59,6 +60,7 @@ def render(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> str:
         bars=comparison_bars(answer) if answer else (),
         tied=tied_sentence(answer, len(study.complete)) if answer else None,
         untried=untried_sentence(answer.coverage, len(study.screened)) if answer else None,
+        beaten=beaten_sentence(answer) if answer else None,
         warning=chance_sentence(answer) if answer else None,
         details=_details(study, answer) if answer else (),
         trials=trial_counts_text(trial_counts(study)),
@@ -144,6 +146,7 @@ def document(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> Document:
             facts.append(("Cost", f"{gmacs(answer.gmacs)} GMAC per image, forward passes and head"))
         sentences = (
             tied_sentence(answer, len(study.complete)),
+            beaten_sentence(answer),
             chance_sentence(answer),
             untried_sentence(answer.coverage, len(study.screened)),
             *_details(study, answer),
