@@ -93,7 +93,10 @@ def test_the_decisive_choice_is_the_most_important(choice: str, metric: str) -> 
         given = [importance for importance in ranking if importance.shares]
         assert max(given, key=lambda importance: importance.shares[name]).choice == choice
         assert sum(importance.shares[name] for importance in given) <= 1 + 1e-9
-    assert ranking == importances(studied(RULES[choice], metric=metric))
+
+
+def test_importances_repeat() -> None:
+    assert importances(studied(RULES["pool"], FEWEST)) == importances(studied(RULES["pool"], FEWEST))
 
 
 def test_too_few_trials_give_no_importances() -> None:
