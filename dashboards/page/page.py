@@ -31,7 +31,7 @@ WORDS = frozenset(
     {
         *("Metric", "True class", "Predicted", "Image", "Class", "Head", "Phase", "Stage", "Reason", "Tied", "Seeds"),
         *("Trials", "Fact", "Value", "Choice", "Source", "Split of ours", "Dataset", "Backbone", "Study", "Past task"),
-        *("Best setting of", "Verdict", "State", "Most often taken for"),
+        *("Best setting of", "Not given", "Verdict", "State", "Most often taken for"),
     }
 )
 

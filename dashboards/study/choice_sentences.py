@@ -34,9 +34,7 @@ def block_by_timestep_sentence(table: BlockByTimestep) -> str:
         tied = sum(cell.best.tied_with(shown.best) for cell in others)
         told = [
             f"{name}, {cell_text(shown)}, reaches {with_interval(shown.best)} {_of_trials(shown.count)}.",
-            f"{tied if tied else 'None'} of the {count(len(others), 'other cell')} that "
-            f"{'was' if len(others) == 1 else 'were'} tried {'differs' if tied in (0, 1) else 'differ'} from it by "
-            "less than chance would.",
+            _differences_text(tied, len(others)),
         ]
         high, low = ("highest", "lowest") if metric.higher_is_better else ("lowest", "highest")
         if first is not shown:
@@ -47,6 +45,16 @@ def block_by_timestep_sentence(table: BlockByTimestep) -> str:
         if worst is not first:
             told.append(f"The {low}, {cell_text(worst)}, reaches {amount(worst.best.value, metric)}.")
     return " ".join(filter(None, (*told, _empty_text(table))))
+
+
+def _differences_text(tied: int, others: int) -> str:
+    """ "12 of the 14 other cells that were tried differ from it by less than chance would." """
+    if tied == others:
+        which = "The other cell that was tried differs" if others == 1 else f"All {others:,} other cells tried differ"
+    else:
+        cells = f"{count(others, 'other cell')} that {'was' if others == 1 else 'were'} tried"
+        which = f"{f'{tied:,}' if tied else 'None'} of the {cells} {'differs' if tied in (0, 1) else 'differ'}"
+    return f"{which} from it by less than chance would."
 
 
 def _of_trials(number: int) -> str:

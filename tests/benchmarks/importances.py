@@ -62,7 +62,8 @@ def main() -> None:
     for (kind, number), part in rows.items():
         for name in ("fANOVA", "PED-ANOVA"):
             mine = [row for row in part if row[0] == name]
-            inside, width = (100 * np.mean([row[column] for row in mine], axis=0) for column in (1, 2))
+            inside = 100 * np.mean([row[1] for row in mine], axis=0)
+            width = 100 * np.mean([row[2] for row in mine], axis=0)
             told = ", ".join(
                 f"{choice} {share:3.0f} % inside, {wide:3.0f} points wide"
                 for choice, share, wide in zip(CHOICES, inside, width, strict=True)
