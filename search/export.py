@@ -98,7 +98,7 @@ def export_classifier(
 
 def classify_command(file: Path, home: Home) -> str:
     """Return the command that uses a classifier. It names the home folder unless that is the default one."""
-    words = ["search", "classify", str(file)]
+    words = ["search", "classify", str(file.absolute())]
     words += [] if home.is_default else ["--home", str(home.folder)]
     return f"{shlex.join(words)} IMAGE_OR_FOLDER"
 

@@ -140,7 +140,8 @@ def _classes_figure(rows: Sequence[ClassAccuracy], names: Sequence[str]) -> go.F
             hovertemplate="%{text}<extra></extra>",
         )
     )
-    figure.update_xaxes(title="Accuracy (%)", range=[-2, 102])
+    lowest = min(low for low, _ in intervals)
+    figure.update_xaxes(title="Accuracy (%)", range=[20 * int(5 * lowest) - 1, 101])
     figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=labels, autorange="reversed", showgrid=False)
     figure.update_layout(template=TEMPLATE, height=90 + 22 * len(rows))
     return figure
@@ -165,7 +166,7 @@ def _confusions(report: ClassifierReport, grid: ConfusionGrid) -> Section:
         shades,
         "other" if any(grid.others) else "",
     )
-    told = (sentences.grid_sentence(grid, len(report.names)),)
+    told = (sentences.grid_sentence(grid, len(report.names), drawn.numbered),)
     pairs = Table(
         "The most frequent confusions",
         ("True class", "Predicted", "Images"),

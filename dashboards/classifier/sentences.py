@@ -40,11 +40,12 @@ def _without_images(assessment: Assessment) -> tuple[str, ...]:
     return (f"{absent:,} {'class has' if absent == 1 else 'classes have'} no image here.",)
 
 
-def grid_sentence(grid: ConfusionGrid, classes: int) -> str:
-    """Say how to read the grid, and what it leaves out."""
-    read = "A row is the true class, a column the predicted one, by the number in front of its name."
+def grid_sentence(grid: ConfusionGrid, classes: int, numbered: bool) -> str:
+    """Say how to read the grid, and what it leaves out. numbered: whether columns bear numbers in place of names."""
+    by = ", by the number in front of its name" if numbered else ""
+    read = f"A row is the true class, a column the predicted one{by}."
     if len(grid.labels) == classes:
-        return f"{read} {count(grid.mistakes, 'image')} of all are off the diagonal."
+        return f"{read} Off the diagonal: {count(grid.mistakes, 'mistake')}."
     share = whole_percent(grid.covered / grid.mistakes)
     return (
         f"{read} These {len(grid.labels)} of {classes:,} classes are in the pairs that are confused most; the grid "
@@ -89,13 +90,14 @@ def mistake_caption(mistake: Mistake, names: Sequence[str]) -> str:
 def copies_sentence(pairs: Sequence[NearDuplicate], test_images: int) -> str:
     """Say how many test images have a near-duplicate, and what follows."""
     if not pairs:
-        return f"None of the {test_images:,} test images is a near-duplicate of a training image."
+        return f"None of the {test_images:,} test images looks like a changed copy of a training image."
     identical = sum(pair.identical for pair in pairs)
     also = f", {identical:,} of them with the same bytes" if identical else ""
     return (
-        f"{count(len(pairs), 'test image')} of {test_images:,} ({percent(len(pairs) / test_images)}) "
-        f"{'is' if len(pairs) == 1 else 'are'} probably a changed copy of a training image{also}. A classifier may "
-        "know them by heart, so the test accuracy may be too high. Remove them from one split, and search again."
+        f"{len(pairs):,} of {count(test_images, 'test image')} ({percent(len(pairs) / test_images)}) "
+        f"{'looks' if len(pairs) == 1 else 'look'} like a changed copy of a training image{also}. Judge by eye. A "
+        "classifier may know copies by heart, so the test accuracy may be too high. Remove copies from one split, and "
+        "search again."
     )
 
 

@@ -62,8 +62,9 @@ class Table:
 class Grid:
     """Counts of rows against columns of the same things, such as a confusion matrix.
 
-    names: of the rows; the columns bear their numbers, from 1. counts: row by row, with as many columns as there are
-    names, or one more. last: the heading of that further column. shades: of the cells, in [0, 1]; 0 is not shaded.
+    names: of the rows. The columns bear them too if all are short, else their numbers, from 1. counts: row by row, with
+    as many columns as there are names, or one more. last: the heading of that further column. shades: of the cells, in
+    [0, 1]; 0 is not shaded.
     """
 
     caption: str
@@ -71,6 +72,11 @@ class Grid:
     counts: tuple[tuple[int, ...], ...]
     shades: tuple[tuple[float, ...], ...]
     last: str = ""
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the columns bear numbers."""
+        return max(map(len, self.names)) > 3
 
 
 @dataclass(frozen=True, slots=True)

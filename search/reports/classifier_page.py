@@ -89,7 +89,7 @@ def _python(file: Path) -> str:
     lines = (
         "import search",
         "",
-        f"classifier = search.Classifier.load({str(file)!r})",
+        f"classifier = search.Classifier.load({str(file.absolute())!r})",
         "# classifier.predict(images): paths, PIL images, or arrays uint8 (height, width, 3)",
     )
     return "\n".join(lines)

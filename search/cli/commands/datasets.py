@@ -151,14 +151,14 @@ class CopiesAcrossSplits:
         from dashboards.formatting import count
 
         if not self.pairs:
-            return [f"none of {count(self.test_images, 'test image')} is a changed copy of a training image"]
-        are = "test image is a changed copy" if len(self.pairs) == 1 else "test images are changed copies"
+            return [f"none of {count(self.test_images, 'test image')} looks like a changed copy of a training image"]
         rows = [
             f"{self.names[pair.train]} ~ {self.names[pair.test]} "
             f"({'same bytes' if pair.identical else f'cosine {pair.similarity:.3f}'}{', mirrored' * pair.mirrored})"
             for pair in self.pairs
         ]
-        found = f"{len(self.pairs):,} of {self.test_images:,} {are} of a training image"
+        look = "looks like a changed copy" if len(self.pairs) == 1 else "look like changed copies"
+        found = f"{len(self.pairs):,} of {count(self.test_images, 'test image')} {look} of a training image"
         return [*_finding(found, rows), f"see them in {self.page}"]
 
 
