@@ -47,10 +47,10 @@ def grid_sentence(grid: ConfusionGrid, classes: int, numbered: bool) -> str:
     if len(grid.labels) == classes:
         return f"{read} Off the diagonal: {count(grid.mistakes, 'mistake')}."
     share = whole_percent(grid.covered / grid.mistakes)
+    others = " The last column counts images that are taken for a class not shown." if any(grid.others) else ""
     return (
         f"{read} These {len(grid.labels)} of {classes:,} classes are in the pairs that are confused most; the grid "
-        f"holds {share} of all {count(grid.mistakes, 'mistake')}. The last column counts images that are taken for a "
-        "class not shown."
+        f"holds {share} of all {count(grid.mistakes, 'mistake')}.{others}"
     )
 
 
