@@ -91,7 +91,7 @@ def loss_sentence(answer: Answer) -> str:
 
 
 def chance_sentence(answer: Answer) -> str:
-    """Warn of an answer that is no better than chance or than a baseline; empty if it is, or if this is not known."""
+    """Warn of an answer that is no better than chance, or tied with a baseline; empty if neither is known to be so."""
     told = []
     if answer.better_than_chance is False and answer.majority is not None:
         told.append(
@@ -100,9 +100,7 @@ def chance_sentence(answer: Answer) -> str:
         )
     not_beaten = [baseline.words for baseline in answer.baselines if baseline.beaten is False]
     if not_beaten:
-        told.append(
-            f"As far as the test images tell, it is no better than a linear head on {' or on '.join(not_beaten)}."
-        )
+        told.append(f"A linear head on {' or on '.join(not_beaten)} is as good, as far as the test images can tell.")
     return " ".join(told)
 
 

@@ -191,13 +191,15 @@ def time_by_phase(study: StudyResults) -> tuple[Phase, ...]:
     return tuple(Phase(name, value, value / total) for name, value in longest_first if value > 0)
 
 
+STAGE_ORDER = ("start", "screening", "trials", "finals", "end")
+
 NOT_KEPT = "not kept"
 """The running time whose stage was not kept: of runs that were killed, and of runs before schema 0009."""
 
 
 def stages(study: StudyResults) -> tuple[Phase, ...]:
     """The running time by what the runs were doing, in that order; it adds up. Empty where no run kept its stages."""
-    seconds = dict(study.stages)
+    seconds = {name: study.stages[name] for name in STAGE_ORDER if name in study.stages}
     if not seconds:
         return ()
     rest = study.wall_seconds - sum(seconds.values())
