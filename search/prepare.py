@@ -100,9 +100,26 @@ def check(options: RunOptions) -> None:
     else:
         check_ray_address(options.ray_address)
     check_backbone(options.backbone, options.precision)
+    if options.backbone == "bundled":
+        _check_bundled(options)
     options.home_folder.check_writable()
     Address(options.database)
     check_root(options.dataset, options.data_root, options.home_folder.datasets)
+
+
+def _check_bundled(options: RunOptions) -> None:
+    """Refuse blocks and timesteps that the bundled network has not, as its space would once torch has described it."""
+    from objectives.backbones.catalog import BUNDLED_BLOCKS, BUNDLED_TIMESTEPS
+
+    for what, values, low, high in (
+        ("block", options.blocks, 1, BUNDLED_BLOCKS),
+        ("timestep", options.timesteps, 0, BUNDLED_TIMESTEPS - 1),
+    ):
+        for value in values or ():
+            if isinstance(value, int) and not low <= value <= high:
+                raise InvalidSpaceError(
+                    f"{what} {shown(value)} does not exist for backbone bundled; valid: {low} to {high}"
+                )
 
 
 def check_ray_address(address: str) -> None:

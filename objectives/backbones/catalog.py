@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "bundled"
 
+BUNDLED_BLOCKS, BUNDLED_TIMESTEPS = 25, 1000
+"""The numbers of blocks and timesteps of the bundled network, known here without a look at it."""
+
 HUB = {
     "ddpm-cifar10": ("DDPM's U-Net of 32x32 photographs", "google/ddpm-cifar10-32"),
     "ddpm-church": ("DDPM's U-Net of 256x256 churches", "google/ddpm-church-256"),

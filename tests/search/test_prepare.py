@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from objectives import devices
+from objectives.backbones.catalog import BUNDLED_BLOCKS, BUNDLED_TIMESTEPS, describe_backbone
 from objectives.features import versions
 from search.database.records import RunRecord
 from search.database.store import Store
@@ -110,6 +111,11 @@ def test_the_same_command_continues_a_study_from_before_the_rule(
     assert (began.probe.spec.folds, began.by_rule) == (folds, not typed)
     assert (began.record.name == former.record.name) == (folds is None)
     assert began.counts["validation"] == (began.counts["train"] if folds else former.counts["validation"])
+
+
+def test_the_bundled_network_has_as_many_blocks_and_timesteps_as_are_checked_first() -> None:
+    architecture, _ = describe_backbone("bundled")
+    assert (len(architecture.blocks), len(architecture.alphas_cumprod)) == (BUNDLED_BLOCKS, BUNDLED_TIMESTEPS)
 
 
 def test_another_seed_is_another_split(options: dict[str, Any]) -> None:
