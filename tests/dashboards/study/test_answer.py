@@ -65,7 +65,7 @@ def test_of_equal_finalists_the_simplest_is_the_answer_and_the_best_trial_is_tol
             -0.2,
             0.4,
             "On the test images it is significantly better than chance.",
-            "no better than a linear head on raw",
+            "A linear head on raw pixels is as good",
         ),
     ],
 )
