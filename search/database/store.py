@@ -7,15 +7,15 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Self, final
+from typing import Self, final
 
 import optuna
 from optuna.storages import RDBStorage
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from objectives.results import Baseline, Final, Picture, Reevaluation, StudyResults
-from search.database import reading
+from search.database import finding, reading
 from search.database.connection import open_storage
 from search.database.dialects import now, upsert
 from search.database.heartbeat import HEARTBEAT_SECONDS, heartbeat
@@ -180,32 +180,14 @@ class Store:
         in the catalog, or a person's own images as `objectives.datasets.catalog.called` does. Raises StorageError
         where there is no such study. The error lists the studies that exist.
         """
-        last_run = select(func.max(RunRow.started)).where(RunRow.study_id == StudyRow.id).scalar_subquery()
         with self.session() as session:
-            latest_first = select(StudyRow).order_by(
-                func.coalesce(last_run, StudyRow.created).desc(), StudyRow.id.desc()
-            )
-            every_row = session.scalars(latest_first).all()
-            names = optuna_names(self.optuna, [row.name for row in every_row])
-            rows = [row for row in every_row if row.name in names]
-            fitting = [
-                row for row in rows if dataset in (None, row.dataset) and name in (None, row.name, names[row.name])
-            ]
-            if not fitting and dataset is not None and name is None:
-                fitting = [row for row in rows if dataset == reading.called_of(row)]
+            fitting, rows = finding.fitting_rows(session, self.optuna, dataset, name)
+            if not fitting:
+                raise StorageError(finding.none_found(dataset, name, str(self.address), rows))
             found = [reading.study_summary(session, row, self.trials(row.name)) for row in fitting]
-            listed = "; ".join(f"{row.name} of dataset {row.dataset}" for row in rows)
         if dataset is None:
-            return sorted(found, key=lambda study: not study.complete) or self._none_found(dataset, name, listed)
-        return sorted(found, key=lambda study: study.rank, reverse=True) or self._none_found(dataset, name, listed)
-
-    def _none_found(self, dataset: str | None, name: str | None, listed: str) -> NoReturn:
-        wanted = " and ".join(
-            f"{what} {value!r}" for what, value in (("dataset", dataset), ("name", name)) if value is not None
-        )
-        raise StorageError(
-            f"no study{' of ' + wanted if wanted else ''} in {self.address}; there are: {listed or 'none yet'}"
-        )
+            return sorted(found, key=lambda study: not study.complete)
+        return sorted(found, key=lambda study: study.rank, reverse=True)
 
     def read_study(self, name: str) -> StudyResults:
         """Return all that is known of a study. Raises StorageError where there is none of that name."""
