@@ -46,6 +46,24 @@ class Browser:
         ids: list[str] = self.driver.execute_script(script)
         return ids
 
+    def overlaps(self) -> list[str]:
+        """Return the texts of figures that lie on each other or outside of their figure, as "section: text | text"."""
+        script = """return [...document.querySelectorAll('main .figure')].flatMap((figure) => {
+            const box = figure.getBoundingClientRect(), hidden = figure.scrollWidth - figure.clientWidth;
+            const texts = [...figure.querySelectorAll('text')]
+                .map((text) => [text.textContent, text.getBoundingClientRect()])
+                .filter(([words, place]) => words.trim() && place.width);
+            const name = `${figure.parentElement.id}: `;
+            const outside = texts.filter(([, at]) => at.left < box.left - 1 || at.right > box.right + hidden + 1)
+                .map(([words]) => name + words);
+            const over = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1.5
+                && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3.5;
+            return [...outside, ...texts.flatMap(([words, at], index) => texts.slice(index + 1)
+                .filter(([, other]) => over(at, other)).map(([others]) => `${name}${words} | ${others}`))];
+        })"""
+        found: list[str] = self.driver.execute_script(script)
+        return found
+
     def _log(self, kind: str) -> list[dict[str, Any]]:
         entries: list[dict[str, Any]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]
         return entries

@@ -305,6 +305,7 @@ def test_the_page_never_scrolls_sideways(realistic: StudyMaker, tmp_path: Path, 
         browser.open(write_report(realistic(), tmp_path / "r.html").as_uri())
         root = "document.documentElement"
         assert browser.driver.execute_script(f"return {root}.scrollWidth <= {root}.clientWidth")
+        assert browser.overlaps() == []
     finally:
         browser.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
