@@ -173,6 +173,7 @@ def test_two_studies_of_the_same_test_images_are_compared(finished_home: Path, m
         dataset_fingerprint=results.provenance["dataset fingerprint"],
         classes=results.classes,
         counts=results.counts,
+        space=results.space,
     )
     final = replace(finals[0], test=fewer.accuracy, test_scores=None, test_correct_mask=fewer)
     with Store.open(f"sqlite:///{finished_home}/studies.db") as store:
