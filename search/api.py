@@ -65,7 +65,7 @@ def run(dataset: str, *, on_event: "OnEvent | None" = None, **options: Any) -> "
     itself. options: as of `search run`, see `search.options.RunOptions`. Raises SearchError in words, and
     KeyboardInterrupt after Ctrl-C; then the same call continues where this run stopped.
     """
-    from search import engine
+    from search import run_process
     from search.display.downloads import showing_downloads
     from search.display.run_display import RunDisplay
     from search.study import Study
@@ -80,7 +80,7 @@ def run(dataset: str, *, on_event: "OnEvent | None" = None, **options: Any) -> "
             if on_event is not None:
                 on_event(event)
 
-        results = engine.run(run_options, send)
+        results = run_process.run(run_options, send)
     return Study(results, run_options.home_folder, run_options.database)
 
 

@@ -36,11 +36,14 @@ VALIDATION_BY_RULE = "validation_by_rule"
 """The name in the kept options of whether a rule chose the validation. Runs from before the rule lack it."""
 
 
-def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
+def run(
+    options: RunOptions, on_event: OnEvent, on_ray_lost: Callable[[str], None] = lambda reason: None
+) -> StudyResults:
     """Search until the study has `options.trials` finished trials, choose and test the answer, and write the report.
 
     Everything is checked before anything is written. Raises SearchError in words, and KeyboardInterrupt after Ctrl-C or
-    SIGTERM; then the same options continue where this run stopped.
+    SIGTERM; then the same options continue where this run stopped. on_ray_lost: called in another thread, with words,
+    if Ray dies meanwhile.
     """
     from search.database.url import Address
     from search.scheduling.ray_session import RaySession
@@ -49,7 +52,7 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
     check(options)
     options.check_finals()
     Address(options.database).check_writable()
-    with RaySession(resources_of(options)) as ray:
+    with RaySession(resources_of(options), on_ray_lost) as ray:
         finished = False
 
         def on_found() -> None:

@@ -9,8 +9,9 @@ import site
 import socket
 import sys
 import tempfile
+import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,6 +48,15 @@ OBJECT_STORE_BYTES = 256 * 2**20
 LEAST_ADDRESS_SPACE = 3 * 2**30
 """Bytes of address space (`ulimit -v`) below which torch cannot be loaded, and Ray aborts the process."""
 
+WATCH_SECONDS = 0.5
+"""Seconds between two looks at whether Ray lives."""
+
+CLUSTER_WATCH_SECONDS = 4.0
+"""The same for a cluster, which is asked over the network."""
+
+UNANSWERED = 3
+"""Looks in a row at which a cluster does not answer, until it counts as lost."""
+
 ROOM_SECONDS = 60
 """Longest wait for a cluster to have room for a worker."""
 
@@ -65,12 +75,16 @@ class RaySession:
     _authenticated: ClassVar[bool] = False
     """Whether Ray was imported in this process with authentication on."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, on_lost: Callable[[str], None] = lambda reason: None) -> None:
+        """Prepare a session. on_lost: called in a thread, with words, if Ray dies before the session ends."""
         self.resources = resources
+        self._on_lost = on_lost
+        self._ends = threading.Event()
         self._folder: Path | None = None
         self._variables: list[str] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ray")
         self._started: Future[None] | None = None
+        self._watched = False
 
     def __enter__(self) -> Self:
         return self
@@ -109,11 +123,31 @@ class RaySession:
         self.start()
         assert self._started is not None
         self._started.result()
+        if not self._watched:
+            self._watched = True
+            threading.Thread(target=self._watch, name="watch of Ray", daemon=True).start()
         _check_room(self.resources)
+
+    def _watch(self) -> None:
+        """Report once that Ray has died. Ray itself waits for a minute, and then aborts the process."""
+        address, unanswered = self.resources.address, 0
+        while not self._ends.wait(WATCH_SECONDS if address is None else CLUSTER_WATCH_SECONDS):
+            fault = _death_of_process()
+            if address is not None:
+                try:
+                    _check_answers(address)
+                    unanswered = 0
+                except SearchError as error:
+                    unanswered += 1
+                    fault = str(error) if unanswered == UNANSWERED else None
+            if fault is not None and not self._ends.is_set():
+                self._on_lost(fault)
+                return
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._ends.set()
         if self._started is not None:
             self._started.exception()  # waits until Ray has started or failed to
             _shut_down()
@@ -205,6 +239,19 @@ def _shut_down() -> None:
     for process in descendants:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def _death_of_process() -> str | None:
+    """Say in words which of the processes that Ray started here has died; None if none has."""
+    import ray
+
+    node = ray._private.worker._global_node
+    for kind, processes in node.all_processes.items() if node else ():
+        for started in processes:
+            if (code := started.process.poll()) is not None:
+                how = f"was killed by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended, code {code}"
+                return f"a process of Ray ({kind}) {how}"
+    return None
 
 
 def _check_room(resources: Resources) -> None:

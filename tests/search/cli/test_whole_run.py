@@ -145,11 +145,12 @@ def test_a_terminal_shows_the_run_and_ctrl_c_leaves_it_tidy(home: Path) -> None:
     assert any(
         re.search(r"trial running for \| \d+ block .* \| trial best trials by validation accuracy", it) for it in said
     )
-    assert any(re.search(r"trials 1\d/60 about .* left", state) for state in said)
-    *_, interrupted = last = without_clocks(shown.lines[-9:])
+    assert any(re.search(r"run about .* left \| trials 1\d/60 \| finals 0/", state) for state in said)
+    *_, interrupted = last = without_clocks(shown.lines[-11:])
     assert interrupted == "interrupted: every finished trial is kept; type the same command again to continue"
-    assert re.fullmatch(r"trials 1\d/60( about .* left)?", last[0])
-    assert [line.split()[0] for line in last[2:3]] == ["trial"]
+    assert last[0] == "run"
+    assert re.fullmatch(r"trials 1\d/60", last[1])
+    assert [line.split()[0] for line in last[2:5:2]] == ["finals", "trial"]
     assert not any("Traceback" in line for line in shown.lines)
     assert "interrupted: the run was stopped" in typed(home, "status", "--dataset", "digits").stdout
 

@@ -1,0 +1,159 @@
+"""The child process of a search: runs the engine and sends its events to the caller through a socket.
+
+It starts with SIGINT and SIGTERM blocked. A thread waits for them: a run may be stopped by its caller, who got the
+signal, and by a signal of its own, as systemd and Slurm send it to all processes. Then both are one request.
+"""
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
+
+from objectives.results import StudyResults
+from search.events import Event
+from search.run_process import CONTINUES, ORDERLY_SECONDS, Ended
+from spaces import SearchError
+
+SAME_REQUEST = 2.0
+"""Seconds within which a signal to this process and a request of the caller are one request."""
+
+LAST_SECONDS = 5.0
+"""Longest wait until the last message of a process that gives up is sent."""
+
+STOPS = {signal.SIGINT, signal.SIGTERM}
+
+
+def main(socket_number: int) -> None:
+    """Run the search that the caller sends, and send what happens."""
+    os.set_inheritable(socket_number, False)  # else Ray's processes keep it open, and the caller never sees its end
+    socket = Connection(socket_number)
+    _send_c_output_nowhere()
+    try:
+        options, path = socket.recv()
+    except EOFError:  # the caller has died already
+        return
+    sys.path += [folder for folder in path if folder not in sys.path]
+    caller = Caller(socket)
+    signal.signal(signal.SIGUSR1, _interrupt)
+    caller.begin()
+    try:
+        value: StudyResults | BaseException = _run(options, caller)
+    except (SearchError, KeyboardInterrupt) as error:
+        value = error
+    except Exception as error:
+        error.add_note(f"In the process of the search:\n{traceback.format_exc()}")
+        value = error
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # it is too late to stop anything
+    caller.end(Ended(value))
+
+
+def _run(options: Any, caller: "Caller") -> StudyResults:
+    from search import engine
+    from search.display.downloads import showing_downloads
+
+    with showing_downloads():
+        return engine.run(options, caller.send, on_ray_lost=caller.give_up)
+
+
+class Caller:
+    """The process that asked for the search, at the other end of the socket."""
+
+    def __init__(self, socket: Connection) -> None:
+        self._socket = socket
+        self._messages: queue.SimpleQueue[Event | Ended] = queue.SimpleQueue()
+        self._sender = threading.Thread(target=self._send_all, name="events", daemon=True)
+        self._main_thread = threading.main_thread().ident or 0
+        self._stops = 0
+        self._signalled = -SAME_REQUEST
+
+    def begin(self) -> None:
+        """Start to send, and to wait for requests to stop."""
+        self._sender.start()
+        for work in (self._listen, self._wait_for_signals):
+            threading.Thread(target=work, daemon=True).start()
+
+    def send(self, event: Event) -> None:
+        """Send an event soon."""
+        self._messages.put(event)
+
+    def end(self, message: Ended) -> None:
+        """Send the last message, and return when it is sent."""
+        self._messages.put(message)
+        self._sender.join()
+
+    def give_up(self, reason: str) -> NoReturn:
+        """Report that the run cannot go on, and end this process at once: its main thread may wait for Ray forever."""
+        self._messages.put(Ended(SearchError(f"{reason}; {CONTINUES}")))
+        self._sender.join(LAST_SECONDS)
+        os._exit(1)
+
+    def _send_all(self) -> None:
+        """Send messages in a thread of its own: a signal, which the main thread handles, would tear one apart.
+
+        A caller that has gone gets nothing. Then the run stops anyway.
+        """
+        with suppress(OSError):
+            while True:
+                message = self._messages.get()
+                self._socket.send(message if isinstance(message, Event) else _sendable(message))
+                if isinstance(message, Ended):
+                    return
+
+    def _listen(self) -> None:
+        """Stop the run when the caller asks for it, or has died."""
+        try:
+            while True:
+                self._socket.recv()
+                if self._stops == 1 and time.monotonic() - self._signalled < SAME_REQUEST:
+                    self._signalled = -SAME_REQUEST
+                else:
+                    self._stop()
+        except (EOFError, OSError):
+            self._stop()
+            time.sleep(ORDERLY_SECONDS)
+            os._exit(1)
+
+    def _wait_for_signals(self) -> None:
+        """Stop the run at the first signal that reaches this process itself."""
+        while True:
+            signal.sigwait(STOPS)
+            if not self._stops:
+                self._signalled = time.monotonic()
+                self._stop()
+
+    def _stop(self) -> None:
+        self._stops += 1
+        signal.pthread_kill(self._main_thread, signal.SIGUSR1)
+
+
+def _sendable(message: Ended) -> Ended:
+    """Return the message, with another error where the one that ended the run cannot be pickled and unpickled."""
+    if isinstance(message.value, BaseException):
+        try:
+            pickle.loads(pickle.dumps(message.value))
+        except Exception:
+            return Ended(RuntimeError("".join(traceback.format_exception(message.value))))
+    return message
+
+
+def _interrupt(_number: int, frame: Any) -> None:
+    """Do in the main thread what Ctrl-C does now. A blocking call is interrupted too."""
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):
+        handler(signal.SIGINT, frame)
+
+
+def _send_c_output_nowhere() -> None:
+    """Let libraries in C write their last words nowhere: Ray's fill pages. What Python prints goes where it did."""
+    errors = os.dup(2)
+    sys.stderr = os.fdopen(errors, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)

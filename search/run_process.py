@@ -1,0 +1,190 @@
+"""Runs a search in a child process, so that nothing of Ray can end the caller, and sends its events to the caller.
+
+Ray's code may end the process that it runs in, and it wants signals, variables and threads of its own. The child is a
+fresh Python, which `search.run_child` describes. The two processes share a socket: the child sends events and at last
+the results or an error, the caller sends requests to stop. If one process ends, the other sees the end of the socket.
+"""
+
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Pipe
+from pathlib import Path
+from typing import Any, final
+
+from objectives.results import StudyResults
+from search.events import OnEvent
+from search.options import RunOptions
+from spaces import SearchError
+
+START = "import sys; sys.path[:0] = sys.argv[2:]; from search.run_child import main; main(int(sys.argv[1]))"
+"""What the child runs: its arguments are the number of its socket, and the folder of our packages."""
+
+STOP = "stop"
+"""The caller's request to stop. The second one interrupts the child wherever it is."""
+
+ORDERLY_SECONDS = 30.0
+"""Longest wait for a run to end in good order after a request to stop. Then it is killed."""
+
+HURRIED_SECONDS = 8.0
+"""The same after a second request."""
+
+CONTINUES = "every finished trial is kept, and the same search again continues"
+"""What an error says where the process or Ray died."""
+
+END_SECONDS = 10.0
+"""Longest wait for the process after its last message."""
+
+
+@final
+@dataclass(frozen=True)
+class Ended:
+    """The last message of the child. value: results, or the error that ended the run."""
+
+    value: StudyResults | BaseException
+
+
+def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
+    """Search as `engine.run` does, in a child process.
+
+    on_event: called in this thread. An exception that it raises ends the run, and is raised when the run has ended.
+    Raises SearchError in words, also where the child or Ray dies, and KeyboardInterrupt after Ctrl-C or SIGTERM.
+    """
+    with ExitStack() as stack:
+        with _signals_blocked():
+            child = stack.enter_context(_Child(options))
+            stack.enter_context(_handling_signals(child.stop))
+        error: BaseException | None = None
+        while True:
+            try:
+                message = child.receive()
+                if isinstance(message, Ended):
+                    break
+                if error is None:
+                    on_event(message)
+            except BaseException as raised:  # KeyboardInterrupt too: the child ends in good order
+                error = error or raised
+                child.stop()
+    if error is not None:
+        raise error
+    if isinstance(message.value, BaseException):
+        raise message.value
+    return message.value
+
+
+class _Child:
+    """The child process. It blocks the signals that this thread blocks now. Leaving the `with` block ends it."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self._socket, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", START, str(theirs.fileno()), *_code_folder()],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._deadline: float | None = None
+        self._stops = 0
+        threading.Thread(target=self._read, name="events of the search", daemon=True).start()
+        with suppress(OSError):  # a child that has died already is reported as such
+            self._socket.send((options, sys.path))
+
+    def __enter__(self) -> "_Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._process.wait(END_SECONDS)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            self._process.kill()
+            self._process.wait()
+        self._socket.close()
+
+    def _read(self) -> None:
+        """Pass on the messages in a thread of its own, so that no signal tears one apart."""
+        try:
+            while True:
+                self._messages.put(self._socket.recv())
+        except (EOFError, OSError):
+            self._messages.put(None)
+        except Exception as error:  # a message that cannot be read, as after a change of the code on disk
+            self._messages.put(Ended(error))
+
+    def receive(self) -> Any:
+        """Return the next message of the child. Where it died without a last one, that is an error in words."""
+        while True:
+            left = None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+            try:
+                message = self._messages.get(timeout=left)
+            except queue.Empty:
+                self._process.kill()
+                self._deadline = None
+                continue
+            return Ended(self._death()) if message is None else message
+
+    def _death(self) -> BaseException:
+        code = self._process.wait()
+        if self._stops:
+            return KeyboardInterrupt()
+        how = f"ended with code {code}"
+        if code < 0:
+            memory = ", perhaps because the machine is out of memory" if code == -signal.SIGKILL else ""
+            how = f"was killed by signal {-code} ({signal.strsignal(-code)}){memory}"
+        return SearchError(f"the process of the search {how}; {CONTINUES}")
+
+    def stop(self) -> None:
+        """Ask the child to stop. It has `ORDERLY_SECONDS` for it."""
+        self._stops += 1
+        self._deadline = time.monotonic() + (ORDERLY_SECONDS if self._stops == 1 else HURRIED_SECONDS)
+        with suppress(OSError):
+            self._socket.send(STOP)
+
+
+def _code_folder() -> list[str]:
+    """Return the folder of our packages, unless the child finds them by itself."""
+    import site
+
+    folder = str(Path(__file__).parents[1])
+    return [] if folder in (*site.getsitepackages(), site.getusersitepackages()) else [folder]
+
+
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Block SIGINT and SIGTERM in this thread. A process that starts meanwhile has them blocked too."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _handling_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Ask the child to stop at the first Ctrl-C or SIGTERM. The handlers from before get the second one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_signal(number: int, _frame: object) -> None:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+        stop()
+
+    for number in handlers:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
