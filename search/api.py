@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from objectives.home import Home
+from search.given import GivenDataset, with_folders
 from search.option import check_type, option_info
 from search.options import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions
 from spaces import Setting, UsageError, check_name
@@ -58,9 +59,11 @@ def with_option_keywords(*names: str, **helps: str) -> Callable[[F], F]:
 
 
 @with_option_keywords()
-def run(dataset: str, *, on_event: "OnEvent | None" = None, **options: Any) -> "Study":
+def run(dataset: str | GivenDataset, *, on_event: "OnEvent | None" = None, **options: Any) -> "Study":
     """Search the best setting for a dataset, and return the study. The same call again continues the study.
 
+    dataset: a name from `search datasets`; or (images, labels) or (images, labels, splits), lists of one length or
+    arrays, which are written to the home folder. `backbone` may be a pipeline or model of diffusers or transformers.
     on_event: called with everything that happens, see `search.events`. A terminal or a notebook shows the progress by
     itself. options: as of `search run`, see `search.options.RunOptions`. Raises SearchError in words, and
     KeyboardInterrupt after Ctrl-C; then the same call continues where this run stopped.
@@ -72,6 +75,7 @@ def run(dataset: str, *, on_event: "OnEvent | None" = None, **options: Any) -> "
 
     if on_event is not None and not callable(on_event):
         raise UsageError(f"`on_event` must be a function of one event, got {on_event!r}")
+    dataset, options = with_folders(dataset, options)
     run_options = RunOptions.of(dataset, **options)
     with showing_downloads(), RunDisplay(plain=False) as display:
 
@@ -86,7 +90,7 @@ def run(dataset: str, *, on_event: "OnEvent | None" = None, **options: Any) -> "
 
 @with_option_keywords(*SCREENING_OPTIONS, **HELP_OF_IMAGES)
 def recommend(
-    dataset: str,
+    dataset: str | GivenDataset,
     *,
     passes: int | None = None,
     budget: float | None = None,
@@ -95,14 +99,16 @@ def recommend(
 ) -> "Recommendation":
     """Recommend a setting for a dataset from a small part of the forward passes.
 
-    passes: the most forward passes, each of one image at one timestep; None for a tenth of all. budget: time limit in
-    seconds; no round after the first starts unless it would finish in time. memory: learn from past studies and
-    screenings, and keep this screening for later ones. options: as of `search recommend`. Raises SearchError in words.
+    dataset: as of `run`. passes: the most forward passes, each of one image at one timestep; None for a tenth of all.
+    budget: time limit in seconds; no round after the first starts unless it would finish in time. memory: learn from
+    past studies and screenings, and keep this screening for later ones. options: as of `search recommend`. Raises
+    SearchError in words.
     """
     from search.display.counter import counter
     from search.display.downloads import showing_downloads
     from search.recommendation import recommend as recommending
 
+    dataset, options = with_folders(dataset, options)
     run_options = RunOptions.of(dataset, SCREENING_OPTIONS, **options)
     with showing_downloads(), counter("passes", plain=False) as update:
         return recommending.recommend(run_options, passes, budget, memory, update)
@@ -156,10 +162,10 @@ def compare(
 
 
 @with_option_keywords(*FEATURE_OPTIONS, seed="Random seed for the noise and the split.")
-def features(dataset: "str | Study", *, setting: Setting | None = None, **options: Any) -> "Features":
+def features(dataset: "str | GivenDataset | Study", *, setting: Setting | None = None, **options: Any) -> "Features":
     """Return the features of a dataset's images at a setting as arrays (X, y, names, splits).
 
-    dataset: its name; or a study, whose own features are returned: the same images, noise, network and rounding. With a
+    dataset: as of `run`; or a study, whose own features are returned: the same images, noise, network and rounding. With a
     study, `data_root` and `backbone` say where its images and its network lie now, if they have moved, and there are no
     other options. setting: which blocks, timesteps, noise draws and pooling to read; its head plays no part; with a
     study, None for its best setting. options: as of `search run`, among them data_root, backbone, precision and seed.
@@ -179,6 +185,7 @@ def features(dataset: "str | Study", *, setting: Setting | None = None, **option
             for name in options:
                 check_name("option", name, STUDY_FEATURE_OPTIONS)
             return read_study_features(dataset, setting, **options, on_progress=update)
+        dataset, options = with_folders(dataset, options)
         return read_features(RunOptions.of(dataset, FEATURE_OPTIONS, **options), setting, update)
 
 

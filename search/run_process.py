@@ -5,7 +5,9 @@ fresh Python, which `search.run_child` describes. The two processes share a sock
 the results or an error, the caller sends requests to stop. If one process ends, the other sees the end of the socket.
 """
 
+import os
 import queue
+import secrets
 import signal
 import subprocess
 import sys
@@ -25,6 +27,9 @@ from spaces import SearchError
 
 START = "import sys; sys.path[:0] = sys.argv[2:]; from search.run_child import main; main(int(sys.argv[1]))"
 """What the child runs: its arguments are the number of its socket, and the folder of our packages."""
+
+MARK = "DIFFUSION_FEATURE_SEARCH_RUN"
+"""The environment variable that marks the processes of a child."""
 
 STOP = "stop"
 """The caller's request to stop. The second one interrupts the child wherever it is."""
@@ -82,12 +87,14 @@ class _Child:
     """The child process. It blocks the signals that this thread blocks now. Leaving the `with` block ends it."""
 
     def __init__(self, options: RunOptions) -> None:
+        self._mark = secrets.token_hex(8)
         self._socket, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", START, str(theirs.fileno()), *_code_folder()],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, MARK: self._mark},
             )
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._deadline: float | None = None
@@ -101,10 +108,12 @@ class _Child:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._process.wait(END_SECONDS)
+            code = self._process.wait(END_SECONDS)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             self._process.kill()
-            self._process.wait()
+            code = self._process.wait()
+        if code:
+            _kill_marked(self._mark)  # it had no time to end Ray
         self._socket.close()
 
     def _read(self) -> None:
@@ -145,6 +154,16 @@ class _Child:
         self._deadline = time.monotonic() + (ORDERLY_SECONDS if self._stops == 1 else HURRIED_SECONDS)
         with suppress(OSError):
             self._socket.send(STOP)
+
+
+def _kill_marked(mark: str) -> None:
+    """Kill the processes of Ray that a child has left. Ray's own way to end them leaves some for minutes."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == mark:
+                process.kill()
 
 
 def _code_folder() -> list[str]:
