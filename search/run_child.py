@@ -44,14 +44,23 @@ def main(socket_number: int) -> None:
     signal.signal(signal.SIGUSR1, _interrupt)
     caller.begin()
     try:
-        value: StudyResults | BaseException = _run(options, caller)
-    except (SearchError, KeyboardInterrupt) as error:
+        value = _outcome(options, caller)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # it is too late to stop anything
+    except KeyboardInterrupt as error:
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         value = error
+    caller.end(Ended(value))
+
+
+def _outcome(options: Any, caller: "Caller") -> StudyResults | BaseException:
+    """Return the results, or the error that ends the run. What is no SearchError keeps its traceback as a note."""
+    try:
+        return _run(options, caller)
+    except SearchError as error:
+        return error
     except Exception as error:
         error.add_note(f"In the process of the search:\n{traceback.format_exc()}")
-        value = error
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # it is too late to stop anything
-    caller.end(Ended(value))
+        return error
 
 
 def _run(options: Any, caller: "Caller") -> StudyResults:
