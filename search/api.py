@@ -75,8 +75,8 @@ def run(dataset: str | GivenDataset, *, on_event: "OnEvent | None" = None, **opt
 
     if on_event is not None and not callable(on_event):
         raise UsageError(f"`on_event` must be a function of one event, got {on_event!r}")
-    dataset, options = with_folders(dataset, options)
-    run_options = RunOptions.of(dataset, **options)
+    name, options = with_folders(dataset, options)
+    run_options = RunOptions.of(name, **options)
     with showing_downloads(), RunDisplay(plain=False) as display:
 
         def send(event: Any) -> None:
@@ -108,8 +108,8 @@ def recommend(
     from search.display.downloads import showing_downloads
     from search.recommendation import recommend as recommending
 
-    dataset, options = with_folders(dataset, options)
-    run_options = RunOptions.of(dataset, SCREENING_OPTIONS, **options)
+    name, options = with_folders(dataset, options)
+    run_options = RunOptions.of(name, SCREENING_OPTIONS, **options)
     with showing_downloads(), counter("passes", plain=False) as update:
         return recommending.recommend(run_options, passes, budget, memory, update)
 
@@ -185,8 +185,8 @@ def features(dataset: "str | GivenDataset | Study", *, setting: Setting | None =
             for name in options:
                 check_name("option", name, STUDY_FEATURE_OPTIONS)
             return read_study_features(dataset, setting, **options, on_progress=update)
-        dataset, options = with_folders(dataset, options)
-        return read_features(RunOptions.of(dataset, FEATURE_OPTIONS, **options), setting, update)
+        named, options = with_folders(dataset, options)
+        return read_features(RunOptions.of(named, FEATURE_OPTIONS, **options), setting, update)
 
 
 def _opened(home: str | Path | None, storage: str | None) -> "tuple[Home, str | Path, Store]":
