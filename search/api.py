@@ -110,7 +110,7 @@ def recommend(
 
     name, options = with_folders(dataset, options)
     run_options = RunOptions.of(name, SCREENING_OPTIONS, **options)
-    with showing_downloads(), counter("passes", plain=False) as update:
+    with showing_downloads(), counter("settings", plain=False) as update:
         return recommending.recommend(run_options, passes, budget, memory, update)
 
 

@@ -3,9 +3,9 @@
 import importlib.util
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,6 +14,14 @@ T = TypeVar("T")
 
 PLAIN_SECONDS = 10.0
 """The least seconds between two plain lines."""
+
+
+class MoveBar(Protocol):
+    """Moves a bar."""
+
+    def __call__(self, done: int, total: int, what: str | None = None) -> None:
+        """Show `done` of `total` items. what: their plural noun, where it changes."""
+        ...
 
 
 def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
@@ -25,8 +33,8 @@ def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
 
 
 @contextmanager
-def counter(what: str, console: Console | None = None, plain: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function of (done, total) that moves the bar.
+def counter(what: str, console: Console | None = None, plain: bool = True) -> Iterator[MoveBar]:
+    """Yield a function that moves the bar.
 
     console: the default is standard error, because results go to standard output. plain: print a line every 10 s where
     no bar can be drawn; otherwise show nothing there.
@@ -39,12 +47,14 @@ def counter(what: str, console: Console | None = None, plain: bool = True) -> It
     with Progress(*columns, console=console, disable=not drawn, transient=True, redirect_stdout=redirect) as bar:
         task = bar.add_task(what, total=None)
 
-        def update(done: int, total: int) -> None:
+        items = what
+
+        def update(done: int, total: int, what: str | None = None) -> None:
             nonlocal printed, printed_done
-            bar.update(task, completed=done, total=total)
+            bar.update(task, completed=done, total=total, description=what or items)
             if plain and not drawn and done != printed_done and time.monotonic() - printed > PLAIN_SECONDS:
                 printed, printed_done = time.monotonic(), done
-                console.print(f"{what}: {done:,}/{total:,}", highlight=False)
+                console.print(f"{what or items}: {done:,}/{total:,}", highlight=False)
 
         yield update
 

@@ -98,14 +98,14 @@ def recommend(
     passes: int | None = None,
     seconds: float | None = None,
     memory: bool = True,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> Recommendation:
     """Screen the space with a small part of the forward passes, and write the report into the home folder.
 
     passes: the most forward passes, each of one image at one timestep; None for a tenth of all. seconds: time limit; no
     round after the first starts unless it would finish in time. memory: learn from the past tasks of the study
-    database, and keep this screening for later ones. on_progress: called with (done, total) forward passes. Raises
-    SearchError in words.
+    database, and keep this screening for later ones. on_progress: called with (done, total, what), see `OnProgress`.
+    Raises SearchError in words.
     """
     from objectives.datasets.splits import check_training_images
     from search.database.store import Store

@@ -1,15 +1,16 @@
 """Screens a dataset with the help of past tasks, and saves the result for later tasks and searches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dashboards.formatting import count
+from objectives.results import Extracted, ScreenedSetting
 from search.database.screenings import Screening, save_screening
 from search.database.store import Store
 from search.recommendation.past_tasks import past_tasks
 from search.recommendation.recommender import Recommender
 from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask
-from spaces import Space
+from spaces import Setting, Space
 from spaces.errors import UsageError
 from spaces.text import escaped
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 MAX_START_SETTINGS = 8
 """Settings that are saved for a search to start from."""
 
-OnProgress = Callable[[int, int], None]
-"""Called with the forward passes made so far and the most that may be made."""
+OnProgress = Callable[[int, int, str], None]
+"""Called with (done, total) of what the text names: the settings that are scored, or the passes that come before."""
 
 
 def run_screening(
@@ -33,7 +34,7 @@ def run_screening(
     max_passes: int | None = None,
     max_seconds: float | None = None,
     measures: bool = True,
-    on_progress: OnProgress = lambda done, total: None,
+    on_progress: OnProgress = lambda done, total, what: None,
 ) -> "ScreeningResults":
     """Screen the images of a dataset and return the recommendation.
 
@@ -49,9 +50,16 @@ def run_screening(
     from objectives.screening import Screener
 
     screener, usage = Screener(spec, Probe.build(spec, threads).backbone), spec.usage()
+    scored = planned = 0
+
+    def screen(settings: Sequence[Setting], images: int) -> Iterator[Extracted | ScreenedSetting]:
+        nonlocal planned
+        planned += len(settings)
+        yield from screener.screen(settings, images)
+
     recommender = Recommender(
         space,
-        screener.screen,
+        screen,
         screener.labels,
         max_passes,
         max_seconds,
@@ -69,8 +77,12 @@ def run_screening(
             f"allow more{narrower}"
         )
     with usage.using(spec.views, [usage.folder / kind for kind in CONTENTS]), one_thread_of_blas():
-        for _ in recommender.run():
-            on_progress(recommender.passes_made, recommender.pass_limit)
+        for report in recommender.run():
+            if isinstance(report, Extracted):
+                on_progress(report.done, report.total, "passes")
+            else:
+                scored += 1
+                on_progress(scored, max(planned, recommender.least_settings), "settings")
     recommendation = recommender.recommendation
     if store is not None:
         save(recommendation, store, spec, space, weights_digest)

@@ -40,7 +40,7 @@ def recommend(
     from search.recommendation import recommend as recommending
 
     seconds = float(budget) if budget is not None else None
-    with counter("passes") as update:
+    with counter("settings") as update:
         recommendation = recommending.recommend(options, passes, seconds, memory, update)
     results, report = recommendation.results, recommendation.report
     print_left_out(recommendation.left_out)
