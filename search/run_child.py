@@ -34,7 +34,7 @@ def main(socket_number: int) -> None:
     """Run the search that the caller sends, and send what happens."""
     os.set_inheritable(socket_number, False)  # else Ray's processes keep it open, and the caller never sees its end
     socket = Connection(socket_number)
-    _send_c_output_nowhere()
+    _silence_libraries()
     try:
         options, path = socket.recv()
     except EOFError:  # the caller has died already
@@ -159,10 +159,14 @@ def _interrupt(_number: int, frame: Any) -> None:
         handler(signal.SIGINT, frame)
 
 
-def _send_c_output_nowhere() -> None:
-    """Let libraries in C write their last words nowhere: Ray's fill pages. What Python prints goes where it did."""
+def _silence_libraries() -> None:
+    """Let Ray's last words, which fill pages, go nowhere: the results are printed by the caller.
+
+    What Python writes to standard error, such as a warning, goes where it did.
+    """
     errors = os.dup(2)
     sys.stderr = os.fdopen(errors, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
     os.close(nowhere)

@@ -23,13 +23,11 @@ from typing import Any, final
 from objectives.results import StudyResults
 from search.events import OnEvent
 from search.options import RunOptions
+from search.scheduling.ray_session import MARK, end_remains
 from spaces import SearchError
 
 START = "import sys; sys.path[:0] = sys.argv[2:]; from search.run_child import main; main(int(sys.argv[1]))"
 """What the child runs: its arguments are the number of its socket, and the folder of our packages."""
-
-MARK = "DIFFUSION_FEATURE_SEARCH_RUN"
-"""The environment variable that marks the processes of a child."""
 
 STOP = "stop"
 """The caller's request to stop. The second one interrupts the child wherever it is."""
@@ -87,7 +85,7 @@ class _Child:
     """The child process. It blocks the signals that this thread blocks now. Leaving the `with` block ends it."""
 
     def __init__(self, options: RunOptions) -> None:
-        self._mark = secrets.token_hex(8)
+        self._mark = secrets.token_hex(4)
         self._socket, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
@@ -113,7 +111,7 @@ class _Child:
             self._process.kill()
             code = self._process.wait()
         if code:
-            _kill_marked(self._mark)  # it had no time to end Ray
+            end_remains(self._mark)  # it had no time to end Ray
         self._socket.close()
 
     def _read(self) -> None:
@@ -154,16 +152,6 @@ class _Child:
         self._deadline = time.monotonic() + (ORDERLY_SECONDS if self._stops == 1 else HURRIED_SECONDS)
         with suppress(OSError):
             self._socket.send(STOP)
-
-
-def _kill_marked(mark: str) -> None:
-    """Kill the processes of Ray that a child has left. Ray's own way to end them leaves some for minutes."""
-    import psutil
-
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.environ().get(MARK) == mark:
-                process.kill()
 
 
 def _code_folder() -> list[str]:

@@ -39,6 +39,12 @@ SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 LONGEST_FOLDER = SOCKET_BYTES - len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
 """Longest path, in bytes, of the folder in which Ray makes its sockets."""
 
+MARK = "DIFFUSION_FEATURE_SEARCH_RUN"
+"""The environment variable with the eight characters that name the folder of a private Ray. Without it any will do."""
+
+OTHER_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+"""Folders for Ray's sockets where the path of that for temporary files is too long."""
+
 NAME_BYTES = len("/ray-12345678")
 """Bytes that `tempfile` adds to a path for the name of the folder."""
 
@@ -158,15 +164,34 @@ class RaySession:
             os.environ.pop(name, None)
 
 
+def end_remains(mark: str) -> None:
+    """End the processes and remove the folder of a private Ray whose own process was killed. mark: its `MARK`.
+
+    Some of Ray's processes outlive it for minutes. All have their logs in the folder.
+    """
+    for above in (tempfile.gettempdir(), *OTHER_FOLDERS):
+        folder = Path(above) / f"ray-{mark}"
+        if not folder.is_dir():
+            continue
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if any(Path(file.path).is_relative_to(folder) for file in process.open_files()):
+                    process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _short_folder() -> Path:
     """Make a folder whose path is short enough for Ray's sockets, in the folder for temporary files where possible."""
     try:
-        folders = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
+        folders = [tempfile.gettempdir(), *OTHER_FOLDERS]
     except FileNotFoundError as error:
         raise SearchError("a run needs a writable folder for temporary files; set TMPDIR to one") from error
     for folder in folders:
         if len(os.fsencode(folder)) + NAME_BYTES <= LONGEST_FOLDER and os.access(folder, os.W_OK | os.X_OK):
-            return Path(tempfile.mkdtemp(prefix="ray-", dir=folder))
+            if MARK not in os.environ:
+                return Path(tempfile.mkdtemp(prefix="ray-", dir=folder))
+            (made := Path(folder) / f"ray-{os.environ[MARK]}").mkdir(mode=0o700)
+            return made
     raise SearchError(
         f"Ray needs a writable folder for its sockets whose path has at most {LONGEST_FOLDER - NAME_BYTES} bytes, and "
         f"none of {', '.join(folders)} is one; set TMPDIR to one"
