@@ -96,7 +96,7 @@ class RunEstimate:
                 self._settings_planned = settings
             case PartStarted(request) | TrialStarted(request) | FinalStarted(request):
                 self._begin(request, now)
-            case Progressed(request, Extracted() as report):
+            case Progressed(request, Extracted() as report) if request in self._work:
                 self._extract(self._work[request], request, report, now)
             case PartEnded(request):
                 work = self._work.pop(request)
