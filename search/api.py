@@ -167,8 +167,8 @@ def features(dataset: "str | GivenDataset | Study", *, setting: Setting | None =
 
     dataset: as of `run`; or a study, whose own features are returned: the same images, noise, network and rounding.
     With a study, `data_root` and `backbone` say where its images and its network lie now, if they have moved, and there
-    are no other options. setting: which blocks, timesteps, noise draws and pooling to read; its head plays no part; with
-    a study, None for its best setting. options: as of `search run`, among them data_root, backbone, precision and seed.
+    are no other options. setting: which blocks, timesteps, noise draws and pooling to read; its head plays no part;
+    None for a study's best setting. options: as of `search run`, among them data_root, backbone, precision and seed.
     Raises SearchError in words.
     """
     from search.display.counter import counter

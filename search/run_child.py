@@ -41,13 +41,13 @@ def main(socket_number: int) -> None:
         return
     sys.path += [folder for folder in path if folder not in sys.path]
     caller = Caller(socket)
-    signal.signal(signal.SIGUSR1, _interrupt)
+    signal.signal(signal.SIGUSR2, _interrupt)  # Ray Tune has a use of its own for SIGUSR1
     caller.begin()
     try:
         value = _outcome(options, caller)
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # it is too late to stop anything
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # it is too late to stop anything
     except KeyboardInterrupt as error:
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         value = error
     caller.end(Ended(value))
 
@@ -139,7 +139,7 @@ class Caller:
 
     def _stop(self) -> None:
         self._stops += 1
-        signal.pthread_kill(self._main_thread, signal.SIGUSR1)
+        signal.pthread_kill(self._main_thread, signal.SIGUSR2)
 
 
 def _sendable(message: Ended) -> Ended:
