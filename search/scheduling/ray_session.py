@@ -175,7 +175,8 @@ def end_remains(mark: str) -> None:
             continue
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if any(Path(file.path).is_relative_to(folder) for file in process.open_files()):
+                files = [] if process.pid == os.getpid() else process.open_files()
+                if any(Path(file.path).is_relative_to(folder) for file in files):
                     process.kill()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from search.scheduling import ray_session
 from search.scheduling.ray_session import RaySession
 from search.scheduling.resources import Resources
 from spaces import SearchError
+from tests.support.processes import child_process
 
 SESSIONS = """
 import os, sys
@@ -125,6 +127,25 @@ def test_the_folder_of_sockets_has_a_short_path(
         assert len(os.fsencode(made)) <= ray_session.LONGEST_FOLDER
         assert (made.parent == folder) == lies_within
         made.rmdir()
+
+
+def test_what_a_killed_process_leaves_is_ended_by_its_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as above:
+        monkeypatch.setattr(tempfile, "tempdir", above)
+        monkeypatch.setenv(ray_session.MARK, "0a1b2c3d")
+        folder = ray_session._short_folder()
+        assert folder == Path(above) / "ray-0a1b2c3d"
+        sleep = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(99)"]
+        log = folder / "log"
+        with log.open("w") as output, child_process(sleep, stdout=output) as left, child_process(sleep) as other:
+            while not log.read_text():
+                time.sleep(0.01)
+            ray_session.end_remains("ffffffff")
+            assert left.poll() is None
+            ray_session.end_remains("0a1b2c3d")
+            assert left.wait(10) < 0
+            assert other.poll() is None
+        assert not folder.exists()
 
 
 def test_no_short_folder_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
