@@ -1,6 +1,5 @@
 """The child process of a search: its death, an error of the caller's own, and Ray's death."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +15,13 @@ from search.prepare import moved_options
 from spaces import SearchError
 
 
+def children() -> list[psutil.Process]:
+    """The processes of searches. A test session may have others."""
+    return [child for child in psutil.Process().children() if any("run_child" in word for word in child.cmdline())]
+
+
 def kill_child(_: Event) -> None:
-    (child,) = psutil.Process().children()
+    (child,) = children()
     child.kill()
 
 
@@ -46,7 +50,7 @@ def test_a_process_that_dies_is_one_error_in_words(options: RunOptions) -> None:
         SearchError, match=r"was killed by signal 9 \(Killed\), perhaps .*; every finished trial is kept"
     ):
         run_process.run(options, kill_child)
-    assert psutil.Process().children() == []
+    assert children() == []
 
 
 def test_an_error_of_the_callers_own_ends_the_run(options: RunOptions) -> None:
@@ -59,14 +63,11 @@ def test_an_error_of_the_callers_own_ends_the_run(options: RunOptions) -> None:
     with pytest.raises(ZeroDivisionError, match="mine"):
         run_process.run(options, on_event)
     assert [type(event) for event in events] == [RunPrepared]
-    assert psutil.Process().children() == []
+    assert children() == []
 
 
 @pytest.mark.slow
 def test_the_death_of_ray_is_one_error_in_words_and_the_next_run_goes_on(tmp_path: Path) -> None:
-    """The user's own Ray, in this process, is left alone."""
-    import ray
-
     options = RunOptions(
         "digits",
         home=tmp_path,
@@ -78,9 +79,8 @@ def test_the_death_of_ray_is_one_error_in_words_and_the_next_run_goes_on(tmp_pat
         final_seeds=1,
         warm_start=False,
     )
-    with pytest.raises(SearchError, match=re.escape("raylet")):
+    with pytest.raises(SearchError, match=r"a process of Ray \(raylet\) was killed by signal 9"):
         run_process.run(options, kill("raylet"))
-    assert not psutil.Process().children()
-    assert not ray.is_initialized()
+    assert children() == []
     study = run_process.run(options, lambda event: None)
     assert study.finished == 12
