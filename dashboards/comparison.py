@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from dashboards.selection.answer import answer_finalist
 from dashboards.statistics import PairedDifference, paired_difference, verdict
-from dashboards.study.tradeoff import gmacs_of
+from dashboards.study.answer.tradeoff import gmacs_of
 from objectives.results import CorrectMask, Finalist, StudyResults
 from spaces import SearchError
 from spaces.errors import UsageError

@@ -13,16 +13,17 @@ from dashboards.formatting import count, gmacs, image_counts, named_seeds, other
 from dashboards.page.figures import block_by_timestep_figure, groups_figure
 from dashboards.selection.answer import answer_setting
 from dashboards.server import report_link
-from dashboards.study import choice_sentences, figures, sentences, tables
-from dashboards.study.answer import study_answer
-from dashboards.study.answer_sentences import (
+from dashboards.study import figures, sentences, tables
+from dashboards.study.answer.answer import study_answer
+from dashboards.study.answer.scores import scores
+from dashboards.study.answer.sentences import (
     confidence_sentences,
     coverage_sentence,
     outside_sentence,
     untried_sentence,
 )
-from dashboards.study.scores import scores
-from dashboards.study.tradeoff import trade_off
+from dashboards.study.answer.tradeoff import trade_off
+from dashboards.study.choices import sentences as choice_sentences
 from objectives.results import StudyResults
 
 # Readers of the dashboard can edit the note: text below this line is theirs and is kept.

@@ -14,7 +14,7 @@ from spaces.notebook import brief, html_table
 if TYPE_CHECKING:
     import pandas
 
-    from dashboards.study.answer import Answer
+    from dashboards.study.answer.answer import Answer
     from objectives.classifier import Classifier
 
 
@@ -50,7 +50,7 @@ class Study:
 
         Raises SearchError where no trial is complete.
         """
-        from dashboards.study.answer import study_answer
+        from dashboards.study.answer.answer import study_answer
 
         best = study_answer(self.results)
         if best is None:

@@ -6,9 +6,9 @@ from functools import cached_property
 from itertools import product
 
 from dashboards.statistics import mean_difference, paired_difference
-from dashboards.study.answer import study_answer
+from dashboards.study.answer.answer import study_answer
+from dashboards.study.answer.tradeoff import gmacs_of
 from dashboards.study.tables import finalist_estimate, trial_estimate
-from dashboards.study.tradeoff import gmacs_of
 from dashboards.tables import Estimate
 from objectives.results import ACCURACY, Accuracy, Difference, IntervalEstimate, StudyResults, Trial
 from spaces import Setting, Space

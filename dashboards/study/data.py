@@ -9,13 +9,13 @@ from typing import Any
 
 from dashboards.selection.answer import selection
 from dashboards.study import tables
-from dashboards.study.analysis import NO_ANALYSIS, Analysis
-from dashboards.study.answer import study_answer
-from dashboards.study.choices import interaction
-from dashboards.study.contested import contested
+from dashboards.study.answer.answer import study_answer
+from dashboards.study.answer.scores import confusions, scores
+from dashboards.study.answer.tradeoff import trade_off
+from dashboards.study.choices.analysis import NO_ANALYSIS, Analysis
+from dashboards.study.choices.contested import contested
+from dashboards.study.choices.tables import interaction
 from dashboards.study.published import published
-from dashboards.study.scores import confusions, scores
-from dashboards.study.tradeoff import trade_off
 from objectives.results import METRICS, Metric, Picture, StudyResults, Trial
 from spaces import Block, Setting
 

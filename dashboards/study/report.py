@@ -8,9 +8,9 @@ from dashboards.backbone_figure import network_strip
 from dashboards.formatting import duration, gmacs, image_counts, named_seeds, percent, with_interval
 from dashboards.page.documents import Document, latex, markdown
 from dashboards.page.page import render_page, write
-from dashboards.study.analysis import NO_ANALYSIS, Analysis
-from dashboards.study.answer import Answer, study_answer
-from dashboards.study.answer_sentences import (
+from dashboards.study.answer.answer import Answer, study_answer
+from dashboards.study.answer.scores import scores
+from dashboards.study.answer.sentences import (
     beaten_sentence,
     best_trial_sentence,
     chance_sentence,
@@ -21,10 +21,10 @@ from dashboards.study.answer_sentences import (
     tied_sentence,
     untried_sentence,
 )
+from dashboards.study.choices.analysis import NO_ANALYSIS, Analysis
 from dashboards.study.code import study_code
 from dashboards.study.commands import best_command, continue_command, export_command, more_trials
 from dashboards.study.data import study_csv, study_json
-from dashboards.study.scores import scores
 from dashboards.study.sections import sections
 from dashboards.study.sentences import other_trials_sentence, trial_counts_text
 from dashboards.study.tables import trial_counts

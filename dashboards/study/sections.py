@@ -20,20 +20,20 @@ from dashboards.formatting import (
 from dashboards.page.page import FEATURE_COLUMNS, PictureRow, Section, Table, feature_cells
 from dashboards.selection.answer import Selection, selection
 from dashboards.study import figures, sentences, tables
-from dashboards.study.analysis import NO_ANALYSIS, Analysis
-from dashboards.study.answer import study_answer
-from dashboards.study.choice_sections import (
+from dashboards.study.answer.answer import study_answer
+from dashboards.study.answer.scores import ConfusionRow, Confusions, ScoreRow, confusions, scores
+from dashboards.study.answer.tradeoff import TradeOff, trade_off
+from dashboards.study.choices.analysis import NO_ANALYSIS, Analysis
+from dashboards.study.choices.contested import Contested, contested
+from dashboards.study.choices.sections import (
     ablation_section,
     block_sections,
     group_sections,
     importance_section,
     interaction_section,
 )
-from dashboards.study.choices import interaction
-from dashboards.study.contested import Contested, contested
+from dashboards.study.choices.tables import interaction
 from dashboards.study.published import Published, published
-from dashboards.study.scores import ConfusionRow, Confusions, ScoreRow, confusions, scores
-from dashboards.study.tradeoff import TradeOff, trade_off
 from dashboards.tables import Estimate
 from objectives import published_results
 from objectives.results import StudyResults

@@ -14,10 +14,11 @@ from dashboards.formatting import (
 )
 from dashboards.selection.answer import Selection
 from dashboards.statistics import verdict
-from dashboards.study.answer import Answer
-from dashboards.study.contested import Contested, ContestedImage
+from dashboards.study.answer.answer import Answer
+from dashboards.study.answer.scores import Confusions
+from dashboards.study.answer.tradeoff import TradeOff
+from dashboards.study.choices.contested import Contested, ContestedImage
 from dashboards.study.published import Published
-from dashboards.study.scores import Confusions
 from dashboards.study.tables import (
     FINALS_PHASE,
     NOT_KEPT,
@@ -28,7 +29,6 @@ from dashboards.study.tables import (
     Phase,
     TrialCounts,
 )
-from dashboards.study.tradeoff import TradeOff
 from objectives.results import Metric, Picture, StudyResults
 from spaces import Setting
 

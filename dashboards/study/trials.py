@@ -19,7 +19,7 @@ from dashboards.formatting import (
 from dashboards.page.page import FEATURE_COLUMNS, Section, Table, feature_cells
 from dashboards.page.style import INK, TEMPLATE, plotly_text
 from dashboards.study import tables
-from dashboards.study.answer import study_answer
+from dashboards.study.answer.answer import study_answer
 from dashboards.study.sentences import leaderboard_sentence
 from objectives.results import Metric, StudyResults, Trial
 from spaces import Setting

@@ -1,6 +1,6 @@
 """Computes what the report of a study needs of models: importances, and what is expected of every cell."""
 
-from dashboards.study.analysis import Analysis
+from dashboards.study.choices.analysis import Analysis
 from objectives.results import StudyResults
 from search.reports.expectation import expected_cells
 from search.reports.importances import importances

@@ -6,8 +6,9 @@ from textwrap import wrap
 from typing import Any
 
 from dashboards.formatting import gap_text, gmacs, mean_of_seeds, terminal_interval
-from dashboards.study.answer import RULES, Answer, study_answer
-from dashboards.study.answer_sentences import (
+from dashboards.study.answer.answer import RULES, Answer, study_answer
+from dashboards.study.answer.scores import scores
+from dashboards.study.answer.sentences import (
     best_trial_sentence,
     chance_sentence,
     coverage_text,
@@ -16,8 +17,7 @@ from dashboards.study.answer_sentences import (
     tied_sentence,
     untried_sentence,
 )
-from dashboards.study.scores import scores
-from dashboards.study.tradeoff import CostPoint, trade_off
+from dashboards.study.answer.tradeoff import CostPoint, trade_off
 from dashboards.tables import Estimate
 from objectives.results import ACCURACY, GMACS, Metric, StudyResults, Trial
 from spaces import SearchError

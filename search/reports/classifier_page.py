@@ -56,7 +56,7 @@ def write_page(
 ) -> Path:
     """Write the page of a classifier beside its file, and return the page's path. command: a command that uses it."""
     from dashboards.classifier.report import ClassifierReport, write_classifier_page
-    from dashboards.study.scores import scores
+    from dashboards.study.answer.scores import scores
     from objectives.data_quality.near_duplicates import near_duplicates
 
     dataset = prepared.spec.dataset

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 
-from dashboards.study.choices import one_tap_trials
+from dashboards.study.choices.tables import one_tap_trials
 from dashboards.tables import ExpectedCell, ExpectedCells
 from objectives.results import Metric, StudyResults, Trial
 from search.surrogates.gaussian_process import GaussianProcess

@@ -10,7 +10,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.importance import BaseImportanceEvaluator, FanovaImportanceEvaluator, PedAnovaImportanceEvaluator
 from optuna.trial import create_trial
 
-from dashboards.study.choices import Importance, one_tap_trials, value_of, varied
+from dashboards.study.choices.tables import Importance, one_tap_trials, value_of, varied
 from objectives.results import StudyResults, Trial
 from search.database.records import DIRECTIONS
 from search.reports.noise import noise_p_value

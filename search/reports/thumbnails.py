@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from dashboards.selection.answer import answer_finalist
-from dashboards.study.contested import contested
+from dashboards.study.choices.contested import contested
 from search.database.store import Store
 
 if TYPE_CHECKING:

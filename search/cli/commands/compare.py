@@ -79,8 +79,8 @@ def _print(comparison: "StudyComparison") -> None:
 def _columns(comparison: "StudyComparison") -> list[tuple[str, ...]]:
     """Return the cells of each study, in the order of the table's rows."""
     from dashboards.formatting import gmacs, terminal_interval
+    from dashboards.study.answer.tradeoff import gmacs_of
     from dashboards.study.tables import finalist_estimate
-    from dashboards.study.tradeoff import gmacs_of
 
     return [
         (

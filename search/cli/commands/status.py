@@ -176,7 +176,7 @@ class StudyState:
         return [*lines, f"storage     {self.storage}"]
 
     def _best_lines(self) -> list[str]:
-        from dashboards.study.answer import study_answer
+        from dashboards.study.answer.answer import study_answer
         from search.reports.answer import certainty_lines, score_lines
 
         answer = study_answer(self.study)

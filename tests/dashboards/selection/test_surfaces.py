@@ -12,9 +12,9 @@ from dashboards.cross_dataset.sentences import rows_sentences
 from dashboards.cross_dataset.tables import Task, task_row
 from dashboards.formatting import interval
 from dashboards.optuna_dashboard import DashboardView
-from dashboards.study.analysis import NO_ANALYSIS
-from dashboards.study.answer import study_answer
-from dashboards.study.answer_sentences import best_trial_sentence, loss_sentence, tied_sentence
+from dashboards.study.answer.answer import study_answer
+from dashboards.study.answer.sentences import best_trial_sentence, loss_sentence, tied_sentence
+from dashboards.study.choices.analysis import NO_ANALYSIS
 from dashboards.study.report import FORMATS
 from dashboards.study.sections import sections
 from dashboards.study.tables import block_by_timestep, pooling_groups

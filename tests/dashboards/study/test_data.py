@@ -7,9 +7,9 @@ from io import StringIO
 import pytest
 
 from dashboards.study import tables
-from dashboards.study.analysis import Analysis
-from dashboards.study.answer import study_answer
-from dashboards.study.choices import Importance
+from dashboards.study.answer.answer import study_answer
+from dashboards.study.choices.analysis import Analysis
+from dashboards.study.choices.tables import Importance
 from dashboards.study.data import study_csv, study_json
 from objectives.results import METRICS, StudyResults
 from spaces import Setting, Tap

@@ -6,7 +6,7 @@ import pytest
 from dashboards.page.figures import block_by_timestep_figure, expected_figure, groups_figure
 from dashboards.page.style import colour_range, metric_heatmap
 from dashboards.study import figures, tables
-from dashboards.study.answer import study_answer
+from dashboards.study.answer.answer import study_answer
 from dashboards.tables import Estimate, ExpectedCell, ExpectedCells, Group
 from objectives.results import ACCURACY, StudyResults
 from spaces import Setting, Space
@@ -128,7 +128,7 @@ def test_history_and_time_draw_their_tables(run: StudyResults) -> None:
     assert list(timed.y) == [100 * point.best for point in by_time]
     bars = figures.time_figure(phases).data[0]
     assert list(bars.x) == [phase.seconds for phase in phases]
-    assert bars.y[0] == "U-Net passes"
+    assert bars.y[0] == "forward passes"
 
 
 def test_names_are_escaped_for_plotly_which_reads_html() -> None:

@@ -15,9 +15,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from dashboards.formatting import with_interval
 from dashboards.study import tables
-from dashboards.study.analysis import Analysis
-from dashboards.study.answer import study_answer
-from dashboards.study.choices import Importance, interaction
+from dashboards.study.answer.answer import study_answer
+from dashboards.study.choices.analysis import Analysis
+from dashboards.study.choices.tables import Importance, interaction
 from dashboards.study.report import render, write_report
 from objectives.results import Accuracy, Confusion, CorrectMask, Picture, StudyResults, Trial
 from spaces import SearchError, Setting, Tap

@@ -3,9 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from dashboards.study import choice_sentences, sentences, tables
-from dashboards.study.answer import study_answer
-from dashboards.study.answer_sentences import tied_sentence
+from dashboards.study import sentences, tables
+from dashboards.study.answer.answer import study_answer
+from dashboards.study.answer.sentences import tied_sentence
+from dashboards.study.choices import sentences as choice_sentences
 from dashboards.study.tables import TrialCounts
 from objectives.results import Accuracy, Final, StudyResults, Trial
 from spaces import Setting, Tap

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards.study import tables
-from dashboards.study.answer import study_answer
+from dashboards.study.answer.answer import study_answer
 from dashboards.tables import Estimate
 from objectives.results import Accuracy, Final, StudyResults, Trial
 from spaces import Setting

@@ -35,7 +35,7 @@ def contents(source: ImageSource) -> list[tuple[str, bytes]]:
         (Image.fromarray(RGB[0]), RGB[:1]),
         ([], RGB[:0]),
     ],
-    ids=str,
+    ids=lambda images: type(images).__name__,
 )
 def test_pixels_are_the_same_images_in_an_array_a_list_and_pictures(images: Any, as_batch: np.ndarray) -> None:
     assert contents(image_source(images)) == contents(ArrayImages(as_batch))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dashboards.study.choices import Importance
+from dashboards.study.choices.tables import Importance
 from dashboards.tables import ExpectedCells
 
 

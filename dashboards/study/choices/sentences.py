@@ -13,8 +13,8 @@ from dashboards.formatting import (
     with_interval,
 )
 from dashboards.statistics import verdict
-from dashboards.study.ablation import Ablation
-from dashboards.study.choices import Importance, Interaction
+from dashboards.study.choices.ablation import Ablation
+from dashboards.study.choices.tables import Importance, Interaction
 from dashboards.tables import SCREENED_ONLY, BlockByTimestep, ExpectedCells, Group
 from objectives import published_results
 from objectives.results import Metric

@@ -4,7 +4,7 @@ prints it."""
 from collections.abc import Sequence
 
 from dashboards.formatting import NAMED, amount, count, gap_text, percent, shortened
-from dashboards.study.answer import Answer
+from dashboards.study.answer.answer import Answer
 from objectives.results import ChoiceCoverage, StudyResults
 from spaces import HEAD_OPTIONS
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dashboards.selection.answer import answer_finalist
-from dashboards.study.answer import study_answer
+from dashboards.study.answer.answer import study_answer
 from dashboards.study.tables import finalist_estimate, trial_estimate
 from dashboards.tables import Estimate
 from objectives.results import METRICS, Metric, Picture, StudyResults

@@ -6,11 +6,11 @@ from dashboards.formatting import choice_value, number_with_interval, title, wit
 from dashboards.page.figures import block_by_timestep_figure, expected_figure, group_table, groups_figure
 from dashboards.page.page import Section, Table
 from dashboards.selection.answer import answer_setting
-from dashboards.study import choice_sentences as sentences
-from dashboards.study import figures, tables
-from dashboards.study.ablation import ablations
-from dashboards.study.choice_sentences import choice_text
-from dashboards.study.choices import Importance, Interaction
+from dashboards.study import tables
+from dashboards.study.choices import figures, sentences
+from dashboards.study.choices.ablation import ablations
+from dashboards.study.choices.sentences import choice_text
+from dashboards.study.choices.tables import Importance, Interaction
 from dashboards.tables import BlockByTimestep, ExpectedCells
 from objectives.results import Metric, StudyResults
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 from dashboards.selection.answer import Selection, answer_finalist, answer_setting, selection
 from dashboards.statistics import paired_difference, unpaired_difference
+from dashboards.study.answer.tradeoff import gmacs_of
 from dashboards.study.tables import finalist_estimate, finalists, trial_estimate
-from dashboards.study.tradeoff import gmacs_of
 from dashboards.tables import Estimate
 from objectives.results import (
     ACCURACY,

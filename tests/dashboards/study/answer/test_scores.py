@@ -7,11 +7,12 @@ import pytest
 
 from dashboards.optuna_dashboard import _figures, _note
 from dashboards.page.figures import block_by_timestep_figure
-from dashboards.study import choice_sentences, figures, sentences, tables
-from dashboards.study.answer import study_answer
-from dashboards.study.answer_sentences import tied_sentence
+from dashboards.study import figures, sentences, tables
+from dashboards.study.answer.answer import study_answer
+from dashboards.study.answer.scores import confusions, scores
+from dashboards.study.answer.sentences import tied_sentence
+from dashboards.study.choices import sentences as choice_sentences
 from dashboards.study.report import render
-from dashboards.study.scores import confusions, scores
 from objectives.results import METRICS, Accuracy, Confusion, Final, IntervalEstimate, Scores, StudyResults, Trial
 from spaces import Setting
 

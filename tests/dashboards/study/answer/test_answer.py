@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from dashboards.study import sentences
-from dashboards.study.answer import Answer, MeasuredBaseline, study_answer
-from dashboards.study.answer_sentences import (
+from dashboards.study.answer.answer import Answer, MeasuredBaseline, study_answer
+from dashboards.study.answer.sentences import (
     beaten_sentence,
     best_trial_sentence,
     chance_sentence,

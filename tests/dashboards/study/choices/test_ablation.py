@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from dashboards.study.ablation import ablations
-from dashboards.study.choice_sections import ablation_section
-from dashboards.study.figures import ablation_figure
+from dashboards.study.choices.ablation import ablations
+from dashboards.study.choices.figures import ablation_figure
+from dashboards.study.choices.sections import ablation_section
 from objectives.results import ACCURACY, Accuracy, StudyResults, Trial
 from spaces import Setting, Space
 

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from dashboards.study import choice_sentences as sentences
-from dashboards.study.choices import Importance, interaction, varied
-from dashboards.study.figures import importance_figure, interaction_figure
+from dashboards.study.choices import sentences
+from dashboards.study.choices.figures import importance_figure, interaction_figure
+from dashboards.study.choices.tables import Importance, interaction, varied
 from objectives.results import ACCURACY, Accuracy, StudyResults, Trial
 from spaces import Setting, Tap
 

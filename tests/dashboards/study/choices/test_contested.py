@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from dashboards.study.contested import ContestedImage, contested
+from dashboards.study.choices.contested import ContestedImage, contested
 from objectives.results import Accuracy, CorrectMask, StudyResults, Trial
 from spaces import Setting
 

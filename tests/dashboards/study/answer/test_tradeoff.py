@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from dashboards.study import figures, sentences, tradeoff
-from dashboards.study.tradeoff import TradeOff
+from dashboards.study import figures, sentences
+from dashboards.study.answer import tradeoff
+from dashboards.study.answer.tradeoff import TradeOff
 from objectives.results import GMACS, Accuracy, Final, StudyResults, Trial
 from spaces import Setting
 
