@@ -64,13 +64,13 @@ def run(dataset: str | GivenDataset, *, on_event: "OnEvent | None" = None, **opt
 
     dataset: a name from `search datasets`; or (images, labels) or (images, labels, splits), lists of one length or
     arrays, which are written to the home folder. `backbone` may be a pipeline or model of diffusers or transformers.
-    on_event: called with everything that happens, see `search.events`. A terminal or a notebook shows the progress by
-    itself. options: as of `search run`, see `search.options.RunOptions`. Raises SearchError in words, and
+    on_event: called with everything that happens, see `search.events`. A terminal or a notebook shows the
+    progress by itself. options: as of `search run`, see `search.options.RunOptions`. Raises SearchError in words, and
     KeyboardInterrupt after Ctrl-C; then the same call continues where this run stopped.
     """
-    from search import run_process
     from search.display.downloads import showing_downloads
     from search.display.run_display import RunDisplay
+    from search.running import process
     from search.study import Study
 
     if on_event is not None and not callable(on_event):
@@ -84,7 +84,7 @@ def run(dataset: str | GivenDataset, *, on_event: "OnEvent | None" = None, **opt
             if on_event is not None:
                 on_event(event)
 
-        results = run_process.run(run_options, send)
+        results = process.run(run_options, send)
     return Study(results, run_options.home_folder, run_options.database)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from objectives.devices import available_threads
+from search.checks import check
 from search.options import RunOptions
-from search.prepare import PreparedProbe, check, check_same, moved_options, prepare_probe
+from search.prepare import PreparedProbe, check_same, moved_options, prepare_probe
 from spaces import Setting
 
 if TYPE_CHECKING:

@@ -9,18 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.devices import available_threads
+from search.checks import check
 from search.commands import run_command
 from search.option import MOST
 from search.options import FEATURE_OPTIONS, SCREENING_OPTIONS, RunOptions
-from search.prepare import (
-    PreparedProbe,
-    check,
-    left_out_phrases,
-    page_facts,
-    prepare_probe,
-    preset_name,
-    printed_backbone,
-)
+from search.prepare import PreparedProbe, left_out_phrases, page_facts, prepare_probe, preset_name, printed_backbone
 from spaces import Architecture, Setting, UsageError
 from spaces.errors import shown
 from spaces.notebook import brief, html_table

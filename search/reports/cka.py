@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.devices import available_threads
+from search.checks import check
 from search.options import RunOptions
-from search.prepare import check, left_out_phrases, page_facts, prepare_probe
+from search.prepare import left_out_phrases, page_facts, prepare_probe
 from spaces import DatasetError, Space
 from spaces.errors import UsageError
 

@@ -26,12 +26,12 @@ from search.database.optuna_storage.studies import ORIGINAL
 from search.database.optuna_storage.system_attributes import STUDY_SYSTEM_ATTRIBUTES
 from search.database.records import DIRECTIONS, RunRecord, StudyRecord
 from search.database.store import Store
-from search.engine import _leaving_no_empty_study
 from search.recommendation.past_tasks import past_tasks
 from search.reports.answer import answer_lines
 from search.reports.cross_dataset import networks_of
 from search.reports.dashboard_sync import show
 from search.reports.study_report import study_page, study_text
+from search.running.engine import _leaving_no_empty_study
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest

@@ -8,11 +8,12 @@ import pytest
 from objectives import devices
 from objectives.backbones.catalog import BUNDLED_BLOCKS, BUNDLED_TIMESTEPS, describe_backbone
 from objectives.features import versions
+from search.checks import check
 from search.database.records import RunRecord
 from search.database.store import Store
-from search.engine import VALIDATION_BY_RULE, _as_it_began
 from search.options import RunOptions
-from search.prepare import check, check_same, prepare, prepare_probe, resources_of, study_record
+from search.prepare import check_same, prepare, prepare_probe, resources_of, study_record
+from search.running.engine import VALIDATION_BY_RULE, _as_it_began
 from spaces import SearchError, UsageError
 from tests.support.images import class_folders
 from tests.support.small_unets import plain

@@ -16,10 +16,10 @@ def run(options: RunOptions) -> None:
     from rich.console import Console
 
     from dashboards.study.commands import export_command
-    from search import run_process
     from search.display.run_display import RunDisplay
     from search.events import Event, RunFinished
     from search.reports.answer import answer_lines
+    from search.running import process
 
     console, finished = Console(soft_wrap=True), list[RunFinished]()
 
@@ -30,7 +30,7 @@ def run(options: RunOptions) -> None:
 
     try:
         with RunDisplay(console) as display:
-            results = run_process.run(options, on_event)
+            results = process.run(options, on_event)
     except KeyboardInterrupt:
         typer.echo("interrupted: every finished trial is kept; type the same command again to continue")
         raise

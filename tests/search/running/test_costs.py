@@ -7,7 +7,7 @@ from objectives.results import Accuracy, Evaluation, Extracted
 from search.database.records import RunCosts, RunRecord
 from search.database.store import Store
 from search.events import Event, PartStarted, Progressed, SearchEnded, TrialEnded, TrialStarted
-from search.run_costs import CostCounter
+from search.running.costs import CostCounter
 from search.scheduling.requests import ScreeningRequest, TrialRequest
 from spaces import Setting
 from tests.support.studies import MakeRecord

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from objectives.results import Accuracy, Baseline, BaselineKind, Final
-from search.baselines import StudyBaselines, first_block
 from search.database.store import Store
+from search.running.baselines import StudyBaselines, first_block
 from search.scheduling.requests import BaselineRequest
 from spaces import Setting, Space, Tap
 from tests.support.studies import MakeRecord

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from objectives.results import StudyResults
 from search.events import Event
-from search.run_process import CONTINUES, ORDERLY_SECONDS, Ended
+from search.running.process import CONTINUES, ORDERLY_SECONDS, Ended
 from spaces import SearchError
 
 SAME_REQUEST = 2.0
@@ -64,8 +64,8 @@ def _outcome(options: Any, caller: "Caller") -> StudyResults | BaseException:
 
 
 def _run(options: Any, caller: "Caller") -> StudyResults:
-    from search import engine
     from search.display.downloads import showing_downloads
+    from search.running import engine
 
     with showing_downloads():
         return engine.run(options, caller.send, on_ray_lost=caller.give_up)

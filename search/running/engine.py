@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from objectives.results import Final, Reevaluation, StudyResults
+from search.checks import check
 from search.commands import run_command
 from search.events import OnEvent, RunFinished, RunPrepared, ScreeningPlanned, SearchEnded, SearchStarted
 from search.options import RunOptions
 from search.prepare import (
     PreparedRun,
-    check,
     left_out_phrases,
     library_versions,
     plan_of,
@@ -20,7 +20,7 @@ from search.prepare import (
     resources_of,
     with_one_split,
 )
-from search.run_costs import CostCounter
+from search.running.costs import CostCounter
 from search.workload import workload
 from spaces import DatasetError, Setting, StorageError
 
@@ -219,9 +219,9 @@ def _search(
 ) -> str:
     """Run what is missing of the screening, trials, finals and baselines; return why no further trial is tried."""
     from objectives.probe_builder import ProbeBuilder
-    from search.baselines import StudyBaselines
     from search.reports.dashboard_sync import refreshing
     from search.reports.thumbnails import keep_pictures
+    from search.running.baselines import StudyBaselines
     from search.scheduling.ray_tune import run_study
 
     options, spec = prepared.options, prepared.probe.spec

@@ -12,9 +12,9 @@ from objectives.results import GMACS, Accuracy, CorrectMask, Final, ImageScores,
 from search.database.optuna_storage.parameters import distributions, to_params
 from search.database.records import RunRecord, TrialRecord
 from search.database.store import Store
-from search.engine import StudyFinals
 from search.options import RunOptions
 from search.reports.answer import answer_lines, answer_record
+from search.running.engine import StudyFinals
 from search.scheduling.requests import FinalRequest
 from spaces import Setting, Space
 from tests.support.studies import MakeRecord

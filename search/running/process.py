@@ -1,8 +1,9 @@
 """Runs a search in a child process, so that nothing of Ray can end the caller, and sends its events to the caller.
 
 Ray's code may end the process that it runs in, and it wants signals, variables and threads of its own. The child is a
-fresh Python, which `search.run_child` describes. The two processes share a socket: the child sends events and at last
-the results or an error, the caller sends requests to stop. If one process ends, the other sees the end of the socket.
+fresh Python, which `search.running.child` describes. The two processes share a socket: the child sends events and at
+last the results or an error, the caller sends requests to stop. If one process ends, the other sees the end of the
+socket.
 """
 
 import os
@@ -26,7 +27,7 @@ from search.options import RunOptions
 from search.scheduling.ray_session import MARK, end_remains
 from spaces import SearchError
 
-START = "import sys; sys.path[:0] = sys.argv[2:]; from search.run_child import main; main(int(sys.argv[1]))"
+START = "import sys; sys.path[:0] = sys.argv[2:]; from search.running.child import main; main(int(sys.argv[1]))"
 """What the child runs: its arguments are the number of its socket, and the folder of our packages."""
 
 STOP = "stop"

@@ -7,17 +7,17 @@ import psutil
 import pytest
 
 from objectives.home import Home
-from search import run_process
 from search.database.store import Store
 from search.events import Event, RunPrepared, TrialEnded
 from search.options import RunOptions
 from search.prepare import moved_options
+from search.running import process
 from spaces import SearchError
 
 
 def children() -> list[psutil.Process]:
     """The processes of searches. A test session may have others."""
-    return [child for child in psutil.Process().children() if any("run_child" in word for word in child.cmdline())]
+    return [child for child in psutil.Process().children() if any("running.child" in word for word in child.cmdline())]
 
 
 def kill_child(_: Event) -> None:
@@ -49,7 +49,7 @@ def test_a_process_that_dies_is_one_error_in_words(options: RunOptions) -> None:
     with pytest.raises(
         SearchError, match=r"was killed by signal 9 \(Killed\), perhaps .*; every finished trial is kept"
     ):
-        run_process.run(options, kill_child)
+        process.run(options, kill_child)
     assert children() == []
 
 
@@ -61,7 +61,7 @@ def test_an_error_of_the_callers_own_ends_the_run(options: RunOptions) -> None:
         raise ZeroDivisionError("mine")
 
     with pytest.raises(ZeroDivisionError, match="mine"):
-        run_process.run(options, on_event)
+        process.run(options, on_event)
     assert [type(event) for event in events] == [RunPrepared]
     assert children() == []
 
@@ -80,7 +80,7 @@ def test_the_death_of_ray_is_one_error_in_words_and_the_next_run_goes_on(tmp_pat
         warm_start=False,
     )
     with pytest.raises(SearchError, match=r"a process of Ray \(raylet\) was killed by signal 9"):
-        run_process.run(options, kill("raylet"))
+        process.run(options, kill("raylet"))
     assert children() == []
-    study = run_process.run(options, lambda event: None)
+    study = process.run(options, lambda event: None)
     assert study.finished == 12
