@@ -155,10 +155,9 @@ class RunEstimate:
 
     @property
     def _slowness(self) -> float:
-        """How many times slower than expected the machine is, by what was measured of passes and screening."""
-        measured = (self._passes, self._settings)
-        expected = sum(unit.units * unit.expected for unit in measured)
-        return (1.0 + sum(unit.seconds for unit in measured)) / (1.0 + expected)
+        """How many times slower than expected the machine is, by the forward passes that were measured."""
+        passes = self._passes
+        return (1.0 + passes.seconds) / (1.0 + passes.units * passes.expected)
 
     def seconds_left(self, now: float) -> float:
         """Return the seconds until the run ends. While nothing is learnt, they count down."""
