@@ -159,7 +159,7 @@ def _code_folder() -> list[str]:
     """Return the folder of our packages, unless the child finds them by itself."""
     import site
 
-    folder = str(Path(__file__).parents[1])
+    folder = str(Path(__file__).parents[2])
     return [] if folder in (*site.getsitepackages(), site.getusersitepackages()) else [folder]
 
 
