@@ -104,7 +104,8 @@ def workload(prepared: "PreparedRun", study: StudyResults, settings: int, screen
     stopped = [0.0 if options.by_cost or not _is_network(head) else STOPPED for head in space.heads]
     tests = (options.most_candidates if options.by_cost else 1) * options.rounds
     rounds = () if options.by_cost else (options.most_candidates,) * options.rounds
-    done = len(study.reevaluations)
+    # Further trials may bring other candidates and another answer, which have no finals yet.
+    compared, tested = (0, 0) if trials else (len(study.reevaluations), len(study.finals))
     return Workload(
         workers=workers,
         settings=settings,
@@ -113,8 +114,8 @@ def workload(prepared: "PreparedRun", study: StudyResults, settings: int, screen
         images=images,
         timesteps=round(uncached),
         sampled_timesteps=TRIALS_PER_TIMESTEP if costs_matter else 1.0,
-        rounds=rounds[done // options.most_candidates :],
-        tests=max(tests - len(study.finals), 0),
+        rounds=rounds[compared // options.most_candidates :],
+        tests=max(tests - tested, 0),
         test_passes=len(demand.tested),
         pass_seconds=_pass_gmacs(prepared) / _speed(prepared),
         setting_seconds=_setting_seconds(prepared, screening_passes),

@@ -70,7 +70,8 @@ def fault_of(made: Input, dataset: Dataset) -> str:
         return "two classes of one name"
     if not len(dataset) == len(dataset.labels) == len(dataset.is_test):
         return "as many labels as images"
-    left_out = sum(int(phrase.partition(" ")[0].replace(",", "")) for phrase in dataset.left_out)
+    phrases = [phrase.split(" ", 2) for phrase in dataset.left_out]  # "3 files, …", or "1 class folder, …"
+    left_out = sum(int(number.replace(",", "")) for number, kind, _ in phrases if kind.startswith("file"))
     accounted = len(dataset) + len(dataset.skipped) + left_out
     if made.files is not None and accounted != made.files:
         return f"{made.files} files, {len(dataset)} images, {len(dataset.skipped)} unreadable, {left_out} left out"

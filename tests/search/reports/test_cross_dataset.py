@@ -296,4 +296,4 @@ def test_an_error_that_would_fail_all_trials_leaves_the_trial_to_be_repeated(
         make_trial(driver, probing(Extracted(9, 20, 9), cause), SETTING, LISTENER)
     driver.abandon()
     assert make_trial(driver, probing(ENDED), SETTING, LISTENER) is None
-    assert [trial.state for trial in opened.read_study(driver.name).trials] == ["failed", "complete"]
+    assert [trial.state for trial in opened.read_study(driver.name).trials] == ["interrupted", "complete"]

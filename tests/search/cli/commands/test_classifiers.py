@@ -19,7 +19,6 @@ from sqlalchemy import text
 from objectives.results import StudyResults
 from search.database.store import Store
 from tests.support.command_line import Ran, Search, search_process
-from tests.support.finished_search import RUN
 
 
 @pytest.fixture
@@ -220,7 +219,7 @@ def nothing(folder: Path, _: Path) -> None:
         (nothing, "--dataset cub", 1, "no study of dataset 'cub'"),
         (nothing, "--study mine", 1, "no study of name 'mine'"),
         (no_trials, "", 1, "has no complete trial yet"),
-        (without_options, "", 1, f"which keeps them: search {RUN}"),
+        (without_options, "", 1, "which keeps them: search run --dataset folder --data-root "),
         (another_digest, "", 1, "the study's abcdefabcdef; name the study's network with --backbone"),
         (no_network, "", 1, "no network in /gone/net, where study"),
         (no_images, "", 1, "--data-root /gone/images does not exist"),
