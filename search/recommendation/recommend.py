@@ -107,9 +107,7 @@ def recommend(
 
     started = time.monotonic()
     check(options)
-    for name, value in (("passes", passes), ("budget", seconds)):
-        if value is not None and (not isinstance(value, (int, float)) or not 0 < value <= MOST):
-            raise UsageError(f"`{name}` must be a number above 0 and at most {MOST}, got {shown(value)}")
+    _check_limits(passes, seconds)
     if memory:
         Address(options.database).check_writable()
     prepared = prepare_probe(options.absolute())
@@ -123,6 +121,13 @@ def recommend(
     report = _write_report(results, prepared, elapsed, options)
     notes = () if seconds is None or elapsed <= seconds else (_over_budget(elapsed, seconds),)
     return Recommendation(results, space.architecture, elapsed, report, left_out_phrases(spec.dataset), notes)
+
+
+def _check_limits(passes: object, seconds: object) -> None:
+    if passes is not None and not (isinstance(passes, (int, float)) and passes % 1 == 0 and 1 <= passes <= MOST):
+        raise UsageError(f"`passes`: expected a whole number from 1 to {MOST:,}, got {shown(passes)}")
+    if seconds is not None and not (isinstance(seconds, (int, float)) and 0 < seconds <= MOST):
+        raise UsageError(f"`budget`: expected a number of seconds above 0 and at most {MOST:,}, got {shown(seconds)}")
 
 
 def _over_budget(elapsed: float, seconds: float) -> str:

@@ -124,8 +124,11 @@ def test_a_sampler_and_its_setting_need_a_space_and_a_trial() -> None:
     "limit", [math.nan, math.inf, 0, -1, 10**5000, "5m"], ids=["NaN", "infinite", "0", "negative", "huge", "text"]
 )
 def test_limits_of_a_recommendation_are_numbers(limit: Any, tmp_path: Path) -> None:
-    for name in ("passes", "budget"):
-        with pytest.raises(search.UsageError, match=f"`{name}` must be a number above 0 and at most"):
+    for name, rule in (
+        ("passes", "expected a whole number from 1 to 2,147,483,647, got "),  # the words of the command line
+        ("budget", "expected a number of seconds above 0 and at most 2,147,483,647, got "),
+    ):
+        with pytest.raises(search.UsageError, match=f"`{name}`: {rule}"):
             search.recommend("digits", home=tmp_path, **{name: limit})
 
 

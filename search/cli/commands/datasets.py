@@ -25,6 +25,8 @@ app = typer.Typer(help="List datasets, fetch a published one, or check one.")
 SHOWN = 5
 """Items of a finding that are printed; --json lists all."""
 
+NONE_FOUND = "no problems found; `--near-duplicates` looks for copies across splits"
+
 
 @app.callback(invoke_without_command=True)
 def datasets(context: typer.Context) -> None:
@@ -179,7 +181,7 @@ def counts_table(checked: "Check") -> "Table":
 def findings(checked: "Check", copies: Sequence[str] = ()) -> list[str]:
     """Return lines for people: image sizes and the fingerprint, then the problems.
 
-    copies: lines about near-duplicates.
+    copies: lines about near-duplicates; none where they were not looked for.
     """
     from objectives.datasets.check import SMALL_CLASS
 
@@ -195,16 +197,18 @@ def findings(checked: "Check", copies: Sequence[str] = ()) -> list[str]:
     lines += _finding(f"{_count(untested, 'class has', 'classes have')} no test image", untested)
     unreadable = checked.unreadable
     reasons = checked.unreadable_because
-    lines += _finding(f"{_count(unreadable, 'file is', 'files are')} not readable as an image", reasons)
+    refused = "a run refuses the dataset; with `--skip-unreadable` it leaves such files out"
+    lines += _finding(f"{_count(unreadable, 'file is', 'files are')} not readable as an image; {refused}", reasons)
     lines += [f"no search can use these images: {checked.no_split}"] if checked.no_split else []
     lines += [f"left out: {phrase}" for phrase in checked.left_out]
     leaks = [_copies(group) for group in checked.leaks]
     lines += _finding(f"{_count(leaks, 'image is', 'images are')} in both train and test", leaks)
     mislabelled = [f"{_copies(group)} as {', '.join(group.classes)}" for group in checked.contradictions]
-    lines += _finding(f"{_count(mislabelled, 'image has', 'images have')} more than one label", mislabelled)
+    wrong = "a run uses every copy with its own label, of which at most one is right"
+    lines += _finding(f"{_count(mislabelled, 'image has', 'images have')} more than one label; {wrong}", mislabelled)
     others = [_copies(group) for group in checked.duplicates if group not in checked.leaks + checked.contradictions]
     lines += _finding(f"{_count(others, 'other image occurs', 'other images occur')} more than once", others)
-    return [*lines, *(copies if copies or len(lines) > 3 else ["no problems found"])]
+    return [*lines, *(copies if copies or len(lines) > 3 else [NONE_FOUND])]
 
 
 def _finding(title: str, items: Sequence[str]) -> list[str]:

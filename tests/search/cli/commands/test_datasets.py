@@ -131,7 +131,7 @@ def test_a_sound_dataset_is_shown_in_a_table(search: Search, images: Path) -> No
 def test_a_dataset_without_problems_is_reported_as_such(search: Search) -> None:
     ran = search("datasets", "check", "digits")
     assert ran.code == 0, ran.stderr
-    assert ran.stdout.endswith("no problems found\n")
+    assert ran.stdout.endswith("no problems found; `--near-duplicates` looks for copies across splits\n")
 
 
 def test_problems_are_listed_and_are_no_error(search: Search, images: Path) -> None:
@@ -146,9 +146,12 @@ def test_problems_are_listed_and_are_no_error(search: Search, images: Path) -> N
     ran = search("datasets", "check", "folder", "--data-root", str(images))
     assert ran.code == 0, ran.stderr
     for said in (
-        f"1 file is not readable as an image:\n  {images}/train/light/0.png is not an image that Pillow can read\n",
+        "1 file is not readable as an image; a run refuses the dataset; with `--skip-unreadable` it leaves such files "
+        "out:\n"
+        f"  {images}/train/light/0.png is not an image that Pillow can read\n",
         f"1 image is in both train and test:\n  {source} = {images}/train/[dark]/same.png = {images}/test/",
-        f"7 images have more than one label:\n  {images}/train/[dark]/1.png = {images}/train/light/wrong1.png as [",
+        "7 images have more than one label; a run uses every copy with its own label, of which at most one is right:\n"
+        f"  {images}/train/[dark]/1.png = {images}/train/light/wrong1.png as [",
         "\n  and 2 more; --json lists all\n",
         f"1 other image occurs more than once:\n  {images}/test/light/0.png = {images}/test/light/twice.png\n",
     ):
