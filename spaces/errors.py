@@ -46,8 +46,7 @@ class UnknownNameError(UsageError):
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         names = sorted(known)
         self._parts = kind, name, names
-        close = difflib.get_close_matches(name, names, n=1) if isinstance(name, str) else []
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint = did_you_mean(name, names) if isinstance(name, str) else ""
         super().__init__(f"unknown {kind} {shown(name)}; {hint}known: {', '.join(names) or 'none'}")
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, object, list[str]]]:
@@ -77,6 +76,17 @@ class CacheError(SearchError):
 
 class StorageError(SearchError):
     """A study database that cannot be reached or understood."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return "did you mean 'mlp'? " for the closest of the known names; an empty text where none is close.
+
+    A name that differs in case alone is the closest.
+    """
+    names = sorted(known)
+    same = [other for other in names if other.casefold() == name.casefold()]
+    close = same or difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def first_line(error: BaseException) -> str:

@@ -91,6 +91,14 @@ class Check:
         return tuple(count for count in self.classes if count.test == 0)
 
     @property
+    def same_but_case(self) -> tuple[tuple[str, ...], ...]:
+        """Names of classes that differ in case alone, in groups; often they are meant as one class."""
+        groups: dict[str, list[str]] = defaultdict(list)
+        for count in self.classes:
+            groups[count.name.casefold()].append(count.name)
+        return tuple(tuple(names) for names in groups.values() if len(names) > 1)
+
+    @property
     def leaks(self) -> tuple[Duplicate, ...]:
         """Duplicates in both splits: a head would be tested on images that it was trained on."""
         return tuple(group for group in self.duplicates if group.train and group.test)

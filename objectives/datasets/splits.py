@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from objectives.datasets.dataset import Dataset
-from spaces.errors import DatasetError, UsageError
+from spaces.errors import DatasetError, UsageError, did_you_mean
 
 TEST_FRACTION = 0.2
 TEST_SEED = 0
@@ -178,9 +178,11 @@ def check_training_images(dataset: Dataset) -> None:
     counted = f"no training image, only {_images(test[first], 'test ')}" if test[first] else "no image that can be read"
     also = f"; {others:,} more {'class lacks' if others == 1 else 'classes lack'} training images" if others else ""
     unreadable = f"; unreadable files are left out: {len(dataset.skipped):,}" if dataset.skipped else ""
+    name, trained = dataset.classes[first], np.flatnonzero(train)
+    same_but_case = [dataset.classes[i] for i in trained if dataset.classes[i].casefold() == name.casefold()]
     raise DatasetError(
-        f"class {dataset.classes[first]!r} has {counted}{also}{unreadable}; "
-        "add training images of it, or remove the class from the data"
+        f"class {name!r} has {counted}{also}{unreadable}; "
+        f"{did_you_mean(name, same_but_case)}add training images of it, or remove the class from the data"
     )
 
 

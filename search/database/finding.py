@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from search.database import reading
 from search.database.models import RunRow, StudyRow
 from search.database.optuna_storage.studies import optuna_names
+from spaces.errors import did_you_mean
 
 
 def fitting_rows(
@@ -27,9 +28,14 @@ def fitting_rows(
 
 
 def none_found(dataset: str | None, name: str | None, address: str, rows: Sequence[StudyRow]) -> str:
-    """Say that no study fits, and which there are."""
-    wanted = " and ".join(
-        f"{what} {value!r}" for what, value in (("dataset", dataset), ("name", name)) if value is not None
-    )
+    """Say that no study fits, which one may be meant, and which there are."""
+    wanted = ("" if name is None else f" {name!r}") + ("" if dataset is None else f" of dataset {dataset!r}")
+    names, hint = {row.name for row in rows}, ""
+    if name is not None and name not in names:
+        hint = did_you_mean(name, names)
+    elif name is None and dataset in names:
+        hint = f"{dataset} is the name of a study: use `study` {dataset}; "
+    elif name is None and dataset is not None:
+        hint = did_you_mean(dataset, {called for row in rows for called in (row.dataset, reading.called_of(row))})
     listed = "; ".join(f"{row.name} of dataset {row.dataset}" for row in rows)
-    return f"no study{' of ' + wanted if wanted else ''} in {address}; there are: {listed or 'none yet'}"
+    return f"no study{wanted} in {address}; {hint}there are: {listed or 'none yet'}"

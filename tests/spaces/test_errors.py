@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from spaces import InvalidSpaceError, UnknownNameError
-from spaces.errors import SearchError
+from spaces.errors import SearchError, did_you_mean
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,12 @@ def test_an_error_says_the_same_after_it_was_sent(error: SearchError) -> None:
     assert type(sent) is type(error)
     assert str(sent) == str(error)
     assert sent.exit_code == error.exit_code
+
+
+def test_a_name_that_differs_in_case_alone_is_the_closest() -> None:
+    assert did_you_mean("A", ["b", "a", "AB"]) == "did you mean 'a'? "
+    assert did_you_mean("HEADS", ["heads", "HEADER"]) == "did you mean 'heads'? "
+    assert did_you_mean("A", ["b"]) == ""
 
 
 def test_an_error_is_one_line_whatever_the_names_in_it() -> None:

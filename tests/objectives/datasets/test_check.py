@@ -39,6 +39,17 @@ def test_counts_sizes_and_classes(folder: Path) -> None:
     assert not checked.duplicates
 
 
+def test_names_of_classes_that_differ_in_case_alone_are_found(folder: Path) -> None:
+    assert check(*load_with_sizes("folder", folder)).same_but_case == ()
+    (folder / "test/many").rename(folder / "test/Many")
+    checked = check(*load_with_sizes("folder", folder))
+    assert checked.same_but_case == (("Many", "many"),)
+    assert checked.no_split == (
+        "class 'Many' has no training image, only 2 test images; did you mean 'many'? add training images of it, or "
+        "remove the class from the data"
+    )
+
+
 def test_the_shorter_side_is_taken_of_each_image(folder: Path) -> None:
     from PIL import Image
 

@@ -76,7 +76,7 @@ def test_a_mistake_ends_the_process_with_exit_code_2(tmp_path: Path) -> None:
         ),
         (("run", "--dataset", "digits", "--space", "wide"), 2, "known: a .toml file, default, paper"),
         (("best", "--dataset", "digits"), 1, "no study of dataset 'digits'"),
-        (("report", "--study", "mine"), 1, "no study of name 'mine'"),
+        (("report", "--study", "mine"), 1, "no study 'mine'"),
         (("report", "--format", "pdf"), 2, "unknown format 'pdf'; known: csv, html, json, latex, md"),
         (("run",), 2, "--dataset"),
         (

@@ -243,10 +243,25 @@ def test_a_study_is_found_by_name_or_dataset(store: Store, make_record: MakeReco
     assert [summary.name for summary in store.studies()] == [digits, cub]
     with pytest.raises(StorageError, match=f"no study of dataset 'pets'.*there are: {digits} of dataset digits"):
         store.find_study(dataset="pets")
-    with pytest.raises(StorageError, match="no study of dataset 'cub' and name"):
+    with pytest.raises(StorageError, match=f"no study '{digits}' of dataset 'cub'"):
         store.find_study(dataset="cub", name=digits)
+    with pytest.raises(StorageError, match=f"; {digits} is the name of a study: use `study` {digits}; there are: "):
+        store.find_study(dataset=digits)
+    with pytest.raises(StorageError, match=rf"no study '{digits[:-1]}' in .*; did you mean '{digits}'\? there are: "):
+        store.find_study(name=digits[:-1])
+    with pytest.raises(StorageError, match=r"no study of dataset 'digit' in .*; did you mean 'digits'\? there are: "):
+        store.find_study(dataset="digit")
     with pytest.raises(StorageError, match="there is no study 'nothing'"):
         store.read_study("nothing")
+
+
+def test_a_name_that_differs_in_case_alone_is_refused(store: Store, make_record: MakeRecord) -> None:
+    """Some disks hold one report file for both names."""
+    store.ensure_study(make_record(chosen_name="shapes-test"))
+    with pytest.raises(StorageError, match="`name` 'Shapes-Test' differs from study 'shapes-test' in case alone"):
+        store.ensure_study(make_record(chosen_name="Shapes-Test"))
+    assert store.ensure_study(make_record(chosen_name="shapes-test")) == "shapes-test"
+    assert [summary.name for summary in store.studies()] == ["shapes-test"]
 
 
 def test_of_several_studies_the_tested_one_with_most_trials_answers(
@@ -317,7 +332,7 @@ def test_any_text_can_be_stored(store: Store, make_record: MakeRecord, run_recor
     assert (study.classes, study.provenance[odd], kept.options) == ((odd, "one"), odd, {"data_root": odd})
     with pytest.raises(StorageError, match="there is no study"):
         store.read_study(odd)
-    with pytest.raises(StorageError, match="no study of name"):
+    with pytest.raises(StorageError, match="no study '"):
         store.find_study(name=odd)
     assert store.ensure_study(record) == name
     store.end_run(run, "finished")

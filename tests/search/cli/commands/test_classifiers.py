@@ -217,7 +217,7 @@ def nothing(folder: Path, _: Path) -> None:
     ("spoil", "words", "code", "message"),
     [
         (nothing, "--dataset cub", 1, "no study of dataset 'cub'"),
-        (nothing, "--study mine", 1, "no study of name 'mine'"),
+        (nothing, "--study mine", 1, "no study 'mine'"),
         (no_trials, "", 1, "has no complete trial yet"),
         (without_options, "", 1, "which keeps them: search run --dataset folder --data-root "),
         (another_digest, "", 1, "the study's abcdefabcdef; name the study's network with --backbone"),

@@ -115,4 +115,4 @@ def test_studies_that_are_not_comparable_are_refused_in_one_line(
 def test_an_unknown_study_is_refused(search: Search, study: Callable[..., str]) -> None:
     ran = search("compare", study("one", [GOOD]), "won")
     assert ran.code == 1
-    assert "no study of name 'won'" in ran.stderr
+    assert "no study 'won'" in ran.stderr

@@ -134,6 +134,13 @@ def test_a_dataset_without_problems_is_reported_as_such(search: Search) -> None:
     assert ran.stdout.endswith("no problems found; `--near-duplicates` looks for copies across splits\n")
 
 
+def test_class_names_that_differ_in_case_alone_are_named(search: Search, images: Path) -> None:
+    shutil.copytree(images / "train/light", images / "train/Light")
+    ran = search("datasets", "check", "folder", "--data-root", str(images))
+    assert ran.code == 0, ran.stderr
+    assert "1 class name differs from another in case alone:\n  Light: did you mean 'light'?\n" in ran.stdout
+
+
 def test_problems_are_listed_and_are_no_error(search: Search, images: Path) -> None:
     source = images / "train/[dark]/0.png"
     for copy in ("train/[dark]/same.png", "test/[dark]/leak.png"):
