@@ -128,4 +128,4 @@ def test_masks(study: StudyResults) -> Sequence[CorrectMask]:
 
 
 def _images(study: StudyResults) -> str:
-    return f"{study.dataset} ({sum(study.counts.values()):,} images)"
+    return f"{study.dataset} ({study.fitted_images + study.counts['test']:,} images)"

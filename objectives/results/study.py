@@ -286,6 +286,12 @@ class StudyResults:
         return self.provenance.get("folds")
 
     @property
+    def fitted_images(self) -> int:
+        """The number of images that train or validate. With folds the same images do both, and each counts once."""
+        train, validation = self.counts["train"], self.counts["validation"]
+        return max(train, validation) if self.folds else train + validation
+
+    @property
     def finished(self) -> int:
         """The number of trials that count towards a budget: complete or pruned."""
         return self.count("complete") + self.count("pruned")

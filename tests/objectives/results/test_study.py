@@ -19,8 +19,15 @@ from objectives.results import (
     Trial,
 )
 from spaces import Architecture, Block, Setting
+from tests.support.studies import small_results
 
 NET = Architecture("net", 8, (Block(1, "b1", "encoder", 4, 8, 1.0, 1.0),), (0.9, 0.5))
+
+
+def test_images_that_train_and_validate_in_folds_count_once() -> None:
+    assert small_results().fitted_images == 100
+    folds = {"train": 240, "validation": 240, "test": 60}
+    assert small_results(counts=folds, provenance={"folds": "5"}).fitted_images == 240
 
 
 def trial(number: int, correct: int, gmacs: float | None, state: str = "complete") -> Trial:
