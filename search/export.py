@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dashboards.study.answer.answer import RULES, study_answer
 from objectives.devices import available_threads
 from objectives.home import Home, may_write
 from objectives.results import Accuracy, Final, StudyResults
@@ -13,7 +14,7 @@ from search.prepare import PreparedProbe, check_same, moved_options, prepare_pro
 from search.reports.answer import answer_record
 from search.reports.classifier_page import assess_classifier, write_page
 from search.reports.study_report import write_study_report
-from spaces import ClassifierError, Setting
+from spaces import ClassifierError, SearchError, Setting
 from spaces.errors import UsageError
 from spaces.text import is_utf8
 
@@ -66,9 +67,7 @@ def export_classifier(
     check_same(study, prepared)
     notes = []
     if not answer["seeds"]:
-        notes.append(
-            f"The study has no test result yet; this is the best trial, {setting}, whose test accuracy is unknown."
-        )
+        notes.append(untested_note(study))
     seed = min(answer["seeds"], default=options.seed + 1)
     probe, usage = Probe.build(prepared.spec, available_threads()), prepared.spec.usage()
     with usage.using(prepared.spec.views, [usage.folder / kind for kind in CONTENTS]):
@@ -94,6 +93,22 @@ def export_classifier(
     if out is None and (home.reports / f"{study.name}.html").is_file():
         write_study_report(study, home.reports)  # which now shows the way to this page
     return Exported(path, page, tuple(notes))
+
+
+def untested_note(study: StudyResults) -> str:
+    """Name the answer of a study that has not tested it, and say how it was chosen."""
+    answer = study_answer(study)
+    if answer is None:
+        raise SearchError(f"study {study.name} has no complete trial yet; `search run` makes some")
+    if answer.rule == "trials":
+        return (
+            f"The study has no test result yet; this is the best trial, {answer.setting}, whose test accuracy is "
+            "unknown."
+        )
+    return (
+        f"The study has no test result yet; this is its answer so far, {answer.setting}: {RULES[answer.rule]}. "
+        "Its test accuracy is unknown."
+    )
 
 
 def classify_command(file: Path, home: Home) -> str:

@@ -79,7 +79,7 @@ def _details(study: StudyResults, answer: Answer) -> tuple[str, ...]:
         best_trial_sentence(answer),
         coverage_sentence(answer.coverage),
         outside_sentence(study),
-        screening_sentence(len(study.screened), answer.coverage),
+        screening_sentence(study),
     )
     return tuple(filter(None, told))
 

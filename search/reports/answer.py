@@ -107,13 +107,16 @@ def answer_lines(study: StudyResults) -> list[str]:
     return [*lines, *certainty_lines(study, answer), passes_line(study)]
 
 
-def score_lines(study: StudyResults) -> list[str]:
-    """Say in lines what the answer reaches on validation and on test images."""
+def score_lines(study: StudyResults, *, running: bool = False) -> list[str]:
+    """Say in lines what the answer reaches on validation and on test images. running: whether a run is at work."""
     record = answer_record(study)
     lines = _lines("validation", study.metric, record["scores"]["validation"])
     if record["scores"]["test"]:
         seeds = f"; {mean_of_seeds(len(record['seeds']))}"
         return [*lines, *_lines("test", study.metric, record["scores"]["test"], seeds)]
+    if study.reevaluations:
+        why = "candidates are being compared" if running else "the run was stopped while candidates were compared"
+        return [*lines, f"test        not measured yet: {why}"]
     return [
         *lines,
         "test        not measured yet: the candidates have not been compared, and the best",
@@ -148,7 +151,7 @@ def certainty_lines(study: StudyResults, answer: Answer) -> list[str]:
         "tried": _wrapped(coverage_text(answer.coverage)),
         "not tried": _wrapped(untried_sentence(answer.coverage, len(study.screened)).removeprefix("Not tried: ")),
         "left out": _wrapped(outside_sentence(study)),
-        "screened": _wrapped(screening_sentence(len(study.screened), answer.coverage)),
+        "screened": _wrapped(screening_sentence(study)),
     }
     return [
         f"{'' if index else name:<{LABEL}}{line}" for name, lines in rows.items() for index, line in enumerate(lines)

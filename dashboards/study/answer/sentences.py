@@ -3,13 +3,19 @@ prints it."""
 
 from collections.abc import Sequence
 
-from dashboards.formatting import NAMED, amount, count, gap_text, percent, shortened
+from dashboards.formatting import amount, count, gap_text, percent, shortened, with_interval
 from dashboards.study.answer.answer import Answer
-from objectives.results import ChoiceCoverage, StudyResults
+from objectives.results import ACCURACY, ChoiceCoverage, StudyResults
 from spaces import HEAD_OPTIONS
 
 MARGIN = "within a quarter of a standard error of the best mean"
 """The settings among which an answer is the cheapest, then the simplest."""
+
+VALUES_NAMED = 10
+"""The most values of a choice that a sentence names."""
+
+TELLING = 0.1
+"""Test images that leave a gain of more than this share possible are too few to call the answer no better."""
 
 NOUNS = {"timestep": "timestep", "block": "block", "pool": "pool size", "head": "head", "draws": "number of draws"}
 NOUNS["taps"] = "number of taps"
@@ -44,9 +50,9 @@ def tied_sentence(answer: Answer, complete: int) -> str:
         if worse:
             told += f" {worse} more {_are(worse)} significantly worse."
         told += (
-            f" It has the best mean, and no cheaper setting is {MARGIN.replace('the best mean', 'it')}."
+            f" The answer has the best mean, and no cheaper setting is {MARGIN.replace('the best mean', 'it')}."
             if answer.leads
-            else f" Of the settings {MARGIN}, it is the cheapest, and the simplest of those that cost the same."
+            else f" Of the settings {MARGIN}, the answer is the cheapest, and the simplest of those that cost the same."
         )
     return told if answer.is_finalist else f"{told} It was not tested yet."
 
@@ -92,16 +98,36 @@ def loss_sentence(answer: Answer) -> str:
 
 def chance_sentence(answer: Answer) -> str:
     """Warn of an answer that is no better than chance, or tied with a baseline; empty if neither is known to be so."""
-    told = []
-    if answer.better_than_chance is False and answer.majority is not None:
+    told, test, majority = [], answer.test_accuracy, answer.majority
+    if answer.better_than_chance is False and test is not None and majority is not None:
+        few = test.high > majority + TELLING
         told.append(
-            "As far as the test images tell, it is no better than chance: always naming the most frequent class is "
-            f"right on {percent(answer.majority)} of them."
+            f"{_too_few(test.images)} to tell it from chance"
+            if few
+            else "As far as the test images tell, it is no better than chance"
         )
-    not_beaten = [baseline.words for baseline in answer.baselines if baseline.beaten is False]
-    if not_beaten:
-        told.append(f"A linear head on {' or on '.join(not_beaten)} is as good, as far as the test images can tell.")
+        told[-1] += f": always naming the most frequent class is right on {percent(majority)} of them."
+        validation = answer.validation
+        if few and validation.metric == ACCURACY and validation.low > majority:
+            told.append(f"On the validation images it lies above that: {with_interval(validation)}.")
+    equal: list[str] = []
+    unknown: list[str] = []
+    for baseline in answer.baselines:
+        if baseline.difference is not None and not baseline.beaten:
+            (unknown if baseline.difference.high > TELLING else equal).append(baseline.words)
+    if equal:
+        told.append(f"A linear head on {' or on '.join(equal)} is as good, as far as the test images can tell.")
+    if unknown:
+        images = count(answer.baselines[0].test.images, "test image")
+        told.append(
+            f"It is not significantly better than a linear head on {' or on '.join(unknown)}: {images} cannot tell "
+            "them apart."
+        )
     return " ".join(told)
+
+
+def _too_few(images: int) -> str:
+    return "1 test image is too few" if images == 1 else f"{images:,} test images are too few"
 
 
 def beaten_sentence(answer: Answer) -> str:
@@ -132,7 +158,7 @@ def untried_sentence(coverage: Sequence[ChoiceCoverage], screened: int = 0) -> s
             noun = NOUNS[choice.choice] + (
                 "s" if len(choice.untried) > 1 and "number" not in NOUNS[choice.choice] else ""
             )
-            told.append(f"{noun} {shortened(choice.untried, 2 * NAMED)}{_screened_text(choice) if screened else ''}")
+            told.append(f"{noun} {shortened(choice.untried, VALUES_NAMED)}{_screened_text(choice) if screened else ''}")
     return f"Not tried: {'; '.join(told)}." if told else ""
 
 
@@ -140,11 +166,10 @@ def _screened_text(choice: ChoiceCoverage) -> str:
     """Say which untried values the screening before the search saw."""
     if choice.choice == "head":
         return ""
-    seen = len(choice.untried) - len(choice.unseen)
-    if not seen:
-        return " (not screened either)"
-    which = "screened only" if seen == len(choice.untried) else f"{seen} of them screened"
-    return f" ({which})"
+    if not choice.unseen:
+        return " (screened only)"
+    screened = [value for value in choice.untried if value not in choice.unseen]
+    return f" (screened only: {shortened(screened, VALUES_NAMED)})" if screened else " (not screened either)"
 
 
 def outside_sentence(study: StudyResults) -> str:
@@ -158,13 +183,26 @@ def outside_sentence(study: StudyResults) -> str:
     return f"The space leaves out {' and '.join(told)}." if told else ""
 
 
-def screening_sentence(screened: int, coverage: Sequence[ChoiceCoverage]) -> str:
-    """Say what the screening before the search saw; empty where there was none. screened: how many settings."""
-    timesteps = next((choice for choice in coverage if choice.choice == "timestep"), None)
-    if not screened:
+def screening_sentence(study: StudyResults) -> str:
+    """Say what the screening before the search saw; empty where there was none."""
+    timesteps = next((choice for choice in study.coverage if choice.choice == "timestep"), None)
+    if not study.screened:
         return ""
+    images = f" of all {count(study.fitted_images, 'image')}" if _screened_all_images(study) else ""
     at = f" at {count(len(timesteps.screened), 'timestep')}" if timesteps and timesteps.screened else ""
-    return f"A screening of some of the images scored {count(screened, 'setting')}{at} before the first trial."
+    return f"A screening{images} scored {count(len(study.screened), 'setting')}{at} before the first trial."
+
+
+def _screened_all_images(study: StudyResults) -> bool:
+    """Whether the screening is known to have seen all images that train or validate.
+
+    It is known from the passes that the screening made: one for each image and timestep. Passes that were in the cache
+    before are not counted, and a study with flips or several noise draws makes more; then it is not known.
+    """
+    if "flips" in study.provenance or any(setting.draws > 1 for setting in study.screened):
+        return False
+    timesteps = {tap.timestep for setting in study.screened for tap in setting.taps}
+    return study.screening_passes == study.fitted_images * len(timesteps)
 
 
 def _covered_text(choice: ChoiceCoverage) -> str:

@@ -182,7 +182,8 @@ class StudyState:
         answer = study_answer(self.study)
         if answer is None:
             return ["best        no trial is complete yet"]
-        return [f"setting     {answer.setting}", *score_lines(self.study), *certainty_lines(self.study, answer)]
+        scores = score_lines(self.study, running=any(run.alive for run in self.runs))
+        return [f"setting     {answer.setting}", *scores, *certainty_lines(self.study, answer)]
 
     def _work_lines(self, run: "RunSummary") -> list[str]:
         from search.display.pace import time_left

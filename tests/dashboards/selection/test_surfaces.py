@@ -32,7 +32,8 @@ from objectives.results import (
     Trial,
 )
 from search.cli.commands.status import StudyState
-from search.reports.answer import answer_lines, answer_record
+from search.export import untested_note
+from search.reports.answer import answer_lines, answer_record, score_lines
 from search.study import Study
 from spaces import Setting, Space
 from tests.support.studies import small_results
@@ -118,6 +119,18 @@ def test_an_answer_that_is_not_tested_yet_is_shown_with_its_rounds(compared: Stu
     assert "It was not tested yet" in FORMATS["md"](waiting, NO_ANALYSIS)
     assert "mean of 1 seed (1), 200 images each" in FORMATS["html"](waiting, NO_ANALYSIS)
     assert answer_record(waiting)["test_accuracy"] is None
+
+
+def test_a_run_stopped_while_candidates_were_compared_is_told_alike_everywhere(compared: StudyResults) -> None:
+    stopped = replace(compared, finals=())
+    lines = StudyState(stopped, (), None, "sqlite:///studies.db").lines()
+    assert "test        not measured yet: the run was stopped while candidates were compared" in lines
+    assert "not measured yet: candidates are being compared" in score_lines(stopped, running=True)[-1]
+    assert "The answer has the best mean" in " ".join(" ".join(lines).split())
+    note = untested_note(stopped)
+    assert f"this is its answer so far, {CHEAP}: the cheapest, then the simplest, of the candidates" in note
+    assert "best trial" not in note
+    assert f"this is the best trial, {CHEAP}," in untested_note(replace(stopped, reevaluations=()))
 
 
 def test_a_former_answer_that_was_tested_is_not_the_answer(compared: StudyResults) -> None:
