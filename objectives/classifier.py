@@ -20,6 +20,7 @@ from objectives.features.pooling import pool
 from objectives.features.versions import versions
 from spaces import BackboneError, ClassifierError, DatasetError, SearchError, UsageError
 from spaces.errors import shown
+from spaces.notebook import brief
 
 
 @final
@@ -69,6 +70,12 @@ class Classifier:
                 f"{network.digest[:12]!r}: give the one it was trained on"
             )
         return cls(saved, network)
+
+    def __repr__(self) -> str:
+        dataset = self.saved.results.get("dataset")
+        trained = "" if dataset is None else f"{dataset!r}, "
+        names = ", ".join(map(repr, self.classes))
+        return brief(f"Classifier({trained}{self.saved.setting}, {len(self.classes):,} classes: {names})")
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -112,6 +112,15 @@ def save(saved: Saved, path: Path) -> None:
         raise ClassifierError(f"cannot write the classifier to {path}: {error}") from error
 
 
+def is_classifier(path: Path) -> bool:
+    """Return whether a file says that it holds a classifier. Its content is not checked."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return ENTRY in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
 def load(path: Path) -> Saved:
     """Read a classifier, on the CPU. Raises ClassifierError if the file is missing, damaged, or of another kind."""
     record, state = _read(path)

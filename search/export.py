@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from objectives.classifier_file import Origin
     from search.database.records import SavedOptions
 
+SUFFIX = ".safetensors"
+"""The end of the name of a classifier's file. Its page has the same name, with .html in its place."""
+
 KEPT = ("study", "dataset", "metric", "validation_accuracy", "validation_interval", "test_accuracy", "test_interval")
 """The parts of `answer_record` that go into the file, beside the scores by every metric and their seeds."""
 
@@ -50,8 +53,9 @@ def export_classifier(
 ) -> Exported:
     """Fit the best setting's classifier on train + validation images, write it, and write its page beside it.
 
-    The seed is that of the first final, so that the classifier is the one which that final tested. out: the file; None
-    for one in the home folder. data_root, backbone: where the images and the network lie now, if they have moved.
+    The seed is that of the first final, so that the classifier is the one which that final tested. out: the file, which
+    ends in .safetensors; None for one in the home folder. The page is beside it and ends in .html. A file of another
+    kind is not replaced. data_root, backbone: where the images and the network lie now, if they have moved.
     on_progress: called with (done, total) forward passes. Raises SearchError in words, before anything is fitted where
     the images or the network are not those of the study.
     """
@@ -60,6 +64,8 @@ def export_classifier(
     from objectives.features.cache.quota import CONTENTS
     from objectives.probe import Probe, Trained
 
+    if out is not None:
+        check_file(out)
     answer = answer_record(study)
     setting, options = Setting.from_dict(answer["setting"]), moved_options(study, saved, home, data_root, backbone)
     path = writable(out or home.classifiers / f"{study.name}.safetensors")
@@ -118,10 +124,27 @@ def classify_command(file: Path, home: Home) -> str:
     return f"{shlex.join(words)} IMAGE_OR_FOLDER"
 
 
-def writable(path: Path) -> Path:
-    """Return the path once a file can be made there. Raises UsageError for a folder, ClassifierError otherwise."""
+def check_file(path: Path) -> None:
+    """Raise UsageError where a classifier or its page would replace a file of another kind, or has another suffix."""
+    from dashboards.classifier.report import is_classifier_page
+    from objectives.classifier_file import is_classifier
+
     if path.is_dir():
         raise UsageError(f"`out` takes a file, got the folder {path}; add a name such as {path / 'birds.safetensors'}")
+    if path.suffix != SUFFIX:
+        raise UsageError(f"`out` takes a file that ends in {SUFFIX}, got {path}; give {Path(f'{path}{SUFFIX}')}")
+    page = path.with_suffix(".html")
+    if path.exists() and not is_classifier(path):
+        raise UsageError(f"`out` {path} is there already and is no classifier; choose another name")
+    if page.exists() and not is_classifier_page(page):
+        raise UsageError(
+            f"`out` {path} has its page in {page}, which is there already and is no page of a classifier; choose "
+            "another name"
+        )
+
+
+def writable(path: Path) -> Path:
+    """Return the path once a file can be made there. Raises UsageError for no UTF-8, ClassifierError otherwise."""
     if not is_utf8(path):
         raise UsageError(f"`out` must be a path in UTF-8, got {path}; choose another name")
     try:

@@ -102,8 +102,9 @@ class Study:
     ) -> "Classifier":
         """Fit the best setting's classifier on train + validation images, write it and return it.
 
-        path: the file; None for one in the home folder. data_root, backbone: where the images and the network lie now,
-        if they have moved. A UserWarning says where the classifier is not the one that the study tested. Raises
+        path: the file, which ends in .safetensors; None for one in the home folder. The classifier's page is beside it
+        and ends in .html. data_root, backbone: where the images and the network lie now, if they have moved. A
+        UserWarning says where the classifier is not the one that the study tested, or is no better than chance. Raises
         SearchError in words.
         """
         from objectives.classifier import Classifier

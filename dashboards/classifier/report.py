@@ -15,6 +15,9 @@ from dashboards.tables import Estimate
 from objectives.results import Accuracy, Assessment, ClassAccuracy, Mistake, NearDuplicate, Picture
 from spaces import Architecture, Setting
 
+MARK = b'<p class="eyebrow">Classifier</p>'
+"""The line of the template by which a page of a classifier is known."""
+
 CLASSES_DRAWN = 24
 PICTURED = 12
 """Images that a section shows of a longer list."""
@@ -55,6 +58,14 @@ class ClassifierReport:
 def write_classifier_page(report: ClassifierReport, path: Path) -> Path:
     """Write the page atomically and return `path`. Raises SearchError if it cannot be written."""
     return write(render(report), path)
+
+
+def is_classifier_page(path: Path) -> bool:
+    """Return whether a file is the page of a classifier, which `write_classifier_page` may replace."""
+    try:
+        return MARK in path.read_bytes()
+    except OSError:
+        return False
 
 
 def render(report: ClassifierReport) -> str:

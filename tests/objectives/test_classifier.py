@@ -68,6 +68,9 @@ def test_it_is_right_of_exactly_the_test_images_that_the_final_was(
     assert predict.sum(axis=1) == pytest.approx(np.ones(100), abs=1e-5)
     assert int((predict.argmax(axis=1) == dataset.labels[tested]).sum()) == final.test.correct > 50
     assert classifier.classes == dataset.classes
+    assert len(repr(classifier)) < 300
+    assert str(setting) in repr(classifier)
+    assert f"{len(dataset.classes)} classes: {dataset.classes[0]!r}" in repr(classifier)
 
     step, kept = Batches.fitting(probe.backbone.architecture, probe.backbone.device).size, probe._views[0]
     for chunk in np.split(tested, range(step, len(tested), step)):

@@ -16,7 +16,12 @@ def export(
     study: StudyOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="The file to write. [default: in classifiers/ in the home folder]"),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="The file to write, FILE.safetensors; its page is FILE.html beside it. Files of another kind are not "
+            "replaced. [default: in classifiers/ in the home folder]",
+        ),
     ] = None,
     data_root: Annotated[
         str | None,

@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from objectives.results import StudyResults
 from search.database.store import Store
+from search.export import check_file
 from tests.support.command_line import Ran, Search, search_process
 
 
@@ -77,6 +78,7 @@ def test_an_exported_classifier_is_as_accurate_as_its_final(
     page = classifier.with_suffix(".html").read_text()
     assert "Each was judged by one of 3 classifiers" in page
     assert "Test accuracy" in page
+    check_file(classifier)  # which an export replaces, with its page
     record = record_of(classifier)
     assert record["setting"] == best.setting.to_dict()
     assert len(best.setting.taps) == best.setting.draws == 2
@@ -204,6 +206,11 @@ def in_the_way(folder: Path, _: Path) -> None:
     (folder / "file").write_text("in the way")
 
 
+def own_files(folder: Path, _: Path) -> None:
+    (folder / "mine.safetensors").write_text("my weights")
+    (folder / "page.html").write_text("my page")
+
+
 def no_trials(folder: Path, _: Path) -> None:
     execute_sql(folder, "DELETE FROM search_finals")
     execute_sql(folder, "UPDATE trials SET state = 'FAIL'")
@@ -226,6 +233,14 @@ def nothing(folder: Path, _: Path) -> None:
         (nothing, "--data-root nowhere", 1, "--data-root nowhere does not exist"),
         (fewer_images, "--data-root others", 1, "are not those of study"),
         (nothing, "--out home", 2, "--out takes a file, got the folder home"),
+        (
+            nothing,
+            "--out mine.html",
+            2,
+            "--out takes a file that ends in .safetensors, got mine.html; give mine.html.s",
+        ),
+        (own_files, "--out mine.safetensors", 2, "mine.safetensors is there already and is no classifier; choose"),
+        (own_files, "--out page.safetensors", 2, "page.html, which is there already and is no page of a classifier"),
         (in_the_way, "--out file/c.safetensors", 1, "cannot be written to file/c.safetensors: "),
     ],
     ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", None),
