@@ -58,7 +58,7 @@ def render(recommendation: ScreeningResults, context: ScreeningContext) -> str:
         _sections(recommendation, context),
         recommendation=recommendation,
         context=context,
-        screened=_screened_text(recommendation, context),
+        screened=sentences.screened_text(recommendation, context.architecture, context.timesteps),
         expected=tables.expected(recommendation),
         measured=sentences.measured_text(recommendation),
         chance=percent(recommendation.chance),
@@ -232,19 +232,10 @@ def _provenance(recommendation: ScreeningResults, context: ScreeningContext) -> 
         "Images": f"{recommendation.images:,} to screen, {len(recommendation.best.correct):,} used",
         "Classes": f"{len(context.classes):,}: {shortened(context.classes, CLASSES_SHOWN)}",
         "Backbone": f"{context.backbone}, {len(context.architecture.blocks)} blocks",
-        "Screened": _screened_text(recommendation, context),
+        "Screened": sentences.screened_text(recommendation, context.architecture, context.timesteps),
         "Passes": f"{recommendation.passes:,}: {sentences.screening_cost_text(recommendation, context.timesteps)}",
         "Running time": duration(context.seconds),
         **context.facts,
     }
     table = Table("Everything needed to repeat this screening", ("Fact", "Value"), tuple(facts.items()))
     return Section("provenance", "Provenance", (), table=table)
-
-
-def _screened_text(recommendation: ScreeningResults, context: ScreeningContext) -> str:
-    """ "648 settings at 5 of 8 timesteps"; an encoder has no timesteps."""
-    settings = count(len(recommendation.screened), "setting")
-    if not context.architecture.noised:
-        return settings
-    read = len({score.setting.timestep for score in recommendation.screened})
-    return f"{settings} at {read} of {count(context.timesteps, 'timestep')}"

@@ -27,26 +27,41 @@ EFFECTIVE_RANK_WARNING = (
 """Numbers of docs/data/label-free.json: "entropy" and "leave-one-out" at pool 4."""
 
 
-def recommendation_lines(recommendation: ScreeningResults, architecture: Architecture) -> list[str]:
-    """Lines for a terminal: the setting, its expected accuracy, its cost, ties, and cheaper settings."""
+def recommendation_lines(
+    recommendation: ScreeningResults, architecture: Architecture, timesteps: int, command: str, report: object
+) -> list[str]:
+    """Lines for a terminal: the setting, its expected accuracy, its cost, ties, cheaper settings, and what comes next.
+
+    timesteps: how many the space has. command: a shell command that starts a search from here. report: the page.
+    """
     setting, expected = recommendation.best.setting, recommendation.expected
     low, high = map(ACCURACY.number, (expected.low, expected.high))
     accuracy = [
         f"{ACCURACY.text(expected.value)}  (95 % interval {low} to {high}; {measured_text(recommendation)})",
         *([extrapolation_sentence(recommendation)] if tables.is_extrapolated(recommendation) else []),
     ]
+    chance = [f"{ACCURACY.text(recommendation.chance)}, the share of the most frequent class"]
+    screening = {
+        "screened": [
+            f"{screened_text(recommendation, architecture, timesteps)}: "
+            f"{screening_cost_text(recommendation, timesteps)}"
+        ],
+        "screening": [passes_text(recommendation)],
+    }
     if not recommendation.better_than_chance:
         rows = {
             "setting": ["none: no setting is better than chance"],
             "accuracy": accuracy,
-            "chance": [f"{ACCURACY.text(recommendation.chance)}, the share of the most frequent class"],
-            "screening": [passes_text(recommendation)],
+            "chance": chance,
+            **screening,
+            "report": [str(report)],
         }
     else:
         whole = f"{100 * tables.share(setting, architecture):.0f} % of the whole network"
         rows = {
             "setting": [features_text(setting)],
             "accuracy": accuracy,
+            "chance": chance,
             "cost": [f"{gmacs(architecture.pass_gmacs(setting))} GMAC per image, {whole}"],
             "tied": [ties_sentence(recommendation), *disagreement_sentences(recommendation)],
             "cheaper": [
@@ -59,18 +74,21 @@ def recommendation_lines(recommendation: ScreeningResults, architecture: Archite
                 f"{comparison_text(other)}"
                 for other in recommendation.more_taps
             ],
-            "other t": [
-                f"{features_text(other.screened.setting)}: {comparison_text(other)}, "
-                f"on {count(len(other.screened.correct), 'image')}"
+            "other timestep": [
+                f"{features_text(other.screened.setting)}, the best setting screened at t "
+                f"{other.screened.setting.timestep}: {comparison_text(other)}, on "
+                f"{count(len(other.screened.correct), 'image')}"
                 for other in recommendation.other_timesteps[:NAMED]
             ],
-            "screening": [passes_text(recommendation)],
+            **screening,
             "past tasks": [
                 f"{learnt.task}: weight {100 * learnt.weight:.0f} %, rank agreement {signed(learnt.agreement)}"
                 for learnt in recommendation.past_tasks[:NAMED]
             ],
+            "report": [str(report)],
+            "next": [command],
         }
-    return [f"{'' if index else name:<12}{line}" for name, lines in rows.items() for index, line in enumerate(lines)]
+    return [f"{'' if index else name:<16}{line}" for name, lines in rows.items() for index, line in enumerate(lines)]
 
 
 def measured_text(recommendation: ScreeningResults) -> str:
@@ -167,6 +185,15 @@ def screening_cost_text(recommendation: ScreeningResults, timesteps: int) -> str
     images = f"{recommendation.images:,} images"
     at_all = f"{images} at {count(timesteps, 'timestep')}" if timesteps > 1 else "all images"
     return f"{percent(recommendation.passes / everything)} of the {everything:,} passes that {at_all} would take"
+
+
+def screened_text(recommendation: ScreeningResults, architecture: Architecture, timesteps: int) -> str:
+    """ "648 settings at 5 of 8 timesteps"; an encoder has no timesteps. timesteps: how many the space has."""
+    settings = count(len(recommendation.screened), "setting")
+    if not architecture.noised:
+        return settings
+    read = len({score.setting.timestep for score in recommendation.screened})
+    return f"{settings} at {read} of {count(timesteps, 'timestep')}"
 
 
 def block_by_timestep_sentence(table: BlockByTimestep) -> str:

@@ -1,6 +1,6 @@
 """Finds the studies that a person means."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from optuna.storages import RDBStorage
 from sqlalchemy import func, select
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from search.database import reading
 from search.database.models import RunRow, StudyRow
 from search.database.optuna_storage.studies import optuna_names
-from spaces.errors import did_you_mean
+from spaces.errors import StorageError, did_you_mean
 
 
 def fitting_rows(
@@ -39,3 +39,13 @@ def none_found(dataset: str | None, name: str | None, address: str, rows: Sequen
         hint = did_you_mean(dataset, {called for row in rows for called in (row.dataset, reading.called_of(row))})
     listed = "; ".join(f"{row.name} of dataset {row.dataset}" for row in rows)
     return f"no study{wanted} in {address}; {hint}there are: {listed or 'none yet'}"
+
+
+def check_case(name: str, names: Iterable[str]) -> None:
+    """Raise StorageError where another study's name differs in case alone: some disks hold one file for both."""
+    for other in names:
+        if other != name and other.casefold() == name.casefold():
+            raise StorageError(
+                f"`name` {name!r} differs from study {other!r} in case alone, and on some disks one report would "
+                "replace the other; choose another `name`"
+            )

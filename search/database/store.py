@@ -1,7 +1,7 @@
 """The study database: Optuna's tables and the project's own behind one URL."""
 
 import time
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -128,7 +128,7 @@ class Store:
                         "compared with these; search as it was, or choose another `name`"
                     )
                 if row is None:
-                    _check_case(record.name, session.scalars(select(StudyRow.name)))
+                    finding.check_case(record.name, session.scalars(select(StudyRow.name)))
                     session.add(study_row(record, now(session)))
                 elif row.majority is None:  # a version before schema 0007 made the study
                     row.majority = record.majority
@@ -406,13 +406,3 @@ class Store:
 
     def _no_study(self, name: str) -> StorageError:
         return StorageError(f"there is no study {name!r} in {self.address}; `search status` lists the studies")
-
-
-def _check_case(name: str, names: Iterable[str]) -> None:
-    """Raise StorageError where another study's name differs in case alone: some disks hold one file for both."""
-    for other in names:
-        if other != name and other.casefold() == name.casefold():
-            raise StorageError(
-                f"`name` {name!r} differs from study {other!r} in case alone, and on some disks one report would "
-                "replace the other; choose another `name`"
-            )

@@ -28,7 +28,8 @@ class Recommendation:
     """A setting to use for a dataset, and how certain it is.
 
     results: all results of the screening. architecture: of the network. seconds: the time that the recommendation took.
-    report: the page with the evidence. left_out: phrases about the files that were left out of the dataset. notes:
+    report: the page with the evidence. timesteps: how many the space has. command: a shell command that searches the
+    space. left_out: phrases about the files that were left out of the dataset. notes:
     sentences about limits that were not kept.
     """
 
@@ -36,6 +37,8 @@ class Recommendation:
     architecture: Architecture
     seconds: float
     report: Path
+    timesteps: int
+    command: str
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -120,7 +123,9 @@ def recommend(
     elapsed = time.monotonic() - started
     report = _write_report(results, prepared, elapsed, options)
     notes = () if seconds is None or elapsed <= seconds else (_over_budget(elapsed, seconds),)
-    return Recommendation(results, space.architecture, elapsed, report, left_out_phrases(spec.dataset), notes)
+    left_out, timesteps = left_out_phrases(spec.dataset), len(space.timesteps)
+    command = run_command(options, SCREENING_OPTIONS)
+    return Recommendation(results, space.architecture, elapsed, report, timesteps, command, left_out, notes)
 
 
 def _check_limits(passes: object, seconds: object) -> None:

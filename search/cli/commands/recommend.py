@@ -52,5 +52,5 @@ def recommend(
         record |= {"notes": recommendation.notes}
         typer.echo(json.dumps(record, indent=2))
     else:
-        lines = recommendation_lines(results, recommendation.architecture)
-        print_lines(*lines, f"report      {report}")
+        timesteps, command = recommendation.timesteps, recommendation.command
+        print_lines(*recommendation_lines(results, recommendation.architecture, timesteps, command, report))

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,11 @@ def test_recommend_names_a_setting_after_few_passes(
     ]
     assert f"block {record['setting']['block']}" in ran.stdout
     assert record["report"] in ran.stdout
+    (screened,) = [line for line in ran.stdout.splitlines() if line.startswith("screened ")]
+    assert re.search(r" settings? at \d+ of \d+ timesteps: \d+\.\d\s% of the ", screened)
+    (after,) = [line for line in ran.stdout.splitlines() if line.startswith("next ")]
+    assert after.startswith("next            search run --dataset folder ")
+    assert "--blocks 9,10,11,12,13,14" in after
 
 
 @pytest.mark.slow
