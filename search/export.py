@@ -11,7 +11,7 @@ from objectives.devices import available_threads
 from objectives.home import Home, may_write
 from objectives.results import Accuracy, Final, StudyResults
 from search.prepare import PreparedProbe, check_same, moved_options, prepare_probe, resources_of
-from search.reports.answer import answer_record
+from search.reports.answer import answer_record, warning_of
 from search.reports.classifier_page import assess_classifier, write_page
 from search.reports.study_report import write_study_report
 from spaces import ClassifierError, SearchError, Setting
@@ -33,8 +33,8 @@ KEPT = ("study", "dataset", "metric", "validation_accuracy", "validation_interva
 class Exported:
     """An exported classifier.
 
-    page: how good it is on each class, its mistakes, and likely label errors. notes: sentences that say where it is not
-    the classifier that the study tested.
+    page: how good it is on each class, its mistakes, and likely label errors. notes: sentences that say where it is no
+    better than chance or than a baseline, and where it is not the classifier that the study tested.
     """
 
     path: Path
@@ -67,11 +67,12 @@ def export_classifier(
     if out is not None:
         check_file(out)
     answer = answer_record(study)
+    warning = warning_of(study)
     setting, options = Setting.from_dict(answer["setting"]), moved_options(study, saved, home, data_root, backbone)
     path = writable(out or home.classifiers / f"{study.name}.safetensors")
     prepared = prepare_probe(options, saved.space)
     check_same(study, prepared)
-    notes = []
+    notes = [warning] if warning else []
     if not answer["seeds"]:
         notes.append(untested_note(study))
     seed = min(answer["seeds"], default=options.seed + 1)

@@ -11,8 +11,10 @@ from dashboards.classifier.near_duplicates import near_duplicates_section
 from dashboards.classifier.tables import ConfusionGrid, confusion_grid, most_taken_for, worst_first
 from dashboards.page.page import Grid, PictureRow, Section, Table, render_page, write
 from dashboards.page.style import BLUE, TEMPLATE, plotly_text
+from dashboards.study.answer.answer import Answer
+from dashboards.study.answer.sentences import chance_sentence
 from dashboards.tables import Estimate
-from objectives.results import Accuracy, Assessment, ClassAccuracy, Mistake, NearDuplicate, Picture
+from objectives.results import ACCURACY, Accuracy, Assessment, ClassAccuracy, Mistake, NearDuplicate, Picture
 from spaces import Architecture, Setting
 
 MARK = b'<p class="eyebrow">Classifier</p>'
@@ -33,7 +35,8 @@ class ClassifierReport:
     file: the classifier's file. study: the name of the study. names: of the classes. pictures: by index into the
     dataset. files: names of images, by index into the dataset. near_duplicates: None if they were not sought.
     test_images: of the dataset. validation, test: the accuracy that the study measured; test is None if it has not.
-    commands: shell commands that use the classifier. python: lines that use it. facts: label → text.
+    answer: of the study. commands: shell commands that use the classifier. python: lines that use it. facts: label →
+    text.
     """
 
     file: Path
@@ -50,6 +53,7 @@ class ClassifierReport:
     test_images: int
     validation: Estimate | None
     test: Estimate | None
+    answer: Answer | None
     commands: Sequence[str]
     python: str
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -71,7 +75,13 @@ def is_classifier_page(path: Path) -> bool:
 def render(report: ClassifierReport) -> str:
     """The page as HTML. Every name from the data is escaped."""
     return render_page(
-        "classifier.html", sections(report), report=report, judged=sentences.judged_sentence(report.assessment)
+        "classifier.html",
+        sections(report),
+        report=report,
+        accuracy_metric=ACCURACY,
+        warning=chance_sentence(report.answer) if report.answer else "",
+        measured=sentences.study_sentence(report.answer) if report.answer else "",
+        judged=sentences.judged_sentence(report.assessment),
     )
 
 

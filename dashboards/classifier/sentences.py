@@ -4,7 +4,19 @@ from collections.abc import Sequence
 
 from dashboards.classifier.tables import ConfusionGrid
 from dashboards.formatting import count, percent, whole_percent
+from dashboards.study.answer.answer import Answer
 from objectives.results import Assessment, Mistake, NearDuplicate
+
+
+def study_sentence(answer: Answer) -> str:
+    """Say on which images the study measured the validation accuracy at the head of the page."""
+    images = count(answer.validation.images, "validation image")
+    if len(answer.seeds) < 2:
+        return f"The validation accuracy above is the study's, of one classifier on {images}."
+    return (
+        f"The validation accuracy above is the study's: the mean over {len(answer.seeds)} seeds, each with a "
+        f"classifier of its own on {images}."
+    )
 
 
 def judged_sentence(assessment: Assessment) -> str:

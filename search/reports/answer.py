@@ -96,6 +96,11 @@ def _answer(study: StudyResults) -> Answer:
     return answer
 
 
+def warning_of(study: StudyResults) -> str:
+    """Say where the answer of a study is no better than chance or than a baseline; empty if that is not known."""
+    return chance_sentence(_answer(study))
+
+
 def answer_lines(study: StudyResults) -> list[str]:
     """Return the answer as lines for people. Raises SearchError where no trial is complete."""
     answer = _answer(study)

@@ -56,6 +56,7 @@ def write_page(
 ) -> Path:
     """Write the page of a classifier beside its file, and return the page's path. command: a command that uses it."""
     from dashboards.classifier.report import ClassifierReport, write_classifier_page
+    from dashboards.study.answer.answer import study_answer
     from dashboards.study.answer.scores import scores
     from objectives.data_quality.near_duplicates import near_duplicates
 
@@ -78,6 +79,7 @@ def write_page(
         test_images=int(dataset.is_test.sum()),
         validation=accuracy.validation if accuracy else None,
         test=accuracy.test if accuracy else None,
+        answer=study_answer(study),
         commands=(command,),
         python=_python(file),
         facts=page_facts(dataset, options) | {"Command": study.provenance.get("command", "")} | sought,

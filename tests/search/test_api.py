@@ -217,7 +217,8 @@ def test_a_setting_is_recommended_from_few_passes(finished_home: Path, finished_
 def test_a_study_exports_a_classifier_that_predicts(finished_home: Path, finished_search: Path, tmp_path: Path) -> None:
     study = search.load_study("folder", home=finished_home)
     path = tmp_path / "digits.safetensors"
-    exported = study.export(path)
+    with pytest.warns(UserWarning, match="A linear head on raw pixels is as good"):
+        exported = study.export(path)
     loaded = search.Classifier.load(path)
     images = sorted((finished_search / "digits" / "test").glob("*/*.png"))[:20]
     probabilities = loaded.predict_proba(images)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dashboards.classifier.report import ClassifierReport, render, sections, write_classifier_page
 from dashboards.classifier.tables import confusion_grid, worst_first
+from dashboards.study.answer.answer import Answer, MeasuredBaseline
 from dashboards.tables import Estimate
 from objectives.data_quality.assessment import assess
 from objectives.results import Accuracy, Assessment, NearDuplicate, Picture
@@ -54,6 +55,7 @@ def report_of(assessment: Assessment, **changes: Any) -> ClassifierReport:
         test_images=100,
         validation=Estimate.from_accuracy(Accuracy(540, 600)),
         test=None,
+        answer=None,
         commands=("search classify birds.safetensors IMAGE_OR_FOLDER",),
         python="import search",
     )
@@ -111,6 +113,26 @@ def test_the_page_is_written_escaped_and_needs_no_network(tmp_path: Path, browse
     assert "&lt;b&gt;" in text
     assert "cosine 0.980, mirrored" in text
     assert "the same bytes" in text
+
+
+def test_the_head_shows_chance_and_baselines_and_what_each_number_is_measured_on() -> None:
+    answer = Answer(
+        setting=Setting(20, 9, 2, "linear"),
+        rule="candidates",
+        trial=0,
+        validation=Estimate.from_accuracy(Accuracy(30, 60)),
+        seeds=(1, 2, 3),
+        test_accuracy=Estimate.from_accuracy(Accuracy(5, 100)),
+        majority=0.125,
+        baselines=(MeasuredBaseline("raw pixels", Estimate.from_accuracy(Accuracy(8, 100)), None),),
+    )
+    page = render(report_of(judged(10, 0.9), answer=answer))
+    assert "it is no better than chance" in page
+    assert "by always naming the most frequent class" in page
+    assert "12.5" in page
+    assert "Linear head on raw pixels" in page
+    assert "the mean over 3 seeds, each with a classifier of its own on 60 validation images." in page
+    assert "no better than chance" not in render(report_of(judged(10, 0.9), answer=replace(answer, majority=0.01)))
 
 
 def test_without_copies_or_a_test_the_page_says_less() -> None:

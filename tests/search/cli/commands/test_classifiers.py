@@ -160,10 +160,12 @@ def test_a_study_without_finals_exports_its_best_trial_and_says_so(folder: Path,
 
 
 def test_a_fit_that_differs_from_the_final_is_reported_and_claims_no_test_result(folder: Path, search: Search) -> None:
+    execute_sql(folder, "UPDATE search_studies SET majority = 0.99")
     execute_sql(folder, "UPDATE search_finals SET validation_correct = validation_correct - 1")
     ran = search("export")
     assert record_of(exported(ran))["worth"]["fitted"]["test"] is None
     assert "This fit differs from the study's: it is right on" in ran.stderr
+    assert "it is no better than chance: always naming the most frequent class is right on 99" in ran.stderr
 
 
 def test_missing_features_are_computed_again_and_images_may_have_moved(
