@@ -50,9 +50,10 @@ __all__ = [
 class RunPrepared:
     """The options are checked, every image is hashed and the study exists.
 
-    study, dataset: names. images, classes: of the dataset, how many. counts: images by "train", "validation", "test".
-    folds: of the cross-validation, if there is one. left_out: what was left out of the dataset, in words. settings: of
-    the space, how many. workers: of the run, how many. notes: sentences about options that change nothing any more.
+    study: its name. dataset: what a person calls it. images, classes: of the dataset, how many. counts: images by
+    "train", "validation", "test". folds: of the cross-validation, if there is one. left_out: what was left out of the
+    dataset, in words. settings: of the space, how many. workers: of the run, how many. notes: sentences about options
+    that change nothing any more.
     """
 
     study: str

@@ -25,7 +25,8 @@ class ScreeningContext:
     dataset: its catalog name. timesteps: how many the space has. classes: their names. seconds: the time that screening
     took. command: a shell command that starts a search from here. facts: label → text, ready to print: seeds,
     fingerprints, the command of this screening. space: all settings; None if it is not known. options: keywords of
-    `search.features` that read the same features.
+    `search.features` that read the same features. called: what a person calls the dataset, for the title; empty for the
+    catalog name.
     """
 
     dataset: str
@@ -38,6 +39,7 @@ class ScreeningContext:
     facts: Mapping[str, str] = field(default_factory=dict)
     space: Space | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    called: str = ""
 
 
 def write_recommendation(recommendation: ScreeningResults, context: ScreeningContext, path: Path) -> Path:

@@ -154,7 +154,7 @@ def document(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> Document:
     trials, others = trial_counts_text(trial_counts(study)), other_trials_sentence(trial_counts(study))
     lead = f"{trials[0].upper()}{trials[1:]}, in {duration(study.wall_seconds)}.", others, "Intervals are 95 %."
     return Document(
-        title=f"{study.dataset}: which features of {study.backbone} classify these images best",
+        title=f"{study.title}: which features of {study.backbone} classify these images best",
         lead=" ".join(filter(None, lead)),
         facts=tuple(facts),
         sentences=tuple(filter(None, sentences)),

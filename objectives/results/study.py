@@ -180,6 +180,8 @@ class StudyResults:
     before the answer is tested, in a study of an earlier version, and where they could not be made.
     home_words: the words of a command line that name the study database; empty for the default one, None where it is
     not known.
+    called: what a person calls the dataset: a published one by its name, their own images by the folder's or file's.
+    Empty for the catalog name. See `title`.
     """
 
     name: str
@@ -207,6 +209,12 @@ class StudyResults:
     unfinished_passes: int = 0
     stages: Mapping[str, float] = field(default_factory=dict)
     home_words: tuple[str, ...] | None = None
+    called: str = ""
+
+    @property
+    def title(self) -> str:
+        """What a person calls the dataset: the title of a report."""
+        return self.called or self.dataset
 
     @cached_property
     def coverage(self) -> tuple[ChoiceCoverage, ...]:

@@ -87,6 +87,7 @@ def study_results(session: Session, row: StudyRow, trials: StudyTrials) -> Study
         unfinished_passes=sum(run.unfinished_passes for run in costs),
         stages=_stages(costs),
         baselines=tuple(kept[kind] for kind in BASELINE_KINDS if kind in kept),
+        called=called_of(row),
     )
 
 

@@ -145,6 +145,7 @@ def _over_budget(elapsed: float, seconds: float) -> str:
 
 def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds: float, options: RunOptions) -> Path:
     from dashboards.screening.report import ScreeningContext, write_recommendation
+    from objectives.datasets.catalog import called
 
     spec, space = prepared.spec, prepared.space
     context = ScreeningContext(
@@ -158,6 +159,7 @@ def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds:
         command=run_command(options, SCREENING_OPTIONS),
         facts=page_facts(spec.dataset, options),
         options=feature_keywords(options),
+        called=called(options.dataset, options.absolute().data_root),
     )
     return write_recommendation(results, context, options.home_folder.reports / _report_name(prepared, options))
 

@@ -67,7 +67,7 @@ def write_page(
     report = ClassifierReport(
         file=file,
         study=study.name,
-        dataset=study.dataset,
+        dataset=study.title,
         backbone=study.backbone,
         setting=setting,
         architecture=study.architecture,

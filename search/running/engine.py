@@ -126,7 +126,7 @@ def _prepared_event(prepared: PreparedRun, study: str, notes: tuple[str, ...]) -
     dataset = prepared.probe.spec.dataset
     return RunPrepared(
         study=study,
-        dataset=prepared.options.dataset,
+        dataset=prepared.record.called or prepared.options.dataset,
         images=len(dataset),
         classes=len(dataset.classes),
         counts=prepared.counts,

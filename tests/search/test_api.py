@@ -211,7 +211,9 @@ def test_a_setting_is_recommended_from_few_passes(finished_home: Path, finished_
     assert 0.3 < low < recommendation.accuracy < high <= 1
     assert 0 < recommendation.passes <= 600
     assert recommendation.report.is_relative_to(finished_home / "reports")
-    assert recommendation.report.read_text().startswith("<!doctype html>")
+    page = recommendation.report.read_text()
+    assert page.startswith("<!doctype html>")
+    assert "<h1>digits</h1>" in page  # the name of the folder of the images
 
 
 def test_a_study_exports_a_classifier_that_predicts(finished_home: Path, finished_search: Path, tmp_path: Path) -> None:

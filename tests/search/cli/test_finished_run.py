@@ -39,7 +39,7 @@ def test_a_run_leaves_a_best_setting_a_report_and_a_study(search: Search, finish
 
 def test_a_run_prints_its_progress_and_how_to_use_its_result(finished_search: Path, finished_home: Path) -> None:
     said = (finished_search / "stdout").read_text()
-    assert "folder: 400 images of 10 classes (300 train and validate in 3 folds, 100 test)" in said
+    assert "digits: 400 images of 10 classes (300 train and validate in 3 folds, 100 test)" in said
     assert "the study has 3 finished trials, of 3 asked for" in said
     export = f"search export --study {study_name(finished_home)} --home {finished_search}/home"
     assert export in said.replace("'", "")  # a folder's name may need quotes
@@ -57,7 +57,7 @@ def test_a_report_can_be_written_anywhere(search: Search, finished_home: Path, t
 @pytest.mark.parametrize(
     ("form", "suffix", "beginning"),
     [
-        ("md", "md", "# folder: which features of net"),
+        ("md", "md", "# digits: which features of net"),
         ("latex", "tex", "% Needs \\usepackage{booktabs}"),
         ("json", "json", '{\n  "study": {'),
         (
