@@ -332,7 +332,7 @@ def test_any_text_can_be_stored(store: Store, make_record: MakeRecord, run_recor
     assert (study.classes, study.provenance[odd], kept.options) == ((odd, "one"), odd, {"data_root": odd})
     with pytest.raises(StorageError, match="there is no study"):
         store.read_study(odd)
-    with pytest.raises(StorageError, match="no study [\"']"):
+    with pytest.raises(StorageError, match=r"no study ['\"]"):
         store.find_study(name=odd)
     assert store.ensure_study(record) == name
     store.end_run(run, "finished")
