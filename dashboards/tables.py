@@ -102,7 +102,7 @@ class BlockByTimestep:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedCell:
-    """What a model expects of the best setting at one block and timestep: a metric's value and its 95 % interval.
+    """A model's expectation of the best setting at one block and timestep: a metric's value and its 95 % interval.
 
     deviation: the standard deviation of the model's prediction on the same images.
     """
@@ -116,7 +116,7 @@ class ExpectedCell:
 
 @dataclass(frozen=True)
 class ExpectedCells:
-    """What a model expects of every cell of a space: by (block number, timestep), tried or not.
+    """A model's expectation of every cell of a space: by (block number, timestep), tried or not.
 
     head, draws: those of all its settings. trials: from how many it was made.
     """

@@ -28,8 +28,8 @@ from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
 from objectives.heads.catalog import head_named
 from objectives.heads.head import Fit, LabelledFeatures, accuracy
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.spec import ProbeSpec
 from objectives.results import Accuracy, Evaluation, Final
 from spaces import PRESETS, Setting
 

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from objectives.classifier import Classifier
     from search.api import compare, features, load_study, recommend, run, studies
-    from search.feature_matrix import Features
     from search.recommendation.recommend import Recommendation
     from search.samplers.cost_aware import CostAwareSampler, suggest_setting
-    from search.study import Study
+    from search.study.feature_matrix import Features
+    from search.study.study import Study
     from spaces import (
         PRESETS,
         BackboneError,
@@ -48,8 +48,8 @@ _SOURCES = {
     "studies": "search.api",
     "compare": "search.api",
     "features": "search.api",
-    "Features": "search.feature_matrix",
-    "Study": "search.study",
+    "Features": "search.study.feature_matrix",
+    "Study": "search.study.study",
     "Recommendation": "search.recommendation.recommend",
     "Classifier": "objectives.classifier",
     "CostAwareSampler": "search.samplers.cost_aware",

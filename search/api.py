@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from search.database.records import StudySummary
     from search.database.store import Store
     from search.events import OnEvent
-    from search.feature_matrix import Features
     from search.recommendation.recommend import Recommendation
-    from search.study import Study
+    from search.study.feature_matrix import Features
+    from search.study.study import Study
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,7 +72,7 @@ def run(dataset: str | GivenDataset, *, on_event: "OnEvent | None" = None, **opt
     from search.display.downloads import showing_downloads
     from search.display.run_display import RunDisplay
     from search.running import process
-    from search.study import Study
+    from search.study.study import Study
 
     if on_event is not None and not callable(on_event):
         raise UsageError(f"`on_event` must be a function of one event, got {on_event!r}")
@@ -123,8 +123,8 @@ def load_study(name: str, *, home: str | Path | None = None, storage: str | None
     home: the folder of everything that is kept; None for SEARCH_HOME or the platform's. storage: URL of the study
     database; None for the one in the home folder. Raises StorageError where there is no such study.
     """
-    from search.study import Study
-    from search.study_choice import choice_sentence
+    from search.study.choice import choice_sentence
+    from search.study.study import Study
 
     if not isinstance(name, str) or not name:
         raise UsageError(f"a study is loaded by its name or by its dataset's name, got {shown(name)}")
@@ -161,7 +161,7 @@ def compare(
     `load_study`. Raises SearchError where the studies cannot be compared.
     """
     from dashboards.comparison import StudyComparison
-    from search.study import Study
+    from search.study.study import Study
 
     loaded = [
         study if isinstance(study, Study) else load_study(study, home=home, storage=storage)
@@ -182,8 +182,8 @@ def features(dataset: "str | GivenDataset | Study", *, setting: Setting | None =
     """
     from search.display.counter import counter
     from search.display.downloads import showing_downloads
-    from search.feature_matrix import read_features, read_study_features
-    from search.study import Study
+    from search.study.feature_matrix import read_features, read_study_features
+    from search.study.study import Study
 
     if setting is None and isinstance(dataset, Study):
         setting = dataset.best.setting

@@ -32,7 +32,7 @@ from spaces.text import escaped
 if TYPE_CHECKING:
     from objectives.datasets.dataset import Dataset
     from objectives.features.plan import Plan
-    from objectives.probe_spec import ProbeSpec
+    from objectives.probing.spec import ProbeSpec
     from search.database.records import SavedOptions, StudyRecord
     from search.scheduling.resources import Resources
 
@@ -110,7 +110,7 @@ def prepare_probe(
     from objectives.backbones.catalog import describe_backbone
     from objectives.datasets.catalog import DATASETS, check_root, decoded, listed
     from objectives.datasets.splits import check_trains
-    from objectives.probe_spec import ProbeSpec
+    from objectives.probing.spec import ProbeSpec
 
     home, fraction = options.home_folder, options.validation_fraction
     check_root(options.dataset, options.data_root, home.datasets)

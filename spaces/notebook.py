@@ -1,4 +1,4 @@
-"""What a notebook or an interpreter shows of an object: a short line, or a small table in which all text is escaped."""
+"""Shows an object in a notebook or an interpreter: as a short line, or as a small table with all text escaped."""
 
 from collections.abc import Mapping
 from html import escape

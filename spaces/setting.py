@@ -124,7 +124,7 @@ class Setting:
         return code if len(code) <= MOST_CHARACTERS else brief(f"Setting({self})")
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the HTML that a notebook shows."""
         facts = {
             ("Taps" if self.further else "Block"): " + ".join(map(str, self.taps)) if self.further else self.block,
             "Timestep": None if self.further else self.timestep,

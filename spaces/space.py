@@ -175,7 +175,7 @@ class Space:
         return brief(f"Space({', '.join(f'{name.lower()} {value}' for name, value in facts.items() if value)})")
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the HTML that a notebook shows."""
         return html_table("Space", self._facts())
 
     def _facts(self) -> dict[str, str | None]:

@@ -67,25 +67,25 @@ ENCODERS = (
 
 
 def _read_unet(name: str, folder: Path, hollow: bool) -> "Network":
-    from objectives.backbones.unet import UNetNetwork
+    from objectives.backbones.kinds.unet import UNetNetwork
 
     return UNetNetwork.read(name, folder, hollow)
 
 
 def _read_conditional_unet(name: str, folder: Path, hollow: bool) -> "Network":
-    from objectives.backbones.latent import ConditionalUNetNetwork
+    from objectives.backbones.kinds.latent import ConditionalUNetNetwork
 
     return ConditionalUNetNetwork.read(name, folder, hollow)
 
 
 def _read_dit(name: str, folder: Path, hollow: bool) -> "Network":
-    from objectives.backbones.dit import DiTNetwork
+    from objectives.backbones.kinds.dit import DiTNetwork
 
     return DiTNetwork.read(name, folder, hollow)
 
 
 def _read_encoder(kind: str, name: str, folder: Path, hollow: bool) -> "Network":
-    from objectives.backbones.encoders import FAMILIES, EncoderNetwork
+    from objectives.backbones.kinds.encoders import FAMILIES, EncoderNetwork
 
     return EncoderNetwork.read(FAMILIES[kind], name, folder, hollow)
 
@@ -233,8 +233,8 @@ def hollow_network(name: str, cache: Path | None) -> "Network":
         from diffusers import UNet2DModel
 
         from objectives.backbones.adm import noise_scheduler, unet_config
+        from objectives.backbones.kinds.unet import UNetNetwork
         from objectives.backbones.schedule import schedule_of
-        from objectives.backbones.unet import UNetNetwork
 
         checkpoint = PUBLISHED[name]
         with torch.device("meta"):

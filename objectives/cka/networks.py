@@ -14,7 +14,7 @@ from objectives.backbones.backbone import Backbone
 from objectives.cka.estimator import BATCH, Cka, cka, parts_of
 from objectives.datasets.splits import stratified_order
 from objectives.features.extraction import Clock, Extractor, fill_and_read, result_of
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.spec import ProbeSpec
 from objectives.results import DrawSimilarity, Extracted, Representation, Similarity
 from spaces import BackboneError
 

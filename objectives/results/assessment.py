@@ -1,4 +1,4 @@
-"""What a person should know of a classifier and its images: accuracy by class, mistakes, doubtful labels, copies."""
+"""Results that describe a classifier and its images: accuracy by class, mistakes, doubtful labels, copies."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class LabelTrial:
-    """What the search for label errors finds where the labels of some images were changed at random.
+    """The result of the search for label errors after the labels of some images were changed at random.
 
     changed: how many labels were changed, each to another class. named: how many images the search then names. found:
     how many of these are among the changed ones.

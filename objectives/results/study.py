@@ -213,7 +213,7 @@ class StudyResults:
 
     @property
     def title(self) -> str:
-        """What a person calls the dataset: the title of a report."""
+        """The name by which a person calls the dataset: the title of a report."""
         return self.called or self.dataset
 
     @cached_property

@@ -21,8 +21,8 @@ from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
 from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Clock, Extractor
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.spec import ProbeSpec
 from objectives.results import Evaluation
 from spaces import Setting
 

@@ -23,9 +23,9 @@ from objectives.datasets.images import ArrayImages
 from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Clock, Extractor
 from objectives.heads.head import LabelledFeatures
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.screening import Screener
+from objectives.probing.spec import ProbeSpec
 from objectives.results import ScreenedSetting
-from objectives.screening import Screener
 from spaces import Setting
 from tests.benchmarks import linear
 from tests.benchmarks.extraction import photographs

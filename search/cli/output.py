@@ -32,7 +32,7 @@ def chosen_study(store: "Store", dataset: str | None, study: str | None) -> str:
 
     Raises StorageError where there is none.
     """
-    from search.study_choice import choice_sentence
+    from search.study.choice import choice_sentence
 
     found = store.find_studies(dataset, study)
     sentence = choice_sentence(found, dataset)

@@ -9,7 +9,15 @@ from sqlalchemy.orm import Session
 from search.database import reading
 from search.database.models import RunRow, StudyRow
 from search.database.optuna_storage.studies import optuna_names
+from search.database.url import Address
 from spaces.errors import StorageError, did_you_mean
+
+
+def study_rows(session: Session, optuna: RDBStorage) -> list[StudyRow]:
+    """Return the studies that Optuna has too: the others were deleted in Optuna Dashboard."""
+    rows = session.scalars(select(StudyRow).order_by(StudyRow.id)).all()
+    names = optuna_names(optuna, [row.name for row in rows])
+    return [row for row in rows if row.name in names]
 
 
 def fitting_rows(
@@ -25,6 +33,11 @@ def fitting_rows(
     if not fitting and dataset is not None and name is None:
         fitting = [row for row in rows if dataset == reading.called_of(row)]
     return fitting, rows
+
+
+def no_study(name: str, address: Address) -> StorageError:
+    """Say that there is no study of this name."""
+    return StorageError(f"there is no study {name!r} in {address}; `search status` lists the studies")
 
 
 def none_found(dataset: str | None, name: str | None, address: str, rows: Sequence[StudyRow]) -> str:

@@ -108,7 +108,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class RunCosts:
-    """What a run cost beside its finished trials.
+    """The costs of a run beside its finished trials.
 
     stages: the seconds of "start", "screening", "trials", "finals" and "end", which follow each other; one that the run
     did not reach is missing. screening_passes: forward passes of the screening. unfinished_passes: those of trials that

@@ -158,9 +158,8 @@ class Store:
     def studies(self) -> list[StudySummary]:
         """Return all studies. The one that ran last is first."""
         with self.session() as session:
-            summaries = [
-                reading.study_summary(session, row, self.trials(row.name)) for row in self._study_rows(session)
-            ]
+            rows = finding.study_rows(session, self.optuna)
+            summaries = [reading.study_summary(session, row, self.trials(row.name)) for row in rows]
         return sorted(summaries, key=lambda summary: summary.last_run or summary.created, reverse=True)
 
     def names(self) -> frozenset[str]:
@@ -199,7 +198,9 @@ class Store:
     def study_scores(self) -> list[StudyScores]:
         """Return the settings and scores of the complete trials of every study, the oldest study first."""
         with self.session() as session:
-            return [reading.study_scores(row, self.trials(row.name)) for row in self._study_rows(session)]
+            return [
+                reading.study_scores(row, self.trials(row.name)) for row in finding.study_rows(session, self.optuna)
+            ]
 
     def saved_options(self, name: str) -> SavedOptions:
         """Return what the features and the fits of a study can be made again from.
@@ -243,7 +244,7 @@ class Store:
             with self.address.errors():
                 optuna_name = self._optuna_name(name)
                 if optuna_name is None:
-                    raise self._no_study(name)
+                    raise finding.no_study(name, self.address)
                 self._studies[name] = OpenStudy(name, optuna.load_study(study_name=optuna_name, storage=self.optuna))
         return self._studies[name]
 
@@ -395,14 +396,5 @@ class Store:
     def _row(self, session: Session, study: str) -> StudyRow:
         row = session.scalar(select(StudyRow).where(StudyRow.name == study))
         if row is None:
-            raise self._no_study(study)
+            raise finding.no_study(study, self.address)
         return row
-
-    def _study_rows(self, session: Session) -> list[StudyRow]:
-        """Return the studies that Optuna has too: the others were deleted in Optuna Dashboard."""
-        rows = session.scalars(select(StudyRow).order_by(StudyRow.id)).all()
-        names = optuna_names(self.optuna, [row.name for row in rows])
-        return [row for row in rows if row.name in names]
-
-    def _no_study(self, name: str) -> StorageError:
-        return StorageError(f"there is no study {name!r} in {self.address}; `search status` lists the studies")

@@ -1,4 +1,4 @@
-"""What a worker does now, for a row of the live table and for a plain line."""
+"""Describes what a worker does now, for a row of the live table and for a plain line."""
 
 from dataclasses import dataclass
 from datetime import timedelta

@@ -75,7 +75,7 @@ class Recommendation:
         return brief(f"Recommendation({found}; accuracy {self.accuracy:.3f}, 95 % interval {low:.3f} to {high:.3f})")
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the HTML that a notebook shows."""
         from dashboards.formatting import duration, features_text
 
         setting = features_text(self.setting) if self.setting is not None else "no setting is better than chance"

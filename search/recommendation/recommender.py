@@ -26,7 +26,7 @@ from search.surrogates.screening_posterior import (
 from spaces import Setting, Space
 
 Screen = Callable[[Sequence[Setting], int], Iterator[Extracted | ScreenedSetting]]
-"""Screens settings of one timestep on the first n images, as `objectives.screening.Screener.screen` does."""
+"""Screens settings of one timestep on the first n images, as `objectives.probing.screening.Screener.screen` does."""
 
 MIN_IMAGES, MIN_IMAGES_PER_CLASS = 300, 8
 """Images that a timestep is first screened on. With fewer for each class, ridge scores rank settings differently from

@@ -15,7 +15,7 @@ from spaces.errors import UsageError
 from spaces.text import escaped
 
 if TYPE_CHECKING:
-    from objectives.probe_spec import ProbeSpec
+    from objectives.probing.spec import ProbeSpec
     from objectives.results import ScreeningResults
 
 MAX_START_SETTINGS = 8
@@ -46,8 +46,8 @@ def run_screening(
     """
     from objectives.devices import one_thread_of_blas
     from objectives.features.cache.quota import CONTENTS
-    from objectives.probe import Probe
-    from objectives.screening import Screener
+    from objectives.probing.probe import Probe
+    from objectives.probing.screening import Screener
 
     screener, usage = Screener(spec, Probe.build(spec, threads).backbone), spec.usage()
     scored = planned = 0

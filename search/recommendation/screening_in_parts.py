@@ -15,7 +15,7 @@ from search.scheduling.requests import ScreeningRequest
 from spaces import Setting, Space
 
 if TYPE_CHECKING:
-    from objectives.probe_spec import ProbeSpec
+    from objectives.probing.spec import ProbeSpec
 
 PARTS_PER_WORKER = 3
 """Parts of a round for each worker. With more, less time is lost at the end of a round, and more on messages."""

@@ -12,7 +12,7 @@ from spaces import HEAD_OPTIONS, Setting, Space
 
 if TYPE_CHECKING:
     from objectives.features.plan import Plan
-    from objectives.probe_spec import ProbeSpec
+    from objectives.probing.spec import ProbeSpec
 
 MIN_TRIALS = 10
 """Fewest trials of a search that is screened first. A shorter search uses the forward passes for its trials."""

@@ -105,7 +105,7 @@ def compare_features(
 def _networks(options: RunOptions, cka: CkaOptions) -> tuple[dict[str, "ComparedNetwork"], dict[str, Space]]:
     """Load the networks, by name, and return the space of each: the default one for the others."""
     from objectives.cka.networks import ComparedNetwork
-    from objectives.probe import Probe
+    from objectives.probing.probe import Probe
 
     networks, spaces = {}, {}
     for name in (options.backbone, *cka.against):

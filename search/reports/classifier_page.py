@@ -10,7 +10,7 @@ from search.reports.near_duplicates import file_names, images_listed, images_pic
 
 if TYPE_CHECKING:
     from objectives.datasets.dataset import Dataset
-    from objectives.probe import Probe, Trained
+    from objectives.probing.probe import Probe, Trained
     from search.options import RunOptions
     from search.prepare import PreparedProbe
     from spaces import Setting

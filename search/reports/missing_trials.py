@@ -25,7 +25,7 @@ from search.scheduling.worker import is_machine_fault
 from spaces import SearchError, Setting
 
 if TYPE_CHECKING:
-    from objectives.probe_spec import ProbeSpec
+    from objectives.probing.spec import ProbeSpec
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _run_trials(
     store: Store, trials: MissingTrials, home: Home, command: str, listener: Listener
 ) -> Iterator[str | None]:
     """Yield None for each setting that has a complete trial now, and the reason for each that has none."""
-    from objectives.probe import Probe
+    from objectives.probing.probe import Probe
 
     study, label = trials.task.study, trials.task.label
     saved = store.saved_options(study.name)

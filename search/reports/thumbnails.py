@@ -7,7 +7,7 @@ from dashboards.study.choices.contested import contested
 from search.database.store import Store
 
 if TYPE_CHECKING:
-    from objectives.probe_spec import ProbeSpec
+    from objectives.probing.spec import ProbeSpec
 
 CONFUSED = 10
 """Pairs of confused classes whose mistakes are stored."""
@@ -21,7 +21,7 @@ def keep_pictures(store: Store, study: str, spec: "ProbeSpec") -> None:
     longer be read.
     """
     from objectives.datasets.pictures import pictures_of
-    from objectives.probe_spec import validated_images
+    from objectives.probing.spec import validated_images
 
     results, dataset = store.read_study(study), spec.dataset
     validated = validated_images(spec.splits(spec.seed)).tolist()

@@ -218,7 +218,7 @@ def _search(
     prepared: PreparedRun, store: "Store", study: str, driver: "StudyDriver", ray: "RaySession", on_event: OnEvent
 ) -> str:
     """Run what is missing of the screening, trials, finals and baselines; return why no further trial is tried."""
-    from objectives.probe_builder import ProbeBuilder
+    from objectives.probing.builder import ProbeBuilder
     from search.reports.dashboard_sync import refreshing
     from search.reports.thumbnails import keep_pictures
     from search.running.baselines import StudyBaselines

@@ -28,7 +28,7 @@ from search.scheduling.ray_session import MARK, end_remains
 from spaces import SearchError
 
 START = "import sys; sys.path[:0] = sys.argv[2:]; from search.running.child import main; main(int(sys.argv[1]))"
-"""What the child runs: its arguments are the number of its socket, and the folder of our packages."""
+"""The program of the child. Its arguments are the number of its socket, and the folder of our packages."""
 
 STOP = "stop"
 """The caller's request to stop. The second one interrupts the child wherever it is."""
@@ -40,7 +40,7 @@ HURRIED_SECONDS = 8.0
 """The same after a second request."""
 
 CONTINUES = "every finished trial is kept, and the same search again continues"
-"""What an error says where the process or Ray died."""
+"""The last words of an error where the process or Ray died."""
 
 END_SECONDS = 10.0
 """Longest wait for the process after its last message."""
@@ -185,8 +185,8 @@ def _handling_signals(stop: Callable[[], None]) -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_signal(number: int, _frame: object) -> None:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
+        for signal_number, handler in handlers.items():
+            signal.signal(signal_number, handler)
         stop()
 
     for number in handlers:

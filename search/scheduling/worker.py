@@ -27,7 +27,7 @@ MACHINE_WORDS = (
 
 
 class ProbeFactory(Protocol):
-    """Makes a probe in each worker, as `objectives.probe_builder.ProbeBuilder` does. It must be picklable."""
+    """Makes a probe in each worker, as `objectives.probing.builder.ProbeBuilder` does. It must be picklable."""
 
     def build(self, threads: int) -> Any:
         """Return a callable `probe(setting)` that yields reports.

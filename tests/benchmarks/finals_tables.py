@@ -20,8 +20,8 @@ from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import stratified_order
 from objectives.features.extraction import Clock
 from objectives.heads.head import predict
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.spec import ProbeSpec
 from search.display.counter import counted
 from spaces import Setting
 from tests.benchmarks.selection_truth import TASKS, Truth, space_of_truth

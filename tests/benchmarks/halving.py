@@ -28,9 +28,9 @@ import numpy as np
 
 from objectives.datasets.splits import Split, rung
 from objectives.features.extraction import Clock
-from objectives.fitting import images_of
-from objectives.probe import RUNGS, Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.fitting import images_of
+from objectives.probing.probe import RUNGS, Probe
+from objectives.probing.spec import ProbeSpec
 from objectives.results import Evaluation, Extracted
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store

@@ -21,8 +21,8 @@ from statistics import fmean
 import torch
 
 from objectives.datasets.catalog import load_dataset
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.spec import ProbeSpec
 from objectives.results import Accuracy, Epoch, Evaluation
 from spaces import HEAD_OPTIONS, Setting
 from spaces.dimensions import Value

@@ -31,9 +31,9 @@ from scipy.stats import spearmanr
 
 from objectives.datasets.splits import stratified_order
 from objectives.features.extraction import Clock
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
-from objectives.screening import screen
+from objectives.probing.probe import Probe
+from objectives.probing.screening import screen
+from objectives.probing.spec import ProbeSpec
 from spaces import Setting
 from tests.benchmarks.selection_truth import FOLDS, TASKS, Truth, space_of_truth
 

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 from scipy.stats import sem
 
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.spec import ProbeSpec
 from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask, past_task_of
 from spaces import Space
 from tests.benchmarks.search_tables import KINDS, drawn, load, screened

@@ -43,10 +43,10 @@ from objectives.datasets.dataset import Dataset
 from objectives.features.extraction import Clock
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import LabelledFeatures, predict
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.screening import Screener, screen
+from objectives.probing.spec import ProbeSpec
 from objectives.results import CorrectMask, ScreeningResults
-from objectives.screening import Screener, screen
 from search.recommendation.recommender import Recommender
 from spaces import Setting, Space
 from tests.benchmarks.selection_truth import TASKS, space_of_truth

@@ -31,9 +31,9 @@ from objectives.datasets.images import ImageSource
 from objectives.datasets.splits import stratified_order
 from objectives.features.extraction import Clock
 from objectives.heads.head import predict
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
-from objectives.screening import Screener
+from objectives.probing.probe import Probe
+from objectives.probing.screening import Screener
+from objectives.probing.spec import ProbeSpec
 from search.display.counter import counted
 from search.recommendation.recommender import Recommender
 from search.recommendation.screen import MAX_START_SETTINGS

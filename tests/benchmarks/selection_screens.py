@@ -33,10 +33,10 @@ from scipy.stats import spearmanr
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import folds
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.screening import Screener
+from objectives.probing.spec import ProbeSpec
 from objectives.results import Extracted, ScreenedSetting
-from objectives.screening import Screener
 from search.recommendation.recommender import Recommender
 from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask, past_task_of
 from search.surrogates.screening_posterior import ScreeningPosterior

@@ -27,8 +27,8 @@ from objectives.datasets.splits import folds
 from objectives.features.extraction import Clock
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.spec import ProbeSpec
 from search.display.counter import counted
 from spaces import PRESETS, Setting, Space
 

@@ -28,8 +28,8 @@ from objectives.features.extraction import Clock
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import Fit, Fold, LabelledFeatures, predict
 from objectives.heads.linear_models.linear import Linear
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.spec import ProbeSpec
 from tests.benchmarks.selection_truth import TASKS, space_of_truth
 
 KINDS = (1, 3, 5, 10)

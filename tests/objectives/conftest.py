@@ -10,7 +10,7 @@ from objectives.backbones.catalog import load_backbone
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.spec import ProbeSpec
 from tests.support.small_unets import tiny_unet
 
 

@@ -13,8 +13,8 @@ from objectives.classifier_file import Origin, Saved, save
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import TRANSFORM, FileImages, square_pixels
 from objectives.features.batches import Batches
-from objectives.probe import Probe, Trained
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe, Trained
+from objectives.probing.spec import ProbeSpec
 from objectives.results import Final
 from spaces import BackboneError, ClassifierError, DatasetError, Setting, Tap, UsageError
 from tests.support.small_unets import tiny_unet

@@ -18,7 +18,7 @@ import pytest
 
 import search
 import spaces
-from objectives.probe import Probe
+from objectives.probing.probe import Probe
 from objectives.results import CorrectMask
 from search.database.store import Store
 from search.events import Event, RunFinished, RunPrepared, SearchEnded, SearchStarted

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.spec import ProbeSpec
 from search.option import option_info
 from search.options import RunOptions
 from search.prepare import prepare_probe

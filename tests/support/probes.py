@@ -1,6 +1,6 @@
 """Settings for the tests of the probe, and its last report."""
 
-from objectives.probe import Probe
+from objectives.probing.probe import Probe
 from objectives.results import Evaluation
 from spaces import Setting
 

@@ -1,1 +1,1 @@
-"""What each choice of a setting is worth: tables, sentences, figures and sections."""
+"""Shows what each choice of a setting is worth: tables, sentences, figures and sections."""

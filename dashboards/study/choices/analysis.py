@@ -1,4 +1,4 @@
-"""What a report shows beside the study itself: what models compute from it, and which pages belong to it."""
+"""Holds what a report shows beside the study itself: the results of models, and the pages that belong to it."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from dashboards.tables import ExpectedCells
 
 @dataclass(frozen=True)
 class Analysis:
-    """What `search.reports.analysis` computes for a report.
+    """The results of `search.reports.analysis`, which a report shows.
 
     importances: of the study's choices; empty if there are too few trials. expected: what a model expects of every
     block and timestep; None if it cannot be told. classifier_page: where the page of the exported classifier lies,

@@ -16,7 +16,7 @@ from objectives.results import Metric, StudyResults
 
 
 def block_sections(study: StudyResults, expected: ExpectedCells | None = None) -> list[Section]:
-    """What was tried at each block and timestep, and what a model expects of all of them."""
+    """Show what was tried at each block and timestep, and what a model expects of all of them."""
     table, metric = tables.block_by_timestep(study), study.metric
     if not table.cells:
         return []

@@ -47,7 +47,7 @@ def export(
     """
     from search.database.store import Store
     from search.display.counter import counter
-    from search.export import export_classifier
+    from search.study.export import export_classifier
 
     folder = Home.at(home)
     with Store.open(storage or folder.storage, reading=True) as store:

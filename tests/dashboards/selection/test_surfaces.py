@@ -32,9 +32,9 @@ from objectives.results import (
     Trial,
 )
 from search.cli.commands.status import StudyState
-from search.export import untested_note
 from search.reports.answer import answer_lines, answer_record, score_lines
-from search.study import Study
+from search.study.export import untested_note
+from search.study.study import Study
 from spaces import Setting, Space
 from tests.support.studies import small_results
 

@@ -137,7 +137,7 @@ def test_a_backbone_described_before_is_described_without_the_libraries_of_netwo
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "import objectives.features.plan, objectives.probe_builder\n"
+        "import objectives.features.plan, objectives.probing.builder\n"
         "from objectives.backbones.catalog import describe_backbone\n"
         f"describe_backbone({str(tiny_folder)!r}, cache=Path({str(tmp_path)!r}))\n"
         "print({'torch', 'diffusers', 'transformers'} & sys.modules.keys())"

@@ -10,8 +10,8 @@ import torch
 
 from objectives.cka.networks import ComparedNetwork, chosen_images, draw_similarity, similarity
 from objectives.datasets.catalog import load_dataset
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.spec import ProbeSpec
 from objectives.results import Representation
 from spaces import BackboneError, Setting, Tap
 

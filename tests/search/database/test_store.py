@@ -27,7 +27,7 @@ from search.database.models import RunRow
 from search.database.optuna_storage.parameters import distributions, to_params
 from search.database.records import RunRecord, SavedOptions, TrialRecord
 from search.database.store import Store
-from search.study_choice import choice_sentence
+from search.study.choice import choice_sentence
 from spaces import Setting, Space, StorageError
 from tests.support.studies import MakeRecord
 

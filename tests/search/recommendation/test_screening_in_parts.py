@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from objectives.probe import Probe
+from objectives.probing.probe import Probe
 from objectives.results import ScreenedPart
 from search.database.screenings import load_screening
 from search.database.store import Store

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from dashboards.cross_dataset.tables import RegretMatrix
 from objectives.datasets.catalog import load_dataset
-from objectives.probe import Probe
+from objectives.probing.probe import Probe
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, StudyResults
 from search.database.models import RunRow
 from search.database.records import RunRecord, StudyRecord

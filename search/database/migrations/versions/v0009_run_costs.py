@@ -1,4 +1,4 @@
-"""What a run cost beside its trials: the seconds of its stages, and forward passes that no trial or final has kept."""
+"""Adds the costs of a run: the seconds of its stages, and forward passes that no trial or final has kept."""
 
 import sqlalchemy as sa
 from alembic import op

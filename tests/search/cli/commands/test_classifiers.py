@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from objectives.results import StudyResults
 from search.database.store import Store
-from search.export import check_file
+from search.study.export import check_file
 from tests.support.command_line import Ran, Search, search_process
 
 

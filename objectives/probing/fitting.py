@@ -14,7 +14,7 @@ from objectives.features.extraction import Clock
 from objectives.heads.catalog import head_named
 from objectives.heads.cost import head_gmacs
 from objectives.heads.head import FeatureLayout, Fit, FittedHead, Fold, FoldsHead, LabelledFeatures, predict
-from objectives.probe_spec import ProbeSpec, validated_images
+from objectives.probing.spec import ProbeSpec, validated_images
 from objectives.results import Epoch
 from objectives.scoring import Predictions
 from spaces.dimensions import Value

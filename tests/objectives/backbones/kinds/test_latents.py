@@ -18,8 +18,8 @@ from diffusers import (
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from objectives.backbones.dit import DiTNetwork
-from objectives.backbones.latent import ConditionalUNetNetwork
+from objectives.backbones.kinds.dit import DiTNetwork
+from objectives.backbones.kinds.latent import ConditionalUNetNetwork
 from objectives.backbones.schedule import add_noise
 from objectives.backbones.tapped import TappedBackbone, architecture_of, digest_of, tapped, times_of
 from spaces import Architecture, BackboneError

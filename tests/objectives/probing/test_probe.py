@@ -11,9 +11,9 @@ from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
 from objectives.features import mapped_tensors as scratch
 from objectives.heads.catalog import HEADS
-from objectives.probe import Probe
-from objectives.probe_builder import ProbeBuilder
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.builder import ProbeBuilder
+from objectives.probing.probe import Probe
+from objectives.probing.spec import ProbeSpec
 from objectives.results import (
     GMACS,
     METRICS,

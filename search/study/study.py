@@ -109,7 +109,7 @@ class Study:
         """
         from objectives.classifier import Classifier
         from search.database.store import Store
-        from search.export import export_classifier
+        from search.study.export import export_classifier
 
         for name, value in (("path", path), ("data_root", data_root), ("backbone", backbone)):
             check_type(name, value, str | Path | None)
@@ -130,7 +130,7 @@ class Study:
         return brief(f"Study({self.name!r}, {finished}, best {best.setting}, {test})")
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the HTML that a notebook shows."""
         from dashboards.formatting import terminal_interval
 
         results, metric = self.results, self.results.metric.label

@@ -17,9 +17,9 @@ from objectives.datasets.splits import Split
 from objectives.features.cache.feature_cache import SCRATCH
 from objectives.features.extraction import Clock, Extractor, result_of
 from objectives.features.mapped_tensors import large_empty
-from objectives.fitting import Fitting
 from objectives.heads.head import predict
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.fitting import Fitting
+from objectives.probing.spec import ProbeSpec
 from objectives.results import Baseline
 from spaces import Setting
 

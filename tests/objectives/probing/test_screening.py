@@ -14,10 +14,10 @@ from numpy.testing import assert_allclose
 from objectives import devices
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import stratified_order
-from objectives.probe import Probe
-from objectives.probe_spec import MAX_SCREENED_IMAGES, ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.screening import Screener, screen
+from objectives.probing.spec import MAX_SCREENED_IMAGES, ProbeSpec
 from objectives.results import Accuracy, Extracted, ScreenedSetting
-from objectives.screening import Screener, screen
 from spaces import BackboneError, DatasetError, Setting
 from tests.support.heads import digits
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.spec import ProbeSpec
 from objectives.results import Epoch, Evaluation, Extracted, Final, Rung
 from spaces import Setting
 from tests.support.probes import LINEAR, MLP, last

@@ -12,15 +12,16 @@ import torch
 
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import late_backbone_here
-from objectives.baselines import BaselineFitter
 from objectives.datasets.splits import Split, rung
 from objectives.devices import free_gpu_memory, use_threads
 from objectives.features.cache.feature_cache import SCRATCH
 from objectives.features.extraction import Clock, Extractor, fill_and_read
 from objectives.features.mapped_tensors import large_empty
-from objectives.fitting import Fitting, OutOfFold, images_of
 from objectives.heads.head import FeatureLayout, FittedHead, predict
-from objectives.probe_spec import ProbeSpec, validated_images
+from objectives.probing.baselines import BaselineFitter
+from objectives.probing.fitting import Fitting, OutOfFold, images_of
+from objectives.probing.screening import Screener
+from objectives.probing.spec import ProbeSpec, validated_images
 from objectives.results import (
     GMACS,
     Accuracy,
@@ -38,7 +39,6 @@ from objectives.results import (
     ScreenedSetting,
 )
 from objectives.scoring import Predictions
-from objectives.screening import Screener
 from spaces import Setting
 
 T = TypeVar("T")

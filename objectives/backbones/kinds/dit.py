@@ -10,7 +10,7 @@ from diffusers import DiTTransformer2DModel
 from objectives.backbones.files import network_folder, read_module
 from objectives.backbones.folders.companions import check_companions
 from objectives.backbones.folders.configuration import check_image_side, read_configuration, square_side
-from objectives.backbones.latent import Autoencoder
+from objectives.backbones.kinds.latent import Autoencoder
 from objectives.backbones.schedule import Schedule, read_schedule
 from spaces import BackboneError
 from spaces.blocks import Part

@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ArrayImages
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.probe import Probe
+from objectives.probing.spec import ProbeSpec
 from objectives.results import METRICS, Baseline, Final
 from spaces import Setting
 from tests.support.probes import LINEAR

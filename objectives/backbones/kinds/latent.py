@@ -17,8 +17,8 @@ from objectives.backbones.folders.configuration import (
     read_object,
     square_side,
 )
+from objectives.backbones.kinds.unet import check_times, hourglass_blocks
 from objectives.backbones.schedule import Schedule, read_schedule
-from objectives.backbones.unet import check_times, hourglass_blocks
 from spaces import BackboneError
 from spaces.blocks import Part
 

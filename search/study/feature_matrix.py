@@ -14,7 +14,7 @@ from spaces import Setting
 if TYPE_CHECKING:
     import numpy as np
 
-    from search.study import Study
+    from search.study.study import Study
 
 OnProgress = Callable[[int, int], None]
 
@@ -69,7 +69,7 @@ def read_study_features(
 
 def _read(prepared: PreparedProbe, seed: int, setting: Setting, on_progress: OnProgress) -> Features:
     from objectives.features.cache.quota import CONTENTS
-    from objectives.probe import Probe
+    from objectives.probing.probe import Probe
 
     spec = replace(prepared.spec, grids=_grids(prepared, setting))
     probe, usage = Probe.build(spec, available_threads()), spec.usage()

@@ -23,7 +23,7 @@ from objectives.devices import single_threads, threads
 from objectives.features.extraction import Clock, Extractor, fill_and_read
 from objectives.heads.head import LabelledFeatures
 from objectives.heads.linear_models.ridge import leave_one_out
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.spec import ProbeSpec
 from objectives.results import Extracted, ScreenedSetting
 from spaces import Setting
 

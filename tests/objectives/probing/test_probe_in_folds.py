@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from objectives import probe_spec
 from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Extractor
 from objectives.heads.catalog import head_named
 from objectives.heads.head import Fit, LabelledFeatures, predict
-from objectives.probe import Probe
-from objectives.probe_spec import ProbeSpec
+from objectives.probing import spec as probe_spec
+from objectives.probing.probe import Probe
+from objectives.probing.spec import ProbeSpec
 from objectives.results import (
     Accuracy,
     Epoch,

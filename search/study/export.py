@@ -62,7 +62,7 @@ def export_classifier(
     from objectives.classifier_file import Saved, save
     from objectives.devices import use_threads
     from objectives.features.cache.quota import CONTENTS
-    from objectives.probe import Probe, Trained
+    from objectives.probing.probe import Probe, Trained
 
     if out is not None:
         check_file(out)

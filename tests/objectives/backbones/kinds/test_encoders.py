@@ -31,7 +31,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from objectives.backbones.catalog import ENCODERS
-from objectives.backbones.encoders import FAMILIES, EncoderNetwork
+from objectives.backbones.kinds.encoders import FAMILIES, EncoderNetwork
 from objectives.backbones.tapped import Network, TappedBackbone, architecture_of, tapped
 from spaces import BackboneError
 from tests.support import small_encoders
@@ -379,7 +379,7 @@ UNDOCUMENTED = {
     "transformers.models.vit.modeling_vit": ("ViTLayer",),
     "transformers.models.vit_mae.modeling_vit_mae": ("ViTMAELayer",),
 }
-"""Classes that `objectives.backbones.encoders` takes from transformers, and that no documentation promises."""
+"""Classes that `objectives.backbones.kinds.encoders` takes from transformers, and that no documentation promises."""
 
 
 @pytest.mark.parametrize("module", UNDOCUMENTED)
@@ -387,5 +387,5 @@ def test_transformers_still_has_what_it_does_not_document(module: str) -> None:
     missing = [name for name in UNDOCUMENTED[module] if not hasattr(import_module(module), name)]
     assert not missing, (
         f"transformers {version('transformers')} has no {', '.join(missing)} in {module} any more: find its new name "
-        "and mend objectives/backbones/encoders.py"
+        "and mend objectives/backbones/kinds/encoders.py"
     )

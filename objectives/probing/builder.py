@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
 from objectives.datasets.splits import Split
-from objectives.probe_spec import ProbeSpec
+from objectives.probing.spec import ProbeSpec
 
 if TYPE_CHECKING:
-    from objectives.probe import Probe
+    from objectives.probing.probe import Probe
 
 
 @final
@@ -24,7 +24,7 @@ class ProbeBuilder:
 
     def build(self, threads: int) -> "Probe":
         """Build the probe with its network, on this process's GPU if there is one, else on `threads` CPU threads."""
-        from objectives.probe import Probe
+        from objectives.probing.probe import Probe
 
         probe = Probe.build(self.spec, threads)
         probe.know(self.splits)

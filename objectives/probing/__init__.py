@@ -1,0 +1,1 @@
+"""How good a setting is: the probe, the fits on the splits, baselines, and screening."""
