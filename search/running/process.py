@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Pipe
@@ -25,6 +25,7 @@ from objectives.results import StudyResults
 from search.events import OnEvent
 from search.options import RunOptions
 from search.scheduling.ray_session import MARK, end_remains
+from search.scheduling.signals import at_first_signal
 from spaces import SearchError
 
 START = "import sys; sys.path[:0] = sys.argv[2:]; from search.running.child import main; main(int(sys.argv[1]))"
@@ -63,7 +64,7 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
     with ExitStack() as stack:
         with _signals_blocked():
             child = stack.enter_context(_Child(options))
-            stack.enter_context(_handling_signals(child.stop))
+            stack.enter_context(at_first_signal(child.stop))
         error: BaseException | None = None
         while True:
             try:
@@ -174,25 +175,3 @@ def _signals_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _handling_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Ask the child to stop at the first Ctrl-C or SIGTERM. The handlers from before get the second one."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def on_signal(number: int, _frame: object) -> None:
-        for signal_number, handler in handlers.items():
-            signal.signal(signal_number, handler)
-        stop()
-
-    for number in handlers:
-        signal.signal(number, on_signal)
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

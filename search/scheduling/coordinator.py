@@ -1,11 +1,9 @@
 """Passes requests and results between the workers' scheduler and the study driver. It does not know Ray."""
 
 import logging
-import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, Protocol
 
 from objectives.results import (
@@ -35,6 +33,7 @@ from search.scheduling.events import (
     TrialStarted,
 )
 from search.scheduling.requests import BaselineRequest, FinalRequest, Request, ScreeningRequest, TrialRequest
+from search.scheduling.signals import at_first_signal
 from search.scheduling.trial_timer import TrialTimer
 from spaces import SearchError
 from spaces.errors import first_line
@@ -349,25 +348,12 @@ class Coordinator:
             self.error = self.error or SearchError(f"nothing happened for {STALL_SECONDS} s; type the command again")
         return self.error is not None
 
-    @contextmanager
-    def handling_signals(self) -> Iterator[None]:
+    def handling_signals(self) -> AbstractContextManager[None]:
         """End the run in good order at the first Ctrl-C or SIGTERM. Python handles the second one."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        return at_first_signal(self._interrupt)
 
-        def on_signal(number: int, _frame: object) -> None:
-            signal.signal(number, handlers[signal.Signals(number)])
-            self.error = self.error or KeyboardInterrupt()
-
-        for number in handlers:
-            signal.signal(number, on_signal)
-        try:
-            yield
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+    def _interrupt(self) -> None:
+        self.error = self.error or KeyboardInterrupt()
 
     def raise_error(self) -> None:
         """Raise the error that ended the run early, if any. The next run tries the unfinished trials again."""
