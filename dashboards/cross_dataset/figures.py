@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from dashboards.cross_dataset.tables import BlockBest, Regret, RegretMatrix, Task
 from dashboards.formatting import points, with_interval
-from dashboards.page.style import INK, TEMPLATE, UNTRIED, VERMILION, plotly_text
+from dashboards.page.style import INK, LABEL_STANDOFF, TEMPLATE, UNTRIED, VERMILION, plotly_text
 from dashboards.statistics import verdict
 
 WITH_INTERVALS = 6
@@ -63,15 +63,17 @@ def regret_figure(matrix: RegretMatrix) -> go.Figure:
             ygap=2,
         )
     names = [_tick(label) for label in matrix.labels]
-    # The standoff keeps the title clear of the longest name.
     figure.update_xaxes(
-        title={"text": "Used on", "standoff": 10},
+        title={"text": "Used on", "standoff": LABEL_STANDOFF},
         tickvals=positions,
         ticktext=[_wrapped(label) for label in matrix.labels],
         tickangle=0,
     )
     figure.update_yaxes(
-        title={"text": "Best setting of", "standoff": 10}, tickvals=positions, ticktext=names, autorange="reversed"
+        title={"text": "Best setting of", "standoff": LABEL_STANDOFF},
+        tickvals=positions,
+        ticktext=names,
+        autorange="reversed",
     )
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(showgrid=False)

@@ -12,6 +12,7 @@ from dashboards.page.style import (
     BLUE,
     COLOUR_BAR_MARGIN,
     INK,
+    LABEL_STANDOFF,
     TEMPLATE,
     TITLE_STANDOFF,
     UNTRIED,
@@ -102,7 +103,7 @@ def arrange_cells(figure: go.Figure, table: BlockByTimestep) -> None:
     figure.update_xaxes(title={"text": "Block, in execution order", "standoff": TITLE_STANDOFF}, showgrid=False)
     figure.update_xaxes(range=[-0.5, len(numbers) - 0.5])
     figure.update_xaxes(tickvals=[*range(0, len(numbers), step)], ticktext=[str(n) for n in numbers[::step]])
-    figure.update_yaxes(title="Timestep", type="category", showgrid=False)
+    figure.update_yaxes(title={"text": "Timestep", "standoff": LABEL_STANDOFF}, type="category", showgrid=False)
     figure.update_layout(
         template=TEMPLATE,
         height=258 + height,
@@ -177,7 +178,7 @@ def groups_figure(title: str, groups: Sequence[Group], measured: str = "validati
         hovertemplate="%{text}<extra></extra>",
     )
     figure.update_xaxes(title=metric_axis(metric, measured))
-    figure.update_yaxes(title=title, type="category", showgrid=False)
+    figure.update_yaxes(title={"text": title, "standoff": LABEL_STANDOFF}, type="category", showgrid=False)
     figure.update_yaxes(categoryorder="array", categoryarray=[_group_label(group) for group in groups])
     figure.update_layout(template=TEMPLATE, height=110 + 64 * len(groups))
     return figure

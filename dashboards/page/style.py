@@ -19,9 +19,8 @@ from spaces import Setting
 INK = "#767676"
 RULE, UNTRIED = "rgba(128,128,128,0.28)", "rgba(128,128,128,0.09)"
 COLOUR_BAR_MARGIN = 132  # pixels below a heatmap, for the title of its x axis and the colour bar
-TITLE_STANDOFF = (
-    8  # pixels between tick labels and the axis title; without it Plotly sets the title on the colour bar's
-)
+TITLE_STANDOFF = 8  # pixels between tick labels and axis title; else Plotly sets the title on that of the colour bar
+LABEL_STANDOFF = 10  # pixels between the title of a y axis and its longest label, which it would touch without
 FEWEST_QUARTILES = 4  # values from which outliers can be told
 BLUE, ORANGE, VERMILION, GREEN = "#0072B2", "#E69F00", "#D55E00", "#009E73"
 

@@ -10,6 +10,7 @@ from dashboards.page.style import (
     BLUE,
     COLOUR_BAR_MARGIN,
     INK,
+    LABEL_STANDOFF,
     ORANGE,
     TEMPLATE,
     TITLE_STANDOFF,
@@ -86,7 +87,9 @@ def interaction_figure(table: Interaction, metric: Metric) -> go.Figure:
     figure.add_shape(frame(x, y))
     figure.update_xaxes(title={"text": table.column.capitalize(), "standoff": TITLE_STANDOFF})
     figure.update_xaxes(type="category", showgrid=False, categoryorder="array", categoryarray=columns)
-    figure.update_yaxes(title=table.row.capitalize(), type="category", showgrid=False)
+    figure.update_yaxes(
+        title={"text": table.row.capitalize(), "standoff": LABEL_STANDOFF}, type="category", showgrid=False
+    )
     figure.update_yaxes(categoryorder="array", categoryarray=rows)
     height = 220 + min(30 * max(len(table.rows), 2), 520)
     figure.update_layout(template=TEMPLATE, height=height, margin={"b": COLOUR_BAR_MARGIN}, plot_bgcolor=UNTRIED)
