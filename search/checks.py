@@ -15,7 +15,7 @@ def check(options: RunOptions) -> None:
     """
     from objectives.backbones.catalog import check_backbone
     from objectives.datasets.catalog import check_dataset, check_root
-    from search.database.url import Address
+    from search.database.connection.url import Address
     from search.samplers.catalog import SAMPLERS
 
     options.check()

@@ -32,7 +32,7 @@ def run_command(options: RunOptions, names: Collection[str] | None = None) -> st
 def home_words(home: str | Path | None, storage: str | Path | None) -> list[str]:
     """Return the words of a command line that name a home folder and a database, where they are not the default."""
     from objectives.home import Home
-    from search.database.url import Address
+    from search.database.connection.url import Address
 
     folder = Home.at(home)
     words = [] if folder.is_default else ["--home", str(folder.folder)]

@@ -243,7 +243,7 @@ def left_out_phrases(dataset: "Dataset") -> tuple[str, ...]:
 def page_facts(dataset: "Dataset", options: RunOptions) -> dict[str, str]:
     """Return label → text: what a page about the features of a dataset says so that others can repeat it."""
     from objectives.features.versions import versions
-    from search.database.url import Address
+    from search.database.connection.url import Address
 
     phrases = left_out_phrases(dataset)
     return {

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from objectives.features.versions import key_of
-from search.database.dialects import now, upsert
+from search.database.connection.dialects import now, upsert
 from search.database.models import ScreeningRow
 from search.database.records import architecture_from_dict, architecture_to_dict
 from search.database.store import Store

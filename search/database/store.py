@@ -15,12 +15,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from objectives.results import Baseline, Final, Picture, Reevaluation, StudyResults
-from search.database import finding, reading
-from search.database.connection import open_storage
-from search.database.dialects import now, upsert
-from search.database.heartbeat import HEARTBEAT_SECONDS, heartbeat
-from search.database.identity import differences
-from search.database.leases import is_alive, running_seconds
+from search.database.connection.dialects import now, upsert
+from search.database.connection.opening import open_storage
+from search.database.connection.url import Address
 from search.database.models import (
     BaselineRow,
     FinalRow,
@@ -45,8 +42,11 @@ from search.database.records import (
     StudySummary,
     TrialRecord,
 )
-from search.database.url import Address
-from search.database.writing import baseline_values, final_values, reevaluation_values, trial_values
+from search.database.rows import finding, reading
+from search.database.rows.identity import differences
+from search.database.rows.writing import baseline_values, final_values, reevaluation_values, trial_values
+from search.database.runs.heartbeat import HEARTBEAT_SECONDS, heartbeat
+from search.database.runs.leases import is_alive, running_seconds
 from spaces import StorageError
 
 

@@ -104,8 +104,8 @@ def recommend(
     Raises SearchError in words.
     """
     from objectives.datasets.splits import check_training_images
+    from search.database.connection.url import Address
     from search.database.store import Store
-    from search.database.url import Address
     from search.recommendation.screen import run_screening
 
     started = time.monotonic()

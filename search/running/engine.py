@@ -45,7 +45,7 @@ def run(
     SIGTERM; then the same options continue where this run stopped. on_ray_lost: called in another thread, with words,
     if Ray dies meanwhile.
     """
-    from search.database.url import Address
+    from search.database.connection.url import Address
     from search.scheduling.ray_session import RaySession
 
     began = time.monotonic()
@@ -69,8 +69,8 @@ def run(
 
 def _is_finished(options: RunOptions) -> bool:
     """Return whether the database has a study of the dataset with all trials; then Ray will probably not be needed."""
+    from search.database.connection.url import Address
     from search.database.store import Store
-    from search.database.url import Address
 
     file = Address(options.database).file
     if file is None or not file.exists():  # a look must not make a database

@@ -9,7 +9,7 @@ from optuna.storages import InMemoryStorage, RDBStorage
 from sqlalchemy import column, table
 from sqlalchemy.orm import Session
 
-from search.database.dialects import upsert
+from search.database.connection.dialects import upsert
 from search.database.records import DIRECTIONS
 
 STUDY_SYSTEM_ATTRIBUTES = table("study_system_attributes", column("study_id"), column("key"), column("value_json"))

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.database.leases import running_seconds
 from search.database.models import RunRow
 from search.database.records import RunRecord
+from search.database.runs.leases import running_seconds
 from search.database.store import Store
 from tests.support.processes import child_process
 from tests.support.studies import MakeRecord

@@ -28,8 +28,7 @@ from objectives.results import (
     Trial,
 )
 from objectives.results import TrialState as State
-from search.database.dialects import now
-from search.database.leases import is_alive, running_seconds
+from search.database.connection.dialects import now
 from search.database.models import BaselineRow, FinalRow, ReevaluationRow, ScreeningRow, StudyRow, TrialRow
 from search.database.optuna_storage.own_trials import INTERRUPTED, LOST, STOPPED, StudyTrials
 from search.database.optuna_storage.parameters import to_setting
@@ -42,6 +41,7 @@ from search.database.records import (
     architecture_from_dict,
     scores_from_dict,
 )
+from search.database.runs.leases import is_alive, running_seconds
 from search.options import rounds_of
 from spaces import Setting, Space
 

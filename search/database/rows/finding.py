@@ -6,10 +6,10 @@ from optuna.storages import RDBStorage
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from search.database import reading
+from search.database.connection.url import Address
 from search.database.models import RunRow, StudyRow
 from search.database.optuna_storage.studies import optuna_names
-from search.database.url import Address
+from search.database.rows import reading
 from spaces.errors import StorageError, did_you_mean
 
 

@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from search.database import migrations
-from search.database.dialects import roll_back_schema_changes, use_write_ahead_log
-from search.database.url import Address, is_disk_full
+from search.database.connection.dialects import roll_back_schema_changes, use_write_ahead_log
+from search.database.connection.url import Address, is_disk_full
 from spaces import StorageError
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # by default it logs every study and trial

@@ -17,11 +17,11 @@ from sqlalchemy import event, inspect, text
 
 from objectives.results import Accuracy, Final
 from search.database import migrations
-from search.database.dialects import roll_back_schema_changes
+from search.database.connection.dialects import roll_back_schema_changes
+from search.database.connection.url import Address
 from search.database.models import Base
 from search.database.records import RunRecord
 from search.database.store import Store
-from search.database.url import Address
 from spaces import Space, StorageError
 from tests.support.permissions import somebody_else
 from tests.support.processes import child_process

@@ -11,12 +11,12 @@ from sqlalchemy import text
 
 from objectives.results import Accuracy, Confusion, Final, IntervalEstimate, Scores
 from search.database import migrations
-from search.database.connection import open_storage
+from search.database.connection.opening import open_storage
+from search.database.connection.url import Address
 from search.database.models import RunRow, StudyRow, study_row
 from search.database.optuna_storage.parameters import distributions, to_params
 from search.database.records import RunRecord, SavedOptions
 from search.database.store import Store
-from search.database.url import Address
 from spaces import Space
 from tests.support.studies import MakeRecord
 

@@ -1,0 +1,1 @@
+"""Which runs are alive: their heartbeat and their lease."""
