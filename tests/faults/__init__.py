@@ -1,0 +1,1 @@
+"""Faults of the running system: killed processes, databases that go away, full disks. `scripts/faults`."""
