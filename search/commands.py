@@ -1,7 +1,10 @@
-"""Commands that a person can type, made from options: each option that is not its default, and no password."""
+"""Commands that a person can type, made from options: each option that is not its default, and no password.
+
+A command as it was typed is never kept.
+"""
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,18 @@ def run_command(options: RunOptions, names: Collection[str] | None = None) -> st
     names: the options that the command repeats; None for all. A password of the database is left out: PostgreSQL also
     reads it from the environment variable PGPASSWORD and from the file ~/.pgpass.
     """
+    return command_line("run", options, names)
+
+
+def command_line(
+    command: str, options: RunOptions, names: Collection[str] | None = None, others: Mapping[str, Any] | None = None
+) -> str:
+    """Return the command of these options, as `run_command` does.
+
+    command: its name. others: further options of the command that are not their defaults.
+    """
     absolute = options.absolute()
-    words = ["search", "run", "--dataset", str(absolute.dataset)]
+    words = ["search", command, "--dataset", str(absolute.dataset)]
     for item in fields(RunOptions):
         info, value = option_info(item), getattr(absolute, item.name)
         told = info is not None and item.name not in ("dataset", "home", "storage") and value != item.default
@@ -26,6 +39,8 @@ def run_command(options: RunOptions, names: Collection[str] | None = None) -> st
             words += _words(item.name, value)
     if absolute.space.endswith(".toml"):
         words = [str(Path(word).absolute()) if word == absolute.space else word for word in words]
+    for name, value in (others or {}).items():
+        words += _words(name, value)
     return one_line(shlex.join([*words, *home_words(options.home, options.storage)]))
 
 
@@ -36,7 +51,7 @@ def home_words(home: str | Path | None, storage: str | Path | None) -> list[str]
 
     folder = Home.at(home)
     words = [] if folder.is_default else ["--home", str(folder.folder)]
-    return words if storage is None else [*words, "--storage", Address(storage).without_password]
+    return words if storage is None else [*words, "--storage", str(Address(storage))]
 
 
 def _words(name: str, value: Any) -> list[str]:

@@ -28,6 +28,7 @@ class OptionInfo:
     help: one or two sentences. metavar: the command line's name for the value. low, high: the range of a number, both
     included; both or none. notation: how text becomes the value. former: a former name that still works on the command
     line. path: whether the text may name a file or folder. Then Python also takes a Path, kept as absolute text.
+    secret: whether the value may hold a password, and is never shown.
     """
 
     help: str
@@ -37,11 +38,13 @@ class OptionInfo:
     notation: Notation | None = None
     former: str | None = None
     path: bool = False
+    secret: bool = False
 
 
 def option(default: Any, help: str, **info: Any) -> Any:
     """Define a field of an options class. info: as of `OptionInfo`."""
-    return field(default=default, metadata={"option": OptionInfo(help, **info)})
+    metadata = OptionInfo(help, **info)
+    return field(default=default, repr=not metadata.secret, metadata={"option": metadata})
 
 
 def option_info(option_field: "Field[Any]") -> OptionInfo | None:

@@ -149,9 +149,11 @@ class RunOptions:
         metavar="DIR",
     )
     storage: str | None = option(
-        None, "Study database, SQLite or PostgreSQL. [default: SQLite in the home folder]", metavar="URL"
+        None,
+        "Study database, SQLite or PostgreSQL. [default: SQLite in the home folder]",
+        metavar="URL",
+        secret=True,
     )
-    command: str = ""
 
     def __post_init__(self) -> None:
         for item in fields(self):

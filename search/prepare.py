@@ -240,10 +240,12 @@ def left_out_phrases(dataset: "Dataset") -> tuple[str, ...]:
     return f"{count(len(dataset.skipped), 'unreadable file')}: {names}", *dataset.left_out
 
 
-def page_facts(dataset: "Dataset", options: RunOptions) -> dict[str, str]:
-    """Return label → text: what a page about the features of a dataset says so that others can repeat it."""
+def page_facts(dataset: "Dataset", options: RunOptions, command: str) -> dict[str, str]:
+    """Return label → text: what a page about the features of a dataset says so that others can repeat it.
+
+    command: the command that makes the page's numbers.
+    """
     from objectives.features.versions import versions
-    from search.database.connection.url import Address
 
     phrases = left_out_phrases(dataset)
     return {
@@ -252,7 +254,7 @@ def page_facts(dataset: "Dataset", options: RunOptions) -> dict[str, str]:
         "Seed": str(options.seed),
         "Precision": options.precision,
         **{kind.capitalize(): name for kind, name in versions().items()},
-        **({"Command": Address(options.database).masked(options.command)} if options.command else {}),
+        "Command": command,
     }
 
 

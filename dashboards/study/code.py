@@ -14,7 +14,6 @@ def study_code(study: StudyResults, setting: Setting) -> str:
 
 
 def places(study: StudyResults) -> Mapping[str, str]:
-    """The home folder and the database of the study, by option. A URL whose password is masked is left out."""
+    """The home folder and the database of the study, by option."""
     words = iter(home_words(study))
-    named = {flag.removeprefix("--"): value for flag, value in zip(words, words, strict=True)}
-    return {option: value for option, value in named.items() if "***" not in value}
+    return {flag.removeprefix("--"): value for flag, value in zip(words, words, strict=True)}

@@ -3,8 +3,6 @@
 import inspect
 import math
 import re
-import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from functools import wraps
@@ -15,7 +13,6 @@ import typer
 from search.option import MOST, MOST_VALUES, Notation, OptionInfo, option_info
 from search.options import RunOptions
 from spaces.errors import shown
-from spaces.text import one_line
 
 HomeOption = Annotated[
     str | None,
@@ -44,11 +41,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for progra
 
 BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def typed_command() -> str:
-    """Return the command line as it was typed, on one line, with escapes for bytes that are no text."""
-    return one_line(shlex.join(["search", *sys.argv[1:]]))
 
 
 def flag(name: str) -> str:
@@ -153,7 +145,7 @@ def with_run_options(*names: str, **helps: str) -> Callable[[Callable[..., None]
             for old, new in former.items():
                 values[new] = values.pop(old) or values[new]
             options = {option_field.name: values.pop(option_field.name) for option_field, _ in chosen}
-            command(RunOptions(**options, command=typed_command()), **values)
+            command(RunOptions(**options), **values)
 
         parameters = [_parameter(option_field, info, helps) for option_field, info in chosen]
         parameters += [_hidden(name) for name in former]

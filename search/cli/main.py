@@ -23,6 +23,7 @@ from search.cli.commands.run import run
 from search.cli.commands.status import status
 from search.cli.flags import with_flags
 from search.cli.output import OutputError, discard_output, open_standard_output
+from search.cli.typed_passwords import advice, check_passwords, hide_passwords
 from search.display.downloads import showing_downloads
 from spaces import SearchError, UsageError
 from spaces.text import one_line
@@ -48,6 +49,7 @@ def main() -> None:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        has_password = hide_passwords()
         open_standard_output()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(
@@ -55,6 +57,9 @@ def main() -> None:
             ):  # what the terminal cannot show is printed as an escape such as \u2026
                 stream.reconfigure(errors="backslashreplace")
         check_not_empty(sys.argv[1:])
+        if has_password:
+            check_passwords(sys.argv[1:])
+            typer.echo(advice(), err=True)
         with showing_downloads():
             code = app(standalone_mode=False)
         sys.stdout.flush()

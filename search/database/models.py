@@ -135,7 +135,8 @@ class RunRow(Base):
     """One process that works on a study. `ended` and `state` are set when it ends in good order.
 
     heartbeat: when the process last said that it is alive. process_started: seconds since the epoch; it tells two
-    processes of one pid apart. options: what `RunOptions.kept` returns; null before schema 0003.
+    processes of one pid apart. command: repeats the run; it is made from its options and holds no password. options:
+    what `RunOptions.to_record` returns; null before schema 0003.
     costs: the fields of `RunCosts`; null before schema 0009, and where the run was killed.
     """
 

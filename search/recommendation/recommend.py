@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from objectives.devices import available_threads
 from search.checks import check
-from search.commands import run_command
+from search.commands import command_line, run_command
 from search.option import MOST
 from search.options import FEATURE_OPTIONS, SCREENING_OPTIONS, RunOptions
 from search.prepare import PreparedProbe, left_out_phrases, page_facts, prepare_probe, preset_name, printed_backbone
@@ -121,7 +121,10 @@ def recommend(
             spec, space, digest, store, available_threads(), passes, seconds, on_progress=on_progress
         )
     elapsed = time.monotonic() - started
-    report = _write_report(results, prepared, elapsed, options)
+    limits = {"passes": None if passes is None else int(passes), "budget": seconds, "memory": memory}
+    asked = {name: value for name, value in limits.items() if value is not None and value is not True}
+    repeat = command_line("recommend", options, SCREENING_OPTIONS, asked)
+    report = _write_report(results, prepared, elapsed, options, repeat)
     notes = () if seconds is None or elapsed <= seconds else (_over_budget(elapsed, seconds),)
     left_out, timesteps = left_out_phrases(spec.dataset), len(space.timesteps)
     command = run_command(options, SCREENING_OPTIONS)
@@ -143,7 +146,10 @@ def _over_budget(elapsed: float, seconds: float) -> str:
     )
 
 
-def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds: float, options: RunOptions) -> Path:
+def _write_report(
+    results: "ScreeningResults", prepared: PreparedProbe, seconds: float, options: RunOptions, repeat: str
+) -> Path:
+    """Write the page and return its path. repeat: the command that screens again."""
     from dashboards.screening.report import ScreeningContext, write_recommendation
     from objectives.datasets.catalog import called
 
@@ -157,7 +163,7 @@ def _write_report(results: "ScreeningResults", prepared: PreparedProbe, seconds:
         space=space,
         seconds=seconds,
         command=run_command(options, SCREENING_OPTIONS),
-        facts=page_facts(spec.dataset, options),
+        facts=page_facts(spec.dataset, options, repeat),
         options=feature_keywords(options),
         called=called(options.dataset, options.absolute().data_root),
     )

@@ -4,13 +4,14 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.devices import available_threads
 from search.checks import check
-from search.options import RunOptions
+from search.commands import command_line
+from search.options import CKA_OPTIONS, RunOptions
 from search.prepare import left_out_phrases, page_facts, prepare_probe
 from spaces import DatasetError, Space
 from spaces.errors import UsageError
@@ -96,10 +97,17 @@ def compare_features(
                 printed_name(other): similarity(networks, images, by_block, representations, cka.batch)
                 for other, representations in by_other.items()
             },
-            facts=page_facts(network.spec.dataset, options),
+            facts=page_facts(network.spec.dataset, options, cka_command(options, cka)),
             left_out=left_out_phrases(network.spec.dataset),
             seconds=time.monotonic() - started,
         )
+
+
+def cka_command(options: RunOptions, cka: CkaOptions) -> str:
+    """Return the `search cka` command that repeats a comparison."""
+    values = {item.name: getattr(cka, item.name) for item in fields(cka)}
+    others = {item.name: values[item.name] for item in fields(cka) if values[item.name] != item.default}
+    return command_line("cka", options, CKA_OPTIONS, others)
 
 
 def _networks(options: RunOptions, cka: CkaOptions) -> tuple[dict[str, "ComparedNetwork"], dict[str, Space]]:

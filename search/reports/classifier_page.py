@@ -82,7 +82,7 @@ def write_page(
         answer=study_answer(study),
         commands=(command,),
         python=_python(file),
-        facts=page_facts(dataset, options) | {"Command": study.provenance.get("command", "")} | sought,
+        facts=page_facts(dataset, options, study.provenance.get("command", "")) | sought,
     )
     return write_classifier_page(report, file.with_suffix(".html"))
 

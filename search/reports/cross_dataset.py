@@ -24,17 +24,20 @@ if TYPE_CHECKING:
     from search.database.records import StudySummary
 
 
+MEASURE = ("search", "report", "--all", "--measure")
+"""The command that runs the missing trials, without its options."""
+
 SavedValues = Mapping[str, Any] | None
 """The options of a study's last run; None if they were not stored."""
 
 
 def compare_datasets(
-    home: Home, storage: str | None, backbone: str | None, command: str, listener: Listener | None = None
+    home: Home, storage: str | None, backbone: str | None, listener: Listener | None = None
 ) -> tuple[CrossDatasetReport, int]:
     """Compare all studies across datasets; return the comparison, and how many missing trials could not be made.
 
-    backbone: use only studies of this backbone. command: the command line as typed. listener: if given, the missing
-    trials are run first and reported to it. Raises SearchError if no study has a complete trial.
+    backbone: use only studies of this backbone. listener: if given, the missing trials are run first and reported to
+    it. Raises SearchError if no study has a complete trial.
     """
     words = home_words(home.folder, storage)
     failed = 0
@@ -42,9 +45,11 @@ def compare_datasets(
         networks = networks_of(store, backbone, words)
         if listener is not None:
             missing = missing_trials(network.matrix for network in networks)
-            failed = make_missing_trials(store, missing, home, store.address.masked(command), listener)
+            only = [] if backbone is None else ["--backbone", backbone]
+            command = shlex.join([*MEASURE, *only, *words])
+            failed = make_missing_trials(store, missing, home, command, listener)
             networks = networks_of(store, backbone, words)
-    more = shlex.join(["search", "report", "--all", "--measure", *words])
+    more = shlex.join([*MEASURE, *words])
     datasets = {task.label for network in networks for task in network.matrix.tasks}
     return CrossDatasetReport(tuple(networks), len(datasets), f"{more}  # makes the trials that are missing"), failed
 

@@ -34,15 +34,15 @@ OPTIONS = RunOptions(
     cache_size=10**9,
     ray_address="me:hushhush@host:1",
     storage="postgresql://me:hushhush@host/db",
-    command="search run --storage postgresql://me:hushhush@host/db",
 )
 
 
 def test_options_are_stored_as_json_without_a_password_and_restored() -> None:
     text = json.dumps(OPTIONS.to_record())
     assert "hushhush" not in text
+    assert "//me:" not in repr(OPTIONS)
     back = RunOptions.from_record(json.loads(text), OPTIONS.home)
-    assert back == replace(OPTIONS, ray_address=None, storage=None, command="")
+    assert back == replace(OPTIONS, ray_address=None, storage=None)
 
 
 def test_options_are_stored_under_the_names_of_the_first_version() -> None:
@@ -229,4 +229,4 @@ def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
 
 def test_every_option_has_a_help() -> None:
     undescribed = [item.name for item in fields(RunOptions) if not (info := option_info(item)) or not info.help]
-    assert undescribed == ["command"]
+    assert undescribed == []

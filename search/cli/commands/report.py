@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from objectives.home import Home
-from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, typed_command, with_flags
+from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, with_flags
 from search.cli.output import chosen_study, print_lines
 from spaces import SearchError, check_name
 from spaces.errors import UsageError
@@ -109,7 +109,7 @@ def report_all(
     with counter("passes") if say else nullcontext() as update:
         listener = Listener(say, update) if say and update else None
         try:
-            comparison, failed = compare_datasets(home, storage, backbone, typed_command(), listener)
+            comparison, failed = compare_datasets(home, storage, backbone, listener)
         except KeyboardInterrupt:
             typer.echo("interrupted: every finished trial is kept; type the same command again to continue", err=True)
             raise

@@ -4,26 +4,25 @@ import errno
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
-from urllib.parse import quote, quote_plus
 
 import sqlalchemy
 from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from sqlalchemy import URL, func, select, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, Pool, QueuePool
 
 from objectives.home import Home, may_write
+from search.database.secrets import masked, parse_url
 from spaces import StorageError
 from spaces.errors import first_line
 
 BUSY_SECONDS = 60
 CONNECT_SECONDS = 10
-EXAMPLES = "sqlite:////path/to/studies.db or postgresql://user:password@host/database"
 
 
 @final
@@ -35,61 +34,44 @@ class Address:
     """
 
     def __init__(self, storage: str | Path) -> None:
-        url = URL.create("sqlite", database=str(storage)) if isinstance(storage, Path) else _parsed(storage)
+        self._secrets: dict[str, str] = {}
+        if isinstance(storage, Path):
+            url = URL.create("sqlite", database=str(storage))
+        else:
+            url, self._secrets = parse_url(storage)
         self.file = Path(str(url.database)).absolute() if url.get_backend_name() == "sqlite" else None
         self.url: URL = url
         self._was_named = not isinstance(storage, Path)
 
     def __str__(self) -> str:
+        """Return the URL without its secrets, as a person can type it."""
         if self.file is not None:
             return f"sqlite:///{str(self.file).replace('%', '%25').replace('?', '%3F')}"
-        return self.masked(self.url.render_as_string(hide_password=False))
-
-    @property
-    def without_password(self) -> str:
-        """The URL as a person types it, without its password."""
-        if self.file is not None:
-            return str(self)
-        url = self.url
-        query = {key: value for key, value in url.query.items() if key != "password"}
-        bare = URL.create("postgresql", url.username, None, url.host, url.port, url.database, query)
-        return bare.render_as_string()
+        return self.url.render_as_string()
 
     @property
     def words(self) -> list[str]:
         """The words of a command line that name this database; none for that of the default home folder."""
         if self._was_named or self.file is None:
-            return ["--storage", self.without_password]
+            return ["--storage", str(self)]
         home = Home(self.file.parent)
         return [] if home.is_default else ["--home", str(home.folder)]
-
-    def masked(self, message: str) -> str:
-        """Return the message with *** in place of the password, quoted or not."""
-        query = self.url.query.get("password", "")
-        secrets = [str(self.url.password or ""), *([query] if isinstance(query, str) else query)]
-        spellings = {
-            spelling
-            for secret in secrets
-            if secret
-            for spelling in (secret, quote(secret, safe=""), quote_plus(secret))
-        }
-        for spelling in sorted(spellings, key=len, reverse=True):
-            message = message.replace(spelling, "***")
-        return message
 
     @property
     def optuna_url(self) -> str:
         """The URL for Optuna, which fills braces in it with its schema version. That of a file names no file."""
-        url = "sqlite://" if self.file else self.url.render_as_string(hide_password=False)
+        url = "sqlite://" if self.file else str(self)
         return url.replace("{", "{{").replace("}", "}}")
 
     def engine_options(self, poolclass: type[Pool] = QueuePool, reading: bool = False) -> dict[str, Any]:
-        """Return the arguments of `create_engine`. A dropped connection to a server is replaced before it is used.
+        """Return the arguments of `create_engine` beside `url`, with the secrets.
 
-        reading: open a file without writing anything, also no file beside it.
+        A dropped connection to a server is replaced before it is used. reading: open a file without writing anything,
+        also no file beside it.
         """
         if self.file is None:
-            return {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "poolclass": poolclass, "pool_pre_ping": True}
+            arguments = {"connect_timeout": CONNECT_SECONDS, **self._secrets}
+            return {"connect_args": arguments, "poolclass": poolclass, "pool_pre_ping": True}
         return {"creator": self._connect_reading if reading else self._connect, "poolclass": poolclass}
 
     def check_may_be_missing(self) -> None:
@@ -145,7 +127,8 @@ class Address:
         try:
             yield
         except (SQLAlchemyError, StorageInternalError, ImportError, OSError, Timeout) as error:
-            raise StorageError(self.masked(f"the study database {self} cannot be used: {_reason(error)}")) from None
+            reason = _reason(error, self._secrets.values())
+            raise StorageError(f"the study database {self} cannot be used: {reason}") from None
 
     @contextmanager
     def lock(self, engine: sqlalchemy.Engine, name: str) -> Iterator[None]:
@@ -165,31 +148,6 @@ class Address:
                 yield
 
 
-def _parsed(url: str) -> URL:
-    """Parse the URL of a SQLite file or of a PostgreSQL server. Raises StorageError for any other."""
-    try:
-        parsed = sqlalchemy.make_url(url)
-        dialect = parsed.get_backend_name()
-    except (ArgumentError, NoSuchModuleError):
-        dialect = ""
-    except ValueError:  # the port is the one number of a URL
-        raise StorageError(
-            "`storage` must have a whole number as its port, which follows the host and a colon; try "
-            "postgresql://user:password@host:5432/database"
-        ) from None
-    if dialect not in ("sqlite", "postgresql", "postgres"):
-        scheme, is_url, _ = url.partition("://")  # the rest may hold a password
-        got = repr(scheme) if is_url else "no URL"
-        raise StorageError(f"`storage` must be a URL of SQLite or PostgreSQL, got {got}; try {EXAMPLES}")
-    if dialect != "sqlite":
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.database in (None, "", ":memory:") or "?" in url or "\ufffd" in str(parsed.database):
-        raise StorageError(
-            f"`storage` must name a plain file, got {url!r}; try {EXAMPLES}, with %3F for ? and %25 for % in names"
-        )
-    return parsed
-
-
 def is_disk_full(error: BaseException) -> bool:
     """Return whether a file could not be written for want of room: the disk is full, or a limit is reached."""
     cause = _cause(error)
@@ -206,8 +164,8 @@ def _cause(error: BaseException) -> BaseException:
     return cause.orig if isinstance(cause, DBAPIError) and cause.orig is not None else cause
 
 
-def _reason(error: BaseException) -> str:
-    """Return the first line of the driver's own message, and what mends a full disk."""
+def _reason(error: BaseException, secrets: Iterable[str]) -> str:
+    """Return the first line of the driver's own message, and what mends a full disk. secrets: what it must not show."""
     cause = _cause(error)
     if is_disk_full(error):
         return f"{first_line(cause)}; free space on its disk, or raise the limit of file sizes (`ulimit -f`)"
@@ -217,5 +175,5 @@ def _reason(error: BaseException) -> str:
         return f"another process has held its lock for {BUSY_SECONDS} s"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
-    lines = str(cause).strip().splitlines()
+    lines = masked(str(cause), secrets).strip().splitlines()
     return lines[0] if lines else type(cause).__name__

@@ -59,7 +59,6 @@ def searched(folder: Path, dataset: str) -> None:
         timesteps=[91],
         pools=[1],
         validation_fraction=0.2,
-        command="search run",
     )
     prepared = prepare_probe(options)
     spec, space, weights_digest = prepared.spec, prepared.space, prepared.weights_digest
@@ -76,7 +75,7 @@ def searched(folder: Path, dataset: str) -> None:
     )
     with Store.open(options.database) as store:
         name = store.ensure_study(facts)
-        run = store.begin_run(name, RunRecord(1, options.command, {}, options=options.to_record()))
+        run = store.begin_run(name, RunRecord(1, "search run", {}, options=options.to_record()))
         driver = StudyDriver(store, name, space, sampler_named("random", 0), seed=0, budget=0, run_id=run)
         probe = Probe.build(spec, 1)
         for block in TRIED[dataset]:

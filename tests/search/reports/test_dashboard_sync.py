@@ -20,6 +20,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from objectives.results import GMACS, Accuracy, Evaluation
+from search.database.connection.opening import open_storage
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.reports.dashboard_sync import refreshing, show
@@ -167,7 +168,7 @@ def test_a_concurrent_reader_never_sees_a_half_written_file(store: Store, study:
     for writer in writers:
         writer.start()
     try:
-        with Store.open(store.address.url.render_as_string(hide_password=False)) as reader:
+        with Store(store.address, open_storage(store.address)) as reader:
             until(lambda: parts[0] in attributes(reader, study))
             seen = [frozenset(map(attributes(reader, study).get, parts)) for _ in range(20)]
     finally:

@@ -29,7 +29,7 @@ def test_a_database_of_the_first_schema_is_upgraded_without_loss(
     address, facts, moment = Address(storage_url), make_record(), datetime.now(UTC)
     if address.file:
         address.file.parent.mkdir(parents=True)
-    engine = sqlalchemy.create_engine(address.url, poolclass=sqlalchemy.NullPool)
+    engine = sqlalchemy.create_engine(address.url, **address.engine_options(sqlalchemy.NullPool))
     setting, *_ = space.settings()
     costs = {"seconds": {"fit": 1.0}, "passes_made": 5, "passes_needed": 9}
     counts = {"validation_correct": 18, "validation_total": 20}
