@@ -29,6 +29,8 @@ def check(options: RunOptions) -> None:
     for head in options.heads or ():
         check_name("head", head, HEAD_OPTIONS)
     if options.ray_address is None:
+        if options.gpu_type is not None:
+            raise UsageError("`gpu_type` is for a cluster, got no `ray_address`; leave it out, or name a cluster")
         check_machine(options)
     else:
         check_ray_address(options.ray_address)

@@ -130,6 +130,9 @@ class RunOptions:
     gpus_per_trial: float | None = option(
         None, "GPUs of each worker; a fraction such as 0.25 shares one. [default: an equal share]", low=0, high=1000
     )
+    gpu_type: str | None = option(
+        None, "On a cluster: only GPUs of this type, as Ray names it, e.g. A100. [default: any]", metavar="TYPE"
+    )
     precision: str = option("float32", "Precision of the forward passes: float32, bfloat16 or float16.")
     skip_unreadable: bool = option(False, "Leave out files that are no readable image.")
     ray_address: str | None = option(

@@ -7,7 +7,7 @@ message and nothing else.
 import importlib.metadata
 import platform
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,18 +173,26 @@ def plan_of(probe: PreparedProbe, resources: "Resources", options: RunOptions) -
     return planned
 
 
-def resources_of(options: RunOptions) -> "Resources":
-    """Return what the options ask for. By default each GPU has a worker, or where there is none each core."""
-    from objectives.devices import available_cores, available_threads, gpu_count
-    from search.scheduling.resources import Resources, equal_share, workers_on
+def resources_of(options: RunOptions, machines: Sequence[Mapping[str, float]] = ()) -> "Resources":
+    """Return what the options ask for. By default each GPU has a worker, or where there is none each core.
 
-    gpus, gpus_per_trial = gpu_count(), options.gpus_per_trial
+    machines: what each machine of a cluster has, by Ray's names, once they are known.
+    """
+    from objectives.devices import available_cores, available_threads, gpu_count
+    from search.scheduling.resources import Resources, equal_share, resources_of_cluster, workers_on
+
+    gpus_per_trial = options.gpus_per_trial
+    if options.ray_address is not None:
+        return resources_of_cluster(
+            machines, options.ray_address, options.workers, gpus_per_trial, options.gpu_type if machines else None
+        )
+    gpus = gpu_count()
     by_gpu = workers_on(gpus, gpus_per_trial) if gpus and gpus_per_trial else gpus
     workers = max(options.workers or by_gpu or available_cores(), 1)
     if gpus_per_trial is None:
-        gpus_per_trial = equal_share(gpus, workers) if gpus and not options.ray_address else 0.0
+        gpus_per_trial = equal_share(gpus, workers) if gpus else 0.0
     cpus = min(max(available_cores() // workers, 1), available_threads())
-    return Resources(workers, cpus, gpus_per_trial, options.ray_address)
+    return Resources(workers, cpus, gpus_per_trial)
 
 
 def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str, int]) -> "StudyRecord":

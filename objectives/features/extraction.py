@@ -19,6 +19,7 @@ from objectives.datasets.dataset import Dataset
 from objectives.features.batches import Batches
 from objectives.features.cache.feature_cache import SCRATCH, Feature, FeatureCache, Pass, source_digest
 from objectives.features.cache.inventory import About
+from objectives.features.cache.other_machines import COPIES
 from objectives.features.cache.quota import CacheUsage
 from objectives.features.cache.shard_folder import Claim
 from objectives.features.cache.shards import FLOAT16, Column, explaining_full_disk
@@ -162,6 +163,11 @@ class Extractor:
                 done = total - _images(pending)
                 yield Extracted(done, total, 0)
 
+    def fetch(self, timestep: int | None, draws: int) -> None:
+        """Copy what other machines have, if each has a cache of its own. No forward pass is made."""
+        for key in self.passes(timestep, draws):
+            COPIES.fetch(self._cache.folder_of(key).folder, self.usage)
+
     def lacks(self, indices: np.ndarray, timesteps: Sequence[int | None], draws: int) -> bool:
         """Return whether `fill` would have to make a forward pass or wait for one."""
         return bool(self._missing(indices, [key for timestep in timesteps for key in self.passes(timestep, draws)]))
@@ -184,7 +190,9 @@ class Extractor:
         for start in range(0, len(indices), size):
             chunk = slice(start, start + size)
             work += [_Work(key, indices[chunk][lacking[key][chunk]]) for key in keys]
-        return [pending for pending in work if len(pending.indices)]
+        pending = [part for part in work if len(part.indices)]
+        first = int(COPIES.turn() * len(pending))
+        return pending[first:] + pending[:first]
 
     def _made(self, pending: Sequence[_Work], clock: Clock) -> Iterator[int]:
         """Make the pending passes; yield the number of images of each shard once it is on disk."""
@@ -215,6 +223,7 @@ class Extractor:
         """
         images = self._inputs.keys[work.indices]
         grids: dict[int, int] = {}
+        COPIES.fetch(self._cache.folder_of(work.key).folder, self.usage)
 
         def choose(free: np.ndarray) -> np.ndarray:
             missing = self._cache.missing(work.key, free, self.grids)

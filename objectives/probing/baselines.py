@@ -76,6 +76,8 @@ class BaselineFitter:
         side = min(PIXEL_SIDE, self.backbone.architecture.image_side)
         parts: list[torch.Tensor] = []
         for view in views:
+            for timestep in setting.passes if setting else ():
+                view.fetch(timestep, setting.draws if setting else 1)
             part = view.pixels(images, side) if setting is None else view.read(images, setting)
             if part is None:
                 return None

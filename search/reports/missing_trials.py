@@ -108,7 +108,7 @@ def _run_trials(
             driver.abandon()
 
 
-def _in_use(spec: "ProbeSpec") -> AbstractContextManager[None]:
+def _in_use(spec: "ProbeSpec") -> AbstractContextManager[object]:
     from objectives.features.cache.quota import CONTENTS
 
     usage = spec.usage()

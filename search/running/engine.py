@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from objectives.results import Final, Reevaluation, StudyResults
@@ -52,7 +53,7 @@ def run(
     check(options)
     options.check_finals()
     Address(options.database).check_writable()
-    with RaySession(resources_of(options), on_ray_lost) as ray:
+    with RaySession(resources_of(options), on_ray_lost, partial(resources_of, options)) as ray:
         finished = False
 
         def on_found() -> None:
@@ -63,7 +64,8 @@ def run(
 
         prepared = prepare(options, on_found)
         if options.ray_address is not None and not finished:
-            ray.wait()  # before a study is written: a cluster may have no room
+            # Before a study is written: a cluster may have no room.
+            prepared = replace(prepared, resources=ray.wait())
         return _run(prepared, ray, CostCounter(on_event, began), began)
 
 
@@ -201,7 +203,7 @@ def _screening(prepared: PreparedRun, store: "Store", study: str, on_event: OnEv
     from search.recommendation.warm_start import is_screened, is_worthwhile
 
     options, probe = prepared.options, prepared.probe
-    wanted = is_worthwhile(probe.space, options.trials) and options.warm_start and options.ray_address is None
+    wanted = is_worthwhile(probe.space, options.trials) and options.warm_start
     if not wanted or store.read_study(study).trials or is_screened(store, probe.spec, probe.weights_digest):
         return None
     return ScreeningInParts(
@@ -235,13 +237,13 @@ def _search(
     least = screening.least if screening else (0, 0)
     started = SearchStarted(before, options.trials, prepared.plan.words(), workload(prepared, before, *least))
     with (
-        spec.usage().using(spec.views, prepared.plan.folders),
+        spec.usage().using(spec.views, prepared.plan.folders) as use,
         refreshing(store, study, driver.run_id, report),
         _announced(started, on_event),
     ):
-        ray.wait()
+        resources = ray.wait()
         builder = ProbeBuilder(spec, {spec.seed: spec.splits(spec.seed)})
-        reason = run_study(driver, builder, finals, prepared.resources, on_event, screening, baselines)
+        reason = run_study(driver, builder, finals, resources, on_event, screening, baselines, use)
     keep_pictures(store, study, spec)
     return reason
 

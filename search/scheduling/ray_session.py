@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +29,7 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # the working directory of a `ray job` gives way to ours
     "RAY_worker_niceness": "0",  # else 15: beside other work, workers get a thirtieth of a core each
 }
 """Variables that Ray reads when it starts. A person's own values win."""
@@ -81,9 +82,19 @@ class RaySession:
     _authenticated: ClassVar[bool] = False
     """Whether Ray was imported in this process with authentication on."""
 
-    def __init__(self, resources: Resources, on_lost: Callable[[str], None] = lambda reason: None) -> None:
-        """Prepare a session. on_lost: called in a thread, with words, if Ray dies before the session ends."""
+    def __init__(
+        self,
+        resources: Resources,
+        on_lost: Callable[[str], None] = lambda reason: None,
+        on_machines: Callable[[Sequence[Mapping[str, float]]], Resources] | None = None,
+    ) -> None:
+        """Prepare a session.
+
+        on_lost: called in a thread, with words, if Ray dies before the session ends. on_machines: returns the resources
+        on a cluster, given what each of its machines has, by Ray's names.
+        """
         self.resources = resources
+        self._on_machines = on_machines
         self._on_lost = on_lost
         self._ends = threading.Event()
         self._folder: Path | None = None
@@ -121,8 +132,8 @@ class RaySession:
         RaySession._authenticated = True
         return {"RAY_AUTH_MODE": "token"} if self.resources.address is not None else AUTHENTICATION
 
-    def wait(self) -> None:
-        """Return when Ray has started and has room for a worker.
+    def wait(self) -> Resources:
+        """Return what the run may use, when Ray has started and has room for a worker.
 
         Raises SearchError where Ray cannot start, where a cluster cannot be joined, and where it has no room.
         """
@@ -132,7 +143,10 @@ class RaySession:
         if not self._watched:
             self._watched = True
             threading.Thread(target=self._watch, name="watch of Ray", daemon=True).start()
+            if self._on_machines is not None and self.resources.address is not None:
+                self.resources = self._on_machines(_machines())
         _check_room(self.resources)
+        return self.resources
 
     def _watch(self) -> None:
         """Report once that Ray has died. Ray itself waits for a minute, and then aborts the process."""
@@ -285,10 +299,10 @@ def _check_room(resources: Resources) -> None:
     import ray
     from ray.util import placement_group, remove_placement_group
 
-    need = {"CPU": resources.cpus, "GPU": resources.gpus}
-    group = placement_group([{name: number for name, number in need.items() if number}])
+    need = resources.of_worker
+    group = placement_group([need])
     if not group.wait(ROOM_SECONDS):
-        machines = Counter(_amounts(node["Resources"]) for node in ray.nodes() if node["Alive"])
+        machines = Counter(map(_amounts, _machines()))
         raise SearchError(
             f"no machine had room for a worker within {ROOM_SECONDS} s: a worker takes {_amounts(need)}; the cluster's "
             f"machines have {', '.join(f'{count} × ({amounts})' for amounts, count in machines.items())}, of which "
@@ -296,6 +310,13 @@ def _check_room(resources: Resources) -> None:
             "`workers`, among which the cores are divided"
         )
     remove_placement_group(group)
+
+
+def _machines() -> list[Mapping[str, float]]:
+    """Return what each machine of the cluster has, by Ray's names."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _amounts(resources: Mapping[str, float]) -> str:

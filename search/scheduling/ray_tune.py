@@ -45,20 +45,22 @@ def run_study(
     on_event: OnTrialEvent,
     screening: Screening | None = None,
     baselines: Baselines | None = None,
+    shared_file: Path | None = None,
 ) -> str:
     """Run the screening, if any, then trials until the driver has no more, then finals and baselines.
 
     Return the driver's reason.
 
     All run on the same workers, which have the network and the images loaded. on_event: called with everything that
-    happens. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, and the SearchError of a trial whose cause would fail all
-    other trials too.
+    happens. shared_file: a file in the cache folder; a worker of a cluster that does not see it has a cache of its own,
+    and copies from other machines. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, and the SearchError of a trial
+    whose cause would fail all other trials too.
     """
     coordinator = Coordinator(driver, finals, on_event, screening, baselines)
     folder = Path(tempfile.mkdtemp(prefix="search-tune-"))
     trainable = tune.with_resources(
-        tune.with_parameters(_trainable(resources.cpus, resources.gpus), spec=pickle.dumps(spec)),
-        {"cpu": resources.cpus, "gpu": resources.gpus},
+        tune.with_parameters(_trainable(resources, shared_file), spec=pickle.dumps(spec)),
+        resources.of_worker,
     )
     tuner = tune.Tuner(
         trainable,
@@ -90,14 +92,15 @@ def run_study(
 # In the workers ----------------------------------------------------------------------------------------------------
 
 
-def _trainable(threads: int, gpus: float) -> Callable[..., None]:
+def _trainable(resources: Resources, shared_file: Path | None) -> Callable[..., None]:
     """Return the function that a worker calls for each trial. It checks the worker before it imports any of our code.
 
     It uses nothing of this module: Ray sends an inner function by value, and a function of a module by its name.
     """
     distribution, packages, driver_node = DISTRIBUTION, PACKAGES, ray.get_runtime_context().get_node_id()
     version = importlib.metadata.version(distribution)
-    working_directory = Path.cwd()
+    working_directory, threads, gpus = Path.cwd(), resources.cpus, resources.gpus
+    shared_file = None if resources.address is None else shared_file
     folders = {name: str(Path(str(importlib.import_module(name).__file__)).parent.resolve()) for name in packages}
 
     def run_trial(config: dict[str, Any], spec: bytes) -> None:
@@ -129,6 +132,11 @@ def _trainable(threads: int, gpus: float) -> Callable[..., None]:
             return
         from search.scheduling.worker import run_request
 
+        if shared_file is not None and not shared_file.exists():
+            from objectives.features.cache.other_machines import COPIES
+            from search.scheduling.ray_machines import RayMachines
+
+            COPIES.machines = COPIES.machines or RayMachines()
         run_request(pickle.loads(config["request"]), pickle.loads(spec), threads, gpus, tune.report)
 
     return run_trial

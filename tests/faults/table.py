@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 
-from tests.faults import runs
+from tests.faults import cluster, runs
 from tests.faults.row import Case, Database, NotTriedError, Row, WrongError
 from tests.support.postgresql import NotInstalledError, Server, running_server
 
-THEMES: list[ModuleType] = [runs]
+THEMES: list[ModuleType] = [runs, cluster]
 
 
 @dataclass

@@ -110,8 +110,11 @@ class CacheUsage:
     # Use by searches
 
     @contextmanager
-    def using(self, datasets: Sequence[Dataset], folders: Collection[Path]) -> Iterator[None]:
-        """Protect the shards with images of the datasets, in `folders` or below, while the context lasts."""
+    def using(self, datasets: Sequence[Dataset], folders: Collection[Path]) -> Iterator[Path]:
+        """Protect the shards with images of the datasets, in `folders` or below, while the context lasts.
+
+        Yields the file that says so.
+        """
         names = [self.remember(dataset).name for dataset in datasets]
         stem = self.folder / "uses" / uuid.uuid4().hex
         content = {"datasets": names, "folders": [str(f.relative_to(self.folder)) for f in folders]}
@@ -122,7 +125,7 @@ class CacheUsage:
             with replacing(stem.with_suffix(".json")) as part:  # other processes may read it at any moment
                 part.write_text(json.dumps(content), encoding="utf-8")
         try:
-            yield
+            yield stem.with_suffix(".json")
         finally:
             stem.with_suffix(".json").unlink(missing_ok=True)
             held.release()
