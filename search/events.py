@@ -1,7 +1,7 @@
 """The events of a run, from its start to its report. A function that gets them can show or log the run.
 
 A run sends `RunPrepared`; then, if anything is missing, `SearchStarted`, the events of its screening, trials and
-finals, and `SearchEnded`; then `RunFinished`.
+finals, and `SearchEnded`; then `RunFinished`. A `Notice` may come at any time.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,6 +32,7 @@ __all__ = [
     "FinalEnded",
     "FinalStarted",
     "FinalsPlanned",
+    "Notice",
     "OnEvent",
     "PartEnded",
     "PartStarted",
@@ -96,7 +97,14 @@ class RunFinished:
     report: Path
 
 
-Event = RunPrepared | SearchStarted | TrialEvent | SearchEnded | RunFinished
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A line for whoever runs the search, such as that the database does not answer. It comes at any time."""
+
+    text: str
+
+
+Event = RunPrepared | SearchStarted | TrialEvent | SearchEnded | RunFinished | Notice
 
 OnEvent = Callable[[Event], None]
 """Called from the thread that runs the search. An exception that it raises ends the run."""

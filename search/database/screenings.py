@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from objectives.features.versions import key_of
 from search.database.connection.dialects import now, upsert
@@ -51,28 +51,36 @@ def save_screening(store: Store, screening: Screening) -> None:
         "errors": [[setting.to_dict(), error] for setting, error in screening.errors],
         "best": [setting.to_dict() for setting in screening.best],
     }
-    with store.session() as session:
-        values["created"] = now(session)
-        upsert(session, ScreeningRow, values, ("dataset_fingerprint", "weights_digest", "seed"))
+
+    def save() -> None:
+        with store.session() as session:
+            values["created"] = now(session)
+            upsert(session, ScreeningRow, values, ("dataset_fingerprint", "weights_digest", "seed"))
+
+    store.outages.repeat(save)
 
 
 def load_screening(store: Store, dataset_fingerprint: str, weights_digest: str, seed: int) -> Screening | None:
     """Return the screening of these images with this network and seed, or None where there is none."""
-    with store.session() as session:
-        row = session.scalar(
-            select(ScreeningRow).where(
-                ScreeningRow.dataset_fingerprint == dataset_fingerprint,
-                ScreeningRow.weights_digest == key_of(weights_digest),
-                ScreeningRow.seed == seed,
-            )
-        )
-        return None if row is None else _screening(row)
+    same = select(ScreeningRow).where(
+        ScreeningRow.dataset_fingerprint == dataset_fingerprint,
+        ScreeningRow.weights_digest == key_of(weights_digest),
+        ScreeningRow.seed == seed,
+    )
+    return next(iter(_screenings(store, same)), None)
 
 
 def load_screenings(store: Store) -> list[Screening]:
     """Return all screenings, oldest first."""
-    with store.session() as session:
-        return [_screening(row) for row in session.scalars(select(ScreeningRow).order_by(ScreeningRow.id))]
+    return _screenings(store, select(ScreeningRow).order_by(ScreeningRow.id))
+
+
+def _screenings(store: Store, rows: Select[ScreeningRow]) -> list[Screening]:
+    def load() -> list[Screening]:
+        with store.session() as session:
+            return [_screening(row) for row in session.scalars(rows)]
+
+    return store.outages.repeat(load)
 
 
 def _screening(row: ScreeningRow) -> Screening:

@@ -1,29 +1,27 @@
 """The study database: Optuna's tables and the project's own behind one URL."""
 
-import time
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self, final
+from typing import Any, Self, final
 
 import optuna
-from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from objectives.results import Baseline, Final, Picture, Reevaluation, StudyResults
 from search.database.connection.dialects import now, upsert
 from search.database.connection.opening import open_storage
+from search.database.connection.outages import repeated
+from search.database.connection.study_storage import StudyStorage
 from search.database.connection.url import Address
 from search.database.models import (
     BaselineRow,
     FinalRow,
     PictureRow,
     ReevaluationRow,
-    RunRow,
     StudyRow,
     TrialRow,
     study_row,
@@ -32,10 +30,6 @@ from search.database.optuna_storage.own_trials import INTERRUPTED, STOPPED, Open
 from search.database.optuna_storage.studies import ensure_optuna_study, optuna_names
 from search.database.optuna_storage.system_attributes import edited_attributes
 from search.database.records import (
-    RunCosts,
-    RunRecord,
-    RunState,
-    RunSummary,
     SavedOptions,
     StudyRecord,
     StudyScores,
@@ -45,22 +39,22 @@ from search.database.records import (
 from search.database.rows import finding, reading
 from search.database.rows.identity import differences
 from search.database.rows.writing import baseline_values, final_values, reevaluation_values, trial_values
-from search.database.runs.heartbeat import HEARTBEAT_SECONDS, heartbeat
-from search.database.runs.leases import is_alive, running_seconds
+from search.database.run_table import RunTable
+from search.database.runs.leases import running_seconds
 from spaces import StorageError
 
 
 @final
-class Store:
+class Store(RunTable):
     """An open study database. `optuna` is Optuna's storage in it, which Optuna Dashboard can show.
 
     Several threads and several processes may use one database at once. Every method raises StorageError, in one line
-    and without the password, where the database cannot be used.
+    and without the password, where the database cannot be used. In a run, an operation is repeated as a whole for five
+    minutes while the database does not answer; so every operation is safe to repeat.
     """
 
-    def __init__(self, address: Address, storage: RDBStorage) -> None:
-        self.address = address
-        self.optuna = storage
+    def __init__(self, address: Address, storage: StudyStorage) -> None:
+        super().__init__(address, storage)
         self._studies: dict[str, OpenStudy] = {}
 
     @classmethod
@@ -88,20 +82,9 @@ class Store:
     ) -> None:
         self.close()
 
-    @contextmanager
-    def session(self) -> Iterator[Session]:
-        """Open a transaction on the project's own tables."""
-        with self.address.errors(), Session(self.optuna.engine) as session, session.begin():
-            yield session
-
-    @contextmanager
-    def exclusive(self, study: str) -> Iterator[None]:
-        """Hold the lock of a study, which one driver has at a time. Raises StorageError after a minute's wait."""
-        with self.address.errors(), self.address.lock(self.optuna.engine, f"search study {study}"):
-            yield
-
     # Studies
 
+    @repeated
     def ensure_study(self, record: StudyRecord) -> str:
         """Create the study unless it exists, and return its name.
 
@@ -135,6 +118,7 @@ class Store:
             ensure_optuna_study(self.optuna, record, made)
         return record.name
 
+    @repeated
     def name_of(self, record: StudyRecord) -> str:
         """Return the name of a study: a former automatic one where a study of the same identity has it."""
         former = select(StudyRow.name).where(StudyRow.name == record.former_name, StudyRow.identity == record.identity)
@@ -143,6 +127,7 @@ class Store:
         with self.session() as session:
             return session.scalar(former) or record.name
 
+    @repeated
     def discard_unused(self, name: str) -> None:
         """Delete a study in which nothing was found out: without finals, trials but stopped ones, and live runs."""
         with self.exclusive(name), self.reaching(name):
@@ -155,6 +140,7 @@ class Store:
             with self.session() as session:
                 session.delete(self._row(session, name))
 
+    @repeated
     def studies(self) -> list[StudySummary]:
         """Return all studies. The one that ran last is first."""
         with self.session() as session:
@@ -162,6 +148,7 @@ class Store:
             summaries = [reading.study_summary(session, row, self.trials(row.name)) for row in rows]
         return sorted(summaries, key=lambda summary: summary.last_run or summary.created, reverse=True)
 
+    @repeated
     def names(self) -> frozenset[str]:
         """Return the names of all studies, and the names that they have in Optuna where a person renamed them there."""
         with self.session() as session:
@@ -172,6 +159,7 @@ class Store:
         """Return the name of the study that `find_studies` has first. Raises as it does."""
         return self.find_studies(dataset, name)[0].name
 
+    @repeated
     def find_studies(self, dataset: str | None = None, name: str | None = None) -> list[StudySummary]:
         """Return the studies of this dataset and this name, where they are given; first the one to answer with.
 
@@ -189,12 +177,14 @@ class Store:
             return sorted(found, key=lambda study: not study.complete)
         return sorted(found, key=lambda study: study.rank, reverse=True)
 
+    @repeated
     def read_study(self, name: str) -> StudyResults:
         """Return all that is known of a study. Raises StorageError where there is none of that name."""
         with self.session() as session:
             results = reading.study_results(session, self._row(session, name), self.trials(name))
         return replace(results, home_words=tuple(self.address.words))
 
+    @repeated
     def study_scores(self) -> list[StudyScores]:
         """Return the settings and scores of the complete trials of every study, the oldest study first."""
         with self.session() as session:
@@ -202,6 +192,7 @@ class Store:
                 reading.study_scores(row, self.trials(row.name)) for row in finding.study_rows(session, self.optuna)
             ]
 
+    @repeated
     def saved_options(self, name: str) -> SavedOptions:
         """Return what the features and the fits of a study can be made again from.
 
@@ -210,6 +201,7 @@ class Store:
         with self.session() as session:
             return reading.saved_options(self._row(session, name))
 
+    @repeated
     def load(self, name: str) -> optuna.Study:
         """Return Optuna's study. It is one object for each store, which remembers finished trials and so reads quickly.
 
@@ -217,6 +209,7 @@ class Store:
         """
         return self._open(name).study
 
+    @repeated
     def trials(self, name: str) -> StudyTrials:
         """Return the trials of a study: its own, those that wait, and those of other programs.
 
@@ -251,6 +244,11 @@ class Store:
     def _optuna_name(self, name: str) -> str | None:
         return optuna_names(self.optuna, [name]).get(name)
 
+    def _remembered(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the trials of each study as they were read last."""
+        return {name: [_plain(trial) for trial in study.last] for name, study in self._studies.items()}
+
+    @repeated
     def optuna_id(self, name: str) -> int:
         """Return the id of a study in Optuna and Optuna Dashboard. Raises StorageError where there is none."""
         with self.reaching(name):
@@ -265,93 +263,14 @@ class Store:
         study_id = self.optuna_id(name)
         with (
             self.reaching(name),
-            self.address.lock(self.optuna.engine, f"search notes {name}"),
+            self._locked(f"search notes {name}"),
             edited_attributes(self.optuna, study_id, name, keep) as study,
         ):
             yield study
 
-    # Runs
-
-    @contextmanager
-    def run(self, study: str, record: RunRecord, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> Iterator[int]:
-        """Register a run of the study, keep it alive while the block works, and yield its id.
-
-        At the end the state of the run is "finished", or "interrupted" after a KeyboardInterrupt, or "failed" after any
-        other exception.
-        """
-        run_id = self.begin_run(study, record)
-        state: RunState = "failed"
-        try:
-            with heartbeat(lambda: self.record_heartbeat(run_id), heartbeat_seconds):
-                yield run_id
-            state = "finished"
-        except KeyboardInterrupt:
-            state = "interrupted"
-            raise
-        finally:
-            self.end_run(run_id, state)
-
-    def begin_run(self, study: str, record: RunRecord) -> int:
-        """Register a run of the study and return its id. Prefer `run`, which also sends heartbeats and ends the run."""
-        with self.session() as session:
-            moment = now(session)
-            before = 0.0 if record.began is None else time.monotonic() - record.began
-            run = RunRow(
-                study_id=self._row(session, study).id,
-                host=record.host,
-                pid=record.pid,
-                process_started=record.process_started,
-                started=moment - timedelta(seconds=before),
-                heartbeat=moment,
-                ended=None,
-                state="running",
-                workers=record.workers,
-                command=record.command,
-                versions=dict(record.versions),
-                options=None if record.options is None else dict(record.options),
-            )
-            session.add(run)
-            session.flush()
-            return run.id
-
-    def record_heartbeat(self, run_id: int) -> None:
-        """Record that the run is alive now."""
-        with self.session() as session:
-            session.get_one(RunRow, run_id).heartbeat = now(session)
-
-    def record_costs(self, run_id: int, costs: RunCosts) -> None:
-        """Save what the run cost beside its finished trials, in place of what was saved before."""
-        with self.session() as session:
-            session.get_one(RunRow, run_id).costs = asdict(costs)
-
-    def end_run(self, run_id: int, state: RunState) -> None:
-        with self.session() as session:
-            run = session.get_one(RunRow, run_id)
-            run.ended = run.heartbeat = now(session)
-            run.state = state
-
-    def read_runs(self, study: str) -> tuple[RunSummary, ...]:
-        """Return the runs of a study in the order in which they began."""
-        with self.session() as session:
-            return reading.run_summaries(session, self._row(session, study))
-
-    def is_alive(self, run_id: int) -> bool:
-        """Return whether the run may still report trials.
-
-        A killed run is dead at once to a process of its own machine, and after 60 s to others.
-        """
-        with self.session() as session:
-            run = session.get(RunRow, run_id)
-            return run is not None and is_alive(run, now(session))
-
-    def live_runs(self, study: str) -> frozenset[int]:
-        """Return the ids of the study's runs that are alive."""
-        with self.session() as session:
-            moment = now(session)
-            return frozenset(run.id for run in self._row(session, study).runs if is_alive(run, moment))
-
     # Results
 
+    @repeated
     def record_trial(self, study: str, record: TrialRecord) -> None:
         """Save the cost and the counts of a trial, in place of what was saved of it before.
 
@@ -359,42 +278,63 @@ class Store:
         """
         with self.session() as session:
             row = self._row(session, study)
-            session.get_one(RunRow, record.run_id).heartbeat = now(session)
+            self._beat(session, record.run_id)
             session.flush()
             values = {"study_id": row.id, "finished": running_seconds(row.runs), **trial_values(record)}
             upsert(session, TrialRow, values, ("study_id", "number"))
 
+    @repeated
+    def forget_results(self, study: str, numbers: Container[int]) -> None:
+        """Delete the results, but not the costs, that were recorded of these trials. They are not counted any more."""
+        with self.session() as session:
+            recorded = TrialRow.validation_correct.is_not(None)
+            rows = session.scalars(select(TrialRow).where(TrialRow.study_id == self._row(session, study).id, recorded))
+            for row in rows:
+                if row.number in numbers:
+                    row.validation_correct = row.validation_total = row.scores = row.answers = None
+
+    @repeated
     def record_final(self, study: str, final: Final) -> None:
         """Save a finalist's result under one seed, in place of an earlier one of that setting and seed."""
         with self.session() as session:
             values = {"study_id": self._row(session, study).id, **final_values(final)}
             upsert(session, FinalRow, values, ("study_id", "setting", "seed"))
 
+    @repeated
     def record_reevaluation(self, study: str, reevaluation: Reevaluation) -> None:
         """Save a candidate's evaluation under one seed, in place of an earlier one of that setting and seed."""
         with self.session() as session:
             values = {"study_id": self._row(session, study).id, **reevaluation_values(reevaluation)}
             upsert(session, ReevaluationRow, values, ("study_id", "setting", "seed"))
 
+    @repeated
     def record_baseline(self, study: str, key: str, baseline: Baseline) -> None:
         """Save a baseline, in place of an earlier one of its kind. key: a digest of all that it depends on."""
         with self.session() as session:
             values = {"study_id": self._row(session, study).id, **baseline_values(baseline, key)}
             upsert(session, BaselineRow, values, ("study_id", "kind"))
 
+    @repeated
     def find_baseline(self, key: str) -> Baseline | None:
         """Return the baseline of this key, of any study; None where there is none."""
         with self.session() as session:
             row = session.scalar(select(BaselineRow).where(BaselineRow.key == key).limit(1))
             return None if row is None else reading.baseline_of(row)
 
+    @repeated
     def record_pictures(self, study: str, pictures: Sequence[Picture]) -> None:
         """Save the pictures of a study in place of all earlier ones."""
         with self.session() as session:
             self._row(session, study).pictures = [PictureRow(**asdict(picture)) for picture in pictures]
 
-    def _row(self, session: Session, study: str) -> StudyRow:
-        row = session.scalar(select(StudyRow).where(StudyRow.name == study))
-        if row is None:
-            raise finding.no_study(study, self.address)
-        return row
+
+def _plain(trial: FrozenTrial) -> dict[str, Any]:
+    """Return what a trial holds, ready for JSON."""
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "params": trial.params,
+        "values": trial.values,
+        "attributes": trial.user_attrs,
+        "curve": trial.intermediate_values,
+    }

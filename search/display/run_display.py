@@ -1,5 +1,6 @@
 """Shows a run: the dataset, the plan, and the live table or plain lines while it works."""
 
+import logging
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -10,7 +11,7 @@ from dashboards.formatting import count, duration, image_counts
 from search.display.counter import is_drawn
 from search.display.estimate import RunEstimate
 from search.display.live_table import RunProgress
-from search.events import Event, RunFinished, RunPrepared, SearchEnded, SearchStarted
+from search.events import Event, Notice, RunFinished, RunPrepared, SearchEnded, SearchStarted
 from search.workload import Workload
 
 
@@ -38,8 +39,12 @@ class RunDisplay:
     def __call__(self, event: Event) -> None:
         """Show an event."""
         if not self._shown:
+            if isinstance(event, Notice):
+                logging.getLogger(__name__).warning("%s", event.text)
             return
         match event:
+            case Notice(text):
+                self._say(text)
             case RunPrepared():
                 self._show_prepared(event)
             case SearchStarted(results, trials, plan, workload):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from search.database.connection.outages import OutageError
 from search.database.store import Store
 
 SHORTEST = 15.0
@@ -21,7 +22,7 @@ def refreshing(store: Store, study: str, run: int, report: Path, every: float = 
     """Refresh in a thread: at once, whenever trials have ended, and once more if the `with` block raises.
 
     run: id of the run. report: path of the study's future report. every: least pause in seconds. An error of a refresh
-    is logged, and the run continues.
+    is logged, and the run continues; but not that the database does not answer, which the run says.
     """
     stop, shown = threading.Event(), -1
 
@@ -32,6 +33,8 @@ def refreshing(store: Store, study: str, run: int, report: Path, every: float = 
             if last or ended != shown:
                 show(store, study, report, last=last, run=run)
                 shown = ended
+        except OutageError:
+            pass  # the run says it
         except Exception as error:
             logging.getLogger(__name__).warning("Optuna Dashboard was not refreshed: %s", error)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from objectives.results import Final, Reevaluation, StudyResults
 from search.checks import check
 from search.commands import run_command
-from search.events import OnEvent, RunFinished, RunPrepared, ScreeningPlanned, SearchEnded, SearchStarted
+from search.events import Notice, OnEvent, RunFinished, RunPrepared, ScreeningPlanned, SearchEnded, SearchStarted
 from search.options import RunOptions
 from search.prepare import (
     PreparedRun,
@@ -101,7 +101,7 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: CostCounter, began:
         record = RunRecord(workers, run_command(asked), library_versions(), options=kept, began=began)
         with (
             _leaving_no_empty_study(store, study),
-            store.run(study, record) as run_id,
+            store.run(study, record, say=lambda text: on_event(Notice(text))) as run_id,
             _keeping_costs(store, run_id, on_event),
             one_thread_of_blas(),  # the cores are the workers'
         ):
@@ -110,6 +110,7 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: CostCounter, began:
             reason = _search(prepared, store, study, driver, ray, on_event)
         results = store.read_study(study)
         report = publish(results, store, options.home_folder.reports)
+        store.check_file()
     on_event(RunFinished(results, reason, report))
     return results
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Literal, Protocol
 
 from objectives.results import (
@@ -35,7 +35,7 @@ from search.scheduling.events import (
 from search.scheduling.requests import BaselineRequest, FinalRequest, Request, ScreeningRequest, TrialRequest
 from search.scheduling.signals import at_first_signal
 from search.scheduling.trial_timer import TrialTimer
-from spaces import SearchError
+from spaces import SearchError, StorageError
 from spaces.errors import first_line
 
 log = logging.getLogger(__name__)
@@ -333,6 +333,7 @@ class Coordinator:
         self.last_event = time.monotonic()
         try:
             yield
+            self.driver.check_file()
         except Exception as error:
             self.error = self.error or error
 
@@ -354,9 +355,11 @@ class Coordinator:
 
     def _interrupt(self) -> None:
         self.error = self.error or KeyboardInterrupt()
+        self.driver.outages.stop()
 
     def raise_error(self) -> None:
         """Raise the error that ended the run early, if any. The next run tries the unfinished trials again."""
         if self.error is not None:
-            self.driver.abandon()
+            with suppress(StorageError):  # the first error says more, and the next run closes the trials
+                self.driver.abandon()
             raise self.error

@@ -6,16 +6,18 @@ again.
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, final
+from functools import partial
+from typing import Any, TypeVar, final
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.results import GMACS, Evaluation
+from search.database.connection.outages import Outages, repeated
 from search.database.optuna_storage.own_trials import (
     INTERRUPTED,
     LOST,
@@ -46,6 +48,9 @@ ATTEMPT = "attempt"
 """User attribute of a trial: the attempt, see `TrialRequest`."""
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class NoTrialYet:
     """There is no trial now, but there may be one later: those that run fill the budget, and one of them may fail."""
@@ -73,7 +78,8 @@ class StudyDriver:
 
     budget: how many finished (complete or pruned) trials the study shall have, of all runs together.
     run_id: of a live run, as `Store.run` yields it.
-    Every method raises StorageError where the database cannot be used.
+    Every method raises StorageError where the database cannot be used. While it does not answer, a method is repeated
+    as a whole, see `Outages`; so each is safe to repeat after a commit whose answer was lost.
     """
 
     def __init__(
@@ -98,8 +104,9 @@ class StudyDriver:
         self.run_id = run_id
         self.halving = halving or Halving()
         self.study = store.load(study)
-        self._own_study = OwnTrialsStudy(self.study, store.optuna, lambda: store.trials(study).own)
-        self._by_cost = len(self.study.directions) > 1
+        own_study = partial(OwnTrialsStudy, self.study, store.optuna, lambda: store.trials(study).own)
+        self._own_study = self.outages.repeat(own_study)
+        self._by_cost = len(self.outages.repeat(lambda: self.study.directions)) > 1
         self.pruner = NopPruner() if self._by_cost else pruner or default_pruner()  # Optuna prunes by one value alone
         self._study_id = store.optuna_id(study)
         self._space_digest = space.digest()
@@ -108,15 +115,28 @@ class StudyDriver:
         self._failures = 0
         self._last_failure = ""
 
+    @property
+    def outages(self) -> Outages:
+        """The outages of the database."""
+        return self.store.outages
+
+    def check_file(self) -> None:
+        """Raise StorageError where the file of the database was lost since the run began, as `loss` says."""
+        if self.store.optuna.loss is not None:
+            raise StorageError(self.store.optuna.loss)
+
     def next_trial(self) -> TrialRequest | NoTrialYet | NoMoreTrials:
         """Create the next trial in the database and return it, or say why there is none."""
+        return self._creating_once(self._next_trial)
+
+    def _next_trial(self) -> TrialRequest | NoTrialYet | NoMoreTrials:
         if self._failures > MAX_FAILURES:
             return NoMoreTrials(
                 f"{self._failures} trials failed with none succeeding between; the last: {self._last_failure}"
             )
-        with self.store.exclusive(self.name):
+        with self.store.exclusive(self.name) as check_lock:
             trials = self._reconciled()
-            if request := self._next_enqueued(trials):
+            if request := self._created_unnoticed(trials) or self._next_enqueued(trials):
                 return request
             finished = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials.own)
             running = sum(trial.state == TrialState.RUNNING for trial in trials.own)
@@ -130,7 +150,22 @@ class StudyDriver:
             if setting is None:
                 return NoTrialYet() if running else NoMoreTrials(self._exhausted(history))
             attempt = history.attempt(setting)
+            check_lock()
             return TrialRequest(self._create(setting, attempt), setting, attempt)
+
+    def _creating_once(self, create: Callable[[], T]) -> T:
+        """Call `create`, repeatedly while the database does not answer.
+
+        A trial that it creates before it fails is found by `_created_unnoticed` when it is repeated.
+        """
+        before = frozenset(self._running)
+
+        def attempt() -> T:
+            for number in self._running.keys() - before:
+                del self._running[number]
+            return create()
+
+        return self.outages.repeat(attempt)
 
     def _exhausted(self, history: History) -> str:
         again = len(history.open)
@@ -146,24 +181,36 @@ class StudyDriver:
         outside = self.space.why_not(setting)
         if outside is not None:
             raise InvalidSpaceError(outside)
-        with self.store.exclusive(self.name):
-            own = [trial for trial in self._reconciled().own if trial.state != TrialState.PRUNED]
+        return self._creating_once(lambda: self._trial_for(setting))
+
+    def _trial_for(self, setting: Setting) -> TrialRequest | None:
+        with self.store.exclusive(self.name) as check_lock:
+            trials = self._reconciled()
+            if request := self._created_unnoticed(trials, setting):
+                return request
+            own = [trial for trial in trials.own if trial.state != TrialState.PRUNED]
             history = self._history(own)
             if setting in history.taken or (setting in history.interrupted and setting not in history.open):
                 return None
             attempt = history.attempt(setting)
+            check_lock()
             return TrialRequest(self._create(setting, attempt), setting, attempt)
 
+    @repeated
     def reconcile(self) -> None:
         """Fail the RUNNING trials of runs that are dead, so that their settings are tried again.
 
-        Refuse the enqueued trials that are not settings of the space.
+        Forget the results that such a run saved before it could end their trial. Refuse the enqueued trials that are
+        not settings of the space.
         """
         with self.store.exclusive(self.name):
             trials = self._reconciled()
+            failed = {trial.number for trial in trials.own if trial.state == TrialState.FAIL}
+            self.store.forget_results(self.name, failed)
             for trial in trials.enqueued:
                 self._setting_of_enqueued(trial, trials)
 
+    @repeated
     def report_epoch(self, number: int, epoch: int, score: float) -> bool:
         """Save the validation score of a trial after an epoch, 1-based. Return whether the trial should stop."""
         running = self._running.get(number)
@@ -178,6 +225,7 @@ class StudyDriver:
             running.last_score = score
             return self.pruner.prune(self._own_study, storage.get_trial(running.trial_id))
 
+    @repeated
     def report_rung(self, number: int, images: int, score: float) -> bool:
         """Save the score of a trial on a rung of so many images. Return whether the trial should stop.
 
@@ -225,6 +273,7 @@ class StudyDriver:
             attributes = {**end_attributes("interrupted: the run was stopped"), INTERRUPTED: STOPPED}
             self._end(number, TrialState.FAIL, None, attributes)
 
+    @repeated
     def _end(
         self, number: int, state: TrialState, evaluation: Evaluation | None, attributes: Mapping[str, Any] | None = None
     ) -> None:
@@ -274,18 +323,37 @@ class StudyDriver:
     def _reconciled(self) -> StudyTrials:
         """Return the trials of the study, after failing its own running ones whose run is dead."""
         trials = self.store.trials(self.name)
-        elsewhere = [t for t in trials.own if t.state == TrialState.RUNNING and t.number not in self._running]
-        live_runs = self.store.live_runs(self.name) - {self.run_id} if elsewhere else frozenset()
+        elsewhere = [t for t in trials.own if t.state == TrialState.RUNNING and t.user_attrs[RUN] != self.run_id]
+        live_runs = self.store.live_runs(self.name) if elsewhere else frozenset()
         lost = [trial for trial in elsewhere if trial.user_attrs[RUN] not in live_runs]
         for trial in lost:
             attributes = {**end_attributes("interrupted: the process that ran it is gone"), INTERRUPTED: LOST}
             self._end_as_failed(trial, attributes)
         return self.store.trials(self.name) if lost else trials
 
+    def _created_unnoticed(self, trials: StudyTrials, setting: Setting | None = None) -> TrialRequest | None:
+        """Return a trial that this run has created or started without the database's answer, which was lost.
+
+        setting: of the trial; any if None.
+        """
+        for trial in trials.own:
+            if self._is_unnoticed(trial) and setting in (None, self._setting(trial)):
+                record = TrialRecord(trial.number, self.run_id, trial.user_attrs.get(ATTEMPT, 1), self._setting(trial))
+                self._running[trial.number] = _RunningTrial(self._trial_id(trial), record)
+                return TrialRequest(trial.number, record.setting, record.attempt)
+        return None
+
+    def _is_unnoticed(self, trial: FrozenTrial) -> bool:
+        mine = trial.state == TrialState.RUNNING and trial.user_attrs[RUN] == self.run_id
+        return mine and trial.number not in self._running
+
+    def _trial_id(self, trial: FrozenTrial) -> int:
+        with self.store.reaching(self.name):
+            return self.store.optuna.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+
     def _end_as_failed(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
         """Fail a trial that this driver does not run."""
-        with self.store.reaching(self.name):
-            trial_id = self.store.optuna.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+        trial_id = self._trial_id(trial)
         if self._set_attributes(trial_id, attributes):
             if trial.state == TrialState.WAITING:  # Optuna cannot copy a finished trial that never started
                 self._set_state(trial_id, TrialState.RUNNING)

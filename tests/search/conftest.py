@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from search.cli.main import main
-from search.database.records import RunRecord, StudyRecord
+from search.database.records import RunRecord
+from search.database.runs import leases
 from search.database.screenings import Screening
 from search.database.store import Store
-from spaces import Architecture, Block, Setting, Space
+from spaces import Setting, Space
 from tests.support.command_line import Ran, Search
 from tests.support.postgresql import database_url
-from tests.support.studies import MakeRecord
+from tests.support.studies import MakeRecord, small_record, small_space
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgresql, pytest.mark.slow])])
@@ -28,40 +29,21 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(storage_url: str) -> Iterator[Store]:
+def store(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """An open database. Its server counts as an old one, so that a silent run is dead although the server is new."""
+    monkeypatch.setattr(leases, "server_started", lambda _session: None)
     with Store.open(storage_url) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
 def space() -> Space:
-    """A space on a U-Net of 12 blocks: 3 timesteps, 5 blocks, 3 pools, 2 heads. Some maps are too small for pool 4."""
-    sides = (16, 16, 8, 4, 2, 2, 2, 4, 4, 8, 16, 16)
-    blocks = tuple(
-        Block(number, f"block.{number}", "encoder" if number < 7 else "decoder", 32, side, 0.01, 0.01 * number)
-        for number, side in enumerate(sides, start=1)
-    )
-    architecture = Architecture("small", 16, blocks, tuple(0.9999 - 0.9998 * t / 999 for t in range(1000)))
-    return Space(architecture, (10, 90, 300), (3, 4, 5, 8, 10), (1, 2, 4), ("linear", "mlp"))
+    return small_space()
 
 
 @pytest.fixture(scope="session")
-def make_record(space: Space) -> MakeRecord:
-    def make(**changes: object) -> StudyRecord:
-        facts: dict[str, object] = {
-            "dataset": "digits",
-            "dataset_fingerprint": "d" * 64,
-            "backbone": "bundled",
-            "weights_digest": "w" * 64,
-            "preset": "default",
-            "space": space,
-            "classes": ("zero", "one"),
-            "counts": {"train": 80, "validation": 20, "test": 50},
-            "protocol": {"validation split": "20 % of the training images, seed 0"},
-        }
-        return StudyRecord(**(facts | changes))  # type: ignore[arg-type]
-
-    return make
+def make_record() -> MakeRecord:
+    return small_record
 
 
 @pytest.fixture

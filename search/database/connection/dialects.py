@@ -17,6 +17,14 @@ def now(session: Session) -> datetime:
     return moment.astimezone(UTC)
 
 
+def server_started(session: Session) -> datetime | None:
+    """Return when the server of the database started, in UTC; None for SQLite, which has no server."""
+    if session.get_bind().dialect.name == "sqlite":
+        return None
+    moment: datetime = session.scalars(select(func.pg_postmaster_start_time())).one()
+    return moment.astimezone(UTC)
+
+
 def upsert(
     session: Session, table: TableClause | type[DeclarativeBase], values: Mapping[str, Any], keys: Sequence[str]
 ) -> None:

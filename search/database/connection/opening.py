@@ -5,19 +5,20 @@ import shlex
 import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from search.database import migrations
 from search.database.connection.dialects import roll_back_schema_changes, use_write_ahead_log
+from search.database.connection.sqlite_file import SqliteFile
+from search.database.connection.study_storage import StudyStorage
 from search.database.connection.url import Address, is_disk_full
 from spaces import StorageError
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # by default it logs every study and trial
 
 
-def open_storage(address: Address, reading: bool = False) -> RDBStorage:
+def open_storage(address: Address, reading: bool = False) -> StudyStorage:
     """Return Optuna's storage, in a database whose tables are up to date.
 
     reading: the caller only reads. A file that may only be read, or that lies on a full disk, is then opened for
@@ -28,7 +29,7 @@ def open_storage(address: Address, reading: bool = False) -> RDBStorage:
     with address.errors():
         if reading and address.file and not address.file.exists():
             address.check_may_be_missing()
-            return _empty_storage()
+            return _empty_storage(address)
         if reading and address.is_read_only():
             return _open_to_read(address)
         try:
@@ -39,14 +40,14 @@ def open_storage(address: Address, reading: bool = False) -> RDBStorage:
         return _open_to_read(address)
 
 
-def _open_to_read(address: Address) -> RDBStorage:
+def _open_to_read(address: Address) -> StudyStorage:
     engine = sqlalchemy.create_engine(address.url, **address.engine_options(NullPool, reading=True))
     with engine.connect() as connection:
         _check_version(address, migrations.version_of(connection), reading=True)
     return _optuna_storage(address, reading=True)
 
 
-def _open_to_write(address: Address) -> RDBStorage:
+def _open_to_write(address: Address) -> StudyStorage:
     if address.file:
         address.file.parent.mkdir(parents=True, exist_ok=True)
     engine = sqlalchemy.create_engine(address.url, **address.engine_options(NullPool))
@@ -59,9 +60,10 @@ def _open_to_write(address: Address) -> RDBStorage:
         return _optuna_storage(address)
 
 
-def _empty_storage() -> RDBStorage:
+def _empty_storage(address: Address) -> StudyStorage:
     """Return an empty database in memory."""
-    storage = RDBStorage("sqlite://", {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}})
+    options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+    storage = StudyStorage("sqlite://", options, address)
     with storage.engine.begin() as connection:
         migrations.upgrade(connection)
     return storage
@@ -81,9 +83,10 @@ def _check_version(address: Address, version: str | None, reading: bool = False)
         )
 
 
-def _optuna_storage(address: Address, reading: bool = False) -> RDBStorage:
+def _optuna_storage(address: Address, reading: bool = False) -> StudyStorage:
     options = address.engine_options(NullPool if reading else QueuePool, reading)
-    storage = RDBStorage(address.optuna_url, engine_kwargs=options, skip_compatibility_check=True)
+    file = None if address.file is None or reading else SqliteFile(address.file)
+    storage = StudyStorage(address.optuna_url, options, address, file)
     version, expected = storage.get_current_version(), storage.get_head_version()
     if version != expected:
         storage.engine.dispose()

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -17,12 +17,20 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, Pool, QueuePool
 
 from objectives.home import Home, may_write
+from search.database.connection.outages import BUSY_SECONDS, OutageError
 from search.database.secrets import masked, parse_url
 from spaces import StorageError
 from spaces.errors import first_line
 
-BUSY_SECONDS = 60
-CONNECT_SECONDS = 10
+SERVER_OPTIONS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""Options of libpq that the URL may change: a server that does not answer is noticed after 10 s, and one that went
+without a word after a minute. The system alone would wait for a quarter of an hour."""
 
 
 @final
@@ -70,8 +78,8 @@ class Address:
         also no file beside it.
         """
         if self.file is None:
-            arguments = {"connect_timeout": CONNECT_SECONDS, **self._secrets}
-            return {"connect_args": arguments, "poolclass": poolclass, "pool_pre_ping": True}
+            options = {name: value for name, value in SERVER_OPTIONS.items() if name not in self.url.query}
+            return {"connect_args": {**options, **self._secrets}, "poolclass": poolclass, "pool_pre_ping": True}
         return {"creator": self._connect_reading if reading else self._connect, "poolclass": poolclass}
 
     def check_may_be_missing(self) -> None:
@@ -126,26 +134,36 @@ class Address:
         """Turn every error of the database or its driver into a StorageError of one line."""
         try:
             yield
-        except (SQLAlchemyError, StorageInternalError, ImportError, OSError, Timeout) as error:
+        except (SQLAlchemyError, StorageInternalError, ImportError, OSError) as error:
             reason = _reason(error, self._secrets.values())
             raise StorageError(f"the study database {self} cannot be used: {reason}") from None
 
+    def masked(self, text: str) -> str:
+        """Return a text with *** in place of every secret."""
+        return masked(text, self._secrets.values())
+
     @contextmanager
-    def lock(self, engine: sqlalchemy.Engine, name: str) -> Iterator[None]:
+    def lock(self, engine: sqlalchemy.Engine, name: str, seconds: float = BUSY_SECONDS) -> Iterator[Callable[[], None]]:
         """Hold a lock, which one thread of one process on one machine has at a time. A killed holder releases it.
 
         With SQLite the lock is a file next to the database, one for all names. With PostgreSQL it is an advisory lock
-        of that name. Raises an error, which `errors` turns into StorageError, after a wait of `BUSY_SECONDS`.
+        of that name, which ends with the connection. Raises OutageError after a wait of so many seconds, and at the end
+        where the lock was lost meanwhile. Yields a function that raises it at once where the lock is lost.
         """
         if self.file:
-            with FileLock(f"{self.file}.lock", timeout=BUSY_SECONDS, poll_interval=0.005):
-                yield
+            lock = FileLock(f"{self.file}.lock", timeout=seconds, poll_interval=0.005)
+            try:
+                held = lock.acquire()
+            except Timeout:
+                raise OutageError.of(str(self), "another process holds its lock", busy=True) from None
+            with held:
+                yield lambda: None
         else:
             key = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), signed=True)
             with engine.begin() as connection:
-                connection.execute(text(f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'"))
+                connection.execute(text(f"SET LOCAL lock_timeout = '{seconds:.0f}s'"))
                 connection.execute(select(func.pg_advisory_xact_lock(key)))
-                yield
+                yield lambda: connection.execute(text("SELECT 1")).close()
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -171,8 +189,6 @@ def _reason(error: BaseException, secrets: Iterable[str]) -> str:
         return f"{first_line(cause)}; free space on its disk, or raise the limit of file sizes (`ulimit -f`)"
     if isinstance(cause, ImportError):
         return "the PostgreSQL driver is missing; pip install 'psycopg[binary]'"
-    if isinstance(cause, Timeout):
-        return f"another process has held its lock for {BUSY_SECONDS} s"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     lines = masked(str(cause), secrets).strip().splitlines()

@@ -41,17 +41,21 @@ class StudyTrials:
 
 @final
 class OpenStudy:
-    """An Optuna study whose trials are read again and again. It remembers which of the finished ones are own."""
+    """An Optuna study whose trials are read again and again. It remembers which of the finished ones are own.
+
+    last: the trials as they were read last.
+    """
 
     def __init__(self, name: str, study: optuna.Study) -> None:
         """name: the project's name of the study. In Optuna a person may have renamed it."""
         self.name = name
         self.study = study
+        self.last: Sequence[FrozenTrial] = ()
         self._is_own: dict[int, bool] = {}
 
     def trials(self, session: Session) -> StudyTrials:
         """Return all trials. They are not copies: do not change them. Raises KeyError where the study is gone."""
-        trials = self.study.get_trials(deepcopy=False)
+        trials = self.last = self.study.get_trials(deepcopy=False)
         undecided = [trial for trial in trials if trial.number not in self._is_own]
         is_own = self._is_own | self._decide(session, undecided)
         self._is_own = {trial.number: is_own[trial.number] for trial in trials if trial.state.is_finished()}

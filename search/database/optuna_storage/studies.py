@@ -31,7 +31,7 @@ def ensure_optuna_study(storage: RDBStorage, record: StudyRecord, made: str | No
         study.set_user_attr(MADE_AS, record.name)
     if storage.get_study_system_attrs(study._study_id).get(ORIGINAL) != study._study_id:
         storage.set_study_system_attr(study._study_id, ORIGINAL, study._study_id)
-    if made is None:
+    if study.metric_names is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, since Optuna 3.2
             study.set_metric_names(record.value_names)

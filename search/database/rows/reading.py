@@ -28,7 +28,6 @@ from objectives.results import (
     Trial,
 )
 from objectives.results import TrialState as State
-from search.database.connection.dialects import now
 from search.database.models import BaselineRow, FinalRow, ReevaluationRow, ScreeningRow, StudyRow, TrialRow
 from search.database.optuna_storage.own_trials import INTERRUPTED, LOST, STOPPED, StudyTrials
 from search.database.optuna_storage.parameters import to_setting
@@ -41,7 +40,7 @@ from search.database.records import (
     architecture_from_dict,
     scores_from_dict,
 )
-from search.database.runs.leases import is_alive, running_seconds
+from search.database.runs.leases import live_runs, running_seconds
 from search.options import rounds_of
 from spaces import Setting, Space
 
@@ -124,7 +123,6 @@ def called_of(row: StudyRow) -> str:
 def study_summary(session: Session, row: StudyRow, trials: StudyTrials) -> StudySummary:
     """Return one line of a list of studies."""
     states = [_state(trial) for trial in trials.own]
-    moment = now(session)
     return StudySummary(
         name=row.name,
         dataset=row.dataset,
@@ -141,7 +139,7 @@ def study_summary(session: Session, row: StudyRow, trials: StudyTrials) -> Study
         best=max((trial.values[0] for trial in trials.own if trial.state == TrialState.COMPLETE), default=None),
         metric=METRICS[row.protocol.get("metric", ACCURACY.name)],
         last_run=max((run.started for run in row.runs), default=None),
-        at_work=any(is_alive(run, moment) for run in row.runs),
+        at_work=bool(live_runs(session, row.runs)),
         dataset_fingerprint=row.dataset_fingerprint,
         weights_digest=row.weights_digest,
         seed=int(row.protocol.get("seed", 0)),
@@ -155,7 +153,7 @@ def run_summaries(session: Session, row: StudyRow) -> tuple[RunSummary, ...]:
     for trial in sorted(row.trials, key=lambda trial: trial.finished):
         if trial.validation_correct is not None:
             ends[trial.run_id].append(trial.finished)
-    moment = now(session)
+    alive = live_runs(session, row.runs)
     return tuple(
         RunSummary(
             host=run.host,
@@ -163,7 +161,7 @@ def run_summaries(session: Session, row: StudyRow) -> tuple[RunSummary, ...]:
             started=run.started,
             ended=run.ended,
             state=run.state,
-            alive=is_alive(run, moment),
+            alive=run.id in alive,
             workers=run.workers,
             command=run.command,
             options=run.options,

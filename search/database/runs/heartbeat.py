@@ -5,16 +5,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from search.database.connection.outages import OutageError
 from spaces import StorageError
 
 HEARTBEAT_SECONDS = 10.0
+
+END_SECONDS = 3.0
 
 
 @contextmanager
 def heartbeat(write: Callable[[], None], seconds: float = HEARTBEAT_SECONDS) -> Iterator[None]:
     """Call `write` in a thread of its own, with a pause of `seconds` between calls, until the block ends.
 
-    A StorageError of `write` is logged as a warning. The next call may succeed.
+    A StorageError of `write` is logged as a warning, unless the database does not answer: the run says so when it needs
+    the database. The next call may succeed. The block ends without a last call that takes longer than `END_SECONDS`.
     """
     stop = threading.Event()
 
@@ -22,6 +26,8 @@ def heartbeat(write: Callable[[], None], seconds: float = HEARTBEAT_SECONDS) -> 
         while not stop.wait(seconds):
             try:
                 write()
+            except OutageError:
+                pass
             except StorageError as error:
                 logging.getLogger(__name__).warning("no heartbeat: %s", error)
 
@@ -31,4 +37,4 @@ def heartbeat(write: Callable[[], None], seconds: float = HEARTBEAT_SECONDS) -> 
         yield
     finally:
         stop.set()
-        thread.join()
+        thread.join(END_SECONDS)

@@ -1,27 +1,44 @@
 """Decides which runs are alive, and measures how long they have run."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from socket import gethostname
 
 import psutil
+from sqlalchemy.orm import Session
 
+from search.database.connection.dialects import now, server_started
 from search.database.models import RunRow
 
-LEASE_SECONDS = 60
+LEASE = timedelta(seconds=60)
 """A run whose last heartbeat is older than this is dead."""
+
+LATE = timedelta(seconds=30)
+"""A run whose own heartbeat is later than this was cut off from the database, or stood still."""
 
 CLOCK_SECONDS = 5
 """Largest difference between two readings of the start time of one process. psutil derives it from the time of the
 boot, which moves when the clock is set."""
 
 
-def is_alive(run: RunRow, moment: datetime) -> bool:
-    """Return whether the run has not ended, has a heartbeat of the last minute, and still has its process.
+def live_runs(session: Session, runs: Iterable[RunRow], contact: datetime | None = None) -> frozenset[int]:
+    """Return the ids of the runs that have not ended, have a heartbeat of the last minute, and still have a process.
 
     The process is looked up only where it runs on this machine. A zombie does not count.
+
+    No run could send a heartbeat while the server was down. So the lease of a run begins with the start of the server
+    where that is later than the last heartbeat. The same holds for `contact`: when the run that looks reached the
+    database again after it had been cut off. It cannot know whether the others were cut off too.
     """
-    if run.ended or (moment - run.heartbeat).total_seconds() > LEASE_SECONDS:
+    moment = now(session)
+    unended = [run for run in runs if not run.ended]
+    if any(moment - run.heartbeat > LEASE for run in unended):
+        contact = max(filter(None, [contact, server_started(session)]), default=None)
+    return frozenset(run.id for run in unended if _is_alive(run, moment, contact))
+
+
+def _is_alive(run: RunRow, moment: datetime, contact: datetime | None) -> bool:
+    if moment - max(run.heartbeat, contact or run.heartbeat) > LEASE:
         return False
     return run.host != gethostname() or _has_process(run.pid, run.process_started)
 

@@ -16,6 +16,7 @@ from search.database.models import RunRow
 from search.database.records import RunRecord
 from search.database.runs.leases import running_seconds
 from search.database.store import Store
+from tests.support.postgresql import Server
 from tests.support.processes import child_process
 from tests.support.studies import MakeRecord
 
@@ -53,6 +54,42 @@ def test_a_run_without_heartbeat_is_dead(store: Store, make_record: MakeRecord, 
     store.end_run(ended, "finished")
     assert store.live_runs(name) == {heartbeat}
     assert not store.is_alive(10_000)
+
+
+def make_silent(store: Store, run: int, seconds: float) -> None:
+    with store.session() as session:
+        session.get_one(RunRow, run).heartbeat -= timedelta(seconds=seconds)
+
+
+def test_a_run_that_was_cut_off_waits_for_the_others(
+    store: Store, make_record: MakeRecord, run_record: RunRecord
+) -> None:
+    """Both runs could not send a heartbeat for two minutes. Neither may take the other for dead at once."""
+    name = store.ensure_study(make_record())
+    other = store.begin_run(name, run_record)
+    with store.run(name, run_record, heartbeat_seconds=100) as own:
+        make_silent(store, other, 120)
+        assert store.live_runs(name) == {own}, "only the other was silent"
+        make_silent(store, own, 120)
+        assert store.live_runs(name) == {own, other}
+        assert store.live_runs(name) == {own, other}, "its own heartbeat is new now, and it was cut off nevertheless"
+        assert store._contact is not None
+        store._contact -= timedelta(seconds=61)
+        assert store.live_runs(name) == {own}, "a minute later"
+
+
+@pytest.mark.postgresql
+def test_no_run_is_dead_when_the_server_has_just_started(
+    postgresql_url: str, postgresql_server: Server, make_record: MakeRecord, run_record: RunRecord
+) -> None:
+    with Store.open(postgresql_url) as store:
+        name = store.ensure_study(make_record())
+        run = store.begin_run(name, run_record)
+        make_silent(store, run, 120)
+        postgresql_server.stop()
+        postgresql_server.start()
+        assert store.live_runs(name) == {run}
+        assert [summary.alive for summary in store.read_runs(name)] == [True]
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), max_size=6))
