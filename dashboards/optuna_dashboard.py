@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from textwrap import wrap
 from typing import Any, Self, final
 
 from dashboards.formatting import count, gmacs, image_counts, named_seeds, other_trials, percent, title, with_interval
 from dashboards.page.figures import block_by_timestep_figure, groups_figure
+from dashboards.page.style import plotly_text
 from dashboards.selection.answer import answer_setting
 from dashboards.server import report_link
 from dashboards.study import figures, sentences, tables
@@ -25,6 +25,7 @@ from dashboards.study.answer.sentences import (
 from dashboards.study.answer.tradeoff import trade_off
 from dashboards.study.choices import sentences as choice_sentences
 from objectives.results import StudyResults
+from spaces.text import one_line
 
 # Readers of the dashboard can edit the note: text below this line is theirs and is kept.
 OWN_NOTES = "*Notes below this line are yours and are kept; text above it is rewritten during runs.*"
@@ -76,7 +77,7 @@ class DashboardView:
 
 def _card(title: str, sentence: str, figure: Any) -> Any:
     """The figure sized for a card, with its title and the sentence that says what to see."""
-    lines = [escape(line, quote=False) for line in wrap(sentence, LINE_CHARACTERS)]
+    lines = [plotly_text(line) for line in wrap(one_line(sentence), LINE_CHARACTERS)]
     small = [f"<span style='font-size:12px'>{line}</span>" for line in lines]
     top = 52 + 17 * len(lines) + (22 if figure.layout.showlegend else 0)
     for heatmap in figure.select_traces(selector={"type": "heatmap"}):
@@ -216,4 +217,4 @@ def _protocol(study: StudyResults) -> str:
 
 
 def _code(text: object) -> str:
-    return "`" + str(text).replace("`", "'").replace("\n", " ") + "`"
+    return "`" + one_line(str(text)).replace("`", "'") + "`"

@@ -3,24 +3,27 @@
 from collections.abc import Mapping
 from html import escape
 
+from spaces.text import one_line
+
 MOST_CHARACTERS = 299
 """The longest `repr`. A longer one hides what was printed before it."""
 
 
 def brief(text: str) -> str:
-    """Return the text, cut to `MOST_CHARACTERS` with an ellipsis at its end."""
+    """Return the text on one line, cut to `MOST_CHARACTERS` with an ellipsis at its end."""
+    text = one_line(text)
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
 
 
 def html_table(title: str, facts: Mapping[str, object]) -> str:
     """Return an HTML table with a row for each fact. Facts that are None are left out."""
     rows = "".join(
-        f'<tr><th scope="row" style="text-align:left">{escape(name)}</th>'
-        f'<td style="text-align:left">{escape(str(value))}</td></tr>'
+        f'<tr><th scope="row" style="text-align:left">{escape(one_line(name))}</th>'
+        f'<td style="text-align:left">{escape(one_line(str(value)))}</td></tr>'
         for name, value in facts.items()
         if value is not None
     )
-    caption = f'<caption style="text-align:left;caption-side:top"><b>{escape(title)}</b></caption>'
+    caption = f'<caption style="text-align:left;caption-side:top"><b>{escape(one_line(title))}</b></caption>'
     return f"<table>{caption}<tbody>{rows}</tbody></table>"
 
 

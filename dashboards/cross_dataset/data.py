@@ -1,13 +1,12 @@
 """The report across datasets as data for programs: JSON of every table, CSV of every cell."""
 
-import csv
 import json
 from collections.abc import Iterable
-from io import StringIO
 from typing import Any
 
 from dashboards.cross_dataset.advice import Advice
 from dashboards.cross_dataset.tables import Regret, RegretMatrix, Task, best_by_block, task_row
+from dashboards.page.spreadsheet import csv_text
 from dashboards.study.data import plain
 
 NamedMatrices = Iterable[tuple[str, RegretMatrix, Advice | None]]
@@ -44,25 +43,14 @@ def across_csv(networks: NamedMatrices) -> str:
 
     Values that a missing cell lacks are empty.
     """
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for name, matrix, _ in networks:
         for cell in matrix.cells.values():
             loss = (cell.loss.value, cell.loss.low, cell.loss.high) if cell.loss else ("", "", "")
-            writer.writerow(
-                [
-                    name,
-                    cell.best_of,
-                    cell.used_on,
-                    str(cell.setting),
-                    *loss,
-                    cell.images,
-                    cell.paired,
-                    cell.missing or "",
-                ]
-            )
-    return text.getvalue()
+            values = (name, cell.best_of, cell.used_on, str(cell.setting), *loss)
+            values += (cell.images, cell.paired, cell.missing or "")
+            rows.append(dict(zip(COLUMNS, values, strict=True)))
+    return csv_text(COLUMNS, rows)
 
 
 def _dataset(task: Task) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dashboards.cross_dataset.tables import BlockBest, Regret, RegretMatrix, Tas
 from dashboards.formatting import points, with_interval
 from dashboards.page.style import INK, LABEL_STANDOFF, TEMPLATE, UNTRIED, VERMILION, plotly_text
 from dashboards.statistics import verdict
+from spaces.text import one_line
 
 WITH_INTERVALS = 6
 """The most datasets for which a cell has room for its interval."""
@@ -152,7 +153,7 @@ def _tick(label: str) -> str:
 
 def _wrapped(label: str) -> str:
     """The same on several lines, for names side by side."""
-    return "<br>".join(plotly_text(line) for line in wrap(_shortened(label), NARROWEST))
+    return "<br>".join(plotly_text(line) for line in wrap(one_line(_shortened(label)), NARROWEST))
 
 
 def _shortened(label: str) -> str:

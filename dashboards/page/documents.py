@@ -1,4 +1,7 @@
-"""The content of a page as text: Markdown for a repository, LaTeX for a paper."""
+"""The content of a page as text: Markdown for a repository, LaTeX for a paper.
+
+Control characters and invisible ones in names from the data are spelled as `spaces.text.one_line` does.
+"""
 
 import re
 from collections.abc import Callable
@@ -8,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dashboards.page.page import WORDS, Section
+from spaces.text import one_line
 
 MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 LATEX_SPECIAL = {
@@ -60,7 +64,7 @@ def _filled(template: str, document: Document, escaped: Callable[[str], str]) ->
 
     environment = Environment(
         loader=PackageLoader("dashboards.page", "templates"),
-        autoescape=False,  # which is for HTML; `finalize` escapes for this format
+        autoescape=False,  # noqa: S701 - which is for HTML; `finalize` escapes for this format
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -74,12 +78,12 @@ def _filled(template: str, document: Document, escaped: Callable[[str], str]) ->
 
 def _verbatim(lines: str) -> Markup:
     """An indented block: nothing in the lines can end it."""
-    return Markup("\n".join(f"    {line}" for line in lines.splitlines()))
+    return Markup("\n".join(f"    {one_line(line)}" for line in lines.split("\n")))  # noqa: S704 - an indented block
 
 
 def _markdown_text(text: str) -> str:
-    return MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(text.splitlines()))
+    return MARKDOWN_SPECIAL.sub(r"\\\1", one_line(text))
 
 
 def _latex_text(text: str) -> str:
-    return "".join(LATEX_SPECIAL.get(character, character) for character in " ".join(text.splitlines()))
+    return "".join(LATEX_SPECIAL.get(character, character) for character in one_line(text))

@@ -19,6 +19,7 @@ from dashboards.formatting import ABBREVIATIONS, amount, duration, interval
 from objectives.results import Picture
 from spaces import Architecture, SearchError, Setting, UsageError
 from spaces.errors import shown
+from spaces.text import one_line
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """The Content Security Policy of a page: it loads nothing from any network."""
@@ -107,36 +108,53 @@ class Section:
 
 
 def render_page(template: str, sections: Sequence[Section], **facts: Any) -> str:
-    """Fill a template that extends page.html, and return HTML. Every name from the data is escaped."""
+    """Fill a template that extends page.html, and return HTML.
+
+    Every name from the data is escaped. Control characters and invisible ones are shown as `spaces.text.one_line`
+    spells them.
+    """
     environment = Environment(
         loader=PackageLoader("dashboards.page", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_spelled,
     )
     environment.globals.update(words=WORDS, policy=POLICY, amount=amount, interval=interval, duration=duration)
     environment.filters["base64"] = lambda content: b64encode(content).decode()
     environment.filters["breakable"] = _breakable
+    environment.filters["lines"] = _lines
     environment.filters["options"] = _options
     environment.filters["prose"] = _prose
-    plotly_js = Markup(get_plotlyjs())  # plotly's own bundle: the only text that is not escaped
+    plotly_js = Markup(get_plotlyjs())  # noqa: S704 - plotly's own bundle: the only text that is not escaped
     return environment.get_template(template).render(sections=sections, plotly_js=plotly_js, **facts)
+
+
+def _spelled(value: object) -> object:
+    """What a template prints, with every control character spelled. Text that is marked is ready."""
+    return value if isinstance(value, Markup) else one_line(str(value))
+
+
+def _lines(code: str | Sequence[str]) -> Markup:
+    """Lines of code or of commands, each spelled by itself."""
+    lines = code.split("\n") if isinstance(code, str) else code
+    return Markup("\n").join(map(one_line, lines))
 
 
 def _breakable(text: str) -> Markup:
     """Text in which a long name with underscores may break into lines after each of them."""
-    return escape(text).replace("_", Markup("_<wbr>"))
+    return escape(one_line(text)).replace("_", Markup("_<wbr>"))
 
 
 def _options(head: str) -> Markup:
     """A head and its options, such as "mlp, lr 1e-3", which break into lines only between them."""
-    return Markup(", ").join(Markup("<span>{}</span>").format(option) for option in head.split(", "))
+    return Markup(", ").join(Markup("<span>{}</span>").format(option) for option in one_line(head).split(", "))
 
 
 def _prose(text: str) -> Markup:
     """Sentences whose `commands` in backticks are set as code."""
-    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(one_line(text)))))  # noqa: S704 - escaped before
 
 
 def check_file(path: Path, suffixes: Sequence[str] = ()) -> None:

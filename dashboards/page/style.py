@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from dashboards.formatting import with_unit
 from objectives.results import Metric
 from spaces import Setting
+from spaces.text import one_line
 
 INK = "#767676"
 RULE, UNTRIED = "rgba(128,128,128,0.28)", "rgba(128,128,128,0.09)"
@@ -51,8 +52,8 @@ TEMPLATE = go.layout.Template(
 
 
 def plotly_text(name: object) -> str:
-    """A name from the data with everything escaped that Plotly would read as HTML."""
-    return escape(str(name), quote=False)
+    """A name from the data with everything escaped that Plotly would read as HTML, and control characters spelled."""
+    return escape(one_line(str(name)), quote=False)
 
 
 def setting_text(setting: Setting) -> str:

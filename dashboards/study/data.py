@@ -1,12 +1,11 @@
 """A study's report as data for programs: JSON of every table, CSV of every trial."""
 
-import csv
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from io import StringIO
 from typing import Any
 
+from dashboards.page.spreadsheet import csv_text
 from dashboards.selection.answer import selection
 from dashboards.study import tables
 from dashboards.study.answer.answer import study_answer
@@ -18,6 +17,7 @@ from dashboards.study.choices.tables import interaction
 from dashboards.study.published import published
 from objectives.results import METRICS, Metric, Picture, StudyResults, Trial
 from spaces import Block, Setting
+from spaces.text import one_line
 
 
 def study_json(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> str:
@@ -56,18 +56,23 @@ def study_json(study: StudyResults, analysis: Analysis = NO_ANALYSIS) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Make a value JSON-ready: dataclasses by their fields, settings as dictionaries, pictures by their names."""
+    """Make a value JSON-ready: dataclasses by their fields, settings as dictionaries, pictures by their names.
+
+    Control characters of a text are spelled as on a page.
+    """
     match value:
         case Setting():
             ready: Any = value.to_dict()
+        case str():
+            ready = one_line(value)
         case Metric() | Picture():
-            ready = value.name
+            ready = one_line(value.name)
         case Block():
             ready = value.number
         case tuple() | list():
             ready = [plain(item) for item in value]
         case Mapping() if all(isinstance(key, str) for key in value):
-            ready = {key: plain(item) for key, item in value.items()}
+            ready = {one_line(key): plain(item) for key, item in value.items()}
         case Mapping():
             ready = [{"at": plain(key), **plain(item)} for key, item in value.items()]
         case _ if is_dataclass(value):
@@ -82,11 +87,7 @@ def study_csv(study: StudyResults) -> str:
     its cost, its seconds by phase and its passes. Values that a trial lacks are empty. Accuracies are in [0, 1]."""
     rows = trial_rows(study)
     columns = list(dict.fromkeys(name for row in rows for name in row)) or ["number"]
-    text = StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(columns, rows)
 
 
 def trial_rows(study: StudyResults) -> list[dict[str, Any]]:

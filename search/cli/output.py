@@ -1,10 +1,12 @@
 """Standard output of the command line: what cannot be written there is an error of one line."""
 
 import errno
+import json
 import os
 import sys
 from collections.abc import Iterable
 from io import BufferedWriter, FileIO, TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -21,10 +23,43 @@ def print_lines(*lines: str) -> None:
     typer.echo("\n".join(map(one_line, lines)))
 
 
+def print_fields(*fields: str) -> None:
+    """Print a line of fields with tabs between them."""
+    typer.echo("\t".join(map(one_line, fields)))
+
+
+def print_aside(*lines: str) -> None:
+    """Print lines on standard error: notes, warnings and whatever is not the result."""
+    typer.echo("\n".join(map(one_line, lines)), err=True)
+
+
 def print_left_out(phrases: Iterable[str]) -> None:
     """Print on standard error what was left out, a line for each phrase."""
     for phrase in phrases:
-        typer.echo(f"left out: {one_line(phrase)}", err=True)
+        print_aside(f"left out: {phrase}")
+
+
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """Print JSON-ready values, in which a path may be a Path.
+
+    Control characters of a name are spelled as on every page. Those of a path are escaped as JSON does, so that a
+    program reads the path as it is.
+    """
+    typer.echo(json.dumps(_spelled(value), indent=indent))
+
+
+def _spelled(value: Any) -> Any:
+    match value:
+        case str():
+            return one_line(value)
+        case Path():
+            return str(value)
+        case dict():
+            return {_spelled(key): _spelled(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_spelled(item) for item in value]
+        case _:
+            return value
 
 
 def chosen_study(store: "Store", dataset: str | None, study: str | None) -> str:
@@ -37,7 +72,7 @@ def chosen_study(store: "Store", dataset: str | None, study: str | None) -> str:
     found = store.find_studies(dataset, study)
     sentence = choice_sentence(found, dataset)
     if sentence is not None:
-        typer.echo(one_line(f"{sentence}; --study NAME takes another"), err=True)
+        print_aside(f"{sentence}; --study NAME takes another")
     return found[0].name
 
 

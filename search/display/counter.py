@@ -10,6 +10,8 @@ from typing import Protocol, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from search.display.text import print_plain
+
 T = TypeVar("T")
 
 PLAIN_SECONDS = 10.0
@@ -40,7 +42,7 @@ def counter(what: str, console: Console | None = None, plain: bool = True) -> It
     no bar can be drawn; otherwise show nothing there.
     """
     console = console or Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     printed, printed_done, drawn = time.monotonic(), 0, is_drawn(console)
     # Results that are printed to the same terminal appear above the bar.
     redirect = sys.stdout.isatty()
@@ -54,7 +56,7 @@ def counter(what: str, console: Console | None = None, plain: bool = True) -> It
             bar.update(task, completed=done, total=total, description=what or items)
             if plain and not drawn and done != printed_done and time.monotonic() - printed > PLAIN_SECONDS:
                 printed, printed_done = time.monotonic(), done
-                console.print(f"{what or items}: {done:,}/{total:,}", highlight=False)
+                print_plain(console, f"{what or items}: {done:,}/{total:,}")
 
         yield update
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from objectives.downloads import reporting_to
+from spaces.text import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -23,7 +24,9 @@ class DownloadDisplay:
         """Print the line that announces a download."""
         from rich.console import Console
 
-        Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+        from search.display.text import print_plain
+
+        print_plain(Console(stderr=True, soft_wrap=True), line)
 
     def progresses(self, name: str, done: int, total: int) -> None:
         """Move the bar of a file. done, total: bytes. Without a terminal it draws nothing."""
@@ -34,11 +37,16 @@ class DownloadDisplay:
         if not console.is_terminal:
             return
         if self._bar is None:
-            columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                DownloadColumn(),
+                TimeRemainingColumn(),
+            )
             self._bar = Progress(*columns, console=console)
             self._bar.start()
         if self._task is None or self._task[0] != name:
-            self._task = name, self._bar.add_task(name)
+            self._task = name, self._bar.add_task(one_line(name))
         self._bar.update(self._task[1], completed=done, total=total)
         if done >= total:
             self.close()

@@ -10,7 +10,7 @@ from datetime import timedelta
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
 from dashboards.formatting import terminal_interval
@@ -21,6 +21,7 @@ from search.display.estimate import RunEstimate
 from search.display.fitted_setting import FittedSetting
 from search.display.jobs import Job, Row
 from search.display.pace import time_left
+from search.display.text import PlainTable, print_plain
 from search.scheduling.events import (
     BaselineEnded,
     BaselineStarted,
@@ -114,7 +115,7 @@ class RunProgress:
 
     def say(self, text: str) -> None:
         """Print a line; it appears above the live table."""
-        self.console.print(text, highlight=False, markup=False)
+        print_plain(self.console, text)
 
     @contextmanager
     def showing(self) -> Iterator[None]:
@@ -285,7 +286,7 @@ class RunProgress:
         now = self.clock()
         if not self._live and not self._slots:
             return Group()  # the run ended before anything started: only its error is shown
-        bars = Table.grid(padding=(0, 1))
+        bars = PlainTable.grid(padding=(0, 1))
         for row in self._bar_rows(now)[2 - self.console.height :]:  # one line for the counts, and one for the cursor
             bars.add_row(*row)
         counts = Text(self._counts(), no_wrap=True, overflow="ellipsis")
@@ -293,7 +294,7 @@ class RunProgress:
         best = self._best_rows()
         work = self._work_rows(now, room - min(len(best), 2))
         rows = [*work, *best][: max(room, 0)]
-        table = Table(
+        table = PlainTable(
             Column(justify="right", no_wrap=True, min_width=6),
             Column(ratio=1, no_wrap=True, overflow="ellipsis"),
             Column(no_wrap=True, min_width=22),

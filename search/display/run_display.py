@@ -11,6 +11,7 @@ from dashboards.formatting import count, duration, image_counts
 from search.display.counter import is_drawn
 from search.display.estimate import RunEstimate
 from search.display.live_table import RunProgress
+from search.display.text import print_plain
 from search.events import Event, Notice, RunFinished, RunPrepared, SearchEnded, SearchStarted
 from search.workload import Workload
 
@@ -57,7 +58,7 @@ class RunDisplay:
                 self._drawn.close()
             case RunFinished(_, reason, _):
                 self._drawn.close()
-                self._say(f"{reason}\n")
+                self._say(reason, "")
             case _ if self._progress is not None:
                 self._progress(event)
 
@@ -72,8 +73,8 @@ class RunDisplay:
         for note in event.notes:
             self._say(f"note: {note}")
 
-    def _say(self, line: str) -> None:
-        self.console.print(line, highlight=False, markup=False)
+    def _say(self, *lines: str) -> None:
+        print_plain(self.console, *lines)
 
 
 def _in_all(workload: Workload) -> str:

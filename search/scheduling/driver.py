@@ -37,6 +37,7 @@ from search.scheduling.retries import History, Interruption
 from search.scheduling.stopping import Halving, OwnTrialsStudy, default_pruner
 from search.scheduling.trial_attributes import end_attributes, result_attributes, setting_attributes
 from spaces import InvalidSpaceError, Setting, Space, StorageError
+from spaces.text import one_line
 
 MAX_FAILURES = 10
 """More failures than this in a row end the run."""
@@ -459,4 +460,4 @@ class StudyDriver:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:MAX_REASON]
+    return one_line(" ".join(text.split()))[:MAX_REASON]

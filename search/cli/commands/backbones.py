@@ -27,20 +27,23 @@ class AttentionOrder(StrEnum):
 @app.callback(invoke_without_command=True)
 def backbones(context: typer.Context) -> None:
     """List the known backbones, and the kinds of network that you may name by folder or hub id."""
-    from search.display.text import print_table
+    from search.display.text import PlainTable, print_table
 
     if context.invoked_subcommand is not None:
         return
-    from rich.table import Column, Table
+    from rich.table import Column
 
     from objectives.backbones.catalog import BACKBONES, NETWORK_KINDS
 
-    table = Table(Column("name", no_wrap=True), "what it is", "from")
+    table = PlainTable(Column("name", no_wrap=True), "what it is", "from")
     for name, backbone in BACKBONES.items():
         table.add_row(name, backbone.words, backbone.source)
     print_table(table)
-    typer.echo(f"\n--backbone also takes a local folder or a hub id that contains one of: {', '.join(NETWORK_KINDS)}")
-    typer.echo("`search backbones show NAME` shows the blocks of one backbone")
+    print_lines(
+        "",
+        f"--backbone also takes a local folder or a hub id that contains one of: {', '.join(NETWORK_KINDS)}",
+        "`search backbones show NAME` shows the blocks of one backbone",
+    )
 
 
 @app.command()
@@ -61,7 +64,7 @@ def show(
     from search.display.text import print_table
 
     architecture = architecture_named(name)
-    typer.echo(summary(architecture))
+    print_lines(summary(architecture))
     print_table(block_table(architecture))
     if figure is not None:
         from dashboards.backbone_figure import backbone_figure
@@ -121,11 +124,13 @@ def summary(architecture: Architecture) -> str:
 
 def block_table(architecture: Architecture) -> "Table":
     """Return a table with a row for each block: its output, its cost, and the cost of a pass that stops after it."""
-    from rich.table import Column, Table
+    from rich.table import Column
+
+    from search.display.text import PlainTable
 
     right = ("block", "channels", "side", "GMAC", "GMAC from input", "share")
     columns = [Column(name, justify="right") for name in right]
-    table = Table(columns[0], "part", *columns[1:], Column("module", no_wrap=True))
+    table = PlainTable(columns[0], "part", *columns[1:], Column("module", no_wrap=True))
     whole = architecture.blocks[-1].cumulative_gmacs
     for block in architecture.blocks:
         table.add_row(

@@ -1,12 +1,8 @@
 """The command `search best`: the best setting of a study."""
 
-import json
-
-import typer
-
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, JsonOption, StorageOption, StudyOption
-from search.cli.output import chosen_study, print_lines
+from search.cli.output import chosen_study, print_json, print_lines
 
 
 def best(
@@ -23,6 +19,6 @@ def best(
     with Store.open(storage or Home.at(home).storage, reading=True) as store:
         results = store.read_study(chosen_study(store, dataset, study))
     if as_json:
-        typer.echo(json.dumps(answer_record(results), indent=2))
+        print_json(answer_record(results))
     else:
         print_lines(*answer_lines(results))

@@ -1,6 +1,5 @@
 """The commands `search cache`: show what the feature cache contains, verify it, and remove parts of it."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +8,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import HomeOption, JsonOption, parse_size
-from search.cli.output import print_lines
+from search.cli.output import print_json, print_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,7 +44,7 @@ def cache(
     studies = _studies(storage or Home.at(home).storage)
     if as_json:
         rows = [_row(holding, studies) for holding in contents]
-        typer.echo(json.dumps({"folder": str(usage.folder), "holds": rows}, indent=2))
+        print_json({"folder": usage.folder, "holds": rows})
     elif not contents:
         print_lines(f"the cache in {usage.folder} is empty; `search run` fills it")
     else:
@@ -69,7 +68,7 @@ def verify(home: HomeOption = None) -> None:
     total = sum(entry.name.endswith(".safetensors") for entry in usage.files())
     sound = list(counted(verify_cache(usage), total, "shards"))
     damaged = sound.count(False)
-    typer.echo(f"{len(sound):,} shards, {damaged:,} damaged" + (" and removed" if damaged else ""))
+    print_lines(f"{len(sound):,} shards, {damaged:,} damaged" + (" and removed" if damaged else ""))
 
 
 @app.command()
@@ -114,7 +113,7 @@ def prune(
         candidate.shard.path.unlink(missing_ok=True)
     size = size_in_words(sum(candidate.bytes for candidate in excess_shards))
     verb = "would remove" if dry_run else "removed"
-    typer.echo(f"{verb} {len(excess_shards):,} shards ({size}); the cache takes {size_in_words(usage.taken())} now")
+    print_lines(f"{verb} {len(excess_shards):,} shards ({size}); the cache takes {size_in_words(usage.taken())} now")
 
 
 def _usage(home: str | None) -> "CacheUsage":
@@ -160,25 +159,25 @@ def _row(holding: "Holding", studies: "Sequence[StudySummary]") -> dict[str, Any
 
 
 def _table(contents: "Sequence[Holding]", studies: "Sequence[StudySummary]") -> "Table":
-    from rich.markup import escape
-    from rich.table import Column, Table
+    from rich.table import Column
 
     from objectives.sizes import size_in_words
+    from search.display.text import PlainTable, lines_cell
 
     right = (Column(name, justify="right") for name in ("timesteps", "passes", "shards", "size"))
-    table = Table("content", "dataset", *right, "last used", "studies")
+    table = PlainTable("content", "dataset", *right, "last used", "studies")
     for holding in contents:
         content = holding.kind
         if holding.about is not None:
             content += f" of {holding.about.backbone}" + (f", seed {holding.about.seed}" if holding.timesteps else "")
         table.add_row(
-            escape(content),
-            escape(holding.dataset.name if holding.dataset else "unknown"),
+            content,
+            holding.dataset.name if holding.dataset else "unknown",
             str(len(holding.timesteps) or ""),
             f"{holding.images:,}",
             f"{len(holding.shards):,}",
             size_in_words(holding.bytes),
             "in use" if holding.in_use else f"{holding.used.astimezone():%Y-%m-%d %H:%M}",
-            escape("\n".join(_studies_using(holding, studies))),
+            lines_cell(_studies_using(holding, studies)),
         )
     return table

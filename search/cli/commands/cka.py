@@ -1,13 +1,12 @@
 """The command `search cka`: measures how similar the features of blocks, timesteps, noise draws and networks are."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from search.cli.flags import JsonOption, number_option, parse_names, with_run_options
-from search.cli.output import print_left_out, print_lines
+from search.cli.output import print_aside, print_json, print_left_out, print_lines
 from search.options import CKA_OPTIONS, HELP_OF_IMAGES, RunOptions
 from spaces import SearchError
 from spaces.text import file_name
@@ -70,10 +69,9 @@ def cka(
         try:
             pictures = write_pictures(figures(comparison), path.parent, path.stem)
         except SearchError as error:
-            typer.echo(f"warning: {error}", err=True)
+            print_aside(f"warning: {error}")
     if as_json:
-        files = {"report": str(path), "pictures": [*map(str, pictures)]}
-        typer.echo(json.dumps(comparison_record(comparison) | files, indent=2))
+        print_json(comparison_record(comparison) | {"report": path, "pictures": pictures})
     else:
         shown = (section for section in sections(comparison) if section.sentences)
         lines = [line for section in shown for line in (section.title, f"  {section.sentences[0]}")]

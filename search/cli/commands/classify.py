@@ -1,6 +1,5 @@
 """The command `search classify`: classifies images with an exported classifier."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +8,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import HomeOption, number_option
-from search.cli.output import print_left_out
+from search.cli.output import print_fields, print_json, print_left_out
 from spaces.errors import DatasetError, SearchError
 from spaces.text import escaped, one_line
 
@@ -57,13 +56,13 @@ def classify(
     for path, probabilities in zip(paths, rows, strict=True):
         if isinstance(probabilities, SearchError):
             left_out += 1
-            typer.echo(f"left out: {probabilities!s}", err=True)
+            print_left_out([str(probabilities)])
         if as_json:
-            typer.echo(json.dumps(_record(path, probabilities, classifier.classes, top)))
+            print_json(_record(path, probabilities, classifier.classes, top), indent=None)
         elif not isinstance(probabilities, SearchError):
             ranked = _most_probable(probabilities, classifier.classes, top)
-            cells = (f"{one_line(name)}\t{probability:.4f}" for name, probability in ranked)
-            typer.echo("\t".join([escaped(str(path)), *cells]))
+            cells = (cell for name, probability in ranked for cell in (name, f"{probability:.4f}"))
+            print_fields(escaped(str(path)), *cells)
     if left_out:
         were = "was" if left_out == 1 else "were"
         raise SearchError(f"{left_out:,} of {count(len(paths), 'image')} {were} left out; each is named above")

@@ -1,6 +1,5 @@
 """The command `search compare`: tests whether the best setting of one study is better than that of another."""
 
-import json
 from contextlib import suppress
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ import typer
 from objectives.home import Home
 from objectives.results import ACCURACY
 from search.cli.flags import HomeOption, JsonOption, StorageOption
-from search.cli.output import chosen_study
+from search.cli.output import chosen_study, print_json, print_lines
 from spaces import StorageError, UsageError
 from spaces.errors import shown
 from spaces.text import one_line
@@ -46,7 +45,7 @@ def compare(
         names = [_study_named(store, word) for word in studies]
         comparison = StudyComparison.of(*map(store.read_study, names))
     if as_json:
-        typer.echo(json.dumps(comparison.to_dict(), indent=2))
+        print_json(comparison.to_dict())
     else:
         _print(comparison)
 
@@ -62,18 +61,17 @@ def _study_named(store: "Store", word: str) -> str:
 def _print(comparison: "StudyComparison") -> None:
     """Print a table of the two studies, and the result of the test."""
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Column, Table
+    from rich.table import Column
 
-    from search.display.text import print_table
+    from search.display.text import PlainTable, print_table
 
     columns = "", Column("first", overflow="fold"), Column("second", overflow="fold")
-    table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0))
+    table = PlainTable(*columns, box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0))
     names = "study", "backbone", "setting", "test", "seeds", "GMAC"
     for name, *cells in zip(names, *_columns(comparison), strict=True):
-        table.add_row(name, *(escape(one_line(cell)) for cell in cells))
+        table.add_row(name, *cells)
     print_table(table)
-    typer.echo("\n".join(["", *_lines(comparison)]))
+    print_lines("", *_lines(comparison))
 
 
 def _columns(comparison: "StudyComparison") -> list[tuple[str, ...]]:
@@ -118,4 +116,4 @@ def _lines(comparison: "StudyComparison") -> list[str]:
         lines += wrap(f"note        their protocols differ too: {', '.join(comparison.differing)}", LINE)
     if any(study.metric != ACCURACY for study in comparison.studies):
         lines.append("note        a study chose its setting by another metric than accuracy, which is compared here")
-    return [*lines, "", *wrap(comparison.sentence, LINE)]
+    return [*lines, "", *wrap(one_line(comparison.sentence), LINE)]

@@ -1,6 +1,5 @@
 """The commands `search datasets`: list them, fetch a published one, and check one before a study uses it."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import HomeOption, JsonOption
-from search.cli.output import print_lines
+from search.cli.output import print_json, print_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,22 +30,24 @@ NONE_FOUND = "no problems found; `--near-duplicates` looks for copies across spl
 @app.callback(invoke_without_command=True)
 def datasets(context: typer.Context) -> None:
     """List the known datasets, and how to get each."""
-    from search.display.text import print_table
+    from search.display.text import PlainTable, print_table
 
     if context.invoked_subcommand is not None:
         return
-    from rich.markup import escape
-    from rich.table import Column, Table
+    from rich.table import Column
 
     from objectives.datasets.catalog import DATASETS
     from objectives.datasets.fetch import how_to_get
 
-    table = Table(Column("name", no_wrap=True), "what it is", Column("fetch", no_wrap=True, justify="right"))
+    table = PlainTable(Column("name", no_wrap=True), "what it is", Column("fetch", no_wrap=True, justify="right"))
     for name, entry in DATASETS.items():
-        table.add_row(name, escape(entry.description), how_to_get(name))
+        table.add_row(name, entry.description, how_to_get(name))
     print_table(table)
-    typer.echo("\n`search datasets fetch NAME` downloads a dataset, or explains how to get it by hand")
-    typer.echo("`search datasets check NAME` checks every image; add --data-root for a dataset that was not fetched")
+    print_lines(
+        "",
+        "`search datasets fetch NAME` downloads a dataset, or explains how to get it by hand",
+        "`search datasets check NAME` checks every image; add --data-root for a dataset that was not fetched",
+    )
 
 
 @app.command()
@@ -114,10 +115,10 @@ def check(
     checked = check_dataset(dataset, sizes)
     copies = CopiesAcrossSplits.of(dataset, folder.reports) if near_duplicates else None
     if as_json:
-        typer.echo(json.dumps(asdict(checked) | (copies.record() if copies else {}), indent=2))
+        print_json(asdict(checked) | (copies.record() if copies else {}))
         return
     print_table(counts_table(checked))
-    typer.echo("\n".join(["", *findings(checked, copies.lines() if copies else ())]))
+    print_lines("", *findings(checked, copies.lines() if copies else ()))
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class CopiesAcrossSplits:
         pairs = [
             {**asdict(pair), "train": self.names[pair.train], "test": self.names[pair.test]} for pair in self.pairs
         ]
-        return {"near_duplicates": pairs, "near_duplicates_page": None if self.page is None else str(self.page)}
+        return {"near_duplicates": pairs, "near_duplicates_page": self.page}
 
     def lines(self) -> list[str]:
         """Return lines for people."""
@@ -166,10 +167,12 @@ class CopiesAcrossSplits:
 
 def counts_table(checked: "Check") -> "Table":
     """Return a table with a row for each split: its images, and the fewest, median and most images of a class."""
-    from rich.table import Column, Table
+    from rich.table import Column
+
+    from search.display.text import PlainTable
 
     names = ("images", "fewest per class", "median", "most")
-    table = Table("split", *(Column(name, justify="right") for name in names))
+    table = PlainTable("split", *(Column(name, justify="right") for name in names))
     for split, images, spread in (
         ("train", checked.train, checked.train_per_class),
         ("test", checked.test, checked.test_per_class),

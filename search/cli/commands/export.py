@@ -8,7 +8,7 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption
-from search.cli.output import chosen_study, print_lines
+from search.cli.output import chosen_study, print_aside, print_lines
 
 
 def export(
@@ -56,7 +56,7 @@ def export(
     with counter("passes") as update:
         exported = export_classifier(results, saved, folder, out, data_root, backbone, on_progress=update)
     for note in exported.notes:
-        typer.echo(note, err=True)
+        print_aside(note)
     words = ["search", "classify", str(exported.path), *(["--home", str(home)] if home else [])]
     print_lines(
         str(exported.path),

@@ -1,12 +1,11 @@
 """The command `search recommend`: a setting for a new dataset, from a small part of the forward passes."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from search.cli.flags import JsonOption, number_option, parse_duration, with_run_options
-from search.cli.output import print_left_out, print_lines
+from search.cli.output import print_aside, print_json, print_left_out, print_lines
 from search.options import HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions
 
 
@@ -45,12 +44,12 @@ def recommend(
     results, report = recommendation.results, recommendation.report
     print_left_out(recommendation.left_out)
     for note in recommendation.notes:
-        typer.echo(f"note: {note}", err=True)
+        print_aside(f"note: {note}")
     if as_json:
         record = recommending.screening_record(results)
-        record |= {"seconds": recommendation.seconds, "report": str(report), "left_out": recommendation.left_out}
+        record |= {"seconds": recommendation.seconds, "report": report, "left_out": recommendation.left_out}
         record |= {"notes": recommendation.notes}
-        typer.echo(json.dumps(record, indent=2))
+        print_json(record)
     else:
         timesteps, command = recommendation.timesteps, recommendation.command
         print_lines(*recommendation_lines(results, recommendation.architecture, timesteps, command, report))

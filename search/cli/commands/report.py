@@ -12,10 +12,9 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, with_flags
-from search.cli.output import chosen_study, print_lines
+from search.cli.output import chosen_study, print_aside, print_lines
 from spaces import SearchError, check_name
 from spaces.errors import UsageError
-from spaces.text import one_line
 
 STDOUT = Path("-")
 
@@ -111,7 +110,7 @@ def report_all(
         try:
             comparison, failed = compare_datasets(home, storage, backbone, listener)
         except KeyboardInterrupt:
-            typer.echo("interrupted: every finished trial is kept; type the same command again to continue", err=True)
+            print_aside("interrupted: every finished trial is kept; type the same command again to continue")
             raise
     if out == STDOUT:
         _write_to_stdout(FORMATS[form](comparison))
@@ -132,5 +131,4 @@ def _write_to_stdout(text: str) -> None:
 
 def _say(command: Any, line: str) -> None:
     """Print a line about the missing trials, with options as they are typed."""
-
-    typer.echo(one_line(with_flags(line, command)), err=True)
+    print_aside(with_flags(line, command))

@@ -1,10 +1,8 @@
 """The command `search run`: searches for the best setting for a dataset."""
 
-import typer
-
 from search.cli.flags import with_run_options
+from search.cli.output import print_lines
 from search.options import RunOptions
-from spaces.text import one_line
 
 
 @with_run_options()
@@ -17,6 +15,7 @@ def run(options: RunOptions) -> None:
 
     from dashboards.study.commands import export_command
     from search.display.run_display import RunDisplay
+    from search.display.text import print_plain
     from search.events import Event, RunFinished
     from search.reports.answer import answer_lines
     from search.running import process
@@ -32,11 +31,11 @@ def run(options: RunOptions) -> None:
         with RunDisplay(console) as display:
             results = process.run(options, on_event)
     except KeyboardInterrupt:
-        typer.echo("interrupted: every finished trial is kept; type the same command again to continue")
+        print_lines("interrupted: every finished trial is kept; type the same command again to continue")
         raise
     lines = [
         *answer_lines(results),
         f"report      {finished[0].report}",
         f"use it      {export_command(results)}",
     ]
-    console.print("\n".join(map(one_line, lines)), highlight=False, markup=False)
+    print_plain(console, *lines)

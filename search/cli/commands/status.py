@@ -1,17 +1,13 @@
 """The command `search status`: lists all studies, or shows one study and its runs in detail."""
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import typer
-
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, JsonOption, StorageOption, StudyOption
-from search.cli.output import chosen_study
-from spaces.text import one_line
+from search.cli.output import chosen_study, print_json, print_lines
 
 if TYPE_CHECKING:
     from objectives.results import StudyResults, TrialState
@@ -44,36 +40,38 @@ def status(
             _list(store.studies(), as_json)
             return
         state = StudyState.of(store, chosen_study(store, dataset, study), Home.at(home).reports)
-    typer.echo(json.dumps(state.to_dict(), indent=2) if as_json else "\n".join(map(one_line, state.lines())))
+    if as_json:
+        print_json(state.to_dict())
+    else:
+        print_lines(*state.lines())
 
 
 def _list(rows: "list[StudySummary]", as_json: bool) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Column, Table
+    from rich.table import Column
 
     from dashboards.formatting import other_trials
-    from search.display.text import print_table
+    from search.display.text import PlainTable, print_table
 
     if as_json:
-        typer.echo(json.dumps([_summary(row) for row in rows], indent=2))
+        print_json([_summary(row) for row in rows])
         return
     if not rows:
-        typer.echo("no studies yet; `search run --dataset digits --trials 40` creates one")
+        print_lines("no studies yet; `search run --dataset digits --trials 40` creates one")
         return
     numbers = (Column(name, justify="right") for name in ("done", "pruned", "failed", "best trial"))
     study = Column("study", overflow="fold")
-    table = Table(study, *numbers, "last run", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table = PlainTable(study, *numbers, "last run", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for row in rows:
         best = "" if row.best is None else row.metric.labelled_text(row.metric.score(row.best))
         counts = (row.complete, row.pruned, row.failed)
         when = "running now" if row.at_work else _day(row.last_run) if row.last_run else "never"
-        table.add_row(escape(one_line(row.name)), *map(str, counts), best, when)
+        table.add_row(row.name, *map(str, counts), best, when)
     print_table(table)
     for row in rows:
         for words in other_trials(row.waiting, row.others):
-            typer.echo(one_line(f"{row.name}: {words}"))
-    typer.echo("`search status --study NAME` shows one study in detail")
+            print_lines(f"{row.name}: {words}")
+    print_lines("`search status --study NAME` shows one study in detail")
 
 
 def _summary(row: "StudySummary") -> dict[str, Any]:
@@ -138,7 +136,7 @@ class StudyState:
                 for trial in study.trials
                 if trial.state == "failed"
             ],
-            "report": str(self.report) if self.report else None,
+            "report": self.report,
             "storage": self.storage,
         }
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dashboards.classifier.near_duplicates import near_duplicates_section, write_near_duplicates
 from dashboards.classifier.report import ClassifierReport, render, sections, write_classifier_page
 from dashboards.classifier.tables import confusion_grid, worst_first
 from dashboards.study.answer.answer import Answer, MeasuredBaseline
@@ -17,6 +18,7 @@ from objectives.data_quality.assessment import assess
 from objectives.results import Accuracy, Assessment, NearDuplicate, Picture
 from spaces import Setting
 from tests.support.architectures import architecture_with
+from tests.support.names import EVIL, check_page
 
 
 def judged(classes: int, accuracy: float = 0.9, images: int = 600) -> Assessment:
@@ -141,3 +143,23 @@ def test_without_copies_or_a_test_the_page_says_less() -> None:
     assert "Test accuracy" not in alone
     none = render(report_of(judged(3, 0.9), near_duplicates=()))
     assert "None of the 100 test images looks like a changed copy of a training image." in none
+
+
+def test_the_pages_spell_control_characters(tmp_path: Path) -> None:
+    pictures = {image: Picture(image, None, image % 10, EVIL, jpeg()) for image in range(700)}
+    report = report_of(
+        judged(10),
+        study=EVIL,
+        dataset=EVIL,
+        backbone=EVIL,
+        names=tuple(f"{EVIL} {number}" for number in range(10)),
+        pictures=pictures,
+        files=dict.fromkeys(range(700), EVIL),
+        commands=(f"search classify {EVIL}", "search best"),
+        python=f"import search\nname = {EVIL!r}",
+    )
+    page = render(report)
+    check_page(page)
+    assert "import search\nname = " in page
+    section = near_duplicates_section(report.near_duplicates or (), 100, report.names, pictures, report.files)
+    check_page(write_near_duplicates(section, EVIL, tmp_path / "copies.html").read_text("utf-8"))

@@ -18,6 +18,7 @@ from dashboards.cross_dataset.report import FORMATS, CrossDatasetReport, Network
 from dashboards.cross_dataset.tables import Task, regret_matrix, task_row
 from objectives.results import CorrectMask, Trial
 from spaces import Setting
+from tests.support import names
 
 PageOpener = Callable[[CrossDatasetReport], Any]
 EVIL = """<script>alert(1)</script> "'"""
@@ -252,3 +253,23 @@ def test_text_has_the_same_tables(report: CrossDatasetReport, form: str, cell: s
     assert cell in text.replace("\\", "")
     assert "One setting for all" in text
     assert "stopped early" in text
+
+
+def test_every_format_spells_control_characters_and_makes_no_formula(make_task: Callable[..., Task]) -> None:
+    labels = (names.EVIL, f"{names.EVIL} 2")
+    tasks = [
+        make_task(label, trial(0, BEST[best], 150), trial(1, BEST[other], 140), name=label, backbone=names.EVIL)
+        for label, best, other in zip(labels, ("birds", "cars"), ("cars", "birds"), strict=True)
+    ]
+    ranking = PastTaskRanking(names.EVIL, 0.75, BEST["birds"], 0.9, 0.125)
+    advice = Advice(BEST["birds"], 50, 1200, 408, (ranking,), f"search recommend --dataset {names.EVIL}")
+    network = NetworkResults(names.EVIL, regret_matrix(tasks), advice)
+    evil = CrossDatasetReport((network,), 3, f"search report --all {names.EVIL}")
+    names.check_page(render(evil))
+    for form in ("md", "latex", "json", "csv"):
+        text = FORMATS[form](evil)
+        assert names.unsafe_characters(text) == set()
+        text.encode()
+    names.check_values(json.loads(FORMATS["json"](evil)))
+    for row in csv.DictReader(StringIO(FORMATS["csv"](evil))):
+        assert row["best setting of"].startswith("'=[red]x[/]")

@@ -45,7 +45,7 @@ def test_markdown_tables_hold_what_the_report_holds(realistic: StudyMaker) -> No
 
 
 def test_names_mean_nothing_in_markdown() -> None:
-    read = EVIL.replace("\n", " ")
+    read = EVIL.replace("\n", r"\x0a")
     text = markdown(made(EVIL))
     assert cells(text) == [["Head", "Best %", read], [read, "1.0", read], ["linear", "2.0", ""]]
     html = MarkdownIt("commonmark").enable("table").render(text)
@@ -70,7 +70,7 @@ def test_code_stays_code_whatever_is_in_it() -> None:
         ("<b>", r"\textless{}b\textgreater{}"),
         ("−3.1 to 2 × 4", r"$-$3.1 to 2 $\times$ 4"),
         ("5\N{NO-BREAK SPACE}s", "5~s"),
-        ("one\ntwo", "one two"),
+        ("one\ntwo", r"one\textbackslash{}x0atwo"),
     ],
 )
 def test_names_mean_nothing_in_latex(text: str, escaped: str) -> None:

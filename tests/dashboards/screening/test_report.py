@@ -11,6 +11,7 @@ from dashboards.screening.figures import effective_rank_figure
 from dashboards.screening.report import ScreeningContext, render, write_recommendation
 from objectives.results import ScreeningResults, StudyResults
 from spaces import SearchError, Setting, Space
+from tests.support.names import EVIL, check_page
 
 RecommendationMaker = Callable[..., ScreeningResults]
 PageOpener = Callable[[ScreeningResults, ScreeningContext], Any]
@@ -257,3 +258,9 @@ def test_several_draws_are_told(plain: ScreeningResults, context: ScreeningConte
     assert "<dt>Noise draws</dt><dd>4</dd>" in page
     assert "&#39;draws&#39;: 4" in page
     assert context.architecture.pass_gmacs(drawn) == pytest.approx(4 * 0.16)
+
+
+def test_the_page_spells_control_characters(plain: ScreeningResults, context: ScreeningContext) -> None:
+    evil = replace(context, dataset=EVIL, backbone=EVIL, command=f"search run {EVIL}", facts={EVIL: EVIL}, called=EVIL)
+    tasks = tuple(replace(task, task=EVIL) for task in plain.past_tasks)
+    check_page(render(replace(plain, past_tasks=tasks), evil))

@@ -16,6 +16,7 @@ from dashboards.similarity import sentences
 from dashboards.similarity.report import SimilarityReport, figures, heatmap, render, write_similarity
 from objectives.results import DrawSimilarity, Representation, Similarity, StudyResults
 from spaces import SearchError
+from tests.support import names
 
 StudyMaker = Callable[..., StudyResults]
 EVIL = "<script>alert(1)</script>"
@@ -139,3 +140,10 @@ def test_a_folder_that_cannot_be_written_is_one_line(found: SimilarityReport, tm
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SearchError, match=r"^cannot write the PNG files to .*file: .*$"):
         write_pictures(figures(found), tmp_path / "file", "birds")
+
+
+def test_the_page_spells_control_characters(found: SimilarityReport) -> None:
+    (other,) = found.others.values()
+    facts, evil = {names.EVIL: names.EVIL}, names.EVIL
+    report = replace(found, dataset=evil, backbone=evil, others={evil: other}, facts=facts, left_out=[evil])
+    names.check_page(render(report))

@@ -69,9 +69,9 @@ def test_csv_has_a_row_a_trial_with_all_that_is_known_of_it(realistic: StudyMake
         assert row["reason"] == (trial.reason or "")
 
 
-def test_csv_holds_commas_quotes_lines_and_several_taps(realistic: StudyMaker) -> None:
+def test_csv_holds_commas_quotes_and_several_taps_and_spells_line_ends(realistic: StudyMaker) -> None:
     trial = realistic().complete[0]
     several = replace(trial, reason='a, "b"\nc', setting=Setting(44, 13, 2, "linear").reading(Tap(13, 44), Tap(16, 90)))
     (row,) = csv.DictReader(StringIO(study_csv(replace(realistic(), trials=(several,)))))
-    assert (row["reason"], row["block"], row["timestep"]) == ('a, "b"\nc', "13 + 16", "44 + 90")
+    assert (row["reason"], row["block"], row["timestep"]) == ('a, "b"\\x0ac', "13 + 16", "44 + 90")
     assert list(csv.DictReader(StringIO(study_csv(replace(realistic(), trials=()))))) == []

@@ -81,7 +81,7 @@ def test_a_study_with_a_running_search_is_shown_in_detail(
     lines = lines[passes - 7 :]
     assert lines[10].startswith("            trial 9: ")
     assert lines[12].startswith("failed      trial 4: ")
-    assert lines[13] == "            ValueError: \x1b[31mno 4"
+    assert lines[13] == r"            ValueError: \x1b[31mno 4"
     assert lines[18:] == [
         "            and 2 earlier ones; --json lists all",
         "command     search run --dataset digits --trials 12",
