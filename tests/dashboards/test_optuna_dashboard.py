@@ -15,6 +15,7 @@ from optuna_dashboard import get_note
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from dashboards.access import Access
 from dashboards.optuna_dashboard import CARD_HEIGHT, FORMER_OWN_NOTES, OWN_NOTES, DashboardView
 from dashboards.server import serve
 from objectives.results import StudyResults
@@ -122,7 +123,7 @@ def test_a_study_by_cost_is_shown_too(url: str, realistic: StudyMaker) -> None:
 def test_a_note_holds_names_as_code(optuna_study: optuna.Study, study: StudyMaker) -> None:
     DashboardView.of(study(dataset="a`b\n# <b>c"), Path("/reports/r.html")).save(optuna_study)
     note = get_note(optuna_study)
-    assert note.startswith("## `a'b # <b>c`\n")
+    assert note.startswith("## `a'b\\x0a# <b>c`\n")
     assert "`file:///reports/r.html`" in note
 
 
@@ -173,5 +174,6 @@ def test_a_port_in_use_is_named_in_one_line(
 
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70000), ("no-such-host.invalid", 8080)])
 def test_an_impossible_address_is_one_line(optuna_study: optuna.Study, host: str, port: int) -> None:
+    access = Access.of(host, ["birds.example"], "correct-horse-battery")
     with pytest.raises(SearchError, match=f"^cannot listen on {host} port {port}: .*$"):
-        serve(optuna_study._storage, host, port)
+        serve(optuna_study._storage, host, port, access=access)

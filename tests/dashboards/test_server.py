@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from dashboards.server import Application, report_link, serve
+from dashboards.access import Access
+from dashboards.server import EVERYWHERE, Application, report_link, serve
 from spaces import StorageError, UsageError
 
 Answer = tuple[str, dict[str, str], str]
@@ -22,11 +23,14 @@ def reports(study: str) -> str | None:
     return {"birds": "<h1>birds</h1>", "ä /<b>": "<h1>odd</h1>"}.get(study)
 
 
-def asked(path: str, only_this_machine: bool = True, method: str = "GET", **headers: str) -> Answer:
+OTHERS = Access(frozenset({"birds.example"}), loopback=False)
+
+
+def asked(path: str, access: Access | None = None, method: str = "GET", **headers: str) -> Answer:
     told: list[Any] = []
     environ = {"PATH_INFO": path, "REQUEST_METHOD": method, "HTTP_HOST": "127.0.0.1:8080"}
     environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
-    body = Application(dashboard, reports, only_this_machine)(environ, lambda *answer: told.append(answer))
+    body = Application(dashboard, reports, access or Access())(environ, lambda *answer: told.append(answer))
     ((status, pairs),) = told
     return status, dict(pairs), b"".join(body).decode()
 
@@ -38,28 +42,58 @@ def wsgi(path: str) -> str:
     return unquote_to_bytes(path).decode("latin-1")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost:9000", "[::1]:8080", "localhost"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8080", "localhost:9000", "[::1]:8080", "localhost", "LocalHost.", "127.0.0.2:80"]
+)
 def test_names_of_this_machine_are_let_through(host: str) -> None:
-    assert asked("/api/studies", host=host) == ("200 OK", {}, "dashboard /api/studies")
+    assert asked("/api/studies", host=host) == ("200 OK", dict(EVERYWHERE), "dashboard /api/studies")
+    assert asked("/api/studies", OTHERS, host=host)[0] == "403 Forbidden"
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example:8080", "127.0.0.1.evil.example", "", "10.0.0.1", "[::1", "localhost:80@evil.example"]
+    "host",
+    [
+        *("evil.example:8080", "127.0.0.1.evil.example", "", "10.0.0.1", "[::1", "localhost:80@evil.example"),
+        *("localhost.evil.example", "localhost,evil.example", "localhost:", "localhost:80:80", "[::1]x", "0.0.0.0"),
+    ],
 )
-def test_other_names_are_refused_where_only_this_machine_may_ask(host: str) -> None:
-    status, _, page = asked("/api/studies", host=host)
-    assert status == "403 Forbidden"
-    assert "requests to localhost only" in page
-    assert asked("/api/studies", only_this_machine=False, host=host)[0] == "200 OK"
+@pytest.mark.parametrize("path", ["/", "/api/studies", "/static/bundle.js", "/reports/birds", "/login"])
+def test_other_names_are_refused_on_every_route(host: str, path: str) -> None:
+    for access, accepted in ((Access(), "localhost"), (OTHERS, "birds.example")):
+        status, _, page = asked(path, access, host=host)
+        assert status == "403 Forbidden"
+        assert f"requests to {accepted} only" in page
+
+
+@pytest.mark.parametrize("host", ["birds.example", "birds.example:8080", "BIRDS.example.:80"])
+def test_a_name_that_was_allowed_is_let_through(host: str) -> None:
+    assert asked("/api/studies", OTHERS, host=host)[0] == "200 OK"
 
 
 @pytest.mark.parametrize(
     ("origin", "status"),
-    [("http://127.0.0.1:8080", "200 OK"), ("http://evil.example", "403 Forbidden"), ("null", "403 Forbidden")],
+    [
+        ("http://{}", "200 OK"),
+        ("https://{}", "200 OK"),  # a proxy may encrypt
+        ("http://evil.example", "403 Forbidden"),
+        ("http://{}.evil.example", "403 Forbidden"),
+        ("http://{}@evil.example", "403 Forbidden"),
+        ("null", "403 Forbidden"),
+        ("", "403 Forbidden"),
+    ],
 )
-@pytest.mark.parametrize("only_this_machine", [True, False])
-def test_pages_of_others_may_not_use_it(origin: str, status: str, only_this_machine: bool) -> None:
-    assert asked("/api/studies/1", only_this_machine, method="DELETE", origin=origin)[0] == status
+@pytest.mark.parametrize(("access", "host"), [(Access(), "127.0.0.1:8080"), (OTHERS, "birds.example")])
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST", "PUT"])
+def test_pages_of_others_may_not_use_it(method: str, access: Access, host: str, origin: str, status: str) -> None:
+    found, _, _ = asked("/api/studies/1", access, method=method, host=host, origin=origin.format(host))
+    assert found == status
+
+
+@pytest.mark.parametrize("method", ["DELETE", "POST", "PUT", "PATCH"])
+def test_a_write_from_nowhere_is_refused(method: str) -> None:
+    status, _, page = asked("/api/studies/1", method=method)
+    assert status == "403 Forbidden"
+    assert "needs the header Origin: http://127.0.0.1:8080" in page
 
 
 @pytest.mark.parametrize(("study", "page"), [("birds", "<h1>birds</h1>"), ("ä /<b>", "<h1>odd</h1>")])
@@ -69,6 +103,7 @@ def test_a_report_is_where_its_link_says(study: str, page: str) -> None:
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert "sandbox allow-scripts" in headers["Content-Security-Policy"]  # of no origin, so the dashboard is deaf to it
     assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Frame-Options"] == "DENY"
     assert asked(wsgi(report_link(study)), method="HEAD") == (status, headers, "")
 
 
@@ -82,7 +117,7 @@ def test_a_report_is_where_its_link_says(study: str, page: str) -> None:
     ],
 )
 def test_what_is_no_report_is_said_in_words(path: str, method: str, status: str, words: str) -> None:
-    found, headers, page = asked(path, method=method)
+    found, headers, page = asked(path, method=method, origin="http://127.0.0.1:8080")
     assert found == status
     assert words in page
     assert headers["Content-Type"] == "text/html; charset=utf-8"

@@ -1,5 +1,7 @@
 """The command `search dashboard`: Optuna Dashboard on the study database, with the reports beside it."""
 
+import os
+import sys
 import threading
 import webbrowser
 from typing import Annotated
@@ -8,7 +10,11 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, number_option
-from search.cli.output import chosen_study
+from search.cli.output import chosen_study, print_aside, print_lines
+from spaces import UsageError
+
+VARIABLE = "SEARCH_DASHBOARD_TOKEN"
+"""The environment variable that may hold the token."""
 
 
 def dashboard(
@@ -18,6 +24,16 @@ def dashboard(
         str, typer.Option(metavar="ADDRESS", help="Address to listen on. 127.0.0.1 lets only this machine connect.")
     ] = "127.0.0.1",
     port: Annotated[int, number_option(1, "Port to listen on.", high=65535)] = 8080,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            metavar="NAME",
+            help="Name or address of this machine that others type into their browsers; may be repeated. Needed where "
+            "--host lets others connect. They also need a token, which is printed at the start, or is taken from the "
+            f"environment variable {VARIABLE}.",
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open the dashboard in the browser.")] = True,
     home: HomeOption = None,
     storage: StorageOption = None,
@@ -26,23 +42,34 @@ def dashboard(
 
     It opens at the named study, or else at the list of studies. Each study's report is served beside it.
     """
-    from dashboards.server import LOOPBACK, serve
+    from dashboards.access import Access, needs_token, new_token
+    from dashboards.server import serve
     from search.database.store import Store
     from search.reports.study_report import study_page
 
+    given, names = os.environ.pop(VARIABLE, None), allowed_host or []  # a browser that is started here would inherit it
+    token = given if given is not None or not needs_token(host, names) else new_token()
+    access = Access.of(host, names, token)
+    generated = token if given is None else None
+    if generated is not None and not sys.stderr.isatty():
+        raise UsageError(
+            f"a new token is shown on a terminal only, and standard error is none, so that no log file keeps it; give "
+            f"a token in the environment variable {VARIABLE}"
+        )
     with Store.open(storage or Home.at(home).storage) as store:
         name = chosen_study(store, dataset, study) if dataset or study else None
         path = "" if name is None else f"/dashboard/studies/{store.optuna_id(name)}"
 
         def on_listening(address: str) -> None:
-            if host not in LOOPBACK:
-                typer.echo(
-                    f"warning: {host} lets others connect, and Optuna Dashboard has no password; they can delete "
-                    "studies",
-                    err=True,
+            print_lines(f"Optuna Dashboard at {address}{path}; Ctrl-C ends it")
+            if token is not None:
+                print_aside(
+                    "warning: whoever has the token can delete studies, and the connection is not encrypted; an SSH "
+                    "tunnel is (leave out --host and --allowed-host)"
                 )
-            typer.echo(f"Optuna Dashboard at {address}{path}; Ctrl-C ends it")
+            if generated is not None:
+                print_aside(f"open it with its token, which is not shown again: {address}{path or '/'}#{generated}")
             if browser:  # A text browser keeps its caller waiting and must be answered meanwhile: hence the thread.
                 threading.Thread(target=webbrowser.open, args=(address + path,), daemon=True).start()
 
-        serve(store.optuna, host, port, lambda name: study_page(store, name), on_listening)
+        serve(store.optuna, host, port, lambda name: study_page(store, name), on_listening, access)

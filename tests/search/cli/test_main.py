@@ -128,6 +128,13 @@ def test_a_mistake_ends_the_process_with_exit_code_2(tmp_path: Path) -> None:
         (("datasets", "fetch", ""), 2, "an argument must not be empty, got ''"),
         (("cka", "--dataset", "digits", "--against", ""), 2, "--against must not be empty, got ''"),
         (("dashboard", "--host", " "), 2, "--host must name an address such as 127.0.0.1, or 0.0.0.0"),
+        (
+            ("dashboard", "--host", "0.0.0.0"),
+            2,
+            "--host 0.0.0.0 lets others connect: --allowed-host must give the name",
+        ),
+        (("dashboard", "--allowed-host", "a:80"), 2, "--allowed-host takes a name or an address without http://"),
+        (("dashboard", "--host", "0.0.0.0", "--allowed-host", "gpu7"), 2, "a new token is shown on a terminal only"),
         (("status", "--storage", "foo"), 1, "--storage must be a URL of SQLite or PostgreSQL, got no URL; try sqlite:"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

@@ -220,8 +220,10 @@ def test_a_text_browser_gets_a_response_while_it_blocks_its_caller(
     assert seen.read_text() == f"200 http://127.0.0.1:{port}/dashboard"
 
 
-def test_an_address_of_no_machine_is_one_error_line(search: Search) -> None:
-    ran = search("dashboard", "--no-browser", "--host", "192.0.2.1")  # is no machine's: RFC 5737
+def test_an_address_of_no_machine_is_one_error_line(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_DASHBOARD_TOKEN", "correct-horse-battery")
+    words = "--host", "192.0.2.1", "--allowed-host", "192.0.2.1"  # is no machine's: RFC 5737
+    ran = search("dashboard", "--no-browser", *words)
     assert ran.code == 1
     (error,) = ran.stderr.splitlines()
     assert error.startswith("error: cannot listen on 192.0.2.1 port 8080: ")
