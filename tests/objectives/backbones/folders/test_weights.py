@@ -115,7 +115,7 @@ def test_damaged_files_are_refused_before_a_search_begins(
 def bin_shard_that_lacks_a_tensor(folder: Path) -> None:
     listed = sharded(folder / UNET_WEIGHTS, ".bin")
     shard = (folder / UNET_WEIGHTS).with_name(listed["conv_in.bias"])
-    tensors = torch.load(shard)
+    tensors = torch.load(shard, weights_only=True)
     del tensors["conv_in.bias"]
     torch.save(tensors, shard)
 
@@ -123,7 +123,7 @@ def bin_shard_that_lacks_a_tensor(folder: Path) -> None:
 def numbers_in_a_bin_file(folder: Path) -> None:
     stored_as_bin(folder)
     file = (folder / UNET_WEIGHTS).with_suffix(".bin")
-    torch.save(torch.load(file) | {"epoch": 3}, file)
+    torch.save(torch.load(file, weights_only=True) | {"epoch": 3}, file)
 
 
 @pytest.mark.parametrize(
