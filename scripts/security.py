@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FOUND, NOT_RUN = 1, 3
 BANDIT_RULES = ("B613", "B614")
-"""Marks of writing direction in code, `torch.load` without `weights_only`. ruff S has bandit's other rules."""
+"""Marks of writing direction in code, and weights that are read so that they may run code. ruff S has the others."""
 
 AUDIT_SECONDS = 600
 
