@@ -183,7 +183,7 @@ class Outages:
             raise error
         if time.monotonic() - began >= QUIET_SECONDS:
             self._begun(error, began)
-        pause = min(SHORTEST * 2**failures, LONGEST) * random.uniform(0.5, 1.5)
+        pause = min(SHORTEST * 2**failures, LONGEST) * random.uniform(0.5, 1.5)  # noqa: S311 - only spreads attempts
         until = time.monotonic() + min(pause, left)
         while not self._stopped and self._over is None and (rest := until - time.monotonic()) > 0:
             time.sleep(min(rest, POLL_SECONDS))
