@@ -2,7 +2,6 @@
 
 import errno
 import re
-import signal
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -25,8 +24,12 @@ from search.cli.flags import with_flags
 from search.cli.output import OutputError, discard_output, open_standard_output
 from search.cli.typed_passwords import advice, check_passwords, hide_passwords
 from search.display.downloads import showing_downloads
+from search.scheduling.signals import exit_code, interrupt_at_signals, is_asked_to_end
 from spaces import SearchError, UsageError
 from spaces.text import one_line
+
+INTERRUPTED = 130
+"""What typer returns after a KeyboardInterrupt."""
 
 app = typer.Typer(
     help="Find the block, timestep, pooling and head at which a diffusion U-Net's features classify your images best.",
@@ -43,11 +46,11 @@ for room in (datasets, backbones, cache):
 
 
 def main() -> None:
-    """Run the command that was typed. Exit codes: 0 done, 1 an error in words, 2 usage, 130 interrupted.
+    """Run the command that was typed. Exit codes: 0 done, 1 an error in words, 2 usage, 130 after Ctrl-C.
 
-    SIGTERM does what Ctrl-C does.
+    SIGTERM and SIGHUP do what Ctrl-C does; their exit codes are 143 and 129.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_at_signals()
     try:
         has_password = hide_passwords()
         open_standard_output()
@@ -62,10 +65,14 @@ def main() -> None:
             typer.echo(advice(), err=True)
         with showing_downloads():
             code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            code = exit_code()
         sys.stdout.flush()
     except SearchError as error:
         if isinstance(error, OutputError):
             discard_output()
+            if is_asked_to_end():  # a terminal that closed takes no words
+                sys.exit(exit_code())
         _print_error(with_flags(str(error), typer.main.get_command(app)))
         sys.exit(error.exit_code)
     except typer.TyperException as error:

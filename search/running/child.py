@@ -1,6 +1,6 @@
 """The child process of a search: runs the engine and sends its events to the caller through a socket.
 
-It starts with SIGINT and SIGTERM blocked. A thread waits for them: a run may be stopped by its caller, who got the
+It starts with the signals to end it blocked. A thread waits for them: a run may be stopped by its caller, who got the
 signal, and by a signal of its own, as systemd and Slurm send it to all processes. Then both are one request.
 """
 
@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from typing import Any, NoReturn
 from objectives.results import StudyResults
 from search.events import Event
 from search.running.process import CONTINUES, ORDERLY_SECONDS, Ended
+from search.scheduling.signals import heeded_stops
 from spaces import SearchError
 
 SAME_REQUEST = 2.0
@@ -26,8 +28,6 @@ SAME_REQUEST = 2.0
 
 LAST_SECONDS = 5.0
 """Longest wait until the last message of a process that gives up is sent."""
-
-STOPS = {signal.SIGINT, signal.SIGTERM}
 
 
 def main(socket_number: int) -> None:
@@ -41,8 +41,10 @@ def main(socket_number: int) -> None:
         return
     sys.path += [folder for folder in path if folder not in sys.path]
     caller = Caller(socket)
+    heeded = heeded_stops()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # for `_interrupt`, also where a shell has it ignored
     signal.signal(signal.SIGUSR2, _interrupt)  # Ray Tune has a use of its own for SIGUSR1
-    caller.begin()
+    caller.begin(heeded)
     try:
         value = _outcome(options, caller)
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # it is too late to stop anything
@@ -82,11 +84,11 @@ class Caller:
         self._stops = 0
         self._signalled = -SAME_REQUEST
 
-    def begin(self) -> None:
-        """Start to send, and to wait for requests to stop."""
+    def begin(self, heeded: Sequence[int]) -> None:
+        """Start to send, and to wait for requests to stop. heeded: the signals that are such requests."""
         self._sender.start()
-        for work in (self._listen, self._wait_for_signals):
-            threading.Thread(target=work, daemon=True).start()
+        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._wait_for_signals, args=(heeded,), daemon=True).start()
 
     def send(self, event: Event) -> None:
         """Send an event soon."""
@@ -129,10 +131,10 @@ class Caller:
             time.sleep(ORDERLY_SECONDS)
             os._exit(1)
 
-    def _wait_for_signals(self) -> None:
+    def _wait_for_signals(self, heeded: Sequence[int]) -> None:
         """Stop the run at the first signal that reaches this process itself."""
-        while True:
-            signal.sigwait(STOPS)
+        while heeded:
+            signal.sigwait(heeded)
             if not self._stops:
                 self._signalled = time.monotonic()
                 self._stop()

@@ -22,6 +22,7 @@ from search.prepare import (
     with_one_split,
 )
 from search.running.costs import CostCounter
+from search.running.run_folder import run_folder
 from search.workload import workload
 from spaces import DatasetError, Setting, StorageError
 
@@ -53,7 +54,10 @@ def run(
     check(options)
     options.check_finals()
     Address(options.database).check_writable()
-    with RaySession(resources_of(options), on_ray_lost, partial(resources_of, options)) as ray:
+    with (
+        run_folder() as folder,
+        RaySession(resources_of(options), folder, on_ray_lost, partial(resources_of, options)) as ray,
+    ):
         finished = False
 
         def on_found() -> None:
@@ -244,7 +248,7 @@ def _search(
     ):
         resources = ray.wait()
         builder = ProbeBuilder(spec, {spec.seed: spec.splits(spec.seed)})
-        reason = run_study(driver, builder, finals, resources, on_event, screening, baselines, use)
+        reason = run_study(driver, builder, finals, resources, ray.folder, on_event, screening, baselines, use)
     keep_pictures(store, study, spec)
     return reason
 

@@ -6,9 +6,7 @@ last the results or an error, the caller sends requests to stop. If one process 
 socket.
 """
 
-import os
 import queue
-import secrets
 import signal
 import subprocess
 import sys
@@ -24,8 +22,8 @@ from typing import Any, final
 from objectives.results import StudyResults
 from search.events import OnEvent
 from search.options import RunOptions
-from search.scheduling.ray_session import MARK, end_remains
-from search.scheduling.signals import at_first_signal
+from search.running.run_folder import remove_remains
+from search.scheduling.signals import STOPS, at_first_signal
 from spaces import SearchError
 
 START = "import sys; sys.path[:0] = sys.argv[2:]; from search.running.child import main; main(int(sys.argv[1]))"
@@ -34,16 +32,16 @@ START = "import sys; sys.path[:0] = sys.argv[2:]; from search.running.child impo
 STOP = "stop"
 """The caller's request to stop. The second one interrupts the child wherever it is."""
 
-ORDERLY_SECONDS = 30.0
+ORDERLY_SECONDS = 6.0
 """Longest wait for a run to end in good order after a request to stop. Then it is killed."""
 
-HURRIED_SECONDS = 8.0
+HURRIED_SECONDS = 3.0
 """The same after a second request."""
 
 CONTINUES = "every finished trial is kept, and the same search again continues"
 """The last words of an error where the process or Ray died."""
 
-END_SECONDS = 10.0
+END_SECONDS = 3.0
 """Longest wait for the process after its last message."""
 
 
@@ -59,7 +57,7 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
     """Search as `engine.run` does, in a child process.
 
     on_event: called in this thread. An exception that it raises ends the run, and is raised when the run has ended.
-    Raises SearchError in words, also where the child or Ray dies, and KeyboardInterrupt after Ctrl-C or SIGTERM.
+    Raises SearchError in words, also where the child or Ray dies, and KeyboardInterrupt after a signal to end.
     """
     with ExitStack() as stack:
         with _signals_blocked():
@@ -87,14 +85,12 @@ class _Child:
     """The child process. It blocks the signals that this thread blocks now. Leaving the `with` block ends it."""
 
     def __init__(self, options: RunOptions) -> None:
-        self._mark = secrets.token_hex(4)
         self._socket, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", START, str(theirs.fileno()), *_code_folder()],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, MARK: self._mark},
             )
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._deadline: float | None = None
@@ -112,8 +108,8 @@ class _Child:
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             self._process.kill()
             code = self._process.wait()
-        if code:
-            end_remains(self._mark)  # it had no time to end Ray
+        if code or self._stops:
+            remove_remains()  # it may have had no time to end Ray
         self._socket.close()
 
     def _read(self) -> None:
@@ -151,7 +147,8 @@ class _Child:
     def stop(self) -> None:
         """Ask the child to stop. It has `ORDERLY_SECONDS` for it."""
         self._stops += 1
-        self._deadline = time.monotonic() + (ORDERLY_SECONDS if self._stops == 1 else HURRIED_SECONDS)
+        deadline = time.monotonic() + (ORDERLY_SECONDS if self._stops == 1 else HURRIED_SECONDS)
+        self._deadline = min(self._deadline or deadline, deadline)
         with suppress(OSError):
             self._socket.send(STOP)
 
@@ -166,11 +163,11 @@ def _code_folder() -> list[str]:
 
 @contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Block SIGINT and SIGTERM in this thread. A process that starts meanwhile has them blocked too."""
+    """Block `STOPS` in this thread. A process that starts meanwhile has them blocked too."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield
     finally:

@@ -8,12 +8,11 @@ import signal
 import site
 import socket
 import sys
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, final
@@ -21,6 +20,7 @@ from typing import Any, ClassVar, Self, final
 import psutil
 
 from search.scheduling.resources import Resources
+from search.scheduling.signals import STOPS
 from spaces import SearchError
 from spaces.errors import first_line
 
@@ -34,20 +34,17 @@ ENVIRONMENT = {
 }
 """Variables that Ray reads when it starts. A person's own values win."""
 
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""The variable by which a private Ray listens on this machine alone, on every system. The name is Ray's."""
+
+RAY = "ray"
+"""Ray's own folder in that of a session. Everybody may write to Ray's, and nobody else may enter the one above."""
+
 SOCKET_BYTES = 103 if sys.platform == "darwin" else 107
 """Longest path of a socket, by the operating system."""
 
-LONGEST_FOLDER = SOCKET_BYTES - len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
-"""Longest path, in bytes, of the folder in which Ray makes its sockets."""
-
-MARK = "DIFFUSION_FEATURE_SEARCH_RUN"
-"""The environment variable with the eight characters that name the folder of a private Ray. Without it any will do."""
-
-OTHER_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
-"""Folders for Ray's sockets where the path of that for temporary files is too long."""
-
-NAME_BYTES = len("/ray-12345678")
-"""Bytes that `tempfile` adds to a path for the name of the folder."""
+LONGEST_FOLDER = SOCKET_BYTES - len(f"/{RAY}/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
+"""Longest path, in bytes, of the folder of a session, in which Ray makes its sockets."""
 
 OBJECT_STORE_BYTES = 256 * 2**20
 """Bytes of shared memory of a private Ray. Larger data goes to a file."""
@@ -73,10 +70,10 @@ AUTHENTICATION = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(
 
 @final
 class RaySession:
-    """Ray, which starts when it is first wanted and ends with the block. Its temporary folder is removed at the end.
+    """Ray, which starts when it is first wanted and ends with the block.
 
-    Environment variables that the session sets are removed at the end too, but for those of `AUTHENTICATION`: Ray keeps
-    what it has read of them for as long as the process lives.
+    Environment variables that the session sets get their former values at the end, but for those of `AUTHENTICATION`:
+    Ray keeps what it has read of them for as long as the process lives.
     """
 
     _authenticated: ClassVar[bool] = False
@@ -85,20 +82,22 @@ class RaySession:
     def __init__(
         self,
         resources: Resources,
+        folder: Path,
         on_lost: Callable[[str], None] = lambda reason: None,
         on_machines: Callable[[Sequence[Mapping[str, float]]], Resources] | None = None,
     ) -> None:
         """Prepare a session.
 
+        folder: for temporary files; nobody else may enter it, since Ray lets everybody write to what it makes there.
         on_lost: called in a thread, with words, if Ray dies before the session ends. on_machines: returns the resources
         on a cluster, given what each of its machines has, by Ray's names.
         """
         self.resources = resources
+        self.folder = folder
         self._on_machines = on_machines
         self._on_lost = on_lost
         self._ends = threading.Event()
-        self._folder: Path | None = None
-        self._variables: list[str] = []
+        self._variables_before: dict[str, str | None] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ray")
         self._started: Future[None] | None = None
         self._watched = False
@@ -118,19 +117,23 @@ class RaySession:
         if self.resources.address is not None:
             _check_answers(self.resources.address)
         _check_not_running()
-        self._folder = _short_folder()
-        for name, value in (ENVIRONMENT | self._authentication()).items():
-            if name not in os.environ:
-                os.environ[name] = value
-                self._variables += [name] if name in ENVIRONMENT else []
-        self._started = self._thread.submit(_init, self.resources, self._folder)
+        ours = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
+        ours |= {} if self.resources.address else LOOPBACK
+        self._variables_before = {name: os.environ.get(name) for name in ours}
+        os.environ.update(ours | self._authentication())
+        self._started = self._thread.submit(_init, self.resources, self.folder)
 
     def _authentication(self) -> dict[str, str]:
-        """Return the variables that authenticate; none where Ray was imported before, which then knows no token."""
+        """Return the variables that authenticate; none where Ray was imported before, which then knows no token.
+
+        A private Ray always has a token of its own. That of a cluster is the person's, who may also do without.
+        """
         if "ray" in sys.modules and not RaySession._authenticated:
             return {}
         RaySession._authenticated = True
-        return {"RAY_AUTH_MODE": "token"} if self.resources.address is not None else AUTHENTICATION
+        if self.resources.address is None:
+            return AUTHENTICATION
+        return {} if "RAY_AUTH_MODE" in os.environ else {"RAY_AUTH_MODE": "token"}
 
     def wait(self) -> Resources:
         """Return what the run may use, when Ray has started and has room for a worker.
@@ -172,56 +175,22 @@ class RaySession:
             self._started.exception()  # waits until Ray has started or failed to
             _shut_down()
         self._thread.shutdown(wait=True)  # last: Ray's processes are killed when the thread that started them ends
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-        for name in self._variables:
-            os.environ.pop(name, None)
-
-
-def end_remains(mark: str) -> None:
-    """End the processes and remove the folder of a private Ray whose own process was killed. mark: its `MARK`.
-
-    Some of Ray's processes outlive it for minutes. All have their logs in the folder.
-    """
-    for above in (tempfile.gettempdir(), *OTHER_FOLDERS):
-        folder = Path(above) / f"ray-{mark}"
-        if not folder.is_dir():
-            continue
-        for process in psutil.process_iter():
-            with suppress(psutil.Error):
-                files = [] if process.pid == os.getpid() else process.open_files()
-                if any(Path(file.path).is_relative_to(folder) for file in files):
-                    process.kill()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _short_folder() -> Path:
-    """Make a folder whose path is short enough for Ray's sockets, in the folder for temporary files where possible."""
-    try:
-        folders = [tempfile.gettempdir(), *OTHER_FOLDERS]
-    except FileNotFoundError as error:
-        raise SearchError("a run needs a writable folder for temporary files; set TMPDIR to one") from error
-    for folder in folders:
-        if len(os.fsencode(folder)) + NAME_BYTES <= LONGEST_FOLDER and os.access(folder, os.W_OK | os.X_OK):
-            if MARK not in os.environ:
-                return Path(tempfile.mkdtemp(prefix="ray-", dir=folder))
-            (made := Path(folder) / f"ray-{os.environ[MARK]}").mkdir(mode=0o700)
-            return made
-    raise SearchError(
-        f"Ray needs a writable folder for its sockets whose path has at most {LONGEST_FOLDER - NAME_BYTES} bytes, and "
-        f"none of {', '.join(folders)} is one; set TMPDIR to one"
-    )
+        for name, value in self._variables_before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _init(resources: Resources, folder: Path) -> None:
     """Start Ray or join it, in a thread of its own.
 
-    SIGTERM is blocked in this thread, and so in Ray's processes: systemd, Slurm and `timeout` send it to all processes
-    at once, and without Ray the run could not end in good order. Ray's processes end with the session or with this
-    process.
+    Signals to end are blocked in this thread, and so in Ray's processes: a terminal, systemd, Slurm and `timeout` send
+    them to all processes at once, and without Ray the run could not end in good order. Ray's processes end with the
+    session or with this process.
     """
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     import ray
 
     # Else Ray stores the command line, which may hold a password, or bytes that are no text, so that Ray cannot start.
@@ -229,12 +198,12 @@ def _init(resources: Resources, folder: Path) -> None:
     private = {
         "num_cpus": max(resources.workers * resources.cpus, 1),
         "include_dashboard": False,
-        "_temp_dir": str(folder),
+        "_temp_dir": str(folder / RAY),
         "object_store_memory": OBJECT_STORE_BYTES,
         "_plasma_directory": str(_shared_memory() or folder),
     }
     try:
-        with _needed_processes_alone():
+        with _needed_processes_alone(), nullcontext() if resources.address else _loopback_alone():
             ray.init(
                 address=resources.address or "local",
                 logging_level=logging.CRITICAL,  # a worker's failure is reported in one line
@@ -263,6 +232,18 @@ def _needed_processes_alone() -> Iterator[None]:
     finally:
         for name, original in originals.items():
             setattr(Node, name, original)
+
+
+@contextmanager
+def _loopback_alone() -> Iterator[None]:
+    """Let a Ray that starts here listen on the loopback interface alone, also where it was imported before."""
+    from ray._private import ray_constants
+
+    before, ray_constants.ENABLE_RAY_CLUSTER = ray_constants.ENABLE_RAY_CLUSTER, False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def _shut_down() -> None:

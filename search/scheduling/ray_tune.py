@@ -9,8 +9,6 @@ import importlib.metadata
 import pickle
 import re
 import secrets
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import shorten
@@ -42,6 +40,7 @@ def run_study(
     spec: ProbeFactory,
     finals: Finals,
     resources: Resources,
+    folder: Path,
     on_event: OnTrialEvent,
     screening: Screening | None = None,
     baselines: Baselines | None = None,
@@ -51,13 +50,12 @@ def run_study(
 
     Return the driver's reason.
 
-    All run on the same workers, which have the network and the images loaded. on_event: called with everything that
-    happens. shared_file: a file in the cache folder; a worker of a cluster that does not see it has a cache of its own,
-    and copies from other machines. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, and the SearchError of a trial
-    whose cause would fail all other trials too.
+    All run on the same workers, which have the network and the images loaded. folder: for temporary files. on_event:
+    called with everything that happens. shared_file: a file in the cache folder; a worker of a cluster that does not
+    see it has a cache of its own, and copies from other machines. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, and
+    the SearchError of a trial whose cause would fail all other trials too.
     """
     coordinator = Coordinator(driver, finals, on_event, screening, baselines)
-    folder = Path(tempfile.mkdtemp(prefix="search-tune-"))
     trainable = tune.with_resources(
         tune.with_parameters(_trainable(resources, shared_file), spec=pickle.dumps(spec)),
         resources.of_worker,
@@ -74,17 +72,14 @@ def run_study(
         ),
         run_config=tune.RunConfig(
             name=f"run-{secrets.token_hex(4)}",
-            storage_path=str(folder),
+            storage_path=str(folder / "tune"),
             stop=_EarlyStopper(coordinator),
             failure_config=tune.FailureConfig(max_failures=0),
             verbose=0,
         ),
     )
-    try:
-        with coordinator.handling_signals():
-            tuner.fit()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with coordinator.handling_signals():
+        tuner.fit()
     coordinator.raise_error()
     return coordinator.reason or "stopped"
 

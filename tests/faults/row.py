@@ -29,7 +29,8 @@ class Case:
     """One try of a fault.
 
     folder: empty, and removed afterwards. url: of an empty database. server: that of the database, to stop and to
-    start; None for SQLite. random: draws when and what to kill; the same for the same seed.
+    start; None for SQLite. random: draws when and what to kill; the same for the same seed. variables: of the
+    environment. program: Python's arguments for the command line.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class Case:
     random: random.Random
     server: Server | None = None
     variables: dict[str, str] = field(default_factory=dict)
+    program: Sequence[str] = ("-m", "search")
 
     @property
     def home(self) -> Path:
@@ -44,7 +46,7 @@ class Case:
 
     def command(self, *words: str) -> list[str]:
         """Return `search` with these words, the home and the database of the case."""
-        return [sys.executable, "-m", "search", *words, "--home", str(self.home), "--storage", self.url]
+        return [sys.executable, *self.program, *words, "--home", str(self.home), "--storage", self.url]
 
     @contextmanager
     def started(self, *words: str) -> "Iterator[subprocess.Popen[str]]":

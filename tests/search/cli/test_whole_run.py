@@ -126,7 +126,7 @@ def test_sigterm_to_all_processes_of_a_run_does_what_ctrl_c_does(home: Path, ear
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGTERM)
         said += run.stdout.readlines()
-        assert run.wait(50) == 130  # Ray gives up a lost server after 60 s
+        assert run.wait(50) == 143  # Ray gives up a lost server after 60 s
     assert said[-1] == "interrupted: every finished trial is kept; type the same command again to continue\n"
     assert psutil.wait_procs(processes, timeout=30)[1] == []
     with Store.open(f"sqlite:///{home / 'studies.db'}") as store:

@@ -1,23 +1,21 @@
 """Sessions of Ray in processes of their own: Ray reads its variables once a process."""
 
+import json
 import os
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
-from search.scheduling import ray_session
 from search.scheduling.ray_session import RaySession
 from search.scheduling.resources import Resources
 from spaces import SearchError
-from tests.support.processes import child_process
 
 SESSIONS = """
 import os, sys
 before = dict(os.environ)
+from search.running.run_folder import run_folder
 from search.scheduling.ray_session import ENVIRONMENT, RaySession
 from search.scheduling.resources import Resources
 
@@ -30,7 +28,7 @@ def priority():
     return ray.get(ray.remote(num_cpus=1)(lambda: os.nice(0)).remote())
 
 for _ in range(2):
-    with RaySession(Resources(1)) as session:
+    with run_folder() as folder, RaySession(Resources(1), folder) as session:
         session.wait()
         assert answer() == 6
         assert priority() == os.nice(0)  # Ray's own workers would yield to everything else on the machine
@@ -39,7 +37,7 @@ import ray
 from spaces import SearchError
 ray.init(num_cpus=1, include_dashboard=False, logging_level=40)
 try:
-    with RaySession(Resources(1)) as session:
+    with run_folder() as folder, RaySession(Resources(1), folder) as session:
         session.start()
 except SearchError as error:
     assert "Ray runs in this process already" in str(error)
@@ -65,11 +63,12 @@ def test_an_error_while_ray_starts_is_raised_at_once() -> None:
     """Ray's processes die with the thread that started them: that thread must outlive the shutdown."""
     lines = (
         "import time\n"
+        "from search.running.run_folder import run_folder\n"
         "from search.scheduling.ray_session import RaySession\n"
         "from search.scheduling.resources import Resources\n"
         "began = time.monotonic()\n"
         "try:\n"
-        "    with RaySession(Resources(1)) as session:\n"
+        "    with run_folder() as folder, RaySession(Resources(1), folder) as session:\n"
         "        session.start()\n"
         "        raise ValueError('a mistake')\n"
         "except ValueError as error:\n"
@@ -81,6 +80,7 @@ def test_an_error_while_ray_starts_is_raised_at_once() -> None:
 
 NAMES = ("search", "spaces", "objectives", "random", "numpy", "ray")
 FILES = f"""
+from search.running.run_folder import run_folder
 from search.scheduling.ray_session import RaySession
 from search.scheduling.resources import Resources
 
@@ -88,7 +88,7 @@ def files():
     import importlib, os
     return os.environ["MARK"], *(importlib.import_module(name).__file__ for name in {NAMES})
 
-with RaySession(Resources(1)) as session:
+with run_folder() as folder, RaySession(Resources(1), folder) as session:
     session.wait()
     import ray
     print(*files(), sep="\\n")
@@ -115,62 +115,56 @@ def test_workers_import_the_files_of_the_driver_whatever_lies_in_the_working_dir
     assert str(work) not in ran.stdout
 
 
-@pytest.mark.parametrize(("length", "lies_within"), [(20, True), (28, True), (29, False), (90, False), (200, False)])
-def test_the_folder_of_sockets_has_a_short_path(
-    monkeypatch: pytest.MonkeyPatch, length: int, lies_within: bool
-) -> None:
-    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as above:
-        folder = Path(above) / ("d" * (length - len(above) - 1))
-        folder.mkdir()
-        monkeypatch.setattr(tempfile, "tempdir", str(folder))
-        made = ray_session._short_folder()
-        assert len(os.fsencode(made)) <= ray_session.LONGEST_FOLDER
-        assert (made.parent == folder) == lies_within
-        made.rmdir()
+DOORS = """
+import json, psutil
+from search.running.run_folder import run_folder
+from search.scheduling.ray_session import RaySession
+from search.scheduling.resources import Resources
+
+with run_folder() as folder, RaySession(Resources(1), folder) as session:
+    session.wait()
+    import ray
+    names = {ray.get(ray.remote(num_cpus=1)(lambda: psutil.Process().name()).remote())}
+    doors = []
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        names.add(process.name())
+        doors += [socket.laddr.ip for socket in process.net_connections("inet") if not socket.raddr]
+    print(json.dumps([sorted(names), doors, folder.stat().st_mode & 0o777]))
+"""
 
 
-def test_what_a_killed_process_leaves_is_ended_by_its_mark(monkeypatch: pytest.MonkeyPatch) -> None:
-    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as above:
-        monkeypatch.setattr(tempfile, "tempdir", above)
-        monkeypatch.setenv(ray_session.MARK, "0a1b2c3d")
-        folder = ray_session._short_folder()
-        assert folder == Path(above) / "ray-0a1b2c3d"
-        sleep = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(99)"]
-        log = folder / "log"
-        with log.open("w") as output, child_process(sleep, stdout=output) as left, child_process(sleep) as other:
-            while not log.read_text():
-                time.sleep(0.01)
-            ray_session.end_remains("ffffffff")
-            assert left.poll() is None
-            ray_session.end_remains("0a1b2c3d")
-            assert left.wait(10) < 0
-            assert other.poll() is None
-        assert not folder.exists()
-
-
-def test_no_short_folder_is_an_error_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_session, "LONGEST_FOLDER", 5)
-    with pytest.raises(SearchError, match=r"Ray needs a writable folder for its sockets .* set TMPDIR to one"):
-        ray_session._short_folder()
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["", "import ray\n"], ids=["Ray is new", "Ray was imported before"])
+def test_a_private_ray_listens_on_this_machine_alone_and_nobody_else_enters_its_folder(before: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", before + DOORS], capture_output=True, text=True, check=False, timeout=200
+    )
+    assert ran.returncode == 0, ran.stderr
+    names, doors, mode = json.loads(ran.stdout.splitlines()[-1])
+    assert {"gcs_server", "raylet"} < {*names}
+    assert len(doors) > 4
+    assert {*doors} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert mode == 0o700
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of address space")
 def test_too_little_address_space_is_refused_before_ray_starts() -> None:
     lines = (
         "import resource\n"
+        "from pathlib import Path\n"
         "from search.scheduling.ray_session import RaySession\n"
         "from search.scheduling.resources import Resources\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2 * 2**30, resource.RLIM_INFINITY))\n"
-        "RaySession(Resources(1)).start()\n"
+        "RaySession(Resources(1), Path('unused')).start()\n"
     )
     ran = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False, timeout=60)
     assert "a process may have 2.0 GiB of address space (`ulimit -v`), and a run needs at least 3 GiB" in ran.stderr
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:port"])
-def test_a_cluster_that_does_not_respond_is_a_readable_error(address: str) -> None:
+def test_a_cluster_that_does_not_respond_is_a_readable_error(address: str, tmp_path: Path) -> None:
     with (
         pytest.raises(SearchError, match=f"no Ray cluster answers at {address}"),
-        RaySession(Resources(workers=1, address=address)) as session,
+        RaySession(Resources(workers=1, address=address), tmp_path) as session,
     ):
         session.start()

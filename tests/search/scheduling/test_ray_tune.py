@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from objectives.results import (
 )
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
+from search.running.run_folder import run_folder
 from search.samplers.catalog import sampler_named
 from search.scheduling.driver import MAX_FAILURES, StudyDriver
 from search.scheduling.events import (
@@ -106,7 +108,7 @@ class Hill:
 
 @pytest.fixture(scope="module", autouse=True)
 def ray() -> Iterator[None]:
-    with RaySession(Resources(workers=2)) as session:
+    with run_folder() as folder, RaySession(Resources(workers=2), folder) as session:
         session.wait()
         yield
 
@@ -138,7 +140,9 @@ def search(
     driver.reconcile()
     heard = heard or Heard()
     try:
-        reason = run_study(driver, spec or Hill(), TwoFinals(store, name), Resources(workers), heard)
+        with tempfile.TemporaryDirectory() as folder:
+            finals = TwoFinals(store, name)
+            reason = run_study(driver, spec or Hill(), finals, Resources(workers), Path(folder), heard)
     finally:
         store.end_run(run_id, "finished")
     return name, reason, heard
