@@ -48,10 +48,10 @@ def _ray_process_killed(name: str) -> Callable[[Case], None]:
     """Return what kills a process of Ray at a random moment, from its start to the finals."""
 
     def kill(case: Case) -> None:
-        _noting(case)
         with case.started(*COMMAND) as run:
-            _wait_for_event(case, run, "RunPrepared")
-            time.sleep(case.random.uniform(0.0, 8.0))
+            while run.poll() is None and not any(process.name() == name for process in descendants(run)):
+                time.sleep(0.01)
+            time.sleep(case.random.choice([case.random.uniform(0.0, 3.0), case.random.uniform(0.0, 15.0)]))
             killed = [process for process in descendants(run) if process.name() == name]
             began = time.monotonic()
             for process in killed:
