@@ -20,7 +20,7 @@ PREFIX = "search-"
 LONGEST_PARENT = LONGEST_FOLDER - len(f"/{PREFIX}12345678")
 """Longest path, in bytes, of the folder in which that of a run is made."""
 
-OTHER_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
+OTHER_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - `mkdtemp` makes a folder of its own there
 """Folders to take where the path of that for temporary files is too long."""
 
 OWNER = "owner.json"
