@@ -1,8 +1,9 @@
 """Loads and describes backbones: bundled or published ones by name, local folders, and hub ids."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from objectives.backbones.files import network_folder, pipeline_folder
 from objectives.backbones.folders.configuration import read_configuration
 from objectives.backbones.folders.weights import check_weights
 from objectives.backbones.published import PUBLISHED, folder_of
+from objectives.backbones.reading import Reading
 from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
 from spaces import Architecture, BackboneError, UnknownNameError, UsageError, check_name
@@ -66,38 +68,49 @@ ENCODERS = (
 """The keys of `encoders.FAMILIES`, repeated here because `encoders` imports torch."""
 
 
-def _read_unet(name: str, folder: Path, hollow: bool) -> "Network":
+def _read_unet(name: str, folder: Path, reading: Reading) -> "Network":
     from objectives.backbones.kinds.unet import UNetNetwork
 
-    return UNetNetwork.read(name, folder, hollow)
+    return UNetNetwork.read(name, folder, reading)
 
 
-def _read_conditional_unet(name: str, folder: Path, hollow: bool) -> "Network":
-    from objectives.backbones.kinds.latent import ConditionalUNetNetwork
+def _read_conditional_unet(name: str, folder: Path, reading: Reading) -> "Network":
+    from objectives.backbones.kinds.conditional_unet import ConditionalUNetNetwork
 
-    return ConditionalUNetNetwork.read(name, folder, hollow)
-
-
-def _read_dit(name: str, folder: Path, hollow: bool) -> "Network":
-    from objectives.backbones.kinds.dit import DiTNetwork
-
-    return DiTNetwork.read(name, folder, hollow)
+    return ConditionalUNetNetwork.read(name, folder, reading)
 
 
-def _read_encoder(kind: str, name: str, folder: Path, hollow: bool) -> "Network":
+def _read_transformer(file: str, kind: str, name: str, folder: Path, reading: Reading) -> "Network":
+    """Read a network whose kind is a constant of a file of `kinds/transformers/`."""
+    from objectives.backbones.kinds.transformers.network import TransformerNetwork
+
+    module = import_module(f"objectives.backbones.kinds.transformers.{file}")
+    return TransformerNetwork.read(getattr(module, kind), name, folder, reading)
+
+
+def _read_encoder(kind: str, name: str, folder: Path, reading: Reading) -> "Network":
     from objectives.backbones.kinds.encoders import FAMILIES, EncoderNetwork
 
-    return EncoderNetwork.read(FAMILIES[kind], name, folder, hollow)
+    return EncoderNetwork.read(FAMILIES[kind], name, folder, reading)
 
 
-NETWORK_KINDS: dict[str, Callable[[str, Path, bool], "Network"]] = {
+NETWORK_KINDS: dict[str, Callable[[str, Path, Reading], "Network"]] = {
     "UNet2DModel": _read_unet,
     "UNet2DConditionModel": _read_conditional_unet,
-    "DiTTransformer2DModel": _read_dit,
-    "Transformer2DModel": _read_dit,  # the class name in the configurations of the published DiTs
+    "DiTTransformer2DModel": partial(_read_transformer, "dit", "DIT"),
+    "PixArtTransformer2DModel": partial(_read_transformer, "pixart", "PIXART"),
+    "SD3Transformer2DModel": partial(_read_transformer, "sd3", "SD3"),
+    "SanaTransformer2DModel": partial(_read_transformer, "sana", "SANA"),
+    "FluxTransformer2DModel": partial(_read_transformer, "flux", "FLUX1"),
+    "Flux2Transformer2DModel": partial(_read_transformer, "flux", "FLUX2"),
+    "Lumina2Transformer2DModel": partial(_read_transformer, "lumina2", "LUMINA2"),
+    "PRXTransformer2DModel": partial(_read_transformer, "prx", "PRX"),
     **{kind: partial(_read_encoder, kind) for kind in ENCODERS},
 }
-"""Kind of network, as in a folder's config.json → reader, called with (name, folder, hollow)."""
+"""Kind of network, as in a folder's config.json → reader, called with (name, folder, reading)."""
+
+FORMER_NORMS = {"ada_norm_zero": "DiTTransformer2DModel", "ada_norm_single": "PixArtTransformer2DModel"}
+"""`norm_type` of a Transformer2DModel, as the published DiTs and PixArts say → the kind of network."""
 
 
 def _hub_folder(hub_id: str, _cache: Path | None = None) -> Path:
@@ -159,32 +172,50 @@ def check_backbone(name: str, precision: str = "float32") -> None:
 
 
 def load_backbone(
-    name: str, device: str = "cpu", precision: str = "float32", cache: Path | None = None
+    name: str,
+    device: str = "cpu",
+    precision: str = "float32",
+    cache: Path | None = None,
+    image_side: int | None = None,
+    prompt: str = "",
 ) -> "TappedBackbone":
     """Load a backbone by its name in `BACKBONES`, its folder (diffusers or transformers), or its hub id `owner/model`.
 
     The network is downloaded once. precision: one of `PRECISIONS`. cache: the cache folder, which keeps published
-    checkpoints. Raises UnknownNameError for an unknown name or precision. Raises BackboneError if the network cannot be
-    fetched or read.
+    checkpoints and encoded texts. image_side: side of its images in pixels, where it is not that of training. prompt:
+    the text for a network that reads one. Raises UnknownNameError for an unknown name or precision. Raises
+    BackboneError if the network cannot be fetched or read, or cannot take the image side or a prompt.
     """
     from objectives.backbones.tapped import architecture_of, tapped
 
     check_name("precision", precision, PRECISIONS)
-    folder = _folder(name, cache)
-    architecture = architecture_of(_read(name, folder, hollow=True))
-    return tapped(_read(name, folder, hollow=False), architecture, device, precision)
+    folder, reading = _folder(name, cache), Reading(False, image_side, prompt, cache)
+    architecture = architecture_of(_read(name, folder, replace(reading, hollow=True)))
+    return tapped(_read(name, folder, reading), architecture, device, precision)
 
 
-def load_backbone_here(name: str, precision: str = "float32", cache: Path | None = None) -> "TappedBackbone":
+def load_backbone_here(
+    name: str,
+    precision: str = "float32",
+    cache: Path | None = None,
+    image_side: int | None = None,
+    prompt: str = "",
+) -> "TappedBackbone":
     """Load a backbone on this process's GPU if there is one, else on the CPU. Raises as `load_backbone` does."""
     import torch
 
     # float32 is exact; bfloat16 is the choice for speed. NVIDIA's containers allow TF32 in matrix products too.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    return load_backbone(name, "cuda" if torch.cuda.is_available() else "cpu", precision, cache)
+    return load_backbone(name, "cuda" if torch.cuda.is_available() else "cpu", precision, cache, image_side, prompt)
 
 
-def late_backbone_here(name: str, precision: str = "float32", cache: Path | None = None) -> Backbone:
+def late_backbone_here(
+    name: str,
+    precision: str = "float32",
+    cache: Path | None = None,
+    image_side: int | None = None,
+    prompt: str = "",
+) -> Backbone:
     """Return the backbone that `load_backbone_here` does. On a CPU it is loaded before its first forward pass.
 
     Raises as `load_backbone` does; on a CPU, errors in the weights are raised at the first forward pass.
@@ -192,31 +223,37 @@ def late_backbone_here(name: str, precision: str = "float32", cache: Path | None
     import torch
 
     if torch.cuda.is_available():  # the size of a batch depends on the memory that the network leaves
-        return load_backbone_here(name, precision, cache)
-    architecture, digest = describe_backbone(name, precision, cache)
-    load = partial(load_backbone_here, name, precision, cache)
+        return load_backbone_here(name, precision, cache, image_side, prompt)
+    architecture, digest = describe_backbone(name, precision, cache, image_side, prompt)
+    load = partial(load_backbone_here, name, precision, cache, image_side, prompt)
     return LateBackbone(architecture, digest, torch.device("cpu"), load)
 
 
-def describe_backbone(name: str, precision: str = "float32", cache: Path | None = None) -> tuple[Architecture, str]:
+def describe_backbone(
+    name: str,
+    precision: str = "float32",
+    cache: Path | None = None,
+    image_side: int | None = None,
+    prompt: str = "",
+) -> tuple[Architecture, str]:
     """Return the architecture and the digest of the backbone that `load_backbone` returns, without loading it.
 
     Raises as `load_backbone` does, except for weights that do not fit the configuration or are not finite.
     """
     check_name("precision", precision, PRECISIONS)
-    folder = _folder(name, cache)
+    folder, reading = _folder(name, cache), Reading(True, image_side, prompt)
     memory = Descriptions((cache or Home.at(None).cache) / "descriptions")
-    description = memory.described(name, folder, partial(_describe, name, folder))
+    description = memory.described(name, folder, reading, partial(_describe, name, folder, reading))
     for part in description.folders:
         check_weights(part)
     return description.architecture, description.digest(precision, memory.weights.sha256)
 
 
-def _describe(name: str, folder: Path) -> Description:
+def _describe(name: str, folder: Path, reading: Reading) -> Description:
     from objectives.backbones.tapped import architecture_of, folders_of
 
-    network = _read(name, folder, hollow=True)
-    return Description(architecture_of(network), folders_of(network))
+    network = _read(name, folder, reading)
+    return Description(architecture_of(network), folders_of(network), network.changes)
 
 
 def architecture_named(name: str, cache: Path | None = None) -> Architecture:
@@ -226,8 +263,12 @@ def architecture_named(name: str, cache: Path | None = None) -> Architecture:
     return architecture_of(hollow_network(name, cache))
 
 
-def hollow_network(name: str, cache: Path | None) -> "Network":
-    """Return the network on the meta device, without weights. No published checkpoint is downloaded for it."""
+def hollow_network(name: str, cache: Path | None, image_side: int | None = None) -> "Network":
+    """Return the network on the meta device, without weights. No published checkpoint is downloaded for it.
+
+    image_side: as of `load_backbone`.
+    """
+    reading = Reading(True, image_side)
     if name in PUBLISHED:
         import torch
         from diffusers import UNet2DModel
@@ -239,8 +280,8 @@ def hollow_network(name: str, cache: Path | None) -> "Network":
         checkpoint = PUBLISHED[name]
         with torch.device("meta"):
             module = UNet2DModel(**unet_config(checkpoint.settings))
-        return UNetNetwork.of(name, module, schedule_of(noise_scheduler(checkpoint.settings)))
-    return _read(name, _folder(name, cache), hollow=True)
+        return UNetNetwork.of(name, module, schedule_of(noise_scheduler(checkpoint.settings)), reading=reading)
+    return _read(name, _folder(name, cache), reading)
 
 
 def _folder(name: str, cache: Path | None) -> Path:
@@ -266,14 +307,22 @@ def _folder(name: str, cache: Path | None) -> Path:
     raise UnknownNameError("backbone", name, [*BACKBONES, *alternatives])
 
 
-def _read(name: str, folder: Path, hollow: bool) -> "Network":
+def _read(name: str, folder: Path, reading: Reading) -> "Network":
     values = read_configuration(network_folder(folder) / "config.json")
-    return NETWORK_KINDS[_kind(name, values)](name, folder, hollow)
+    return NETWORK_KINDS[_kind(name, values)](name, folder, reading)
 
 
 def _kind(name: str, values: Mapping[str, Any]) -> str:
     """Return the kind of network that a configuration names. Raises BackboneError for one that is not known."""
     kind = values.get("_class_name") or values.get("model_type")
+    if kind == "Transformer2DModel":
+        norm = values.get("norm_type")
+        if norm not in FORMER_NORMS:
+            raise BackboneError(
+                f"backbone {name} is a Transformer2DModel whose norms are {norm}; known: {', '.join(FORMER_NORMS)}, of "
+                "DiT and PixArt"
+            )
+        kind = FORMER_NORMS[norm]
     if not isinstance(kind, str) or kind not in NETWORK_KINDS:
         kinds = ", ".join(NETWORK_KINDS)
         raise BackboneError(f"backbone {name} is a {kind or 'network of no stated kind'}; known: {kinds}")

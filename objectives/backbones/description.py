@@ -24,6 +24,7 @@ import spaces.blocks
 from objectives.atomic_write import replacing
 from objectives.backbones.files import backbone_digest
 from objectives.backbones.folders.configuration import unreadable
+from objectives.backbones.reading import Reading
 from objectives.backbones.schedule import Schedule
 from objectives.downloads import sha256
 from spaces import Architecture, Block
@@ -38,11 +39,12 @@ SETTLED_SECONDS = 2.0
 class Description:
     """The properties of a backbone that are known without its weights.
 
-    folders: the folders with the weights and configurations on which the features depend.
+    folders: the folders with the weights and configurations on which the features depend. changes: as of `Network`.
     """
 
     architecture: Architecture
     folders: tuple[Path, ...]
+    changes: tuple[str, ...] = ()
 
     def digest(self, precision: str, file_digest: Callable[[Path], str] = sha256) -> str:
         """Return the digest of the loaded backbone. file_digest: returns the sha256 hex of one file."""
@@ -50,13 +52,14 @@ class Description:
         schedule = None
         if architecture.noised:
             schedule = Schedule(architecture.alphas_cumprod, str(architecture.prediction))
-        return backbone_digest(self.folders, precision, schedule, file_digest)
+        return backbone_digest(self.folders, precision, schedule, self.changes, file_digest)
 
     def to_dict(self, folder: Path) -> dict[str, Any]:
         """Return the description for JSON, with folders relative to the network's folder."""
         return {
             "architecture": asdict(self.architecture),
             "folders": [part.relative_to(folder).as_posix() for part in self.folders],
+            "changes": self.changes,
         }
 
     @classmethod
@@ -66,7 +69,7 @@ class Description:
         blocks = tuple(Block(**block) for block in fields.pop("blocks"))
         alphas = tuple(float(alpha) for alpha in fields.pop("alphas_cumprod"))
         architecture = Architecture(**fields, blocks=blocks, alphas_cumprod=alphas)
-        return cls(architecture, tuple(folder / name for name in values["folders"]))
+        return cls(architecture, tuple(folder / name for name in values["folders"]), tuple(values["changes"]))
 
 
 @final
@@ -107,9 +110,9 @@ class Descriptions:
 
     memory: Path
 
-    def described(self, name: str, folder: Path, describe: Callable[[], Description]) -> Description:
+    def described(self, name: str, folder: Path, reading: Reading, describe: Callable[[], Description]) -> Description:
         """Return the stored description of the network in a folder; if there is none, call `describe` and store it."""
-        path = self.memory / f"{_configuration_digest(name, folder)}.json"
+        path = self.memory / f"{_configuration_digest(name, folder, reading)}.json"
         try:
             return Description.from_dict(_read_json(path), folder)
         except (AttributeError, KeyError, TypeError, ValueError):  # no description, or a damaged one
@@ -122,7 +125,7 @@ class Descriptions:
         return FileDigests(self.memory / "weights.json")
 
 
-def _configuration_digest(name: str, folder: Path) -> str:
+def _configuration_digest(name: str, folder: Path, reading: Reading) -> str:
     """Return the sha256 hex of everything on which the description of the network in a folder depends.
 
     Raises BackboneError, which names the file, if one cannot be read.
@@ -133,7 +136,7 @@ def _configuration_digest(name: str, folder: Path) -> str:
             configuration.append(f"{os.fsencode(file.relative_to(folder))!r} {sha256(file)}")
     except OSError as error:
         raise unreadable(file, error) from None
-    return _digest([name, *configuration, *_versions(), _code()])
+    return _digest([name, repr((reading.image_side, reading.prompt)), *configuration, *_versions(), _code()])
 
 
 @cache

@@ -181,10 +181,17 @@ def network_folder(folder: Path) -> Path:
 
 
 def backbone_digest(
-    folders: Sequence[Path], precision: str, schedule: Schedule | None, file_digest: Callable[[Path], str] = sha256
+    folders: Sequence[Path],
+    precision: str,
+    schedule: Schedule | None,
+    changes: Sequence[str] = (),
+    file_digest: Callable[[Path], str] = sha256,
 ) -> str:
-    """Return a backbone's digest, sha256 hex. file_digest: returns the sha256 hex of one file."""
-    return _combined(folder_digest(*folders, file_digest=file_digest), precision, repr(schedule))
+    """Return a backbone's digest, sha256 hex.
+
+    changes: as of `Network`. file_digest: returns the sha256 hex of one file.
+    """
+    return _combined(folder_digest(*folders, file_digest=file_digest), precision, repr(schedule), *changes)
 
 
 def latents_digest(autoencoder: Path, precision: str) -> str:

@@ -30,6 +30,15 @@ STAND_INS = {"DPMSolverSDEScheduler": "KDPM2DiscreteScheduler"}
 ENTRIES = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
 """The entries of a scheduler's configuration that determine its noise. All others are for sampling."""
 
+FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
+"""diffusers' schedulers of flow matching. Others make the noise of a flow where `use_flow_sigmas` is set."""
+
+FLOW = "flow"
+"""What a network predicts that was trained by flow matching: the velocity, noise minus image."""
+
+FLOW_TIMESTEPS = 1000
+"""The number of timesteps of a flow. Timestep t means sigma = (t + 1) / 1000."""
+
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 MOST_TIMESTEPS = 100_000
 FILE = "scheduler_config.json"
@@ -40,18 +49,19 @@ class Schedule:
     """The noise schedule of a diffusion network.
 
     alphas_cumprod: one number in [0, 1) for each timestep, descending.
-    prediction: diffusers' name of the network's prediction, such as "epsilon".
+    prediction: diffusers' name of the network's prediction, such as "epsilon"; `FLOW` for a network of flow matching.
     """
 
     alphas_cumprod: tuple[float, ...]
     prediction: str
 
 
-def read_schedule(folder: Path) -> Schedule:
-    """Read the betas in `scheduler/` (of a pipeline) or `scheduler_config.json`; the default is DDPM's linear betas.
+def read_schedule(folder: Path, flow: bool = False) -> Schedule:
+    """Read the schedule in `scheduler/` (of a pipeline) or `scheduler_config.json`.
 
-    Raises BackboneError for a file that cannot be read, for a schedule other than DDPM's, such as that of a flow or of
-    a score SDE, and where model_index.json names another class, which makes other noise of the same entries.
+    flow: whether the network was trained by flow matching. The default is then the flow, else DDPM's linear betas.
+    Raises BackboneError for a file that cannot be read, for a schedule of another family, such as that of a score SDE,
+    and where model_index.json names another class, which makes other noise of the same entries.
     """
     indexed = indexed_parts(folder).get("scheduler")
     paths = [folder / "scheduler" / FILE, folder / FILE]
@@ -59,11 +69,12 @@ def read_schedule(folder: Path) -> Schedule:
     if path is None:
         if is_there(folder / "scheduler"):
             raise BackboneError(f"{folder / 'scheduler'} has no {FILE}; fetch it too")
-        return _schedule({"_class_name": "DDPMScheduler"})
+        return flow_schedule() if flow else _schedule({"_class_name": "DDPMScheduler"}, flow)
     config = read_object(path)
-    own = config.get("_class_name", indexed or "DDPMScheduler")
-    schedule = _schedule_of_class(config, own, str(path))
-    if indexed and _schedule_of_class(config, plain_name(indexed), f"{path}, a {indexed} in {INDEX},") != schedule:
+    own = config.get("_class_name", indexed or (FLOW_SCHEDULERS[0] if flow else "DDPMScheduler"))
+    schedule = _schedule_of_class(config, own, str(path), flow)
+    other = plain_name(indexed) if indexed else own
+    if _schedule_of_class(config, other, f"{path}, a {indexed} in {INDEX},", flow) != schedule:
         raise BackboneError(
             f"{folder / INDEX} says that scheduler is a {indexed}, but {path} is that of a {own}, which makes other "
             "noise; fetch both again, of one pipeline"
@@ -71,28 +82,54 @@ def read_schedule(folder: Path) -> Schedule:
     return schedule
 
 
-def _schedule_of_class(config: dict[str, Any], name: Any, where: str) -> Schedule:
+def _schedule_of_class(config: dict[str, Any], name: Any, where: str, flow: bool) -> Schedule:
+    family = "of flow matching" if flow else "of the DDPM family, such as DDPM, DDIM, PNDM, Euler or DPM-Solver"
     try:
-        return _schedule(config | {"_class_name": name})
+        return _schedule(config | {"_class_name": name}, flow)
     except _UnknownSchedule as error:
-        raise BackboneError(
-            f"the noise schedule in {where} {error}; give a network with a schedule of the DDPM family, such as DDPM, "
-            "DDIM, PNDM, Euler or DPM-Solver"
-        ) from None
+        raise BackboneError(f"the noise schedule in {where} {error}; give a network with a schedule {family}") from None
 
 
 class _UnknownSchedule(Exception):  # noqa: N818 - becomes a BackboneError that names the file
     pass
 
 
-def _schedule(config: dict[str, Any]) -> Schedule:
+def flow_schedule() -> Schedule:
+    """Return the schedule of flow matching (Lipman et al. 2023; Esser et al. 2024, section 2).
+
+    The input at sigma is (1 - sigma) x + sigma noise, which is s (sqrt(a) x + sqrt(1 - a) noise) with s of
+    `flow_scale` and a = (1 - sigma)² / ((1 - sigma)² + sigma²). A scheduler's `shift` only says which sigmas are
+    visited in sampling.
+    """
+    sigmas = [(timestep + 1) / FLOW_TIMESTEPS for timestep in range(FLOW_TIMESTEPS)]
+    return Schedule(tuple((1 - sigma) ** 2 / ((1 - sigma) ** 2 + sigma**2) for sigma in sigmas), FLOW)
+
+
+def flow_sigmas(times: "torch.Tensor") -> "torch.Tensor":
+    """Return the sigma in (0, 1] of each timestep of a flow, float32."""
+    return (times.float() + 1) / FLOW_TIMESTEPS
+
+
+def flow_scale(sigmas: "torch.Tensor") -> "torch.Tensor":
+    """Return s = sqrt((1 - sigma)² + sigma²): an input of a flow is s times the noised image of `add_noise`."""
+    return ((1 - sigmas) ** 2 + sigmas**2).sqrt()
+
+
+def _schedule(config: dict[str, Any], flow: bool) -> Schedule:
     """Make a schedule from a scheduler's configuration. Raises _UnknownSchedule."""
     import diffusers
     from diffusers import DDPMScheduler
 
     name, prediction = config.get("_class_name", "DDPMScheduler"), config.get("prediction_type", "epsilon")
-    if config.get("use_flow_sigmas") or prediction == "flow_prediction" or "FlowM" in str(name):
-        raise _UnknownSchedule("is that of a flow, which is not known")
+    is_flow = bool(config.get("use_flow_sigmas")) or prediction == "flow_prediction" or "FlowM" in str(name)
+    if is_flow != flow:
+        raise _UnknownSchedule("is that of a flow" if is_flow else f"is {name}'s, not that of a flow")
+    if flow:
+        if name not in FLOW_SCHEDULERS and str(name) not in SCHEDULERS:
+            raise _UnknownSchedule(f"is {name}, which is not known")
+        if config.get("num_train_timesteps", FLOW_TIMESTEPS) != FLOW_TIMESTEPS or config.get("invert_sigmas"):
+            raise _UnknownSchedule(f"must have {FLOW_TIMESTEPS:,} num_train_timesteps, and no invert_sigmas")
+        return flow_schedule()
     if str(name).removeprefix("Flax") not in SCHEDULERS:
         raise _UnknownSchedule(f"is {name}, which is not known")
     if config.get("timestep_type", "discrete") != "discrete" or config.get("snr_shift_scale", 1) != 1:

@@ -36,6 +36,7 @@ class Network(Protocol):
     schedule: the noise schedule of training; None for an encoder of clean images.
     folders: the folders with the files on which the features depend.
     autoencoder: the folder of the autoencoder whose latents the network reads; None if it reads pixels.
+    changes: words for what differs from the network as its files have it, such as an image side.
     """
 
     @property
@@ -58,6 +59,9 @@ class Network(Protocol):
 
     @property
     def autoencoder(self) -> Path | None: ...
+
+    @property
+    def changes(self) -> tuple[str, ...]: ...
 
     def blocks(self) -> Sequence[tuple[str, Part]]:
         """Return (name, part) of each block in execution order. name: the submodule whose output is the block's."""
@@ -155,7 +159,7 @@ def tapped(network: Network, architecture: Architecture, device: str, precision:
 
 def digest_of(network: Network, precision: str) -> str:
     """Return the digest of a backbone, sha256 hex. A hollow network has the same digest as the loaded one."""
-    return backbone_digest(folders_of(network), precision, network.schedule)
+    return backbone_digest(folders_of(network), precision, network.schedule, network.changes)
 
 
 def folders_of(network: Network) -> tuple[Path, ...]:

@@ -28,9 +28,9 @@ from tests.fuzzing.damages import (
     files_in,
 )
 from tests.fuzzing.loop import Outcomes, count_outcomes, run_command
-from tests.support import small_encoders, small_latents, small_unets
+from tests.support import small_encoders, small_latents, small_transformers, small_unets
 
-KINDS = small_unets.FOLDERS | small_latents.FOLDERS | small_encoders.FOLDERS
+KINDS = small_unets.FOLDERS | small_latents.FOLDERS | small_transformers.FOLDERS | small_encoders.FOLDERS
 LARGEST_SIDE = 128
 """The largest images, in pixels a side, of which the fuzzer makes forward passes."""
 LONGEST = 1500

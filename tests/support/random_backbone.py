@@ -11,15 +11,19 @@ from spaces import check_name
 
 
 def random_backbone(
-    name: str, device: str = "cpu", precision: str = "float32", cache: Path | None = None
+    name: str,
+    image_side: int | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    cache: Path | None = None,
 ) -> TappedBackbone:
     """Return a backbone with fixed random weights, for measuring speed. Raises as `load_backbone` does."""
     check_name("precision", precision, PRECISIONS)
-    network = hollow_network(name, cache)
+    network = hollow_network(name, cache, image_side)
     network.module.to_empty(device=device)
     for buffer in network.module.buffers():  # positions, a text, running statistics: any value in range is good enough
         buffer.fill_(1 if buffer.is_floating_point() else 0)
     generator = torch.Generator(device).manual_seed(0)
     for parameter in network.module.parameters():
         torch.nn.init.normal_(parameter, std=0.02, generator=generator)
-    return tapped(network, architecture_of(hollow_network(name, cache)), device, precision)
+    return tapped(network, architecture_of(hollow_network(name, cache, image_side)), device, precision)

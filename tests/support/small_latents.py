@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DiTTransformer2DModel, PNDMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 CONTEXT = 7
@@ -88,23 +88,7 @@ def size_conditioned(folder: Path) -> None:
     (folder / "model_index.json").write_text(json.dumps({"force_zeros_for_empty_prompt": True}))
 
 
-def transformer(folder: Path) -> None:
-    """Save a small DiT with five classes."""
-    torch.manual_seed(4)
-    DiTTransformer2DModel(
-        num_attention_heads=2,
-        attention_head_dim=8,
-        out_channels=8,
-        num_layers=3,
-        sample_size=8,
-        num_embeds_ada_norm=5,
-    ).save_pretrained(folder / "transformer")
-    autoencoder(folder)
-    DDIMScheduler().save_pretrained(folder / "scheduler")
-
-
 FOLDERS: dict[str, Callable[[Path], None]] = {
     "UNet2DConditionModel": text_conditioned,
     "UNet2DConditionModel of SDXL's kind": size_conditioned,
-    "DiTTransformer2DModel": transformer,
 }

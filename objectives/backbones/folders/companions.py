@@ -11,20 +11,40 @@ INDEX = "model_index.json"
 UNUSED = ("safety_checker", "feature_extractor", "unet_ema", "transformer_ema")
 """Parts of a pipeline that do not change what its network reads."""
 
+WITH_TEXT = {"transformer", "scheduler", "vae", "text_encoder", "tokenizer"}
+
 COMPANIONS = {
-    "UNet2DModel": {"unet", "scheduler"},
+    "UNet2DModel": {"unet", "scheduler", "vqvae"},
     "UNet2DConditionModel": {
         *("unet", "scheduler", "vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2"),
         "image_encoder",  # without an image, as without a text, the network reads zeros
     },
     "DiTTransformer2DModel": {"transformer", "scheduler", "vae"},
+    "PixArtTransformer2DModel": WITH_TEXT,
+    "SD3Transformer2DModel": {
+        *WITH_TEXT,
+        *("text_encoder_2", "tokenizer_2", "text_encoder_3", "tokenizer_3"),
+        "image_encoder",  # without an image, the network reads none
+    },
+    "SanaTransformer2DModel": WITH_TEXT,
+    "FluxTransformer2DModel": {*WITH_TEXT, "text_encoder_2", "tokenizer_2", "image_encoder"},
+    "Flux2Transformer2DModel": WITH_TEXT,
+    "Lumina2Transformer2DModel": WITH_TEXT,
+    "PRXTransformer2DModel": WITH_TEXT,
 }
 """Kind of network → the parts of its pipeline that are understood, besides UNUSED."""
 
-NAMES = {"Transformer2DModel": "DiTTransformer2DModel"}
-"""A class's former name → its name."""
+NAMES = {"Transformer2DModel": ("DiTTransformer2DModel", "PixArtTransformer2DModel")}
+"""A class's former name → the names that it may have now."""
 
-PLACES = {"scheduler": ("scheduler", "scheduler_config.json"), "vae": ("vae",)}
+AUTOENCODERS = {
+    "SanaTransformer2DModel": ("AutoencoderDC",),
+    "Flux2Transformer2DModel": ("AutoencoderKLFlux2",),
+    "PRXTransformer2DModel": ("AutoencoderKL", "AutoencoderDC"),
+}
+"""Kind of network → the classes of its autoencoder, where it is not AutoencoderKL alone."""
+
+PLACES = {"scheduler": ("scheduler", "scheduler_config.json"), "vae": ("vae",), "vqvae": ("vqvae",)}
 """Part besides the network → where a pipeline may have it. The first published DDPMs have no subfolders."""
 
 ADAPTERS = (
@@ -39,11 +59,11 @@ ADAPTERS = (
 def check_companions(name: str, folder: Path, network: Path, kind: str) -> dict[str, str]:
     """Check the parts of a pipeline: those that its model_index.json names, else those in its folder.
 
-    A UNet2DModel reads pixels, so an autoencoder beside it is refused, whether the index names it or not.
+    A UNet2DModel reads pixels or the latents of `vqvae/`, so another autoencoder beside it is refused, whether the
+    index names it or not.
     network: the network's own folder, `folder` or one in it. kind: the class of the network. Returns the parts that the
     index names, with their classes. Raises BackboneError for a part that is not understood, or that is missing.
     """
-    kind = NAMES.get(kind, kind)
     check_no_adapter(name, folder)
     check_no_adapter(name, network)
     indexed = indexed_parts(folder)
@@ -55,24 +75,25 @@ def check_companions(name: str, folder: Path, network: Path, kind: str) -> dict[
                 f"backbone {name} is a {kind} with {part} ({class_name}) beside it in {folder}, which may change what "
                 f"it reads and is not known; known: {', '.join(sorted(COMPANIONS[kind]))}"
             )
-    expected = {"unet": kind, "transformer": kind, "vae": "AutoencoderKL"}
+    autoencoders = AUTOENCODERS.get(kind, ("AutoencoderKL",))
+    expected = {"unet": (kind,), "transformer": (kind,), "vae": autoencoders, "vqvae": ("VQModel", "AutoencoderKL")}
     for part, class_name in indexed.items():
         if part in PLACES and not any(is_there(folder / place) for place in PLACES[part]):
             raise BackboneError(
                 f"{folder / INDEX} names {part} ({class_name}), but {folder / part} is not there; fetch it too"
             )
-        if part in expected and plain_name(class_name) != expected[part]:
+        plain = plain_name(class_name)
+        if part in expected and not {plain, *NAMES.get(plain, ())} & set(expected[part]):
             raise BackboneError(
-                f"{folder / INDEX} says that {part} is a {class_name}, but only {expected[part]} is known for backbone "
-                f"{name}; give the folder of a whole pipeline of one kind"
+                f"{folder / INDEX} says that {part} is a {class_name}, but only {' or '.join(expected[part])} is known "
+                f"for backbone {name}; give the folder of a whole pipeline of one kind"
             )
     return indexed
 
 
 def plain_name(class_name: str) -> str:
-    """Return the present name of a class of diffusers, without the prefix of its copy for Flax."""
-    plain = class_name.removeprefix("Flax")
-    return NAMES.get(plain, plain)
+    """Return the name of a class of diffusers without the prefix of its copy for Flax."""
+    return class_name.removeprefix("Flax")
 
 
 def check_no_adapter(name: str, folder: Path) -> None:

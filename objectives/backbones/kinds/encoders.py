@@ -37,10 +37,12 @@ from objectives.backbones.folders.configuration import (
     read_object,
     square_side,
 )
+from objectives.backbones.reading import Reading
 from spaces import BackboneError
 from spaces.blocks import Part
 
 RESNET_SIDE = 224  # He et al. 2016, section 3.4; the configuration of a ResNet has no image side
+RESNET_REDUCTION = 32  # pixels of a side per position of a side of the last map
 
 
 def _forward(model: PreTrainedModel, images: torch.Tensor) -> object:
@@ -132,16 +134,18 @@ class EncoderNetwork:
     image_side: int
     normalisation: Normalisation
     folders: tuple[Path, ...]
+    changes: tuple[str, ...] = ()
     schedule: None = None
     autoencoder: None = None
 
     @classmethod
-    def read(cls, family: Family, name: str, folder: Path, hollow: bool) -> Self:
-        """Read a network from a transformers folder of a whole model or of an encoder; a hollow one has no weights.
+    def read(cls, family: Family, name: str, folder: Path, reading: Reading) -> Self:
+        """Read a network from a transformers folder of a whole model or of an encoder.
 
-        Raises BackboneError if files are missing or damaged, if a weight of the encoder is missing, or if the network
-        does not read square RGB images.
+        Raises BackboneError if files are missing or damaged, if a weight of the encoder is missing, if the network
+        does not read square RGB images, or if it cannot take the image side.
         """
+        reading.check_no_prompt(name, "reads no text")
         source = network_folder(folder)
         check_no_adapter(name, source)
         read_configuration(source / "config.json")
@@ -158,15 +162,18 @@ class EncoderNetwork:
                     f"{config.num_channels} channels, images of {size} and patches of {patches}"
                 )
             check_image_side(name, side)
+            changes: list[str] = []
+            step = patch if hasattr(config, "patch_size") else RESNET_REDUCTION
+            side = reading.side_of_latents(name, side, 1, step, None, changes)
             if hasattr(config, "patch_size"):  # one number, which all that follows can take
                 config.patch_size = patch
                 config.image_size = square_side(config.image_size) or config.image_size
-            if hollow:
+            if reading.hollow:
                 with torch.device("meta"):
                     module = family.model(config, **family.options).eval()
             else:
                 module = load_pretrained(name, family.model, source, config=config, **family.options)
-        return cls(name, module, family, side, _normalisation(name, processor, family), (source,))
+        return cls(name, module, family, side, _normalisation(name, processor, family), (source,), tuple(changes))
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -9,9 +9,11 @@ import torch
 from diffusers import UNet2DModel
 from torch import nn
 
+from objectives.backbones.autoencoders import Autoencoder
 from objectives.backbones.files import network_folder, read_module
 from objectives.backbones.folders.companions import check_companions
-from objectives.backbones.folders.configuration import check_image_side, square_side
+from objectives.backbones.folders.configuration import check_image_side, is_there, square_side
+from objectives.backbones.reading import Reading
 from objectives.backbones.schedule import Schedule, read_schedule
 from spaces import BackboneError
 from spaces.blocks import Part
@@ -29,39 +31,59 @@ LEVEL_KINDS = {
 @final
 @dataclass(frozen=True)
 class UNetNetwork:
-    """A UNet2DModel that reads RGB pixels in [-1, 1].
+    """A UNet2DModel that reads RGB pixels in [-1, 1], or latents of the autoencoder in `vqvae/` beside it.
 
     A class-conditional network gets the mean of all class embeddings, because a feature must not depend on the label.
+    side: side of the module's inputs.
     """
 
     name: str
     module: UNet2DModel
     schedule: Schedule
-    folders: tuple[Path, ...] = ()
-    autoencoder: None = None
+    folders: tuple[Path, ...]
+    side: int
+    vae: Autoencoder | None = None
+    changes: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, name: str, folder: Path, hollow: bool) -> Self:
-        """Read a network from the folder of a diffusers pipeline or of the network alone; a hollow one has no weights.
+    def read(cls, name: str, folder: Path, reading: Reading) -> Self:
+        """Read a network from the folder of a diffusers pipeline or of the network alone.
 
         Raises BackboneError if files are missing or damaged, or if the network is of a kind that cannot be read.
         """
         network = network_folder(folder)
-        check_companions(name, folder, network, "UNet2DModel")
-        module = read_module(name, UNet2DModel, network, hollow)
-        return cls.of(name, module, read_schedule(folder), (network,))
+        indexed = check_companions(name, folder, network, "UNet2DModel")
+        vae = None
+        if "vqvae" in indexed or is_there(folder / "vqvae"):
+            vae = Autoencoder.read(name, folder / "vqvae", reading.hollow, ("VQModel", "AutoencoderKL"))
+        module = read_module(name, UNet2DModel, network, reading.hollow)
+        return cls.of(name, module, read_schedule(folder), (network,), reading, vae)
 
     @classmethod
-    def of(cls, name: str, module: UNet2DModel, schedule: Schedule, folders: tuple[Path, ...] = ()) -> Self:
-        """Wrap a module. Raises BackboneError if it does not read square RGB images or has other than class labels."""
-        config = module.config
+    def of(
+        cls,
+        name: str,
+        module: UNet2DModel,
+        schedule: Schedule,
+        folders: tuple[Path, ...] = (),
+        reading: Reading | None = None,
+        vae: Autoencoder | None = None,
+    ) -> Self:
+        """Wrap a module. vae: the autoencoder whose latents it reads; None if it reads pixels.
+
+        Raises BackboneError if it does not read square RGB images or latents, has other than class labels, or cannot
+        take the image side.
+        """
+        config, reading = module.config, reading or Reading()
         side, channels = square_side(config["sample_size"]), config["in_channels"]
-        if side is None or channels != 3:
+        if side is None or channels != (vae.channels if vae else 3):
+            what = f"latents of {vae.channels} channels, its autoencoder's" if vae else "RGB images"
             raise BackboneError(
-                f"backbone {name} must take square RGB images, its input is {channels} x {config['sample_size']}; "
+                f"backbone {name} must take square {what}, its input is {channels} x {config['sample_size']}; "
                 "give `sample_size`, the side of its images, and 3 `in_channels` in its config.json"
             )
-        check_image_side(name, side)
+        reduction = vae.reduction if vae else 1
+        check_image_side(name, side * reduction)
         check_times(name, config, len(schedule.alphas_cumprod))
         halvings = sum(level.downsamplers is not None for level in module.down_blocks)
         if side % 2**halvings:
@@ -70,6 +92,9 @@ class UNetNetwork:
                 f"backbone {name} halves its images {often}, so `sample_size` must be "
                 f"a multiple of {2**halvings}, got {side}; correct its config.json"
             )
+        reading.check_no_prompt(name, "reads no text")
+        changes: list[str] = []
+        side = reading.side_of_latents(name, side, reduction, 2**halvings, None, changes)
         if isinstance(module.class_embedding, nn.Embedding):
             mean = module.class_embedding.weight.detach().mean(dim=0, keepdim=True)
             module.class_embedding = nn.Embedding.from_pretrained(mean)  # type: ignore[no-untyped-call]
@@ -78,22 +103,26 @@ class UNetNetwork:
                 f"backbone {name} is conditioned by {module.config['class_embed_type']} class embeddings; "
                 "only a table of class embeddings is known"
             )
-        return cls(name, module.eval(), schedule, folders)
+        return cls(name, module.eval(), schedule, folders, side, vae, tuple(changes))
+
+    @property
+    def autoencoder(self) -> Path | None:
+        return self.vae.folder if self.vae else None
 
     @property
     def image_side(self) -> int:
-        side = square_side(self.module.config["sample_size"])
-        assert side is not None  # as `of` checked
-        return side
+        return self.side * (self.vae.reduction if self.vae else 1)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        return 3, self.image_side, self.image_side
+        return self.module.config["in_channels"], self.side, self.side
 
     def blocks(self) -> list[tuple[str, Part]]:
         return list(hourglass_blocks(self.name, self.module, LEVEL_KINDS))
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        if self.vae is not None:
+            return self.vae.encode(pixels.to(self.module.device))
         return pixels.float() / 127.5 - 1
 
     def run(self, inputs: torch.Tensor, times: torch.Tensor | None) -> object:

@@ -14,10 +14,10 @@ from objectives.backbones.catalog import NETWORK_KINDS, describe_backbone, late_
 from objectives.backbones.files import network_folder
 from objectives.backbones.tapped import TappedBackbone
 from spaces import PRESETS, BackboneError
-from tests.support import small_encoders, small_latents, small_unets
+from tests.support import small_encoders, small_latents, small_transformers, small_unets
 from tests.support.random_backbone import random_backbone
 
-FOLDERS = small_unets.FOLDERS | small_latents.FOLDERS | small_encoders.FOLDERS
+FOLDERS = small_unets.FOLDERS | small_latents.FOLDERS | small_transformers.FOLDERS | small_encoders.FOLDERS
 Inputs = tuple[torch.Tensor, torch.Tensor | None, int | None]
 
 
@@ -28,9 +28,15 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
+def side_of(folder: Path) -> int | None:
+    """The image side that is asked for: only of the kinds whose configuration states none."""
+    values = json.loads((network_folder(folder) / "config.json").read_text())
+    return 16 if values.get("_class_name") in small_transformers.WITHOUT_SIDE else None
+
+
 @pytest.fixture(scope="module")
 def backbone(folder: Path) -> Backbone:
-    return load_backbone(str(folder))
+    return load_backbone(str(folder), image_side=side_of(folder))
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -156,7 +162,7 @@ class TestBackbone:
         assert_same(together, backwards.flip(0))
 
     def test_loading_again_gives_the_same_bits(self, folder: Path, backbone: Backbone) -> None:
-        again = load_backbone(str(folder))
+        again = load_backbone(str(folder), image_side=side_of(folder))
         last = backbone.architecture.blocks[-1].number
         assert again.digest == backbone.digest
         assert again.latents == backbone.latents
@@ -168,10 +174,12 @@ class TestBackbone:
         self, folder: Path, backbone: Backbone, tmp_path: Path
     ) -> None:
         for _ in range(2):  # the second is remembered
-            assert describe_backbone(str(folder), cache=tmp_path) == (backbone.architecture, backbone.digest)
+            described = describe_backbone(str(folder), cache=tmp_path, image_side=side_of(folder))
+            assert described == (backbone.architecture, backbone.digest)
 
     def test_loading_it_late_changes_nothing(self, folder: Path, backbone: Backbone) -> None:
-        late, number = late_backbone_here(str(folder)), backbone.architecture.blocks[-1].number
+        late = late_backbone_here(str(folder), image_side=side_of(folder))
+        number = backbone.architecture.blocks[-1].number
         assert (late.architecture, late.digest) == (backbone.architecture, backbone.digest)
         inputs = inputs_for(backbone)
         assert torch.equal(late.taps(*inputs, [number])[number], backbone.taps(*inputs, [number])[number])
@@ -180,7 +188,7 @@ class TestBackbone:
     def test_precision_is_part_of_the_digest_and_changes_a_feature_slightly(
         self, folder: Path, backbone: Backbone
     ) -> None:
-        half = load_backbone(str(folder), precision="bfloat16")
+        half = load_backbone(str(folder), precision="bfloat16", image_side=side_of(folder))
         assert half.digest != backbone.digest
         assert (half.latents is None and backbone.latents is None) or half.latents != backbone.latents
         inputs, last = inputs_for(backbone), backbone.architecture.blocks[-1].number
@@ -218,7 +226,7 @@ class TestBackbone:
         assert (space.timesteps == (None,)) == (not backbone.architecture.noised)
 
     def test_random_weights_give_maps_of_the_same_shapes(self, folder: Path, backbone: Backbone) -> None:
-        drawn = random_backbone(str(folder))
+        drawn = random_backbone(str(folder), side_of(folder))
         last = backbone.architecture.blocks[-1].number
         maps, again = (drawn.taps(*inputs_for(backbone), [last])[last] for _ in range(2))
         assert maps.shape == backbone.taps(*inputs_for(backbone), [last])[last].shape
@@ -240,7 +248,7 @@ class TestBackbone:
             expected = DAMAGES[damage](tensors, name)
             save_file(tensors, file, metadata={"format": "pt"})
             with pytest.raises(BackboneError, match=expected) as refusal:
-                load_backbone(str(copy))
+                load_backbone(str(copy), image_side=side_of(copy))
             last = ".".join(name.split(".")[-2:])  # transformers gives some layers other names
             assert f"{last}" in str(refusal.value)
             assert str(file.parent) in str(refusal.value)
@@ -271,4 +279,4 @@ def test_every_kind_is_here(tmp_path: Path) -> None:
         build(tmp_path / name)
         values = json.loads((network_folder(tmp_path / name) / "config.json").read_text())
         found.add(values.get("_class_name") or values["model_type"])
-    assert found == NETWORK_KINDS.keys() - {"Transformer2DModel"}  # the older name of DiTTransformer2DModel
+    assert found - {"Transformer2DModel"} == NETWORK_KINDS.keys()  # the older name of two kinds

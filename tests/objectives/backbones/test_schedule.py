@@ -23,7 +23,7 @@ def schedule_file(folder: Path, **values: Any) -> Path:
     [
         (
             {"_class_name": "DPMSolverMultistepScheduler", "use_flow_sigmas": True},
-            "is that of a flow, which is not known",
+            "is that of a flow",
         ),
         ({"_class_name": "FlowMatchEulerDiscreteScheduler", "beta_schedule": "linear"}, "is that of a flow"),
         ({"_class_name": "FlowMapEulerDiscreteScheduler"}, "is that of a flow"),

@@ -6,13 +6,13 @@ import pytest
 
 from objectives.backbones.catalog import architecture_named, describe_backbone, load_backbone
 from spaces import BackboneError
-from tests.support import small_encoders, small_latents, small_unets
+from tests.support import small_encoders, small_latents, small_transformers, small_unets
 from tests.support.network_changes import Change
 
 BUILDERS = {
     "unet": small_unets.plain,
     "text": small_latents.text_conditioned,
-    "dit": small_latents.transformer,
+    "dit": small_transformers.dit,
     "vit": small_encoders.vit,
     "mae": small_encoders.vit_mae,
     "clip": small_encoders.clip,

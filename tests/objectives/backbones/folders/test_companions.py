@@ -51,7 +51,7 @@ COMPANIONS: list[tuple[str, Change, str]] = [
     (
         "text",
         indexed_scheduler("FlowMatchEulerDiscreteScheduler", _class_name="DDIMScheduler"),
-        "a FlowMatchEulerDiscreteScheduler in model_index.json, is that of a flow, which is not known",
+        "a FlowMatchEulerDiscreteScheduler in model_index.json, is that of a flow",
     ),
     ("unet", indexed_scheduler("FlowMatchEulerDiscreteScheduler", without=("_class_name",)), "is that of a flow"),
     (

@@ -32,6 +32,7 @@ from transformers.models.siglip.image_processing_pil_siglip import SiglipImagePr
 
 from objectives.backbones.catalog import ENCODERS
 from objectives.backbones.kinds.encoders import FAMILIES, EncoderNetwork
+from objectives.backbones.reading import Reading
 from objectives.backbones.tapped import Network, TappedBackbone, architecture_of, tapped
 from spaces import BackboneError
 from tests.support import small_encoders
@@ -63,7 +64,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def read(folder: Path, hollow: bool = False) -> Network:
     kind = json.loads((folder / "config.json").read_text())["model_type"]
-    return EncoderNetwork.read(FAMILIES[kind], "small", folder, hollow)
+    return EncoderNetwork.read(FAMILIES[kind], "small", folder, Reading(hollow))
 
 
 def loaded(folder: Path) -> TappedBackbone:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,26 @@ from diffusers import (
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from objectives.backbones.kinds.dit import DiTNetwork
-from objectives.backbones.kinds.latent import ConditionalUNetNetwork
+from objectives.backbones.catalog import load_backbone
+from objectives.backbones.kinds.conditional_unet import ConditionalUNetNetwork
+from objectives.backbones.kinds.transformers.dit import DIT
+from objectives.backbones.kinds.transformers.network import TransformerNetwork
+from objectives.backbones.reading import Reading
 from objectives.backbones.schedule import add_noise
 from objectives.backbones.tapped import TappedBackbone, architecture_of, digest_of, tapped, times_of
 from spaces import Architecture, BackboneError
-from tests.support import small_latents
+from tests.support import small_latents, small_transformers
 
-Kind = type[ConditionalUNetNetwork] | type[DiTNetwork]
+Read = Callable[[str, Path, Reading], ConditionalUNetNetwork | TransformerNetwork]
+read_unet: Read = ConditionalUNetNetwork.read
+read_dit: Read = partial(TransformerNetwork.read, DIT)
 TIMESTEP = 50
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Callable[[Path], None], Path]:
     made = {}
-    for build in small_latents.FOLDERS.values():
+    for build in (*small_latents.FOLDERS.values(), small_transformers.dit):
         made[build] = tmp_path_factory.mktemp("latents")
         build(made[build])
     return made
@@ -51,12 +57,12 @@ def sizes_folder(folders: dict[Callable[[Path], None], Path], tmp_path: Path) ->
 
 @pytest.fixture
 def dit_folder(folders: dict[Callable[[Path], None], Path], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(folders[small_latents.transformer], tmp_path / "dit"))
+    return Path(shutil.copytree(folders[small_transformers.dit], tmp_path / "dit"))
 
 
-def loaded(kind: Kind, folder: Path, precision: str = "float32") -> TappedBackbone:
-    hollow = kind.read("small", folder, hollow=True)
-    return tapped(kind.read("small", folder, hollow=False), architecture_of(hollow), "cpu", precision)
+def loaded(read: Read, folder: Path, precision: str = "float32") -> TappedBackbone:
+    hollow = read("small", folder, Reading(hollow=True))
+    return tapped(read("small", folder, Reading()), architecture_of(hollow), "cpu", precision)
 
 
 def change(config: Path, **entries: Any) -> None:
@@ -92,7 +98,7 @@ def close(one: torch.Tensor, other: torch.Tensor) -> None:
 
 @torch.no_grad()
 def test_the_last_block_leads_to_the_output_that_diffusers_gives_for_an_empty_prompt(text_folder: Path) -> None:
-    noisy, maps = last_tap(loaded(ConditionalUNetNetwork, text_folder))
+    noisy, maps = last_tap(loaded(read_unet, text_folder))
     unet = UNet2DConditionModel.from_pretrained(text_folder / "unet")
     pipeline = StableDiffusionPipeline(
         vae=None,
@@ -110,7 +116,7 @@ def test_the_last_block_leads_to_the_output_that_diffusers_gives_for_an_empty_pr
 
 @torch.no_grad()
 def test_the_last_block_leads_to_the_output_that_diffusers_gives_for_sizes_and_zeros(sizes_folder: Path) -> None:
-    noisy, maps = last_tap(loaded(ConditionalUNetNetwork, sizes_folder))
+    noisy, maps = last_tap(loaded(read_unet, sizes_folder))
     unet = UNet2DConditionModel.from_pretrained(sizes_folder / "unet")
     pipeline = StableDiffusionXLPipeline(None, None, None, None, None, unet, None)
     sizes = pipeline._get_add_time_ids((16, 16), (0, 0), (16, 16), torch.float32, text_encoder_projection_dim=10)
@@ -126,8 +132,10 @@ def test_the_last_block_leads_to_the_output_that_diffusers_gives_for_sizes_and_z
 @torch.no_grad()
 def test_the_last_layer_leads_to_the_output_for_no_class(dit_folder: Path) -> None:
     """This shows that tokens are folded to the map in the order in which the network unfolds them."""
-    noisy, maps = last_tap(loaded(DiTNetwork, dit_folder))
+    noisy, maps = last_tap(loaded(read_dit, dit_folder))
     dit = DiTTransformer2DModel.from_pretrained(dit_folder / "transformer")
+    for layer in dit.transformer_blocks:
+        layer.norm1.emb.time_proj.downscale_freq_shift = 0
     time, no_class = torch.tensor([TIMESTEP] * 2), torch.tensor([5, 5])
     condition = torch.nn.functional.silu(dit.transformer_blocks[0].norm1.emb(time, no_class, hidden_dtype=torch.float))
     shift, scale = dit.proj_out_1(condition)[:, None, None].chunk(2, dim=-1)
@@ -142,7 +150,7 @@ def test_the_last_layer_leads_to_the_output_for_no_class(dit_folder: Path) -> No
 def test_latents_are_the_posteriors_mean_shifted_and_scaled(text_folder: Path, scale: float, shift: float) -> None:
     place = text_folder / "vae"
     change(place / "config.json", scaling_factor=scale, shift_factor=shift)
-    backbone, pixels = loaded(ConditionalUNetNetwork, text_folder), photographs()
+    backbone, pixels = loaded(read_unet, text_folder), photographs()
     posterior = AutoencoderKL.from_pretrained(place).encode(pixels / 127.5 - 1).latent_dist
     latents = backbone.encode(pixels)
     assert latents.shape == (2, *backbone.network.input_shape)
@@ -151,22 +159,22 @@ def test_latents_are_the_posteriors_mean_shifted_and_scaled(text_folder: Path, s
 
 
 def test_the_autoencoder_runs_in_float32_unless_it_says_that_less_will_do(text_folder: Path) -> None:
-    full, half = (loaded(ConditionalUNetNetwork, text_folder, precision) for precision in ("float32", "bfloat16"))
+    full, half = (loaded(read_unet, text_folder, precision) for precision in ("float32", "bfloat16"))
     exact, pixels = full.encode(photographs()), photographs()
     assert torch.equal(half.encode(pixels), exact)
     change(text_folder / "vae/config.json", force_upcast=False)
-    half = loaded(ConditionalUNetNetwork, text_folder, "bfloat16")
+    half = loaded(read_unet, text_folder, "bfloat16")
     rounded = half.encode(pixels)
     assert rounded.dtype == torch.float32
     assert 0 < (rounded - exact).abs().max() < 0.05
-    assert torch.equal(loaded(ConditionalUNetNetwork, text_folder).encode(pixels), exact)
+    assert torch.equal(loaded(read_unet, text_folder).encode(pixels), exact)
 
 
-@pytest.mark.parametrize("kind", [ConditionalUNetNetwork, DiTNetwork])
-def test_autoencoder_and_text_follow_the_module_to_its_device(kind: Kind, text_folder: Path, dit_folder: Path) -> None:
-    folder = text_folder if kind is ConditionalUNetNetwork else dit_folder
+@pytest.mark.parametrize("read", [read_unet, read_dit])
+def test_autoencoder_and_text_follow_the_module_to_its_device(read: Read, text_folder: Path, dit_folder: Path) -> None:
+    folder = text_folder if read is read_unet else dit_folder
     change(folder / "vae/config.json", force_upcast=False)  # there is no autocast to be left on the meta device
-    network = kind.read("small", folder, hollow=False)
+    network = read("small", folder, Reading())
     network.module.to("meta")
     latents = network.encode(photographs())
     assert latents.is_meta
@@ -177,22 +185,22 @@ def test_autoencoder_and_text_follow_the_module_to_its_device(kind: Kind, text_f
 
 
 def test_a_text_encoder_is_used_where_there_is_one_and_its_weights_are_in_the_digest(text_folder: Path) -> None:
-    network = ConditionalUNetNetwork.read("small", text_folder, hollow=False)
-    before, text = digest_of(network, "float32"), network.module.get_buffer("empty_text")
+    network = read_unet("small", text_folder, Reading())
+    before, text = digest_of(network, "float32"), network.module.get_buffer("text_tokens")
     assert text.shape == (1, small_latents.CONTEXT, 8)
     weights = text_folder / "text_encoder/model.safetensors"
     save_file({name: values + 0.1 for name, values in load_file(weights).items()}, weights, {"format": "pt"})
-    network = ConditionalUNetNetwork.read("small", text_folder, hollow=False)
+    network = read_unet("small", text_folder, Reading())
     assert digest_of(network, "float32") != before
-    assert not torch.allclose(network.module.get_buffer("empty_text"), text)
+    assert not torch.allclose(network.module.get_buffer("text_tokens"), text)
 
 
 def test_without_a_text_encoder_the_text_is_zeros(text_folder: Path) -> None:
-    with_text, noise = loaded(ConditionalUNetNetwork, text_folder), torch.zeros(2, 4, 8, 8)
+    with_text, noise = loaded(read_unet, text_folder), torch.zeros(2, 4, 8, 8)
     latents, _ = inputs_for(with_text)
     shutil.rmtree(text_folder / "text_encoder")
-    without = loaded(ConditionalUNetNetwork, text_folder)
-    assert not without.network.module.get_buffer("empty_text").any()
+    without = loaded(read_unet, text_folder)
+    assert not without.network.module.get_buffer("text_tokens").any()
     assert without.digest != with_text.digest
     assert without.latents == with_text.latents
     first, second = (backbone.taps(latents, noise, TIMESTEP, [1, 2]) for backbone in (with_text, without))
@@ -201,9 +209,9 @@ def test_without_a_text_encoder_the_text_is_zeros(text_folder: Path) -> None:
 
 
 def test_another_autoencoder_is_another_digest_of_latents_and_of_features(dit_folder: Path) -> None:
-    before = loaded(DiTNetwork, dit_folder)
+    before = loaded(read_dit, dit_folder)
     change(dit_folder / "vae/config.json", scaling_factor=1.5)
-    after = loaded(DiTNetwork, dit_folder)
+    after = loaded(read_dit, dit_folder)
     assert before.latents != after.latents
     assert before.digest != after.digest
 
@@ -229,7 +237,7 @@ def sides_and_widths(architecture: Architecture) -> list[tuple[int, int]]:
 def test_stable_diffusions_blocks_are_known_from_its_configuration_alone(tmp_path: Path) -> None:
     """12 blocks down, the middle, 12 up; 860 million parameters (Rombach et al. 2022, text to image)."""
     published(tmp_path, "unet", _class_name="UNet2DConditionModel", sample_size=64, cross_attention_dim=768)
-    network = ConditionalUNetNetwork.read("sd", tmp_path, hollow=True)
+    network = read_unet("sd", tmp_path, Reading(hollow=True))
     architecture = architecture_of(network)
     encoder = [(64, 320)] * 3 + [(32, 320)] + [(32, 640)] * 2 + [(16, 640)] + [(16, 1280)] * 2 + [(8, 1280)] * 3
     decoder = [(8, 1280)] * 2 + [(16, 1280)] * 3 + [(32, 1280)] + [(32, 640)] * 2 + [(64, 640)] + [(64, 320)] * 3
@@ -243,14 +251,14 @@ def test_stable_diffusions_blocks_are_known_from_its_configuration_alone(tmp_pat
 def test_dits_layers_cost_what_its_paper_says(tmp_path: Path, name: str) -> None:
     """DiT-XL/2 at 256 x 256: 118.6 Gflops, counted as multiply-accumulates (Peebles & Xie 2023, section 5)."""
     published(tmp_path, "transformer", _class_name=name, norm_type="ada_norm_zero", out_channels=8)
-    architecture = architecture_of(DiTNetwork.read("dit", tmp_path, hollow=True))
+    architecture = architecture_of(read_dit("dit", tmp_path, Reading(hollow=True)))
     assert sides_and_widths(architecture) == [(16, 1152)] * 28
     assert architecture.image_side == 256
     assert architecture.blocks[-1].cumulative_gmacs == pytest.approx(118.6, rel=1e-3)
 
 
 def test_a_dit_by_its_former_name_is_the_same(dit_folder: Path) -> None:
-    _, expected = last_tap(loaded(DiTNetwork, dit_folder))
+    _, expected = last_tap(loaded(read_dit, dit_folder))
     change(
         dit_folder / "transformer/config.json",
         _class_name="Transformer2DModel",
@@ -259,7 +267,7 @@ def test_a_dit_by_its_former_name_is_the_same(dit_folder: Path) -> None:
         only_cross_attention=False,
         use_linear_projection=False,
     )
-    assert torch.equal(last_tap(loaded(DiTNetwork, dit_folder))[1], expected)
+    assert torch.equal(last_tap(loaded(read_dit, dit_folder))[1], expected)
 
 
 @pytest.mark.parametrize(
@@ -283,20 +291,23 @@ def test_a_unet_that_needs_more_than_a_text_is_refused(
 ) -> None:
     change(text_folder / "unet/config.json", **entries)
     with pytest.raises(BackboneError, match=message):
-        ConditionalUNetNetwork.read("small", text_folder, hollow=True)
+        read_unet("small", text_folder, Reading(hollow=True))
 
 
 def test_levels_of_an_unknown_kind_are_refused(text_folder: Path) -> None:
     config = text_folder / "unet/config.json"
     change(config, down_block_types=["CrossAttnDownBlock2D", "SimpleCrossAttnDownBlock2D", "DownBlock2D"])
     with pytest.raises(BackboneError, match="has a SimpleCrossAttnDownBlock2D, whose blocks are not known"):
-        ConditionalUNetNetwork.read("small", text_folder, hollow=True).blocks()
+        read_unet("small", text_folder, Reading(hollow=True)).blocks()
 
 
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"_class_name": "AutoencoderTiny"}, "reads the latents of a AutoencoderTiny; only AutoencoderKL is known"),
+        (
+            {"_class_name": "AutoencoderTiny"},
+            "reads the latents of a AutoencoderTiny; only AutoencoderKL is known for such",
+        ),
         ({"latents_mean": [0.0] * 4, "latents_std": [1.0] * 4}, "reads latents normalised by channel"),
         ({"latent_channels": 16}, "must take latents of 16 channels, as its autoencoder makes, got 4; take"),
     ],
@@ -304,29 +315,31 @@ def test_levels_of_an_unknown_kind_are_refused(text_folder: Path) -> None:
 def test_an_autoencoder_of_another_kind_is_refused(dit_folder: Path, entries: dict[str, Any], message: str) -> None:
     change(dit_folder / "vae/config.json", **entries)
     with pytest.raises(BackboneError, match=message):
-        DiTNetwork.read("small", dit_folder, hollow=True)
+        read_dit("small", dit_folder, Reading(hollow=True))
 
 
 def test_what_is_not_what_it_should_be_is_refused(text_folder: Path, sizes_folder: Path, dit_folder: Path) -> None:
     change(text_folder / "text_encoder/config.json", model_type="t5")
     with pytest.raises(BackboneError, match="a text encoder of kind t5; only clip_text_model is known"):
-        ConditionalUNetNetwork.read("small", text_folder, hollow=True)
+        read_unet("small", text_folder, Reading(hollow=True))
     change(sizes_folder / "model_index.json", force_zeros_for_empty_prompt=False)
     with pytest.raises(BackboneError, match="was not trained with zeros for an empty text"):
-        ConditionalUNetNetwork.read("small", sizes_folder, hollow=True)
-    change(dit_folder / "transformer/config.json", _class_name="Transformer2DModel", norm_type="ada_norm_single")
-    with pytest.raises(BackboneError, match="whose norms are ada_norm_single; only DiT's, ada_norm_zero, is known"):
-        DiTNetwork.read("small", dit_folder, hollow=True)
+        read_unet("small", sizes_folder, Reading(hollow=True))
+    change(dit_folder / "transformer/config.json", _class_name="Transformer2DModel", norm_type="layer_norm")
+    with pytest.raises(
+        BackboneError, match="whose norms are layer_norm; known: ada_norm_zero, ada_norm_single, of DiT"
+    ):
+        load_backbone(str(dit_folder))
 
 
 @pytest.mark.parametrize("hollow", [True, False])
 def test_missing_parts_are_refused_in_words(text_folder: Path, hollow: bool) -> None:
     shutil.rmtree(text_folder / "tokenizer")
     with pytest.raises(BackboneError, match=r"has a text encoder, but .*tokenizer has no vocabulary for it"):
-        ConditionalUNetNetwork.read("small", text_folder, hollow)
+        read_unet("small", text_folder, Reading(hollow))
     shutil.rmtree(text_folder / "vae")
     with pytest.raises(BackboneError, match=r"has no vae/ .* give the folder of a whole diffusers pipeline"):
-        ConditionalUNetNetwork.read("small", text_folder, hollow)
+        read_unet("small", text_folder, Reading(hollow))
 
 
 @pytest.mark.parametrize("part", ["vae", "text_encoder", "unet"])
@@ -334,8 +347,8 @@ def test_weights_cut_short_are_refused_and_a_hollow_network_reads_none(text_fold
     weights = next((text_folder / part).glob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(BackboneError, match=rf"/{part}/.*\.safetensors is damaged: .*; fetch it again"):
-        ConditionalUNetNetwork.read("small", text_folder, hollow=False)
-    hollow = ConditionalUNetNetwork.read("small", text_folder, hollow=True)
+        read_unet("small", text_folder, Reading())
+    hollow = read_unet("small", text_folder, Reading(hollow=True))
     assert all(weights.is_meta for weights in (*hollow.module.parameters(), *hollow.vae.model.parameters()))
     assert len(architecture_of(hollow).blocks) == 13
 
@@ -349,4 +362,4 @@ def test_a_label_table_without_a_row_for_no_class_is_refused(dit_folder: Path) -
     with pytest.raises(
         BackboneError, match=r"3 of another shape \(.*embedding_table.weight: \(5, 16\), not \(6, 16\), "
     ):
-        DiTNetwork.read("small", dit_folder, hollow=False)
+        read_dit("small", dit_folder, Reading())

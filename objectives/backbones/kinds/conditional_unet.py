@@ -1,13 +1,13 @@
 """Diffusion U-Nets that read latents of an autoencoder, as Stable Diffusion does: diffusers' `UNet2DConditionModel`."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, final
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import UNet2DConditionModel
 
+from objectives.backbones.autoencoders import Autoencoder
 from objectives.backbones.files import load_pretrained, loading, network_folder, read_module
 from objectives.backbones.folders.companions import check_companions, check_no_adapter
 from objectives.backbones.folders.configuration import (
@@ -18,6 +18,7 @@ from objectives.backbones.folders.configuration import (
     square_side,
 )
 from objectives.backbones.kinds.unet import check_times, hourglass_blocks
+from objectives.backbones.reading import Reading
 from objectives.backbones.schedule import Schedule, read_schedule
 from spaces import BackboneError
 from spaces.blocks import Part
@@ -38,79 +39,10 @@ TOKENS = 77  # context length of the CLIP text encoders with which these network
 
 @final
 @dataclass(frozen=True)
-class Autoencoder:
-    """The encoder of an AutoencoderKL (Rombach et al. 2022, section 3.1).
-
-    The latents of an image are the mean of its posterior, not a sample, so the same image always has the same latents.
-    """
-
-    folder: Path
-    model: AutoencoderKL
-
-    @classmethod
-    def read(cls, name: str, folder: Path, hollow: bool) -> Self:
-        """Read the autoencoder from `vae/` in the folder of a diffusers pipeline; a hollow one has no weights.
-
-        Raises BackboneError if there is no autoencoder, if it is damaged, or if it is of another kind.
-        """
-        vae = folder / "vae"
-        if not is_there(vae / "config.json"):
-            raise BackboneError(
-                f"backbone {name} reads latents, but {folder} has no vae/ with the autoencoder that makes them; "
-                "give the folder of a whole diffusers pipeline"
-            )
-        config = read_configuration(vae / "config.json")
-        if config.get("_class_name") != "AutoencoderKL":
-            raise BackboneError(
-                f"backbone {name} reads the latents of a {config.get('_class_name')}; only AutoencoderKL is known"
-            )
-        if config.get("latents_mean") or config.get("latents_std"):
-            raise BackboneError(
-                f"backbone {name} reads latents normalised by channel (latents_mean and latents_std in {vae}); "
-                "only one scaling_factor and shift_factor are known"
-            )
-        model = read_module(name, AutoencoderKL, vae, hollow)
-        scale, shift = model.config["scaling_factor"], model.config["shift_factor"] or 0
-        if type(scale) not in (int, float) or scale <= 0 or type(shift) not in (int, float):
-            raise BackboneError(
-                f"`scaling_factor` in {vae / 'config.json'} must be a number above 0, and `shift_factor` a number or "
-                f"null, got {scale!r} and {shift!r}"
-            )
-        del model.decoder  # it has more than half of the weights, and is not used
-        return cls(vae, model)
-
-    @property
-    def channels(self) -> int:
-        return int(self.model.config["latent_channels"])
-
-    @property
-    def reduction(self) -> int:
-        """Pixels of a side per latent of a side: each level but the last halves the side."""
-        return int(2 ** (len(self.model.config["block_out_channels"]) - 1))
-
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Encode pixels uint8 (n, 3, side, side) as latents on the same device.
-
-        Returns float32 (n, channels, side / reduction, side / reduction): (mean - shift_factor) × scaling_factor, for
-        pixels in [-1, 1]. The encoder runs in float32 even under autocast, since the activations of common
-        autoencoders overflow float16. It runs in a lower precision only if its configuration allows that
-        (`force_upcast` is false).
-        """
-        config = self.model.config
-        self.model.to(pixels.device)
-        upcast = config["force_upcast"] and torch.amp.is_autocast_available(pixels.device.type)
-        with torch.autocast(pixels.device.type, enabled=False) if upcast else nullcontext():
-            mean: torch.Tensor = self.model.encode(pixels.float() / 127.5 - 1).latent_dist.mean
-        latents: torch.Tensor = (mean.float() - (config["shift_factor"] or 0)) * config["scaling_factor"]
-        return latents
-
-
-@final
-@dataclass(frozen=True)
 class ConditionalUNetNetwork:
-    """A UNet2DConditionModel that reads latents and is conditioned on an empty text.
+    """A UNet2DConditionModel that reads latents and is conditioned on a text, which is empty unless a person gives one.
 
-    The text is "", encoded by the pipeline's CLIP tokenizer and text encoder. Classifier-free guidance uses this text
+    The text is encoded by the pipeline's CLIP tokenizer and text encoder. Classifier-free guidance uses the empty text
     for its unconditional prediction (Ho & Salimans 2022). If the folder has no text encoder, the text is zeros.
     Networks like SDXL also get zeros, as in their own pipeline. As sizes they get an original and a target size equal
     to the network's own side, and no crop (Podell et al. 2023, section 2.2).
@@ -121,18 +53,20 @@ class ConditionalUNetNetwork:
     vae: Autoencoder
     schedule: Schedule
     folders: tuple[Path, ...]
+    side: int
+    changes: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, name: str, folder: Path, hollow: bool) -> Self:
-        """Read a network from the folder of a diffusers pipeline; a hollow one has no weights.
+    def read(cls, name: str, folder: Path, reading: Reading) -> Self:
+        """Read a network from the folder of a diffusers pipeline.
 
         Raises BackboneError if files are missing or damaged, if the network reads more than latents (such as a masked
         image or a depth map), or if it is conditioned on more than a text. `blocks` raises BackboneError if a block is
         of an unknown kind.
         """
-        network, text_encoder = network_folder(folder), folder / "text_encoder"
+        network, text_encoder, hollow = network_folder(folder), folder / "text_encoder", reading.hollow
         parts = check_companions(name, folder, network, "UNet2DConditionModel")
-        vae = Autoencoder.read(name, folder, hollow)
+        vae = Autoencoder.read(name, folder / "vae", hollow)
         module = read_module(name, UNet2DConditionModel, network, hollow)
         side, channels = square_side(module.config["sample_size"]), module.config["in_channels"]
         if side is None or channels != vae.channels:
@@ -141,6 +75,9 @@ class ConditionalUNetNetwork:
                 f"besides; its input is {channels} x {module.config['sample_size']}"
             )
         check_image_side(name, side * vae.reduction)
+        halvings = sum(level.downsamplers is not None for level in module.down_blocks)
+        changes: list[str] = []
+        side = reading.side_of_latents(name, side, vae.reduction, 2**halvings, None, changes)
         schedule = read_schedule(folder)
         check_times(name, module.config, len(schedule.alphas_cumprod))
         width = _text_width(name, module)
@@ -149,10 +86,14 @@ class ConditionalUNetNetwork:
             with_text = False
         else:
             with_text = is_there(text_encoder) or "text_encoder" in parts
-        text = empty_text(name, folder, width, hollow) if with_text else torch.zeros(1, TOKENS, width)
-        module.register_buffer("empty_text", text.to(module.device), persistent=False)  # moves with the module
+        if not with_text:
+            reading.check_no_prompt(name, "reads zeros in place of a text")
+        elif reading.prompt:
+            changes.append(f"text {reading.prompt!r}")
+        text = clip_text(name, folder, width, reading) if with_text else torch.zeros(1, TOKENS, width)
+        module.register_buffer("text_tokens", text.to(module.device), persistent=False)  # moves with the module
         folders = (network, text_encoder, folder / "tokenizer") if with_text else (network,)
-        return cls(name, module, vae, schedule, folders)
+        return cls(name, module, vae, schedule, folders, side, tuple(changes))
 
     @property
     def autoencoder(self) -> Path:
@@ -160,13 +101,11 @@ class ConditionalUNetNetwork:
 
     @property
     def image_side(self) -> int:
-        return self.input_shape[1] * self.vae.reduction
+        return self.side * self.vae.reduction
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        side = square_side(self.module.config["sample_size"])
-        assert side is not None  # as `read` checked
-        return self.vae.channels, side, side
+        return self.vae.channels, self.side, self.side
 
     def blocks(self) -> list[tuple[str, Part]]:
         return list(hourglass_blocks(self.name, self.module, LEVEL_KINDS))
@@ -176,7 +115,7 @@ class ConditionalUNetNetwork:
 
     def run(self, inputs: torch.Tensor, times: torch.Tensor | None) -> object:
         count, config = len(inputs), self.module.config
-        text = self.module.get_buffer("empty_text").expand(count, -1, -1)
+        text = self.module.get_buffer("text_tokens").expand(count, -1, -1)
         added = None
         if config["addition_embed_type"] == "text_time":
             sizes = torch.tensor([self.image_side, self.image_side, 0, 0, self.image_side, self.image_side])
@@ -193,11 +132,11 @@ class ConditionalUNetNetwork:
         return values
 
 
-def empty_text(name: str, folder: Path, width: int, hollow: bool) -> torch.Tensor:
-    """Encode "" with `tokenizer/` and `text_encoder/` of a pipeline: float32 (1, tokens, width).
+def clip_text(name: str, folder: Path, width: int, reading: Reading) -> torch.Tensor:
+    """Encode the prompt, which may be empty, with `tokenizer/` and `text_encoder/` of a pipeline: float32 (1, tokens, width).
 
     The text is padded to the full context. As in diffusers' pipelines, the result is the encoder's last hidden states,
-    and the padding is not masked. hollow: read no weights, and return an empty tensor on the meta device.
+    and the padding is not masked. A hollow reading reads no weights, and gets an empty tensor on the meta device.
     Raises BackboneError if the text encoder is not CLIP's, or if files are missing or damaged.
     """
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -214,11 +153,13 @@ def empty_text(name: str, folder: Path, width: int, hollow: bool) -> torch.Tenso
     if not any((vocabulary / file).is_file() for file in ("vocab.json", "tokenizer.json")):
         raise BackboneError(f"backbone {name} has a text encoder, but {vocabulary} has no vocabulary for it")
     length = config.max_position_embeddings
-    if hollow:
+    if reading.hollow:
         return torch.empty(1, length, width, device="meta")
     with loading(name, vocabulary):
         tokenizer = CLIPTokenizer.from_pretrained(vocabulary)
-        tokens = tokenizer("", padding="max_length", max_length=length, return_tensors="pt")
+        tokens = tokenizer(
+            reading.prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        )
     with loading(name, text_encoder), torch.no_grad():
         encoder = load_pretrained(name, CLIPTextModel, text_encoder)
         text: torch.Tensor = encoder(tokens.input_ids).last_hidden_state

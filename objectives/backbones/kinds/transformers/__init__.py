@@ -1,0 +1,1 @@
+"""Diffusion transformers that read latents: `network.py` is what they share, each other file one kind."""

@@ -1,0 +1,89 @@
+"""FLUX.1 and FLUX.2: diffusers' `FluxTransformer2DModel` and `Flux2Transformer2DModel`."""
+
+from typing import Any
+
+import torch
+from diffusers import Flux2Transformer2DModel, FluxTransformer2DModel
+
+from objectives.backbones.kinds.transformers.network import TransformerKind, packed, positions
+from objectives.backbones.texts import Text, TextRecipe
+
+
+def _guidance(module: Any, sigmas: torch.Tensor) -> torch.Tensor | None:
+    """Return a guidance scale of 1, which means no guidance, for a network that was distilled with one."""
+    return torch.ones_like(sigmas) if module.config["guidance_embeds"] else None
+
+
+def _call_flux1(module: Any, latents: torch.Tensor, sigmas: torch.Tensor, text: Text) -> object:
+    tokens = packed(latents)
+    return module(
+        tokens,
+        encoder_hidden_states=text["tokens"],
+        pooled_projections=text["pooled"],
+        timestep=sigmas,
+        img_ids=positions(tokens.shape[1], 3, latents.device),
+        txt_ids=torch.zeros(text["tokens"].shape[1], 3, device=latents.device),
+        guidance=_guidance(module, sigmas),
+        return_dict=False,
+    )
+
+
+def _call_flux2(module: Any, latents: torch.Tensor, sigmas: torch.Tensor, text: Text) -> object:
+    tokens = latents.flatten(2).transpose(1, 2)
+    words = torch.zeros(text["tokens"].shape[1], 4, device=latents.device)
+    words[:, 3] = torch.arange(len(words), device=latents.device)
+    return module(
+        tokens,
+        encoder_hidden_states=text["tokens"],
+        timestep=sigmas,
+        img_ids=positions(tokens.shape[1], 4, latents.device),
+        txt_ids=words,
+        guidance=_guidance(module, sigmas),
+        return_dict=False,
+    )
+
+
+def _encode_flux1(pipeline: Any, text: str) -> Text:
+    tokens, pooled, _ = pipeline.encode_prompt(text, None, device="cpu")
+    return {"tokens": tokens, "pooled": pooled}
+
+
+def _encode_flux2(pipeline: Any, text: str) -> Text:
+    tokens, _ = pipeline.encode_prompt(text, device="cpu")
+    return {"tokens": tokens}
+
+
+FLUX1 = TransformerKind(
+    FluxTransformer2DModel,
+    ("transformer_blocks", "single_transformer_blocks"),
+    _call_flux1,
+    channels=lambda config: int(config["in_channels"]) // 4,
+    patch=lambda config: 2,
+    text=TextRecipe(
+        "FluxPipeline",
+        {"text_encoder": "CLIPTextModel", "text_encoder_2": "T5EncoderModel"},
+        {"tokenizer": "CLIPTokenizer", "tokenizer_2": "T5TokenizerFast"},
+        _encode_flux1,
+        lambda config: {
+            "tokens": torch.zeros(1, 512, config["joint_attention_dim"]),
+            "pooled": torch.zeros(1, config["pooled_projection_dim"]),
+        },
+    ),
+)
+"""FLUX.1 (Black Forest Labs 2024). Tokens are 2 x 2 latents."""
+
+FLUX2 = TransformerKind(
+    Flux2Transformer2DModel,
+    ("transformer_blocks", "single_transformer_blocks"),
+    _call_flux2,
+    patch=lambda config: 1,
+    text=TextRecipe(
+        "Flux2KleinPipeline",
+        {"text_encoder": "Qwen3ForCausalLM"},
+        {"tokenizer": "Qwen2TokenizerFast"},
+        _encode_flux2,
+        lambda config: {"tokens": torch.zeros(1, 512, config["joint_attention_dim"])},
+    ),
+    native_side=64,
+)
+"""FLUX.2-klein (Black Forest Labs 2026). Its autoencoder makes one latent of each 16 x 16 pixels."""

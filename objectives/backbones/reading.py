@@ -1,0 +1,73 @@
+"""How a network is read: with or without weights, for which images, with which text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from objectives.atomic_write import replacing
+from objectives.backbones.folders.configuration import LARGEST_SIDE
+from spaces import BackboneError
+
+if TYPE_CHECKING:
+    from objectives.backbones.texts import Text, TextRecipe
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a network is read for.
+
+    hollow: build it without weights, on torch's meta device. image_side: side of the images in pixels; None for the
+    side of the network's training. prompt: the text for a network that reads one. cache: the folder for encoded texts;
+    None keeps none.
+    """
+
+    hollow: bool = False
+    image_side: int | None = None
+    prompt: str = ""
+    cache: Path | None = None
+
+    def side_of_latents(
+        self, name: str, native: int, reduction: int, patch: int, largest_grid: int | None, changes: list[str]
+    ) -> int:
+        """Return the latents of a side, and say in `changes` where it is not that of training.
+
+        native: latents of a side in training. reduction: pixels of a side per latent. patch: latents of a side per
+        token. largest_grid: the most tokens of a side. Raises BackboneError for a side that the network cannot take.
+        """
+        if self.image_side in (None, native * reduction):
+            return native
+        step = reduction * patch
+        most = min(LARGEST_SIDE, LARGEST_SIDE if largest_grid is None else largest_grid * step) // step * step
+        if self.image_side % step or not step <= self.image_side <= most:
+            raise BackboneError(
+                f"`image_side` of backbone {name} must be a multiple of {step} from {step} to {most:,}, got "
+                f"{self.image_side:,}; its own side is {native * reduction:,}"
+            )
+        changes.append(f"image side {self.image_side}")
+        return self.image_side // reduction
+
+    def check_no_prompt(self, name: str, reason: str) -> None:
+        """Raise BackboneError if a prompt is given to a network that cannot read it. reason: why it cannot."""
+        if self.prompt:
+            raise BackboneError(f"backbone {name} {reason}, so it takes no `prompt`, got {self.prompt!r:.60}")
+
+    def kept_text(self, recipe: "TextRecipe", name: str, folder: Path, network: Any) -> "Text":
+        """Return the encoded text, from the cache if it is there, so that text encoders are loaded once."""
+        import hashlib
+
+        from safetensors.torch import load_file, save_file
+
+        from objectives.backbones.files import folder_digest
+
+        if self.cache is None:
+            return recipe.read(name, folder, network, self.prompt)
+        key = f"{recipe.pipeline}\n{folder_digest(*recipe.folders(folder))}\n{self.prompt}"
+        path = self.cache / "texts" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
+        try:
+            return load_file(path)
+        except Exception:  # there is none, or it is damaged
+            text = recipe.read(name, folder, network, self.prompt)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as part:
+            save_file({key: values.contiguous() for key, values in text.items()}, part)
+        return text
