@@ -22,6 +22,8 @@ PROTOCOL = (
     "metric",
     "objectives",
     "precision",
+    "image side",
+    "prompt",
     "transform",
     "noise",
 )

@@ -63,7 +63,9 @@ class Classifier:
             raise BackboneError(
                 f"{path} needs the network of folder {name!r}, which is gone; give its new place as `backbone`"
             )
-        network = load_backbone_here(name, origin.precision, None if cache is None else Path(cache))
+        network = load_backbone_here(
+            name, origin.precision, None if cache is None else Path(cache), origin.image_side, origin.prompt
+        )
         if network.digest != origin.weights:
             raise BackboneError(
                 f"{path} was trained on a network with digest {origin.weights[:12]!r}, and that of {name!r} is "

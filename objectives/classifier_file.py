@@ -42,6 +42,8 @@ class Origin:
 
     backbone: a name, folder or hub id for `load_backbone`. weights: digest of the backbone, `Backbone.digest`.
     precision: number format of the forward passes. transform: name of the transform from images to pixels.
+    image_side: side of the images in pixels; None for that of the network's training. prompt: the text for a network
+    that reads one.
     seed: random seed for the noise. noise: name of how the noise is made.
     grids: block → side of the map that a forward pass keeps in half precision, for each block that the setting reads.
     """
@@ -53,16 +55,27 @@ class Origin:
     seed: int
     grids: Mapping[int, int]
     noise: str = NOISE
+    image_side: int | None = None
+    prompt: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Origin":
-        """Invert `to_dict`; early files name no noise. Raises TypeError, KeyError or ValueError for other values."""
+        """Invert `to_dict`; early files name no noise, image side or prompt.
+
+        Raises TypeError, KeyError or ValueError for other values.
+        """
         grids = {int(block): int(side) for block, side in values["grids"].items()}
-        words = {name: str(values[name]) for name in ("backbone", "weights", "precision", "transform")}
-        return cls(**words, seed=int(values["seed"]), grids=grids, noise=str(values.get("noise", FIRST["noise"])))
+        words: dict[str, Any] = {name: str(values[name]) for name in ("backbone", "weights", "precision", "transform")}
+        noise, side = str(values.get("noise", FIRST["noise"])), values.get("image_side")
+        prompt = values.get("prompt")
+        given: dict[str, Any] = {
+            "image_side": None if side is None else int(side),
+            "prompt": None if prompt is None else str(prompt),
+        }
+        return cls(**words, seed=int(values["seed"]), grids=grids, noise=noise, **given)
 
 
 @dataclass(frozen=True)

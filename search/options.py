@@ -134,6 +134,15 @@ class RunOptions:
         None, "On a cluster: only GPUs of this type, as Ray names it, e.g. A100. [default: any]", metavar="TYPE"
     )
     precision: str = option("float32", "Precision of the forward passes: float32, bfloat16 or float16.")
+    image_side: int | None = option(
+        None,
+        "Side of the images in pixels, for networks that take several. [default: that of the network's training]",
+        low=1,
+        high=4096,
+    )
+    prompt: str | None = option(
+        None, "The text for a network that reads one. [default: the empty text]", metavar="TEXT"
+    )
     skip_unreadable: bool = option(False, "Leave out files that are no readable image.")
     ray_address: str | None = option(
         None, "A running Ray cluster. [default: a private Ray on this machine]", metavar="HOST:PORT"
@@ -314,7 +323,7 @@ def check_study_name(name: str) -> None:
 HELP_OF_IMAGES = {"seed": "Random seed for the noise and the choice of images."}
 """Help of options that mean less where nothing is searched: option → help."""
 
-IMAGE_OPTIONS = ("dataset", "data_root", "skip_unreadable", "backbone", "precision", "seed")
+IMAGE_OPTIONS = ("dataset", "data_root", "skip_unreadable", "backbone", "precision", "image_side", "prompt", "seed")
 """Options of everything that reads features of images."""
 
 SCREENING_OPTIONS = (*IMAGE_OPTIONS, "space", "blocks", "timesteps", "pools", "home", "storage")
@@ -342,6 +351,8 @@ KEPT = (
     "workers",
     "gpus_per_trial",
     "precision",
+    "image_side",
+    "prompt",
     "skip_unreadable",
     "cache_size",
     "warm_start",

@@ -116,7 +116,9 @@ def prepare_probe(
     check_root(options.dataset, options.data_root, home.datasets)
     has_files = DATASETS[options.dataset].needs_root
     images = listed(options.dataset, options.data_root, home.datasets) if has_files else None
-    architecture, weights_digest = describe_backbone(options.backbone, options.precision, home.cache)
+    architecture, weights_digest = describe_backbone(
+        options.backbone, options.precision, home.cache, options.image_side, options.prompt
+    )
     space = narrowed_space(options, architecture) if space is None else space
     on_found()
     images = images or listed(options.dataset, None)
@@ -130,6 +132,8 @@ def prepare_probe(
         dataset=dataset,
         backbone=options.backbone,
         precision=options.precision,
+        image_side=options.image_side,
+        prompt=options.prompt,
         cache=home.cache,
         grids=space.grids,
         seed=options.seed,
@@ -222,6 +226,8 @@ def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str,
             "precision": options.precision,
             # A study without these options keeps the identity that it had before they existed.
             **changed(),
+            **({"image side": str(options.image_side)} if options.image_side else {}),
+            **({"prompt": options.prompt} if options.prompt else {}),
             **({"shots": str(options.shots)} if options.shots else {}),
             **({"flips": "horizontal"} if options.flips else {}),
             **({"classes weigh": "the same"} if options.balanced else {}),
@@ -261,6 +267,8 @@ def page_facts(dataset: "Dataset", options: RunOptions, command: str) -> dict[st
         **({"Left out": "; ".join(phrases)} if phrases else {}),
         "Seed": str(options.seed),
         "Precision": options.precision,
+        **({"Image side": f"{options.image_side} pixels"} if options.image_side else {}),
+        **({"Prompt": options.prompt} if options.prompt else {}),
         **{kind.capitalize(): name for kind, name in versions().items()},
         "Command": command,
     }

@@ -50,7 +50,8 @@ def _patched(model: Any, pixels: torch.Tensor) -> torch.Tensor:
     latents = pairs.reshape(count, channels * 4, side // 2, side // 2)
     center = model.bn.running_mean.view(1, -1, 1, 1).float()
     spread = torch.sqrt(model.bn.running_var.view(1, -1, 1, 1).float() + model.config["batch_norm_eps"])
-    return (latents - center) / spread
+    normalised: torch.Tensor = (latents - center) / spread
+    return normalised
 
 
 KINDS: dict[str, AutoencoderKind] = {
@@ -95,7 +96,7 @@ class Autoencoder:
                 "makes them; give the folder of a whole diffusers pipeline"
             )
         config = read_configuration(folder / "config.json")
-        kind = config.get("_class_name")
+        kind = str(config.get("_class_name"))
         if kind not in known:
             raise BackboneError(
                 f"backbone {name} reads the latents of a {kind}; only {' or '.join(known)} is known for such a network"
@@ -138,4 +139,5 @@ class Autoencoder:
         upcast = config.get("force_upcast", True) and torch.amp.is_autocast_available(pixels.device.type)
         with torch.autocast(pixels.device.type, enabled=False) if upcast else nullcontext():
             latents = KINDS[self.kind].encode(self.model, pixels.float() / 127.5 - 1)
-        return (latents - (config.get("shift_factor") or 0)) * config.get("scaling_factor", 1)
+        scaled: torch.Tensor = (latents - (config.get("shift_factor") or 0)) * config.get("scaling_factor", 1)
+        return scaled

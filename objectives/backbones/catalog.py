@@ -177,19 +177,19 @@ def load_backbone(
     precision: str = "float32",
     cache: Path | None = None,
     image_side: int | None = None,
-    prompt: str = "",
+    prompt: str | None = None,
 ) -> "TappedBackbone":
     """Load a backbone by its name in `BACKBONES`, its folder (diffusers or transformers), or its hub id `owner/model`.
 
     The network is downloaded once. precision: one of `PRECISIONS`. cache: the cache folder, which keeps published
     checkpoints and encoded texts. image_side: side of its images in pixels, where it is not that of training. prompt:
-    the text for a network that reads one. Raises UnknownNameError for an unknown name or precision. Raises
-    BackboneError if the network cannot be fetched or read, or cannot take the image side or a prompt.
+    the text for a network that reads one; None for the empty text. Raises UnknownNameError for an unknown name or
+    precision. Raises BackboneError if the network cannot be fetched or read, or cannot take the image side or a prompt.
     """
     from objectives.backbones.tapped import architecture_of, tapped
 
     check_name("precision", precision, PRECISIONS)
-    folder, reading = _folder(name, cache), Reading(False, image_side, prompt, cache)
+    folder, reading = _folder(name, cache), Reading(False, image_side, prompt or "", cache)
     architecture = architecture_of(_read(name, folder, replace(reading, hollow=True)))
     return tapped(_read(name, folder, reading), architecture, device, precision)
 
@@ -199,7 +199,7 @@ def load_backbone_here(
     precision: str = "float32",
     cache: Path | None = None,
     image_side: int | None = None,
-    prompt: str = "",
+    prompt: str | None = None,
 ) -> "TappedBackbone":
     """Load a backbone on this process's GPU if there is one, else on the CPU. Raises as `load_backbone` does."""
     import torch
@@ -214,7 +214,7 @@ def late_backbone_here(
     precision: str = "float32",
     cache: Path | None = None,
     image_side: int | None = None,
-    prompt: str = "",
+    prompt: str | None = None,
 ) -> Backbone:
     """Return the backbone that `load_backbone_here` does. On a CPU it is loaded before its first forward pass.
 
@@ -234,14 +234,14 @@ def describe_backbone(
     precision: str = "float32",
     cache: Path | None = None,
     image_side: int | None = None,
-    prompt: str = "",
+    prompt: str | None = None,
 ) -> tuple[Architecture, str]:
     """Return the architecture and the digest of the backbone that `load_backbone` returns, without loading it.
 
     Raises as `load_backbone` does, except for weights that do not fit the configuration or are not finite.
     """
     check_name("precision", precision, PRECISIONS)
-    folder, reading = _folder(name, cache), Reading(True, image_side, prompt)
+    folder, reading = _folder(name, cache), Reading(True, image_side, prompt or "")
     memory = Descriptions((cache or Home.at(None).cache) / "descriptions")
     description = memory.described(name, folder, reading, partial(_describe, name, folder, reading))
     for part in description.folders:

@@ -33,6 +33,7 @@ class ProbeSpec:
     """Everything that a worker needs to build a probe, except the loaded network.
 
     backbone: a name, folder or hub id for `load_backbone`. precision: one of `PRECISIONS`.
+    image_side: side of the images in pixels; None for that of training. prompt: the text for a network that reads one.
     grids: block → grid; everything that a forward pass should keep, from the space.
     cache: the cache folder. cache_size: bytes that the cache may take; None for all that the disk has.
     seed: random seed for the noise, the splits and the heads.
@@ -58,6 +59,8 @@ class ProbeSpec:
     folds: int | None = None
     metric: str = ACCURACY.name
     cache_size: int | None = None
+    image_side: int | None = None
+    prompt: str | None = None
     halving: bool = False
 
     @property

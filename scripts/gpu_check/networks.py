@@ -14,7 +14,7 @@ from objectives.backbones.adm_settings import AdmSettings
 from objectives.backbones.catalog import load_backbone, load_backbone_here
 from objectives.backbones.tapped import TappedBackbone
 from objectives.features.noise import noise_for
-from tests.support import small_adm, small_latents
+from tests.support import small_adm, small_latents, small_transformers
 from tests.support.random_backbone import random_backbone
 
 TIMESTEP = 90
@@ -40,7 +40,7 @@ def small_adm_network(folder: Path) -> None:
 MAKERS: dict[str, Callable[[Path], None]] = {
     "adm": small_adm_network,
     "sd": small_latents.text_conditioned,
-    "dit": small_latents.transformer,
+    "dit": small_transformers.dit,
 }
 """Name of a small network → what saves it in a folder."""
 

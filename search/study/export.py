@@ -164,7 +164,16 @@ def feature_origin(prepared: PreparedProbe, setting: Setting) -> "Origin":
 
     spec = prepared.spec
     grids = {tap.block: spec.grids[tap.block] for tap in setting.taps}
-    return Origin(spec.backbone, prepared.weights_digest, spec.precision, TRANSFORM, spec.seed, grids)
+    return Origin(
+        spec.backbone,
+        prepared.weights_digest,
+        spec.precision,
+        TRANSFORM,
+        spec.seed,
+        grids,
+        image_side=spec.image_side,
+        prompt=spec.prompt,
+    )
 
 
 def _fitted(seed: int, validation: Accuracy, final: Final | None) -> dict[str, Any]:

@@ -30,6 +30,8 @@ OPTIONS = RunOptions(
     halving=True,
     workers=2,
     precision="bfloat16",
+    image_side=64,
+    prompt="a bird",
     skip_unreadable=True,
     cache_size=10**9,
     ray_address="me:hushhush@host:1",
@@ -66,6 +68,8 @@ def test_options_are_stored_under_the_names_of_the_first_version() -> None:
         "workers": 2,
         "gpus_per_trial": None,
         "precision": "bfloat16",
+        "image_side": 64,
+        "prompt": "a bird",
         "skip_unreadable": True,
         "cache_size": 10**9,
         "warm_start": True,
@@ -80,7 +84,9 @@ def test_values_of_other_versions_are_ignored() -> None:
 
 
 def test_workers_get_every_option_that_a_fit_depends_on(tmp_path: Path) -> None:
-    options = replace(OPTIONS, dataset="digits", home=tmp_path, precision="bfloat16", objectives=None, folds=None)
+    options = replace(
+        OPTIONS, dataset="digits", home=tmp_path, precision="bfloat16", objectives=None, folds=None, prompt=None
+    )
     options = replace(options, validation_fraction=0.3)
     spec = prepare_probe(options).spec
     shared = {item.name for item in fields(ProbeSpec)} & {item.name for item in fields(RunOptions)} - {"dataset"}

@@ -12,10 +12,10 @@ from spaces import check_name
 
 def random_backbone(
     name: str,
-    image_side: int | None = None,
     device: str = "cpu",
     precision: str = "float32",
     cache: Path | None = None,
+    image_side: int | None = None,
 ) -> TappedBackbone:
     """Return a backbone with fixed random weights, for measuring speed. Raises as `load_backbone` does."""
     check_name("precision", precision, PRECISIONS)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel, UNet2DModel, VQModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 CONTEXT = 7
@@ -88,7 +88,30 @@ def size_conditioned(folder: Path) -> None:
     (folder / "model_index.json").write_text(json.dumps({"force_zeros_for_empty_prompt": True}))
 
 
+def quantised(folder: Path) -> None:
+    """Save a small network of latent diffusion without a text: it reads three-channel latents of a VQModel."""
+    torch.manual_seed(13)
+    UNet2DModel(
+        sample_size=8,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=2,
+        norm_num_groups=4,
+    ).save_pretrained(folder / "unet")
+    VQModel(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        norm_num_groups=4,
+        num_vq_embeddings=8,
+    ).save_pretrained(folder / "vqvae")
+    DDIMScheduler().save_pretrained(folder / "scheduler")
+
+
 FOLDERS: dict[str, Callable[[Path], None]] = {
+    "UNet2DModel of latents": quantised,
     "UNet2DConditionModel": text_conditioned,
     "UNet2DConditionModel of SDXL's kind": size_conditioned,
 }

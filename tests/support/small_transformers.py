@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -29,13 +30,16 @@ from transformers import (
     CLIPTokenizer,
     Gemma2Config,
     Gemma2Model,
-    GemmaTokenizerFast,
+    GemmaTokenizer,
     T5Config,
     T5EncoderModel,
-    T5TokenizerFast,
+    T5Tokenizer,
 )
 
 from tests.support.small_latents import autoencoder
+
+Save = Callable[[Path], Any]
+"""What saves a part of a pipeline in a folder."""
 
 SIDE = 8
 """Latents of a side of the networks that state it."""
@@ -243,13 +247,13 @@ WITHOUT_SIDE = ("FluxTransformer2DModel", "Flux2Transformer2DModel", "PRXTransfo
 """The kinds whose configuration states no side. Their own side, that of their pipeline, is too large for a test."""
 
 
-def text_encoders(folder: Path, **parts: Callable[[Path], None]) -> None:
+def text_encoders(folder: Path, **parts: Save) -> None:
     """Save small text encoders and tokenizers under the names of a pipeline's parts."""
     for part, save in parts.items():
         save(folder / part)
 
 
-def clip(projected: bool, width: int) -> tuple[Callable[[Path], None], Callable[[Path], None]]:
+def clip(projected: bool, width: int) -> tuple[Save, Save]:
     """Return what saves a CLIP text encoder of so many channels, and what saves its tokenizer."""
     config = CLIPTextConfig(
         vocab_size=4,
@@ -269,14 +273,14 @@ def clip(projected: bool, width: int) -> tuple[Callable[[Path], None], Callable[
     return model.save_pretrained, tokenizer.save_pretrained
 
 
-def t5(width: int) -> tuple[Callable[[Path], None], Callable[[Path], None]]:
+def t5(width: int) -> tuple[Save, Save]:
     """Return what saves a T5 encoder of so many channels, and what saves its tokenizer."""
-    config = T5Config(vocab_size=8, d_model=width, d_kv=4, d_ff=16, num_layers=2, num_heads=2, is_gated_act=True)
+    config = T5Config(vocab_size=8, d_model=width, d_kv=4, d_ff=16, num_layers=2, num_heads=2)
     words = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁a", -1.0), ("▁b", -1.5), ("▁", -2.0)]
-    return T5EncoderModel(config).save_pretrained, T5TokenizerFast(vocab=words, extra_ids=0).save_pretrained
+    return T5EncoderModel(config).save_pretrained, T5Tokenizer(vocab=words, extra_ids=0).save_pretrained
 
 
-def gemma(width: int) -> tuple[Callable[[Path], None], Callable[[Path], None]]:
+def gemma(width: int) -> tuple[Save, Save]:
     """Return what saves a Gemma 2 of so many channels, and what saves its tokenizer."""
     config = Gemma2Config(
         vocab_size=8,
@@ -288,8 +292,8 @@ def gemma(width: int) -> tuple[Callable[[Path], None], Callable[[Path], None]]:
         head_dim=4,
     )
     words = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "▁": 4, "a": 5, "b": 6, "<mask>": 7}
-    tokenizer = GemmaTokenizerFast(vocab=words, merges=[])
-    tokenizer._tokenizer.post_processor = TemplateProcessing("<bos> $A", "<bos> $A <bos> $B", [("<bos>", 2)])
+    tokenizer = GemmaTokenizer(vocab=words, merges=[])
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing("<bos> $A", "<bos> $A <bos> $B", [("<bos>", 2)])
     return Gemma2Model(config).save_pretrained, tokenizer.save_pretrained
 
 

@@ -133,7 +133,7 @@ class ConditionalUNetNetwork:
 
 
 def clip_text(name: str, folder: Path, width: int, reading: Reading) -> torch.Tensor:
-    """Encode the prompt, which may be empty, with `tokenizer/` and `text_encoder/` of a pipeline: float32 (1, tokens, width).
+    """Encode the prompt with `tokenizer/` and `text_encoder/` of a pipeline: float32 (1, tokens, width).
 
     The text is padded to the full context. As in diffusers' pipelines, the result is the encoder's last hidden states,
     and the padding is not masked. A hollow reading reads no weights, and gets an empty tensor on the meta device.

@@ -21,10 +21,10 @@ def differences(row: StudyRow, record: StudyRecord) -> str:
     phrases = [f"{what} {_words(old)}, not {_words(other)}" for what, old, other in pairs if old != other]
     if row.dataset == record.dataset and row.dataset_fingerprint != record.dataset_fingerprint:
         phrases.append("other images, labels or test images")
-    if row.weights_digest != record.weights_digest and (row.backbone, row.protocol.get("precision")) == (
-        record.backbone,
-        record.protocol.get("precision"),
-    ):
+    same_reading = row.backbone == record.backbone and all(
+        row.protocol.get(label) == record.protocol.get(label) for label in ("precision", "image side", "prompt")
+    )
+    if row.weights_digest != record.weights_digest and same_reading:
         phrases.append("other weights of the network")
     return "; ".join(phrases) or "another version of the heads"
 

@@ -226,7 +226,7 @@ class TestBackbone:
         assert (space.timesteps == (None,)) == (not backbone.architecture.noised)
 
     def test_random_weights_give_maps_of_the_same_shapes(self, folder: Path, backbone: Backbone) -> None:
-        drawn = random_backbone(str(folder), side_of(folder))
+        drawn = random_backbone(str(folder), image_side=side_of(folder))
         last = backbone.architecture.blocks[-1].number
         maps, again = (drawn.taps(*inputs_for(backbone), [last])[last] for _ in range(2))
         assert maps.shape == backbone.taps(*inputs_for(backbone), [last])[last].shape

@@ -16,6 +16,7 @@ from diffusers import DDPMScheduler
 from objectives.backbones import description
 from objectives.backbones.catalog import describe_backbone, load_backbone
 from objectives.backbones.description import Description, Descriptions, FileDigests
+from objectives.backbones.reading import Reading
 from objectives.downloads import sha256
 from spaces import Architecture, Block
 
@@ -50,12 +51,14 @@ def test_a_network_is_described_once_until_its_configuration_changes(tiny_folder
 
     memory = Descriptions(tmp_path / "memory")
     for _ in range(3):
-        assert memory.described("small", folder, describe) == first
+        assert memory.described("small", folder, Reading(), describe) == first
     assert len(calls) == 1
-    memory.described("another name", folder, describe)
+    memory.described("another name", folder, Reading(), describe)
+    memory.described("small", folder, Reading(image_side=32), describe)
+    memory.described("small", folder, Reading(prompt="a bird"), describe)
     DDPMScheduler(num_train_timesteps=500).save_pretrained(folder / "scheduler")
-    memory.described("small", folder, describe)
-    assert len(calls) == 3
+    memory.described("small", folder, Reading(), describe)
+    assert len(calls) == 5
 
 
 @pytest.mark.parametrize("content", ["", "null", "[]", '{"architecture": {}}', '{"architecture": [1], "folders": []}'])

@@ -62,7 +62,7 @@ FLUX1 = TransformerKind(
     text=TextRecipe(
         "FluxPipeline",
         {"text_encoder": "CLIPTextModel", "text_encoder_2": "T5EncoderModel"},
-        {"tokenizer": "CLIPTokenizer", "tokenizer_2": "T5TokenizerFast"},
+        {"tokenizer": "CLIPTokenizer", "tokenizer_2": "T5Tokenizer"},
         _encode_flux1,
         lambda config: {
             "tokens": torch.zeros(1, 512, config["joint_attention_dim"]),
@@ -80,7 +80,7 @@ FLUX2 = TransformerKind(
     text=TextRecipe(
         "Flux2KleinPipeline",
         {"text_encoder": "Qwen3ForCausalLM"},
-        {"tokenizer": "Qwen2TokenizerFast"},
+        {"tokenizer": "Qwen2Tokenizer"},
         _encode_flux2,
         lambda config: {"tokens": torch.zeros(1, 512, config["joint_attention_dim"])},
     ),

@@ -36,7 +36,7 @@ LUMINA2 = TransformerKind(
     text=TextRecipe(
         "Lumina2Pipeline",
         {"text_encoder": "Gemma2Model"},
-        {"tokenizer": "GemmaTokenizerFast"},
+        {"tokenizer": "GemmaTokenizer"},
         _encode,
         lambda config: {"tokens": torch.zeros(1, 1, config["cap_feat_dim"])},
     ),

@@ -25,8 +25,9 @@ from spaces.blocks import Part
 class TransformerKind:
     """The differences between kinds of diffusion transformers.
 
-    model: class in diffusers. stacks: the names of its lists of layers, in execution order. flow: whether they were trained by flow matching.
-    channels: configuration → channels of the latents. patch: configuration → latents of a side per token of a side.
+    model: class in diffusers. stacks: the names of its lists of layers, in execution order. flow: whether such networks
+    were trained by flow matching. channels: configuration → channels of the latents. patch: configuration → latents of
+    a side per token of a side.
     call: makes the forward passes of a batch, given the module, latents, times and a text. times are sigmas in (0, 1]
     for a flow, else timesteps.
     text: how the pipeline encodes a text; None for a network that reads none.

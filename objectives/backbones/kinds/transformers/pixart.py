@@ -11,7 +11,7 @@ from objectives.backbones.texts import Text, TextRecipe, without_padding
 
 def _call(module: Any, latents: torch.Tensor, times: torch.Tensor, text: Text) -> object:
     """Run PixArt. Networks of 1,024 pixels are told the size of the image, 8 times that of its latents."""
-    added = {"resolution": None, "aspect_ratio": None}
+    added: dict[str, torch.Tensor | None] = {"resolution": None, "aspect_ratio": None}
     if module.use_additional_conditions:
         count, side = len(latents), latents.shape[-1] * 8
         added = {
@@ -38,7 +38,7 @@ PIXART = TransformerKind(
     _call,
     flow=False,
     text=TextRecipe(
-        "PixArtSigmaPipeline", {"text_encoder": "T5EncoderModel"}, {"tokenizer": "T5TokenizerFast"}, _encode, _no_text
+        "PixArtSigmaPipeline", {"text_encoder": "T5EncoderModel"}, {"tokenizer": "T5Tokenizer"}, _encode, _no_text
     ),
 )
 """PixArt-alpha (Chen et al. 2023) and PixArt-Sigma (Chen et al. 2024). Their position tables are interpolated."""

@@ -25,7 +25,7 @@ PRX = TransformerKind(
     text=TextRecipe(
         "PRXPipeline",
         {"text_encoder": "T5GemmaEncoder"},
-        {"tokenizer": "GemmaTokenizerFast"},
+        {"tokenizer": "GemmaTokenizer"},
         _encode,
         lambda config: {"tokens": torch.zeros(1, 1, config["context_in_dim"])},
     ),

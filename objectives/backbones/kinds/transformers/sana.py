@@ -32,7 +32,7 @@ SANA = TransformerKind(
     ("transformer_blocks",),
     _call,
     text=TextRecipe(
-        "SanaPipeline", {"text_encoder": "Gemma2Model"}, {"tokenizer": "GemmaTokenizerFast"}, _encode, _no_text
+        "SanaPipeline", {"text_encoder": "Gemma2Model"}, {"tokenizer": "GemmaTokenizer"}, _encode, _no_text
     ),
 )
 """SANA (Xie et al. 2024)."""

@@ -43,7 +43,7 @@ SD3 = TransformerKind(
             "text_encoder_2": "CLIPTextModelWithProjection",
             "text_encoder_3": "T5EncoderModel",
         },
-        {"tokenizer": "CLIPTokenizer", "tokenizer_2": "CLIPTokenizer", "tokenizer_3": "T5TokenizerFast"},
+        {"tokenizer": "CLIPTokenizer", "tokenizer_2": "CLIPTokenizer", "tokenizer_3": "T5Tokenizer"},
         _encode,
         _no_text,
         optional=("text_encoder_3",),

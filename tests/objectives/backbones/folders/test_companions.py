@@ -22,10 +22,14 @@ def lacking(part: str, name: str) -> Change:
 COMPANIONS: list[tuple[str, Change, str]] = [
     (
         "unet",
-        entries("vqvae/config.json", _class_name="VQModel"),
-        r"is a UNet2DModel with vqvae \(VQModel\) beside it in .*",
+        entries("vqvae/config.json", _class_name="AutoencoderTiny"),
+        "reads the latents of a AutoencoderTiny; only VQModel or AutoencoderKL is known",
     ),
-    ("unet", entries("model_index.json", vqvae=["diffusers", "VQModel"]), r"with vqvae \(VQModel\) beside it"),
+    (
+        "unet",
+        entries("model_index.json", vqvae=["diffusers", "VQModel"]),
+        r"names vqvae \(VQModel\), but .* is not there",
+    ),
     ("unet", entries("model_index.json", image_processor=["diffusers", "VaeImageProcessor"]), "with image_processor"),
     ("unet", entries("vae/config.json", _class_name="AutoencoderKL"), r"with vae \(AutoencoderKL\) beside it"),
     ("text", entries("controlnet/config.json", _class_name="ControlNetModel"), r"with controlnet \(ControlNetModel\)"),
@@ -39,7 +43,7 @@ COMPANIONS: list[tuple[str, Change, str]] = [
         (
             "unet",
             indexed_scheduler(name),
-            rf"noise schedule in .*{SCHEDULER}, a {name} in model_index.json, is .*which is not known",
+            rf"noise schedule in .*{SCHEDULER}, a {name} in model_index.json, is .*(which is not known|that of a flow)",
         )
         for name in ("ScoreSdeVeScheduler", "EDMEulerScheduler", "FlowMatchEulerDiscreteScheduler")
     ),

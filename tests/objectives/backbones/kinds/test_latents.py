@@ -15,6 +15,7 @@ from diffusers import (
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
+    VQModel,
 )
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -143,6 +144,18 @@ def test_the_last_layer_leads_to_the_output_for_no_class(dit_folder: Path) -> No
     output = patches.unflatten(-1, (2, 2, 8)).permute(0, 5, 1, 3, 2, 4).reshape(2, 8, 8, 8)
     close(output, dit(noisy, time, no_class).sample)
     assert not torch.allclose(output, dit(noisy, time, torch.tensor([0, 0])).sample, atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_network_of_latent_diffusion_reads_what_its_autoencoder_quantises(tmp_path: Path) -> None:
+    """LDMPipeline decodes latents / scaling_factor, and its decoder quantises (Rombach et al. 2022, section 3.1)."""
+    small_latents.quantised(tmp_path)
+    backbone, pixels = load_backbone(str(tmp_path)), photographs()
+    latents = backbone.encode(pixels)
+    vqvae = VQModel.from_pretrained(tmp_path / "vqvae")
+    close(latents, vqvae.encode(pixels / 127.5 - 1).latents * vqvae.config.scaling_factor)
+    assert backbone.architecture.image_side == 16
+    assert backbone.latents is not None
 
 
 @torch.no_grad()

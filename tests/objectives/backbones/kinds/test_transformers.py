@@ -84,10 +84,12 @@ def noised(backbone: TappedBackbone, timestep: int) -> torch.Tensor:
     """The noised latents by diffusers' own scheduler."""
     latents, noise = latents_and_noise(backbone)
     if backbone.architecture.prediction != FLOW:
-        return DDPMScheduler().add_noise(latents, noise, torch.tensor([timestep]))
+        noisy: torch.Tensor = DDPMScheduler().add_noise(latents, noise, torch.tensor([timestep]))
+        return noisy
     scheduler = FlowMatchEulerDiscreteScheduler()
     scheduler.set_timesteps(sigmas=[(timestep + 1) / 1000])
-    return scheduler.scale_noise(latents, scheduler.timesteps, noise)
+    noisy = scheduler.scale_noise(latents, scheduler.timesteps, noise)
+    return noisy
 
 
 def text_of(backbone: TappedBackbone) -> dict[str, torch.Tensor]:
@@ -176,7 +178,8 @@ def test_a_network_gets_what_its_pipeline_would_give_it(
 
 def test_dits_timesteps_have_the_frequencies_of_training(backbones: Callable[[str], TappedBackbone]) -> None:
     """cos and sin of t × 10000^(-i / 128), as DiT's own code has it. diffusers divides i by 127: 15 % off at t 121."""
-    layer = backbones("DiTTransformer2DModel").network.module.transformer_blocks[-1]
+    module: Any = backbones("DiTTransformer2DModel").network.module
+    layer = module.transformer_blocks[-1]
     times = torch.tensor([0, 50, 121, 999])
     frequencies = torch.exp(-math.log(10000) * torch.arange(128) / 128)
     angles = times[:, None].float() * frequencies
