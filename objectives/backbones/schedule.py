@@ -2,12 +2,24 @@
 
 import inspect
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.backbones.folders.companions import INDEX, indexed_parts, plain_name
 from objectives.backbones.folders.configuration import is_there, read_object
+from objectives.backbones.processes import (
+    CONSISTENCY,
+    FLOW,
+    RHO,
+    SCORE,
+    SIGMA_DATA,
+    TIMESTEPS,
+    consistency_alphas,
+    flow_alphas,
+    score_alphas,
+)
 from spaces import BackboneError
 
 if TYPE_CHECKING:
@@ -33,14 +45,23 @@ ENTRIES = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "tr
 FLOW_SCHEDULERS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler")
 """diffusers' schedulers of flow matching. Others make the noise of a flow where `use_flow_sigmas` is set."""
 
-FLOW = "flow"
-"""What a network predicts that was trained by flow matching: the velocity, noise minus image."""
+DDPM = "DDPM"
+"""The family of schedules that `SCHEDULERS` make. Others have the names of `processes.py`."""
 
-FLOW_TIMESTEPS = 1000
-"""The number of timesteps of a flow. Timestep t means sigma = (t + 1) / 1000."""
+FAMILIES = {
+    DDPM: "of the DDPM family, such as DDPM, DDIM, PNDM, Euler or DPM-Solver",
+    FLOW: "of flow matching",
+    CONSISTENCY: "of a consistency model",
+    SCORE: "of a variance-exploding score SDE",
+}
+"""Family of schedules → words for people."""
+
+DEFAULTS = {DDPM: "DDPMScheduler", FLOW: FLOW_SCHEDULERS[0]}
+"""Family → the scheduler of a folder that has none."""
 
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 MOST_TIMESTEPS = 100_000
+MOST_SIGMA = 100_000
 FILE = "scheduler_config.json"
 
 
@@ -49,19 +70,19 @@ class Schedule:
     """The noise schedule of a diffusion network.
 
     alphas_cumprod: one number in [0, 1) for each timestep, descending.
-    prediction: diffusers' name of the network's prediction, such as "epsilon"; `FLOW` for a network of flow matching.
+    prediction: diffusers' name of the network's prediction, such as "epsilon"; else `FLOW`, `CONSISTENCY` or `SCORE`.
     """
 
     alphas_cumprod: tuple[float, ...]
     prediction: str
 
 
-def read_schedule(folder: Path, flow: bool = False) -> Schedule:
+def read_schedule(folder: Path, families: Sequence[str] = (DDPM,)) -> Schedule:
     """Read the schedule in `scheduler/` (of a pipeline) or `scheduler_config.json`.
 
-    flow: whether the network was trained by flow matching. The default is then the flow, else DDPM's linear betas.
-    Raises BackboneError for a file that cannot be read, for a schedule of another family, such as that of a score SDE,
-    and where model_index.json names another class, which makes other noise of the same entries.
+    families: keys of `FAMILIES`, those that the network may have; the first has the default. Raises BackboneError for a
+    file that cannot be read, for a schedule of another family, and where model_index.json names another class, which
+    makes other noise of the same entries.
     """
     indexed = indexed_parts(folder).get("scheduler")
     paths = [folder / "scheduler" / FILE, folder / FILE]
@@ -69,12 +90,12 @@ def read_schedule(folder: Path, flow: bool = False) -> Schedule:
     if path is None:
         if is_there(folder / "scheduler"):
             raise BackboneError(f"{folder / 'scheduler'} has no {FILE}; fetch it too")
-        return flow_schedule() if flow else _schedule({"_class_name": "DDPMScheduler"}, flow)
+        return _schedule({"_class_name": DEFAULTS[families[0]]}, families)
     config = read_object(path)
-    own = config.get("_class_name", indexed or (FLOW_SCHEDULERS[0] if flow else "DDPMScheduler"))
-    schedule = _schedule_of_class(config, own, str(path), flow)
+    own = config.get("_class_name", indexed or DEFAULTS[families[0]])
+    schedule = _schedule_of_class(config, own, str(path), families)
     other = plain_name(indexed) if indexed else own
-    if _schedule_of_class(config, other, f"{path}, a {indexed} in {INDEX},", flow) != schedule:
+    if _schedule_of_class(config, other, f"{path}, a {indexed} in {INDEX},", families) != schedule:
         raise BackboneError(
             f"{folder / INDEX} says that scheduler is a {indexed}, but {path} is that of a {own}, which makes other "
             "noise; fetch both again, of one pipeline"
@@ -82,56 +103,68 @@ def read_schedule(folder: Path, flow: bool = False) -> Schedule:
     return schedule
 
 
-def _schedule_of_class(config: dict[str, Any], name: Any, where: str, flow: bool) -> Schedule:
-    family = "of flow matching" if flow else "of the DDPM family, such as DDPM, DDIM, PNDM, Euler or DPM-Solver"
+def _schedule_of_class(config: dict[str, Any], name: Any, where: str, families: Sequence[str]) -> Schedule:
     try:
-        return _schedule(config | {"_class_name": name}, flow)
+        return _schedule(config | {"_class_name": name}, families)
     except _UnknownSchedule as error:
-        raise BackboneError(f"the noise schedule in {where} {error}; give a network with a schedule {family}") from None
+        wanted = ", or ".join(FAMILIES[family] for family in families)
+        raise BackboneError(f"the noise schedule in {where} {error}; give a network with a schedule {wanted}") from None
 
 
 class _UnknownSchedule(Exception):  # noqa: N818 - becomes a BackboneError that names the file
     pass
 
 
-def flow_schedule() -> Schedule:
-    """Return the schedule of flow matching (Lipman et al. 2023; Esser et al. 2024, section 2).
-
-    The input at sigma is (1 - sigma) x + sigma noise, which is s (sqrt(a) x + sqrt(1 - a) noise) with s of
-    `flow_scale` and a = (1 - sigma)² / ((1 - sigma)² + sigma²). A scheduler's `shift` only says which sigmas are
-    visited in sampling.
-    """
-    sigmas = [(timestep + 1) / FLOW_TIMESTEPS for timestep in range(FLOW_TIMESTEPS)]
-    return Schedule(tuple((1 - sigma) ** 2 / ((1 - sigma) ** 2 + sigma**2) for sigma in sigmas), FLOW)
-
-
-def flow_sigmas(times: "torch.Tensor") -> "torch.Tensor":
-    """Return the sigma in (0, 1] of each timestep of a flow, float32."""
-    return (times.float() + 1) / FLOW_TIMESTEPS
-
-
-def flow_scale(sigmas: "torch.Tensor") -> "torch.Tensor":
-    """Return s = sqrt((1 - sigma)² + sigma²): an input of a flow is s times the noised image of `add_noise`."""
-    return ((1 - sigmas) ** 2 + sigmas**2).sqrt()
-
-
-def _schedule(config: dict[str, Any], flow: bool) -> Schedule:
+def _schedule(config: dict[str, Any], families: Sequence[str]) -> Schedule:
     """Make a schedule from a scheduler's configuration. Raises _UnknownSchedule."""
+    family = _family(config)
+    if family not in families:
+        raise _UnknownSchedule(f"is that {FAMILIES[family]}" if family != FLOW else "is that of a flow")
+    if family == DDPM:
+        return _ddpm_schedule(config)
+    if family == FLOW:
+        if config.get("num_train_timesteps", TIMESTEPS) != TIMESTEPS or config.get("invert_sigmas"):
+            raise _UnknownSchedule(f"must have {TIMESTEPS:,} num_train_timesteps, and no invert_sigmas")
+        return Schedule(flow_alphas(), FLOW)
+    ends = (0.002, 80.0) if family == CONSISTENCY else (0.01, 1348.0)  # as in diffusers
+    low, high = config.get("sigma_min", ends[0]), config.get("sigma_max", ends[1])
+    if type(low) not in (int, float) or type(high) not in (int, float) or not 0 < low < high <= MOST_SIGMA:
+        raise _UnknownSchedule(
+            f"must have 0 < sigma_min < sigma_max <= {MOST_SIGMA:,}, got {low!r:.40} and {high!r:.40}"
+        )
+    if family == CONSISTENCY:
+        if config.get("sigma_data", SIGMA_DATA) != SIGMA_DATA or config.get("rho", RHO) != RHO:
+            raise _UnknownSchedule(f"must have sigma_data {SIGMA_DATA} and rho {RHO:g}")
+        return Schedule(consistency_alphas(low, high), CONSISTENCY)
+    count = config.get("num_train_timesteps", 2000)
+    if type(count) is not int or not 2 <= count <= MOST_TIMESTEPS:
+        raise _UnknownSchedule(f"must have num_train_timesteps between 2 and {MOST_TIMESTEPS:,}, got {count!r:.40}")
+    return Schedule(score_alphas(low, high, count), SCORE)
+
+
+def _family(config: dict[str, Any]) -> str:
+    """Return the family of a scheduler's configuration, one of `FAMILIES`. Raises _UnknownSchedule."""
+    name, prediction = config.get("_class_name", "DDPMScheduler"), config.get("prediction_type", "epsilon")
+    known = name in FLOW_SCHEDULERS or str(name).removeprefix("Flax") in SCHEDULERS
+    if config.get("use_flow_sigmas") or prediction == "flow_prediction" or "FlowM" in str(name):
+        if not known:
+            raise _UnknownSchedule(f"is that of a flow, a {name}, which is not known")
+        return FLOW
+    if name == "CMStochasticIterativeScheduler":
+        return CONSISTENCY
+    if name == "ScoreSdeVeScheduler":
+        return SCORE
+    if not known:
+        raise _UnknownSchedule(f"is {name}, which is not known")
+    return DDPM
+
+
+def _ddpm_schedule(config: dict[str, Any]) -> Schedule:
+    """Make a schedule of the DDPM family. Raises _UnknownSchedule."""
     import diffusers
     from diffusers import DDPMScheduler
 
     name, prediction = config.get("_class_name", "DDPMScheduler"), config.get("prediction_type", "epsilon")
-    is_flow = bool(config.get("use_flow_sigmas")) or prediction == "flow_prediction" or "FlowM" in str(name)
-    if is_flow != flow:
-        raise _UnknownSchedule("is that of a flow" if is_flow else f"is {name}'s, not that of a flow")
-    if flow:
-        if name not in FLOW_SCHEDULERS and str(name) not in SCHEDULERS:
-            raise _UnknownSchedule(f"is {name}, which is not known")
-        if config.get("num_train_timesteps", FLOW_TIMESTEPS) != FLOW_TIMESTEPS or config.get("invert_sigmas"):
-            raise _UnknownSchedule(f"must have {FLOW_TIMESTEPS:,} num_train_timesteps, and no invert_sigmas")
-        return flow_schedule()
-    if str(name).removeprefix("Flax") not in SCHEDULERS:
-        raise _UnknownSchedule(f"is {name}, which is not known")
     if config.get("timestep_type", "discrete") != "discrete" or config.get("snr_shift_scale", 1) != 1:
         raise _UnknownSchedule("has continuous timesteps or a shifted signal-to-noise ratio, which are not known")
     if prediction not in PREDICTIONS:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import CMStochasticIterativeScheduler, DDPMScheduler, ScoreSdeVeScheduler, UNet2DModel
 
 
 def tiny_unet() -> UNet2DModel:
@@ -63,7 +63,43 @@ def residual_resampling(folder: Path) -> None:
     unet.save_pretrained(folder)
 
 
+def consistency(folder: Path) -> None:
+    """Save a small consistency model of two classes."""
+    torch.manual_seed(14)
+    UNet2DModel(
+        sample_size=16,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        down_block_types=("ResnetDownsampleBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        resnet_time_scale_shift="scale_shift",
+        attention_head_dim=8,
+        norm_num_groups=4,
+        num_class_embeds=2,
+    ).save_pretrained(folder / "unet")
+    CMStochasticIterativeScheduler().save_pretrained(folder / "scheduler")
+
+
+def score(folder: Path) -> None:
+    """Save a small network of a variance-exploding score SDE, which adds a smaller picture at each level."""
+    torch.manual_seed(15)
+    UNet2DModel(
+        sample_size=16,
+        block_out_channels=(32, 32),
+        layers_per_block=1,
+        down_block_types=("SkipDownBlock2D", "AttnSkipDownBlock2D"),
+        up_block_types=("AttnSkipUpBlock2D", "SkipUpBlock2D"),
+        time_embedding_type="fourier",
+        center_input_sample=True,
+        attention_head_dim=8,
+        norm_num_groups=4,
+    ).save_pretrained(folder / "unet")
+    ScoreSdeVeScheduler(sigma_max=380.0).save_pretrained(folder / "scheduler")
+
+
 FOLDERS: dict[str, Callable[[Path], None]] = {
     "UNet2DModel": plain,
     "UNet2DModel with residual resampling": residual_resampling,
+    "UNet2DModel of a consistency model": consistency,
+    "UNet2DModel of a score SDE": score,
 }

@@ -79,7 +79,7 @@ class ConditionalUNetNetwork:
         changes: list[str] = []
         side = reading.side_of_latents(name, side, vae.reduction, 2**halvings, None, changes)
         schedule = read_schedule(folder)
-        check_times(name, module.config, len(schedule.alphas_cumprod))
+        check_times(name, module.config, schedule)
         width = _text_width(name, module)
         if module.config["addition_embed_type"] == "text_time":
             _check_zeros_mean_no_text(name, folder)

@@ -13,8 +13,9 @@ from objectives.backbones.autoencoders import Autoencoder
 from objectives.backbones.files import network_folder, read_module
 from objectives.backbones.folders.companions import check_companions
 from objectives.backbones.folders.configuration import check_image_side, is_there, square_side
+from objectives.backbones.processes import CONSISTENCY, SCORE, network_inputs
 from objectives.backbones.reading import Reading
-from objectives.backbones.schedule import Schedule, read_schedule
+from objectives.backbones.schedule import DDPM, Schedule, read_schedule
 from spaces import BackboneError
 from spaces.blocks import Part
 
@@ -25,6 +26,10 @@ LEVEL_KINDS = {
     "UpBlock2D",
     "AttnUpBlock2D",
     "ResnetUpsampleBlock2D",
+    "SkipDownBlock2D",
+    "AttnSkipDownBlock2D",
+    "SkipUpBlock2D",
+    "AttnSkipUpBlock2D",
 }
 
 
@@ -57,7 +62,8 @@ class UNetNetwork:
         if "vqvae" in indexed or is_there(folder / "vqvae"):
             vae = Autoencoder.read(name, folder / "vqvae", reading.hollow, ("VQModel", "AutoencoderKL"))
         module = read_module(name, UNet2DModel, network, reading.hollow)
-        return cls.of(name, module, read_schedule(folder), (network,), reading, vae)
+        families = (DDPM,) if vae else (DDPM, CONSISTENCY, SCORE)
+        return cls.of(name, module, read_schedule(folder, families), (network,), reading, vae)
 
     @classmethod
     def of(
@@ -84,7 +90,7 @@ class UNetNetwork:
             )
         reduction = vae.reduction if vae else 1
         check_image_side(name, side * reduction)
-        check_times(name, config, len(schedule.alphas_cumprod))
+        check_times(name, config, schedule)
         halvings = sum(level.downsamplers is not None for level in module.down_blocks)
         if side % 2**halvings:
             often = "once" if halvings == 1 else f"{halvings} times"
@@ -129,20 +135,25 @@ class UNetNetwork:
         labels = None
         if self.module.class_embedding is not None:
             labels = torch.zeros(len(inputs), dtype=torch.long, device=inputs.device)
+        if times is not None:
+            inputs, times = network_inputs(self.schedule, inputs, times)
         return self.module(inputs, times, class_labels=labels, return_dict=False)
 
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:
-        values: torch.Tensor = output
+        """Return the map in the output of a level, whose first entry it is, or of a part of a level, the map."""
+        values: torch.Tensor = output[0] if isinstance(output, tuple) else output
         return values
 
 
-def check_times(name: str, config: Any, timesteps: int) -> None:
+def check_times(name: str, config: Any, schedule: Schedule) -> None:
     """Raises BackboneError for a U-Net that reads something else than each of the timesteps of its schedule."""
     kind, known = config["time_embedding_type"], config.get("num_train_timesteps") or 0
-    if kind == "fourier":
+    timesteps = len(schedule.alphas_cumprod)
+    if (kind == "fourier") != (schedule.prediction == SCORE):
+        reads = "the scale of the noise" if kind == "fourier" else "a timestep"
         raise BackboneError(
-            f"backbone {name} reads the scale of the noise, not a timestep (time_embedding_type fourier); only "
-            "networks of the DDPM family are known"
+            f"backbone {name} reads {reads} (time_embedding_type {kind}), and its noise schedule is not one for this; "
+            "take both of one pipeline"
         )
     if kind == "learned" and known < timesteps:
         raise BackboneError(
@@ -167,12 +178,17 @@ def hourglass_blocks(name: str, unet: Any, level_kinds: set[str]) -> Iterator[tu
         kind = "attentions" if getattr(level, "attentions", None) else "resnets"
         yield from ((f"down_blocks.{i}.{kind}.{j}", "encoder") for j in range(len(level.resnets)))
         if level.downsamplers:
-            yield f"down_blocks.{i}.downsamplers.0", "encoder"
+            # A level of a score SDE adds a picture of its size to what it has halved, and returns the sum first.
+            skips = getattr(level, "skip_conv", None) is not None
+            yield (f"down_blocks.{i}" if skips else f"down_blocks.{i}.downsamplers.0"), "encoder"
     if unet.mid_block is not None:
         yield "mid_block", "bottleneck"
     for i, level in enumerate(unet.up_blocks):
         kind = "attentions" if getattr(level, "attentions", None) else "resnets"
         names = [f"up_blocks.{i}.{kind}.{j}" for j in range(len(level.resnets))]
-        if level.upsamplers:
+        if hasattr(level, "upsampler"):  # of a score SDE, whose level has one attention, after its resnets
+            names = [f"up_blocks.{i}.resnets.{j}" for j in range(len(level.resnets))]
+            names[-1] = f"up_blocks.{i}"
+        elif level.upsamplers:
             names[-1] = f"up_blocks.{i}.upsamplers.0"
         yield from ((module, "decoder") for module in names)

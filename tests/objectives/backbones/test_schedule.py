@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from diffusers import DDIMScheduler
 
+from objectives.backbones.processes import CONSISTENCY, FLOW, SCORE
 from objectives.backbones.schedule import read_schedule
 from spaces import BackboneError
 from tests.support import small_unets
@@ -29,7 +30,8 @@ def schedule_file(folder: Path, **values: Any) -> Path:
         ({"_class_name": "FlowMapEulerDiscreteScheduler"}, "is that of a flow"),
         ({"prediction_type": "flow_prediction"}, "is that of a flow"),
         ({"_class_name": "EDMEulerScheduler"}, "is EDMEulerScheduler, which is not known; .* of the DDPM family"),
-        ({"_class_name": "ScoreSdeVeScheduler"}, "is ScoreSdeVeScheduler, which is not known"),
+        ({"_class_name": "ScoreSdeVeScheduler"}, "is that of a variance-exploding score SDE; .* of the DDPM family"),
+        ({"_class_name": "CMStochasticIterativeScheduler"}, "is that of a consistency model"),
         ({"_class_name": "CogVideoXDDIMScheduler", "beta_schedule": "linear"}, "which is not known"),
         ({"_class_name": "IPNDMScheduler", "trained_betas": [0.1]}, "which is not known"),
         ({"_class_name": None}, "is None, which is not known"),
@@ -56,6 +58,26 @@ def schedule_file(folder: Path, **values: Any) -> Path:
 def test_a_schedule_that_is_not_ddpms_is_refused(values: dict[str, Any], refusal: str, tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match=rf"the noise schedule in .*scheduler_config.json .*{refusal}"):
         read_schedule(schedule_file(tmp_path, **values))
+
+
+@pytest.mark.parametrize(
+    ("values", "refusal"),
+    [
+        ({"_class_name": "DDPMScheduler"}, "is that of the DDPM family, such as .*; give .* of flow matching"),
+        ({"_class_name": "CMStochasticIterativeScheduler", "sigma_data": 1.0}, "must have sigma_data 0.5 and rho 7"),
+        (
+            {"_class_name": "CMStochasticIterativeScheduler", "sigma_max": 0},
+            "0 < sigma_min < sigma_max <= 100,000, got",
+        ),
+        ({"_class_name": "ScoreSdeVeScheduler", "sigma_min": "0.1"}, "sigma_min < sigma_max <= 100,000, got '0.1' and"),
+        ({"_class_name": "ScoreSdeVeScheduler", "num_train_timesteps": 1}, "num_train_timesteps between 2 and 100,000"),
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler", "invert_sigmas": True}, "and no invert_sigmas"),
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 50}, "must have 1,000 num_train"),
+    ],
+)
+def test_a_schedule_of_another_family_is_refused(values: dict[str, Any], refusal: str, tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=rf"the noise schedule in .*scheduler_config.json .*{refusal}"):
+        read_schedule(schedule_file(tmp_path, **values), (FLOW, CONSISTENCY, SCORE))
 
 
 LATE = {"beta_start": 0.00085, "beta_end": 0.012}

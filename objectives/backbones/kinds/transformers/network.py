@@ -13,8 +13,9 @@ from objectives.backbones.autoencoders import Autoencoder
 from objectives.backbones.files import network_folder, read_module
 from objectives.backbones.folders.companions import AUTOENCODERS, check_companions
 from objectives.backbones.folders.configuration import check_image_side, read_configuration, square_side
+from objectives.backbones.processes import FLOW, network_inputs
 from objectives.backbones.reading import Reading
-from objectives.backbones.schedule import FLOW, Schedule, flow_scale, flow_sigmas, read_schedule
+from objectives.backbones.schedule import DDPM, Schedule, read_schedule
 from objectives.backbones.texts import Text, TextRecipe
 from spaces import BackboneError
 from spaces.blocks import Part
@@ -94,7 +95,7 @@ class TransformerNetwork:
         changes = [kind.prepare(name, module)]
         grid = kind.largest_grid(module.config)
         side = reading.side_of_latents(name, side, vae.reduction, kind.patch(module.config), grid, changes)
-        schedule = read_schedule(folder, kind.flow)
+        schedule = read_schedule(folder, (FLOW,) if kind.flow else (DDPM,))
         folders = (network, *_read_text(name, folder, kind, module, reading, indexed, changes))
         return cls(name, kind, module, vae, schedule, folders, side, tuple(change for change in changes if change))
 
@@ -127,9 +128,7 @@ class TransformerNetwork:
             for name, values in self.module.named_buffers(recurse=False)
             if name.startswith("text_")
         }
-        if self.schedule.prediction == FLOW:
-            times = flow_sigmas(times)
-            inputs = inputs * flow_scale(times)[:, None, None, None]
+        inputs, times = network_inputs(self.schedule, inputs, times)
         return self.kind.call(self.module, inputs, times, text)
 
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:

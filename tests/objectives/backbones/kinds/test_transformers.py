@@ -18,7 +18,7 @@ from diffusers.models.embeddings import Timesteps
 from safetensors.torch import load_file, save_file
 
 from objectives.backbones.catalog import load_backbone
-from objectives.backbones.schedule import FLOW, flow_schedule
+from objectives.backbones.processes import FLOW, flow_alphas
 from objectives.backbones.tapped import TappedBackbone
 from spaces import BackboneError
 from tests.support import small_encoders, small_latents, small_transformers, small_unets
@@ -191,7 +191,7 @@ def test_dits_timesteps_have_the_frequencies_of_training(backbones: Callable[[st
 
 
 def test_timestep_t_of_a_flow_means_sigma_of_a_thousandth_more() -> None:
-    for timestep, alpha in enumerate(flow_schedule().alphas_cumprod):
+    for timestep, alpha in enumerate(flow_alphas()):
         sigma = (timestep + 1) / 1000
         assert alpha == pytest.approx((1 - sigma) ** 2 / ((1 - sigma) ** 2 + sigma**2))
 

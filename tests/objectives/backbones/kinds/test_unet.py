@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import CMStochasticIterativeScheduler, DDPMScheduler, ScoreSdeVeScheduler, UNet2DModel
 
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import BUNDLED, load_backbone
@@ -52,6 +52,52 @@ def test_a_class_conditional_network_is_told_the_mean_of_all_classes(tmp_path: P
     with torch.no_grad():
         plain(add_noise(images, noise, backbone.architecture.alphas_cumprod[50]), 50, torch.tensor([0, 3, 4]))
     torch.testing.assert_close(backbone.taps(images, noise, 50, [number])[number], seen[0], atol=1e-5, rtol=1e-5)
+
+
+def told(backbone: TappedBackbone, images: torch.Tensor, noise: torch.Tensor, timestep: int) -> list[torch.Tensor]:
+    """Return the inputs and the times that the network gets."""
+    seen: list[torch.Tensor] = []
+    handle = backbone.network.module.register_forward_pre_hook(lambda _module, values: seen.extend(values[:2]))
+    backbone.taps(images, noise, timestep, [1])
+    handle.remove()
+    return seen
+
+
+def test_a_consistency_model_gets_what_its_scheduler_gives_it(tmp_path: Path) -> None:
+    """Timestep 999 × k / 39 of ours is step 39 - k of diffusers' ladder of 40 sigmas."""
+    small_unets.consistency(tmp_path)
+    backbone = load_backbone(str(tmp_path))
+    images, noise = inputs(backbone)
+    for step in (0, 13, 26, 39):  # those that both ladders have
+        scheduler = CMStochasticIterativeScheduler()
+        scheduler.set_timesteps(timesteps=[step])
+        sigma, time = scheduler.sigmas[0], scheduler.timesteps[0]
+        expected = scheduler.scale_model_input(images + sigma * noise, time)
+        found, times = told(backbone, images, noise, 999 * (39 - step) // 39)
+        torch.testing.assert_close(found, expected.float(), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(times, time.float().expand(3), atol=1e-3, rtol=1e-5)
+
+
+def test_a_network_of_a_score_sde_gets_what_its_scheduler_gives_it(tmp_path: Path) -> None:
+    """Its images are in [0, 1] before the noise (Song et al. 2021), and its time is sigma."""
+    small_unets.score(tmp_path)
+    backbone = load_backbone(str(tmp_path))
+    images, noise = inputs(backbone)
+    sigmas = ScoreSdeVeScheduler(sigma_max=380.0).discrete_sigmas
+    assert len(sigmas) == len(backbone.architecture.alphas_cumprod)
+    for timestep in (0, 500, 1999):
+        found, times = told(backbone, images, noise, timestep)
+        expected = (images + 1) / 2 + sigmas[timestep] * noise
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(times, sigmas[timestep].expand(3), atol=0, rtol=1e-4)
+
+
+def test_the_blocks_of_a_score_sde_lead_to_its_output(tmp_path: Path) -> None:
+    small_unets.score(tmp_path)
+    names = [block.name for block in load_backbone(str(tmp_path)).architecture.blocks]
+    down = ["down_blocks.0.resnets.0", "down_blocks.0", "down_blocks.1.attentions.0"]
+    up = ["up_blocks.0.resnets.0", "up_blocks.0", "up_blocks.1.resnets.0", "up_blocks.1"]
+    assert names == ["conv_in", *down, "mid_block", *up]
 
 
 def test_the_schedule_and_what_is_predicted_come_from_the_folder(tmp_path: Path) -> None:
