@@ -94,6 +94,12 @@ def _read_encoder(kind: str, name: str, folder: Path, reading: Reading) -> "Netw
     return EncoderNetwork.read(FAMILIES[kind], name, folder, reading)
 
 
+def _read_structured_encoder(name: str, folder: Path, reading: Reading) -> "Network":
+    from objectives.backbones.kinds.structured_encoders import StructuredEncoder
+
+    return StructuredEncoder.read(name, folder, reading)
+
+
 NETWORK_KINDS: dict[str, Callable[[str, Path, Reading], "Network"]] = {
     "UNet2DModel": _read_unet,
     "UNet2DConditionModel": _read_conditional_unet,
@@ -189,7 +195,7 @@ def load_backbone(
     from objectives.backbones.tapped import architecture_of, tapped
 
     check_name("precision", precision, PRECISIONS)
-    folder, reading = _folder(name, cache), Reading(False, image_side, prompt or "", cache)
+    folder, reading = _folder(name, cache), Reading(False, image_side, prompt or "", cache, precision)
     architecture = architecture_of(_read(name, folder, replace(reading, hollow=True)))
     return tapped(_read(name, folder, reading), architecture, device, precision)
 
@@ -309,7 +315,7 @@ def _folder(name: str, cache: Path | None) -> Path:
 
 def _read(name: str, folder: Path, reading: Reading) -> "Network":
     values = read_configuration(network_folder(folder) / "config.json")
-    return NETWORK_KINDS[_kind(name, values)](name, folder, reading)
+    return NETWORK_KINDS.get(_kind(name, values), _read_structured_encoder)(name, folder, reading)
 
 
 def _kind(name: str, values: Mapping[str, Any]) -> str:
@@ -323,7 +329,20 @@ def _kind(name: str, values: Mapping[str, Any]) -> str:
                 "DiT and PixArt"
             )
         kind = FORMER_NORMS[norm]
-    if not isinstance(kind, str) or kind not in NETWORK_KINDS:
+    if not isinstance(kind, str) or (kind not in NETWORK_KINDS and not _is_of_transformers(values)):
         kinds = ", ".join(NETWORK_KINDS)
-        raise BackboneError(f"backbone {name} is a {kind or 'network of no stated kind'}; known: {kinds}")
+        raise BackboneError(
+            f"backbone {name} is a {kind or 'network of no stated kind'}; known: {kinds}, and image encoders of "
+            "transformers"
+        )
     return kind
+
+
+def _is_of_transformers(values: Mapping[str, Any]) -> bool:
+    """Return whether a configuration is that of a model of transformers which reads images."""
+    kind = values.get("model_type")
+    if "_class_name" in values or not isinstance(kind, str):
+        return False
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_MAPPING_NAMES
+
+    return kind in MODEL_FOR_IMAGE_MAPPING_NAMES

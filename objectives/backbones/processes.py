@@ -1,7 +1,7 @@
 """Families of noise besides DDPM's: their schedules, and what their networks get in place of a timestep.
 
-Every schedule is a list of alphas, so that an input is sqrt(a) x + sqrt(1 - a) noise for images x in [-1, 1] or latents.
-A network of another family reads a multiple of this input, and a time of its own.
+Every schedule is a list of alphas, so that an input is sqrt(a) x + sqrt(1 - a) noise for images x in [-1, 1] or for
+latents. A network of another family reads a multiple of this input, and a time of its own.
 """
 
 import math

@@ -18,13 +18,14 @@ class Reading:
 
     hollow: build it without weights, on torch's meta device. image_side: side of the images in pixels; None for the
     side of the network's training. prompt: the text for a network that reads one. cache: the folder for encoded texts;
-    None keeps none.
+    None keeps none. precision: of the forward passes, in which large networks are loaded at once.
     """
 
     hollow: bool = False
     image_side: int | None = None
     prompt: str = ""
     cache: Path | None = None
+    precision: str = "float32"
 
     def side_of_latents(
         self, name: str, native: int, reduction: int, patch: int, largest_grid: int | None, changes: list[str]

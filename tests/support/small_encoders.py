@@ -7,16 +7,22 @@ from typing import Any
 
 import torch
 from transformers import (
+    BeitConfig,
+    BeitForImageClassification,
     CLIPConfig,
     CLIPModel,
     CLIPVisionConfig,
     CLIPVisionModel,
+    ConvNextV2Config,
+    ConvNextV2ForImageClassification,
     Dinov2Config,
     Dinov2Model,
     Dinov2WithRegistersConfig,
     Dinov2WithRegistersModel,
     DINOv3ViTConfig,
     DINOv3ViTModel,
+    IJepaConfig,
+    IJepaModel,
     PreTrainedModel,
     ResNetConfig,
     ResNetForImageClassification,
@@ -24,6 +30,8 @@ from transformers import (
     SiglipModel,
     SiglipVisionConfig,
     SiglipVisionModel,
+    SwinConfig,
+    SwinForImageClassification,
     ViTConfig,
     ViTForImageClassification,
     ViTMAEConfig,
@@ -128,6 +136,30 @@ def siglip_vision_model(folder: Path) -> None:
     config = SiglipVisionConfig(**WITH_MLP, vision_use_head=False)
     randomise(SiglipVisionModel(config)).half().save_pretrained(folder)
 
+
+def beit(folder: Path) -> None:
+    randomise(BeitForImageClassification(BeitConfig(**WITH_MLP))).save_pretrained(folder)
+    preprocessing(folder, size=SIDE, **HALF)
+
+
+def ijepa(folder: Path) -> None:
+    randomise(IJepaModel(IJepaConfig(**WITH_MLP))).save_pretrained(folder)
+
+
+def convnextv2(folder: Path) -> None:
+    config = ConvNextV2Config(hidden_sizes=[8, 16], depths=[1, 2], num_stages=2, image_size=SIDE)
+    randomise(ConvNextV2ForImageClassification(config)).save_pretrained(folder)
+
+
+def swin(folder: Path) -> None:
+    """Save a classifier whose second layers shift their windows."""
+    config = SwinConfig(image_size=SIDE, patch_size=2, embed_dim=8, depths=[2, 2], num_heads=[1, 2], window_size=4)
+    randomise(SwinForImageClassification(config)).save_pretrained(folder)
+    preprocessing(folder, size={"height": SIDE, "width": SIDE}, **IMAGENET)
+
+
+STRUCTURED: dict[str, Callable[[Path], None]] = {"beit": beit, "ijepa": ijepa, "convnextv2": convnextv2, "swin": swin}
+"""Encoders whose blocks are found by structure."""
 
 FOLDERS: dict[str, Callable[[Path], None]] = {
     "resnet": resnet,

@@ -218,7 +218,7 @@ def lumina2(folder: Path) -> None:
 
 def prx(folder: Path) -> None:
     torch.manual_seed(12)
-    PRXTransformer2DModel(
+    network = PRXTransformer2DModel(
         in_channels=4,
         context_in_dim=12,
         hidden_size=16,
@@ -226,7 +226,10 @@ def prx(folder: Path) -> None:
         num_heads=2,
         depth=3,
         axes_dim=[4, 4],
-    ).save_pretrained(folder / "transformer")
+    )
+    for weights in network.parameters():  # its modulations begin as zeros, with which a layer changes nothing
+        torch.nn.init.normal_(weights, std=0.2)
+    network.save_pretrained(folder / "transformer")
     autoencoder(folder)
     flow(folder)
 

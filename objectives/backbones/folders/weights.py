@@ -82,6 +82,12 @@ def check_weight_files(folder: Path, names: tuple[str, ...], with_torch: bool = 
     return is_safetensors
 
 
+def weight_files(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    """Return the files of weights in a folder, after `check_weight_files`: one, or the shards of its index."""
+    name = next(name for name in names if is_there(folder / name))
+    return list(_shards(folder / name)) if name.endswith(".index.json") else [folder / name]
+
+
 def _is_count(tensor: str) -> bool:
     return tensor.rpartition(".")[2] in COUNTS
 
@@ -206,7 +212,11 @@ def check_finite(name: str, folder: Path, module: "nn.Module") -> None:
 
     Raises BackboneError, which names the tensors.
     """
-    broken = [key for key, tensor in module.state_dict().items() if not is_finite(tensor)]
+    refuse_infinite(name, folder, [key for key, tensor in module.state_dict().items() if not is_finite(tensor)])
+
+
+def refuse_infinite(name: str, folder: Path, broken: Collection[str]) -> None:
+    """Raise BackboneError if there are tensors with NaN or infinite values. broken: their names."""
     if broken:
         raise BackboneError(
             f"the weights of backbone {name} in {folder} are not finite: NaN or infinite values in {some(broken)}; "

@@ -149,11 +149,11 @@ class EncoderNetwork:
         source = network_folder(folder)
         check_no_adapter(name, source)
         read_configuration(source / "config.json")
-        processor = _processor(source)
+        processor = processor_of(source)
         with loading(name, source):
             # None is transformers' default, fused attention; a folder's choice may need a missing package
             config = family.model.config_class.from_pretrained(source, attn_implementation=None, **family.settings)
-            size, patches = _image_size(processor, config), getattr(config, "patch_size", 1)
+            size, patches = image_size(processor, config), getattr(config, "patch_size", 1)
             patch = square_side(patches)
             side = square_side(list(size.values()) * (2 // len(size)))
             if config.num_channels != 3 or side is None or patch is None:
@@ -173,7 +173,9 @@ class EncoderNetwork:
                     module = family.model(config, **family.options).eval()
             else:
                 module = load_pretrained(name, family.model, source, config=config, **family.options)
-        return cls(name, module, family, side, _normalisation(name, processor, family), (source,), tuple(changes))
+        return cls(
+            name, module, family, side, normalisation(name, processor, family.normalisation), (source,), tuple(changes)
+        )
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -209,7 +211,7 @@ class EncoderNetwork:
         return values[:, -side * side :].reshape(len(values), side, side, -1).permute(0, 3, 1, 2)
 
 
-def _processor(folder: Path) -> dict[str, Any]:
+def processor_of(folder: Path) -> dict[str, Any]:
     """Return the configuration of the image processor; empty if there is none. Raises BackboneError if damaged."""
     whole, alone = folder / "processor_config.json", folder / "preprocessor_config.json"
     if is_there(whole):
@@ -221,14 +223,14 @@ def _processor(folder: Path) -> dict[str, Any]:
     return read_object(alone) if is_there(alone) else {}
 
 
-def _image_size(processor: dict[str, Any], config: Any) -> dict[str, int]:
+def image_size(processor: dict[str, Any], config: Any) -> dict[str, int]:
     """Return the image size that the processor makes, else that of training, in the form of transformers."""
     cropped = processor.get("do_center_crop", True) and processor.get("crop_size")
     return get_size_dict(cropped or processor.get("size") or getattr(config, "image_size", RESNET_SIDE))
 
 
-def _normalisation(name: str, processor: dict[str, Any], family: Family) -> Normalisation:
-    """Return the mean and standard deviation of each channel.
+def normalisation(name: str, processor: dict[str, Any], default: Normalisation) -> Normalisation:
+    """Return the mean and standard deviation of each channel. default: used if the processor has none.
 
     Raises BackboneError for a processor that changes pixels in another way: by another scale than 1/255, or another
     order of the channels.
@@ -243,8 +245,7 @@ def _normalisation(name: str, processor: dict[str, Any], family: Family) -> Norm
     if not processor.get("do_normalize", True):
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     mean, std = (
-        processor.get(entry) or default
-        for entry, default in zip(("image_mean", "image_std"), family.normalisation, strict=True)
+        processor.get(entry) or values for entry, values in zip(("image_mean", "image_std"), default, strict=True)
     )
     if not _is_of_channels(mean, -100) or not _is_of_channels(std, 0):
         raise BackboneError(

@@ -17,7 +17,13 @@ from spaces import PRESETS, BackboneError
 from tests.support import small_encoders, small_latents, small_transformers, small_unets
 from tests.support.random_backbone import random_backbone
 
-FOLDERS = small_unets.FOLDERS | small_latents.FOLDERS | small_transformers.FOLDERS | small_encoders.FOLDERS
+FOLDERS = (
+    small_unets.FOLDERS
+    | small_latents.FOLDERS
+    | small_transformers.FOLDERS
+    | small_encoders.FOLDERS
+    | small_encoders.STRUCTURED
+)
 Inputs = tuple[torch.Tensor, torch.Tensor | None, int | None]
 
 
@@ -46,7 +52,20 @@ def weight_files(folder: Path) -> list[Path]:
 
 def of_the_network(tensor: str) -> bool:
     """Return whether a tensor belongs to the network alone: not to a head or another model, and not renamed."""
-    return not any(part in tensor for part in ("classifier", "decoder.", "text_", "projection", "query", "key"))
+    return not any(
+        part in tensor
+        for part in (
+            "classifier",
+            "decoder.",
+            "text_",
+            "projection",
+            "query",
+            "key",
+            "value",
+            "output.dense",
+            "relative_",
+        )
+    )
 
 
 def missing(tensors: dict[str, torch.Tensor], name: str) -> str:
@@ -279,4 +298,6 @@ def test_every_kind_is_here(tmp_path: Path) -> None:
         build(tmp_path / name)
         values = json.loads((network_folder(tmp_path / name) / "config.json").read_text())
         found.add(values.get("_class_name") or values["model_type"])
-    assert found - {"Transformer2DModel"} == NETWORK_KINDS.keys()  # the older name of two kinds
+    assert (
+        found - {"Transformer2DModel", *small_encoders.STRUCTURED} == NETWORK_KINDS.keys()
+    )  # the older name of two kinds

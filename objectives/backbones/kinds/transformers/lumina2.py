@@ -16,8 +16,13 @@ def _call(module: Any, latents: torch.Tensor, sigmas: torch.Tensor, text: Text) 
     return module(latents, 1 - sigmas, tokens, every_word, return_dict=False)
 
 
-def _without_mask(_name: str, module: Any) -> str:
-    """Let the layers that read the text alone run without the mask, which hides no word of an unpadded text."""
+def _prepare(_name: str, module: Any) -> str:
+    """Let the layers that read the text alone run without the mask, which hides no word of an unpadded text.
+
+    The tables of positions are no buffers, so a module that was built without weights has none; they are made here.
+    """
+    positions = module.rope_embedder
+    positions.freqs_cis = positions._precompute_freqs_cis(positions.axes_dim, positions.axes_lens, positions.theta)
     for layer in module.context_refiner:
         layer.register_forward_pre_hook(lambda _layer, inputs: (inputs[0], None, *inputs[2:]))
     return ""
@@ -41,6 +46,6 @@ LUMINA2 = TransformerKind(
         lambda config: {"tokens": torch.zeros(1, 1, config["cap_feat_dim"])},
     ),
     largest_grid=lambda config: int(min(config["axes_lens"][1:])),
-    prepare=_without_mask,
+    prepare=_prepare,
 )
 """Lumina-Image 2.0 (Qin et al. 2025)."""

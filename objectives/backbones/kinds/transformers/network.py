@@ -13,6 +13,7 @@ from objectives.backbones.autoencoders import Autoencoder
 from objectives.backbones.files import network_folder, read_module
 from objectives.backbones.folders.companions import AUTOENCODERS, check_companions
 from objectives.backbones.folders.configuration import check_image_side, read_configuration, square_side
+from objectives.backbones.lean import read_lean_module
 from objectives.backbones.processes import FLOW, network_inputs
 from objectives.backbones.reading import Reading
 from objectives.backbones.schedule import DDPM, Schedule, read_schedule
@@ -86,7 +87,10 @@ class TransformerNetwork:
             raise BackboneError(f"backbone {name} must take square latents, got `sample_size` {native}")
         check_image_side(name, side * vae.reduction)
         entries = {"sample_size": side} if "sample_size" in config else {}
-        module = read_module(name, kind.model, network, hollow, **entries)
+        if hollow:
+            module = read_module(name, kind.model, network, hollow, **entries)
+        else:
+            module = read_lean_module(name, kind.model, network, reading.precision, **entries)
         if kind.channels(module.config) != vae.channels:
             raise BackboneError(
                 f"backbone {name} must take latents of {vae.channels} channels, as its autoencoder makes, got "

@@ -45,7 +45,12 @@ COMPANIONS: list[tuple[str, Change, str]] = [
             indexed_scheduler(name),
             rf"noise schedule in .*{SCHEDULER}, a {name} in model_index.json, is .*(which is not known|that of a flow)",
         )
-        for name in ("ScoreSdeVeScheduler", "EDMEulerScheduler", "FlowMatchEulerDiscreteScheduler")
+        for name in ("EDMEulerScheduler", "FlowMatchEulerDiscreteScheduler")
+    ),
+    (
+        "unet",
+        indexed_scheduler("ScoreSdeVeScheduler"),
+        f"says that scheduler is a ScoreSdeVeScheduler, but .*{SCHEDULER} is that of a DDPMScheduler, which makes",
     ),
     (
         "unet",
