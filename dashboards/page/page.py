@@ -7,7 +7,6 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import plotly.graph_objects as go
@@ -16,6 +15,7 @@ from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
 from dashboards.formatting import ABBREVIATIONS, amount, duration, interval
+from objectives.atomic_write import replacing
 from objectives.results import Picture
 from spaces import Architecture, SearchError, Setting, UsageError
 from spaces.errors import shown
@@ -175,16 +175,8 @@ def write(page: str, path: Path) -> Path:
     check_file(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("wb", dir=path.parent, prefix=".report-", delete=False) as file:
-            temporary = Path(file.name)
-            try:
-                file.write(page.encode("utf-8", "backslashreplace"))  # a byte that is no text is written as \udcff
-                file.flush()
-                temporary.chmod(0o644)
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+        with replacing(path) as part:
+            part.write_bytes(page.encode("utf-8", "backslashreplace"))  # a byte that is no text is written as \udcff
     except OSError as error:
         reason = error.strerror or error
         remedy = "free space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
