@@ -65,11 +65,13 @@ class Predictions:
         own = logits.gather(1, labels[:, None])
         earlier = torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
         rank = ((logits > own) | ((logits == own) & earlier)).sum(dim=1)
-        log_probabilities = logits.log_softmax(dim=1)
-        # A head that has diverged has NaN logits, which get the largest loss and a full, wrong confidence.
+        predicted, log_probabilities = logits.argmax(dim=1), logits.log_softmax(dim=1)
+        # A head that has diverged has NaN logits. They are wrong for every image, with the largest loss and confidence.
+        lost = log_probabilities.isnan().any(dim=1)
+        predicted, rank = predicted.where(~lost, (labels + 1) % logits.shape[1]), rank.where(~lost, logits.shape[1] - 1)
         loss = -log_probabilities.gather(1, labels[:, None])[:, 0].nan_to_num(-MAX_LOSS)
         confidence = log_probabilities.amax(dim=1).exp().nan_to_num(1.0)
-        columns = (labels, logits.argmax(dim=1), rank, loss.double().clamp(0, MAX_LOSS), confidence.double())
+        columns = (labels, predicted, rank, loss.double().clamp(0, MAX_LOSS), confidence.double())
         return cls(logits.shape[1], *(column.cpu().numpy() for column in columns))
 
     @classmethod

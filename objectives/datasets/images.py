@@ -1,6 +1,7 @@
 """Images on disk or in memory, and the one transform that makes square pixels of them."""
 
 import hashlib
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -72,7 +73,11 @@ class ImageSource(Protocol):
 @final
 @dataclass(frozen=True)
 class FileImages:
-    """Image files at `paths` below `root`. A digest is that of the file's bytes, and each file is hashed once."""
+    """Image files at `paths` below `root`. A digest is that of the file's bytes.
+
+    The first digest of a file holds: reading a file that has other bytes by then is refused, because its features would
+    be kept under the digest of another image.
+    """
 
     root: Path
     paths: tuple[str, ...]
@@ -96,7 +101,18 @@ class FileImages:
 
     def read(self, i: int) -> Image.Image:
         path = self.root / self.paths[i]
-        return decode(path, escaped(str(path)))
+        name, digest = escaped(str(path)), self._digests.get(self.paths[i])
+        if digest is None:
+            return decode(path, name)
+        with _named_errors(name):
+            check_ends(path)
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise ValueError(
+                    "it has changed since it was first read; leave the images as they are while they are used, and "
+                    "start again"
+                )
+        return decode(io.BytesIO(content), name)
 
     def keep(self, indices: Iterable[int]) -> Self:
         return type(self)(self.root, tuple(self.paths[i] for i in indices), self._digests)

@@ -11,6 +11,7 @@ from search.scheduling.events import (
     PartEnded,
     PartStarted,
     Progressed,
+    Retried,
     ScreeningPlanned,
     TrialEnded,
     TrialEvent,
@@ -104,6 +105,8 @@ class RunEstimate:
                 self._settings.measure(len(request.settings), now - work.phase_since)
             case TrialEnded():
                 self._end_trial(event, now)
+            case Retried(request):
+                self._work.pop(request, None)
             case FinalsPlanned():
                 self._plan(event)
             case FinalEnded(request):

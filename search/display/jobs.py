@@ -50,6 +50,11 @@ class Job:
             )
         return PIXELS if self.request.setting is None else str(self.request.setting)
 
+    @property
+    def title(self) -> str:
+        """The subject, with the seed of a final."""
+        return f"{self.subject} ({self.name})" if isinstance(self.request, FinalRequest) else self.subject
+
     def update(self, report: Extracted | Scored | Epoch | Rung) -> None:
         """Set the phase from a report of the worker."""
         match report:

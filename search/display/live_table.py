@@ -31,6 +31,7 @@ from search.scheduling.events import (
     PartEnded,
     PartStarted,
     Progressed,
+    Retried,
     ScreeningPlanned,
     TrialEnded,
     TrialEvent,
@@ -182,6 +183,9 @@ class RunProgress:
                 self._finals_ended += 1
             case BaselineEnded(request):
                 del self._jobs[request]
+            case Retried(request, reason, attempt):
+                job = self._jobs.pop(request)
+                self.say(f"tried again: {job.title}, attempt {attempt}: {reason}")
 
     def _start(self, request: Request) -> None:
         taken = {job.slot for job in self._jobs.values()}

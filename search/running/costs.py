@@ -13,6 +13,7 @@ from search.events import (
     OnEvent,
     PartStarted,
     Progressed,
+    Retried,
     SearchEnded,
     TrialEnded,
     TrialStarted,
@@ -63,6 +64,8 @@ class CostCounter:
             case TrialEnded(request, state):
                 made = self._unfinished.pop(request, 0)
                 self._failed += made if state == "failed" else 0
+            case Retried(request):
+                self._failed += self._unfinished.pop(request, 0)
             case FinalEnded(request):
                 self._unfinished.pop(request, None)
         self.on_event(event)

@@ -2,9 +2,10 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from objectives.results import (
     Baseline,
@@ -29,13 +30,16 @@ from search.scheduling.events import (
     PartEnded,
     PartStarted,
     Progressed,
+    Retried,
     TrialEnded,
     TrialStarted,
 )
 from search.scheduling.requests import BaselineRequest, FinalRequest, Request, ScreeningRequest, TrialRequest
+from search.scheduling.retries import MAX_ATTEMPTS
 from search.scheduling.signals import at_first_signal
+from search.scheduling.stages import Baselines, Finals, Screening
 from search.scheduling.trial_timer import TrialTimer
-from spaces import SearchError, StorageError
+from spaces import SearchError, Setting, StorageError
 from spaces.errors import first_line
 
 log = logging.getLogger(__name__)
@@ -44,50 +48,13 @@ STALL_SECONDS = 600
 """A run in which nothing runs and nothing happens for this long is stuck, and ends."""
 
 START_SECONDS = 180
-"""A run none of whose worker processes starts within this time ends."""
+"""A run ends if for this time no worker process has started, although requests wait for one."""
+
+CONTINUES = "every finished trial is kept, and the same command continues"
+"""The last words of an error after which the next run goes on."""
 
 WAIT_SECONDS = 0.2
 """Pause before the driver is asked again after it had no trial yet."""
-
-
-class Finals(Protocol):
-    """The evaluations under other seeds that follow the trials. They come in rounds."""
-
-    def next_round(self) -> Sequence[FinalRequest]:
-        """Return what the next round still lacks, given all results so far; nothing after the last round."""
-        ...
-
-    def most_later(self) -> int:
-        """Return the most evaluations of all rounds after the one that comes next."""
-        ...
-
-    def keep(self, final: Final | Reevaluation) -> None:
-        """Save a result."""
-        ...
-
-
-class Baselines(Protocol):
-    """The trivial classifiers that stand beside the answer. A run ends well without them."""
-
-    def next_request(self, answer_is_tested: bool) -> BaselineRequest | None:
-        """Return a baseline to be made; None if there is none. answer_is_tested: whether all finals are done."""
-        ...
-
-    def keep(self, baseline: Baseline) -> None:
-        """Save a result."""
-        ...
-
-
-class Screening(Protocol):
-    """The screening that comes before the trials."""
-
-    def next_request(self) -> ScreeningRequest | NoTrialYet | None:
-        """Return the next part; NoTrialYet where it depends on parts that are still running; None after the last."""
-        ...
-
-    def keep(self, part: ScreenedPart) -> None:
-        """Take the result of a part."""
-        ...
 
 
 class Coordinator:
@@ -115,8 +82,13 @@ class Coordinator:
         self.reason: str | None = None  # why no further trial is made
         self.error: BaseException | None = None
         self.worker: Literal["started", "ready"] | None = None  # how far any worker of this run has come
-        self._first_request: float | None = None
+        self._begun: set[str] = set()  # what a worker process has received
+        self._waits_since: float | None = None  # how long nothing runs, although requests wait for a worker process
         self.last_event = time.monotonic()
+        self._losses: Counter[Request | Setting] = Counter()  # in this run; the trials of a setting count together
+        self._parts_left: deque[ScreeningRequest] = deque()
+        self._baselines_left: deque[BaselineRequest] = deque()
+        self._final_error: SearchError | None = None  # of a final that was given up
         self._finals_left: list[FinalRequest] = []
         self._rounds = 0
         self._finals_done = False
@@ -145,12 +117,13 @@ class Coordinator:
         if isinstance(answer, Request):
             self.running[trial_id] = answer
             self.timers[trial_id] = TrialTimer()
-            self._first_request = self._first_request or time.monotonic()
         elif isinstance(answer, NoTrialYet):
             self._wait_until = time.monotonic() + WAIT_SECONDS
         return answer
 
     def _next_screening(self) -> ScreeningRequest | NoTrialYet | None:
+        if self._parts_left:
+            return self._parts_left.popleft()
         answer = self.screening.next_request() if self.screening else None
         if answer is None:
             self.screening = None
@@ -162,8 +135,10 @@ class Coordinator:
         A worker that waits makes a baseline.
         """
         if not self._finals_left and not self._finals_done:
-            if any(isinstance(request, FinalRequest) for request in self.running.values()):
+            if self._is_running(FinalRequest):
                 return self._next_baseline(answer_is_tested=False) or NoTrialYet()
+            if self._final_error is not None:
+                raise self._final_error
             self._finals_left = list(self.finals.next_round())
             self._finals_done = not self._finals_left
             self._rounds += 1
@@ -172,18 +147,27 @@ class Coordinator:
                 later = self.finals.most_later() if self._finals_left and not test else 0
                 self.on_event(FinalsPlanned(len(self._finals_left), test, later))
         if not self._finals_left:
-            return self._next_baseline(answer_is_tested=True) or NoMoreTrials("all finals are done")
+            none = NoTrialYet() if self._is_running(BaselineRequest) else NoMoreTrials("all finals are done")
+            return self._next_baseline(answer_is_tested=True) or none
         request = self._finals_left.pop(0)
         self.on_event(FinalStarted(request))
         return request
 
     def _next_baseline(self, answer_is_tested: bool) -> BaselineRequest | None:
-        request = None
+        request = self._baselines_left.popleft() if self._baselines_left else None
         with self._doing_without_baselines():
-            request = self.baselines.next_request(answer_is_tested) if self.baselines else None
+            if request is None and self.baselines is not None:
+                request = self.baselines.next_request(answer_is_tested)
         if request is not None:
             self.on_event(BaselineStarted(request))
         return request
+
+    def _is_running(self, kind: type[Request]) -> bool:
+        return any(isinstance(request, kind) for request in self.running.values())
+
+    def handle_start(self, trial_id: str) -> None:
+        """Take note that a worker process has started, or is free, and has received a request."""
+        self._begun.add(trial_id)
 
     def handle_result(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take one message of a worker. Return whether the trial shall stop.
@@ -201,10 +185,13 @@ class Coordinator:
         request = self.running.get(trial_id)
         if request is None:
             return True
+        self._begun.add(trial_id)
         report, self.worker = result.get("report"), result.get("worker", self.worker)
         if isinstance(report, ScreenedPart):
             del self.running[trial_id]
-            self._keep_part(report)
+            self._wait_until = 0.0  # the parts that depend on this one need not wait
+            if self.screening is not None:
+                self.screening.keep(report)
             if isinstance(request, ScreeningRequest):
                 self.on_event(PartEnded(request))
         elif isinstance(request, ScreeningRequest):
@@ -217,11 +204,6 @@ class Coordinator:
             return self._handle_trial_result(trial_id, request, result)
         return False
 
-    def _keep_part(self, part: ScreenedPart) -> None:
-        self._wait_until = 0.0  # the parts that depend on this one need not wait
-        if self.screening is not None:
-            self.screening.keep(part)
-
     def _handle_baseline_result(self, trial_id: str, request: BaselineRequest, result: dict[str, Any]) -> None:
         """Take a message about a baseline. An error of it is logged, and ends nothing else."""
         report = result.get("report")
@@ -230,12 +212,16 @@ class Coordinator:
             with self._doing_without_baselines():
                 if self.baselines is not None:
                     self.baselines.keep(report)
+            self._wait_until = 0.0  # it may have been the last request of the run
             self.on_event(BaselineEnded(request))
+        elif "error" in result and result.get("by_machine", False):
+            self._lose(trial_id, request, result["error"])
         elif reason := next((result[key] for key in ("unfit", "cause", "error") if key in result), None):
-            self._drop_baseline(trial_id, request, str(reason))
+            del self.running[trial_id]
+            self._drop_baseline(request, str(reason))
 
-    def _drop_baseline(self, trial_id: str, request: BaselineRequest, reason: str) -> None:
-        del self.running[trial_id]
+    def _drop_baseline(self, request: BaselineRequest, reason: str) -> None:
+        self._wait_until = 0.0  # it may have been the last request of the run
         what = "the pixels" if request.setting is None else f"{request.setting}"
         log.warning("the report will lack a baseline, that of %s: %s", what, reason)
         self.on_event(BaselineEnded(request))
@@ -274,32 +260,75 @@ class Coordinator:
         elif "cause" in result:  # the run ends, and the next run tries this setting again
             self.error = self.error or result["cause"]
         elif "error" in result:
-            self._fail(trial_id, request, result["error"], result.get("by_machine", False))
+            by_machine = result.get("by_machine", False)
+            if isinstance(request, TrialRequest):  # tried again after another trial has succeeded
+                self._end(trial_id, request, "failed", reason=result["error"], by_machine=by_machine)
+            elif by_machine:
+                self._lose(trial_id, request, result["error"], at_once=False)
+            else:
+                del self.running[trial_id]
+                self._give_up(request, result["error"])
 
-    def handle_loss(self, trial_id: str, reason: str) -> None:
-        """Fail a trial that ended without a last result, since its process died or was stopped.
-
-        As long as no worker has been ready, the loss is no fault of the setting, and ends the run.
-        """
+    def handle_end(self, trial_id: str) -> None:
+        """Fail a request whose worker has ended it without a result. Ray Tune reports every end."""
         request = self.running.get(trial_id)
-        if isinstance(request, BaselineRequest):
-            with self._keeping_errors():
-                self._drop_baseline(trial_id, request, reason)
-            return
-        if request is not None and self.worker != "ready":
-            self.error = self.error or SearchError(f"no worker can start: {reason}")
         if request is not None and self.error is None:
             with self._keeping_errors():
-                self._fail(trial_id, request, reason, by_machine=True)
+                reason = "the worker ended it without a result"
+                if isinstance(request, TrialRequest):
+                    self._end(trial_id, request, "failed", reason=reason, by_machine=True)
+                else:
+                    del self.running[trial_id]
+                    self._give_up(request, reason)
 
-    def _fail(self, trial_id: str, request: Request, reason: str, by_machine: bool) -> None:
+    def handle_loss(self, trial_id: str, reason: str) -> None:
+        """Try a request again whose worker process died."""
+        request = self.running.get(trial_id)
+        if request is not None and self.error is None:
+            with self._keeping_errors():
+                self._lose(trial_id, request, reason)
+
+    def _lose(self, trial_id: str, request: Request, reason: str, at_once: bool = True) -> None:
+        """Try a request again that ended without a result, and not because of its setting; the third time, give it up.
+
+        As long as no worker has been ready, the third time ends the run. at_once: whether it comes before other finals.
+        """
+        key = request.setting if isinstance(request, TrialRequest) else request
+        self._losses[key] += 1
+        losses = self._losses[key]
+        if losses >= MAX_ATTEMPTS and self.worker != "ready":
+            raise SearchError(f"no worker can start: {reason}, {losses} times in a row")
+        del self.running[trial_id]
+        if isinstance(request, TrialRequest):
+            self.driver.lose(request.number, reason, again=losses < MAX_ATTEMPTS)
+        if losses >= MAX_ATTEMPTS:
+            self._give_up(request, f"{reason}, {losses} times")
+            return
+        match request:
+            case FinalRequest():
+                self._finals_left.insert(0 if at_once else len(self._finals_left), request)
+            case ScreeningRequest():
+                self._parts_left.append(request)
+            case BaselineRequest():
+                self._baselines_left.append(request)
+        self._wait_until = 0.0
+        self.on_event(Retried(request, reason, losses + 1))
+
+    def _give_up(self, request: Request, reason: str) -> None:
+        """Do without the result of a request. No candidate may drop out without evidence, so a final ends the run.
+
+        The other finals of its round are made before, so that the next run need not make them.
+        """
         match request:
             case TrialRequest():
-                self._end(trial_id, request, "failed", reason=reason, by_machine=by_machine)
+                self.on_event(TrialEnded(request, "failed", reason=reason))
+            case BaselineRequest():
+                self._drop_baseline(request, reason)
             case FinalRequest(setting, seed):
-                self.error = self.error or SearchError(f"the final of {setting}, seed {seed} failed: {reason}")
+                self._wait_until = 0.0
+                self._final_error = SearchError(f"the final of {setting}, seed {seed} failed: {reason}; {CONTINUES}")
             case ScreeningRequest(settings, images):
-                self.error = self.error or SearchError(f"screening {settings[0]} on {images:,} images failed: {reason}")
+                raise SearchError(f"screening {settings[0]} on {images:,} images failed: {reason}; {CONTINUES}")
 
     def _end(
         self,
@@ -340,10 +369,15 @@ class Coordinator:
     @property
     def stop(self) -> bool:
         """Whether the run shall end early. A stuck run ends too, rather than hang."""
-        if self.worker is None and self._first_request and time.monotonic() - self._first_request > START_SECONDS:
+        if not self.running or not self._begun.isdisjoint(self.running):
+            self._waits_since = None
+        elif self._waits_since is None:
+            self._waits_since = time.monotonic()
+        elif time.monotonic() - self._waits_since > START_SECONDS:
+            again = "" if self.worker is None else " any more"
             self.error = self.error or SearchError(
-                f"no worker process started within {START_SECONDS} s, although there is room for one; is the machine "
-                "out of memory or of processes?"
+                f"no worker process started{again} within {START_SECONDS} s, although there was room for one; is the "
+                f"machine out of memory or of processes, or the cluster without machines? {CONTINUES}"
             )
         if not self.running and not self.reason and time.monotonic() - self.last_event > STALL_SECONDS:
             self.error = self.error or SearchError(f"nothing happened for {STALL_SECONDS} s; type the command again")

@@ -24,6 +24,7 @@ from search.database.optuna_storage.own_trials import (
     MACHINE,
     RUN,
     STOPPED,
+    WORKER,
     StudyTrials,
     given_params,
 )
@@ -261,11 +262,25 @@ class StudyDriver:
         by_machine: whether the machine was the cause, and not the setting. Such a setting is tried again, otherwise it
         is not.
         """
+        self._count_failure(reason)
+        self._end_without_result(number, reason, MACHINE if by_machine else None)
+
+    def lose(self, number: int, reason: str, again: bool) -> None:
+        """End a trial whose worker process died.
+
+        again: whether this run tries its setting again, at once. Such a loss is no failure: all workers of a machine
+        that is lost die at once.
+        """
+        if not again:
+            self._count_failure(reason)
+        self._end_without_result(number, reason, WORKER)
+
+    def _count_failure(self, reason: str) -> None:
         self._failures += 1
-        self._last_failure = _one_line(reason) or "no reason given"
-        attributes: dict[str, Any] = end_attributes(self._last_failure, failed=True)
-        if by_machine:
-            attributes[INTERRUPTED] = MACHINE
+        self._last_failure = _one_line(reason)
+
+    def _end_without_result(self, number: int, reason: str, why: str | None) -> None:
+        attributes = end_attributes(_one_line(reason), failed=True) | ({INTERRUPTED: why} if why else {})
         self._end(number, TrialState.FAIL, None, attributes)
 
     def abandon(self) -> None:
@@ -460,4 +475,4 @@ class StudyDriver:
 
 
 def _one_line(text: str) -> str:
-    return one_line(" ".join(text.split()))[:MAX_REASON]
+    return one_line(" ".join(text.split()))[:MAX_REASON] or "no reason given"

@@ -1,6 +1,7 @@
 """Events of a running screening, trials, finals and baselines, for the code that shows or logs them.
 
-Every request that was started ends, unless the run itself ends first; between the two come its progress reports.
+Every request that was started ends, unless the run itself ends first; between the two come its progress reports. A
+request that is tried again ends with `Retried`, and starts again.
 """
 
 from collections.abc import Callable
@@ -81,6 +82,19 @@ class TrialEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Retried:
+    """A request ended without a result, and not because of its setting. It is tried again.
+
+    reason: one line, e.g. that its worker process was killed. attempt: the attempt of this run that follows, at least
+    2. A trial that follows has a number of its own.
+    """
+
+    request: Request
+    reason: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class FinalEnded:
     """A setting was evaluated under another seed; a Final was tested too."""
 
@@ -109,6 +123,7 @@ TrialEvent = (
     | TrialStarted
     | Progressed
     | TrialEnded
+    | Retried
     | FinalsPlanned
     | FinalStarted
     | FinalEnded

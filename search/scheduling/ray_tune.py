@@ -7,32 +7,33 @@ finished; the `Coordinator` passes messages between the two. Workers never touch
 import importlib
 import importlib.metadata
 import pickle
-import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import ray
 from ray import tune
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from search.scheduling.coordinator import Baselines, Coordinator, Finals, Screening
+from search.scheduling.coordinator import Coordinator
+from search.scheduling.deaths import Deaths
 from search.scheduling.driver import NoTrialYet, StudyDriver
 from search.scheduling.events import OnTrialEvent
 from search.scheduling.requests import Request
 from search.scheduling.resources import Resources
+from search.scheduling.stages import Baselines, Finals, Screening
 from search.scheduling.worker import ProbeFactory
+from spaces import StorageError
 
 DISTRIBUTION = "diffusion-feature-search"
 PACKAGES = ("search", "objectives", "spaces")
 """Our packages that a worker imports."""
-
-MOST_CHARACTERS = 300
-"""Longest reason, in characters, why a process died. Ray's own text goes on with advice."""
 
 
 def run_study(
@@ -64,7 +65,7 @@ def run_study(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=_StudySearcher(coordinator),
-            scheduler=_StudyScheduler(coordinator, resources.workers),
+            scheduler=_StudyScheduler(coordinator, resources.workers, Deaths(_logs(resources))),
             num_samples=-1,
             max_concurrent_trials=resources.workers,
             reuse_actors=True,
@@ -74,12 +75,18 @@ def run_study(
             name=f"run-{secrets.token_hex(4)}",
             storage_path=str(folder / "tune"),
             stop=_EarlyStopper(coordinator),
-            failure_config=tune.FailureConfig(max_failures=0),
+            failure_config=tune.FailureConfig(max_failures=0),  # what is tried again, and how often, is ours
+            callbacks=[_StartListener(coordinator)],
             verbose=0,
         ),
     )
-    with coordinator.handling_signals():
-        tuner.fit()
+    try:
+        with coordinator.handling_signals(), _every_death_as_of_an_actor():
+            tuner.fit()
+    except Exception:  # of Ray Tune itself
+        with suppress(StorageError):  # the first error says more
+            driver.abandon()
+        raise
     coordinator.raise_error()
     return coordinator.reason or "stopped"
 
@@ -140,6 +147,11 @@ def _trainable(resources: Resources, shared_file: Path | None) -> Callable[..., 
 # In the driver process ---------------------------------------------------------------------------------------------
 
 
+def _logs(resources: Resources) -> Path | None:
+    """Return the folder of the logs of a private Ray; None on a cluster, where each machine has its own."""
+    return Path(ray._private.worker._global_node.get_logs_dir_path()) if resources.address is None else None
+
+
 class _StudySearcher(Searcher):  # type: ignore[misc]
     """Tells Ray Tune which setting is next."""
 
@@ -155,8 +167,8 @@ class _StudySearcher(Searcher):  # type: ignore[misc]
         return None if isinstance(answer, NoTrialYet) else finished
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        reason = "the worker process died" if error else "the trial ended without a result"
-        self._coordinator.handle_loss(trial_id, reason)
+        if not error:  # else the scheduler, which Tune tells first, has said why
+            self._coordinator.handle_end(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the study database is the only state."""
@@ -168,9 +180,10 @@ class _StudySearcher(Searcher):  # type: ignore[misc]
 class _StudyScheduler(FIFOScheduler):  # type: ignore[misc]
     """Tells Ray Tune when a trial stops, and makes it keep every worker."""
 
-    def __init__(self, coordinator: Coordinator, workers: int) -> None:
+    def __init__(self, coordinator: Coordinator, workers: int, deaths: Deaths) -> None:
         super().__init__()
         self._coordinator = coordinator
+        self._deaths = deaths
         self._workers_to_keep = workers
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
@@ -193,15 +206,39 @@ class _StudyScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         error = Path(trial.error_file).read_text("utf-8", "replace") if trial.error_file else ""
-        self._coordinator.handle_loss(trial.trial_id, f"the worker process died: {_reason(error)}")
+        self._coordinator.handle_loss(trial.trial_id, self._deaths.reason(error))
 
 
-def _reason(error: str) -> str:
-    """Return the line of Ray's error text that says what happened."""
-    lines = [line.strip() for line in error.splitlines()[1:] if line.strip()]
-    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
-    details = [line.partition("Worker exit detail: ")[2] for line in lines if "Worker exit detail: " in line]
-    return shorten([*errors[-1:], *details, *lines, "unknown"][0], MOST_CHARACTERS, placeholder=" …")
+class _StartListener(tune.Callback):  # type: ignore[misc]
+    """Tells the coordinator which requests have reached a worker process."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._coordinator.handle_start(trial.trial_id)
+
+
+@contextmanager
+def _every_death_as_of_an_actor() -> Iterator[None]:
+    """Let Ray Tune end the trial alone of a worker that died, whatever Ray says of its death.
+
+    Tune expects a RayActorError. Ray raises other errors for a worker that it killed because the machine was out of
+    memory, and for results that were lost with their machine. At those, Tune would end the run. No public option
+    changes this, so a test checks the private method that is replaced here.
+    """
+    original = RayActorManager._actor_task_failed
+
+    def task_failed(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+        if not isinstance(exception, (RayActorError, RayTaskError)):
+            exception = RayActorError(error_msg=f"{type(exception).__name__}: {exception}")
+        original(manager, tracked_actor_task, exception)
+
+    RayActorManager._actor_task_failed = task_failed
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = original
 
 
 class _EarlyStopper(Stopper):  # type: ignore[misc]

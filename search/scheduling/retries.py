@@ -4,17 +4,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
-from search.database.optuna_storage.own_trials import LOST, MACHINE
+from search.database.optuna_storage.own_trials import LOST, MACHINE, WORKER
 from spaces import Setting
 
 MAX_ATTEMPTS = 3
 """A setting that loses the process of its run this often is given up. One that fails this often in a run because of the
-machine waits for the next run."""
+machine, or loses its worker this often, waits for the next run. So does the rest of a run: a part of the screening, a
+final or a baseline that loses its worker this often is given up in this run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """A trial that ended without a result. why: STOPPED, LOST or MACHINE. run: the id of its run."""
+    """A trial that ended without a result. why: STOPPED, LOST, MACHINE or WORKER. run: the id of its run."""
 
     why: str
     run: int
@@ -53,11 +54,14 @@ class History:
     def retry(self, after_failure: bool = False) -> Setting | None:
         """Return the interrupted setting that this run tries next, if any.
 
-        after_failure: leave out settings that failed because of the machine. After a trial that failed, other settings
-        come first, so that settings which always fail do not end a run by failing in a row.
+        after_failure: leave out settings that failed because of the machine, or lost their workers in an earlier run.
+        After a trial that failed, other settings come first, so that settings which always fail do not end a run by
+        failing in a row.
         """
+        lost_now = Interruption(WORKER, self.run_id)
         for setting in self.open:
-            runs = [end.run for end in self.interrupted[setting] if end.why == MACHINE]
-            if not (after_failure and runs) and runs.count(self.run_id) < MAX_ATTEMPTS:
+            ends = [end for end in self.interrupted[setting] if end.why in (MACHINE, WORKER)]
+            waits = after_failure and any(end != lost_now for end in ends)
+            if not waits and sum(end.run == self.run_id for end in ends) < MAX_ATTEMPTS:
                 return setting
         return None

@@ -63,15 +63,20 @@ class Case:
         ):
             yield process
 
-    def finished(self, *words: str, seconds: float = 300) -> "subprocess.CompletedProcess[str]":
-        """Run `search` with these words to its end, and return its exit status and output."""
+    def finished(
+        self, *words: str, seconds: float = 300, before: Sequence[str] = ()
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run `search` with these words to its end, and return its exit status and output.
+
+        before: a program, with its arguments, that starts `search`.
+        """
         options: dict[str, Any] = {
             "text": True,
             "cwd": self.folder,
             "env": self._environment(),
             "timeout": seconds,
         }
-        return subprocess.run(self.command(*words), check=False, capture_output=True, **options)
+        return subprocess.run([*before, *self.command(*words)], check=False, capture_output=True, **options)
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "TMPDIR": str(self.folder), **self.variables}

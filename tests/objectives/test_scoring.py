@@ -88,7 +88,20 @@ def test_no_belief_and_no_number_are_a_large_finite_loss() -> None:
     logits = torch.tensor([[0.0, -torch.inf], [torch.nan, torch.nan], [0.0, 500.0]])
     predictions = Predictions.of(logits, torch.tensor([1, 1, 0]))
     assert predictions.loss.tolist() == [MAX_LOSS] * 3
+    assert predictions.correct.tolist() == [False] * 3
     assert all(np.isfinite([m.value, m.low, m.high]).all() for m in predictions.scores().values.values())
+
+
+def test_a_head_that_has_diverged_is_wrong_for_every_image() -> None:
+    """The largest of logits that are no numbers is the first one, which would be right for every image of its class."""
+    predictions = Predictions.of(torch.full((8, 8), torch.nan), torch.arange(8))
+    assert {name: value.value for name, value in predictions.scores().values.items()} == {
+        "accuracy": 0,
+        "mean-per-class": 0,
+        "top-5": 0,
+        "nll": MAX_LOSS,
+        "ece": 1,
+    }
 
 
 def test_parts_add_up() -> None:

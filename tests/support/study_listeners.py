@@ -9,6 +9,7 @@ from search.scheduling.events import (
     FinalsPlanned,
     FinalStarted,
     Progressed,
+    Retried,
     TrialEnded,
     TrialEvent,
     TrialStarted,
@@ -25,6 +26,7 @@ class Heard:
     extracted_images: int = 0
     planned: list[tuple[int, bool, int]] = field(default_factory=list)
     finals: list[Final | Reevaluation] = field(default_factory=list)
+    retries: list[Retried] = field(default_factory=list)
 
     at_work: list[Request] = field(default_factory=list)
 
@@ -40,6 +42,9 @@ class Heard:
                 self.at_work.remove(request)
                 self.states.append(state)
                 self.reasons.append(reason or "")
+            case Retried(request):
+                self.at_work.remove(request)
+                self.retries.append(event)
             case FinalsPlanned(count, test, later):
                 self.planned.append((count, test, later))
             case FinalEnded(request, final):

@@ -17,11 +17,11 @@ RUN = "run"
 """User attribute of a trial: the id of the run that made it."""
 
 INTERRUPTED = "interrupted"
-"""User attribute of a trial that did not fail by itself. It says why it ended: STOPPED, LOST or MACHINE."""
+"""User attribute of a trial that did not fail by itself. It says why it ended: STOPPED, LOST, MACHINE or WORKER."""
 
-STOPPED, LOST, MACHINE = "stopped", "lost", "machine"
+STOPPED, LOST, MACHINE, WORKER = "stopped", "lost", "machine", "worker"
 """STOPPED: the run was stopped in good order. LOST: the process of the run is gone, perhaps because of the setting.
-MACHINE: the machine failed, or the process of the worker died."""
+MACHINE: the machine failed. WORKER: the process of the worker died; earlier versions wrote MACHINE."""
 
 
 @final

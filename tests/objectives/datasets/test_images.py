@@ -224,6 +224,25 @@ def test_a_file_is_hashed_once_and_keeps_its_digest(tmp_path: Path, paint: Calla
     assert kept.name(0) == str(tmp_path / "2.png")
 
 
+@pytest.mark.parametrize("change", ["other pixels", "truncated"])
+def test_a_file_that_has_changed_since_it_was_hashed_is_refused(
+    tmp_path: Path, paint: Callable[..., Path], change: str
+) -> None:
+    """Its features would be kept under the digest of another image."""
+    path = paint(tmp_path / "a.png", 1)
+    before = read(path)
+    images = FileImages(tmp_path, ("a.png",))
+    images.digest(0)
+    sent = pickle.loads(pickle.dumps(images))
+    np.testing.assert_array_equal(np.asarray(sent.read(0)), before)
+    if change == "truncated":
+        path.write_bytes(path.read_bytes()[:-40])
+    else:
+        paint(path, 2)
+    with pytest.raises(DatasetError, match=r"a\.png cannot be read: it has changed since it was first read; leave"):
+        sent.read(0)
+
+
 def test_array_digests_tell_shapes_and_values_apart() -> None:
     digests = {
         ArrayImages(np.full((1, *shape), value, np.uint8)).digest(0)

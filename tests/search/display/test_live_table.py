@@ -18,6 +18,7 @@ from search.scheduling.events import (
     PartEnded,
     PartStarted,
     Progressed,
+    Retried,
     TrialEnded,
     TrialStarted,
 )
@@ -166,3 +167,19 @@ def test_plain_lines_are_printed_when_something_changed_but_at_most_every_ten_se
         baseline = request.setting or "raw pixels, linear"
         assert lines(12) == [f"{testing}, fitting a baseline, {baseline}"]
         progress(BaselineEnded(request))
+
+
+def test_each_request_that_is_tried_again_is_one_line_and_starts_anew() -> None:
+    output, clock = io.StringIO(), Clock()
+    progress = RunProgress(Console(file=output, width=300), 9, workload=terminal_process.workload(2), clock=clock)
+    part, trial, final = ScreeningRequest((SETTING,), 300), TrialRequest(0, SETTING, 1), FinalRequest(SETTING, 3)
+    reason = "its worker process was killed"
+    starts = PartStarted(part), TrialStarted(trial), FinalStarted(final), BaselineStarted(BaselineRequest(None))
+    for start in starts:
+        for attempt in (2, 3):
+            progress(start)
+            progress(Retried(start.request, reason, attempt))
+    subjects = "t 10: 1 settings on 300 images", f"{SETTING}", f"{SETTING} (seed 3)", "raw pixels, linear"
+    expected = [f"tried again: {subject}, attempt {n}: {reason}" for subject in subjects for n in (2, 3)]
+    assert [line for line in output.getvalue().splitlines() if not line.startswith("screening ")] == expected
+    assert progress.failed == 0

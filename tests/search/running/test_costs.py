@@ -6,7 +6,7 @@ from typing import Any
 from objectives.results import Accuracy, Evaluation, Extracted
 from search.database.records import RunCosts, RunRecord
 from search.database.store import Store
-from search.events import Event, PartStarted, Progressed, SearchEnded, TrialEnded, TrialStarted
+from search.events import Event, PartStarted, Progressed, Retried, SearchEnded, TrialEnded, TrialStarted
 from search.running.costs import CostCounter
 from search.scheduling.requests import ScreeningRequest, TrialRequest
 from spaces import Setting
@@ -14,7 +14,7 @@ from tests.support.studies import MakeRecord
 
 SETTING = Setting(10, 3, 1, "linear")
 PART = ScreeningRequest((SETTING,), 20)
-DONE, BROKEN, STOPPED = (TrialRequest(number, SETTING, 1) for number in range(3))
+DONE, BROKEN, STOPPED, LOST = (TrialRequest(number, SETTING, 1) for number in range(4))
 
 
 def test_a_run_counts_the_passes_that_no_trial_keeps_and_its_stages_add_up() -> None:
@@ -30,6 +30,8 @@ def test_a_run_counts_the_passes_that_no_trial_keeps_and_its_stages_add_up() -> 
         TrialEnded(DONE, "complete", Evaluation(Accuracy(1, 2), {}, 9, 9)),
         Progressed(BROKEN, Extracted(3, 9, 3)),
         TrialEnded(BROKEN, "failed", reason="no memory"),
+        Progressed(LOST, Extracted(4, 9, 4)),
+        Retried(LOST, "its worker process was killed", 2),
         Progressed(STOPPED, Extracted(2, 9, 2)),
         SearchEnded(),
     ]
@@ -37,7 +39,7 @@ def test_a_run_counts_the_passes_that_no_trial_keeps_and_its_stages_add_up() -> 
         counter(event)
     costs = counter.costs
     assert seen == events
-    assert (costs.screening_passes, costs.unfinished_passes) == (20, 5)
+    assert (costs.screening_passes, costs.unfinished_passes) == (20, 9)
     assert list(costs.stages) == ["start", "screening", "trials", "end"]
     assert 3 <= sum(costs.stages.values()) <= time.monotonic() - began
 

@@ -1,20 +1,18 @@
 """Trials that fail because of the machine are tried again. Trials that fail because of the setting are not."""
 
-import errno
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
-import torch
 from optuna.trial import TrialState
 
 from objectives.results import Accuracy, Evaluation
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import NoMoreTrials, StudyDriver
+from search.scheduling.driver import MAX_FAILURES, NoMoreTrials, StudyDriver
 from search.scheduling.requests import TrialRequest
 from search.scheduling.retries import MAX_ATTEMPTS
-from search.scheduling.worker import is_machine_fault
 from spaces import Setting, Space
 
 EVALUATION = Evaluation(Accuracy(18, 20), {"fit": 0.5}, 7, 10)
@@ -109,26 +107,52 @@ def test_a_requested_trial_is_repeated_after_a_fault_of_the_machine(start: Start
     assert driver.trial_for(wanted) == TrialRequest(1, wanted, 2)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        OSError(errno.ENOSPC, "No space left on device"),
-        OSError(errno.EMFILE, "Too many open files"),
-        ConnectionResetError(),
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried to"),
-        RuntimeError("CUDA error: an illegal memory access was encountered"),
-        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"),
-        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
-        RuntimeError('Error while serializing: IoError(Os { code: 28, message: "No space left on device" })'),
-    ],
-    ids=str,
-)
-def test_faults_of_the_machine(error: Exception) -> None:
-    assert is_machine_fault(error)
+def test_a_setting_that_lost_its_worker_comes_next_and_counts_as_no_failure(start: Start, small: Space) -> None:
+    """Settings that the machine failed wait for a success, and a machine that is lost takes many workers with it."""
+    driver, first = start(), next(small.settings())
+    for attempt in range(1, MAX_ATTEMPTS):
+        assert driver.next_trial() == TrialRequest(attempt - 1, first, attempt)
+        driver.lose(attempt - 1, "killed", again=True)
+    assert driver.next_trial() == TrialRequest(MAX_ATTEMPTS - 1, first, MAX_ATTEMPTS)
+    driver.lose(MAX_ATTEMPTS - 1, "killed", again=False)
+    other = driver.next_trial()
+    assert isinstance(other, TrialRequest)
+    assert other.setting != first
 
 
-@pytest.mark.parametrize("error", [ValueError("l2"), RuntimeError("shape mismatch"), ZeroDivisionError()], ids=str)
-def test_faults_of_a_setting(error: Exception) -> None:
-    assert not is_machine_fault(error)
+def test_many_workers_that_die_at_once_do_not_end_a_run(
+    store: Store, make_record: Callable[..., StudyRecord], space: Space, run_record: RunRecord
+) -> None:
+    name, workers = store.ensure_study(make_record()), 2 * MAX_FAILURES
+    run = store.begin_run(name, run_record)
+    driver = StudyDriver(store, name, space, sampler_named("random", 0), seed=0, budget=workers, run_id=run)
+    lost = [driver.next_trial() for _ in range(workers)]
+    for request in lost:
+        assert isinstance(request, TrialRequest)
+        driver.lose(request.number, "its machine was lost", again=True)
+    settings = {request.setting for request in lost if isinstance(request, TrialRequest)}
+    for _ in range(workers):
+        request = driver.next_trial()
+        assert isinstance(request, TrialRequest)
+        assert (request.setting in settings, request.attempt) == (True, 2)
+        driver.complete(request.number, EVALUATION)
+    assert isinstance(driver.next_trial(), NoMoreTrials)
+    assert store.read_study(name).count("complete") == len(settings) == workers
+
+
+def test_settings_that_always_kill_their_worker_do_not_end_the_next_run(
+    store: Store, make_record: Callable[..., StudyRecord], space: Space, run_record: RunRecord
+) -> None:
+    name = store.ensure_study(make_record())
+    for budget in (40, 60):
+        run = store.begin_run(name, run_record)
+        driver = StudyDriver(store, name, space, sampler_named("random", 0), seed=0, budget=budget, run_id=run)
+        losses: Counter[Setting] = Counter()
+        while isinstance(request := driver.next_trial(), TrialRequest):
+            if request.setting.block == 3:
+                losses[request.setting] += 1
+                driver.lose(request.number, "killed", again=losses[request.setting] < MAX_ATTEMPTS)
+            else:
+                driver.complete(request.number, EVALUATION)
+        assert store.read_study(name).count("complete") == budget
+        assert max(losses.values()) == MAX_ATTEMPTS
