@@ -52,20 +52,9 @@ def weight_files(folder: Path) -> list[Path]:
 
 def of_the_network(tensor: str) -> bool:
     """Return whether a tensor belongs to the network alone: not to a head or another model, and not renamed."""
-    return not any(
-        part in tensor
-        for part in (
-            "classifier",
-            "decoder.",
-            "text_",
-            "projection",
-            "query",
-            "key",
-            "value",
-            "output.dense",
-            "relative_",
-        )
-    )
+    others = ("classifier", "decoder.", "text_", "projection")
+    renamed = ("query", "key", "value", "dense.", "relative_")
+    return not any(part in tensor for part in (*others, *renamed))
 
 
 def missing(tensors: dict[str, torch.Tensor], name: str) -> str:
