@@ -5,14 +5,14 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
 import psutil
 from optuna.study import StudyDirection
 
-from objectives.results import ACCURACY, METRICS, Accuracy, CorrectMask, IntervalEstimate, Metric, Scores
+from objectives.results import ACCURACY, METRICS, Accuracy, CorrectMask, Evaluation, IntervalEstimate, Metric, Scores
 from spaces import Architecture, Block, Setting, Space
 from spaces.text import file_name
 
@@ -146,6 +146,20 @@ class TrialRecord:
     details: Mapping[str, float] = field(default_factory=dict)
     scores: Scores | None = None
     correct_mask: CorrectMask | None = None
+
+    def with_evaluation(self, evaluation: Evaluation, is_complete: bool) -> "TrialRecord":
+        """Return the record of a trial that ended with an evaluation, on all images or on a rung."""
+        return replace(
+            self,
+            validation=evaluation.validation,
+            seconds=evaluation.seconds,
+            passes_made=evaluation.passes_made,
+            passes_needed=evaluation.passes_needed,
+            details=evaluation.details,
+            scores=evaluation.scores,
+            # The mask of a rung is of other images.
+            correct_mask=evaluation.correct_mask if is_complete else None,
+        )
 
 
 @dataclass(frozen=True)

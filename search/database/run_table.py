@@ -14,7 +14,7 @@ from search.database.connection.dialects import now
 from search.database.connection.outages import repeated
 from search.database.connection.study_storage import StudyStorage
 from search.database.connection.url import Address
-from search.database.models import RunRow
+from search.database.models import RunRow, StudyRow
 from search.database.records import RunCosts, RunRecord, RunState, RunSummary
 from search.database.rows import reading
 from search.database.runs.heartbeat import HEARTBEAT_SECONDS, heartbeat
@@ -108,11 +108,15 @@ class RunTable(Transactions):
             self._beat(session, run_id)
 
     def _beat(self, session: Session, run_id: int) -> None:
-        """Record that the run is alive now, and notice where its last heartbeat is long ago."""
+        """Record that the run is alive now."""
         run, moment = session.get_one(RunRow, run_id), now(session)
-        if run_id == self._own_run and moment - run.heartbeat > LATE:
-            self._contact = moment
+        self._notice_beat(run_id, run.heartbeat, moment)
         run.heartbeat = moment
+
+    def _notice_beat(self, run_id: int, last: datetime, moment: datetime) -> None:
+        """Take note of where the last heartbeat of this run is long ago. moment: of the new one."""
+        if run_id == self._own_run and moment - last > LATE:
+            self._contact = moment
 
     @repeated
     def record_costs(self, run_id: int, costs: RunCosts) -> None:
@@ -148,10 +152,11 @@ class RunTable(Transactions):
         database was down do not count, nor those in which the run of this store was cut off from it.
         """
         with self.session() as session:
-            row = self._row(session, study)
-            if self._own_run in {run.id for run in row.runs}:
+            unended = select(RunRow).join(StudyRow).where(StudyRow.name == study, RunRow.ended.is_(None))
+            runs = session.scalars(unended).all()
+            if self._own_run in {run.id for run in runs}:
                 self._beat(session, self._own_run)
-            return live_runs(session, row.runs, self._contact)
+            return live_runs(session, runs, self._contact)
 
     def check_file(self) -> None:
         """Raise StorageError where the SQLite file was lost during this run."""

@@ -9,7 +9,7 @@ from typing import Any, Self, final
 
 import optuna
 from optuna.trial import FrozenTrial
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from objectives.results import Baseline, Final, Picture, Reevaluation, StudyResults
 from search.database.connection.dialects import now, upsert
@@ -38,9 +38,9 @@ from search.database.records import (
 )
 from search.database.rows import finding, reading
 from search.database.rows.identity import differences
-from search.database.rows.writing import baseline_values, final_values, reevaluation_values, trial_values
+from search.database.rows.trial_writer import TrialWriter
+from search.database.rows.writing import baseline_values, final_values, record_trial, reevaluation_values
 from search.database.run_table import RunTable
-from search.database.runs.leases import running_seconds
 from spaces import StorageError
 
 
@@ -210,14 +210,25 @@ class Store(RunTable):
         return self._open(name).study
 
     @repeated
-    def trials(self, name: str) -> StudyTrials:
+    def trials(self, name: str, as_they_began: bool = False) -> StudyTrials:
         """Return the trials of a study: its own, those that wait, and those of other programs.
 
-        They are not copies: do not change them. Raises StorageError where there is no study of that name any more.
+        They are not copies: do not change them. as_they_began: whether running trials may lack what was written since
+        they began. Raises StorageError where there is no study of that name any more.
         """
         study = self._open(name)
         with self.reaching(name), self.session() as session:
-            return study.trials(session)
+            return study.trials(session, as_they_began)
+
+    def trial_writer(self, name: str) -> TrialWriter:
+        """Return what writes the trials of a study. Raises StorageError where there is no study of that name."""
+        return TrialWriter(name, self.optuna_id(name), lambda: self._transaction(name), self._notice_beat)
+
+    @contextmanager
+    def _transaction(self, name: str) -> Iterator[Connection]:
+        """Open a transaction on the tables of a study, Optuna's and the project's own; see `reaching`."""
+        with self.reaching(name), self.optuna.engine.begin() as connection:
+            yield connection
 
     @contextmanager
     def reaching(self, name: str) -> Iterator[None]:
@@ -272,16 +283,9 @@ class Store(RunTable):
 
     @repeated
     def record_trial(self, study: str, record: TrialRecord) -> None:
-        """Save the cost and the counts of a trial, in place of what was saved of it before.
-
-        Call this before Optuna is told that the trial has ended.
-        """
-        with self.session() as session:
-            row = self._row(session, study)
-            self._beat(session, record.run_id)
-            session.flush()
-            values = {"study_id": row.id, "finished": running_seconds(row.runs), **trial_values(record)}
-            upsert(session, TrialRow, values, ("study_id", "number"))
+        """Save the cost and the counts of a trial, in place of what was saved of it before."""
+        with self._transaction(study) as connection:
+            record_trial(connection, study, record, self._notice_beat)
 
     @repeated
     def forget_results(self, study: str, numbers: Container[int]) -> None:

@@ -187,7 +187,16 @@ def _driver(prepared: PreparedRun, store: "Store", study: str, run_id: int) -> "
 
     options, space = prepared.options, prepared.probe.space
     proposer = LateProposer(lambda: _proposer(prepared, store, study))
-    return StudyDriver(store, study, space, proposer, seed=options.seed, budget=options.trials, run_id=run_id)
+    return StudyDriver(
+        store,
+        study,
+        space,
+        proposer,
+        seed=options.seed,
+        budget=options.trials,
+        run_id=run_id,
+        workers=prepared.resources.workers,
+    )
 
 
 def _proposer(prepared: PreparedRun, store: "Store", study: str) -> "Proposer":

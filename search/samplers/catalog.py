@@ -1,8 +1,10 @@
 """The samplers that a search can use, by name."""
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import GPSampler, QMCSampler, TPESampler
 
 from search.samplers.optuna_adapter import SamplerProposer
@@ -42,9 +44,15 @@ def _cost_aware(seed: int, prior: "PriorKnowledge | None") -> Proposer:
 
 def _qmc(seed: int, prior: "PriorKnowledge | None") -> Proposer:
     """A scrambled Sobol sequence (Sobol 1967; Owen 1998). After a restart it is walked from its start again."""
+
+    def make(new_seed: int, attempt: int) -> QMCSampler:
+        # Since Optuna 3.0. `catch_warnings` is not for threads.
+        warnings.filterwarnings("ignore", "QMCSampler is experimental", ExperimentalWarning)
+        return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
+
     return SamplerProposer(
         seed,
-        lambda new_seed, attempt: QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False),
+        make,
         attempts=lambda trials: 16 + 2 * trials,
         fill=True,
     )

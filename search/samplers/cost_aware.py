@@ -40,7 +40,7 @@ from search.surrogates.past_tasks import (
     scaled,
     updated_weights,
 )
-from search.surrogates.trial_cost import CostModel, TrialCost, measured_cost
+from search.surrogates.trial_cost import OVERHEAD_SECONDS, CostModel, TrialCost, measured_cost
 from spaces import Choice, Setting, Space, UsageError
 from spaces.coordinates import mean_coordinates
 from spaces.errors import shown
@@ -76,35 +76,52 @@ class CostAwareProposer:
     _candidates: "_Candidates | None" = field(default=None, init=False)
 
     def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
-        generator = random.Random(f"{self.seed}/{len(trials)}")
-        candidates = self._candidates_of(space, taken, generator)
-        free = np.array([index for index, setting in enumerate(candidates.settings) if setting not in taken], dtype=int)
+        candidates = self._candidates_of(space, taken, sum(trial.state.is_finished() for trial in trials))
+        free = candidates.free(taken)
         if not free.size:
             return None
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-        if len(complete) < STARTUP_TRIALS:
-            return candidates.startup_setting(free, generator)
-        costs = candidates.cost_model(trials)
-        seconds = np.array([costs.seconds(candidates.settings[index]) for index in free])
+        if sum(trial.state == TrialState.COMPLETE for trial in trials) < STARTUP_TRIALS:
+            return candidates.startup_setting(free, random.Random(f"{self.seed}/{len(trials)}"))
+        seconds = candidates.seconds(candidates.cost_model(trials))[free]
         best = int(free[np.argmax(candidates.expected_improvement(trials, free) / seconds)])
         return candidates.settings[best]
 
-    def _candidates_of(self, space: Space, taken: Collection[Setting], generator: random.Random) -> "_Candidates":
-        """Return all settings of the space, kept from call to call; of a large space new random ones each time."""
-        large = len(space) > MAX_CANDIDATES
-        if self._candidates is None or self._candidates.space != space or large:
+    def _candidates_of(self, space: Space, taken: Collection[Setting], ended: int) -> "_Candidates":
+        """Return all settings of the space, kept from call to call; of a large space random ones.
+
+        They are other ones when a further trial has ended.
+        """
+        large, known = len(space) > MAX_CANDIDATES, self._candidates
+        if known is None or known.space != space or (large and not (known.ended == ended and known.include(taken))):
+            generator = random.Random(f"{self.seed}/{ended}")
             sampled = (space.sample(generator) for _ in range(MAX_CANDIDATES)) if large else space.settings()
-            self._candidates = _Candidates(space, tuple(dict.fromkeys([*taken, *sampled])), self.prior)
-        return self._candidates
+            known = _Candidates(space, tuple(dict.fromkeys([*taken, *sampled])), self.prior, ended)
+            self._candidates = known
+        return known
 
 
 @dataclass(frozen=True)
 class _Candidates:
-    """The m settings that are compared, and what is predicted of them."""
+    """The m settings that are compared, and what is predicted of them.
+
+    ended: how many trials had ended when they were chosen. posteriors: the last posterior without pending trials and
+    the last one with some, each with what it follows from. Proposals that are made together need one fit.
+    """
 
     space: Space
     settings: tuple[Setting, ...]
     prior: PriorKnowledge
+    ended: int
+    posteriors: dict[str, tuple[tuple[Any, ...], Posterior]] = field(default_factory=dict, compare=False)
+
+    def include(self, settings: Collection[Setting]) -> bool:
+        return all(setting in self._index for setting in settings)
+
+    def free(self, taken: Collection[Setting]) -> np.ndarray[Any, Any]:
+        """Return the indices of the candidates that are not taken."""
+        free = np.ones(len(self.settings), dtype=bool)
+        free[[self._index[setting] for setting in taken if setting in self._index]] = False
+        return np.flatnonzero(free)
 
     def startup_setting(self, free: np.ndarray[Any, Any], generator: random.Random) -> Setting:
         """Return a random setting that shares timesteps and draws with the one that past tasks predict to be best."""
@@ -132,6 +149,26 @@ class _Candidates:
                 costs.append(cost)
         return CostModel(self.space, self.prior.images, cached_draws, tuple(costs))
 
+    def seconds(self, costs: CostModel) -> Array:
+        """Return the (m,) predicted seconds of each candidate, as `CostModel.seconds` does."""
+        (by_passes, same_passes), (by_fit, same_fit) = self._alike
+        missing = np.array([costs.missing_passes(setting) for setting in by_passes])[same_passes]
+        fits = np.array([costs.fit_seconds(setting) for setting in by_fit])[same_fit]
+        seconds: Array = OVERHEAD_SECONDS + missing * costs.seconds_per_pass + fits
+        return seconds
+
+    @cached_property
+    def _alike(self) -> "tuple[_Groups, _Groups]":
+        """The candidates that need the same passes, and those whose fits are of one head and one width."""
+        block = self.space.architecture.block
+        widths = [sum(block(tap.block).channels for tap in setting.taps) * setting.pool**2 for setting in self.settings]
+        return (
+            _grouped(self.settings, [(*setting.passes, setting.draws) for setting in self.settings]),
+            _grouped(
+                self.settings, [(setting.head, width) for setting, width in zip(self.settings, widths, strict=True)]
+            ),
+        )
+
     def expected_improvement(self, trials: Sequence[FrozenTrial], free: np.ndarray[Any, Any]) -> Array:
         """Return the expected improvement of each free candidate on the best predicted mean of the complete trials.
 
@@ -140,9 +177,7 @@ class _Candidates:
         complete, pruned, running = (
             self._with_index(trials, state) for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
         )
-        posterior = self._posterior(complete, pruned)
-        if running:
-            posterior = posterior.with_pending([index for _, index in running])
+        posterior = self._with_pending(self._posterior(complete, pruned), [index for _, index in running])
         best = posterior.mean[[index for _, index in complete]].max()
         mean, deviation = posterior.mean[free], np.maximum(posterior.deviation[free], 1e-12)
         z = (mean - best) / deviation
@@ -151,6 +186,23 @@ class _Candidates:
 
     def _posterior(self, complete: "list[IndexedTrial]", pruned: "list[IndexedTrial]") -> Posterior:
         """Return the posterior of all candidates, given the complete and the pruned trials."""
+        given = tuple((trial.number, index, trial.values, trial.state) for trial, index in (*complete, *pruned))
+        if "observed" not in self.posteriors or self.posteriors["observed"][0] != given:
+            self.posteriors["observed"] = given, self._conditioned(complete, pruned)
+            self.posteriors.pop("pending", None)
+        return self.posteriors["observed"][1]
+
+    def _with_pending(self, posterior: Posterior, pending: Sequence[int]) -> Posterior:
+        """Return the posterior with some pending candidates. It grows from the last one where that had the first."""
+        before, last = self.posteriors.get("pending", ((), posterior))
+        if tuple(pending[: len(before)]) != before:
+            before, last = (), posterior
+        for index in pending[len(before) :]:
+            last = last.with_pending([index])
+        self.posteriors["pending"] = tuple(pending), last
+        return last
+
+    def _conditioned(self, complete: "list[IndexedTrial]", pruned: "list[IndexedTrial]") -> Posterior:
         observed = [index for _, index in complete]
         scores = np.array([trial.values[0] for trial, _ in complete])
         weights = self._initial_weights
@@ -214,6 +266,17 @@ class _Candidates:
             [0.5 if value is None else choice.values.index(value) / last for value in options]
         )
 
+
+def _grouped(settings: Sequence[Setting], keys: Sequence[Any]) -> "_Groups":
+    first: dict[Any, int] = {}
+    for index, key in enumerate(keys):
+        first.setdefault(key, index)
+    rows = {key: row for row, key in enumerate(first)}
+    return [settings[index] for index in first.values()], np.array([rows[key] for key in keys])
+
+
+_Groups = tuple[list[Setting], np.ndarray[Any, Any]]
+"""The first setting of each group of settings, and of each setting its group."""
 
 IndexedTrial = tuple[FrozenTrial, int]
 """A trial, and the index of its setting among the candidates."""

@@ -1,7 +1,6 @@
 """Lets an Optuna sampler propose settings of a space, which has conditions and ordered values that Optuna lacks."""
 
 import math
-import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +8,6 @@ from typing import Any, ClassVar, final
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -77,6 +75,7 @@ class _MirroredStudy:
     storage: InMemoryStorage = field(default_factory=InMemoryStorage)
     mirrored: dict[int, int] = field(default_factory=dict)
     running: set[int] = field(default_factory=set)
+    expected: dict[Setting, int] = field(default_factory=dict)
     NAME: ClassVar[str] = "mirror"
 
     def __post_init__(self) -> None:
@@ -94,14 +93,28 @@ class _MirroredStudy:
                 group[param_name(choice)] = self.axes[param_name(choice)] = _Axis.of_choice(choice, self.space)
 
     def update(self, trials: Sequence[FrozenTrial]) -> None:
-        """Copy new trials, and the results of those that ended since."""
+        """Copy new trials, and the results of those that ended since.
+
+        A trial with a negative number is expected, and is in no study. The copy of one that is no longer expected is
+        failed, since nothing can be deleted.
+        """
+        expected = {to_setting(trial.params): trial for trial in trials if trial.number < 0}
+        for setting in [setting for setting in self.expected if setting not in expected]:
+            self.storage.set_trial_state_values(self.expected.pop(setting), TrialState.FAIL)
         for trial in trials:
+            if trial.number < 0:
+                continue
             if trial.number in self.running and trial.state.is_finished():
                 self._finish(trial)
             elif trial.number not in self.mirrored and trial.state != TrialState.FAIL:
-                self._add(trial)
+                self.mirrored[trial.number] = self._add(trial)
+                if not trial.state.is_finished():
+                    self.running.add(trial.number)
+        for setting, trial in expected.items():
+            if setting not in self.expected:
+                self.expected[setting] = self._add(trial)
 
-    def _add(self, trial: FrozenTrial) -> None:
+    def _add(self, trial: FrozenTrial) -> int:
         params = self.defaults | trial.params if self.fill else {"taps": 1} | trial.params
         axes = {name: axis for name, axis in self.axes.items() if name in params}
         template = create_trial(
@@ -111,9 +124,7 @@ class _MirroredStudy:
             distributions={name: axis.distribution for name, axis in axes.items()},
             intermediate_values=trial.intermediate_values,
         )
-        self.mirrored[trial.number] = self.storage.create_new_trial(self.study_id, template)
-        if not trial.state.is_finished():
-            self.running.add(trial.number)
+        return self.storage.create_new_trial(self.study_id, template)
 
     def _finish(self, trial: FrozenTrial) -> None:
         mirrored = self.mirrored[trial.number]
@@ -165,9 +176,7 @@ class SamplerProposer:
         self._mirror.update(trials)
         generator = random_generator(self.seed, trials)
         for attempt in range(self.attempts(len(trials))):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)  # QMC, since Optuna 3.0
-                sampler = self.make_sampler(generator.randrange(2**32), attempt)
+            sampler = self.make_sampler(generator.randrange(2**32), attempt)
             setting = self._mirror.suggestion(sampler)
             if setting in space and setting not in taken:
                 return setting

@@ -56,6 +56,9 @@ CONTINUES = "every finished trial is kept, and the same command continues"
 WAIT_SECONDS = 0.2
 """Pause before the driver is asked again after it had no trial yet."""
 
+PROPOSAL_SECONDS = 0.02
+"""The same while a proposal is being made."""
+
 
 class Coordinator:
     """Answers the scheduler of the workers by asking the driver, and sends an event for everything that happens.
@@ -105,7 +108,7 @@ class Coordinator:
         answer: Request | NoTrialYet | NoMoreTrials = NoMoreTrials("stopped")
         with self._keeping_errors():
             if self.reason is None and self.error is None:
-                answer = self._next_screening() or self.driver.next_trial()
+                answer = self._next_screening() or self._next_trial()
             if isinstance(answer, ScreeningRequest):
                 self.on_event(PartStarted(answer))
             if isinstance(answer, TrialRequest):
@@ -118,7 +121,18 @@ class Coordinator:
             self.running[trial_id] = answer
             self.timers[trial_id] = TrialTimer()
         elif isinstance(answer, NoTrialYet):
-            self._wait_until = time.monotonic() + WAIT_SECONDS
+            self._wait_until = time.monotonic() + (PROPOSAL_SECONDS if answer.proposing else WAIT_SECONDS)
+        return answer
+
+    def _next_trial(self) -> TrialRequest | NoTrialYet | NoMoreTrials:
+        """Ask the driver. While a proposal is made, no result of a worker waits for it.
+
+        Only if nothing runs, wait for the proposal here: Ray Tune would sleep for two seconds.
+        """
+        answer = self.driver.next_trial(wait=False)
+        while isinstance(answer, NoTrialYet) and answer.proposing and not self.running and self.error is None:
+            self.driver.wait_for_proposal(WAIT_SECONDS)
+            answer = self.driver.next_trial(wait=False)
         return answer
 
     def _next_screening(self) -> ScreeningRequest | NoTrialYet | None:

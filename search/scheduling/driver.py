@@ -6,13 +6,13 @@ again.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, final
 
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import BasePruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -31,12 +31,14 @@ from search.database.optuna_storage.own_trials import (
 from search.database.optuna_storage.parameters import distributions, to_params, to_setting
 from search.database.records import TrialRecord
 from search.database.store import Store
+from search.samplers.proposals import Proposals, Situation
 from search.samplers.proposers import Proposer
 from search.scheduling.enqueued import enqueued_setting
 from search.scheduling.requests import TrialRequest
-from search.scheduling.retries import History, Interruption
+from search.scheduling.retries import History
 from search.scheduling.stopping import Halving, OwnTrialsStudy, default_pruner
 from search.scheduling.trial_attributes import end_attributes, result_attributes, setting_attributes
+from search.scheduling.tried import TriedSettings
 from spaces import InvalidSpaceError, Setting, Space, StorageError
 from spaces.text import one_line
 
@@ -55,7 +57,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class NoTrialYet:
-    """There is no trial now, but there may be one later: those that run fill the budget, and one of them may fail."""
+    """There is no trial now, but there may be one later.
+
+    proposing: whether a proposal is being made. Otherwise running trials fill the budget, and one of them may fail.
+    """
+
+    proposing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +74,16 @@ class NoMoreTrials:
 
 @dataclass(slots=True)
 class _RunningTrial:
-    """A trial of this run. trial_id: Optuna's. last_score: on validation after its last epoch, if any."""
+    """A trial of this run. trial: as it began, and its epochs. record: what will be kept of it."""
 
-    trial_id: int
+    trial: FrozenTrial
     record: TrialRecord
-    last_score: float | None = None
+
+    @property
+    def last_score(self) -> float | None:
+        """The validation score after its last epoch, if any."""
+        epoch = self.trial.last_step
+        return None if epoch is None else self.trial.intermediate_values[epoch]
 
 
 @final
@@ -79,7 +91,8 @@ class StudyDriver:
     """Starts and ends the trials of one run of a study. One thread at a time may use it.
 
     budget: how many finished (complete or pruned) trials the study shall have, of all runs together.
-    run_id: of a live run, as `Store.run` yields it.
+    run_id: of a live run, as `Store.run` yields it. workers: how many trials of the run may run at once; so many
+    proposals may be made ahead.
     Every method raises StorageError where the database cannot be used. While it does not answer, a method is repeated
     as a whole, see `Outages`; so each is safe to repeat after a commit whose answer was lost.
     """
@@ -94,26 +107,28 @@ class StudyDriver:
         seed: int,
         budget: int,
         run_id: int,
+        workers: int = 1,
         pruner: BasePruner | None = None,
         halving: Halving | None = None,
     ) -> None:
         self.store = store
         self.name = study
         self.space = space
-        self.proposer = proposer
+        self.proposals = Proposals(proposer, space, workers)
         self.seed = seed
         self.budget = budget
         self.run_id = run_id
         self.halving = halving or Halving()
         self.study = store.load(study)
-        own_study = partial(OwnTrialsStudy, self.study, store.optuna, lambda: store.trials(study).own)
-        self._own_study = self.outages.repeat(own_study)
+        self._own_study = self.outages.repeat(
+            partial(OwnTrialsStudy, self.study, store.optuna, lambda: self._trials().own)
+        )
         self._by_cost = len(self.outages.repeat(lambda: self.study.directions)) > 1
         self.pruner = NopPruner() if self._by_cost else pruner or default_pruner()  # Optuna prunes by one value alone
-        self._study_id = store.optuna_id(study)
+        self._writer = store.trial_writer(study)
+        self._tried = TriedSettings(run_id)
         self._space_digest = space.digest()
         self._running: dict[int, _RunningTrial] = {}
-        self._settings: dict[int, Setting] = {}
         self._failures = 0
         self._last_failure = ""
 
@@ -127,33 +142,65 @@ class StudyDriver:
         if self.store.optuna.loss is not None:
             raise StorageError(self.store.optuna.loss)
 
-    def next_trial(self) -> TrialRequest | NoTrialYet | NoMoreTrials:
-        """Create the next trial in the database and return it, or say why there is none."""
-        return self._creating_once(self._next_trial)
+    def next_trial(self, wait: bool = True) -> TrialRequest | NoTrialYet | NoMoreTrials:
+        """Create the next trial in the database and return it, or say why there is none.
 
-    def _next_trial(self) -> TrialRequest | NoTrialYet | NoMoreTrials:
+        wait: whether to wait for a proposal that is being made; see `Proposals`. The study is not locked meanwhile.
+        """
         if self._failures > MAX_FAILURES:
             return NoMoreTrials(
                 f"{self._failures} trials failed with none succeeding between; the last: {self._last_failure}"
             )
+        while True:
+            answer = self._creating_once(self._next_trial)
+            if not (wait and isinstance(answer, NoTrialYet) and answer.proposing):
+                return answer
+            self.wait_for_proposal()
+
+    def wait_for_proposal(self, seconds: float = 60.0) -> None:
+        """Wait until a proposal is ready, or for so many seconds."""
+        self.proposals.wait(seconds)
+
+    def _next_trial(self) -> TrialRequest | NoTrialYet | NoMoreTrials:
         with self.store.exclusive(self.name) as check_lock:
             trials = self._reconciled()
             if request := self._created_unnoticed(trials) or self._next_enqueued(trials):
+                self.proposals.pass_over()
                 return request
-            finished = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in trials.own)
-            running = sum(trial.state == TrialState.RUNNING for trial in trials.own)
+            history = self._tried.update(trials.own)
+            finished, running = self._tried.finished, self._tried.running
             if finished >= self.budget:
                 return NoMoreTrials(f"the study has {finished} finished trials, of {self.budget} asked for")
             if finished + running >= self.budget:
                 return NoTrialYet()
-            history = self._history(trials.own)
-            setting = history.retry(self._failures > 0) or self.proposer.propose(trials.own, self.space, history.tried)
-            setting = setting or history.retry()
+            setting = history.retry(self._failures > 0)
+            if setting is not None:
+                self.proposals.pass_over()
+            else:
+                situation = Situation(trials.own, history.tried, finished)
+                setting = self.proposals.take(situation)
+                if setting is None and not self.proposals.exhausted:
+                    self.proposals.prepare_now(situation, self._free_workers)
+                    return NoTrialYet(proposing=True)
+                setting = setting or history.retry()
             if setting is None:
                 return NoTrialYet() if running else NoMoreTrials(self._exhausted(history))
-            attempt = history.attempt(setting)
             check_lock()
-            return TrialRequest(self._create(setting, attempt), setting, attempt)
+            request = self._create(setting, history.attempt(setting))
+            if finished + running + 1 < self.budget:
+                self._prepare(trials, history.tried | {setting}, self._running[request.number].trial)
+            return request
+
+    def _prepare(self, trials: StudyTrials, tried: set[Setting], trial: FrozenTrial) -> None:
+        """Begin to make the proposals that follow a trial that has just begun."""
+        began = copy(trial)
+        began.intermediate_values = {}  # another thread reads it, while this trial gets epochs
+        situation = Situation((*trials.own, began), tried, self._tried.finished)
+        self.proposals.prepare(situation, self._free_workers)
+
+    @property
+    def _free_workers(self) -> int:
+        return self.proposals.workers - len(self._running)
 
     def _creating_once(self, create: Callable[[], T]) -> T:
         """Call `create`, repeatedly while the database does not answer.
@@ -191,12 +238,11 @@ class StudyDriver:
             if request := self._created_unnoticed(trials, setting):
                 return request
             own = [trial for trial in trials.own if trial.state != TrialState.PRUNED]
-            history = self._history(own)
+            history = TriedSettings(self.run_id).update(own)
             if setting in history.taken or (setting in history.interrupted and setting not in history.open):
                 return None
-            attempt = history.attempt(setting)
             check_lock()
-            return TrialRequest(self._create(setting, attempt), setting, attempt)
+            return self._create(setting, history.attempt(setting))
 
     @repeated
     def reconcile(self) -> None:
@@ -216,16 +262,10 @@ class StudyDriver:
     def report_epoch(self, number: int, epoch: int, score: float) -> bool:
         """Save the validation score of a trial after an epoch, 1-based. Return whether the trial should stop."""
         running = self._running.get(number)
-        if running is None:
+        if running is None or not self._writer.write_epoch(running.trial._trial_id, epoch, score):
             return True
-        storage = self.store.optuna
-        with self.store.reaching(self.name):
-            try:
-                storage.set_trial_intermediate_value(running.trial_id, epoch, score)
-            except UpdateFinishedTrialError:
-                return True
-            running.last_score = score
-            return self.pruner.prune(self._own_study, storage.get_trial(running.trial_id))
+        running.trial.intermediate_values[epoch] = score
+        return self.pruner.prune(self._own_study, running.trial)
 
     @repeated
     def report_rung(self, number: int, images: int, score: float) -> bool:
@@ -235,7 +275,7 @@ class StudyDriver:
         before its first epoch is worse than all others.
         """
         running, name = self._running.get(number), f"worth on {images} images"
-        if running is None or not self._set_attributes(running.trial_id, {name: score}):
+        if running is None or not self._writer.write_attributes(running.trial._trial_id, {name: score}):
             return True
         others = [
             trial.user_attrs[name]
@@ -293,10 +333,7 @@ class StudyDriver:
     def _end(
         self, number: int, state: TrialState, evaluation: Evaluation | None, attributes: Mapping[str, Any] | None = None
     ) -> None:
-        """Save the record of a trial, then its state, after which Optuna allows no change.
-
-        A trial that has ended already stays as it is.
-        """
+        """End a trial and save its record. A trial that has ended already stays as it is."""
         running = self._running.get(number)
         if running is None:
             return
@@ -305,47 +342,25 @@ class StudyDriver:
             values = [running.last_score]
         if evaluation:
             values = [evaluation.score, *([evaluation.details[GMACS]] if self._by_cost else [])]
-            record = replace(
-                record,
-                validation=evaluation.validation,
-                seconds=evaluation.seconds,
-                passes_made=evaluation.passes_made,
-                passes_needed=evaluation.passes_needed,
-                details=evaluation.details,
-                scores=evaluation.scores,
-                # The mask of a rung is of other images.
-                correct_mask=evaluation.correct_mask if state == TrialState.COMPLETE else None,
-            )
-        if self._set_attributes(running.trial_id, {**result_attributes(evaluation), **(attributes or {})}):
-            self.store.record_trial(self.name, record)
-            self._set_state(running.trial_id, state, values)
+            record = record.with_evaluation(evaluation, is_complete=state == TrialState.COMPLETE)
+        attributes = {**result_attributes(evaluation), **(attributes or {})}
+        self._writer.end(running.trial._trial_id, state, attributes, values, record)
         del self._running[number]
 
-    def _set_attributes(self, trial_id: int, attributes: Mapping[str, Any]) -> bool:
-        """Write user attributes. Return False where another driver took this run for dead and has ended the trial."""
-        with self.store.reaching(self.name):
-            try:
-                for name, value in attributes.items():
-                    self.store.optuna.set_trial_user_attr(trial_id, name, value)
-            except UpdateFinishedTrialError:
-                return False
-        return True
-
-    def _set_state(self, trial_id: int, state: TrialState, values: list[float] | None = None) -> None:
-        """End a trial as `Study.tell` does, which would read the whole trial twice. An ended trial stays as it is."""
-        with self.store.reaching(self.name), suppress(UpdateFinishedTrialError):
-            self.store.optuna.set_trial_state_values(trial_id, state, values)
+    def _trials(self) -> StudyTrials:
+        """Return the trials of the study. Running ones are as they began."""
+        return self.store.trials(self.name, as_they_began=True)
 
     def _reconciled(self) -> StudyTrials:
         """Return the trials of the study, after failing its own running ones whose run is dead."""
-        trials = self.store.trials(self.name)
+        trials = self._trials()
         elsewhere = [t for t in trials.own if t.state == TrialState.RUNNING and t.user_attrs[RUN] != self.run_id]
         live_runs = self.store.live_runs(self.name) if elsewhere else frozenset()
         lost = [trial for trial in elsewhere if trial.user_attrs[RUN] not in live_runs]
         for trial in lost:
             attributes = {**end_attributes("interrupted: the process that ran it is gone"), INTERRUPTED: LOST}
-            self._end_as_failed(trial, attributes)
-        return self.store.trials(self.name) if lost else trials
+            self._writer.end(trial._trial_id, TrialState.FAIL, attributes)
+        return self._trials() if lost else trials
 
     def _created_unnoticed(self, trials: StudyTrials, setting: Setting | None = None) -> TrialRequest | None:
         """Return a trial that this run has created or started without the database's answer, which was lost.
@@ -353,116 +368,73 @@ class StudyDriver:
         setting: of the trial; any if None.
         """
         for trial in trials.own:
-            if self._is_unnoticed(trial) and setting in (None, self._setting(trial)):
-                record = TrialRecord(trial.number, self.run_id, trial.user_attrs.get(ATTEMPT, 1), self._setting(trial))
-                self._running[trial.number] = _RunningTrial(self._trial_id(trial), record)
-                return TrialRequest(trial.number, record.setting, record.attempt)
+            if self._is_unnoticed(trial) and setting in (None, to_setting(trial.params)):
+                return self._begun(copy(trial), to_setting(trial.params), trial.user_attrs.get(ATTEMPT, 1))
         return None
 
     def _is_unnoticed(self, trial: FrozenTrial) -> bool:
         mine = trial.state == TrialState.RUNNING and trial.user_attrs[RUN] == self.run_id
         return mine and trial.number not in self._running
 
-    def _trial_id(self, trial: FrozenTrial) -> int:
-        with self.store.reaching(self.name):
-            return self.store.optuna.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
-
-    def _end_as_failed(self, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
-        """Fail a trial that this driver does not run."""
-        trial_id = self._trial_id(trial)
-        if self._set_attributes(trial_id, attributes):
-            if trial.state == TrialState.WAITING:  # Optuna cannot copy a finished trial that never started
-                self._set_state(trial_id, TrialState.RUNNING)
-            self._set_state(trial_id, TrialState.FAIL)
-
     def _next_enqueued(self, trials: StudyTrials) -> TrialRequest | None:
         """Start the first trial that a person enqueued and whose setting can be tried. Refuse those before it."""
         for trial in trials.enqueued:
             setting = self._setting_of_enqueued(trial, trials)
             if setting is not None:
-                attempt = self._history(trials.own).attempt(setting)
-                if self._start(trial, setting, attempt):
-                    return TrialRequest(trial.number, setting, attempt)
+                request = self._start(trial, setting, self._tried.update(trials.own).attempt(setting))
+                if request is not None:
+                    return request
         return None
 
     def _setting_of_enqueued(self, trial: FrozenTrial, trials: StudyTrials) -> Setting | None:
         """Return the setting of a trial that a person enqueued, or fail the trial with the reason."""
         measured = (TrialState.COMPLETE, TrialState.RUNNING)
-        taken = {self._setting(other) for other in trials.own if other.state in measured}
+        taken = {to_setting(other.params) for other in trials.own if other.state in measured}
         generator = random.Random(f"{self.seed}/enqueued/{trial.number}")
         try:
             return enqueued_setting(given_params(trial), self.space, taken, generator)
         except InvalidSpaceError as error:
-            self._end_as_failed(trial, end_attributes(_one_line(f"refused: {error}")))
+            attributes = end_attributes(_one_line(f"refused: {error}"))
+            self._writer.end(trial._trial_id, TrialState.FAIL, attributes)
             return None
 
-    def _history(self, own: Sequence[FrozenTrial]) -> History:
-        """Sort out which settings are tried already. own: trials that a run of the study made."""
-        taken: set[Setting] = set()
-        interrupted: dict[Setting, list[Interruption]] = {}
-        for trial in own:
-            why = trial.user_attrs.get(INTERRUPTED) if trial.state == TrialState.FAIL else None
-            if why is None:
-                taken.add(self._setting(trial))
-            else:
-                setting = self._setting(trial)  # goes to the end: what waits longest is tried first
-                ends = interrupted.pop(setting, [])
-                interrupted[setting] = [*ends, Interruption(why, trial.user_attrs[RUN])]
-        return History(self.run_id, taken, interrupted)
-
-    def _setting(self, trial: FrozenTrial) -> Setting:
-        if trial.number not in self._settings:
-            self._settings[trial.number] = to_setting(trial.params)
-        return self._settings[trial.number]
-
-    def _create(self, setting: Setting, attempt: int) -> int:
+    def _create(self, setting: Setting, attempt: int) -> TrialRequest:
         """Create a trial in one transaction, so that none is ever without its parameters or its run."""
-        template = create_trial(
-            state=TrialState.RUNNING,
-            params=to_params(setting),
-            distributions=distributions(self.space, setting),
-            user_attrs=self._first_attributes(setting, attempt),
+        trial = create_trial(
+            state=TrialState.RUNNING, params=to_params(setting), distributions=distributions(self.space, setting)
         )
+        attributes = self._first_attributes(setting, attempt)
         with self._creating():
-            trial_id = self.store.optuna.create_new_trial(self._study_id, template)
-            number = self.store.optuna.get_trial_number_from_id(trial_id)
-        self._running[number] = _RunningTrial(trial_id, TrialRecord(number, self.run_id, attempt, setting))
-        return number
+            trial._trial_id, trial.number = self._writer.create(trial.params, trial.distributions, attributes)
+        return self._begun(trial, setting, attempt)
 
-    def _start(self, trial: FrozenTrial, setting: Setting, attempt: int) -> bool:
-        """Start a trial that waits. Return False where somebody else has started or ended it meanwhile.
-
-        The state comes last. If the process dies before, the trial still waits.
-        """
-        storage, params = self.store.optuna, to_params(setting)
+    def _start(self, waiting: FrozenTrial, setting: Setting, attempt: int) -> TrialRequest | None:
+        """Start a trial that waits. Return None where somebody else has started or ended it meanwhile."""
+        params, kinds = to_params(setting), distributions(self.space, setting)
+        lacking = {name: value for name, value in params.items() if name not in waiting.params}
+        attributes = self._first_attributes(setting, attempt)
         with self._creating():
-            trial_id = storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
-            try:
-                for name, distribution in distributions(self.space, setting).items():
-                    if name not in trial.params:
-                        value = distribution.to_internal_repr(params[name])
-                        storage.set_trial_param(trial_id, name, value, distribution)
-                if not self._set_attributes(trial_id, self._first_attributes(setting, attempt)):
-                    return False
-                if not storage.set_trial_state_values(trial_id, TrialState.RUNNING):
-                    return False
-            except UpdateFinishedTrialError:
-                return False
+            if not self._writer.start(waiting._trial_id, lacking, kinds, attributes):
+                return None
+        trial = create_trial(state=TrialState.RUNNING, params=params, distributions=kinds)
+        trial._trial_id, trial.number = waiting._trial_id, waiting.number
+        return self._begun(trial, setting, attempt)
+
+    def _begun(self, trial: FrozenTrial, setting: Setting, attempt: int) -> TrialRequest:
         record = TrialRecord(trial.number, self.run_id, attempt, setting)
-        self._running[trial.number] = _RunningTrial(trial_id, record)
-        return True
+        self._running[trial.number] = _RunningTrial(trial, record)
+        return TrialRequest(trial.number, setting, attempt)
 
     @contextmanager
     def _creating(self) -> Iterator[None]:
         """Turn Optuna's error for a parameter that has other values in an earlier trial into a StorageError."""
-        with self.store.reaching(self.name):
-            try:
-                yield
-            except ValueError as error:
-                raise StorageError(
-                    f"study {self.name!r} begins with a trial of another program, whose parameters have other values "
-                    f"than a run's: {_one_line(str(error))}; delete the study with Optuna Dashboard, and run again"
-                ) from None
+        try:
+            yield
+        except ValueError as error:
+            raise StorageError(
+                f"study {self.name!r} begins with a trial of another program, whose parameters have other values "
+                f"than a run's: {_one_line(str(error))}; delete the study with Optuna Dashboard, and run again"
+            ) from None
 
     def _first_attributes(self, setting: Setting, attempt: int) -> dict[str, Any]:
         return {

@@ -9,11 +9,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Session
 
 
-def now(session: Session) -> datetime:
+def now(database: Session | Connection) -> datetime:
     """Return the time in UTC: the server's where there is a server, since the clocks of its clients differ."""
-    if session.get_bind().dialect.name == "sqlite":
+    if _dialect(database) == "sqlite":
         return datetime.now(UTC)
-    moment: datetime = session.scalars(select(func.clock_timestamp())).one()
+    moment: datetime = database.execute(select(func.clock_timestamp())).scalar_one()
     return moment.astimezone(UTC)
 
 
@@ -26,12 +26,20 @@ def server_started(session: Session) -> datetime | None:
 
 
 def upsert(
-    session: Session, table: TableClause | type[DeclarativeBase], values: Mapping[str, Any], keys: Sequence[str]
+    database: Session | Connection,
+    table: TableClause | type[DeclarativeBase],
+    rows: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    keys: Sequence[str],
 ) -> None:
-    """Insert a row, or update the row that has the same values in the columns `keys`."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    rest = {name: value for name, value in values.items() if name not in keys}
-    session.execute(insert(table).values(**values).on_conflict_do_update(index_elements=keys, set_=rest))
+    """Insert one row or several of the same columns. Update a row that has the same values in the columns `keys`."""
+    columns = rows if isinstance(rows, Mapping) else rows[0]
+    insert = (sqlite.insert if _dialect(database) == "sqlite" else postgresql.insert)(table)
+    rest = {name: insert.excluded[name] for name in columns if name not in keys}
+    database.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest), rows)
+
+
+def _dialect(database: Session | Connection) -> str:
+    return (database.get_bind() if isinstance(database, Session) else database).dialect.name
 
 
 def use_write_ahead_log(engine: Engine) -> None:

@@ -1,5 +1,6 @@
 """Decides which trials of an Optuna study are the project's own: people and other programs add and end trials too."""
 
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from search.database.models import RunRow, StudyRow, TrialRow
 from search.database.optuna_storage.parameters import Params, setting_or_none
+from search.database.optuna_storage.trial_log import TrialLog
 from spaces import Setting
 
 RUN = "run"
@@ -41,7 +43,7 @@ class StudyTrials:
 
 @final
 class OpenStudy:
-    """An Optuna study whose trials are read again and again. It remembers which of the finished ones are own.
+    """An Optuna study whose trials are read again and again, by any thread.
 
     last: the trials as they were read last.
     """
@@ -51,30 +53,45 @@ class OpenStudy:
         self.name = name
         self.study = study
         self.last: Sequence[FrozenTrial] = ()
+        self._log = TrialLog(study._study_id)
         self._is_own: dict[int, bool] = {}
+        self._undecided: list[FrozenTrial] = []
+        self._trials: StudyTrials | None = None
+        self._lock = threading.Lock()
 
-    def trials(self, session: Session) -> StudyTrials:
-        """Return all trials. They are not copies: do not change them. Raises KeyError where the study is gone."""
-        trials = self.last = self.study.get_trials(deepcopy=False)
-        undecided = [trial for trial in trials if trial.number not in self._is_own]
-        is_own = self._is_own | self._decide(session, undecided)
-        self._is_own = {trial.number: is_own[trial.number] for trial in trials if trial.state.is_finished()}
-        waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
-        begun = [trial for trial in trials if trial.state != TrialState.WAITING]
-        return StudyTrials(
-            own=tuple(trial for trial in begun if is_own[trial.number]),
-            enqueued=tuple(waiting),
-            others=tuple(trial for trial in begun if not is_own[trial.number]),
-        )
+    def trials(self, session: Session, as_they_began: bool = False) -> StudyTrials:
+        """Return all trials, as one object until one of them changes.
+
+        They are not copies: do not change them. as_they_began: whether running trials may lack what was written since
+        they began. Raises KeyError where the study is gone.
+        """
+        with self._lock:
+            trials, changed = self._log.read(session.connection(), as_they_began)
+            self.last = trials
+            self._undecided += changed
+            if self._undecided or self._trials is None:
+                self._is_own |= self._decide(session, self._undecided)
+                self._undecided.clear()
+                begun = [trial for trial in trials if trial.state != TrialState.WAITING]
+                self._trials = StudyTrials(
+                    own=tuple(trial for trial in begun if self._is_own[trial.number]),
+                    enqueued=tuple(trial for trial in trials if trial.state == TrialState.WAITING),
+                    others=tuple(trial for trial in begun if not self._is_own[trial.number]),
+                )
+            return self._trials
 
     def _decide(self, session: Session, trials: Sequence[FrozenTrial]) -> dict[int, bool]:
-        if not trials:
-            return {}
+        """Decide of new trials, and again of those whose state has changed, which are own."""
         of_study = StudyRow.name == self.name
-        first = min(trial.number for trial in trials)
-        recorded = select(TrialRow.number, TrialRow.setting).join(StudyRow).where(of_study, TrialRow.number >= first)
-        settings = {row.number: row.setting for row in session.execute(recorded)}
-        runs = frozenset(session.scalars(select(RunRow.id).join(StudyRow).where(of_study)))
+        settings: dict[int, Setting] = {}
+        runs: frozenset[int] = frozenset()
+        ended = [trial.number for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        if ended:
+            recorded = select(TrialRow.number, TrialRow.setting).join(StudyRow)
+            among = TrialRow.number.between(min(ended), max(ended))
+            settings = {row.number: row.setting for row in session.execute(recorded.where(of_study, among))}
+        if len(ended) < len(trials):
+            runs = frozenset(session.scalars(select(RunRow.id).join(StudyRow).where(of_study)))
         return {trial.number: is_own(trial, settings, runs) for trial in trials}
 
 

@@ -1,10 +1,35 @@
-"""Turns results into values of the database's columns, as `reading` turns rows into results."""
+"""Turns results into values of the database's columns, as `reading` turns rows into results, and writes a trial."""
 
 import zlib
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection, select, update
+
 from objectives.results import Baseline, Final, Reevaluation
+from search.database.connection.dialects import now, upsert
+from search.database.models import RunRow, StudyRow, TrialRow
 from search.database.records import TrialRecord, scores_to_dict
+from search.database.runs.leases import covered_seconds
+
+OnBeat = Callable[[int, datetime, datetime], None]
+"""Called with the id of a run, when it sent its last heartbeat, and when it sends this one."""
+
+
+def record_trial(connection: Connection, study: str, record: TrialRecord, on_beat: OnBeat) -> None:
+    """Write the row of a trial, in place of an earlier one, and a heartbeat of its run.
+
+    Raises KeyError where the study or the run is gone.
+    """
+    columns = (RunRow.study_id, RunRow.id, RunRow.started, RunRow.ended, RunRow.heartbeat)
+    runs = connection.execute(select(*columns).join(StudyRow).where(StudyRow.name == study)).all()
+    moment, last = now(connection), {run.id: run.heartbeat for run in runs}[record.run_id]
+    on_beat(record.run_id, last, moment)
+    spans = [(run.started, run.ended or (moment if run.id == record.run_id else run.heartbeat)) for run in runs]
+    connection.execute(update(RunRow).where(RunRow.id == record.run_id).values(heartbeat=moment))
+    values = {"study_id": runs[0].study_id, "finished": covered_seconds(spans), **trial_values(record)}
+    upsert(connection, TrialRow, values, ("study_id", "number"))
 
 
 def trial_values(record: TrialRecord) -> dict[str, Any]:

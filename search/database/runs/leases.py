@@ -54,9 +54,14 @@ def _has_process(pid: int, started: float) -> bool:
 
 def running_seconds(runs: Iterable[RunRow]) -> float:
     """Return the seconds in which at least one of the runs ran. A run that was killed ran until its last heartbeat."""
+    return covered_seconds((run.started, run.ended or run.heartbeat) for run in runs)
+
+
+def covered_seconds(spans: Iterable[tuple[datetime, datetime]]) -> float:
+    """Return the seconds that at least one of the spans covers, each from its start to its end."""
     total = 0.0
     until: datetime | None = None
-    for start, end in sorted((run.started, run.ended or run.heartbeat) for run in runs):
+    for start, end in sorted(spans):
         if until is None or start > until:
             total += (end - start).total_seconds()
         elif end > until:
