@@ -216,7 +216,7 @@ class Posterior:
         among = self._explained[:, pending]
         everywhere = np.arange(len(self.process.coordinates))
         own = self._kernel(pending, pending) + JITTER * np.eye(len(pending)) - among.T @ among
-        corner = np.linalg.cholesky(own)
+        corner = np.linalg.cholesky(own).astype(np.float64, copy=False)
         rows = _solved(corner, self._kernel(pending, everywhere) - among.T @ self._explained)
         factor = np.block([[self._factor, np.zeros_like(among)], [among.T, corner]])
         variance = (self.deviation / self.scale) ** 2 - (rows**2).sum(axis=0)
@@ -239,7 +239,9 @@ class Posterior:
     @cached_property
     def _factor(self) -> Array:
         kernel = self._kernel(self.observed, self.observed)
-        factor: Array = np.linalg.cholesky(kernel + np.diag(self.noise_variance + JITTER))
+        factor: Array = np.linalg.cholesky(kernel + np.diag(self.noise_variance + JITTER)).astype(
+            np.float64, copy=False
+        )
         return factor
 
     @cached_property

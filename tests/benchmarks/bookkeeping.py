@@ -16,7 +16,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -91,10 +91,10 @@ class LockTimes:
         inner = store.exclusive
 
         @contextmanager
-        def timed(study: str) -> Iterator[None]:
-            with inner(study):
+        def timed(study: str) -> Iterator[Callable[[], None]]:
+            with inner(study) as check:
                 started = time.perf_counter()
-                yield
+                yield check
                 self.seconds.append(time.perf_counter() - started)
 
         store.exclusive = timed  # type: ignore[method-assign]
