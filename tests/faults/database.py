@@ -39,17 +39,17 @@ class Drivers:
 
     @contextmanager
     def started(self, count: int) -> Iterator[None]:
-        """Start drivers, and wait until each has begun a trial."""
+        """Start drivers, and wait until each has begun a trial, or has ended."""
         space = json.dumps(small_space().to_dict())
         words = [self.case.url, self.study, space, str(TRIALS), str(SECONDS), "random"]
         with ExitStack() as stack:
             for number in range(count):
                 output = stack.enter_context((self.case.folder / f"driver-{len(self.processes)}").open("w+"))
                 command = [sys.executable, driver_process.__file__, *words]
-                process = child_process(command, stdout=output, stderr=output, text=True, env={**os.environ})
-                self.processes.append(stack.enter_context(process))
-                deadline = time.monotonic() + 60
-                while not self.output(number).strip() and time.monotonic() < deadline:
+                child = child_process(command, stdout=output, stderr=output, text=True, env={**os.environ})
+                process = stack.enter_context(child)
+                self.processes.append(process)
+                while not self.output(number).strip() and process.poll() is None:
                     time.sleep(0.02)
             yield
 

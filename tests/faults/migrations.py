@@ -69,7 +69,7 @@ Content = dict[str, list[dict[str, Any]]]
 
 def make_old(address: Address, version: str) -> Content:
     """Make a database of an old version with some rows in each table, and return them."""
-    engine = sqlalchemy.create_engine(address.url, poolclass=sqlalchemy.NullPool)
+    engine = sqlalchemy.create_engine(address.url, **address.engine_options(sqlalchemy.NullPool))
     if address.file is not None:
         roll_back_schema_changes(engine)
     with engine.begin() as connection:
@@ -110,7 +110,7 @@ def _value(column: sqlalchemy.Column[Any], number: int) -> Any:
         sqlalchemy.DateTime: datetime(2026, 1, 1, 0, 0, number, tzinfo=UTC),
         sqlalchemy.LargeBinary: bytes([number]) * 1000,
         sqlalchemy.Integer: number,
-        sqlalchemy.Numeric: float(number),
+        sqlalchemy.Float: float(number),
     }
     return next((value for kind, value in values.items() if isinstance(column.type, kind)), f"text {number}")
 
