@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, TableClause, event, func, select
+from sqlalchemy import Connection, Engine, Executable, TableClause, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -32,10 +33,17 @@ def upsert(
     keys: Sequence[str],
 ) -> None:
     """Insert one row or several of the same columns. Update a row that has the same values in the columns `keys`."""
-    columns = rows if isinstance(rows, Mapping) else rows[0]
-    insert = (sqlite.insert if _dialect(database) == "sqlite" else postgresql.insert)(table)
+    columns = tuple(rows if isinstance(rows, Mapping) else rows[0])
+    database.execute(_upsert(_dialect(database), table, columns, tuple(keys)), rows)
+
+
+@lru_cache(maxsize=64)
+def _upsert(
+    dialect: str, table: TableClause | type[DeclarativeBase], columns: Sequence[str], keys: Sequence[str]
+) -> Executable:
+    insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
     rest = {name: insert.excluded[name] for name in columns if name not in keys}
-    database.execute(insert.on_conflict_do_update(index_elements=keys, set_=rest), rows)
+    return insert.on_conflict_do_update(index_elements=keys, set_=rest)
 
 
 def _dialect(database: Session | Connection) -> str:
