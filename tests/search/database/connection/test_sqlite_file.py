@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event, text
 
 from objectives.results import Accuracy, Evaluation
 from search.database.records import RunRecord
@@ -178,3 +179,35 @@ def test_without_a_run_the_file_in_its_place_is_opened(file: Path, store: Store,
     with pytest.raises(StorageError, match="No such file or directory"):
         store.studies()
     assert not file.exists()
+
+
+def test_a_full_disk_ends_a_run_in_words_and_the_next_one_continues(
+    file: Path, store: Store, make_record: MakeRecord, run_record: RunRecord, space: Space
+) -> None:
+    study = store.ensure_study(make_record())
+    ended = 0
+    with store.session() as session:
+        pages = int(session.scalar(text("PRAGMA page_count")) or 0) + 5
+
+    @event.listens_for(store.optuna.engine, "checkout")
+    def on_checkout(connection: sqlite3.Connection, _record: object, _proxy: object) -> None:
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    def work() -> None:
+        nonlocal ended
+        with store.run(study, run_record) as run_id:
+            driver = StudyDriver(store, study, space, sampler_named("random", 0), seed=0, budget=60, run_id=run_id)
+            driver.reconcile()
+            while isinstance(request := driver.next_trial(), TrialRequest):
+                driver.complete(request.number, EVALUATION)
+                ended += 1
+
+    with pytest.raises(StorageError, match="disk is full; free space on its disk"):
+        work()
+    states = [trial.state.name for trial in store.trials(study).own]
+    assert states.count("COMPLETE") == ended
+    assert len(states) <= ended + 1
+    pages = 1_000_000
+    work()
+    assert store.optuna.loss is None
+    assert [trial.state.name for trial in store.trials(study).own].count("COMPLETE") == 60 == ended
