@@ -373,12 +373,15 @@ class Coordinator:
 
     @contextmanager
     def _keeping_errors(self) -> Iterator[None]:
-        self.last_event = time.monotonic()
+        began = time.monotonic()
         try:
             yield
             self.driver.check_file()
         except Exception as error:
             self.error = self.error or error
+        self.last_event = time.monotonic()
+        if self._waits_since is not None:  # while the driver waited for its database, nobody listened to the workers
+            self._waits_since += self.last_event - began
 
     @property
     def stop(self) -> bool:
