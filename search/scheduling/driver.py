@@ -6,15 +6,14 @@ again.
 """
 
 import random
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, final
 
 from optuna.pruners import BasePruner, NopPruner
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from objectives.results import GMACS, Evaluation
 from search.database.connection.outages import Outages, repeated
@@ -28,28 +27,22 @@ from search.database.optuna_storage.own_trials import (
     StudyTrials,
     given_params,
 )
-from search.database.optuna_storage.parameters import distributions, to_params, to_setting
+from search.database.optuna_storage.parameters import to_setting
 from search.database.records import TrialRecord
 from search.database.store import Store
 from search.samplers.proposals import Proposals, Situation
 from search.samplers.proposers import Proposer
+from search.scheduling.creation import ATTEMPT, TrialCreator
 from search.scheduling.enqueued import enqueued_setting
 from search.scheduling.requests import TrialRequest
 from search.scheduling.retries import History
 from search.scheduling.stopping import Halving, OwnTrialsStudy, default_pruner
-from search.scheduling.trial_attributes import end_attributes, result_attributes, setting_attributes
+from search.scheduling.trial_attributes import end_attributes, reason_line, result_attributes
 from search.scheduling.tried import TriedSettings
 from spaces import InvalidSpaceError, Setting, Space, StorageError
-from spaces.text import one_line
 
 MAX_FAILURES = 10
 """More failures than this in a row end the run."""
-
-MAX_REASON = 500
-"""Characters of a failure's reason that are kept."""
-
-ATTEMPT = "attempt"
-"""User attribute of a trial: the attempt, see `TrialRequest`."""
 
 
 T = TypeVar("T")
@@ -127,7 +120,7 @@ class StudyDriver:
         self.pruner = NopPruner() if self._by_cost else pruner or default_pruner()  # Optuna prunes by one value alone
         self._writer = store.trial_writer(study)
         self._tried = TriedSettings(run_id)
-        self._space_digest = space.digest()
+        self._creator = TrialCreator(self._writer, space, seed, run_id)
         self._running: dict[int, _RunningTrial] = {}
         self._failures = 0
         self._last_failure = ""
@@ -186,7 +179,7 @@ class StudyDriver:
             if setting is None:
                 return NoTrialYet() if running else NoMoreTrials(self._exhausted(history))
             check_lock()
-            request = self._create(setting, history.attempt(setting))
+            request = self._begin(setting, history.attempt(setting))
             if finished + running + 1 < self.budget:
                 self._prepare(trials, history.tried | {setting}, self._running[request.number].trial)
             return request
@@ -242,7 +235,7 @@ class StudyDriver:
             if setting in history.taken or (setting in history.interrupted and setting not in history.open):
                 return None
             check_lock()
-            return self._create(setting, history.attempt(setting))
+            return self._begin(setting, history.attempt(setting))
 
     @repeated
     def reconcile(self) -> None:
@@ -317,10 +310,10 @@ class StudyDriver:
 
     def _count_failure(self, reason: str) -> None:
         self._failures += 1
-        self._last_failure = _one_line(reason)
+        self._last_failure = reason_line(reason)
 
     def _end_without_result(self, number: int, reason: str, why: str | None) -> None:
-        attributes = end_attributes(_one_line(reason), failed=True) | ({INTERRUPTED: why} if why else {})
+        attributes = end_attributes(reason_line(reason), failed=True) | ({INTERRUPTED: why} if why else {})
         self._end(number, TrialState.FAIL, None, attributes)
 
     def abandon(self) -> None:
@@ -381,9 +374,10 @@ class StudyDriver:
         for trial in trials.enqueued:
             setting = self._setting_of_enqueued(trial, trials)
             if setting is not None:
-                request = self._start(trial, setting, self._tried.update(trials.own).attempt(setting))
-                if request is not None:
-                    return request
+                attempt = self._tried.update(trials.own).attempt(setting)
+                started = self._creator.start(trial, setting, attempt)
+                if started is not None:
+                    return self._begun(started, setting, attempt)
         return None
 
     def _setting_of_enqueued(self, trial: FrozenTrial, trials: StudyTrials) -> Setting | None:
@@ -394,57 +388,14 @@ class StudyDriver:
         try:
             return enqueued_setting(given_params(trial), self.space, taken, generator)
         except InvalidSpaceError as error:
-            attributes = end_attributes(_one_line(f"refused: {error}"))
+            attributes = end_attributes(reason_line(f"refused: {error}"))
             self._writer.end(trial._trial_id, TrialState.FAIL, attributes)
             return None
 
-    def _create(self, setting: Setting, attempt: int) -> TrialRequest:
-        """Create a trial in one transaction, so that none is ever without its parameters or its run."""
-        trial = create_trial(
-            state=TrialState.RUNNING, params=to_params(setting), distributions=distributions(self.space, setting)
-        )
-        attributes = self._first_attributes(setting, attempt)
-        with self._creating():
-            trial._trial_id, trial.number = self._writer.create(trial.params, trial.distributions, attributes)
-        return self._begun(trial, setting, attempt)
-
-    def _start(self, waiting: FrozenTrial, setting: Setting, attempt: int) -> TrialRequest | None:
-        """Start a trial that waits. Return None where somebody else has started or ended it meanwhile."""
-        params, kinds = to_params(setting), distributions(self.space, setting)
-        lacking = {name: value for name, value in params.items() if name not in waiting.params}
-        attributes = self._first_attributes(setting, attempt)
-        with self._creating():
-            if not self._writer.start(waiting._trial_id, lacking, kinds, attributes):
-                return None
-        trial = create_trial(state=TrialState.RUNNING, params=params, distributions=kinds)
-        trial._trial_id, trial.number = waiting._trial_id, waiting.number
-        return self._begun(trial, setting, attempt)
+    def _begin(self, setting: Setting, attempt: int) -> TrialRequest:
+        return self._begun(self._creator.create(setting, attempt), setting, attempt)
 
     def _begun(self, trial: FrozenTrial, setting: Setting, attempt: int) -> TrialRequest:
         record = TrialRecord(trial.number, self.run_id, attempt, setting)
         self._running[trial.number] = _RunningTrial(trial, record)
         return TrialRequest(trial.number, setting, attempt)
-
-    @contextmanager
-    def _creating(self) -> Iterator[None]:
-        """Turn Optuna's error for a parameter that has other values in an earlier trial into a StorageError."""
-        try:
-            yield
-        except ValueError as error:
-            raise StorageError(
-                f"study {self.name!r} begins with a trial of another program, whose parameters have other values "
-                f"than a run's: {_one_line(str(error))}; delete the study with Optuna Dashboard, and run again"
-            ) from None
-
-    def _first_attributes(self, setting: Setting, attempt: int) -> dict[str, Any]:
-        return {
-            **setting_attributes(setting, self.space.architecture),
-            "seed": self.seed,
-            RUN: self.run_id,
-            ATTEMPT: attempt,
-            "space digest": self._space_digest,
-        }
-
-
-def _one_line(text: str) -> str:
-    return one_line(" ".join(text.split()))[:MAX_REASON] or "no reason given"

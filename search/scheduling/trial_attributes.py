@@ -12,6 +12,10 @@ from typing import Any
 from dashboards.formatting import duration, gmacs, with_unit
 from objectives.results import ACCURACY, METRICS, Evaluation, Scores
 from spaces import Architecture, Setting
+from spaces.text import one_line
+
+MAX_REASON = 500
+"""Characters of a reason that are kept."""
 
 PHASES = {"extract": "passes", "wait": "waiting for passes of others", "read": "reading", "fit": "fitting"}
 
@@ -57,6 +61,11 @@ def result_attributes(evaluation: Evaluation | None) -> dict[str, Any]:
 def end_attributes(reason: str, failed: bool = False) -> dict[str, str]:
     """Return why a trial failed or was pruned. failed: whether it failed by itself. Reports read "reason"."""
     return {"reason": reason, "Ended": f"failed: {reason}" if failed else reason}
+
+
+def reason_line(text: str) -> str:
+    """Return a reason in one line."""
+    return one_line(" ".join(text.split()))[:MAX_REASON] or "no reason given"
 
 
 def _scores(scores: Scores | None) -> Mapping[str, float]:

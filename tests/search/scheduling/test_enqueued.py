@@ -136,9 +136,9 @@ def test_a_trial_that_a_notebook_took_meanwhile_is_left_to_it(store: Store, stud
     enqueued = store.trials(study).enqueued[0]
     asked = store.load(study).ask()
     assert asked.number == 0
-    assert not driver._start(enqueued, SETTING, 1)
+    assert not driver._creator.start(enqueued, SETTING, 1)
     asked.study.tell(asked, 0.99)
-    assert not driver._start(enqueued, SETTING, 1)
+    assert not driver._creator.start(enqueued, SETTING, 1)
 
 
 def test_parameters_with_other_values_than_a_runs_are_an_error_in_words(
