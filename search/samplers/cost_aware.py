@@ -189,17 +189,16 @@ class _Candidates:
         given = tuple((trial.number, index, trial.values, trial.state) for trial, index in (*complete, *pruned))
         if "observed" not in self.posteriors or self.posteriors["observed"][0] != given:
             self.posteriors["observed"] = given, self._conditioned(complete, pruned)
-            self.posteriors.pop("pending", None)
         return self.posteriors["observed"][1]
 
-    def _with_pending(self, posterior: Posterior, pending: Sequence[int]) -> Posterior:
+    def _with_pending(self, posterior: Posterior, pending: list[int]) -> Posterior:
         """Return the posterior with some pending candidates. It grows from the last one where that had the first."""
-        before, last = self.posteriors.get("pending", ((), posterior))
-        if tuple(pending[: len(before)]) != before:
-            before, last = (), posterior
+        (first, *before), last = self.posteriors.get("pending", ((None,), posterior))
+        if first is not posterior or pending[: len(before)] != before:
+            before, last = [], posterior
         for index in pending[len(before) :]:
             last = last.with_pending([index])
-        self.posteriors["pending"] = tuple(pending), last
+        self.posteriors["pending"] = (posterior, *pending), last
         return last
 
     def _conditioned(self, complete: "list[IndexedTrial]", pruned: "list[IndexedTrial]") -> Posterior:

@@ -75,23 +75,20 @@ class Proposals:
         self._taken = self._taken_meanwhile = 0
         self._round = 0
 
-    def take(self, situation: Situation) -> Setting | None:
+    def next_free(self, situation: Situation) -> Setting | None:
         """Return a proposal whose setting nobody has tried, or None where there is none yet or none any more.
 
-        Raises the error that ended the last attempt to make one.
+        It is returned again until its setting was tried, since the database may fail to create its trial. Raises the
+        error that ended the last attempt to make one.
         """
         with self._changed:
             if self._error is not None:
                 error, self._error = self._error, None
                 raise error
-            while self._queue:
-                proposal = self._queue.popleft()
-                if self._is_stale(proposal, situation):
-                    self._discard()
-                elif proposal.setting not in situation.tried:
-                    self._taken += 1
-                    return proposal.setting
-            return None
+            self._drop_tried(situation)
+            if self._queue and self._is_stale(self._queue[0], situation):
+                self._discard()
+            return self._queue[0].setting if self._queue else None
 
     @property
     def exhausted(self) -> bool:
@@ -102,6 +99,7 @@ class Proposals:
     def prepare(self, situation: Situation, free: int) -> None:
         """Begin to make the proposals that will be needed next. free: the number of workers that have no trial."""
         with self._changed:
+            self._drop_tried(situation)
             if self._missing(free) > 0:
                 self._wanted = situation, free
                 self._start()
@@ -133,6 +131,11 @@ class Proposals:
         new = situation.finished - proposal.finished
         return new > 2 * self.workers and new > proposal.finished // 10
 
+    def _drop_tried(self, situation: Situation) -> None:
+        while self._queue and self._queue[0].setting in situation.tried:
+            self._queue.popleft()
+            self._taken += 1
+
     def _discard(self) -> None:
         self._queue.clear()
         self._exhausted = False
@@ -158,7 +161,7 @@ class Proposals:
             settings, error = list[Setting](), None
             try:
                 settings = several(self.proposer, wanted[0], self.space, queued, count)
-            except BaseException as raised:  # the thread that takes a proposal raises it
+            except BaseException as raised:  # the thread that wants a proposal raises it
                 error = raised
             with self._changed:
                 self._taken_meanwhile = self._taken

@@ -171,7 +171,7 @@ class StudyDriver:
                 self.proposals.pass_over()
             else:
                 situation = Situation(trials.own, history.tried, finished)
-                setting = self.proposals.take(situation)
+                setting = self.proposals.next_free(situation)
                 if setting is None and not self.proposals.exhausted:
                     self.proposals.prepare_now(situation, self._free_workers)
                     return NoTrialYet(proposing=True)

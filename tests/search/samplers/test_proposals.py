@@ -71,7 +71,7 @@ def situation(space: Space, settings: Sequence[Setting], finished: int | None = 
 def taken_from(proposals: Proposals, now: Situation) -> Setting | None:
     """Take a proposal, and wait for it."""
     for _ in range(100):
-        setting = proposals.take(now)
+        setting = proposals.next_free(now)
         if setting is not None or proposals.exhausted:
             return setting
         proposals.prepare_now(now, 1)
@@ -157,11 +157,11 @@ def test_a_proposal_that_knows_too_little_is_replaced(space: Space, before: int,
     proposals.wait(5)
     (expected,) = several(RandomProposer(0), early, space, [], 1)
     now = situation(space, [*settings[:before], *(s for s in settings[before:] if s != expected)], before + new)
-    assert (proposals.take(now) is None) == is_stale
+    assert (proposals.next_free(now) is None) == is_stale
     assert taken_from(proposals, now) is not None
 
 
-def test_an_error_reaches_whoever_takes_a_proposal(space: Space) -> None:
+def test_an_error_reaches_whoever_wants_a_proposal(space: Space) -> None:
     class Broken:
         def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
             raise ZeroDivisionError("no luck")
@@ -170,7 +170,7 @@ def test_an_error_reaches_whoever_takes_a_proposal(space: Space) -> None:
     proposals.prepare_now(situation(space, []), 1)
     proposals.wait(5)
     with pytest.raises(ZeroDivisionError, match="no luck"):
-        proposals.take(situation(space, []))
+        proposals.next_free(situation(space, []))
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "gp"])
