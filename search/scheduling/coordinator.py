@@ -50,7 +50,7 @@ STALL_SECONDS = 600
 START_SECONDS = 180
 """A run ends if for this time no worker process has started, although requests wait for one."""
 
-CONTINUES = "every finished trial is kept, and the same command continues"
+CONTINUES = "every finished trial is kept, and the same search again continues"
 """The last words of an error after which the next run goes on."""
 
 WAIT_SECONDS = 0.2
