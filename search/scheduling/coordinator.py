@@ -19,6 +19,7 @@ from objectives.results import (
     ScreenedPart,
     TrialState,
 )
+from search.database.connection.outages import CONTINUES
 from search.scheduling.driver import NoMoreTrials, NoTrialYet, StudyDriver
 from search.scheduling.events import (
     BaselineEnded,
@@ -49,9 +50,6 @@ STALL_SECONDS = 600
 
 START_SECONDS = 180
 """A run ends if for this time no worker process has started, although requests wait for one."""
-
-CONTINUES = "every finished trial is kept, and the same search again continues"
-"""The last words of an error after which the next run goes on."""
 
 WAIT_SECONDS = 0.2
 """Pause before the driver is asked again after it had no trial yet."""
