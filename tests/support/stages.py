@@ -93,6 +93,10 @@ def requested(coordinator: Coordinator, trial_id: str) -> Request:
     """Return the next request at once, without the pause after an answer that there is none yet."""
     coordinator._wait_until = 0
     request = coordinator.next_request(trial_id)
+    while isinstance(request, NoTrialYet) and request.proposing:
+        coordinator.driver.wait_for_proposal(10)
+        coordinator._wait_until = 0
+        request = coordinator.next_request(trial_id)
     assert isinstance(request, Request)
     return request
 
