@@ -9,18 +9,19 @@ from plotly.subplots import make_subplots
 from dashboards.formatting import gmacs
 from dashboards.page.style import BLUE, GREEN, INK, ORANGE, TEMPLATE, VERMILION, plotly_text
 from spaces import Architecture, Block, Setting
+from spaces.blocks import INSIDE
 
 STRIP_HEIGHT = 26
 """The height of the tallest block of a `network_strip`, where each block is 10 wide."""
 
-COLOURS = {"encoder": BLUE, "bottleneck": VERMILION, "decoder": ORANGE, "layer": BLUE}
+COLOURS = {"encoder": BLUE, "bottleneck": VERMILION, "decoder": ORANGE, "layer": BLUE, "inside": GREEN}
 
 
 def backbone_figure(architecture: Architecture) -> go.Figure:
     """Top: a bar for the map side of each block, labelled with its channels. Bottom: the cost from the input to it."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.62, 0.38], vertical_spacing=0.08)
     for part, colour in COLOURS.items():
-        blocks = [block for block in architecture.blocks if block.part == part]
+        blocks = [block for block in architecture.blocks if ("inside" if block.part in INSIDE else block.part) == part]
         if blocks:
             figure.add_bar(
                 x=[block.number for block in blocks],

@@ -24,6 +24,7 @@ PROTOCOL = (
     "precision",
     "image side",
     "prompt",
+    "taps inside",
     "transform",
     "noise",
 )

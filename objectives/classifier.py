@@ -64,7 +64,12 @@ class Classifier:
                 f"{path} needs the network of folder {name!r}, which is gone; give its new place as `backbone`"
             )
         network = load_backbone_here(
-            name, origin.precision, None if cache is None else Path(cache), origin.image_side, origin.prompt
+            name,
+            origin.precision,
+            None if cache is None else Path(cache),
+            origin.image_side,
+            origin.prompt,
+            origin.taps_inside,
         )
         if network.digest != origin.weights:
             raise BackboneError(

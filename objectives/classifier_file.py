@@ -43,7 +43,7 @@ class Origin:
     backbone: a name, folder or hub id for `load_backbone`. weights: digest of the backbone, `Backbone.digest`.
     precision: number format of the forward passes. transform: name of the transform from images to pixels.
     image_side: side of the images in pixels; None for that of the network's training. prompt: the text for a network
-    that reads one.
+    that reads one. taps_inside: activations inside each layer that are blocks too.
     seed: random seed for the noise. noise: name of how the noise is made.
     grids: block → side of the map that a forward pass keeps in half precision, for each block that the setting reads.
     """
@@ -57,13 +57,14 @@ class Origin:
     noise: str = NOISE
     image_side: int | None = None
     prompt: str | None = None
+    taps_inside: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Origin":
-        """Invert `to_dict`; early files name no noise, image side or prompt.
+        """Invert `to_dict`; early files name no noise, image side, prompt or taps inside.
 
         Raises TypeError, KeyError or ValueError for other values.
         """
@@ -74,6 +75,7 @@ class Origin:
         given: dict[str, Any] = {
             "image_side": None if side is None else int(side),
             "prompt": None if prompt is None else str(prompt),
+            "taps_inside": tuple(map(str, values.get("taps_inside", ()))),
         }
         return cls(**words, seed=int(values["seed"]), grids=grids, noise=noise, **given)
 

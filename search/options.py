@@ -143,6 +143,11 @@ class RunOptions:
     prompt: str | None = option(
         None, "The text for a network that reads one. [default: the empty text]", metavar="TEXT"
     )
+    taps_inside: Sequence[str] | None = option(
+        None,
+        "Blocks inside each layer of a transformer too: modulated, query, key, value, mlp. [default: none]",
+        notation="names",
+    )
     skip_unreadable: bool = option(False, "Leave out files that are no readable image.")
     ray_address: str | None = option(
         None, "A running Ray cluster. [default: a private Ray on this machine]", metavar="HOST:PORT"
@@ -323,7 +328,17 @@ def check_study_name(name: str) -> None:
 HELP_OF_IMAGES = {"seed": "Random seed for the noise and the choice of images."}
 """Help of options that mean less where nothing is searched: option → help."""
 
-IMAGE_OPTIONS = ("dataset", "data_root", "skip_unreadable", "backbone", "precision", "image_side", "prompt", "seed")
+IMAGE_OPTIONS = (
+    "dataset",
+    "data_root",
+    "skip_unreadable",
+    "backbone",
+    "precision",
+    "image_side",
+    "prompt",
+    "taps_inside",
+    "seed",
+)
 """Options of everything that reads features of images."""
 
 SCREENING_OPTIONS = (*IMAGE_OPTIONS, "space", "blocks", "timesteps", "pools", "home", "storage")
@@ -353,6 +368,7 @@ KEPT = (
     "precision",
     "image_side",
     "prompt",
+    "taps_inside",
     "skip_unreadable",
     "cache_size",
     "warm_start",

@@ -116,8 +116,9 @@ def prepare_probe(
     check_root(options.dataset, options.data_root, home.datasets)
     has_files = DATASETS[options.dataset].needs_root
     images = listed(options.dataset, options.data_root, home.datasets) if has_files else None
+    inside = tuple(options.taps_inside or ())
     architecture, weights_digest = describe_backbone(
-        options.backbone, options.precision, home.cache, options.image_side, options.prompt
+        options.backbone, options.precision, home.cache, options.image_side, options.prompt, inside
     )
     space = narrowed_space(options, architecture) if space is None else space
     on_found()
@@ -134,6 +135,7 @@ def prepare_probe(
         precision=options.precision,
         image_side=options.image_side,
         prompt=options.prompt,
+        taps_inside=inside,
         cache=home.cache,
         grids=space.grids,
         seed=options.seed,
@@ -228,6 +230,7 @@ def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str,
             **changed(),
             **({"image side": str(options.image_side)} if options.image_side else {}),
             **({"prompt": options.prompt} if options.prompt else {}),
+            **({"taps inside": ",".join(options.taps_inside)} if options.taps_inside else {}),
             **({"shots": str(options.shots)} if options.shots else {}),
             **({"flips": "horizontal"} if options.flips else {}),
             **({"classes weigh": "the same"} if options.balanced else {}),
@@ -269,6 +272,7 @@ def page_facts(dataset: "Dataset", options: RunOptions, command: str) -> dict[st
         "Precision": options.precision,
         **({"Image side": f"{options.image_side} pixels"} if options.image_side else {}),
         **({"Prompt": options.prompt} if options.prompt else {}),
+        **({"Taps inside layers": ", ".join(options.taps_inside)} if options.taps_inside else {}),
         **{kind.capitalize(): name for kind, name in versions().items()},
         "Command": command,
     }

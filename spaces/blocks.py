@@ -8,7 +8,12 @@ from typing import Literal
 
 from spaces.setting import Setting
 
-Part = Literal["encoder", "bottleneck", "decoder", "layer"]
+Inside = Literal["modulated", "query", "key", "value", "mlp"]
+Part = Literal["encoder", "bottleneck", "decoder", "layer"] | Inside
+
+INSIDE: tuple[Inside, ...] = ("modulated", "query", "key", "value", "mlp")
+"""Activations inside a layer: the input of its attention after the adaptive norm, the attention's queries, keys and
+values of all heads, and the hidden layer of its MLP before the activation function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +21,8 @@ class Block:
     """One row of a block table.
 
     number: 1-based, in execution order. name: the module whose output is the output of the whole block.
-    part: the part of the U-Net; "layer" in a network that is not a U-Net.
+    part: the part of the U-Net; in a network that is not a U-Net "layer", or one of `INSIDE` for an activation inside
+    a layer, which is a block of its own.
     channels, side: the shape of the output is (channels, side, side).
     gmacs: 1e9 multiply-accumulates of this block for one image. cumulative_gmacs: the same from the input to the end
     of this block.

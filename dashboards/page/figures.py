@@ -28,6 +28,7 @@ from dashboards.page.style import (
 from dashboards.tables import SCREENED_ONLY, BlockByTimestep, Cell, ExpectedCell, ExpectedCells, Group
 from objectives.results import ACCURACY, Metric
 from spaces import Block
+from spaces.blocks import INSIDE
 
 POINTS_AT_MOST = 200
 BOX_FROM = 5
@@ -212,9 +213,11 @@ def group_table(caption: str, first: str, groups: Sequence[Group], counted: str)
 
 
 def _parts(blocks: Sequence[Block]) -> list[tuple[str, int, int]]:
-    """Runs of blocks of one part, as (part, first index, last index)."""
+    """Runs of blocks of one part, as (part, first index, last index). Activations inside layers count as layers."""
     runs = []
-    for part, run in groupby(enumerate(blocks), key=lambda block: block[1].part):
+    for part, run in groupby(
+        enumerate(blocks), key=lambda block: "layer" if block[1].part in INSIDE else block[1].part
+    ):
         indices = [index for index, _ in run]
         runs.append((part, indices[0], indices[-1]))
     return runs

@@ -1,6 +1,6 @@
 """Loads and describes backbones: bundled or published ones by name, local folders, and hub ids."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -17,6 +17,7 @@ from objectives.backbones.reading import Reading
 from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
 from spaces import Architecture, BackboneError, UnknownNameError, UsageError, check_name
+from spaces.blocks import INSIDE
 from spaces.errors import first_line
 from spaces.text import is_utf8
 
@@ -184,18 +185,20 @@ def load_backbone(
     cache: Path | None = None,
     image_side: int | None = None,
     prompt: str | None = None,
+    taps_inside: Sequence[str] = (),
 ) -> "TappedBackbone":
     """Load a backbone by its name in `BACKBONES`, its folder (diffusers or transformers), or its hub id `owner/model`.
 
     The network is downloaded once. precision: one of `PRECISIONS`. cache: the cache folder, which keeps published
     checkpoints and encoded texts. image_side: side of its images in pixels, where it is not that of training. prompt:
-    the text for a network that reads one; None for the empty text. Raises UnknownNameError for an unknown name or
+    the text for a network that reads one; None for the empty text. taps_inside: activations inside each layer that are
+    blocks too, of `spaces.blocks.INSIDE`. Raises UnknownNameError for an unknown name or
     precision. Raises BackboneError if the network cannot be fetched or read, or cannot take the image side or a prompt.
     """
     from objectives.backbones.tapped import architecture_of, tapped
 
     check_name("precision", precision, PRECISIONS)
-    folder, reading = _folder(name, cache), Reading(False, image_side, prompt or "", cache, precision)
+    folder, reading = _folder(name, cache), _reading(False, image_side, prompt, taps_inside, cache, precision)
     architecture = architecture_of(_read(name, folder, replace(reading, hollow=True)))
     return tapped(_read(name, folder, reading), architecture, device, precision)
 
@@ -206,13 +209,16 @@ def load_backbone_here(
     cache: Path | None = None,
     image_side: int | None = None,
     prompt: str | None = None,
+    taps_inside: Sequence[str] = (),
 ) -> "TappedBackbone":
     """Load a backbone on this process's GPU if there is one, else on the CPU. Raises as `load_backbone` does."""
     import torch
 
     # float32 is exact; bfloat16 is the choice for speed. NVIDIA's containers allow TF32 in matrix products too.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    return load_backbone(name, "cuda" if torch.cuda.is_available() else "cpu", precision, cache, image_side, prompt)
+    return load_backbone(
+        name, "cuda" if torch.cuda.is_available() else "cpu", precision, cache, image_side, prompt, taps_inside
+    )
 
 
 def late_backbone_here(
@@ -221,6 +227,7 @@ def late_backbone_here(
     cache: Path | None = None,
     image_side: int | None = None,
     prompt: str | None = None,
+    taps_inside: Sequence[str] = (),
 ) -> Backbone:
     """Return the backbone that `load_backbone_here` does. On a CPU it is loaded before its first forward pass.
 
@@ -229,9 +236,9 @@ def late_backbone_here(
     import torch
 
     if torch.cuda.is_available():  # the size of a batch depends on the memory that the network leaves
-        return load_backbone_here(name, precision, cache, image_side, prompt)
-    architecture, digest = describe_backbone(name, precision, cache, image_side, prompt)
-    load = partial(load_backbone_here, name, precision, cache, image_side, prompt)
+        return load_backbone_here(name, precision, cache, image_side, prompt, taps_inside)
+    architecture, digest = describe_backbone(name, precision, cache, image_side, prompt, taps_inside)
+    load = partial(load_backbone_here, name, precision, cache, image_side, prompt, taps_inside)
     return LateBackbone(architecture, digest, torch.device("cpu"), load)
 
 
@@ -241,13 +248,14 @@ def describe_backbone(
     cache: Path | None = None,
     image_side: int | None = None,
     prompt: str | None = None,
+    taps_inside: Sequence[str] = (),
 ) -> tuple[Architecture, str]:
     """Return the architecture and the digest of the backbone that `load_backbone` returns, without loading it.
 
     Raises as `load_backbone` does, except for weights that do not fit the configuration or are not finite.
     """
     check_name("precision", precision, PRECISIONS)
-    folder, reading = _folder(name, cache), Reading(True, image_side, prompt or "")
+    folder, reading = _folder(name, cache), _reading(True, image_side, prompt, taps_inside)
     memory = Descriptions((cache or Home.at(None).cache) / "descriptions")
     description = memory.described(name, folder, reading, partial(_describe, name, folder, reading))
     for part in description.folders:
@@ -311,6 +319,21 @@ def _folder(name: str, cache: Path | None) -> Path:
         )
     alternatives = ["a folder of diffusers or transformers", "a hub id owner/model"]
     raise UnknownNameError("backbone", name, [*BACKBONES, *alternatives])
+
+
+def _reading(
+    hollow: bool,
+    image_side: int | None,
+    prompt: str | None,
+    taps_inside: Sequence[str],
+    cache: Path | None = None,
+    precision: str = "float32",
+) -> Reading:
+    """Return how a network is read. Raises UnknownNameError for an activation that no network has."""
+    for part in taps_inside:
+        check_name("part of a layer", part, INSIDE)
+    inside = tuple(part for part in INSIDE if part in taps_inside)
+    return Reading(hollow, image_side, prompt or "", cache, precision, inside)
 
 
 def _read(name: str, folder: Path, reading: Reading) -> "Network":

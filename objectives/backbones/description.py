@@ -136,7 +136,9 @@ def _configuration_digest(name: str, folder: Path, reading: Reading) -> str:
             configuration.append(f"{os.fsencode(file.relative_to(folder))!r} {sha256(file)}")
     except OSError as error:
         raise unreadable(file, error) from None
-    return _digest([name, repr((reading.image_side, reading.prompt)), *configuration, *_versions(), _code()])
+    return _digest(
+        [name, repr((reading.image_side, reading.prompt, reading.taps_inside)), *configuration, *_versions(), _code()]
+    )
 
 
 @cache

@@ -1,5 +1,6 @@
 """How a network is read: with or without weights, for which images, with which text."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from objectives.atomic_write import replacing
 from objectives.backbones.folders.configuration import LARGEST_SIDE
 from spaces import BackboneError
+from spaces.blocks import INSIDE, Inside
 
 if TYPE_CHECKING:
     from objectives.backbones.texts import Text, TextRecipe
@@ -19,6 +21,7 @@ class Reading:
     hollow: build it without weights, on torch's meta device. image_side: side of the images in pixels; None for the
     side of the network's training. prompt: the text for a network that reads one. cache: the folder for encoded texts;
     None keeps none. precision: of the forward passes, in which large networks are loaded at once.
+    taps_inside: the activations inside each layer that are blocks too.
     """
 
     hollow: bool = False
@@ -26,6 +29,7 @@ class Reading:
     prompt: str = ""
     cache: Path | None = None
     precision: str = "float32"
+    taps_inside: tuple[Inside, ...] = ()
 
     def side_of_latents(
         self, name: str, native: int, reduction: int, patch: int, largest_grid: int | None, changes: list[str]
@@ -51,6 +55,17 @@ class Reading:
         """Raise BackboneError if a prompt is given to a network that cannot read it. reason: why it cannot."""
         if self.prompt:
             raise BackboneError(f"backbone {name} {reason}, so it takes no `prompt`, got {self.prompt!r:.60}")
+
+    def check_inside(self, name: str, known: Collection[str], changes: list[str]) -> None:
+        """Raise BackboneError for an activation inside a layer that a network has not. known: those that it has."""
+        for part in self.taps_inside:
+            if part not in known:
+                has = f"has {', '.join(known)}" if known else "has none that are known"
+                raise BackboneError(
+                    f"`taps_inside` of backbone {name} takes what its layers have, got {part}; it {has}"
+                )
+        if self.taps_inside:
+            changes.append(f"taps inside {','.join(part for part in INSIDE if part in self.taps_inside)}")
 
     def kept_text(self, recipe: "TextRecipe", name: str, folder: Path, network: Any) -> "Text":
         """Return the encoded text, from the cache if it is there, so that text encoders are loaded once."""

@@ -84,7 +84,12 @@ class Probe:
         On a CPU, the network is loaded before its first forward pass.
         """
         use_threads(threads)
-        return cls(spec, late_backbone_here(spec.backbone, spec.precision, spec.cache, spec.image_side, spec.prompt))
+        return cls(
+            spec,
+            late_backbone_here(
+                spec.backbone, spec.precision, spec.cache, spec.image_side, spec.prompt, spec.taps_inside
+            ),
+        )
 
     def __call__(self, setting: Setting) -> Iterator[Report]:
         """Evaluate a setting: make the missing forward passes, then fit and score a head on each split.

@@ -34,6 +34,7 @@ class ProbeSpec:
 
     backbone: a name, folder or hub id for `load_backbone`. precision: one of `PRECISIONS`.
     image_side: side of the images in pixels; None for that of training. prompt: the text for a network that reads one.
+    taps_inside: activations inside each layer that are blocks too.
     grids: block → grid; everything that a forward pass should keep, from the space.
     cache: the cache folder. cache_size: bytes that the cache may take; None for all that the disk has.
     seed: random seed for the noise, the splits and the heads.
@@ -61,6 +62,7 @@ class ProbeSpec:
     cache_size: int | None = None
     image_side: int | None = None
     prompt: str | None = None
+    taps_inside: tuple[str, ...] = ()
     halving: bool = False
 
     @property

@@ -173,6 +173,7 @@ def feature_origin(prepared: PreparedProbe, setting: Setting) -> "Origin":
         grids,
         image_side=spec.image_side,
         prompt=spec.prompt,
+        taps_inside=spec.taps_inside,
     )
 
 

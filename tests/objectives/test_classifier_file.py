@@ -20,7 +20,17 @@ from tests.support.heads import OPTIONS, blobs, blobs_of_sizes, fit_head
 
 CLASSES = ("wren", "Zaunkönig", "")
 GROUPS = ((1,), (2,))
-ORIGIN = Origin("bundled", "b" * 64, "float32", "squares", 7, {9: 8, 12: 4}, image_side=64, prompt="a bird")
+ORIGIN = Origin(
+    "bundled",
+    "b" * 64,
+    "float32",
+    "squares",
+    7,
+    {9: 8, 12: 4},
+    image_side=64,
+    prompt="a bird",
+    taps_inside=("query", "mlp"),
+)
 WORTH = {"study": "birds-ü", "test_accuracy": 0.5, "test_interval": [0.4, 0.6]}
 
 

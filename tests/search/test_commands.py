@@ -23,7 +23,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"blocks": [4, 5, 6], "timesteps": range(10, 12), "pools": (1,), "heads": ["linear", "mlp"], "draws": [1, 4]},
     {"taps": [1, 2], "sampler": "greedy", "warm_start": False, "folds": 5, "shots": 3, "balanced": True},
     {"metric": "nll", "finalists": 2, "final_seeds": 3, "workers": 1, "gpus_per_trial": 0.25, "precision": "bfloat16"},
-    {"image_side": 64, "prompt": "a photo of a bird's nest"},
+    {"image_side": 64, "prompt": "a photo of a bird's nest", "taps_inside": ["query", "mlp"]},
     {"objectives": ["accuracy", "cost"], "validation_fraction": 0.3, "cache_size": 2_000_000_000},
     {"storage": "postgresql+psycopg://me@host/db", "ray_address": "10.0.0.1:6379"},
     {"home": "a home", "data_root": "my birds", "space": "small.toml", "backbone": "net"},

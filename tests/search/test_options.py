@@ -32,6 +32,7 @@ OPTIONS = RunOptions(
     precision="bfloat16",
     image_side=64,
     prompt="a bird",
+    taps_inside=["query", "mlp"],
     skip_unreadable=True,
     cache_size=10**9,
     ray_address="me:hushhush@host:1",
@@ -70,6 +71,7 @@ def test_options_are_stored_under_the_names_of_the_first_version() -> None:
         "precision": "bfloat16",
         "image_side": 64,
         "prompt": "a bird",
+        "taps_inside": ["query", "mlp"],
         "skip_unreadable": True,
         "cache_size": 10**9,
         "warm_start": True,
@@ -85,7 +87,14 @@ def test_values_of_other_versions_are_ignored() -> None:
 
 def test_workers_get_every_option_that_a_fit_depends_on(tmp_path: Path) -> None:
     options = replace(
-        OPTIONS, dataset="digits", home=tmp_path, precision="bfloat16", objectives=None, folds=None, prompt=None
+        OPTIONS,
+        dataset="digits",
+        home=tmp_path,
+        precision="bfloat16",
+        objectives=None,
+        folds=None,
+        prompt=None,
+        taps_inside=(),
     )
     options = replace(options, validation_fraction=0.3)
     spec = prepare_probe(options).spec

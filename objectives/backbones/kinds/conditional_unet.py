@@ -77,6 +77,7 @@ class ConditionalUNetNetwork:
         check_image_side(name, side * vae.reduction)
         halvings = sum(level.downsamplers is not None for level in module.down_blocks)
         changes: list[str] = []
+        reading.check_inside(name, (), changes)
         side = reading.side_of_latents(name, side, vae.reduction, 2**halvings, None, changes)
         schedule = read_schedule(folder)
         check_times(name, module.config, schedule)

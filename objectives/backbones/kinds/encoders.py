@@ -163,6 +163,7 @@ class EncoderNetwork:
                 )
             check_image_side(name, side)
             changes: list[str] = []
+            reading.check_inside(name, (), changes)
             step = patch if hasattr(config, "patch_size") else RESNET_REDUCTION
             side = reading.side_of_latents(name, side, 1, step, None, changes)
             if hasattr(config, "patch_size"):  # one number, which all that follows can take

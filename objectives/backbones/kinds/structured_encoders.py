@@ -76,6 +76,7 @@ class StructuredEncoder:
             raise BackboneError(f"backbone {name} must take square RGB images in square patches; its images are {size}")
         check_image_side(name, native)
         changes: list[str] = []
+        reading.check_inside(name, (), changes)
         side = reading.side_of_latents(name, native, 1, patch, None, changes)
         with loading(name, source), torch.device("meta"):
             hollow = _model_of(config)(config, **_options(config)).eval()

@@ -100,6 +100,7 @@ class UNetNetwork:
             )
         reading.check_no_prompt(name, "reads no text")
         changes: list[str] = []
+        reading.check_inside(name, (), changes)
         side = reading.side_of_latents(name, side, reduction, 2**halvings, None, changes)
         if isinstance(module.class_embedding, nn.Embedding):
             mean = module.class_embedding.weight.detach().mean(dim=0, keepdim=True)

@@ -22,7 +22,8 @@ def differences(row: StudyRow, record: StudyRecord) -> str:
     if row.dataset == record.dataset and row.dataset_fingerprint != record.dataset_fingerprint:
         phrases.append("other images, labels or test images")
     same_reading = row.backbone == record.backbone and all(
-        row.protocol.get(label) == record.protocol.get(label) for label in ("precision", "image side", "prompt")
+        row.protocol.get(label) == record.protocol.get(label)
+        for label in ("precision", "image side", "prompt", "taps inside")
     )
     if row.weights_digest != record.weights_digest and same_reading:
         phrases.append("other weights of the network")

@@ -39,7 +39,8 @@ def test_every_option_has_a_flag_that_reaches_it() -> None:
         "--pools 1 --heads linear,mlp --draws 2 --taps 1-2 --sampler tpe --no-warm-start --seed 3 "
         "--validation-fraction 0.1 --folds 2 --shots 4 --flips --balanced --metric nll --objectives nll,cost "
         "--halving --finalists 2 --final-seeds 1 --workers 2 --gpus-per-trial 0.5 --gpu-type A100 "
-        "--precision float16 --skip-unreadable --name mine --ray-address h:1 --cache-size 2GB --home /h --storage sqlite:///s.db"
+        "--precision float16 --image-side 64 --prompt bird --taps-inside query "
+        "--skip-unreadable --name mine --ray-address h:1 --cache-size 2GB --home /h --storage sqlite:///s.db"
     )
     options = parsed(*words.split())
     changed = {item.name for item in fields(RunOptions) if getattr(options, item.name) != item.default}

@@ -27,6 +27,19 @@ def _with_sinusoid_of_training(_name: str, module: Any) -> str:
 
 
 DIT = TransformerKind(
-    DiTTransformer2DModel, ("transformer_blocks",), _call, flow=False, prepare=_with_sinusoid_of_training
+    DiTTransformer2DModel,
+    ("transformer_blocks",),
+    _call,
+    flow=False,
+    prepare=_with_sinusoid_of_training,
+    inside={
+        "transformer_blocks": {
+            "modulated": "norm1",
+            "query": "attn1.to_q",
+            "key": "attn1.to_k",
+            "value": "attn1.to_v",
+            "mlp": "ff.net.0.proj",
+        },
+    },
 )
 """DiT (Peebles & Xie 2023)."""

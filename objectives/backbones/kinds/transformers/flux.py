@@ -69,6 +69,22 @@ FLUX1 = TransformerKind(
             "pooled": torch.zeros(1, config["pooled_projection_dim"]),
         },
     ),
+    inside={
+        "transformer_blocks": {
+            "modulated": "norm1",
+            "query": "attn.to_q",
+            "key": "attn.to_k",
+            "value": "attn.to_v",
+            "mlp": "ff.net.0.proj",
+        },
+        "single_transformer_blocks": {
+            "modulated": "norm",
+            "mlp": "proj_mlp",
+            "query": "attn.to_q",
+            "key": "attn.to_k",
+            "value": "attn.to_v",
+        },
+    },
 )
 """FLUX.1 (Black Forest Labs 2024). Tokens are 2 x 2 latents."""
 
@@ -85,5 +101,8 @@ FLUX2 = TransformerKind(
         lambda config: {"tokens": torch.zeros(1, 512, config["joint_attention_dim"])},
     ),
     native_side=64,
+    inside={
+        "transformer_blocks": {"query": "attn.to_q", "key": "attn.to_k", "value": "attn.to_v", "mlp": "ff.linear_in"},
+    },
 )
 """FLUX.2-klein (Black Forest Labs 2026). Its autoencoder makes one latent of each 16 x 16 pixels."""

@@ -47,5 +47,14 @@ LUMINA2 = TransformerKind(
     ),
     largest_grid=lambda config: int(min(config["axes_lens"][1:])),
     prepare=_prepare,
+    inside={
+        "layers": {
+            "modulated": "norm1",
+            "query": "attn.to_q",
+            "key": "attn.to_k",
+            "value": "attn.to_v",
+            "mlp": "feed_forward.linear_1",
+        },
+    },
 )
 """Lumina-Image 2.0 (Qin et al. 2025)."""

@@ -1,8 +1,9 @@
 """What diffusion transformers that read latents have in common."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from math import isqrt
 from pathlib import Path
 from typing import Any, Self, final
@@ -19,7 +20,7 @@ from objectives.backbones.reading import Reading
 from objectives.backbones.schedule import DDPM, Schedule, read_schedule
 from objectives.backbones.texts import Text, TextRecipe
 from spaces import BackboneError
-from spaces.blocks import Part
+from spaces.blocks import Inside, Part
 
 
 @final
@@ -37,6 +38,8 @@ class TransformerKind:
     largest_grid: configuration → the most tokens of a side; None if there is no limit.
     prepare: changes a module after it is built, or raises BackboneError; returns words for the change, which enter the
     digest of the network, or "" where nothing changes its features.
+    inside: stack → activation inside each of its layers → the submodule of the layer that returns it, in the order in
+    which a layer calls them.
     """
 
     model: Any
@@ -49,6 +52,7 @@ class TransformerKind:
     native_side: int = 128
     largest_grid: Callable[[Any], int | None] = lambda config: None
     prepare: Callable[[str, Any], str] = lambda name, module: ""
+    inside: Mapping[str, Mapping[Inside, str]] = field(default_factory=dict)
 
 
 @final
@@ -67,7 +71,8 @@ class TransformerNetwork:
     schedule: Schedule
     folders: tuple[Path, ...]
     side: int
-    changes: tuple[str, ...] = field(default=())
+    changes: tuple[str, ...] = ()
+    taps_inside: tuple[Inside, ...] = ()
 
     @classmethod
     def read(cls, kind: TransformerKind, name: str, folder: Path, reading: Reading) -> Self:
@@ -97,11 +102,13 @@ class TransformerNetwork:
                 f"{kind.channels(module.config)}; take the transformer and the autoencoder of one pipeline"
             )
         changes = [kind.prepare(name, module)]
+        reading.check_inside(name, list(dict.fromkeys(chain(*kind.inside.values()))), changes)
         grid = kind.largest_grid(module.config)
         side = reading.side_of_latents(name, side, vae.reduction, kind.patch(module.config), grid, changes)
         schedule = read_schedule(folder, (FLOW,) if kind.flow else (DDPM,))
         folders = (network, *_read_text(name, folder, kind, module, reading, indexed, changes))
-        return cls(name, kind, module, vae, schedule, folders, side, tuple(change for change in changes if change))
+        said = tuple(change for change in changes if change)
+        return cls(name, kind, module, vae, schedule, folders, side, said, reading.taps_inside)
 
     @property
     def autoencoder(self) -> Path:
@@ -116,11 +123,13 @@ class TransformerNetwork:
         return self.vae.channels, self.side, self.side
 
     def blocks(self) -> list[tuple[str, Part]]:
-        return [
-            (f"{stack}.{number}", "layer")
-            for stack in self.kind.stacks
-            for number in range(len(self.module.get_submodule(stack)))
-        ]
+        blocks: list[tuple[str, Part]] = []
+        for stack in self.kind.stacks:
+            inside = {part: name for part, name in self.kind.inside.get(stack, {}).items() if part in self.taps_inside}
+            for number in range(len(self.module.get_submodule(stack))):
+                blocks += [(f"{stack}.{number}.{name}", part) for part, name in inside.items()]
+                blocks.append((f"{stack}.{number}", "layer"))
+        return blocks
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.vae.encode(pixels.to(self.module.device))
@@ -138,10 +147,13 @@ class TransformerNetwork:
     def map_of(self, submodule: str, output: Any) -> torch.Tensor:
         """Turn the output of a layer into maps (n, width, side, side).
 
-        output: tokens (n, tokens, width), of which the last side² are the image's, row by row; or (tokens of the text,
-        tokens of the image).
+        output: tokens (n, tokens, width), of which the last side² are the image's, row by row; or maps; or, of a layer,
+        (tokens of the text, tokens of the image); or, of an adaptive norm, (tokens, gates and more).
         """
-        tokens: torch.Tensor = output[1] if isinstance(output, tuple) else output
+        is_layer = submodule.rpartition(".")[0] in self.kind.stacks
+        tokens: torch.Tensor = output[1 if is_layer else 0] if isinstance(output, tuple) else output
+        if tokens.ndim == 4:
+            return tokens
         grid = self.side // self.kind.patch(self.module.config)
         return tokens[:, -grid * grid :].reshape(len(tokens), grid, grid, -1).permute(0, 3, 1, 2)
 

@@ -40,5 +40,13 @@ PIXART = TransformerKind(
     text=TextRecipe(
         "PixArtSigmaPipeline", {"text_encoder": "T5EncoderModel"}, {"tokenizer": "T5Tokenizer"}, _encode, _no_text
     ),
+    inside={
+        "transformer_blocks": {
+            "query": "attn1.to_q",
+            "key": "attn1.to_k",
+            "value": "attn1.to_v",
+            "mlp": "ff.net.0.proj",
+        },
+    },
 )
 """PixArt-alpha (Chen et al. 2023) and PixArt-Sigma (Chen et al. 2024). Their position tables are interpolated."""

@@ -34,5 +34,13 @@ SANA = TransformerKind(
     text=TextRecipe(
         "SanaPipeline", {"text_encoder": "Gemma2Model"}, {"tokenizer": "GemmaTokenizer"}, _encode, _no_text
     ),
+    inside={
+        "transformer_blocks": {
+            "query": "attn1.to_q",
+            "key": "attn1.to_k",
+            "value": "attn1.to_v",
+            "mlp": "ff.conv_inverted",
+        },
+    },
 )
 """SANA (Xie et al. 2024)."""

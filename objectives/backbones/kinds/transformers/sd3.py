@@ -49,5 +49,14 @@ SD3 = TransformerKind(
         optional=("text_encoder_3",),
     ),
     largest_grid=lambda config: int(config["pos_embed_max_size"]),
+    inside={
+        "transformer_blocks": {
+            "modulated": "norm1",
+            "query": "attn.to_q",
+            "key": "attn.to_k",
+            "value": "attn.to_v",
+            "mlp": "ff.net.0.proj",
+        },
+    },
 )
 """SD3 (Esser et al. 2024). A pipeline without T5 puts zeros in its place, as diffusers' does."""
