@@ -40,16 +40,11 @@ from search.scheduling.retries import MAX_ATTEMPTS
 from search.scheduling.signals import at_first_signal
 from search.scheduling.stages import Baselines, Finals, Screening
 from search.scheduling.trial_timer import TrialTimer
+from search.scheduling.watchdog import Watchdog
 from spaces import SearchError, Setting, StorageError
 from spaces.errors import first_line
 
 log = logging.getLogger(__name__)
-
-STALL_SECONDS = 600
-"""A run in which nothing runs and nothing happens for this long is stuck, and ends."""
-
-START_SECONDS = 180
-"""A run ends if for this time no worker process has started, although requests wait for one."""
 
 WAIT_SECONDS = 0.2
 """Pause before the driver is asked again after it had no trial yet."""
@@ -83,9 +78,7 @@ class Coordinator:
         self.reason: str | None = None  # why no further trial is made
         self.error: BaseException | None = None
         self.worker: Literal["started", "ready"] | None = None  # how far any worker of this run has come
-        self._begun: set[str] = set()  # what a worker process has received
-        self._waits_since: float | None = None  # how long nothing runs, although requests wait for a worker process
-        self.last_event = time.monotonic()
+        self._watchdog = Watchdog()
         self._losses: Counter[Request | Setting] = Counter()  # in this run; the trials of a setting count together
         self._parts_left: deque[ScreeningRequest] = deque()
         self._baselines_left: deque[BaselineRequest] = deque()
@@ -179,7 +172,7 @@ class Coordinator:
 
     def handle_start(self, trial_id: str) -> None:
         """Take note that a worker process has started, or is free, and has received a request."""
-        self._begun.add(trial_id)
+        self._watchdog.receive(trial_id)
 
     def handle_result(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take one message of a worker. Return whether the trial shall stop.
@@ -197,7 +190,7 @@ class Coordinator:
         request = self.running.get(trial_id)
         if request is None:
             return True
-        self._begun.add(trial_id)
+        self._watchdog.receive(trial_id)
         report, self.worker = result.get("report"), result.get("worker", self.worker)
         if isinstance(report, ScreenedPart):
             del self.running[trial_id]
@@ -377,25 +370,14 @@ class Coordinator:
             self.driver.check_file()
         except Exception as error:
             self.error = self.error or error
-        self.last_event = time.monotonic()
-        if self._waits_since is not None:  # while the driver waited for its database, nobody listened to the workers
-            self._waits_since += self.last_event - began
+        self._watchdog.happen(began)
 
     @property
     def stop(self) -> bool:
         """Whether the run shall end early. A stuck run ends too, rather than hang."""
-        if not self.running or not self._begun.isdisjoint(self.running):
-            self._waits_since = None
-        elif self._waits_since is None:
-            self._waits_since = time.monotonic()
-        elif time.monotonic() - self._waits_since > START_SECONDS:
-            again = "" if self.worker is None else " any more"
-            self.error = self.error or SearchError(
-                f"no worker process started{again} within {START_SECONDS} s, although there was room for one; is the "
-                f"machine out of memory or of processes, or the cluster without machines? {CONTINUES}"
-            )
-        if not self.running and not self.reason and time.monotonic() - self.last_event > STALL_SECONDS:
-            self.error = self.error or SearchError(f"nothing happened for {STALL_SECONDS} s; type the command again")
+        fault = self._watchdog.fault(self.running, self.worker is not None, self.reason is not None)
+        if fault is not None:
+            self.error = self.error or SearchError(fault)
         return self.error is not None
 
     def handling_signals(self) -> AbstractContextManager[None]:

@@ -4,7 +4,7 @@ import pytest
 
 from objectives.results import Accuracy, Extracted, Final, ScreenedPart
 from search.database.store import Store
-from search.scheduling import coordinator as module
+from search.scheduling import watchdog as module
 from search.scheduling.coordinator import Coordinator
 from search.scheduling.driver import NoMoreTrials, NoTrialYet
 from search.scheduling.requests import BaselineRequest, TrialRequest
@@ -54,7 +54,7 @@ def test_a_run_whose_workers_all_wait_for_a_machine_ends_in_words(
     before = coordinator.stop
     monkeypatch.setattr(module, "START_SECONDS", -1)
     assert (before, coordinator.stop) == (False, True)
-    with pytest.raises(SearchError, match=r"no worker process started any more within -1 s, .* again continues"):
+    with pytest.raises(SearchError, match=r"no worker process started any more within -1 s; .* again continues"):
         coordinator.raise_error()
 
 
