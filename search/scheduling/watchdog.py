@@ -48,8 +48,8 @@ class Watchdog:
         elif time.monotonic() - self._waits_since > START_SECONDS:
             again = " any more" if started else ""
             return (
-                f"no worker process started{again} within {START_SECONDS} s; is the machine out of memory or of processes, "
-                f"or has the cluster lost its machines? {CONTINUES}"
+                f"no worker process started{again} within {START_SECONDS} s; is the machine out of memory or of "
+                f"processes, or has the cluster lost its machines? {CONTINUES}"
             )
         if not waiting and not ending and time.monotonic() - self._last_event > STALL_SECONDS:
             return f"nothing happened for {STALL_SECONDS} s; {CONTINUES}"
