@@ -19,7 +19,7 @@ from diffusers import UNet2DModel
 from train_unet import HELD_OUT, read_tiles, to_model_range
 
 from objectives.backbones.catalog import describe_backbone, load_backbone
-from objectives.backbones.schedule import add_noise
+from objectives.backbones.pipeline.schedule import add_noise
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.catalog import Dataset, load_dataset
 from objectives.datasets.images import square_pixels

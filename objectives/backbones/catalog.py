@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.backbones.backbone import PRECISIONS, Backbone, LateBackbone
+from objectives.backbones.checkpoints.published import PUBLISHED, folder_of
 from objectives.backbones.description import Description, Descriptions
 from objectives.backbones.files import network_folder, pipeline_folder
 from objectives.backbones.folders.configuration import read_configuration
 from objectives.backbones.folders.weights import check_weights
-from objectives.backbones.published import PUBLISHED, folder_of
 from objectives.backbones.reading import Reading
 from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
@@ -287,9 +287,9 @@ def hollow_network(name: str, cache: Path | None, image_side: int | None = None)
         import torch
         from diffusers import UNet2DModel
 
-        from objectives.backbones.adm import noise_scheduler, unet_config
+        from objectives.backbones.checkpoints.adm import noise_scheduler, unet_config
         from objectives.backbones.kinds.unet import UNetNetwork
-        from objectives.backbones.schedule import schedule_of
+        from objectives.backbones.pipeline.schedule import schedule_of
 
         checkpoint = PUBLISHED[name]
         with torch.device("meta"):

@@ -24,8 +24,8 @@ import spaces.blocks
 from objectives.atomic_write import replacing
 from objectives.backbones.files import backbone_digest
 from objectives.backbones.folders.configuration import unreadable
+from objectives.backbones.pipeline.schedule import Schedule
 from objectives.backbones.reading import Reading
-from objectives.backbones.schedule import Schedule
 from objectives.downloads import sha256
 from spaces import Architecture, Block
 

@@ -13,7 +13,6 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 from objectives.backbones.folders.configuration import is_there, read_configuration, unreadable
-from objectives.backbones.schedule import Schedule
 from objectives.downloads import sha256
 from spaces import BackboneError
 
@@ -183,13 +182,14 @@ def network_folder(folder: Path) -> Path:
 def backbone_digest(
     folders: Sequence[Path],
     precision: str,
-    schedule: Schedule | None,
+    schedule: object,
     changes: Sequence[str] = (),
     file_digest: Callable[[Path], str] = sha256,
 ) -> str:
     """Return a backbone's digest, sha256 hex.
 
-    changes: as of `Network`. file_digest: returns the sha256 hex of one file.
+    schedule: the network's `Schedule`, or None; its numbers count. changes: as of `Network`. file_digest: returns the
+    sha256 hex of one file.
     """
     return _combined(folder_digest(*folders, file_digest=file_digest), precision, repr(schedule), *changes)
 

@@ -11,7 +11,7 @@ from spaces import BackboneError
 from spaces.blocks import INSIDE, Inside
 
 if TYPE_CHECKING:
-    from objectives.backbones.texts import Text, TextRecipe
+    from objectives.backbones.pipeline.texts import Text, TextRecipe
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from objectives.backbones.files import backbone_digest, latents_digest
 from objectives.backbones.folders.weights import is_finite
 from objectives.backbones.lean import MULTIPLYING
-from objectives.backbones.schedule import Schedule, add_noise
+from objectives.backbones.pipeline.schedule import Schedule, add_noise
 from spaces import Architecture, BackboneError, Block
 from spaces.blocks import Part
 from spaces.errors import first_line

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 from gpu_check import ROOT
 from gpu_check.machine import Machine, Sizes
-from objectives.backbones.adm import convert
-from objectives.backbones.adm_settings import AdmSettings
 from objectives.backbones.catalog import load_backbone, load_backbone_here
+from objectives.backbones.checkpoints.adm import convert
+from objectives.backbones.checkpoints.adm_settings import AdmSettings
 from objectives.backbones.tapped import TappedBackbone
 from objectives.features.noise import noise_for
 from tests.support import small_adm, small_latents, small_transformers
@@ -27,7 +27,7 @@ Without it the network multiplies rounding errors: bfloat16 then differs from fl
 
 def small_adm_network(folder: Path) -> None:
     """Convert a random checkpoint of guided-diffusion's form: 25 blocks, images of 32 x 32."""
-    values = json.loads((ROOT / "tests/objectives/backbones/adm/small.json").read_text(encoding="utf-8"))
+    values = json.loads((ROOT / "tests/objectives/backbones/checkpoints/adm/small.json").read_text(encoding="utf-8"))
     settings = AdmSettings.of(values["settings"])
     state = small_adm.random_state(settings)
     save_file(

@@ -19,7 +19,7 @@ from gpu_check.networks import TIMESTEP, difference, speed_backbone
 from gpu_check.processes import ProcessFailedError, in_processes
 from gpu_check.rows import Measured, NotRun, Row, one_line
 from gpu_check.speed import eager_rate, random_batch
-from objectives.backbones.schedule import add_noise
+from objectives.backbones.pipeline.schedule import add_noise
 from objectives.backbones.tapped import TappedBackbone
 
 TOLERANCE = 2e-2

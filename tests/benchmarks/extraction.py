@@ -30,7 +30,7 @@ import torch
 from PIL import Image
 
 from objectives.backbones.catalog import load_backbone
-from objectives.backbones.schedule import add_noise
+from objectives.backbones.pipeline.schedule import add_noise
 from objectives.backbones.tapped import TappedBackbone, stopping_after, times_of
 from objectives.datasets.catalog import Dataset
 from objectives.datasets.images import FileImages

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch.nn import functional
 
-from objectives.backbones.adm import tensor_moves
-from objectives.backbones.adm_settings import AdmSettings, AttentionOrder
+from objectives.backbones.checkpoints.adm import tensor_moves
+from objectives.backbones.checkpoints.adm_settings import AdmSettings, AttentionOrder
 
 
 def checkpoint_layout(settings: AdmSettings) -> dict[str, tuple[int, ...]]:

@@ -7,7 +7,6 @@ from typing import Any, Self, final
 import torch
 from diffusers import UNet2DConditionModel
 
-from objectives.backbones.autoencoders import Autoencoder
 from objectives.backbones.files import load_pretrained, loading, network_folder, read_module
 from objectives.backbones.folders.companions import check_companions, check_no_adapter
 from objectives.backbones.folders.configuration import (
@@ -18,8 +17,9 @@ from objectives.backbones.folders.configuration import (
     square_side,
 )
 from objectives.backbones.kinds.unet import check_times, hourglass_blocks
+from objectives.backbones.pipeline.autoencoders import Autoencoder
+from objectives.backbones.pipeline.schedule import Schedule, read_schedule
 from objectives.backbones.reading import Reading
-from objectives.backbones.schedule import Schedule, read_schedule
 from spaces import BackboneError
 from spaces.blocks import Part
 

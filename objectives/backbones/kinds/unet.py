@@ -9,13 +9,13 @@ import torch
 from diffusers import UNet2DModel
 from torch import nn
 
-from objectives.backbones.autoencoders import Autoencoder
 from objectives.backbones.files import network_folder, read_module
 from objectives.backbones.folders.companions import check_companions
 from objectives.backbones.folders.configuration import check_image_side, is_there, square_side
-from objectives.backbones.processes import CONSISTENCY, SCORE, network_inputs
+from objectives.backbones.pipeline.autoencoders import Autoencoder
+from objectives.backbones.pipeline.processes import CONSISTENCY, SCORE, network_inputs
+from objectives.backbones.pipeline.schedule import DDPM, Schedule, read_schedule
 from objectives.backbones.reading import Reading
-from objectives.backbones.schedule import DDPM, Schedule, read_schedule
 from spaces import BackboneError
 from spaces.blocks import Part
 

@@ -99,8 +99,8 @@ def convert(
 
     The result is a diffusers folder, which --backbone takes.
     """
-    from objectives.backbones.adm import convert as convert_checkpoint
-    from objectives.backbones.adm_settings import read_settings
+    from objectives.backbones.checkpoints.adm import convert as convert_checkpoint
+    from objectives.backbones.checkpoints.adm_settings import read_settings
 
     convert_checkpoint(file, read_settings(config), attention_order.value, out)
     print_lines(f"{out}: use it as `{shlex.join(['search', 'run', '--backbone', str(out)])}`")

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.backbones.schedule import add_noise
+from objectives.backbones.pipeline.schedule import add_noise
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
 

@@ -6,7 +6,7 @@ import torch
 from diffusers import DiTTransformer2DModel
 
 from objectives.backbones.kinds.transformers.network import TransformerKind
-from objectives.backbones.texts import Text
+from objectives.backbones.pipeline.texts import Text
 
 
 def _call(module: Any, latents: torch.Tensor, times: torch.Tensor, _text: Text) -> object:

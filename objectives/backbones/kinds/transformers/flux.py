@@ -6,7 +6,7 @@ import torch
 from diffusers import Flux2Transformer2DModel, FluxTransformer2DModel
 
 from objectives.backbones.kinds.transformers.network import TransformerKind, packed, positions
-from objectives.backbones.texts import Text, TextRecipe
+from objectives.backbones.pipeline.texts import Text, TextRecipe
 
 
 def _guidance(module: Any, sigmas: torch.Tensor) -> torch.Tensor | None:

@@ -10,15 +10,15 @@ from typing import Any, Self, final
 
 import torch
 
-from objectives.backbones.autoencoders import Autoencoder
 from objectives.backbones.files import network_folder, read_module
 from objectives.backbones.folders.companions import AUTOENCODERS, check_companions
 from objectives.backbones.folders.configuration import check_image_side, read_configuration, square_side
 from objectives.backbones.lean import read_lean_module
-from objectives.backbones.processes import FLOW, network_inputs
+from objectives.backbones.pipeline.autoencoders import Autoencoder
+from objectives.backbones.pipeline.processes import FLOW, network_inputs
+from objectives.backbones.pipeline.schedule import DDPM, Schedule, read_schedule
+from objectives.backbones.pipeline.texts import Text, TextRecipe
 from objectives.backbones.reading import Reading
-from objectives.backbones.schedule import DDPM, Schedule, read_schedule
-from objectives.backbones.texts import Text, TextRecipe
 from spaces import BackboneError
 from spaces.blocks import Inside, Part
 

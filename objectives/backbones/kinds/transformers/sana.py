@@ -6,7 +6,7 @@ import torch
 from diffusers import SanaTransformer2DModel
 
 from objectives.backbones.kinds.transformers.network import TransformerKind
-from objectives.backbones.texts import Text, TextRecipe, without_padding
+from objectives.backbones.pipeline.texts import Text, TextRecipe, without_padding
 
 
 def _call(module: Any, latents: torch.Tensor, sigmas: torch.Tensor, text: Text) -> object:

@@ -6,7 +6,7 @@ import torch
 from diffusers import SD3Transformer2DModel
 
 from objectives.backbones.kinds.transformers.network import TransformerKind
-from objectives.backbones.texts import Text, TextRecipe
+from objectives.backbones.pipeline.texts import Text, TextRecipe
 
 
 def _call(module: Any, latents: torch.Tensor, sigmas: torch.Tensor, text: Text) -> object:

@@ -24,8 +24,8 @@ from objectives.backbones.catalog import load_backbone
 from objectives.backbones.kinds.conditional_unet import ConditionalUNetNetwork
 from objectives.backbones.kinds.transformers.dit import DIT
 from objectives.backbones.kinds.transformers.network import TransformerNetwork
+from objectives.backbones.pipeline.schedule import add_noise
 from objectives.backbones.reading import Reading
-from objectives.backbones.schedule import add_noise
 from objectives.backbones.tapped import TappedBackbone, architecture_of, digest_of, tapped, times_of
 from spaces import Architecture, BackboneError
 from tests.support import small_latents, small_transformers

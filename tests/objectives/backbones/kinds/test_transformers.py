@@ -18,7 +18,7 @@ from diffusers.models.embeddings import Timesteps
 from safetensors.torch import load_file, save_file
 
 from objectives.backbones.catalog import load_backbone
-from objectives.backbones.processes import FLOW, flow_alphas
+from objectives.backbones.pipeline.processes import FLOW, flow_alphas
 from objectives.backbones.tapped import TappedBackbone
 from spaces import BackboneError
 from tests.support import small_encoders, small_latents, small_transformers, small_unets

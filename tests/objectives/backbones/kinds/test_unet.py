@@ -7,7 +7,7 @@ from diffusers import CMStochasticIterativeScheduler, DDPMScheduler, ScoreSdeVeS
 
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import BUNDLED, load_backbone
-from objectives.backbones.schedule import add_noise
+from objectives.backbones.pipeline.schedule import add_noise
 from objectives.backbones.tapped import TappedBackbone
 from spaces import BackboneError, UnknownNameError
 from tests.support import small_unets

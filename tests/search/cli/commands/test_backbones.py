@@ -62,7 +62,7 @@ def test_a_checkpoint_is_converted_to_a_folder_that_can_be_shown(search: Search,
     import torch
     from safetensors.torch import save_file
 
-    from objectives.backbones.adm_settings import AdmSettings
+    from objectives.backbones.checkpoints.adm_settings import AdmSettings
     from tests.support.small_adm import checkpoint_layout
 
     settings = {"image_size": 32, "num_channels": 32, "num_res_blocks": 1, "channel_mult": [1, 2],

@@ -23,16 +23,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from objectives.backbones import adm
-from objectives.backbones.adm import (
+from objectives.backbones.catalog import architecture_named, load_backbone
+from objectives.backbones.checkpoints import adm
+from objectives.backbones.checkpoints.adm import (
     convert,
     convert_state_dict,
     unet_config,
 )
-from objectives.backbones.adm_settings import AdmSettings, AttentionOrder
-from objectives.backbones.catalog import architecture_named, load_backbone
+from objectives.backbones.checkpoints.adm_settings import AdmSettings, AttentionOrder
+from objectives.backbones.checkpoints.published import PUBLISHED
 from objectives.backbones.folders.weights import read_checkpoint
-from objectives.backbones.published import PUBLISHED
 from spaces import BackboneError, UnknownNameError
 from tests.support import small_adm
 from tests.support.small_adm import checkpoint_layout

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from objectives.backbones.adm import unet_config
-from objectives.backbones.adm_settings import AdmSettings, read_settings
+from objectives.backbones.checkpoints.adm import unet_config
+from objectives.backbones.checkpoints.adm_settings import AdmSettings, read_settings
 from spaces import BackboneError, UnknownNameError
 
 FLAGS: dict[str, Any] = json.loads((Path(__file__).parent / "adm/small.json").read_text())["settings"]

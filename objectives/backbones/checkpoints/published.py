@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from objectives.backbones.adm_settings import AdmSettings, AttentionOrder
+from objectives.backbones.checkpoints.adm_settings import AdmSettings, AttentionOrder
 from objectives.downloads import Content, Kind, check_placed, claim, download, listener
 from spaces.errors import BackboneError
 from spaces.lookup import lookup
@@ -144,7 +144,7 @@ def _download(name: str, checkpoint: PublishedCheckpoint, placed: Path) -> Path:
 
 
 def _convert(file: Path, checkpoint: PublishedCheckpoint, folder: Path) -> None:
-    from objectives.backbones.adm import convert
+    from objectives.backbones.checkpoints.adm import convert
 
     listener().begins(f"{folder.name}: converting {file.name}")
     convert(file, checkpoint.settings, checkpoint.order, folder)

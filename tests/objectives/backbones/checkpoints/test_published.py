@@ -19,9 +19,9 @@ import torch
 from diffusers import UNet2DModel
 from huggingface_hub import constants
 
-from objectives.backbones.adm import convert_state_dict
-from objectives.backbones.adm_settings import AdmSettings
-from objectives.backbones.published import PUBLISHED, Content, PublishedCheckpoint, folder_of
+from objectives.backbones.checkpoints.adm import convert_state_dict
+from objectives.backbones.checkpoints.adm_settings import AdmSettings
+from objectives.backbones.checkpoints.published import PUBLISHED, Content, PublishedCheckpoint, folder_of
 from objectives.sizes import size_in_words
 from spaces import BackboneError, UnknownNameError
 from tests.support import small_adm
@@ -271,8 +271,8 @@ PROCESS = """
 import json, sys
 from pathlib import Path
 from huggingface_hub import constants
-from objectives.backbones.adm_settings import AdmSettings
-from objectives.backbones.published import PUBLISHED, Content, PublishedCheckpoint, folder_of
+from objectives.backbones.checkpoints.adm_settings import AdmSettings
+from objectives.backbones.checkpoints.published import PUBLISHED, Content, PublishedCheckpoint, folder_of
 url, sha256, size, chunk, flags, cache = sys.argv[1:]
 constants.DOWNLOAD_CHUNK_SIZE = int(chunk)
 content, settings = Content(sha256, int(size)), AdmSettings.of(json.loads(flags))

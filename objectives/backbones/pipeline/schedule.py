@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from objectives.backbones.folders.companions import INDEX, indexed_parts, plain_name
 from objectives.backbones.folders.configuration import is_there, read_object
-from objectives.backbones.processes import (
+from objectives.backbones.pipeline.processes import (
     CONSISTENCY,
     FLOW,
     RHO,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from diffusers import DDIMScheduler
 
-from objectives.backbones.processes import CONSISTENCY, FLOW, SCORE
-from objectives.backbones.schedule import read_schedule
+from objectives.backbones.pipeline.processes import CONSISTENCY, FLOW, SCORE
+from objectives.backbones.pipeline.schedule import read_schedule
 from spaces import BackboneError
 from tests.support import small_unets
 from tests.support.network_changes import indexed_scheduler

@@ -17,7 +17,7 @@ from diffusers import DDPMScheduler, UNet2DModel
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from objectives.backbones.adm_settings import BETA_SCHEDULES, AdmSettings, AttentionOrder
+from objectives.backbones.checkpoints.adm_settings import BETA_SCHEDULES, AdmSettings, AttentionOrder
 from objectives.backbones.folders.weights import is_finite, listed_problems, read_checkpoint
 from spaces.errors import BackboneError
 from spaces.lookup import check_name

@@ -1,0 +1,1 @@
+"""Published checkpoints of guided-diffusion, and their conversion to diffusers."""
