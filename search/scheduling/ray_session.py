@@ -212,7 +212,10 @@ def _init(resources: Resources, folder: Path) -> None:
                 **({} if resources.address else private),
             )
     except Exception as error:  # Ray raises many kinds: of versions, sockets, processes, authentication
-        what = f"cannot join the Ray cluster at {resources.address}" if resources.address else "Ray cannot start"
+        what = "Ray cannot start"
+        if resources.address:
+            joins = f"of which this machine must be one, by `ray start --address={resources.address}` and its token"
+            what = f"cannot join the Ray cluster at {resources.address}, {joins}"
         raise SearchError(f"{what}: {first_line(error)}") from error
 
 

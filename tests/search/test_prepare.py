@@ -131,6 +131,7 @@ def test_another_seed_is_another_split(options: dict[str, Any]) -> None:
         (0, {"workers": 5}, "`workers` must be at most 4 on this machine, one for each core .*; got 5"),
         (0, {"gpus_per_trial": 0.25}, "`gpus_per_trial` is 0.25, and torch finds no GPU on this machine"),
         (2, {"gpus_per_trial": 3}, "`gpus_per_trial` must be at most 2 on this machine, its number of GPUs, got 3"),
+        (2, {"gpu_type": "A100"}, "`gpu_type` is for a cluster, got no `ray_address`"),
         (2, {"gpus_per_trial": 0.5, "workers": 5}, "`workers` must be at most 4 on this machine, whose 2 GPUs"),
     ],
 )
