@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from objectives.sizes import size_in_words
 from spaces.errors import SearchError, first_line
+from spaces.files import check_ends
 
 log = logging.getLogger(__name__)
 
@@ -178,12 +179,15 @@ def _reporting_bar(name: str, total: int) -> type[Any]:
 
         def update(self, n: float | None = 1) -> None:
             self.bytes_there += int(n or 0)
+            if self.bytes_there > total:  # it may never end
+                raise ValueError(f"the server sends more than the {total:,} bytes of the published file")
             listener().progresses(name, self.bytes_there, total)
 
     return ReportingBar
 
 
 def sha256(path: Path) -> str:
-    """Return the sha256 hex of a file's bytes."""
+    """Return the sha256 hex of a file's bytes. Raises OSError if it cannot be read, or is a pipe or a device."""
+    check_ends(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

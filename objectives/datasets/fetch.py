@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import tarfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from objectives.archives import unpack
 from objectives.downloads import Content, Kind, check_placed, claim, download, listener, part_of
 from objectives.sizes import size_in_words
 from spaces.errors import DatasetError
@@ -18,6 +18,9 @@ DATASET = Kind("dataset", "published file", DatasetError)
 
 UNPACKED_RATIO = 1.2
 """Bytes on disk per byte of archive: photographs are compressed already, and CIFAR_URL's arrays shrink by a tenth."""
+
+MOST_UNPACKED = 2**28
+"""Bytes to which an archive may unpack beyond four times its size. More is no archive of photographs."""
 
 
 @final
@@ -206,7 +209,7 @@ def _unpack(name: str, files: Sequence[PublishedFile], paths: Sequence[Path], ta
             else:
                 shutil.copyfile(path, unfinished / file.file_name)
         unfinished.rename(target)
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except (ValueError, OSError, EOFError, zlib.error) as error:
         raise DatasetError(f"dataset {name} cannot be unpacked to {target}: {error}; the downloads stay") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -219,12 +222,7 @@ def _extract(path: Path, into: Path) -> None:
     is done, is reported once and last.
     """
     size = path.stat().st_size
-    with path.open("rb") as file, tarfile.open(fileobj=file) as archive:
-
-        def reported(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
-            """Report progress; refuse absolute names, names and links that leave the folder, and devices."""
-            listener().progresses(path.name, min(file.tell(), size - 1), size)
-            return tarfile.data_filter(member, folder)
-
-        archive.extractall(into, filter=reported)
+    unpack(
+        path, into, MOST_UNPACKED + 4 * size, lambda done: listener().progresses(path.name, min(done, size - 1), size)
+    )
     listener().progresses(path.name, size, size)

@@ -46,6 +46,16 @@ def test_a_file_is_fetched_beside_the_place_for_it(
     assert capfd.readouterr() == ("", "")  # who listens prints
 
 
+def test_a_server_that_sends_more_than_was_published_is_left(server: FileServer, tmp_path: Path) -> None:
+    server.files["/a/birds.tgz"] = BYTES * 20
+    with pytest.raises(DatasetError, match=r"birds cannot be downloaded from .*more"):
+        fetched(server, tmp_path)
+    part = part_of(tmp_path / "birds.tgz")
+    assert not part.exists() or part.stat().st_size < 2 * len(BYTES)
+    server.files["/a/birds.tgz"] = BYTES
+    assert fetched(server, tmp_path).read_bytes() == BYTES
+
+
 @pytest.mark.parametrize(
     ("there", "asked"),
     [
