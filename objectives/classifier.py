@@ -18,7 +18,7 @@ from objectives.features.batches import Batches
 from objectives.features.noise import noise_for
 from objectives.features.pooling import pool
 from objectives.features.versions import versions
-from spaces import BackboneError, ClassifierError, DatasetError, SearchError, UsageError
+from spaces import Architecture, BackboneError, ClassifierError, DatasetError, SearchError, UsageError
 from spaces.errors import shown
 from spaces.notebook import brief
 
@@ -76,6 +76,7 @@ class Classifier:
                 f"{path} was trained on a network with digest {origin.weights[:12]!r}, and that of {name!r} is "
                 f"{network.digest[:12]!r}: give the one it was trained on"
             )
+        _check_taps(path, saved, network.architecture)
         return cls(saved, network)
 
     def __repr__(self) -> str:
@@ -173,6 +174,20 @@ class Classifier:
             digests, pixels = zip(*squares, strict=True)
             features = self.features(digests, np.stack(pixels), batches)
             yield from self.saved.classifier.logits(features).softmax(dim=1).numpy()
+
+
+def _check_taps(path: str | Path, saved: Saved, architecture: Architecture) -> None:
+    """Raise ClassifierError unless a network has what a classifier reads."""
+    numbers, timesteps = range(1, len(architecture.blocks) + 1), range(len(architecture.alphas_cumprod))
+    for (timestep, blocks), channels in zip(saved.setting.passes.items(), saved.groups, strict=True):
+        noised = timestep in timesteps if architecture.noised else timestep is None
+        there = [architecture.block(block) for block in blocks if block in numbers]
+        fits = all(block.side % saved.origin.grids[block.number] == 0 for block in there)
+        if not noised or not fits or tuple(block.channels for block in there) != channels:
+            raise ClassifierError(
+                f"{path} reads {saved.setting} of {sum(map(sum, saved.groups)):,} channels, which backbone "
+                f"{architecture.name} does not have; export it again"
+            )
 
 
 def _rounded(maps: torch.Tensor) -> torch.Tensor:

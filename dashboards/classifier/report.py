@@ -16,6 +16,7 @@ from dashboards.study.answer.sentences import chance_sentence
 from dashboards.tables import Estimate
 from objectives.results import ACCURACY, Accuracy, Assessment, ClassAccuracy, Mistake, NearDuplicate, Picture
 from spaces import Architecture, Setting
+from spaces.files import check_ends
 
 MARK = b'<p class="eyebrow">Classifier</p>'
 """The line of the template by which a page of a classifier is known."""
@@ -67,6 +68,7 @@ def write_classifier_page(report: ClassifierReport, path: Path) -> Path:
 def is_classifier_page(path: Path) -> bool:
     """Return whether a file is the page of a classifier, which `write_classifier_page` may replace."""
     try:
+        check_ends(path)
         return MARK in path.read_bytes()
     except OSError:
         return False

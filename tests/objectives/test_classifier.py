@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from objectives.classifier import Classifier
-from objectives.classifier_file import Origin, Saved, save
+from objectives.classifier_file import Origin, Saved, load, save
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import TRANSFORM, FileImages, square_pixels
 from objectives.features.batches import Batches
@@ -147,6 +147,20 @@ def test_another_network_transform_or_noise_is_refused(spec: ProbeSpec, tmp_path
             ClassifierError, match=f"trained with the {kind} 'squashed', this version has .*: use the ve"
         ):
             Classifier.load(saved(probe, LINEAR, path, **{kind: "squashed"}))
+
+
+def test_a_block_a_timestep_or_channels_that_the_network_lacks_are_refused(spec: ProbeSpec, tmp_path: Path) -> None:
+    probe, path = Probe.build(spec, 1), saved(Probe.build(spec, 1), LINEAR, tmp_path / "c.safetensors")
+    whole, grids = load(path), dict.fromkeys((3, 9, 999), 4)
+    origin = replace(whole.origin, grids=grids)
+    assert probe.backbone.architecture.block(3).channels != whole.groups[0][0]
+    for setting in (LINEAR.reading(Tap(999, 20)), LINEAR.reading(Tap(9, 1000)), LINEAR.reading(Tap(3, 20))):
+        save(replace(whole, setting=setting, origin=origin), path)
+        with pytest.raises(ClassifierError, match=rf"{path} reads {setting} of .* does not have; export it again"):
+            Classifier.load(path)
+    save(replace(whole, origin=replace(whole.origin, grids={9: 6})), path)
+    with pytest.raises(ClassifierError, match="does not have; export it again"):
+        Classifier.load(path)
 
 
 @pytest.mark.parametrize("path", [None, 3, b"c.safetensors", "", "a\0b"])

@@ -48,7 +48,9 @@ class LinearClassifier:
 
     @classmethod
     def of(cls, state: Mapping[str, torch.Tensor]) -> "LinearClassifier":
-        """Rebuild the classifier that had this state."""
+        """Rebuild the classifier that had this state. Raises ValueError for weights that are no matrix."""
+        if state["weight"].ndim != 2:
+            raise ValueError(f"its weights must have the shape (classes, d), got {tuple(state['weight'].shape)}")
         return cls(Standardiser(state["mean"], state["scale"]), state["weight"], state["bias"])
 
 

@@ -92,6 +92,8 @@ class Prototype:
         classes: int,
         options: Mapping[str, Value],
     ) -> FittedHead:
+        if state["prototypes"].ndim != 2:
+            raise ValueError(f"its prototypes must have the shape (classes, d), got {tuple(state['prototypes'].shape)}")
         return PrototypeClassifier(
             Standardiser(state["mean"], state["scale"]),
             state["prototypes"],

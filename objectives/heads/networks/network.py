@@ -1,5 +1,6 @@
 """Heads that are small networks, trained in epochs, of which the best is kept."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -115,9 +116,14 @@ class NetworkHead:
         classes: int,
         options: Mapping[str, Value],
     ) -> FittedHead:
-        blank = LabelledFeatures(torch.zeros(1, *layout.shape), torch.zeros(1, dtype=torch.int64), groups=layout.groups)
-        network = self._network(blank, classes, options, seed=0)  # the state replaces every weight
-        network.load_state_dict(dict(state))
+        depth = options.get("depth", 1)
+        if isinstance(depth, int | float) and depth > len(state):
+            raise ValueError(f"this head has {depth:,} layers, more than the {len(state)} tensors of its state")
+        with torch.device("meta"):  # whatever width the options say takes no memory; the state has every weight
+            blank = torch.empty(math.prod(layout.shape))
+            body = self.build(layout, classes, options)
+            network = nn.Sequential(StandardisationLayer(Standardiser(blank, blank)), body)
+        network.load_state_dict(dict(state), assign=True)
         return _frozen_copy(network)
 
     def _recipe(self, options: Mapping[str, Value]) -> Recipe:
