@@ -6,6 +6,7 @@ from pathlib import Path
 from search.options import RunOptions
 from spaces import HEAD_OPTIONS, PRESETS, InvalidSpaceError, UsageError, check_name
 from spaces.errors import shown
+from spaces.space import read_space_file
 
 
 def check(options: RunOptions) -> None:
@@ -22,8 +23,8 @@ def check(options: RunOptions) -> None:
     check_dataset(options.dataset)
     if not options.space.endswith(".toml"):
         check_name("space", options.space, [*PRESETS, "a .toml file"])
-    elif not Path(options.space).is_file():
-        raise InvalidSpaceError(f"there is no space file {options.space}")
+    else:
+        read_space_file(Path(options.space))
     if options.sampler is not None:
         check_name("sampler", options.sampler, SAMPLERS)
     for head in options.heads or ():

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from spaces import UsageError
 from spaces.errors import shown
+from spaces.space import MOST_VALUES
 
 MOST = 2**31 - 1
 """The largest number of anything that is counted: databases and libraries keep counts in 32 bits."""
@@ -14,8 +15,8 @@ MOST = 2**31 - 1
 MOST_SEED = 2**32 - 1
 """The largest seed of numpy and scikit-learn."""
 
-MOST_VALUES = 100_000
-"""The most values of one option, such as of `timesteps`."""
+LONGEST_PART = 255
+"""The most bytes of a file's name."""
 
 Notation = Literal["integers", "names", "size"]
 """The spelling of a value on the command line: `10,13-18`, `linear,mlp` or `200GB`."""
@@ -70,6 +71,9 @@ def check_type(name: str, value: Any, hint: Any) -> None:
         rule, fits = "a list or another sequence", _is_sequence(value)
     if fits and str in kinds and "\0" in str(value):
         rule, fits = "text without the character NUL", False
+    parts = str(value).split("/") if fits and str in kinds and name != "storage" else []
+    if any(len(part.encode(errors="replace")) > LONGEST_PART for part in parts):
+        rule, fits = f"text of which no part is longer than {LONGEST_PART} bytes, as names of files are", False
     if not fits:
         raise UsageError(f"`{name}` must be {rule}, got {shown(value)}")
     if value == "" and str in kinds:

@@ -100,4 +100,6 @@ def shown(value: object) -> str:
         text = repr(value)
     except ValueError:  # Python refuses to spell such a number
         return "a number of thousands of digits"
+    except RecursionError:
+        return "a value that is nested thousands of times"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -9,14 +9,14 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import combinations, islice, product
 from pathlib import Path
 from typing import Any, Self
 
 from spaces.blocks import Architecture
 from spaces.dimensions import HEAD_OPTIONS, RECIPES, Choice
 from spaces.errors import InvalidSpaceError, UsageError, shown
-from spaces.files import check_ends
+from spaces.files import read_small
 from spaces.lookup import check_name
 from spaces.notebook import brief, html_table, ranges
 from spaces.setting import Setting, Tap
@@ -24,6 +24,15 @@ from spaces.text import decoded
 
 NARROWABLE = ("timesteps", "blocks", "pools", "heads", "draws", "taps")
 MOST_TAPS = 8
+MOST_VALUES = 100_000
+"""The most values of one dimension that are given."""
+
+MOST_FILE_BYTES = 2**20
+"""The most bytes of a file that narrows a space."""
+
+MOST_POINTS = 1000
+"""The most points in a line of such a file. tomllib takes minutes for a name such as a.a.a… of many parts."""
+
 MOST_SETTINGS = 2**63 - 1
 """The largest number that `len` and the study database take."""
 
@@ -243,7 +252,9 @@ class Space:
         for name, values in dimensions.items():
             if values is not None and (not isinstance(values, Iterable) or isinstance(values, str)):
                 raise InvalidSpaceError(f"{name} takes a list of values, got {shown(values)}")
-        given: dict[str, Any] = {name: tuple(values) for name, values in dimensions.items() if values is not None}
+        given: dict[str, Any] = {
+            name: _limited(name, values) for name, values in dimensions.items() if values is not None
+        }
         for name, values in given.items():
             check_name("dimension", name, NARROWABLE)
             wanted: type = str if name == "heads" else int
@@ -265,26 +276,8 @@ class Space:
 
         Raises InvalidSpaceError, which names the file, where it cannot be read or `narrow` refuses what it says.
         """
+        values = read_space_file(path)
         try:
-            check_ends(path)
-            values = tomllib.loads(re.sub("\r\n?", "\n", decoded(path.read_bytes())))
-        except FileNotFoundError:
-            raise InvalidSpaceError(f"there is no space file {path}") from None
-        except OSError as error:
-            raise InvalidSpaceError(f"space file {path} cannot be read: {error.strerror}; give a TOML file") from None
-        except RecursionError:
-            raise InvalidSpaceError(
-                f"space file {path} nests too deeply; write lines such as blocks = [13, 16]"
-            ) from None
-        except ValueError as error:  # also of integers with thousands of digits
-            raise InvalidSpaceError(
-                f"space file {path} is not TOML: {error}; write lines such as blocks = [13, 16]"
-            ) from None
-        try:
-            for name, value in values.items():
-                check_name("dimension", name, NARROWABLE)
-                if not isinstance(value, list):
-                    raise InvalidSpaceError(f"{name} must be a list such as [1, 2], got {shown(value)}")
             return self.narrow(**values)
         except UsageError as error:
             raise InvalidSpaceError(f"space file {path}: {error}") from None
@@ -311,3 +304,41 @@ class Space:
         recipes = {head: RECIPES[head] for head in self.heads if head in RECIPES}
         content = json.dumps([self.architecture.name, self.to_dict(), options, *([recipes] if recipes else [])])
         return hashlib.sha256(content.encode()).hexdigest()
+
+
+def read_space_file(path: Path) -> dict[str, list[Any]]:
+    """Read the dimensions of a TOML file that narrows a space. Their values are not checked.
+
+    Raises InvalidSpaceError, which names the file, where it cannot be read, or names another dimension.
+    """
+    try:
+        text = re.sub("\r\n?", "\n", decoded(read_small(path, MOST_FILE_BYTES)))
+        if any(line.count(".") > MOST_POINTS for line in text.splitlines()):
+            raise RecursionError
+        values = tomllib.loads(text)
+    except FileNotFoundError:
+        raise InvalidSpaceError(f"there is no space file {path}") from None
+    except OSError as error:
+        raise InvalidSpaceError(f"space file {path} cannot be read: {error.strerror}; give a TOML file") from None
+    except RecursionError:
+        raise InvalidSpaceError(f"space file {path} nests too deeply; write lines such as blocks = [13, 16]") from None
+    except ValueError as error:  # also of integers with thousands of digits
+        raise InvalidSpaceError(
+            f"space file {path} is not TOML: {error}; write lines such as blocks = [13, 16]"
+        ) from None
+    try:
+        for name, value in values.items():
+            check_name("dimension", name, NARROWABLE)
+            if not isinstance(value, list):
+                raise InvalidSpaceError(f"{name} must be a list such as [1, 2], got {shown(value)}")
+    except UsageError as error:
+        raise InvalidSpaceError(f"space file {path}: {error}") from None
+    return values
+
+
+def _limited(name: str, values: Iterable[Any]) -> tuple[Any, ...]:
+    """Return values as a tuple. Raises InvalidSpaceError for more than `MOST_VALUES`, before they fill the memory."""
+    given = tuple(islice(values, MOST_VALUES + 1))
+    if len(given) > MOST_VALUES:
+        raise InvalidSpaceError(f"{name} takes at most {MOST_VALUES:,} values, got more")
+    return given

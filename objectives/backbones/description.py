@@ -3,6 +3,8 @@
     CACHE/descriptions/<digest>.json    the block table and the noise schedule of one network
     CACHE/descriptions/weights.json     sha256 of files of weights, by path, size, time of change and inode
 
+Each file has a digest of its content, so that damage leads to no wrong block table and to no wrong weights.
+
 <digest> covers everything that a description depends on: the network's name, every JSON file of its folder, the
 versions of the libraries that build it, and the code of this package. A process that finds a description there needs
 neither torch nor diffusers. Nothing is kept until there is a cache folder.
@@ -28,6 +30,7 @@ from objectives.backbones.pipeline.schedule import Schedule
 from objectives.backbones.reading import Reading
 from objectives.downloads import sha256
 from spaces import Architecture, Block
+from spaces.files import check_ends
 
 LIBRARIES = ("torch", "diffusers", "transformers")
 SETTLED_SECONDS = 2.0
@@ -159,19 +162,23 @@ def _digest(parts: Sequence[str]) -> str:
 
 
 def _read_json(path: Path) -> Any:
-    """Return the JSON value in a file; None if there is no such file or it is damaged."""
+    """Return the JSON value in a file; None if there is no such file, or if it is not as `_write_json` wrote it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        check_ends(path)
+        values = json.loads(path.read_text(encoding="utf-8"))
+        whole = values["digest"] == _digest([json.dumps(values["content"])])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
+    return values["content"] if whole else None
 
 
 def _write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, which appears only when it is complete.
+    """Write a value and its digest to a JSON file, which appears only when it is complete.
 
     Do nothing if the folder cannot be written, or if there is no cache folder yet: a refused search leaves no trace.
     """
     with contextlib.suppress(OSError):
         path.parent.mkdir(exist_ok=True)
         with replacing(path) as part:
-            part.write_text(json.dumps(value), encoding="utf-8")
+            digest = _digest([json.dumps(value)])
+            part.write_text(json.dumps({"digest": digest, "content": value}), encoding="utf-8")

@@ -10,9 +10,10 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from search.option import MOST, MOST_VALUES, Notation, OptionInfo, option_info
+from search.option import MOST, Notation, OptionInfo, option_info
 from search.options import RunOptions
 from spaces.errors import shown
+from spaces.space import MOST_VALUES
 
 HomeOption = Annotated[
     str | None,

@@ -26,6 +26,7 @@ from search.cli.typed_passwords import advice, check_passwords, hide_passwords
 from search.display.downloads import showing_downloads
 from search.scheduling.signals import exit_code, interrupt_at_signals, is_asked_to_end
 from spaces import SearchError, UsageError
+from spaces.errors import shown
 from spaces.text import one_line
 
 INTERRUPTED = 130
@@ -83,6 +84,9 @@ def main() -> None:
             _print_error(message)
         sys.exit(error.exit_code)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            _print_error(f"no file can have the name {shown(error.filename)}, which is too long; give a shorter one")
+            sys.exit(1)
         if error.errno not in (errno.EMFILE, errno.ENFILE):
             raise
         _print_error(f"a file cannot be opened: {error.strerror}; raise the limit of open files (`ulimit -n`)")

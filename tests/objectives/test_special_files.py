@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from objectives.backbones.adm_settings import read_settings
 from objectives.backbones.folders.configuration import read_object
 from objectives.backbones.folders.weights import read_checkpoint
 from objectives.classifier_file import load
 from objectives.datasets.catalog import load_dataset
 from objectives.datasets.images import FileImages, decode
+from objectives.features.cache.shards import Shard
 from spaces import PRESETS, SearchError
+from tests.support import small_archives
 from tests.support.architectures import SMALL
 
 READERS: dict[str, Callable[[Path], object]] = {
@@ -21,6 +24,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "config.json": read_object,
     "weights": read_checkpoint,
     "space": PRESETS["default"](SMALL).narrow_from_file,
+    "ADM settings": read_settings,
+    "shard": Shard.open,
 }
 RULE = "it is a pipe, a socket or a device, not a file"
 
@@ -40,6 +45,19 @@ def test_what_may_never_end_is_refused(tmp_path: Path, reader: str, device: bool
 def test_a_pipe_in_a_folder_of_data_is_refused(tmp_path: Path, dataset: str, name: str) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(SearchError, match=f"{name}: {RULE}"):
+        load_dataset(dataset, tmp_path)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("dataset", "name"), [("cifar10", "test_batch"), ("cifar100", "meta"), ("flowers", "setid.mat")]
+)
+def test_a_pipe_in_place_of_a_published_file_is_refused(tmp_path: Path, dataset: str, name: str) -> None:
+    small_archives.cifar(tmp_path, dataset) if dataset.startswith("cifar") else small_archives.FILES[dataset](tmp_path)
+    (file,) = tmp_path.rglob(name)
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(SearchError, match=name):
         load_dataset(dataset, tmp_path)
 
 

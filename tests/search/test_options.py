@@ -245,3 +245,18 @@ def test_an_unknown_option_is_refused_with_the_nearest_name() -> None:
 def test_every_option_has_a_help() -> None:
     undescribed = [item.name for item in fields(RunOptions) if not (info := option_info(item)) or not info.help]
     assert undescribed == []
+
+
+@pytest.mark.parametrize("name", ["dataset", "data_root", "backbone", "space", "home"])
+@pytest.mark.parametrize("text", ["n" * 256, "/" + "ü" * 128, "a/" + "b" * 10**6 + "/c"])
+def test_a_text_that_no_file_can_have_as_its_name_is_refused(name: str, text: str) -> None:
+    with pytest.raises(UsageError, match=rf"`{name}` must be text of which no part is longer than 255 bytes") as raised:
+        replace(RunOptions("digits"), **{name: text}).check()  # type: ignore[arg-type]
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize("name", ["blocks", "timesteps", "pools", "draws", "taps", "heads"])
+@pytest.mark.parametrize("values", [range(2_000_000_000), range(10**30)])
+def test_a_range_that_is_too_long_is_refused_before_it_is_made(name: str, values: Any) -> None:
+    with pytest.raises(UsageError, match=f"`{name}` takes at most 100,000 values, got more"):
+        RunOptions("digits", **{name: values}).check()

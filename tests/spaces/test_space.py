@@ -293,3 +293,42 @@ def test_a_setting_is_made_from_names_and_values_only(values: Any) -> None:
 def test_a_dimension_is_narrowed_by_a_list(values: Any) -> None:
     with pytest.raises(InvalidSpaceError, match="blocks takes a list of values, got"):
         PRESETS["default"](SMALL).narrow(blocks=values)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "values", [range(2_000_000_000), range(10**30), itertools.count()], ids=["2e9", "1e30", "endless"]
+)
+def test_a_list_that_is_too_long_is_refused_before_it_is_made(values: Any) -> None:
+    for name in ("timesteps", "blocks", "pools", "draws", "taps", "heads"):
+        with pytest.raises(InvalidSpaceError, match=f"{name} takes at most 100,000 values, got more"):
+            PRESETS["default"](SMALL).narrow(**{name: values})
+
+
+ABSURD_FILES = {
+    "lists in lists": ("blocks = " + "[" * 100_000, "nests too deeply"),
+    "tables in tables": ("blocks = " + "{a = " * 100_000, "nests too deeply"),
+    "points": ("blocks" + ".a" * 500_000 + " = 1", "nests too deeply"),
+    "some points": ("blocks" + ".a" * 990 + " = 1", "blocks must be a list such as .*, got"),
+    "lists in a list": ("blocks = [" + "[" * 150 + "]" * 150 + "]", "blocks takes whole numbers, got"),
+    "large": ("blocks = [" + "1, " * 2**19 + "]", "it has more than 1,048,576 bytes; give a TOML file"),
+    "long number": (f"blocks = [{'9' * 10_000}]", "is not TOML: Exceeds the limit"),
+    "float": ("blocks = [1e999]", "blocks takes whole numbers, got inf"),
+    "date": ("blocks = [2020-01-01]", "blocks takes whole numbers, got datetime"),
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("case", ABSURD_FILES)
+def test_an_absurd_space_file_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
+    text, message = ABSURD_FILES[case]
+    (tmp_path / "space.toml").write_text(text)
+    with pytest.raises(InvalidSpaceError, match=rf"space file .*space\.toml.*{message}") as refused:
+        PRESETS["default"](SMALL).narrow_from_file(tmp_path / "space.toml")
+    assert len(str(refused.value)) < 1000
+
+
+def test_a_folder_is_no_space_file(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").mkdir()
+    with pytest.raises(InvalidSpaceError, match=r"x\.toml cannot be read: Is a directory; give a TOML file"):
+        PRESETS["default"](SMALL).narrow_from_file(tmp_path / "x.toml")

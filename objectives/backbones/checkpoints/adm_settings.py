@@ -1,12 +1,12 @@
 """The settings of guided-diffusion's networks: the flags of its scripts."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self, final
 
+from objectives.backbones.folders.configuration import read_object
 from spaces.errors import BackboneError
 from spaces.lookup import check_name
 
@@ -105,11 +105,9 @@ def read_settings(path: Path) -> AdmSettings:
     Raises BackboneError if the file cannot be read, and as `AdmSettings.of` does.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BackboneError(f"cannot read the ADM settings in {path}: {error}") from None
-    if not isinstance(values, dict):
-        raise BackboneError(f"the ADM settings in {path} must be a JSON object of flags, got {type(values).__name__}")
+        values = read_object(path)
+    except BackboneError as error:
+        raise BackboneError(f"cannot read the ADM settings: {error}") from None
     return AdmSettings.of(values)
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from spaces import BackboneError
-from spaces.files import check_ends
+from spaces.files import read_small
+
+MOST_BYTES = 2**26
+"""The most bytes of a JSON file. An index of shards has some megabytes."""
 
 LARGEST = 2**31 - 1
 """The largest number in a network's configuration."""
@@ -36,8 +39,7 @@ def is_there(path: Path) -> bool:
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object from a UTF-8 file. Raises BackboneError, which names the file, for anything else."""
     try:
-        check_ends(path)
-        text = path.read_bytes().decode()
+        text = read_small(path, MOST_BYTES).decode()
         if text.startswith("\ufeff"):
             raise BackboneError(f"{path} begins with a byte-order mark; save it as UTF-8 without one")
         values = json.loads(text)

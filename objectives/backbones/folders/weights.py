@@ -166,7 +166,10 @@ def read_checkpoint(file: Path) -> "dict[str, torch.Tensor]":
         if file.suffix == ".safetensors":
             state = load_file(file)
         else:
-            state = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+            is_zip = zipfile.is_zipfile(file)
+            if is_zip:
+                _check_stored(file)
+            state = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
     except UnpicklingError:  # torch's message explains how to run the file's code
         raise BackboneError(f"{file} is damaged, or no checkpoint of tensors alone; its code is not run") from None
     except Exception as error:  # a damaged file makes the readers raise nearly anything
@@ -174,6 +177,13 @@ def read_checkpoint(file: Path) -> "dict[str, torch.Tensor]":
     if not isinstance(state, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise BackboneError(f"{file} is no state dict: a checkpoint must map names to tensors and hold nothing else")
     return {str(name): tensor for name, tensor in state.items()}
+
+
+def _check_stored(file: Path) -> None:
+    """Raise ValueError for a compressed file, which may become far larger in memory. torch writes none."""
+    with zipfile.ZipFile(file) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("it is compressed, as torch.save writes no file")
 
 
 def check_fit(

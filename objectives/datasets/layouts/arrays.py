@@ -15,6 +15,7 @@ from objectives.datasets.layouts.layout import Layout
 from objectives.datasets.layouts.tables import distinct_names, text_lines
 from objectives.datasets.splits import carve_test
 from spaces.errors import DatasetError
+from spaces.files import check_ends
 
 _PIXELS = 3 * 32 * 32  # of one image, channel by channel
 Batch = tuple[np.ndarray, np.ndarray]  # uint8 (n, 3072), labels (n,)
@@ -148,6 +149,7 @@ _NUMPY = {
 
 
 def _unpickled(path: Path, *keys: bytes) -> list[np.ndarray]:
+    check_ends(path)
     file = io.BytesIO(path.read_bytes())
     try:
         content = _ArraysOnly(file, encoding="bytes").load()
@@ -180,6 +182,7 @@ def _binary_batch(label_bytes: int) -> Callable[[Path], Batch]:
     """Make a reader of records that consist of label bytes, of which the last is the finest label, and pixels."""
 
     def read(path: Path) -> Batch:
+        check_ends(path)
         content = np.fromfile(path, np.uint8)
         if len(content) % (label_bytes + _PIXELS):
             raise DatasetError(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spaces.errors import DatasetError
+from spaces.files import check_ends
 
 _HEADER_BYTES = 128
 _ARRAY, _COMPRESSED = 14, 15
@@ -20,6 +21,9 @@ _VALUES = frozenset({1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18})
 _CELL, _STRUCT = 1, 2
 _FLAT = frozenset({4, *range(6, 16)})
 """Classes of arrays of characters and of numbers."""
+
+_MOST_BYTES = 2**28
+"""The most bytes of a variable. The published ones have a few megabytes."""
 
 _FLAG_BYTES = 8
 _COMPLEX = 1 << 11
@@ -33,6 +37,7 @@ def matlab_variable(path: Path, name: str) -> np.ndarray:
     """
     from scipy.io import loadmat
 
+    check_ends(path)
     content = path.read_bytes()
     try:
         _check(content, name)
@@ -70,7 +75,7 @@ def _check(content: bytes, name: str) -> None:
     order = "<" if content[_HEADER_BYTES - 2 : _HEADER_BYTES] == b"IM" else ">"
     try:
         for kind, inner in _elements(content[_HEADER_BYTES:], order):
-            arrays = _elements(zlib.decompress(inner), order) if kind == _COMPRESSED else [(kind, inner)]
+            arrays = _elements(_decompressed(inner), order) if kind == _COMPRESSED else [(kind, inner)]
             for array_kind, array in arrays:
                 (_, flags), *header = islice(_elements(array, order), 3)
                 named = name.encode() in [part for _, part in header]
@@ -78,6 +83,15 @@ def _check(content: bytes, name: str) -> None:
                     raise ValueError
     except (ValueError, ZeroDivisionError, struct.error, zlib.error):
         raise ValueError("it is damaged") from None
+
+
+def _decompressed(content: bytes) -> bytes:
+    """Decompress a variable. Raises ValueError if it is cut off, or of more than `_MOST_BYTES`."""
+    stream = zlib.decompressobj()
+    whole = stream.decompress(content, _MOST_BYTES)
+    if not stream.eof:
+        raise ValueError
+    return whole
 
 
 def _is_sound(kind: int, content: bytes, order: str) -> bool:

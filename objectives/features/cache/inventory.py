@@ -12,6 +12,7 @@ from objectives.features.cache.quota import CacheUsage, KnownDataset
 from objectives.features.cache.shard_folder import ShardFolder
 from objectives.features.cache.shards import SUFFIX, Shard
 from objectives.features.versions import FIRST
+from spaces.files import check_ends
 
 ABOUT = "about.json"
 
@@ -40,10 +41,14 @@ class About:
 
     @classmethod
     def read(cls, folder: Path) -> "About | None":
+        """Return the file of a folder; None if it has none, or if the file is damaged."""
         try:
-            return cls(**json.loads((folder / ABOUT).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            check_ends(folder / ABOUT)
+            about = cls(**json.loads((folder / ABOUT).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
+        kinds = ((field, type(getattr(about, field))) for field in asdict(about))
+        return about if all(kind is (int if field == "seed" else str) for field, kind in kinds) else None
 
 
 @final

@@ -38,8 +38,10 @@ from objectives.features.cache.shards import (
     image_keys,
     shard_bytes,
 )
+from objectives.sealed_tensors import DIGEST, UNSEALED, is_whole, seal
 from objectives.sizes import size_in_words
 from spaces import CacheError
+from spaces.files import check_ends
 from spaces.lookup import check_name
 
 log = logging.getLogger(__name__)
@@ -138,9 +140,10 @@ class CacheUsage:
             values = keys.view(np.uint8).reshape(-1, KEY_BYTES)
             with explaining_full_disk(path.parent):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                metadata = {"name": dataset.name, "fingerprint": dataset.fingerprint}
+                metadata = {"name": dataset.name, "fingerprint": dataset.fingerprint, **UNSEALED}
                 with replacing(path) as part:
                     save_file({IMAGES: values}, part, metadata)
+                    seal(part)
                     part.chmod(0o644)
         return path
 
@@ -149,10 +152,11 @@ class CacheUsage:
         datasets = {}
         for path in sorted((self.folder / "datasets").glob(f"*{SUFFIX}")):
             try:
-                with safe_open(path, framework="np") as file:
-                    keys = file.get_tensor(IMAGES).view(f"S{KEY_BYTES}").reshape(-1)
-                    metadata = file.metadata()
-                datasets[path.name] = KnownDataset(metadata["name"], metadata["fingerprint"], keys)
+                datasets[path.name] = _known_dataset(path)
+            except FileNotFoundError:  # another process removed it
+                continue
+            except OSError as error:
+                raise CacheError(f"cannot read {path}: {error.strerror or error}; remove it") from error
             except (SafetensorError, KeyError, TypeError, ValueError):
                 log.warning("%s is damaged; it is removed", path)
                 path.unlink(missing_ok=True)
@@ -167,13 +171,21 @@ class CacheUsage:
                 held.acquire(timeout=0)
             except Timeout:
                 with contextlib.suppress(FileNotFoundError):  # the search ended at this moment
-                    content = json.loads(path.read_text(encoding="utf-8"))
-                    used = tuple(datasets[name] for name in content["datasets"] if name in datasets)
-                    uses.append(Use(used, tuple(self.folder / folder for folder in content["folders"])))
+                    uses.append(self._use(path, datasets))
             else:
                 path.unlink(missing_ok=True)
                 held.release()
         return uses
+
+    def _use(self, path: Path, datasets: Mapping[str, KnownDataset]) -> Use:
+        """Read what a running search uses. A damaged record stands for the whole cache, so that nothing is removed."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            used = tuple(datasets[name] for name in content["datasets"] if name in datasets)
+            return Use(used, tuple(self.folder / folder for folder in content["folders"]))
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            log.warning("%s is damaged; nothing is removed from the cache while its search runs", path)
+            return Use(tuple(datasets.values()), (self.folder,))
 
     # Size and removal
 
@@ -255,6 +267,21 @@ class CacheUsage:
                     value = shard.seconds / facts.st_size * 0.5 ** (days / HALF_LIFE_DAYS)
                     valued.append(ValuedShard(shard, facts.st_size, value))
         return sorted(valued, key=lambda item: item.value)
+
+
+def _known_dataset(path: Path) -> KnownDataset:
+    """Read the images of a dataset. Raises SafetensorError, KeyError, TypeError or ValueError for a damaged file.
+
+    Early files have no digest.
+    """
+    check_ends(path)
+    with safe_open(path, framework="np") as file:
+        metadata = file.metadata()
+        sealed = DIGEST in metadata and is_whole(path, metadata[DIGEST])
+        if not sealed and metadata.keys() != {"name", "fingerprint"}:
+            raise ValueError("its bytes are not those that were written")
+        keys = file.get_tensor(IMAGES).view(f"S{KEY_BYTES}").reshape(-1)
+    return KnownDataset(metadata["name"], metadata["fingerprint"], keys)
 
 
 def _walk(folder: Path) -> Iterator[os.DirEntry[str]]:

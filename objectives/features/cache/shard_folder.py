@@ -244,7 +244,8 @@ class ShardFolder:
             path = self.folder / f"{stem}.claim"
             if self._alive(stem):
                 with contextlib.suppress(FileNotFoundError):
-                    taken.append(np.frombuffer(path.read_bytes(), f"S{KEY_BYTES}"))
+                    content = path.read_bytes()  # cut off after a power failure
+                    taken.append(np.frombuffer(content[: len(content) - len(content) % KEY_BYTES], f"S{KEY_BYTES}"))
         for ended in self._others.keys() - stems:
             del self._others[ended]
         return np.concatenate(taken) if taken else np.array([], f"S{KEY_BYTES}")

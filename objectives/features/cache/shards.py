@@ -24,6 +24,7 @@ import numpy as np
 from xxhash import xxh3_128
 
 from spaces import CacheError
+from spaces.files import check_ends
 
 if TYPE_CHECKING:
     import torch
@@ -220,8 +221,10 @@ class Shard:
     @classmethod
     def open(cls, path: Path) -> "Shard | None":
         """Open a shard. Returns None if the file is gone or damaged; a damaged file is removed, with a warning."""
-        with _removing_damaged(path) as outcome, path.open("rb", buffering=0) as file:
-            metadata, tensors = _header_in(file.fileno())
+        with _removing_damaged(path) as outcome:
+            check_ends(path)
+            with path.open("rb", buffering=0) as file:
+                metadata, tensors = _header_in(file.fileno())
             columns = frozenset(tensors.keys() - {IMAGES})
             outcome.append(cls(path, tensors[IMAGES].shape[0], columns, float(metadata["seconds"]), tensors))
         return outcome[0] if outcome else None
@@ -302,7 +305,7 @@ def _next(opened: deque[tuple[Shard, str, int]]) -> np.ndarray | None:
 
 
 def _header_in(file: int) -> tuple[Mapping[str, str], dict[str, _Stored]]:
-    """Read the header of a shard's open file. Raises KeyError, TypeError or ValueError if the header is damaged."""
+    """Read the header of a shard's open file. Raises one of `_DAMAGE` if the header is damaged."""
     size = os.fstat(file).st_size
     start = os.pread(file, 2**14, 0)
     length = int.from_bytes(start[:8], "little")
@@ -318,20 +321,31 @@ def _header_in(file: int) -> tuple[Mapping[str, str], dict[str, _Stored]]:
             raise ValueError(f"{name} is not where it should be")
         tensors[name] = _Stored(column.dtype, shape, 8 + length + begin, end - begin, metadata[name])
         ends.append(end)
+    if tensors[IMAGES].shape[1:] != (KEY_BYTES,) or len({stored.shape[0] for stored in tensors.values()}) > 1:
+        raise ValueError("its tensors have different numbers of rows")
     if size != 8 + length + ends[-1]:
         raise ValueError("there is more or less than the header says")
     return metadata, tensors
 
 
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What damaged bytes raise: they can mean anything."""
+
+
 @contextmanager
 def _removing_damaged(path: Path) -> Iterator[list[Any]]:
-    """Remove the file if the context finds it damaged. Yields a list for the result, which is then empty."""
+    """Remove the file if the context finds it damaged. Yields a list for the result, which is then empty.
+
+    Raises CacheError if the file cannot be read, or if a folder, a pipe or a device has its name.
+    """
     outcome: list[Any] = []
     try:
         yield outcome
     except FileNotFoundError:
         outcome.clear()
-    except (AttributeError, KeyError, TypeError, ValueError):  # damaged bytes can mean anything
+    except OSError as error:
+        raise CacheError(f"cannot read {path}: {error.strerror or error}; remove it, and it is made again") from error
+    except _DAMAGE:
         outcome.clear()
         log.warning("%s is damaged; it is removed and made again", path)
         path.unlink(missing_ok=True)

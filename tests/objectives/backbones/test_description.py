@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -72,6 +73,23 @@ def test_a_damaged_description_is_made_again(tiny_folder: Path, tmp_path: Path, 
     assert stored.read_text() == whole
 
 
+def test_a_flipped_bit_in_a_description_or_a_digest_of_weights_changes_nothing(
+    tiny_folder: Path, tmp_path: Path, settle: Callable[[], None]
+) -> None:
+    (tmp_path / "cache").mkdir()
+    settle()
+    before = describe_backbone(str(tiny_folder), cache=tmp_path / "cache")
+    for stored in sorted((tmp_path / "cache/descriptions").iterdir()):
+        whole = stored.read_bytes()
+        for bit in random.Random(0).sample(range(8 * len(whole)), 100):
+            changed = bytearray(whole)
+            changed[bit // 8] ^= 1 << bit % 8
+            stored.write_bytes(changed)
+            assert description._read_json(stored) in (None, json.loads(whole)["content"])
+        stored.write_bytes(b"[" * 100_000)
+        assert describe_backbone(str(tiny_folder), cache=tmp_path / "cache") == before
+
+
 def test_changed_weights_are_another_digest(tiny_folder: Path, tmp_path: Path, settle: Callable[[], None]) -> None:
     folder = tmp_path / "network"
     shutil.copytree(tiny_folder, folder)
@@ -94,8 +112,8 @@ def test_the_digest_of_a_file_is_remembered_while_its_size_and_time_stay(
     file.write_bytes(b"first")
     settle()
     assert FileDigests(memory).sha256(file) == sha256(file)
-    (state,) = json.loads(memory.read_text()).values()
-    memory.write_text(json.dumps({str(file.resolve()): [*state[:-1], "remembered"]}))
+    (state,) = json.loads(memory.read_text())["content"].values()
+    description._write_json(memory, {str(file.resolve()): [*state[:-1], "remembered"]})
     assert FileDigests(memory).sha256(file) == "remembered"
     file.write_bytes(b"other")
     assert FileDigests(memory).sha256(file) == sha256(file)

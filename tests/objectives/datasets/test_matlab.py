@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
+from objectives.datasets.layouts import matlab
 from objectives.datasets.layouts.matlab import matlab_pairs, matlab_variable
 from spaces.errors import DatasetError
 from tests.support.small_archives import FILES, cells, imagenet_devkit, structs
@@ -149,3 +150,14 @@ def test_dimensions_that_would_fill_the_memory(tmp_path: Path) -> None:
     replaced(path, struct.pack("<IIii", 5, 8, 0, 0), struct.pack("<IIii", 5, 8, 1, 2**31 - 1))
     with pytest.raises(DatasetError, match="it is damaged"):
         matlab_variable(path, "names")
+
+
+def test_a_variable_that_decompresses_to_more_than_any_published_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.mat"
+    savemat(path, {"zeros": np.zeros(100_000, np.uint8)}, do_compression=True)
+    assert len(matlab_variable(path, "zeros")) == 100_000
+    monkeypatch.setattr(matlab, "_MOST_BYTES", 50_000)
+    with pytest.raises(DatasetError, match="it is damaged"):
+        matlab_variable(path, "zeros")

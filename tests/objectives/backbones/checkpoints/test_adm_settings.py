@@ -95,9 +95,10 @@ def test_networks_that_diffusers_cannot_compute_are_refused_in_words(change: dic
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "cannot read the ADM settings in .*flags.json"),
-        ("[1]", "must be a JSON object of flags, got list"),
-        (None, "cannot read the ADM settings in .*flags.json"),
+        ("{", "cannot read the ADM settings: .*flags.json is not JSON"),
+        ("[1]", "cannot read the ADM settings: .*flags.json must hold a JSON object, .*got a list"),
+        ("[" * 100_000, "cannot read the ADM settings: .*flags.json is not JSON"),
+        (None, "cannot read the ADM settings: .*flags.json cannot be read: No such file"),
     ],
 )
 def test_settings_files_that_cannot_be_read_are_refused_in_words(

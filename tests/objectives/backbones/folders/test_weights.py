@@ -1,6 +1,8 @@
 """Files of weights that are damaged, missing, or not those of the network."""
 
 import json
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from objectives.backbones.catalog import describe_backbone, load_backbone
+from objectives.backbones.folders.weights import read_checkpoint
 from spaces import BackboneError
 from tests.support.network_changes import (
     UNET_WEIGHTS,
@@ -158,3 +161,24 @@ def test_weights_too_large_for_float16_are_refused(changed: Callable[[str, Chang
     load_backbone(folder, precision="bfloat16")
     with pytest.raises(BackboneError, match="too large for float16; use bfloat16"):
         load_backbone(folder, precision="float16")
+
+
+def test_a_compressed_checkpoint_is_refused(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(1000)}, tmp_path / "stored.bin")
+    assert read_checkpoint(tmp_path / "stored.bin").keys() == {"weight"}
+    with (
+        zipfile.ZipFile(tmp_path / "stored.bin") as stored,
+        zipfile.ZipFile(tmp_path / "packed.bin", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in stored.namelist():
+            packed.writestr(entry, stored.read(entry))
+    with pytest.raises(BackboneError, match=r"packed\.bin cannot be read as a checkpoint: it is compressed"):
+        read_checkpoint(tmp_path / "packed.bin")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["x.json", "x.bin"])
+def test_a_pipe_in_the_folder_is_named(name: str, changed: Callable[[str, Change], Path], tmp_path: Path) -> None:
+    folder = changed("unet", lambda folder: os.mkfifo(folder / "unet" / name))
+    with pytest.raises(BackboneError, match=rf"{name} cannot be read: it is a pipe, a socket or a device"):
+        describe_backbone(str(folder), cache=tmp_path)

@@ -4,10 +4,13 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
+from objectives.features.cache.inventory import ABOUT, About
 from objectives.features.cache.quota import CacheUsage
 from objectives.features.cache.shard_folder import ShardFolder
-from objectives.features.cache.shards import Shard
+from objectives.features.cache.shards import IMAGES, Shard
 from spaces import CacheError, UnknownNameError
 from tests.support.shards import CONTEXT, ONE, OTHER, THIRD, dataset_of, keys_of, make
 
@@ -139,3 +142,43 @@ def test_a_damaged_list_of_a_datasets_images_is_removed_and_made_again(
     assert "is damaged; it is removed" in caplog.text
     assert usage.remember(ONE) == path
     assert [known.name for known in usage.datasets().values()] == ["one"]
+
+
+def test_a_flipped_bit_in_a_list_of_images_is_noticed(tmp_path: Path) -> None:
+    usage = CacheUsage(tmp_path)
+    path = usage.remember(ONE)
+    whole = path.read_bytes()
+    for bit in range(0, 8 * len(whole), 3):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        assert usage.datasets() == {}
+
+
+def test_a_list_of_images_of_an_early_version_is_read(tmp_path: Path) -> None:
+    usage = CacheUsage(tmp_path)
+    path = usage.remember(ONE)
+    with safe_open(path, framework="np") as file:
+        images, metadata = file.get_tensor(IMAGES), file.metadata()
+    del metadata["digest"]
+    save_file({IMAGES: images}, path, metadata)
+    assert [known.name for known in usage.datasets().values()] == ["one"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[" * 100_000, "[]", "3", '{"datasets": 3}', '{"datasets": [[]], "folders": []}']
+)
+def test_while_a_record_of_use_is_damaged_nothing_is_removed(tmp_path: Path, content: str) -> None:
+    usage = CacheUsage(tmp_path / "cache")
+    make(usage, ONE)
+    with usage.using([ONE], [usage.folder / "features"]):
+        (record,) = (usage.folder / "uses").glob("*.json")
+        record.write_text(content)
+        assert usage.least_valuable_first() == []
+    assert len(usage.least_valuable_first()) == 1
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", '{"backbone": 3, "weights": "w", "seed": 0}', '{"seed": 0}'])
+def test_a_damaged_description_of_a_folder_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / ABOUT).write_text(content)
+    assert About.read(tmp_path) is None

@@ -1,5 +1,7 @@
 import hashlib
+import json
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +113,69 @@ def test_any_flipped_bit_is_noticed_or_changes_no_value(
     assert all(values is None or np.array_equal(values, rows(5).half().numpy()) for values in read)
     if any(values is None for values in read):
         assert not shard.path.exists()
+
+
+def test_every_flipped_bit_of_a_header_is_noticed_or_changes_no_value(tmp_path: Path) -> None:
+    shard = written(tmp_path, {"a": rows(5)}, {"a": HALF})
+    whole, expected = shard.path.read_bytes(), rows(5).half().numpy()
+    for bit in range(8 * (8 + int.from_bytes(whole[:8], "little"))):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        shard.path.write_bytes(changed)
+        opened = Shard.open(shard.path)
+        values, images = (None, None) if opened is None else (opened.read("a"), opened.keys())
+        assert values is None or np.array_equal(values, expected)
+        assert images is None or np.array_equal(images, keys(5))
+
+
+def changed_header(path: Path, name: str, **entries: object) -> None:
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header[name] = header[name] | entries
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length :])
+
+
+ABSURD_SHAPES: list[object] = [
+    *([], [5], [-5, -7, 2, 2], [5, 28], [5.0, 7, 2, 2], ["5", 7, 2, 2], [10**400, 0], [[5]], None, 5, "5722", {}),
+    *([140, 1], [True, 140], [0, 7, 2, 2], [-1, 7, 2, 2]),
+]
+
+
+@pytest.mark.parametrize("column", ["a", "images"])
+def test_absurd_headers_are_damage(tmp_path: Path, column: str) -> None:
+    shard = written(tmp_path, {"a": rows(5)}, {"a": HALF})
+    whole = shard.path.read_bytes()
+    changes: list[dict[str, object]] = [{"shape": shape} for shape in ABSURD_SHAPES]
+    types: list[object] = ["F64", "", None, [], "U8" if column == "a" else "F16"]
+    changes += [{"dtype": kind} for kind in types]
+    changes += [{"data_offsets": offsets} for offsets in (None, [], [0], [0, 1e400], [-1, 0], ["0", "1"], [0, 10**400])]
+    for change in changes:
+        shard.path.write_bytes(whole)
+        changed_header(shard.path, column, **change)
+        opened = Shard.open(shard.path)
+        if opened is not None:  # its shape may hold as many numbers
+            opened.read(column)
+            opened.keys()
+    nested = b"[" * 100_000
+    for content in (
+        nested,
+        len(nested).to_bytes(8, "little") + nested,
+        b"\xff" * 8 + nested,
+        (2**63).to_bytes(8, "little"),
+    ):
+        shard.path.write_bytes(content)
+        assert Shard.open(shard.path) is None
+        assert not shard.path.exists()
+
+
+def test_what_is_no_file_is_an_error_in_words(tmp_path: Path) -> None:
+    (tmp_path / "folder.safetensors").mkdir()
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    for name, words in (("folder", "Is a directory"), ("pipe", "it is a pipe, a socket or a device, not a file")):
+        with pytest.raises(CacheError, match=rf"cannot read .*{name}\.safetensors: {words}; remove it"):
+            Shard.open(tmp_path / f"{name}.safetensors")
 
 
 @given(share=st.floats(0, 1, exclude_max=True))
