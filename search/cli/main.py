@@ -84,12 +84,9 @@ def main() -> None:
             _print_error(message)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            _print_error(f"no file can have the name {shown(error.filename)}, which is too long; give a shorter one")
-            sys.exit(1)
-        if error.errno not in (errno.EMFILE, errno.ENFILE):
+        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG):
             raise
-        _print_error(f"a file cannot be opened: {error.strerror}; raise the limit of open files (`ulimit -n`)")
+        _print_error(_file_problem(error))
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -101,6 +98,13 @@ def check_not_empty(words: Sequence[str]) -> None:
         if flag or not word:
             name = flag[1] if flag else before if before.startswith("--") else "an argument"
             raise UsageError(f"{name} must not be empty, got ''; give a value, or leave it out")
+
+
+def _file_problem(error: OSError) -> str:
+    """Say in words why no file can be opened: too many are open, or its name is too long."""
+    if error.errno == errno.ENAMETOOLONG:
+        return f"no file can have the name {shown(error.filename)}, which is too long; give a shorter one"
+    return f"a file cannot be opened: {error.strerror}; raise the limit of open files (`ulimit -n`)"
 
 
 def _print_error(message: str) -> None:
