@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from objectives.backbones.adm_settings import read_settings
+from objectives.backbones.checkpoints.adm_settings import read_settings
 from objectives.backbones.folders.configuration import read_object
 from objectives.backbones.folders.weights import read_checkpoint
 from objectives.classifier_file import load
