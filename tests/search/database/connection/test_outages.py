@@ -1,24 +1,27 @@
 """Operations are repeated while the database does not answer, once for each, and that is said once."""
 
+import os
 import random
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import psycopg
 import pytest
 from sqlalchemy import Connection, event, text
 
-from objectives.results import Accuracy, Evaluation, Final
+from objectives.results import Accuracy, Evaluation, Final, Reevaluation
 from search.database.connection import outages as module
 from search.database.connection.outages import OutageError, Outages
 from search.database.optuna_storage.parameters import to_params
 from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
+from search.scheduling.coordinator import Coordinator
 from search.scheduling.driver import StudyDriver
-from search.scheduling.requests import TrialRequest
+from search.scheduling.requests import FinalRequest, TrialRequest
 from spaces import Setting, Space, StorageError
 from tests.support.postgresql import PASSWORD, Server
 from tests.support.studies import MakeRecord
@@ -226,3 +229,56 @@ def test_a_server_without_free_connections_is_waited_for(server_store: Store, po
     finally:
         timer.join()
         server_store.outages.end()
+
+
+class NoFinals:
+    """A run without finals."""
+
+    def next_round(self) -> Sequence[FinalRequest]:
+        return []
+
+    def most_later(self) -> int:
+        return 0
+
+    def keep(self, final: Final | Reevaluation) -> None: ...
+
+
+def test_ctrl_c_ends_a_run_whose_database_is_down(
+    sqlite_url: str, make_record: MakeRecord, run_record: RunRecord, space: Space
+) -> None:
+    down = False
+
+    def on_checkout(*_: object) -> None:
+        if down:
+            raise DOWN.copy()
+
+    def work() -> None:
+        nonlocal down
+        with store.run(study, run_record) as run_id:
+            driver = StudyDriver(store, study, space, sampler_named("random", 0), seed=0, budget=9, run_id=run_id)
+            coordinator = Coordinator(driver, NoFinals(), lambda _event: None)
+            assert isinstance(coordinator.next_request("0"), TrialRequest)
+            with coordinator.handling_signals():
+                down = True
+                ctrl_c = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+                ctrl_c.start()
+                coordinator.next_request("1")
+                ctrl_c.join()
+            assert coordinator.stop
+            coordinator.raise_error()
+
+    with Store.open(sqlite_url) as store:
+        study = store.ensure_study(make_record())
+        event.listen(store.optuna.engine, "checkout", on_checkout)
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert time.monotonic() - began < 5
+        down = False
+        with store.run(study, run_record) as run_id:
+            driver = StudyDriver(store, study, space, sampler_named("random", 0), seed=0, budget=9, run_id=run_id)
+            store.end_run(run_id - 1, "failed")  # the process that runs this test still lives
+            driver.reconcile()
+            retried = driver.next_trial()
+    assert isinstance(retried, TrialRequest)
+    assert retried.attempt == 2
