@@ -14,7 +14,6 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from spaces import StorageError
-from spaces.errors import first_line
 
 RUN_SECONDS = 300.0
 """How long a run repeats an operation."""
@@ -74,11 +73,11 @@ class OutageError(StorageError):
         return type(self), (super().__str__(), self.database, self.reason, self.busy)
 
 
-def raise_outages(engine: Engine, database: str, masked: Callable[[str], str]) -> None:
+def raise_outages(engine: Engine, database: str, first_line: Callable[[BaseException], str]) -> None:
     """Let an engine raise OutageError where its database does not answer.
 
     Optuna, which would repeat some operations without asking whether they were carried out, passes it on.
-    masked: hides the password in the driver's message.
+    first_line: returns that of the driver's message, without the password.
     """
 
     @event.listens_for(engine, "handle_error")
@@ -86,7 +85,7 @@ def raise_outages(engine: Engine, database: str, masked: Callable[[str], str]) -
         if context.is_pre_ping:  # the pool replaces the connection
             return
         error = context.original_exception
-        reason = " ".join(masked(first_line(error)).split())
+        reason = " ".join(first_line(error).split())
         if isinstance(error, sqlite3.OperationalError):
             if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise OutageError.of(database, reason, busy=True) from error

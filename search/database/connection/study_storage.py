@@ -23,7 +23,7 @@ class StudyStorage(RDBStorage):
         self.file = file
         creator = {} if file is None else {"creator": file.connect}
         super().__init__(url, engine_kwargs={**options, **creator}, skip_compatibility_check=True)
-        raise_outages(self.engine, str(address), address.masked)
+        raise_outages(self.engine, str(address), address.first_line)
         if file is not None:
             file.watch(self.engine)
 

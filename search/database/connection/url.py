@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -135,12 +135,22 @@ class Address:
         try:
             yield
         except (SQLAlchemyError, StorageInternalError, ImportError, OSError) as error:
-            reason = _reason(error, self._secrets.values())
-            raise StorageError(f"the study database {self} cannot be used: {reason}") from None
+            raise StorageError(f"the study database {self} cannot be used: {self._reason(error)}") from None
 
-    def masked(self, text: str) -> str:
-        """Return a text with *** in place of every secret."""
-        return masked(text, self._secrets.values())
+    def _reason(self, error: BaseException) -> str:
+        """Return the first line of the driver's own message, and what mends a full disk."""
+        cause = _cause(error)
+        if is_disk_full(error):
+            return f"{first_line(cause)}; free space on its disk, or raise the limit of file sizes (`ulimit -f`)"
+        if isinstance(cause, ImportError):
+            return "the PostgreSQL driver is missing; pip install 'psycopg[binary]'"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        return self.first_line(cause)
+
+    def first_line(self, error: BaseException) -> str:
+        """Return the first line of a driver's message, with *** in place of every secret, also of several lines."""
+        return (masked(str(error), self._secrets.values()).strip() or type(error).__name__).splitlines()[0]
 
     @contextmanager
     def lock(self, engine: sqlalchemy.Engine, name: str, seconds: float = BUSY_SECONDS) -> Iterator[Callable[[], None]]:
@@ -180,16 +190,3 @@ def _cause(error: BaseException) -> BaseException:
     while isinstance(cause, StorageInternalError) and cause.__cause__:
         cause = cause.__cause__
     return cause.orig if isinstance(cause, DBAPIError) and cause.orig is not None else cause
-
-
-def _reason(error: BaseException, secrets: Iterable[str]) -> str:
-    """Return the first line of the driver's own message, and what mends a full disk. secrets: what it must not show."""
-    cause = _cause(error)
-    if is_disk_full(error):
-        return f"{first_line(cause)}; free space on its disk, or raise the limit of file sizes (`ulimit -f`)"
-    if isinstance(cause, ImportError):
-        return "the PostgreSQL driver is missing; pip install 'psycopg[binary]'"
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    lines = masked(str(cause), secrets).strip().splitlines()
-    return lines[0] if lines else type(cause).__name__

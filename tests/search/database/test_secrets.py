@@ -94,6 +94,7 @@ def test_nothing_shows_a_password_and_the_driver_gets_it(drawn: tuple[str, str, 
         with pytest.raises(StorageError) as caught, address.errors():
             raise sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception(f"no password={spelling} here"))
         assert not shows(caught.value)
+        assert not shows(address.first_line(Exception(f"no password={spelling} here")))
     assert shlex.split(run_command(options))[-1] == str(address)
     assert str(Address(str(address))) == str(address)
     assert command_without_secrets(shlex.join(typed)) == shlex.join([*typed[:5], str(address), *typed[6:]])
