@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from typing import Any, Self, final
 
@@ -104,11 +103,10 @@ class Access:
         """Return whether a request bears the token or the cookie, or needs none."""
         if self.token_digest is None or self._bears_token(environ):
             return True
-        try:
-            cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(cookie_name(environ))
-        except CookieError:
-            return False
-        return cookie is not None and compare_digest(cookie.value.encode(), self.session.encode())
+        # Not with http.cookies: it reads no cookie at all where another server of this host has set an odd one.
+        pairs = (pair.strip().partition("=") for pair in environ.get("HTTP_COOKIE", "").split(";"))
+        values = [value for name, _, value in pairs if name == cookie_name(environ)]
+        return any(compare_digest(value.encode(), self.session.encode()) for value in values)
 
     def is_token(self, text: str) -> bool:
         """Return whether a text is the token. It takes the same time for every text of one length."""

@@ -109,7 +109,7 @@ def test_a_browser_gets_a_cookie_for_the_token_and_comes_to_the_page_it_wanted(b
     assert headers["Set-Cookie"].endswith("; HttpOnly; SameSite=Strict; Path=/")
     assert TOKEN not in str(headers)
     (cookie,) = SimpleCookie(headers["Set-Cookie"]).values()
-    sent = {"Cookie": f"other=1; {cookie.key}={cookie.value}"}
+    sent = {"Cookie": f'other={{"a": [1, "b"]}}; =; {cookie.key}=old; {cookie.key}={cookie.value}'}
     assert behind_token.ask("/reports/birds", **sent)[::2] == (200, "the report")
     assert behind_token.ask("/api/studies", **sent)[0] == 200
     assert behind_token.ask("/reports/birds", Cookie=f"{cookie.key}={cookie.value[:-1]}")[0] == 401

@@ -6,12 +6,15 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from dashboards.page.documents import Document, latex, markdown
 from dashboards.page.page import Section, Table
 from dashboards.study.report import document
 from objectives.results import StudyResults
+from tests.support.names import unsafe_characters
 
 StudyMaker = Callable[..., StudyResults]
 EVIL = "<script>alert(1)</script> | `x` *y* [z](http://e) $q$ \\input{/etc} ~50 % #1 & _b_ ^c {d}\n# heading"
@@ -53,6 +56,14 @@ def test_names_mean_nothing_in_markdown() -> None:
     assert "<a " not in html
     assert html.count("<h1>") == html.count("<h2>") == 1
     assert "<pre><code>import torch" in html
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(st.sampled_from("|\\`$&#\x1b\x07\r\n\u202e\u2028\udcff") | st.characters()))
+def test_no_text_keeps_a_control_character(text: str) -> None:
+    for made_text in (markdown(made(text)), latex(made(text))):
+        assert unsafe_characters(made_text) == set()
+        made_text.encode()
 
 
 def test_code_stays_code_whatever_is_in_it() -> None:
