@@ -34,8 +34,9 @@ ENVIRONMENT = {
 }
 """Variables that Ray reads when it starts. A person's own values win."""
 
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""The variable by which a private Ray listens on this machine alone, on every system. The name is Ray's."""
+PRIVATE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_GCS_SERVER_PORT": "0"}
+"""Variables of a private Ray. By the first it listens on this machine alone, on every system; by the second at any free
+port, also where a person has set the port of a cluster."""
 
 RAY = "ray"
 """Ray's own folder in that of a session. Everybody may write to Ray's, and nobody else may enter the one above."""
@@ -51,6 +52,9 @@ OBJECT_STORE_BYTES = 256 * 2**20
 
 LEAST_ADDRESS_SPACE = 3 * 2**30
 """Bytes of address space (`ulimit -v`) below which torch cannot be loaded, and Ray aborts the process."""
+
+SERVERS = ("gcs_server", "raylet")
+"""The processes without which no Ray works."""
 
 WATCH_SECONDS = 0.5
 """Seconds between two looks at whether Ray lives."""
@@ -100,7 +104,6 @@ class RaySession:
         self._variables_before: dict[str, str | None] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ray")
         self._started: Future[None] | None = None
-        self._watched = False
 
     def __enter__(self) -> Self:
         return self
@@ -118,10 +121,11 @@ class RaySession:
             _check_answers(self.resources.address)
         _check_not_running()
         ours = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
-        ours |= {} if self.resources.address else LOOPBACK
+        ours |= {} if self.resources.address else PRIVATE
         self._variables_before = {name: os.environ.get(name) for name in ours}
         os.environ.update(ours | self._authentication())
         self._started = self._thread.submit(_init, self.resources, self.folder)
+        threading.Thread(target=self._watch, name="watch of Ray", daemon=True).start()
 
     def _authentication(self) -> dict[str, str]:
         """Return the variables that authenticate; none where Ray was imported before, which then knows no token.
@@ -143,11 +147,8 @@ class RaySession:
         self.start()
         assert self._started is not None
         self._started.result()
-        if not self._watched:
-            self._watched = True
-            threading.Thread(target=self._watch, name="watch of Ray", daemon=True).start()
-            if self._on_machines is not None and self.resources.address is not None:
-                self.resources = self._on_machines(_machines())
+        if self._on_machines is not None and self.resources.address is not None:
+            self.resources, self._on_machines = self._on_machines(_machines()), None
         _check_room(self.resources)
         return self.resources
 
@@ -266,16 +267,27 @@ def _shut_down() -> None:
 
 
 def _death_of_process() -> str | None:
-    """Say in words which of the processes that Ray started here has died; None if none has."""
-    import ray
+    """Say in words which of the processes that Ray started here has died; None if none has.
 
-    node = ray._private.worker._global_node
-    for kind, processes in node.all_processes.items() if node else ():
+    While Ray starts it waits for minutes for one that has died, and knows its processes only later.
+    """
+    node = getattr(sys.modules.get("ray._private.worker"), "_global_node", None)
+    if node is None:
+        return next((f"a process of Ray ({name}) died while Ray started" for name in _dead_children()), None)
+    for kind, processes in node.all_processes.items():
         for started in processes:
             if (code := started.process.poll()) is not None:
                 how = f"was killed by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended, code {code}"
                 return f"a process of Ray ({kind}) {how}"
     return None
+
+
+def _dead_children() -> Iterator[str]:
+    """Yield the names of Ray's processes that this process has started, and that have ended."""
+    with suppress(psutil.Error):
+        for child in psutil.Process().children():
+            if child.name() in SERVERS and child.status() == psutil.STATUS_ZOMBIE:
+                yield child.name()
 
 
 def _check_room(resources: Resources) -> None:

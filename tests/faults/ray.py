@@ -78,15 +78,14 @@ def _ray_process_killed(name: str) -> Callable[[Case], None]:
 
 
 def _folders(case: Case) -> list[str]:
-    """Return the names of what is left in the folder for temporary files."""
-    expected = {"home", "output", "events", "studies.db", "own"}
-    return sorted(path.name for path in case.folder.iterdir() if path.name.split("-")[0] not in expected)
+    """Return the names of the folders of runs for temporary files."""
+    return sorted(path.name for path in case.folder.glob("search-*"))
 
 
 def leftovers(case: Case) -> None:
     """Kill all processes of a run at a random moment. The start of the next one removes what is left, and no more."""
     _noting(case)
-    (case.folder / "own-search").mkdir()
+    (case.folder / "search-results").mkdir()  # a person's own
     with case.started(*COMMAND, "--name", "living") as living:
         _wait_for_event(case, living, "RunPrepared")
         kept = _folders(case)
@@ -112,7 +111,7 @@ def leftovers(case: Case) -> None:
         demand(left == [], f"processes of the killed run still run: {left}")
         living.send_signal(signal.SIGTERM)
         demand(living.wait(30) == 143, f"the living run ended with {living.returncode}: {case.output[-300:]}")
-    demand(_folders(case) == [], f"left {_folders(case)}")
+    demand(_folders(case) == ["search-results"], f"left {_folders(case)}")
 
 
 def _doors(processes: list[psutil.Process]) -> Iterator[str]:
