@@ -72,6 +72,7 @@ main()
 def test_a_command_that_a_signal_ends_has_the_exit_code_of_a_shell(number: signal.Signals, code: int) -> None:
     command = [sys.executable, "-c", COMMAND]
     with child_process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(number)
         output, errors = process.communicate(timeout=30)
