@@ -7,7 +7,7 @@ A study in a new database is filled up to each number of trials. Then every writ
 trials with the `StudyDriver`: `next_trial`, one `report_epoch`, `complete`, with all rows that they write. And it makes
 as many with plain Optuna in another study of as many trials, with the same sampler and the same parameters: `ask` and
 `tell` alone. The two take turns, so that both meet the same load. "lock": for how long a driver held the lock of the
-study, in milliseconds of wall time; the time in which it waited for the lock is not counted. "memory": how much the
+study, in milliseconds of wall time and of CPU time; the time in which it waited for the lock is not counted. "memory": how much the
 writer's memory grew when it read its study, and while it made its trials, in KiB for each trial.
 """
 
@@ -82,9 +82,10 @@ def optuna_sampler(name: str, seed: int) -> BaseSampler:
 
 @dataclass
 class LockTimes:
-    """The seconds for which the lock of a study was held, each time."""
+    """For how long the lock of a study was held, each time: in seconds, and in seconds of CPU time of its holder."""
 
-    seconds: list[float]
+    wall: list[float]
+    cpu: list[float]
 
     def of(self, store: Store) -> None:
         """Measure a store from now on."""
@@ -93,9 +94,10 @@ class LockTimes:
         @contextmanager
         def timed(study: str) -> Iterator[Callable[[], None]]:
             with inner(study) as check:
-                started = time.perf_counter()
+                began, cpu = time.perf_counter(), time.thread_time()
                 yield check
-                self.seconds.append(time.perf_counter() - started)
+                self.wall.append(time.perf_counter() - began)
+                self.cpu.append(time.thread_time() - cpu)
 
         store.exclusive = timed  # type: ignore[method-assign]
 
@@ -119,7 +121,7 @@ def write(url: str, name: str, sampler: str, seed: int) -> None:
     space, cpu = make_space(), {OURS: list[float](), PLAIN: list[float]()}
     kinds = all_distributions(space)
     with Store.open(url) as store:
-        locks, process = LockTimes([]), psutil.Process()
+        locks, process = LockTimes([], []), psutil.Process()
         driver = make_driver(store, name, space, sampler, seed)
         before = process.memory_info().rss
         trial(driver)
@@ -140,7 +142,15 @@ def write(url: str, name: str, sampler: str, seed: int) -> None:
                 middle = process.memory_info().rss
         store.end_run(driver.run_id, "finished")
         sys.stdout.write(
-            json.dumps({**cpu, "locks": locks.seconds, "grown": grown, "later": process.memory_info().rss - middle})
+            json.dumps(
+                {
+                    **cpu,
+                    "wall": locks.wall,
+                    "cpu": locks.cpu,
+                    "grown": grown,
+                    "later": process.memory_info().rss - middle,
+                }
+            )
         )
 
 
@@ -199,14 +209,14 @@ def main() -> None:
             load = psutil.getloadavg()[0]
             results = measure(url, name, args.sampler, args.writers)
             ours, plain = ([1000 * value for result in results for value in result[kind]] for kind in (OURS, PLAIN))
-            locks = [1000 * value for result in results for value in result["locks"]]
+            wall, cpu = ([1000 * value for result in results for value in result[kind]] for kind in ("wall", "cpu"))
             grown, later = (fmean(result[name] for result in results) / 1024 for name in ("grown", "later"))
             middle = f"{median(ours):.1f} and {median(plain):.1f} ms, {median(ours) / median(plain):.2f}"
             memory = f"{grown / trials:.1f} and {later / (PER_WRITER // 2):.1f} KiB a trial"
             print(
                 f"{args.database}, {args.writers} writers, {args.sampler}, {trials} trials: ours and plain {middle} "
                 f"(means {fmean(ours):.1f} and {fmean(plain):.1f} ms, {fmean(ours) / fmean(plain):.2f}), "
-                f"lock {median(locks):.1f} ms (longest {max(locks):.1f}), memory {memory}, load {load:.1f}",
+                f"lock {median(wall):.1f} ms (longest {max(wall):.1f}; CPU {median(cpu):.1f}, longest {max(cpu):.1f}), memory {memory}, load {load:.1f}",
                 flush=True,
             )
 
