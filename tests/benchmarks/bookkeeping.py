@@ -7,8 +7,8 @@ A study in a new database is filled up to each number of trials. Then every writ
 trials with the `StudyDriver`: `next_trial`, one `report_epoch`, `complete`, with all rows that they write. And it makes
 as many with plain Optuna in another study of as many trials, with the same sampler and the same parameters: `ask` and
 `tell` alone. The two take turns, so that both meet the same load. "lock": for how long a driver held the lock of the
-study, in milliseconds of wall time and of CPU time; the time in which it waited for the lock is not counted. "memory": how much the
-writer's memory grew when it read its study, and while it made its trials, in KiB for each trial.
+study, in milliseconds of wall time and of CPU time; the time in which it waited for the lock is not counted. "memory":
+how much the writer's memory grew when it read its study, and while it made its trials, in KiB for each trial.
 """
 
 import argparse
@@ -212,11 +212,12 @@ def main() -> None:
             wall, cpu = ([1000 * value for result in results for value in result[kind]] for kind in ("wall", "cpu"))
             grown, later = (fmean(result[name] for result in results) / 1024 for name in ("grown", "later"))
             middle = f"{median(ours):.1f} and {median(plain):.1f} ms, {median(ours) / median(plain):.2f}"
+            lock = f"{median(wall):.1f} ms (longest {max(wall):.1f}; CPU {median(cpu):.1f}, longest {max(cpu):.1f})"
             memory = f"{grown / trials:.1f} and {later / (PER_WRITER // 2):.1f} KiB a trial"
             print(
                 f"{args.database}, {args.writers} writers, {args.sampler}, {trials} trials: ours and plain {middle} "
                 f"(means {fmean(ours):.1f} and {fmean(plain):.1f} ms, {fmean(ours) / fmean(plain):.2f}), "
-                f"lock {median(wall):.1f} ms (longest {max(wall):.1f}; CPU {median(cpu):.1f}, longest {max(cpu):.1f}), memory {memory}, load {load:.1f}",
+                f"lock {lock}, memory {memory}, load {load:.1f}",
                 flush=True,
             )
 
