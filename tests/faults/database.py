@@ -23,6 +23,10 @@ from tests.support.postgresql import PASSWORD, Server
 from tests.support.processes import child_process
 from tests.support.studies import small_record, small_space
 
+WORDS = "run --dataset digits --trials 30 --heads linear --blocks 3,8,12,16 --pools 1"
+COMMAND = tuple(WORDS.split())
+"""A search of about a minute, in a space of 32 settings."""
+
 TRIALS = 30
 SECONDS = 0.05
 """Of one trial."""
@@ -178,9 +182,8 @@ def delete_file(case: Case) -> None:
 
 def stop_in_outage(case: Case) -> None:
     """Stop a run of the product by Ctrl-C or SIGTERM while its server is down: it ends soon, in words."""
-    command = ("run", "--dataset", "digits", "--trials", "30", "--heads", "linear", "--blocks", "3,8", "--pools", "1")
     number, status = case.random.choice([(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-    with case.started(*command) as run:
+    with case.started(*COMMAND) as run:
         while "study " not in case.output and run.poll() is None:
             time.sleep(0.1)
         time.sleep(case.random.uniform(2.0, 15.0))
@@ -200,8 +203,7 @@ def stop_in_outage(case: Case) -> None:
 
 def run_through_outage(case: Case) -> None:
     """Stop the server of a run of the product for 30 s."""
-    command = ("run", "--dataset", "digits", "--trials", "30", "--heads", "linear", "--blocks", "3,8", "--pools", "1")
-    with case.started(*command) as run:
+    with case.started(*COMMAND) as run:
         while "study " not in case.output and run.poll() is None:
             time.sleep(0.1)
         time.sleep(case.random.uniform(2.0, 10.0))
