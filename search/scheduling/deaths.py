@@ -9,8 +9,8 @@ from typing import final
 MOST_CHARACTERS = 300
 """Longest reason, in characters, why a process died. Ray's own text goes on with advice."""
 
-KILLED_BY_RAY = "OutOfMemoryError: "
-"""What the error begins with of a worker that Ray killed because its machine was out of memory."""
+KILLED_BY_RAY = "killed due to the node running low on memory"
+"""What Ray writes of a worker that it killed because its machine was out of memory."""
 
 NODE_DIED = "its node has died"
 UNAVAILABLE = "The actor is temporarily unavailable"

@@ -161,7 +161,7 @@ def no_memory(case: Case) -> None:
     case.variables = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "100"}
     began = time.monotonic()
     ended = case.finished(*COMMAND)
-    said = ended.stderr + ended.stdout
+    said = ended.stdout + ended.stderr
     demand(ended.returncode == 1, f"it ended with {ended.returncode}: {said[-900:]}")
     demand("Traceback" not in said, said[-900:])
     words = "because the machine was out of memory"

@@ -73,6 +73,10 @@ def test_the_kernel_counts_what_it_kills_for_want_of_memory(tmp_path: Path, monk
             "the node (IP: 192.0.2.2, ID: a84a) was 1.88GB used / 23.54GB limit (0.079955)\nOOM kill reason: Memory\n",
             "was killed by Ray, because the machine was out of memory: 1.88 of 23.54 GB are used",
         ),
+        (
+            "Failure # 1 (occurred at 10:00)\n2 worker(s) were killed due to the node running low on memory.\n",
+            "was killed by Ray, because the machine was out of memory",
+        ),
     ],
 )
 def test_the_reason_of_a_dead_worker_is_one_line_of_rays_text(error: str, reason: str) -> None:
