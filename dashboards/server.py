@@ -51,12 +51,15 @@ input {{ width: 100%; margin: 0.4em 0; box-sizing: border-box }}</style>
 <button>Open</button>
 </form>
 <script nonce="{nonce}">
-const token = decodeURIComponent(location.hash.slice(1)), form = document.forms[0];
-if (token) {{
+const send = () => {{
+  const token = decodeURIComponent(location.hash.slice(1)), form = document.forms[0];
+  if (!token) return;
   history.replaceState(null, "", location.pathname + location.search);
   form.elements.token.value = token;
   form.submit();
-}}
+}};
+addEventListener("hashchange", send);
+send();
 </script>
 """
 """Asks for the token. A link may bear it behind #, which a browser does not send: it is in no log of any server."""
