@@ -40,7 +40,7 @@ class RayMachines:
     _holders: dict[Path, str] = field(default_factory=dict)
 
     def turn(self) -> float:
-        machines = _machines()
+        machines = _machines(with_cores=True)  # the others have no workers
         return machines.index(_this()) / len(machines)
 
     def shards(self, folder: Path) -> Mapping[str, int]:
@@ -70,8 +70,9 @@ class RayMachines:
             yield piece
 
 
-def _machines() -> list[str]:
-    return sorted(node["NodeID"] for node in ray.nodes() if node["Alive"])
+def _machines(with_cores: bool = False) -> list[str]:
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    return sorted(node["NodeID"] for node in alive if not with_cores or node["Resources"].get("CPU"))
 
 
 def _this() -> str:

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 INCOMING = "incoming"
 """The folder within the cache for shards that are being copied."""
 
-ASK_SECONDS = 2.0
-"""The least time between two questions about one folder."""
+LEAST_PAUSE, MOST_PAUSE, PAUSES = 0.1, 2.0, 20
+"""Pause in seconds between two questions about one folder: so many times what the last question took, within limits."""
 
 
 class OtherMachines(Protocol):
@@ -46,7 +46,7 @@ class Copies:
     """The shards that this process copies. machines: None where the machines share the folder, or there is only one."""
 
     machines: OtherMachines | None = None
-    _asked: dict[Path, float] = field(default_factory=dict)
+    _asks_again: dict[Path, float] = field(default_factory=dict)
 
     def turn(self) -> float:
         return 0.0 if self.machines is None else self.machines.turn()
@@ -57,10 +57,11 @@ class Copies:
         What cannot be copied is logged and left out. Only one process of a machine copies at a time. Raises CacheError
         if the cache has no room.
         """
-        now = time.monotonic()
-        if self.machines is None or now - self._asked.get(folder, -ASK_SECONDS) < ASK_SECONDS:
+        began = time.monotonic()
+        if self.machines is None or began < self._asks_again.get(folder, began):
             return
         theirs = self.machines.shards(folder)
+        pause = min(max(PAUSES * (time.monotonic() - began), LEAST_PAUSE), MOST_PAUSE)
         incoming = usage.folder / INCOMING
         with explaining_full_disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,7 @@ class Copies:
                         if not (folder / name).exists():
                             with usage.room(size):
                                 self._copy(folder / name, incoming / f"{name}.part", size)
-        self._asked[folder] = time.monotonic()
+        self._asks_again[folder] = time.monotonic() + pause
 
     def _copy(self, file: Path, part: Path, size: int) -> None:
         assert self.machines is not None
