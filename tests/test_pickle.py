@@ -14,7 +14,7 @@ EXPLAINED = {
     "objectives/datasets/layouts/arrays.py": "reads CIFAR's own files, with an unpickler that knows arrays only",
     "scripts/train_unet.py": "the checkpoint of a training script, read with `weights_only`",
     "search/running/child.py": "messages between a run and its child process",
-    "search/scheduling/ray_tune.py": "messages between Ray's driver and its workers",
+    "search/scheduling/on_ray/tune.py": "messages between Ray's driver and its workers",
     "spaces/errors.py": "a comment: how an error crosses to another process",
 }
 

@@ -20,7 +20,7 @@ from search.prepare import check_same, library_versions, moved_options, prepare_
 from search.reports.study_report import publish
 from search.reports.thumbnails import keep_pictures
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import StudyDriver
+from search.scheduling.trials.driver import StudyDriver
 from search.scheduling.worker import is_machine_fault
 from spaces import SearchError, Setting
 

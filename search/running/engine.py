@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from search.database.store import Store
     from search.recommendation.screening_in_parts import ScreeningInParts
     from search.samplers.proposers import Proposer
-    from search.scheduling.driver import StudyDriver
-    from search.scheduling.ray_session import RaySession
+    from search.scheduling.on_ray.session import RaySession
     from search.scheduling.requests import FinalRequest
+    from search.scheduling.trials.driver import StudyDriver
 
 VALIDATION_BY_RULE = "validation_by_rule"
 """The name in the kept options of whether a rule chose the validation. Runs from before the rule lack it."""
@@ -48,7 +48,7 @@ def run(
     if Ray dies meanwhile.
     """
     from search.database.connection.url import Address
-    from search.scheduling.ray_session import RaySession
+    from search.scheduling.on_ray.session import RaySession
 
     began = time.monotonic()
     check(options)
@@ -183,7 +183,7 @@ def _keeping_costs(store: "Store", run_id: int, counter: CostCounter) -> Iterato
 
 def _driver(prepared: PreparedRun, store: "Store", study: str, run_id: int) -> "StudyDriver":
     from search.samplers.proposers import LateProposer
-    from search.scheduling.driver import StudyDriver
+    from search.scheduling.trials.driver import StudyDriver
 
     options, space = prepared.options, prepared.probe.space
     proposer = LateProposer(lambda: _proposer(prepared, store, study))
@@ -238,7 +238,7 @@ def _search(
     from search.reports.dashboard_sync import refreshing
     from search.reports.thumbnails import keep_pictures
     from search.running.baselines import StudyBaselines
-    from search.scheduling.ray_tune import run_study
+    from search.scheduling.on_ray.tune import run_study
 
     options, spec = prepared.options, prepared.probe.spec
     baselines = StudyBaselines(store, study, prepared.record, spec.fits_folds_together)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from search.scheduling.ray_session import LONGEST_FOLDER
+from search.scheduling.on_ray.session import LONGEST_FOLDER
 from spaces import SearchError
 
 PREFIX = "search-"

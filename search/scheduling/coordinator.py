@@ -20,7 +20,6 @@ from objectives.results import (
     TrialState,
 )
 from search.database.connection.outages import CONTINUES
-from search.scheduling.driver import NoMoreTrials, NoTrialYet, StudyDriver
 from search.scheduling.events import (
     BaselineEnded,
     BaselineStarted,
@@ -36,10 +35,11 @@ from search.scheduling.events import (
     TrialStarted,
 )
 from search.scheduling.requests import BaselineRequest, FinalRequest, Request, ScreeningRequest, TrialRequest
-from search.scheduling.retries import MAX_ATTEMPTS
 from search.scheduling.signals import at_first_signal
 from search.scheduling.stages import Baselines, Finals, Screening
-from search.scheduling.trial_timer import TrialTimer
+from search.scheduling.trials.driver import NoMoreTrials, NoTrialYet, StudyDriver
+from search.scheduling.trials.retries import MAX_ATTEMPTS
+from search.scheduling.trials.trial_timer import TrialTimer
 from search.scheduling.watchdog import Watchdog
 from spaces import SearchError, Setting, StorageError
 from spaces.errors import first_line

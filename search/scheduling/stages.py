@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from objectives.results import Baseline, Final, Reevaluation, ScreenedPart
-from search.scheduling.driver import NoTrialYet
 from search.scheduling.requests import BaselineRequest, FinalRequest, ScreeningRequest
+from search.scheduling.trials.driver import NoTrialYet
 
 
 class Finals(Protocol):

@@ -32,8 +32,8 @@ from search.database.optuna_storage.parameters import all_distributions
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from spaces import Architecture, Block, Setting, Space
 from tests.support.postgresql import running_server
 

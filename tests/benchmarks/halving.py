@@ -36,9 +36,9 @@ from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.display.counter import counted
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
-from search.scheduling.stopping import Halving
+from search.scheduling.trials.driver import StudyDriver
+from search.scheduling.trials.stopping import Halving
 from spaces import Setting, Space
 from tests.benchmarks.selection_searches import PASSES_PER_SECOND
 from tests.benchmarks.selection_truth import FOLDS, TASKS, Truth, space_of_truth

@@ -33,8 +33,8 @@ from search.reports.dashboard_sync import show
 from search.reports.study_report import study_page, study_text
 from search.running.engine import _leaving_no_empty_study
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from spaces import SearchError, Space, StorageError
 from tests.support.studies import MakeRecord
 

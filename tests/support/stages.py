@@ -2,9 +2,9 @@
 
 from objectives.results import Accuracy, Baseline, Final, Reevaluation, ScreenedPart
 from search.scheduling.coordinator import Coordinator
-from search.scheduling.driver import NoTrialYet
 from search.scheduling.events import BaselineEnded, Retried, TrialEnded, TrialEvent
 from search.scheduling.requests import BaselineRequest, FinalRequest, Request, ScreeningRequest
+from search.scheduling.trials.driver import NoTrialYet
 from spaces import Setting
 
 DEATH = "its worker process was killed"

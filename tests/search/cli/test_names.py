@@ -16,8 +16,8 @@ from search.display.run_display import RunDisplay
 from search.display.text import PlainTable, lines_cell, print_table
 from search.events import RunFinished, RunPrepared
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from spaces import Space
 from tests.support.command_line import Search
 from tests.support.names import EVIL, SPELLED, check_values, unsafe_characters

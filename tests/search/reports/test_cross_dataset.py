@@ -21,7 +21,7 @@ from search.prepare import prepare_probe
 from search.reports.cross_dataset import networks_of
 from search.reports.missing_trials import Listener, make_trial
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import StudyDriver
+from search.scheduling.trials.driver import StudyDriver
 from spaces import CacheError, Setting, Space
 from tests.support.command_line import Search
 from tests.support.images import class_folders

@@ -25,8 +25,8 @@ from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.reports.dashboard_sync import refreshing, show
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from spaces import Space
 from tests.support.command_line import Search
 from tests.support.processes import child_process

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from search.running import run_folder
-from search.scheduling.ray_session import LONGEST_FOLDER
+from search.scheduling.on_ray.session import LONGEST_FOLDER
 from spaces import SearchError
 from tests.support.processes import child_process
 

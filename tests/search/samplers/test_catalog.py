@@ -182,7 +182,7 @@ def test_an_unknown_sampler_is_a_readable_error() -> None:
 
 def test_neither_torch_nor_ray_is_loaded() -> None:
     code = (
-        "import sys, search.scheduling.driver, search.samplers.catalog\n"
+        "import sys, search.scheduling.trials.driver, search.samplers.catalog\n"
         "search.samplers.catalog.sampler_named('gp', 0)\n"
         "print({'torch', 'ray', 'scipy', 'sklearn'} & sys.modules.keys())"
     )

@@ -6,9 +6,9 @@ from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
 from search.scheduling.coordinator import Coordinator
-from search.scheduling.driver import StudyDriver
 from search.scheduling.events import TrialEvent
 from search.scheduling.requests import FinalRequest, TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from spaces import Space
 from tests.support.stages import (
     NoFinals,

@@ -15,8 +15,8 @@ from search.database.models import RunRow, TrialRow
 from search.database.records import RunRecord, RunState, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from spaces import Setting, Space
 from tests.support.command_line import Search
 from tests.support.studies import MakeRecord

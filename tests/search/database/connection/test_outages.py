@@ -20,8 +20,8 @@ from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
 from search.scheduling.coordinator import Coordinator
-from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import FinalRequest, TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from spaces import Setting, Space, StorageError
 from tests.support.postgresql import PASSWORD, Server
 from tests.support.studies import MakeRecord

@@ -13,9 +13,9 @@ from search.database.models import RunRow
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import NoMoreTrials, NoTrialYet, StudyDriver
 from search.scheduling.requests import TrialRequest
-from search.scheduling.retries import MAX_ATTEMPTS
+from search.scheduling.trials.driver import NoMoreTrials, NoTrialYet, StudyDriver
+from search.scheduling.trials.retries import MAX_ATTEMPTS
 from spaces import InvalidSpaceError, Setting, Space, StorageError
 
 EVALUATION = Evaluation(

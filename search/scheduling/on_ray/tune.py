@@ -22,12 +22,12 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
 from search.scheduling.coordinator import Coordinator
-from search.scheduling.deaths import Deaths
-from search.scheduling.driver import NoTrialYet, StudyDriver
 from search.scheduling.events import OnTrialEvent
+from search.scheduling.on_ray.deaths import Deaths
 from search.scheduling.requests import Request
 from search.scheduling.resources import Resources
 from search.scheduling.stages import Baselines, Finals, Screening
+from search.scheduling.trials.driver import NoTrialYet, StudyDriver
 from search.scheduling.worker import ProbeFactory
 from spaces import StorageError
 
@@ -136,7 +136,7 @@ def _trainable(resources: Resources, shared_file: Path | None) -> Callable[..., 
 
         if shared_file is not None and not shared_file.exists():
             from objectives.features.cache.other_machines import COPIES
-            from search.scheduling.ray_machines import RayMachines
+            from search.scheduling.on_ray.machines import RayMachines
 
             COPIES.machines = COPIES.machines or RayMachines()
         run_request(pickle.loads(config["request"]), pickle.loads(spec), threads, gpus, tune.report)

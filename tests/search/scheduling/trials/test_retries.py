@@ -10,9 +10,9 @@ from objectives.results import Accuracy, Evaluation
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import MAX_FAILURES, NoMoreTrials, StudyDriver
 from search.scheduling.requests import TrialRequest
-from search.scheduling.retries import MAX_ATTEMPTS
+from search.scheduling.trials.driver import MAX_FAILURES, NoMoreTrials, StudyDriver
+from search.scheduling.trials.retries import MAX_ATTEMPTS
 from spaces import Setting, Space
 
 EVALUATION = Evaluation(Accuracy(18, 20), {"fit": 0.5}, 7, 10)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from search.scheduling import deaths as module
-from search.scheduling.deaths import MOST_CHARACTERS, Deaths, kernel_kills
+from search.scheduling.on_ray import deaths as module
+from search.scheduling.on_ray.deaths import MOST_CHARACTERS, Deaths, kernel_kills
 
 KILLED = (
     "Failure # 1 (occurred at 2026-11-30_11-58-26)\nThe actor died unexpectedly before finishing this task.\n"

@@ -32,13 +32,13 @@ from search.database.records import TrialRecord
 from search.database.store import Store
 from search.samplers.proposals import Proposals, Situation
 from search.samplers.proposers import Proposer
-from search.scheduling.creation import ATTEMPT, TrialCreator
-from search.scheduling.enqueued import enqueued_setting
 from search.scheduling.requests import TrialRequest
-from search.scheduling.retries import History
-from search.scheduling.stopping import Halving, OwnTrialsStudy, default_pruner
-from search.scheduling.trial_attributes import end_attributes, reason_line, result_attributes
-from search.scheduling.tried import TriedSettings
+from search.scheduling.trials.creation import ATTEMPT, TrialCreator
+from search.scheduling.trials.enqueued import enqueued_setting
+from search.scheduling.trials.retries import History
+from search.scheduling.trials.stopping import Halving, OwnTrialsStudy, default_pruner
+from search.scheduling.trials.trial_attributes import end_attributes, reason_line, result_attributes
+from search.scheduling.trials.tried import TriedSettings
 from spaces import InvalidSpaceError, Setting, Space, StorageError
 
 MAX_FAILURES = 10

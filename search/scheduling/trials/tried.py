@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.database.optuna_storage.own_trials import INTERRUPTED, RUN
 from search.database.optuna_storage.parameters import to_setting
-from search.scheduling.retries import History, Interruption
+from search.scheduling.trials.retries import History, Interruption
 from spaces import Setting
 
 

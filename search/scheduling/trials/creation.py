@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search.database.optuna_storage.own_trials import RUN
 from search.database.optuna_storage.parameters import distributions, to_params
 from search.database.rows.trial_writer import TrialWriter
-from search.scheduling.trial_attributes import reason_line, setting_attributes
+from search.scheduling.trials.trial_attributes import reason_line, setting_attributes
 from spaces import Setting, Space, StorageError
 
 ATTEMPT = "attempt"

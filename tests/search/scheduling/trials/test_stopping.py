@@ -1,6 +1,6 @@
 import pytest
 
-from search.scheduling.stopping import Halving
+from search.scheduling.trials.stopping import Halving
 
 
 @pytest.mark.parametrize(

@@ -31,14 +31,14 @@ from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.running.run_folder import run_folder
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import MAX_FAILURES, StudyDriver
 from search.scheduling.events import (
     TrialEnded,
     TrialEvent,
 )
-from search.scheduling.ray_session import RaySession
+from search.scheduling.on_ray.session import RaySession
 from search.scheduling.requests import FinalRequest, TrialRequest
 from search.scheduling.resources import Resources
+from search.scheduling.trials.driver import MAX_FAILURES, StudyDriver
 from spaces import Architecture, Block, CacheError, SearchError, Setting, Space
 from tests.support.study_listeners import Heard, TwoFinals
 
@@ -142,7 +142,7 @@ def search(
     workers: int = 2,
 ) -> tuple[str, str, Heard]:
     """One run to `trials` finished ones: the study's name, why it ended, what was heard."""
-    from search.scheduling.ray_tune import run_study  # Ray reads its variables, which the session sets, on import
+    from search.scheduling.on_ray.tune import run_study  # Ray reads its variables, which the session sets, on import
 
     facts = StudyRecord(
         "made-up", "f" * 64, "hill", "w" * 64, "default", SPACE, ("a", "b"), {"train": 8}, {"seed": "0"}
@@ -344,9 +344,7 @@ def test_ctrl_c_abandons_the_running_trials_and_the_next_run_repeats_them(store:
 
 
 def test_ray_tune_still_has_the_private_parts_that_keep_workers_alive_and_learn_of_their_death() -> None:
-    changed = (
-        f"Ray {version('ray')} changed how it keeps workers or learns of their death: see search/scheduling/ray_tune.py"
-    )
+    changed = f"Ray {version('ray')} changed how it keeps workers or learns of their death: see search/scheduling/on_ray/tune.py"
     try:
         from ray.air.execution._internal.actor_manager import RayActorManager
         from ray.tune.execution.tune_controller import TrialRunnerWrapper, TuneController

@@ -10,8 +10,8 @@ from objectives.results import Accuracy, Evaluation
 from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from spaces import Space
 
 EVALUATION = Evaluation(Accuracy(18, 20), {"fit": 0.5}, passes_made=7, passes_needed=10, details={"l2": 0.01})

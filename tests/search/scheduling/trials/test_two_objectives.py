@@ -11,8 +11,8 @@ from search.database.optuna_storage.parameters import distributions, to_params, 
 from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import SAMPLERS, sampler_named
-from search.scheduling.driver import StudyDriver
 from search.scheduling.requests import TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from spaces import Setting, Space
 from tests.support.sampling import score
 from tests.support.studies import MakeRecord

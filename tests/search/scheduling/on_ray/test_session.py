@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from search.scheduling import ray_session
-from search.scheduling.ray_session import RaySession
+from search.scheduling.on_ray import session
+from search.scheduling.on_ray.session import RaySession
 from search.scheduling.resources import Resources
 from spaces import SearchError
 from tests.support.processes import child_process
@@ -20,7 +20,7 @@ SESSIONS = """
 import os, sys
 before = dict(os.environ)
 from search.running.run_folder import run_folder
-from search.scheduling.ray_session import ENVIRONMENT, RaySession
+from search.scheduling.on_ray.session import ENVIRONMENT, RaySession
 from search.scheduling.resources import Resources
 
 def answer():
@@ -68,7 +68,7 @@ def test_an_error_while_ray_starts_is_raised_at_once() -> None:
     lines = (
         "import time\n"
         "from search.running.run_folder import run_folder\n"
-        "from search.scheduling.ray_session import RaySession\n"
+        "from search.scheduling.on_ray.session import RaySession\n"
         "from search.scheduling.resources import Resources\n"
         "began = time.monotonic()\n"
         "try:\n"
@@ -85,7 +85,7 @@ def test_an_error_while_ray_starts_is_raised_at_once() -> None:
 NAMES = ("search", "spaces", "objectives", "random", "numpy", "ray")
 FILES = f"""
 from search.running.run_folder import run_folder
-from search.scheduling.ray_session import RaySession
+from search.scheduling.on_ray.session import RaySession
 from search.scheduling.resources import Resources
 
 def files():
@@ -122,7 +122,7 @@ def test_workers_import_the_files_of_the_driver_whatever_lies_in_the_working_dir
 DOORS = """
 import json, psutil
 from search.running.run_folder import run_folder
-from search.scheduling.ray_session import RaySession
+from search.scheduling.on_ray.session import RaySession
 from search.scheduling.resources import Resources
 
 with run_folder() as folder, RaySession(Resources(1), folder) as session:
@@ -155,10 +155,10 @@ def test_a_private_ray_listens_on_this_machine_alone_and_nobody_else_enters_its_
 def test_the_death_of_a_process_of_ray_is_noticed_while_ray_starts(tmp_path: Path) -> None:
     shutil.copy(str(shutil.which("sleep")), program := tmp_path / "raylet")
     with child_process([str(program), "60"]) as process:
-        assert ray_session._death_of_process() is None
+        assert session._death_of_process() is None
         process.kill()
         deadline = time.monotonic() + 10
-        while (words := ray_session._death_of_process()) is None and time.monotonic() < deadline:
+        while (words := session._death_of_process()) is None and time.monotonic() < deadline:
             time.sleep(0.01)
     assert words == "a process of Ray (raylet) died while Ray started"
 
@@ -168,7 +168,7 @@ def test_too_little_address_space_is_refused_before_ray_starts() -> None:
     lines = (
         "import resource\n"
         "from pathlib import Path\n"
-        "from search.scheduling.ray_session import RaySession\n"
+        "from search.scheduling.on_ray.session import RaySession\n"
         "from search.scheduling.resources import Resources\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2 * 2**30, resource.RLIM_INFINITY))\n"
         "RaySession(Resources(1), Path('unused')).start()\n"

@@ -1,7 +1,7 @@
 import pytest
 
 from objectives.results import Accuracy, Evaluation, IntervalEstimate, Scores
-from search.scheduling.trial_attributes import end_attributes, result_attributes, setting_attributes
+from search.scheduling.trials.trial_attributes import end_attributes, result_attributes, setting_attributes
 from spaces import Setting, Space, Tap
 
 

@@ -1,5 +1,5 @@
 from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Rung
-from search.scheduling.trial_timer import TrialTimer
+from search.scheduling.trials.trial_timer import TrialTimer
 
 
 def test_a_stopped_trial_costs_what_its_reports_counted() -> None:
