@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from search.scheduling.on_ray import session
+from search.scheduling.on_ray import session as module
 from search.scheduling.on_ray.session import RaySession
 from search.scheduling.resources import Resources
 from spaces import SearchError
@@ -155,10 +155,10 @@ def test_a_private_ray_listens_on_this_machine_alone_and_nobody_else_enters_its_
 def test_the_death_of_a_process_of_ray_is_noticed_while_ray_starts(tmp_path: Path) -> None:
     shutil.copy(str(shutil.which("sleep")), program := tmp_path / "raylet")
     with child_process([str(program), "60"]) as process:
-        assert session._death_of_process() is None
+        assert module._death_of_process() is None
         process.kill()
         deadline = time.monotonic() + 10
-        while (words := session._death_of_process()) is None and time.monotonic() < deadline:
+        while (words := module._death_of_process()) is None and time.monotonic() < deadline:
             time.sleep(0.01)
     assert words == "a process of Ray (raylet) died while Ray started"
 

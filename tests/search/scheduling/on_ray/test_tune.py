@@ -344,7 +344,8 @@ def test_ctrl_c_abandons_the_running_trials_and_the_next_run_repeats_them(store:
 
 
 def test_ray_tune_still_has_the_private_parts_that_keep_workers_alive_and_learn_of_their_death() -> None:
-    changed = f"Ray {version('ray')} changed how it keeps workers or learns of their death: see search/scheduling/on_ray/tune.py"
+    words = "changed how it keeps workers or learns of their death: see search/scheduling/on_ray/tune.py"
+    changed = f"Ray {version('ray')} {words}"
     try:
         from ray.air.execution._internal.actor_manager import RayActorManager
         from ray.tune.execution.tune_controller import TrialRunnerWrapper, TuneController
