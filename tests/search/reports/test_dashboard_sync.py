@@ -249,7 +249,8 @@ def served(url: str, *words: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
-        assert (process.returncode, err) == (0, "")
+        assert process.returncode == 0, err
+        assert all(line.startswith("note: ") for line in err.splitlines()), err  # of a password in the URL
         assert out == f"Optuna Dashboard at http://127.0.0.1:{port}/dashboard/studies/1; Ctrl-C ends it\n"
 
 

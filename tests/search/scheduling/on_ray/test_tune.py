@@ -326,12 +326,12 @@ def test_an_error_in_the_driver_process_ends_the_run_and_is_raised_unchanged(sto
 
 @pytest.mark.slow
 def test_ctrl_c_abandons_the_running_trials_and_the_next_run_repeats_them(store: Store) -> None:
-    timer = threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT))
+    timer, handler = threading.Timer(4, os.kill, (os.getpid(), signal.SIGINT)), signal.getsignal(signal.SIGINT)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         search(store, 90, Hill("slow"))
     timer.cancel()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     name = store.find_study()
     before = store.read_study(name)
     assert before.count("running") == 0
