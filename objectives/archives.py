@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, BinaryIO, cast, final
 
-from spaces.errors import first_line, shown
+from spaces.errors import LONGEST, first_line, shown
 
 CHUNK = 2**16
 """The most bytes that are read at once, and so the longest header, such as a long name."""
@@ -23,6 +23,9 @@ DEEPEST = 32
 
 LONGEST_NAME = 1000
 """The most characters of a member's name, with its folders."""
+
+LONGEST_PART = 255
+"""The most bytes of a file's name, without its folders."""
 
 _GZIP = b"\x1f\x8b"
 
@@ -137,7 +140,7 @@ def _opened(stream: _Stream) -> tarfile.TarFile:
     except OSError:
         raise
     except Exception as error:  # damaged headers make tarfile raise nearly anything
-        raise ValueError(f"it is no tar archive: {first_line(error)}") from error
+        raise ValueError(f"it is no tar archive: {first_line(error):.{LONGEST}}") from error
 
 
 def _next(members: tarfile.TarFile, stream: _Stream) -> tarfile.TarInfo | None:
@@ -147,7 +150,7 @@ def _next(members: tarfile.TarFile, stream: _Stream) -> tarfile.TarInfo | None:
     except (OSError, ValueError, EOFError):
         raise
     except Exception as error:
-        raise ValueError(f"one of its headers is damaged: {first_line(error)}") from error
+        raise ValueError(f"one of its headers is damaged: {first_line(error):.{LONGEST}}") from error
     members.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
     if member is None and stream.last.strip(b"\0"):
         raise ValueError(f"the header at byte {members.offset:,} is damaged")
@@ -179,4 +182,6 @@ def _parts(name: str) -> tuple[str, ...]:
         raise ValueError(f"the name {shown(name)} leaves the folder into which it is unpacked")
     if len(parts) > DEEPEST or len(name) > LONGEST_NAME:
         raise ValueError(f"the name {shown(name)} has more than {DEEPEST} folders or {LONGEST_NAME:,} characters")
+    if any(len(os.fsencode(part)) > LONGEST_PART for part in parts):
+        raise ValueError(f"the name {shown(name)} has a part of more than {LONGEST_PART} bytes, which no file can have")
     return parts

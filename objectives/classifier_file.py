@@ -215,6 +215,8 @@ def _rebuilt(record: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> Sa
         if origin.grids.get(tap.block, 1) % setting.pool or tap.block not in origin.grids:
             raise ValueError(f"its grids are {shown(dict(origin.grids))}, which do not suit {setting}")
     layout = FeatureLayout(groups, setting.pool)
+    if not classes:
+        raise ValueError("it has no classes")
     if math.prod(layout.shape) > numbers or len(classes) > numbers:
         raise ValueError(
             f"its {math.prod(layout.shape):,} features and {len(classes):,} classes are more than the {numbers:,} "

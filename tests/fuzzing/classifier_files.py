@@ -11,6 +11,7 @@ import json
 import random
 import tempfile
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def change_description(path: Path, chance: random.Random) -> None:
             if chance.random() < 0.15:
                 del holder[key]
             else:
-                holder[key] = chance.choice(VALUES)
+                holder[key] = deepcopy(chance.choice(VALUES))
             break
         if not record:
             break

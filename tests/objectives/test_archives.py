@@ -112,6 +112,9 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     ),
     "damaged later": (packed(member("a", b"x"))[: 2 * BLOCK] + b"?" * BLOCK, "the header at byte 1,024 is damaged"),
     "cut in a header": (packed(member("a", b"x"))[: 2 * BLOCK] + b"b" * 99, "the header at byte 1,024 is damaged"),
+    "long part": (packed(member("d/" + "n" * 256, b"x")), "a part of more than 255 bytes"),
+    "long folder": (packed(member("é" * 128 + "/a", b"x")), "a part of more than 255 bytes"),
+    "long bytes": (packed(member("\udce9" * 256, b"x")), "a part of more than 255 bytes"),
     "empty": (b"", "it is no tar archive"),
     "text": (b"words" * 300, "it is no tar archive"),
 }
