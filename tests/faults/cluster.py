@@ -21,10 +21,6 @@ OPTIONS = ("--dataset", "digits", "--trials", str(TRIALS), "--heads", "linear", 
 """A search of about a minute, which is screened first."""
 
 
-MOST_AGAIN = 1.3
-"""The most passes that machines with caches of their own may make, as a multiple of those that are needed."""
-
-
 @contextmanager
 def machines(case: Case, *cores: int) -> Iterator[Cluster]:
     """Make a cluster of a head without cores for workers, and machines `a`, `b`, … with so many cores."""
@@ -95,7 +91,7 @@ def share_a_cache(case: Case) -> None:
 
 
 def keep_caches_apart(case: Case) -> None:
-    """Run on two machines that share no folder: they copy from each other, and few passes are made twice."""
+    """Run on two machines that share no folder: they copy from each other what one of them has made."""
     with machines(case, 1, 1) as made:
         ended = made.run(*words(made, made.own / "home"))
         study = results_of(made)
@@ -103,9 +99,8 @@ def keep_caches_apart(case: Case) -> None:
         caches = passes_in(*(made.folder_of(machine) / "home" / "cache" for machine in made.machines[1:]))
         demand(all(max(rows.values()) == 1 for rows in caches), "a machine made a pass twice")
         needed, there = len(caches[0] | caches[1]), sum(map(len, caches))
-        demand(there > needed, "nothing was copied")
         demand(
-            needed <= study.passes_made <= MOST_AGAIN * needed,
+            needed <= study.passes_made < there,
             f"{study.passes_made} passes were made, {needed} were needed, and {there} are there",
         )
         check_no_database(made)
@@ -159,9 +154,7 @@ def submit_as_job(case: Case) -> None:
 
 ROWS = [
     Row("two machines, one cache: no pass is made twice, the database is the driver's", share_a_cache, ["sqlite"]),
-    Row(
-        "two machines, two caches: they copy from each other, few passes are made twice", keep_caches_apart, ["sqlite"]
-    ),
+    Row("two machines, two caches: they copy features from each other", keep_caches_apart, ["sqlite"]),
     Row("a machine is killed and another joins: the run ends right", lose_and_gain_a_machine, ["sqlite"]),
     Row("half a GPU of one type: only machines with it are used", ask_for_gpus, ["sqlite"]),
     Row("a search as `ray job submit` with a token", submit_as_job, ["sqlite"]),
