@@ -134,7 +134,7 @@ class Application:
     def _login(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Exchange the token for a cookie, and lead to the page that was wanted."""
         size = environ.get("CONTENT_LENGTH") or ""
-        form = environ["wsgi.input"].read(min(int(size), LARGEST_FORM)) if size.isdecimal() else b""
+        form = environ["wsgi.input"].read(min(int(size), LARGEST_FORM)) if size.isdecimal() and len(size) < 20 else b""
         fields = parse_qs(form.decode(errors="replace"))
         wanted = fields.get("next", ["/"])[0]
         path = wanted if LOCAL_PATH.fullmatch(wanted) else "/"

@@ -71,7 +71,7 @@ def check_type(name: str, value: Any, hint: Any) -> None:
         rule, fits = "a list or another sequence", _is_sequence(value)
     if fits and str in kinds and "\0" in str(value):
         rule, fits = "text without the character NUL", False
-    parts = str(value).split("/") if fits and str in kinds and name != "storage" else []
+    parts = str(value).split("/") if fits and str in kinds and name not in ("storage", "prompt") else []
     if any(len(part.encode(errors="replace")) > LONGEST_PART for part in parts):
         rule, fits = f"text of which no part is longer than {LONGEST_PART} bytes, as names of files are", False
     if not fits:

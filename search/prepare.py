@@ -27,6 +27,7 @@ from spaces import (
     SearchError,
     Space,
 )
+from spaces.blocks import INSIDE
 from spaces.text import escaped
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def prepare_probe(
     check_root(options.dataset, options.data_root, home.datasets)
     has_files = DATASETS[options.dataset].needs_root
     images = listed(options.dataset, options.data_root, home.datasets) if has_files else None
-    inside = tuple(options.taps_inside or ())
+    inside = taps_inside(options)
     architecture, weights_digest = describe_backbone(
         options.backbone, options.precision, home.cache, options.image_side, options.prompt, inside
     )
@@ -149,6 +150,15 @@ def prepare_probe(
         halving=options.halving,
     )
     return PreparedProbe(spec, space, weights_digest)
+
+
+def taps_inside(options: RunOptions) -> tuple[str, ...]:
+    """Return the activations inside layers that the options name, each once, in the order of `INSIDE`.
+
+    A name that no network has stays, to be refused where the network is read.
+    """
+    named = options.taps_inside or ()
+    return (*(part for part in INSIDE if part in named), *(part for part in named if part not in INSIDE))
 
 
 def narrowed_space(options: RunOptions, architecture: Architecture) -> Space:
@@ -230,7 +240,7 @@ def study_record(options: RunOptions, probe: PreparedProbe, counts: Mapping[str,
             **changed(),
             **({"image side": str(options.image_side)} if options.image_side else {}),
             **({"prompt": options.prompt} if options.prompt else {}),
-            **({"taps inside": ",".join(options.taps_inside)} if options.taps_inside else {}),
+            **({"taps inside": ",".join(taps_inside(options))} if options.taps_inside else {}),
             **({"shots": str(options.shots)} if options.shots else {}),
             **({"flips": "horizontal"} if options.flips else {}),
             **({"classes weigh": "the same"} if options.balanced else {}),

@@ -270,19 +270,23 @@ def _describe(name: str, folder: Path, reading: Reading) -> Description:
     return Description(architecture_of(network), folders_of(network), network.changes)
 
 
-def architecture_named(name: str, cache: Path | None = None) -> Architecture:
+def architecture_named(
+    name: str, cache: Path | None = None, image_side: int | None = None, taps_inside: Sequence[str] = ()
+) -> Architecture:
     """Return the architecture. No published checkpoint is downloaded for it. Raises as `load_backbone` does."""
     from objectives.backbones.tapped import architecture_of
 
-    return architecture_of(hollow_network(name, cache))
+    return architecture_of(hollow_network(name, cache, image_side, taps_inside))
 
 
-def hollow_network(name: str, cache: Path | None, image_side: int | None = None) -> "Network":
+def hollow_network(
+    name: str, cache: Path | None, image_side: int | None = None, taps_inside: Sequence[str] = ()
+) -> "Network":
     """Return the network on the meta device, without weights. No published checkpoint is downloaded for it.
 
-    image_side: as of `load_backbone`.
+    image_side, taps_inside: as of `load_backbone`.
     """
-    reading = Reading(True, image_side)
+    reading = _reading(True, image_side, None, taps_inside)
     if name in PUBLISHED:
         import torch
         from diffusers import UNet2DModel

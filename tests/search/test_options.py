@@ -260,3 +260,7 @@ def test_a_text_that_no_file_can_have_as_its_name_is_refused(name: str, text: st
 def test_a_range_that_is_too_long_is_refused_before_it_is_made(name: str, values: Any) -> None:
     with pytest.raises(UsageError, match=f"`{name}` takes at most 100,000 values, got more"):
         RunOptions("digits", **{name: values}).check()
+
+
+def test_a_prompt_may_be_longer_than_a_files_name() -> None:
+    RunOptions("digits", prompt="a photograph of a bird " * 20).check()

@@ -12,7 +12,7 @@ from search.checks import check
 from search.database.records import RunRecord
 from search.database.store import Store
 from search.options import RunOptions
-from search.prepare import check_same, prepare, prepare_probe, resources_of, study_record
+from search.prepare import check_same, prepare, prepare_probe, resources_of, study_record, taps_inside
 from search.running.engine import VALIDATION_BY_RULE, _as_it_began
 from spaces import SearchError, UsageError
 from tests.support.images import class_folders
@@ -204,3 +204,10 @@ def test_data_without_training_images_are_refused_before_anything_is_done(
     with pytest.raises(SearchError, match="csv has no training images, all 24 are test images"):
         prepare_probe(RunOptions("csv", **options | {"data_root": listed, "home": tmp_path}))
     listed.unlink()
+
+
+def test_taps_inside_are_the_same_in_any_order_and_named_twice() -> None:
+    for named in (["mlp", "query"], ["query", "mlp"], ["query", "mlp", "query"]):
+        assert taps_inside(RunOptions("digits", taps_inside=named)) == ("query", "mlp")
+    assert taps_inside(RunOptions("digits")) == ()
+    assert taps_inside(RunOptions("digits", taps_inside=["querry"])) == ("querry",)  # to be refused by its name

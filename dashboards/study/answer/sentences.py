@@ -110,11 +110,9 @@ def chance_sentence(answer: Answer) -> str:
         validation = answer.validation
         if few and validation.metric == ACCURACY and validation.low > majority:
             told.append(f"On the validation images it lies above that: {with_interval(validation)}.")
-    equal: list[str] = []
-    unknown: list[str] = []
-    for baseline in answer.baselines:
-        if baseline.difference is not None and not baseline.beaten:
-            (unknown if baseline.difference.high > TELLING else equal).append(baseline.words)
+    better, equal, unknown = _baselines_not_beaten(answer)
+    if better:
+        told.append(f"A linear head on {' or on '.join(better)} is significantly better on the test images.")
     if equal:
         told.append(f"A linear head on {' or on '.join(equal)} is as good, as far as the test images can tell.")
     if unknown:
@@ -124,6 +122,21 @@ def chance_sentence(answer: Answer) -> str:
             "them apart."
         )
     return " ".join(told)
+
+
+def _baselines_not_beaten(answer: Answer) -> tuple[list[str], list[str], list[str]]:
+    """Return the words of the baselines that are better than the answer, as good, and of which neither is known."""
+    better: list[str] = []
+    equal: list[str] = []
+    unknown: list[str] = []
+    for baseline in answer.baselines:
+        if baseline.difference is None or baseline.beaten:
+            continue
+        if baseline.difference.significant:
+            better.append(baseline.words)
+        else:
+            (unknown if baseline.difference.high > TELLING else equal).append(baseline.words)
+    return better, equal, unknown
 
 
 def _too_few(images: int) -> str:

@@ -80,7 +80,7 @@ class StructuredEncoder:
         side = reading.side_of_latents(name, native, 1, patch, None, changes)
         with loading(name, source), torch.device("meta"):
             hollow = _model_of(config)(config, **_options(config)).eval()
-        layers = tuple(_layers(name, kind, hollow, side))
+        layers = tuple(_layers(name, kind, hollow, side, native))
         module = hollow
         if not reading.hollow:
             module = load_pretrained(name, type(hollow), source, config=config, **_options(config))
@@ -125,8 +125,11 @@ def _forward(model: PreTrainedModel, images: torch.Tensor) -> object:
     return model(pixel_values=images, **({"interpolate_pos_encoding": True} if can else {}))
 
 
-def _layers(name: str, kind: Any, hollow: PreTrainedModel, side: int) -> list[str]:
-    """Return the names of the layers whose outputs are maps. Raises BackboneError if there are fewer than two."""
+def _layers(name: str, kind: Any, hollow: PreTrainedModel, side: int, native: int) -> list[str]:
+    """Return the names of the layers whose outputs are maps. Raises BackboneError if there are fewer than two.
+
+    side, native: of the images that are asked for, and of training.
+    """
     candidates = {
         f"{path}.{key}": item
         for path, part in hollow.named_modules()
@@ -146,6 +149,11 @@ def _layers(name: str, kind: Any, hollow: PreTrainedModel, side: int) -> list[st
         with torch.no_grad():
             _forward(hollow, torch.empty(1, 3, side, side, device="meta"))
     except Exception as error:  # torch and transformers have their own
+        if side != native:
+            raise BackboneError(
+                f"backbone {name} is a {kind}, and cannot read images of `image_side` {side}; its own side is "
+                f"{native}, and multiples of it will do"
+            ) from None
         raise BackboneError(
             f"backbone {name} is a {kind}, and cannot read images of {side}x{side} pixels: {first_line(error)}; give "
             "an encoder that reads images alone"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dashboards.formatting import count, gmacs
+from search.cli.flags import number_option
 from search.cli.output import print_lines
 from spaces import Architecture, SearchError
 
@@ -55,6 +56,12 @@ def show(
     figure: Annotated[
         Path | None, typer.Option("--figure", metavar="FILE.html", help="Also draw the blocks into this file.")
     ] = None,
+    image_side: Annotated[
+        int | None, number_option(1, "Side of the images in pixels. [default: that of training]", high=4096)
+    ] = None,
+    taps_inside: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Blocks inside each layer of a transformer too, e.g. query,mlp.")
+    ] = None,
 ) -> None:
     """Show the blocks of a backbone and their cost.
 
@@ -63,7 +70,8 @@ def show(
     from objectives.backbones.catalog import architecture_named
     from search.display.text import print_table
 
-    architecture = architecture_named(name)
+    inside = [part.strip() for part in taps_inside.split(",")] if taps_inside else []
+    architecture = architecture_named(name, image_side=image_side, taps_inside=inside)
     print_lines(summary(architecture))
     print_table(block_table(architecture))
     if figure is not None:

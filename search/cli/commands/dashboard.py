@@ -1,6 +1,7 @@
 """The command `search dashboard`: Optuna Dashboard on the study database, with the reports beside it."""
 
 import os
+import signal
 import sys
 import threading
 import webbrowser
@@ -11,6 +12,7 @@ import typer
 from objectives.home import Home
 from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, number_option
 from search.cli.output import chosen_study, print_aside, print_lines
+from search.scheduling.signals import exit_code
 from spaces import UsageError
 
 VARIABLE = "SEARCH_DASHBOARD_TOKEN"
@@ -73,3 +75,5 @@ def dashboard(
                 threading.Thread(target=webbrowser.open, args=(address + path,), daemon=True).start()
 
         serve(store.optuna, host, port, lambda name: study_page(store, name), on_listening, access)
+    if exit_code() != 128 + signal.SIGINT:  # Ctrl-C is how a server is meant to end
+        raise typer.Exit(exit_code())

@@ -76,6 +76,13 @@ def test_of_equal_finalists_the_simplest_is_the_answer_and_the_best_trial_is_tol
             "A linear head on raw pixels is as good",
         ),
         (
+            -0.6,
+            -0.2,
+            0.001,
+            "On the test images it is significantly better than chance.",
+            "A linear head on raw pixels is significantly better on the test images.",
+        ),
+        (
             -0.2,
             0.6,
             0.4,
