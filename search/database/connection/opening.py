@@ -22,13 +22,16 @@ def open_storage(address: Address, reading: bool = False) -> StudyStorage:
     """Return Optuna's storage, in a database whose tables are up to date.
 
     reading: the caller only reads. A file that may only be read, or that lies on a full disk, is then opened for
-    reading. The missing file of a home folder is taken as an empty database, and not made. Raises StorageError where
+    reading. The missing file of a home folder is taken as an empty database, and not made; so is a database of a server
+    without our tables. Raises StorageError where
     the database cannot be reached or written, where one that is only read does not exist, and where it is from a newer
     version of this program or of Optuna.
     """
     with address.errors():
         if reading and address.file and not address.file.exists():
             address.check_may_be_missing()
+            return _empty_storage(address)
+        if reading and not address.file and not _has_tables(address):
             return _empty_storage(address)
         if reading and address.is_read_only():
             return _open_to_read(address)
@@ -38,6 +41,13 @@ def open_storage(address: Address, reading: bool = False) -> StudyStorage:
             if not (reading and address.file and is_disk_full(error)):
                 raise
         return _open_to_read(address)
+
+
+def _has_tables(address: Address) -> bool:
+    """Return whether a database of a server has the tables of this program, in any version."""
+    engine = sqlalchemy.create_engine(address.url, **address.engine_options(NullPool))
+    with engine.connect() as connection:
+        return migrations.version_of(connection) is not None
 
 
 def _open_to_read(address: Address) -> StudyStorage:

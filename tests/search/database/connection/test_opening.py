@@ -305,3 +305,15 @@ def test_a_database_is_read_where_nothing_more_can_be_written(
         command = ["sh", "-c", f'ulimit -f 1; {sys.executable} -c "$0" "$1"', code.format(reading), sqlite_url]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         assert words in ran.stdout + ran.stderr
+
+
+def test_reading_makes_no_tables_in_a_database_of_a_server(postgresql_url: str) -> None:
+    """A mistyped name may be that of another program's database."""
+    with Store.open(postgresql_url, reading=True) as store:
+        assert not store.names()
+    engine = sqlalchemy.create_engine(postgresql_url)
+    assert inspect(engine).get_table_names() == []
+    with Store.open(postgresql_url) as store:  # a run makes them
+        assert not store.names()
+    assert "studies" in inspect(engine).get_table_names()
+    engine.dispose()
