@@ -125,6 +125,7 @@ class Cluster:
         if not self.machines and "--include-dashboard=true" not in options:
             joining.append("--include-dashboard=false")
         words = [
+            *("setpriv", "--pdeathsig", "KILL"),  # the machine ends with the test, however that ends
             *("ip", "netns", "exec", machine_net),
             *("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "--"),
             *("sh", "-c", AS_MACHINE, "sh", name, str(self.folder), " ".join(map(str, hidden))),
@@ -192,7 +193,7 @@ def cluster(folder: Path, hidden: Sequence[Path] = ()) -> Iterator[Cluster]:
 
 def check_allowed() -> None:
     """Raise NotAllowedError where no network namespaces can be made."""
-    for program in ("ip", "unshare", "nsenter"):
+    for program in ("ip", "unshare", "nsenter", "setpriv"):
         if shutil.which(program) is None:
             raise NotAllowedError(f"there is no program {program} (packages iproute2 and util-linux)")
     if os.geteuid() != 0:
