@@ -100,7 +100,8 @@ class StudyRow(Base):
     """A study. Deleting it deletes its runs, trials, reevaluations, finals, baselines and pictures.
 
     name: the name of the Optuna study. identity: a digest of all that makes two studies comparable; see `StudyRecord`.
-    majority: see `objectives.results.StudyResults`; null until a run of schema 0007 or later.
+    majority: see `objectives.results.StudyResults`; null until a run of schema 0007 or later. request: what a person
+    wants of the run that works on it: "stop", "stop now" or "pause"; null for nothing.
     """
 
     __tablename__ = "search_studies"
@@ -122,6 +123,7 @@ class StudyRow(Base):
     counts: Mapped[dict[str, Any]]
     protocol: Mapped[dict[str, Any]]
     majority: Mapped[float | None]
+    request: Mapped[str | None]
 
     runs: Mapped[list["RunRow"]] = relationship(order_by="RunRow.id", cascade=OWNED)
     trials: Mapped[list["TrialRow"]] = relationship(order_by="TrialRow.number", cascade=OWNED)
@@ -137,7 +139,8 @@ class RunRow(Base):
     heartbeat: when the process last said that it is alive. process_started: seconds since the epoch; it tells two
     processes of one pid apart. command: repeats the run; it is made from its options and holds no password. options:
     what `RunOptions.to_record` returns; null before schema 0003.
-    costs: the fields of `RunCosts`; null before schema 0009, and where the run was killed.
+    costs: the fields of `RunCosts`; null before schema 0009, and where the run was killed. reason: why it tried no
+    further trial, in words; null before schema 0011, and where it did not come so far.
     """
 
     __tablename__ = "search_runs"
@@ -156,6 +159,7 @@ class RunRow(Base):
     versions: Mapped[dict[str, Any]]
     options: Mapped[dict[str, Any] | None]
     costs: Mapped[dict[str, Any] | None]
+    reason: Mapped[str | None]
 
     trials: Mapped[list["TrialRow"]] = relationship(cascade="all")
 
@@ -292,6 +296,66 @@ class ScreeningRow(Base):
     images: Mapped[int]
     errors: Mapped[list[Any]]
     best: Mapped[list[Any]]
+
+
+class WorkerRow(Base):
+    """A process that runs jobs. Its fields are those of a RunRow. cores: that it may use. gpus: their numbers."""
+
+    __tablename__ = "search_workers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    pid: Mapped[int]
+    process_started: Mapped[float]
+    started: Mapped[datetime]
+    heartbeat: Mapped[datetime]
+    ended: Mapped[datetime | None]
+    cores: Mapped[int]
+    gpus: Mapped[list[Any]]
+
+
+class JobRow(Base):
+    """A job of the queue: what to run, and how far it is.
+
+    kind: "run" or "recommend". options: the fields of `RunOptions` that are not their defaults, ready for JSON; they
+    hold no password. owner: who submitted it. priority: jobs of a higher one come first. state: "queued", "running",
+    "paused", "finished", "failed" or "cancelled". request: what a person wants of a running job: "cancel" or "pause".
+    attempts: how often a worker has begun it. worker_id: the worker that runs it, or ran it last. study: the study in
+    which it searches, once that is known. progress: how far it is. result: the recommendation. error: why it failed.
+    log: the last lines that its process printed.
+    """
+
+    __tablename__ = "search_jobs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    options: Mapped[dict[str, Any]]
+    owner: Mapped[str]
+    priority: Mapped[int]
+    state: Mapped[str] = mapped_column(index=True)
+    request: Mapped[str | None]
+    attempts: Mapped[int]
+    created: Mapped[datetime]
+    started: Mapped[datetime | None]
+    ended: Mapped[datetime | None]
+    worker_id: Mapped[int | None] = mapped_column(ForeignKey("search_workers.id"))
+    study: Mapped[str | None]
+    progress: Mapped[dict[str, Any] | None]
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[str | None]
+    log: Mapped[str] = mapped_column(Text)
+
+
+class TokenRow(Base):
+    """A token of the server. digest: SHA-256 of its text, as 64 hex digits. role: "viewer", "runner" or "admin"."""
+
+    __tablename__ = "search_tokens"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str]
+    digest: Mapped[str] = mapped_column(unique=True)
+    created: Mapped[datetime]
+    last_used: Mapped[datetime | None]
 
 
 def study_row(record: StudyRecord, created: datetime) -> StudyRow:
