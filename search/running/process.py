@@ -19,6 +19,8 @@ from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any, final
 
+import psutil
+
 from objectives.results import StudyResults
 from search.events import OnEvent
 from search.options import RunOptions
@@ -37,6 +39,15 @@ ORDERLY_SECONDS = 6.0
 
 HURRIED_SECONDS = 3.0
 """The same after a second request."""
+
+SERVERS = ("gcs_server", "raylet")
+"""Processes of Ray without which the child may wait for a minute, deaf to everything, until Ray ends it."""
+
+WATCH_SECONDS = 2.0
+"""Seconds between two looks at whether they live."""
+
+DEAD_SECONDS = 4.0
+"""Time for the child to report such a death itself, or to end Ray in good order."""
 
 CONTINUES = "every finished trial is kept, and the same search again continues"
 """The last words of an error where the process or Ray died."""
@@ -95,7 +106,9 @@ class _Child:
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._deadline: float | None = None
         self._stops = 0
+        self._left = threading.Event()
         threading.Thread(target=self._read, name="events of the search", daemon=True).start()
+        threading.Thread(target=self._watch_ray, name="watch of Ray", daemon=True).start()
         with suppress(OSError):  # a child that has died already is reported as such
             self._socket.send((options, sys.path))
 
@@ -103,6 +116,7 @@ class _Child:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._left.set()
         try:
             code = self._process.wait(END_SECONDS)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
@@ -121,6 +135,17 @@ class _Child:
             self._messages.put(None)
         except Exception as error:  # a message that cannot be read, as after a change of the code on disk
             self._messages.put(Ended(error))
+
+    def _watch_ray(self) -> None:
+        """End the child where a server of its Ray has died and the child does not say so."""
+        since: float | None = None
+        while not self._left.wait(WATCH_SECONDS):
+            server = dead_server(self._process.pid)
+            since = (since or time.monotonic()) if server and not self._stops else None
+            if since is not None and time.monotonic() - since >= DEAD_SECONDS:
+                self._messages.put(Ended(SearchError(f"a process of Ray ({server}) died; {CONTINUES}")))
+                self._process.kill()
+                return
 
     def receive(self) -> Any:
         """Return the next message of the child. Where it died without a last one, that is an error in words."""
@@ -151,6 +176,15 @@ class _Child:
         self._deadline = min(self._deadline or deadline, deadline)
         with suppress(OSError):
             self._socket.send(STOP)
+
+
+def dead_server(pid: int) -> str | None:
+    """Return the name of a server of Ray that this process has started, and that has ended; None if there is none."""
+    with suppress(psutil.Error):
+        for child in psutil.Process(pid).children():
+            if child.name() in SERVERS and child.status() == psutil.STATUS_ZOMBIE:
+                return child.name()
+    return None
 
 
 def _code_folder() -> list[str]:

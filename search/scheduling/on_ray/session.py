@@ -53,9 +53,6 @@ OBJECT_STORE_BYTES = 256 * 2**20
 LEAST_ADDRESS_SPACE = 3 * 2**30
 """Bytes of address space (`ulimit -v`) below which torch cannot be loaded, and Ray aborts the process."""
 
-SERVERS = ("gcs_server", "raylet")
-"""The processes without which no Ray works."""
-
 WATCH_SECONDS = 0.5
 """Seconds between two looks at whether Ray lives."""
 
@@ -153,7 +150,10 @@ class RaySession:
         return self.resources
 
     def _watch(self) -> None:
-        """Report once that Ray has died. Ray itself waits for a minute, and then aborts the process."""
+        """Report once that Ray has died. Ray itself waits for a minute, and then aborts the process.
+
+        While Ray starts it lets no other thread run; `search.running.process` watches from outside.
+        """
         address, unanswered = self.resources.address, 0
         while not self._ends.wait(WATCH_SECONDS if address is None else CLUSTER_WATCH_SECONDS):
             fault = _death_of_process()
@@ -267,27 +267,14 @@ def _shut_down() -> None:
 
 
 def _death_of_process() -> str | None:
-    """Say in words which of the processes that Ray started here has died; None if none has.
-
-    While Ray starts it waits for minutes for one that has died, and knows its processes only later.
-    """
+    """Say in words which of the processes that Ray started here has died; None if none has, or Ray still starts."""
     node = getattr(sys.modules.get("ray._private.worker"), "_global_node", None)
-    if node is None:
-        return next((f"a process of Ray ({name}) died while Ray started" for name in _dead_children()), None)
-    for kind, processes in node.all_processes.items():
+    for kind, processes in node.all_processes.items() if node else ():
         for started in processes:
             if (code := started.process.poll()) is not None:
                 how = f"was killed by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended, code {code}"
                 return f"a process of Ray ({kind}) {how}"
     return None
-
-
-def _dead_children() -> Iterator[str]:
-    """Yield the names of Ray's processes that this process has started, and that have ended."""
-    with suppress(psutil.Error):
-        for child in psutil.Process().children():
-            if child.name() in SERVERS and child.status() == psutil.STATUS_ZOMBIE:
-                yield child.name()
 
 
 def _check_room(resources: Resources) -> None:

@@ -1,5 +1,9 @@
 """The child process of a search: its death, an error of the caller's own, and Ray's death."""
 
+import os
+import shutil
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from search.options import RunOptions
 from search.prepare import moved_options
 from search.running import process
 from spaces import SearchError
+from tests.support.processes import child_process
 
 
 def children() -> list[psutil.Process]:
@@ -64,6 +69,19 @@ def test_an_error_of_the_callers_own_ends_the_run(options: RunOptions) -> None:
         process.run(options, on_event)
     assert [type(event) for event in events] == [RunPrepared]
     assert children() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="takes the name of a process from its file")
+def test_the_death_of_a_server_of_ray_is_seen_from_outside(tmp_path: Path) -> None:
+    shutil.copy(str(shutil.which("sleep")), program := tmp_path / "raylet")
+    with child_process([str(program), "60"]) as server:
+        assert process.dead_server(os.getpid()) is None
+        server.kill()
+        deadline = time.monotonic() + 10
+        while process.dead_server(os.getpid()) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert process.dead_server(os.getpid()) == "raylet"
+    assert process.dead_server(os.getpid()) is None
 
 
 @pytest.mark.slow

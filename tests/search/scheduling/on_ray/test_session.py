@@ -2,19 +2,15 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from search.scheduling.on_ray import session as module
 from search.scheduling.on_ray.session import RaySession
 from search.scheduling.resources import Resources
 from spaces import SearchError
-from tests.support.processes import child_process
 
 SESSIONS = """
 import os, sys
@@ -149,18 +145,6 @@ def test_a_private_ray_listens_on_this_machine_alone_and_nobody_else_enters_its_
     assert len(doors) > 4
     assert {*doors} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     assert mode == 0o700
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="takes the name of a process from its file")
-def test_the_death_of_a_process_of_ray_is_noticed_while_ray_starts(tmp_path: Path) -> None:
-    shutil.copy(str(shutil.which("sleep")), program := tmp_path / "raylet")
-    with child_process([str(program), "60"]) as process:
-        assert module._death_of_process() is None
-        process.kill()
-        deadline = time.monotonic() + 10
-        while (words := module._death_of_process()) is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-    assert words == "a process of Ray (raylet) died while Ray started"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of address space")
