@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -30,6 +31,15 @@ def descendants(run: "subprocess.Popen[str]") -> list[psutil.Process]:
         return []
 
 
+def _named(run: "subprocess.Popen[str]", name: str) -> list[psutil.Process]:
+    """Return the processes of a run that have this name, and have not ended."""
+    named = []
+    for process in descendants(run):
+        with suppress(psutil.NoSuchProcess):
+            named += [process] if process.name() == name else []
+    return named
+
+
 def _wait_for_event(case: Case, run: "subprocess.Popen[str]", event: str) -> None:
     noted, deadline = Path(case.variables[VARIABLE]), time.monotonic() + 120
     while run.poll() is None and time.monotonic() < deadline:
@@ -49,10 +59,10 @@ def _ray_process_killed(name: str) -> Callable[[Case], None]:
 
     def kill(case: Case) -> None:
         with case.started(*COMMAND) as run:
-            while run.poll() is None and not any(process.name() == name for process in descendants(run)):
+            while run.poll() is None and not _named(run, name):
                 time.sleep(0.01)
             time.sleep(case.random.choice([case.random.uniform(0.0, 3.0), case.random.uniform(0.0, 15.0)]))
-            killed = [process for process in descendants(run) if process.name() == name]
+            killed = _named(run, name)
             began = time.monotonic()
             for process in killed:
                 process.kill()
