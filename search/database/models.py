@@ -299,7 +299,10 @@ class ScreeningRow(Base):
 
 
 class WorkerRow(Base):
-    """A process that runs jobs. Its fields are those of a RunRow. cores: that it may use. gpus: their numbers."""
+    """A process that runs jobs. Its first fields are those of a RunRow.
+
+    cores: the numbers of the cores that it uses. gpus: the names of its GPUs, as CUDA_VISIBLE_DEVICES has them.
+    """
 
     __tablename__ = "search_workers"
 
@@ -310,7 +313,7 @@ class WorkerRow(Base):
     started: Mapped[datetime]
     heartbeat: Mapped[datetime]
     ended: Mapped[datetime | None]
-    cores: Mapped[int]
+    cores: Mapped[list[Any]]
     gpus: Mapped[list[Any]]
 
 
@@ -318,11 +321,12 @@ class JobRow(Base):
     """A job of the queue: what to run, and how far it is.
 
     kind: "run" or "recommend". options: the fields of `RunOptions` that are not their defaults, ready for JSON; they
-    hold no password. owner: who submitted it. priority: jobs of a higher one come first. state: "queued", "running",
-    "paused", "finished", "failed" or "cancelled". request: what a person wants of a running job: "cancel" or "pause".
-    attempts: how often a worker has begun it. worker_id: the worker that runs it, or ran it last. study: the study in
-    which it searches, once that is known. progress: how far it is. result: the recommendation. error: why it failed.
-    log: the last lines that its process printed.
+    hold no password, no home folder and no database, which are those of the worker. owner: who submitted it. priority:
+    jobs of a higher one come first. state: "queued", "running", "paused", "finished", "failed" or "cancelled". request:
+    what a person wants of a running job: "cancel" or "pause". attempts: how often a worker has begun it. worker_id: the
+    worker that runs it, or ran it last. study: the study in which it searches, once that is known. progress: how far it
+    is. result: the recommendation. error: why it failed. log: the last lines that its process printed. log_dropped: the
+    characters before them, which are not kept.
     """
 
     __tablename__ = "search_jobs"
@@ -344,6 +348,7 @@ class JobRow(Base):
     result: Mapped[dict[str, Any] | None]
     error: Mapped[str | None]
     log: Mapped[str] = mapped_column(Text)
+    log_dropped: Mapped[int]
 
 
 class TokenRow(Base):

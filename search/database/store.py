@@ -274,7 +274,7 @@ class Store(RunTable):
         study_id = self.optuna_id(name)
         with (
             self.reaching(name),
-            self._locked(f"search notes {name}"),
+            self.locked(f"search notes {name}"),
             edited_attributes(self.optuna, study_id, name, keep) as study,
         ):
             yield study

@@ -38,11 +38,12 @@ class Transactions:
         A server forgets the lock if it loses the connection. Then this raises OutageError at the end, and what was done
         must be done again. Yields a function that raises OutageError at once if the lock is lost.
         """
-        with self._locked(f"search study {study}") as check:
+        with self.locked(f"search study {study}") as check:
             yield check
 
     @contextmanager
-    def _locked(self, name: str) -> Iterator[Callable[[], None]]:
+    def locked(self, name: str) -> Iterator[Callable[[], None]]:
+        """Hold the lock of this name, as `exclusive` holds that of a study."""
         seconds = SLICE_SECONDS if self.outages.repeats else BUSY_SECONDS
         with self.address.errors(), self.address.lock(self.optuna.engine, name, seconds) as check:
             yield check

@@ -8,7 +8,7 @@ import psutil
 from sqlalchemy.orm import Session
 
 from search.database.connection.dialects import now, server_started
-from search.database.models import RunRow
+from search.database.models import RunRow, WorkerRow
 
 LEASE = timedelta(seconds=60)
 """A run whose last heartbeat is older than this is dead."""
@@ -21,7 +21,7 @@ CLOCK_SECONDS = 5
 boot, which moves when the clock is set."""
 
 
-def live_runs(session: Session, runs: Iterable[RunRow], contact: datetime | None = None) -> frozenset[int]:
+def live_runs(session: Session, runs: Iterable[RunRow | WorkerRow], contact: datetime | None = None) -> frozenset[int]:
     """Return the ids of the runs that have not ended, have a heartbeat of the last minute, and still have a process.
 
     The process is looked up only where it runs on this machine. A zombie does not count.
@@ -29,6 +29,8 @@ def live_runs(session: Session, runs: Iterable[RunRow], contact: datetime | None
     No run could send a heartbeat while the server was down. So the lease of a run begins with the start of the server
     where that is later than the last heartbeat. The same holds for `contact`: when the run that looks reached the
     database again after it had been cut off. It cannot know whether the others were cut off too.
+
+    The same holds for the workers that run jobs.
     """
     moment = now(session)
     unended = [run for run in runs if not run.ended]
@@ -37,7 +39,7 @@ def live_runs(session: Session, runs: Iterable[RunRow], contact: datetime | None
     return frozenset(run.id for run in unended if _is_alive(run, moment, contact))
 
 
-def _is_alive(run: RunRow, moment: datetime, contact: datetime | None) -> bool:
+def _is_alive(run: RunRow | WorkerRow, moment: datetime, contact: datetime | None) -> bool:
     if moment - max(run.heartbeat, contact or run.heartbeat) > LEASE:
         return False
     return run.host != gethostname() or _has_process(run.pid, run.process_started)

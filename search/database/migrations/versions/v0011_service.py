@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("started", MOMENT, nullable=False),
         sa.Column("heartbeat", MOMENT, nullable=False),
         sa.Column("ended", MOMENT),
-        sa.Column("cores", sa.Integer, nullable=False),
+        sa.Column("cores", sa.JSON, nullable=False),
         sa.Column("gpus", sa.JSON, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_search_workers"),
     )
@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("result", sa.JSON),
         sa.Column("error", sa.String),
         sa.Column("log", sa.Text, nullable=False),
+        sa.Column("log_dropped", sa.Integer, nullable=False),
         sa.ForeignKeyConstraint(["worker_id"], ["search_workers.id"], name="fk_search_jobs_worker_id"),
         sa.PrimaryKeyConstraint("id", name="pk_search_jobs"),
     )

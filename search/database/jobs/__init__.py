@@ -1,0 +1,1 @@
+"""The queue: its jobs, and the workers that run them."""
