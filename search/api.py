@@ -3,7 +3,6 @@
 import inspect
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
@@ -12,7 +11,7 @@ from objectives.home import Home
 from search.given import GivenDataset, with_folders
 from search.option import check_type, option_info
 from search.options import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions
-from spaces import Setting, StorageError, UsageError, check_name
+from spaces import Setting, UsageError, check_name
 from spaces.errors import shown
 
 if TYPE_CHECKING:
@@ -123,26 +122,18 @@ def load_study(name: str, *, home: str | Path | None = None, storage: str | None
     home: the folder of everything that is kept; None for SEARCH_HOME or the platform's. storage: URL of the study
     database; None for the one in the home folder. Raises StorageError where there is no such study.
     """
-    from search.study.choice import choice_sentence
+    from search.study.choice import choice_sentence, named_studies
     from search.study.study import Study
 
     if not isinstance(name, str) or not name:
         raise UsageError(f"a study is loaded by its name or by its dataset's name, got {shown(name)}")
     folder, database, store = _opened(home, storage)
     with store:
-        found = _named_studies(store, name)
+        found = named_studies(store, name)
         sentence = choice_sentence(found, name)
         if sentence is not None:
             warnings.warn(f"{sentence}; load one by its name", stacklevel=2)
         return Study(store.read_study(found[0].name), folder, database)
-
-
-def _named_studies(store: "Store", name: str) -> "list[StudySummary]":
-    """Return the study of a name, or else those of a dataset. Raises StorageError where there is none."""
-    if name not in store.names():
-        with suppress(StorageError):
-            return store.find_studies(dataset=name)
-    return store.find_studies(name=name)
 
 
 def studies(*, home: str | Path | None = None, storage: str | None = None) -> "list[StudySummary]":

@@ -21,6 +21,9 @@ DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
 
+StudyRequest = Literal["stop", "stop now", "pause"]
+"""What a person wants of the runs of a study; see `search.study.control`."""
+
 
 @dataclass(frozen=True)
 class StudyRecord:
@@ -167,7 +170,8 @@ class RunSummary:
     """A process that works or worked on a study.
 
     ended: None where it still works or was killed. alive: whether it works now. options: as in RunRecord.
-    ends: when its finished trials ended, in seconds, as in `objectives.results.Trial.finished`.
+    ends: when its finished trials ended, in seconds, as in `objectives.results.Trial.finished`. reason: why it tried no
+    further trial, in words; None where that was not kept.
     """
 
     host: str
@@ -180,6 +184,7 @@ class RunSummary:
     command: str
     options: Mapping[str, Any] | None
     ends: tuple[float, ...]
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -211,7 +216,7 @@ class StudySummary:
     run of the study made and ended them. best: the highest validation score by the metric. at_work: whether a run is
     alive. dataset_fingerprint, weights_digest, seed: they tell which cached features belong to the study. tested:
     whether a setting was measured on the test images. interrupted: trials of runs that were stopped or
-    killed.
+    killed. request: what a person wants of the runs that are alive; None without such a run.
     """
 
     name: str
@@ -234,6 +239,7 @@ class StudySummary:
     seed: int
     tested: bool = False
     interrupted: int = 0
+    request: StudyRequest | None = None
 
     @property
     def finished(self) -> int:

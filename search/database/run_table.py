@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,7 +15,7 @@ from search.database.connection.outages import repeated
 from search.database.connection.study_storage import StudyStorage
 from search.database.connection.url import Address
 from search.database.models import RunRow, StudyRow
-from search.database.records import RunCosts, RunRecord, RunState, RunSummary
+from search.database.records import RunCosts, RunRecord, RunState, RunSummary, StudyRequest
 from search.database.rows import reading
 from search.database.runs.heartbeat import HEARTBEAT_SECONDS, heartbeat
 from search.database.runs.leases import LATE, live_runs
@@ -95,6 +95,8 @@ class RunTable(Transactions):
                 if tried and (begun := _begun(session, study_id, record)) is not None:
                     return begun
                 tried = True
+                if not self._alive(session, study):
+                    self._row(session, study).request = None  # it was meant for runs that have ended
                 run = _run_row(study_id, record, now(session))
                 session.add(run)
                 session.flush()
@@ -125,6 +127,24 @@ class RunTable(Transactions):
             session.get_one(RunRow, run_id).costs = asdict(costs)
 
     @repeated
+    def record_reason(self, run_id: int, reason: str) -> None:
+        """Save why a run tries no further trial, in words."""
+        with self.session() as session:
+            session.get_one(RunRow, run_id).reason = reason
+
+    @repeated
+    def record_request(self, study: str, request: StudyRequest | None) -> None:
+        """Save what a person wants of the runs of a study; None for that they go on. Their begin forgets it."""
+        with self.session() as session:
+            self._row(session, study).request = request
+
+    def read_request(self, study: str) -> StudyRequest | None:
+        """Return what a person wants of the runs of a study. Raises OutageError at once if no database answers."""
+        with self.session() as session:
+            request = session.scalar(select(StudyRow.request).where(StudyRow.name == study))
+        return cast(StudyRequest | None, request)
+
+    @repeated
     def end_run(self, run_id: int, state: RunState) -> None:
         with self.session() as session:
             run = session.get_one(RunRow, run_id)
@@ -152,11 +172,14 @@ class RunTable(Transactions):
         database was down do not count, nor those in which the run of this store was cut off from it.
         """
         with self.session() as session:
-            unended = select(RunRow).join(StudyRow).where(StudyRow.name == study, RunRow.ended.is_(None))
-            runs = session.scalars(unended).all()
-            if self._own_run in {run.id for run in runs}:
-                self._beat(session, self._own_run)
-            return live_runs(session, runs, self._contact)
+            return self._alive(session, study)
+
+    def _alive(self, session: Session, study: str) -> frozenset[int]:
+        unended = select(RunRow).join(StudyRow).where(StudyRow.name == study, RunRow.ended.is_(None))
+        runs = session.scalars(unended).all()
+        if self._own_run in {run.id for run in runs}:
+            self._beat(session, self._own_run)
+        return live_runs(session, runs, self._contact)
 
     def check_file(self) -> None:
         """Raise StorageError where the SQLite file was lost during this run."""

@@ -9,7 +9,7 @@ from typing import Any, Self, final
 
 import optuna
 from optuna.trial import FrozenTrial
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from objectives.results import Baseline, Final, Picture, Reevaluation, StudyResults
 from search.database.connection.dialects import now, upsert
@@ -20,6 +20,7 @@ from search.database.connection.url import Address
 from search.database.models import (
     BaselineRow,
     FinalRow,
+    JobRow,
     PictureRow,
     ReevaluationRow,
     StudyRow,
@@ -27,7 +28,7 @@ from search.database.models import (
     study_row,
 )
 from search.database.optuna_storage.own_trials import INTERRUPTED, STOPPED, OpenStudy, StudyTrials
-from search.database.optuna_storage.studies import ensure_optuna_study, optuna_names
+from search.database.optuna_storage.studies import ensure_optuna_study, optuna_names, rename_optuna_study
 from search.database.optuna_storage.system_attributes import edited_attributes
 from search.database.records import (
     SavedOptions,
@@ -139,6 +140,47 @@ class Store(RunTable):
             self._studies.pop(name)
             with self.session() as session:
                 session.delete(self._row(session, name))
+
+    @repeated
+    def delete_study(self, name: str) -> None:
+        """Delete a study with its runs, trials and all results. Screenings stay: other studies learn from them.
+
+        Raises StorageError where a run works on it.
+        """
+        with self.exclusive(name), self.reaching(name):
+            self._check_idle(name, "deleted")
+            self.optuna.delete_study(self.optuna_id(name))
+            self._studies.pop(name)
+            with self.session() as session:
+                session.delete(self._row(session, name))
+
+    @repeated
+    def rename_study(self, name: str, new: str) -> None:
+        """Give a study another name, in Optuna and in the jobs that name it too.
+
+        Raises StorageError where a run works on it, and where another study has that name, also in Optuna.
+        """
+        with self.exclusive(name), self.reaching(name):
+            self._check_idle(name, "renamed")
+            study_id, own = self.optuna_id(name), self._optuna_name(name)
+            if new in {study.study_name for study in self.optuna.get_all_studies()} - {own}:
+                raise StorageError(f"`name` {new!r} is the name of another study in {self.address}; choose another")
+            self._studies.pop(name)
+            with self.session() as session:
+                names = session.scalars(select(StudyRow.name).where(StudyRow.name != name)).all()
+                if new in names:
+                    raise StorageError(f"`name` {new!r} is the name of another study in {self.address}; choose another")
+                finding.check_case(new, names)
+                self._row(session, name).name = new
+                rename_optuna_study(session, study_id, new)
+                session.execute(update(JobRow).where(JobRow.study == name).values(study=new))
+
+    def _check_idle(self, name: str, what: str) -> None:
+        """Raise StorageError where a run works on the study."""
+        if self.live_runs(name):
+            raise StorageError(
+                f"a run works on study {name!r}, which cannot be {what} meanwhile; `search stop {name}` ends the run"
+            )
 
     @repeated
     def studies(self) -> list[StudySummary]:

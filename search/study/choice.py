@@ -1,13 +1,25 @@
 """Says which of several studies a command answers with."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from spaces import StorageError
 
 if TYPE_CHECKING:
     from search.database.records import StudySummary
+    from search.database.store import Store
 
 NAMED = 5
 """Other studies that a sentence names."""
+
+
+def named_studies(store: "Store", name: str) -> "list[StudySummary]":
+    """Return the study of a name, or else those of a dataset. Raises StorageError where there is none."""
+    if name not in store.names():
+        with suppress(StorageError):
+            return store.find_studies(dataset=name)
+    return store.find_studies(name=name)
 
 
 def choice_sentence(studies: "Sequence[StudySummary]", dataset: str | None) -> str | None:

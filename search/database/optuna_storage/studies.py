@@ -1,12 +1,16 @@
 """Makes the Optuna study of each of the project's studies, and finds it again after a person renamed it."""
 
+import json
 import warnings
 from collections.abc import Iterable
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 
+from search.database.optuna_storage.tables import STUDIES, STUDY_USER_ATTRIBUTES
 from search.database.records import StudyRecord
 
 MADE_AS = "search study"
@@ -35,6 +39,17 @@ def ensure_optuna_study(storage: RDBStorage, record: StudyRecord, made: str | No
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)  # metric names, since Optuna 3.2
             study.set_metric_names(record.value_names)
+
+
+def rename_optuna_study(session: Session, study_id: int, name: str) -> None:
+    """Give an Optuna study another name, also as the project's own. Optuna has no function for it."""
+    session.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(study_name=name))
+    attributes = STUDY_USER_ATTRIBUTES.c
+    session.execute(
+        update(STUDY_USER_ATTRIBUTES)
+        .where(attributes.study_id == study_id, attributes.key == MADE_AS)
+        .values(value_json=json.dumps(name))
+    )
 
 
 def optuna_names(storage: RDBStorage, names: Iterable[str]) -> dict[str, str]:

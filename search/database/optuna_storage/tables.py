@@ -8,6 +8,7 @@ from optuna.storages._rdb import models
 from sqlalchemy import Table
 
 STUDIES: Table = models.StudyModel.__table__
+STUDY_USER_ATTRIBUTES: Table = models.StudyUserAttributeModel.__table__
 TRIALS: Table = models.TrialModel.__table__
 PARAMS: Table = models.TrialParamModel.__table__
 VALUES: Table = models.TrialValueModel.__table__

@@ -35,6 +35,7 @@ from search.database.records import (
     RunCosts,
     RunSummary,
     SavedOptions,
+    StudyRequest,
     StudyScores,
     StudySummary,
     architecture_from_dict,
@@ -123,6 +124,7 @@ def called_of(row: StudyRow) -> str:
 def study_summary(session: Session, row: StudyRow, trials: StudyTrials) -> StudySummary:
     """Return one line of a list of studies."""
     states = [_state(trial) for trial in trials.own]
+    at_work = bool(live_runs(session, row.runs))
     return StudySummary(
         name=row.name,
         dataset=row.dataset,
@@ -139,11 +141,12 @@ def study_summary(session: Session, row: StudyRow, trials: StudyTrials) -> Study
         best=max((trial.values[0] for trial in trials.own if trial.state == TrialState.COMPLETE), default=None),
         metric=METRICS[row.protocol.get("metric", ACCURACY.name)],
         last_run=max((run.started for run in row.runs), default=None),
-        at_work=bool(live_runs(session, row.runs)),
+        at_work=at_work,
         dataset_fingerprint=row.dataset_fingerprint,
         weights_digest=row.weights_digest,
         seed=int(row.protocol.get("seed", 0)),
         tested=bool(row.finals),
+        request=cast(StudyRequest | None, row.request) if at_work else None,
     )
 
 
@@ -166,6 +169,7 @@ def run_summaries(session: Session, row: StudyRow) -> tuple[RunSummary, ...]:
             command=run.command,
             options=run.options,
             ends=tuple(ends[run.id]),
+            reason=run.reason,
         )
         for run in row.runs
     )
