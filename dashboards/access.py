@@ -1,4 +1,4 @@
-"""Who may use the dashboard's server: the names by which browsers may call it, its token, and pages of other sites."""
+"""Who may use a web server: the names by which it may be called, pages of other sites, and the dashboard's token."""
 
 import re
 import secrets
@@ -39,12 +39,11 @@ def is_loopback(name: str) -> bool:
 
 @final
 @dataclass(frozen=True)
-class Access:
-    """Decides which requests are answered.
+class AllowedHosts:
+    """The names by which a server may be called.
 
     names: names in Host headers that are accepted. loopback: whether those that mean the loopback interface are
-    accepted too. token_digest: SHA-256 of the token; None where no token is needed. session: the value of the cookie
-    that a browser receives for the token; it is valid as long as the server runs.
+    accepted too.
 
     A web page of an attacker can reach the server under a name of the attacker (DNS rebinding), and so read everything.
     Such a request bears the attacker's name in its Host header, and is refused.
@@ -52,49 +51,91 @@ class Access:
 
     names: frozenset[str] = frozenset()
     loopback: bool = True
-    token_digest: bytes | None = field(default=None, repr=False)
-    session: str = field(default_factory=new_token, repr=False)
 
     @classmethod
-    def of(cls, host: str, allowed_hosts: Collection[str] = (), token: str | None = None) -> Self:
-        """Return who may use a server that listens on `host`. The token is not kept, only its digest.
+    def of(cls, host: str, allowed_hosts: Collection[str] = ()) -> Self:
+        """Return the names of a server that listens on `host`.
 
         allowed_hosts: names and addresses that people type into their browsers. Raises UsageError for a name that no
-        Host header can bear, for a token that is too short, and where others can connect and a name or the token is
-        missing.
+        Host header can bear, and where others can connect and no name is given.
         """
         if not host.strip():
             raise UsageError(
                 "`host` must name an address such as 127.0.0.1, or 0.0.0.0 for every address of this machine, got none"
             )
         names = frozenset(map(_checked_name, allowed_hosts))
-        if token is not None and not TOKEN.fullmatch(token):
+        if needs_token(host, allowed_hosts) and not names:
             raise UsageError(
-                f"the token must have at least {FEWEST_CHARACTERS} characters, of ASCII and without spaces, got "
-                f"{len(token)}; leave it out, and one is generated"
+                f"`host` {host} lets others connect: `allowed_host` must give the name that they type into their "
+                "browsers, such as gpu7.example.org, got none; a web page could use any other name"
             )
-        if needs_token(host, allowed_hosts):
-            if not names:
-                raise UsageError(
-                    f"`host` {host} lets others connect: `allowed_host` must give the name that they type into their "
-                    "browsers, such as gpu7.example.org, got none; a web page could use any other name"
-                )
-            if token is None:
-                raise UsageError(f"`host` {host} lets others connect, and needs a token, got none")
-        return cls(names, is_loopback(host), None if token is None else sha256(token.encode()).digest())
+        return cls(names, is_loopback(host))
 
-    def refusal(self, environ: Mapping[str, Any]) -> str | None:
+    def refusal(self, host: str, origin: str | None) -> str | None:
         """Say why a request is refused whoever sends it, in words; None if it is not.
 
-        A browser says from which site a page sends a request (Origin). Reads without it come from no page, or cannot be
-        read by it. Writes need it, unless they bear the token, which no browser adds by itself.
+        host, origin: its headers. A browser says in Origin from which site a page sends a request.
         """
-        host, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
         if not self._accepts(host):
             accepted = ", ".join([*(["localhost"] if self.loopback else []), *sorted(self.names)])
             return f"This server accepts requests to {accepted} only, got {host or 'no host name'}."
         if origin is not None and origin.partition("://")[2].lower() != host.lower():
             return f"Requests from pages of {origin} are not accepted."
+        return None
+
+    def _accepts(self, host: str) -> bool:
+        match = HOST.fullmatch(host)
+        if match is None:
+            return False
+        name = match[1].lower().rstrip(".")
+        return name in self.names or (self.loopback and is_loopback(name))
+
+
+@final
+@dataclass(frozen=True)
+class Access:
+    """Decides which requests the dashboard answers.
+
+    hosts: the names by which it may be called. token_digest: SHA-256 of the token; None where no token is needed.
+    session: the value of the cookie that a browser receives for the token; it is valid as long as the server runs.
+    """
+
+    hosts: AllowedHosts = field(default_factory=AllowedHosts)
+    token_digest: bytes | None = field(default=None, repr=False)
+    session: str = field(default_factory=new_token, repr=False)
+
+    @classmethod
+    def of(cls, host: str, allowed_hosts: Collection[str] = (), token: str | None = None) -> Self:
+        """Return who may use a dashboard that listens on `host`. The token is not kept, only its digest.
+
+        allowed_hosts: names and addresses that people type into their browsers. Raises UsageError for a name that no
+        Host header can bear, for a token that is too short, and where others can connect and a name or the token is
+        missing.
+        """
+        if token is not None and not TOKEN.fullmatch(token):
+            raise UsageError(
+                f"the token must have at least {FEWEST_CHARACTERS} characters, of ASCII and without spaces, got "
+                f"{len(token)}; leave it out, and one is generated"
+            )
+        hosts = AllowedHosts.of(host, allowed_hosts)
+        if needs_token(host, allowed_hosts) and token is None:
+            raise UsageError(f"`host` {host} lets others connect, and needs a token, got none")
+        return cls(hosts, None if token is None else sha256(token.encode()).digest())
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names, other than those of the loopback interface, by which the dashboard may be called."""
+        return self.hosts.names
+
+    def refusal(self, environ: Mapping[str, Any]) -> str | None:
+        """Say why a request is refused whoever sends it, in words; None if it is not.
+
+        Reads without Origin come from no page, or cannot be read by it. Writes need it, unless they bear the token,
+        which no browser adds by itself.
+        """
+        host, origin = environ.get("HTTP_HOST", ""), environ.get("HTTP_ORIGIN")
+        if refused := self.hosts.refusal(host, origin):
+            return refused
         if origin is None and environ["REQUEST_METHOD"] not in READS and not self._bears_token(environ):
             return f"A request that changes something needs the header Origin: http://{host}, got none."
         return None
@@ -103,9 +144,7 @@ class Access:
         """Return whether a request bears the token or the cookie, or needs none."""
         if self.token_digest is None or self._bears_token(environ):
             return True
-        # Not with http.cookies: it reads no cookie at all where another server of this host has set an odd one.
-        pairs = (pair.strip().partition("=") for pair in environ.get("HTTP_COOKIE", "").split(";"))
-        values = [value for name, _, value in pairs if name == cookie_name(environ)]
+        values = cookie_values(environ.get("HTTP_COOKIE", ""), cookie_name(environ))
         return any(compare_digest(value.encode(), self.session.encode()) for value in values)
 
     def is_token(self, text: str) -> bool:
@@ -117,16 +156,24 @@ class Access:
         """Return the header that gives a browser the cookie. No script can read it, and no other site can send it."""
         return "Set-Cookie", f"{cookie_name(environ)}={self.session}; HttpOnly; SameSite=Strict; Path=/"
 
-    def _accepts(self, host: str) -> bool:
-        match = HOST.fullmatch(host)
-        if match is None:
-            return False
-        name = match[1].lower().rstrip(".")
-        return name in self.names or (self.loopback and is_loopback(name))
-
     def _bears_token(self, environ: Mapping[str, Any]) -> bool:
-        kind, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        return kind.lower() == "bearer" and self.is_token(value.strip())
+        token = bearer_token(environ.get("HTTP_AUTHORIZATION", ""))
+        return token is not None and self.is_token(token)
+
+
+def bearer_token(authorization: str) -> str | None:
+    """Return the token in a header Authorization; None where it bears none."""
+    kind, _, value = authorization.partition(" ")
+    return value.strip() if kind.lower() == "bearer" else None
+
+
+def cookie_values(header: str, name: str) -> list[str]:
+    """Return the values of the cookies of this name in a header Cookie.
+
+    `http.cookies` is not used: it reads no cookie at all where another server of this host has set an odd one.
+    """
+    pairs = (pair.strip().partition("=") for pair in header.split(";"))
+    return [value for key, _, value in pairs if key == name]
 
 
 def needs_token(host: str, allowed_hosts: Collection[str]) -> bool:

@@ -19,6 +19,8 @@ from search.cli.commands.export import export
 from search.cli.commands.recommend import recommend
 from search.cli.commands.report import report
 from search.cli.commands.run import run
+from search.cli.commands.service import token
+from search.cli.commands.service.serve import serve
 from search.cli.commands.status import status
 from search.cli.flags import with_flags
 from search.cli.output import OutputError, discard_output, open_standard_output
@@ -40,9 +42,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for command in (run, recommend, best, status, compare, report, cka, export, classify, dashboard):
+for command in (run, recommend, best, status, compare, report, cka, export, classify, dashboard, serve):
     app.command()(command)
-for room in (datasets, backbones, cache):
+for room in (datasets, backbones, cache, token):
     app.add_typer(room.app, name=room.__name__.rpartition(".")[2])
 
 

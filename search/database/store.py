@@ -1,6 +1,6 @@
 """The study database: Optuna's tables and the project's own behind one URL."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -40,6 +40,7 @@ from search.database.records import (
 from search.database.rows import finding, reading
 from search.database.rows.identity import differences
 from search.database.rows.trial_writer import TrialWriter
+from search.database.rows.version import content_version
 from search.database.rows.writing import baseline_values, final_values, record_trial, reevaluation_values
 from search.database.run_table import RunTable
 from spaces import StorageError
@@ -225,6 +226,16 @@ class Store(RunTable):
         with self.session() as session:
             results = reading.study_results(session, self._row(session, name), self.trials(name))
         return replace(results, home_words=tuple(self.address.words))
+
+    @repeated
+    def version(self, name: str | None = None) -> Hashable:
+        """Return a value that differs once a study, or any study, has changed; see `content_version`.
+
+        Raises StorageError where there is no study of that name.
+        """
+        optuna_id = None if name is None else self.optuna_id(name)
+        with self.session() as session:
+            return content_version(session, name, optuna_id)
 
     @repeated
     def study_scores(self) -> list[StudyScores]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dashboards.access import Access
+from dashboards.access import Access, AllowedHosts
 from dashboards.server import EVERYWHERE, Application, report_link, serve
 from spaces import StorageError, UsageError
 
@@ -23,7 +23,7 @@ def reports(study: str) -> str | None:
     return {"birds": "<h1>birds</h1>", "ä /<b>": "<h1>odd</h1>"}.get(study)
 
 
-OTHERS = Access(frozenset({"birds.example"}), loopback=False)
+OTHERS = Access(AllowedHosts(frozenset({"birds.example"}), loopback=False))
 
 
 def asked(path: str, access: Access | None = None, method: str = "GET", **headers: str) -> Answer:

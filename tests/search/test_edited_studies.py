@@ -21,7 +21,6 @@ from sqlalchemy import column, delete, table, update
 
 from objectives.results import GMACS, Accuracy, Evaluation, StudyResults
 from search.api import load_study
-from search.cli.commands.status import StudyState
 from search.database.optuna_storage.studies import ORIGINAL
 from search.database.optuna_storage.system_attributes import STUDY_SYSTEM_ATTRIBUTES
 from search.database.records import DIRECTIONS, RunRecord, StudyRecord
@@ -31,6 +30,7 @@ from search.reports.answer import answer_lines
 from search.reports.cross_dataset import networks_of
 from search.reports.dashboard_sync import show
 from search.reports.study_report import study_page, study_text
+from search.reports.study_state import StudyState
 from search.running.engine import _leaving_no_empty_study
 from search.samplers.catalog import sampler_named
 from search.scheduling.requests import TrialRequest

@@ -31,8 +31,8 @@ from objectives.results import (
     StudyResults,
     Trial,
 )
-from search.cli.commands.status import StudyState
 from search.reports.answer import answer_lines, answer_record, score_lines
+from search.reports.study_state import StudyState
 from search.study.export import untested_note
 from search.study.study import Study
 from spaces import Setting, Space

@@ -10,10 +10,10 @@ from socket import gethostname
 import pytest
 
 from objectives.results import Accuracy, Evaluation, Final
-from search.cli.commands.status import StudyState
 from search.database.models import RunRow, TrialRow
 from search.database.records import RunRecord, RunState, StudyRecord
 from search.database.store import Store
+from search.reports.study_state import StudyState
 from search.samplers.catalog import sampler_named
 from search.scheduling.requests import TrialRequest
 from search.scheduling.trials.driver import StudyDriver

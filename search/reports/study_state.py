@@ -1,0 +1,177 @@
+"""The state of a study and of its runs, as lines for people and as JSON-ready values."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from objectives.results import StudyResults, TrialState
+    from search.database.records import RunSummary, StudySummary
+    from search.database.store import Store
+
+STATES: "tuple[TrialState, ...]" = ("complete", "pruned", "failed", "running", "interrupted")
+
+FAILURES_SHOWN = 3
+"""Failed trials that are printed, the latest first."""
+
+
+def summary_record(row: "StudySummary") -> dict[str, Any]:
+    """Return one line of the list of studies as JSON-ready values."""
+    return {
+        "study": row.name,
+        "dataset": row.dataset,
+        "backbone": row.backbone,
+        "settings": row.space_size,
+        "trials": {state: getattr(row, state) for state in STATES},
+        "waiting": row.waiting,
+        "others": row.others,
+        "metric": row.metric.name,
+        "best": None if row.best is None else row.metric.score(row.best),
+        "last_run": row.last_run and row.last_run.isoformat(),
+        "at_work": row.at_work,
+    }
+
+
+@dataclass(frozen=True)
+class StudyState:
+    """The state of a study.
+
+    runs: the runs of the study, in the order in which they started. report: the report file; None if there is none yet.
+    storage: the URL of the study database, without its password.
+    """
+
+    study: "StudyResults"
+    runs: "tuple[RunSummary, ...]"
+    report: Path | None
+    storage: str
+
+    @classmethod
+    def of(cls, store: "Store", name: str, reports: Path) -> Self:
+        """Read the state of a study. reports: the folder of the reports."""
+        report = reports / f"{name}.html"
+        return cls(
+            store.read_study(name), store.read_runs(name), report if report.is_file() else None, str(store.address)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the state as JSON-ready values.
+
+        best: the same values that `search best --json` prints; None if no trial is complete.
+        """
+        from search.reports.answer import answer_record
+
+        study = self.study
+        return {
+            "study": study.name,
+            "dataset": study.dataset,
+            "backbone": study.backbone,
+            "settings": study.space_size,
+            "trials": {state: study.count(state) for state in STATES},
+            "waiting": study.waiting,
+            "others": study.others,
+            "best": answer_record(study) if study.complete or study.finals else None,
+            "passes": study.passes_made,
+            "passes_saved": study.passes_needed - study.passes_made,
+            "runs": [self._run(run) for run in self.runs],
+            "failures": [
+                {"trial": trial.number, "setting": trial.setting.to_dict(), "reason": trial.reason}
+                for trial in study.trials
+                if trial.state == "failed"
+            ],
+            "report": self.report,
+            "storage": self.storage,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the state as lines for people."""
+        from dashboards.formatting import image_counts, other_trials
+        from search.reports.answer import passes_line
+
+        study = self.study
+        last = self.runs[-1] if self.runs else None
+        lines = [
+            f"study       {study.name}",
+            f"dataset     {study.dataset}: {image_counts(study.counts, study.folds)}",
+            f"backbone    {study.backbone}, {study.space_size:,} settings",
+            "trials      " + ", ".join(f"{study.count(s)} {s}" for s in STATES if s != "interrupted" or study.count(s)),
+            *(f"            {words}" for words in other_trials(study.waiting, study.others)),
+            *self._best_lines(),
+            passes_line(study),
+            *(line for run in self.runs if run.alive for line in self._work_lines(run)),
+        ]
+        if last is not None and not last.alive:
+            lines.append(f"last run    {_moment(last.started)} on {last.host}: {_ended(last)}")
+        failed = sorted((t for t in study.trials if t.state == "failed"), key=lambda trial: -trial.number)
+        for trial in failed[:FAILURES_SHOWN]:
+            lines += [f"failed      trial {trial.number}: {trial.setting}", f"            {trial.reason}"]
+        if len(failed) > FAILURES_SHOWN:
+            lines.append(f"            and {len(failed) - FAILURES_SHOWN} earlier ones; --json lists all")
+        if last is not None:
+            lines.append(f"command     {last.command}")
+        if self.report is None:
+            lines.append("report      not written yet; a run writes it when it has finished")
+        else:
+            written = datetime.fromtimestamp(self.report.stat().st_mtime, UTC)
+            lines.append(f"report      {self.report}, written {_moment(written)}")
+        return [*lines, f"storage     {self.storage}"]
+
+    def _best_lines(self) -> list[str]:
+        from dashboards.study.answer.answer import study_answer
+        from search.reports.answer import certainty_lines, score_lines
+
+        answer = study_answer(self.study)
+        if answer is None:
+            return ["best        no trial is complete yet"]
+        scores = score_lines(self.study, running=any(run.alive for run in self.runs))
+        return [f"setting     {answer.setting}", *scores, *certainty_lines(self.study, answer)]
+
+    def _work_lines(self, run: "RunSummary") -> list[str]:
+        from search.display.pace import time_left
+
+        workers = f"{run.workers} worker{'' if run.workers == 1 else 's'}"
+        lines = [f"running     since {_moment(run.started)} on {run.host}, process {run.pid}, {workers}"]
+        goal, pace, left = self._pace(run)
+        facts = [f"{self.study.finished} of {goal} trials" if goal else f"{self.study.finished} trials"]
+        facts += [f"{pace:.3g} a minute"] if pace else []
+        facts += [time_left(left)] if left is not None else []
+        if goal and self.study.finished >= goal:
+            done = len(self.study.reevaluations) + len(self.study.finals)
+            facts.append(f"now re-evaluating on other splits, {done} fits done")
+        lines.append(f"            {', '.join(facts)}")
+        running = [trial for trial in self.study.trials if trial.state == "running"]
+        return lines + [f"            trial {trial.number}: {trial.setting}" for trial in running]
+
+    def _pace(self, run: "RunSummary") -> tuple[int | None, float | None, float | None]:
+        """Return the run's target number of trials, its trials per minute, and the seconds left; None if unknown."""
+        from search.display.pace import Pace
+
+        goal: int | None = (run.options or {}).get("trials")
+        pace = Pace(run.ends[0], run.workers, list(run.ends[1:])) if run.ends else Pace()
+        left = pace.seconds_left(goal - self.study.finished, self.study.wall_seconds) if goal else None
+        return goal, 60 / pace.interval if pace.interval else None, left
+
+    def _run(self, run: "RunSummary") -> dict[str, Any]:
+        goal, pace, left = self._pace(run) if run.alive else (None, None, None)
+        return {
+            "started": run.started.isoformat(),
+            "ended": run.ended and run.ended.isoformat(),
+            "state": _ended(run) if not run.alive else "at work",
+            "host": run.host,
+            "pid": run.pid,
+            "workers": run.workers,
+            "command": run.command,
+            "goal": goal,
+            "trials_a_minute": pace,
+            "seconds_left": left,
+        }
+
+
+def _ended(run: "RunSummary") -> str:
+    """Return how a run ended. A run that never recorded its end was killed."""
+    return run.state if run.ended else "killed"
+
+
+def _moment(moment: datetime) -> str:
+    """Format a time in the local time zone."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"

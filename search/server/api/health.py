@@ -1,0 +1,41 @@
+"""Whether the server works, and its numbers for Prometheus."""
+
+from fastapi import Response
+from pydantic import BaseModel
+
+from search.server.identity import public, requires, role_router
+from search.server.metrics import metrics_text
+from search.server.service import Served
+
+router = role_router(tags=["health"])
+
+
+class Health(BaseModel):
+    status: str
+
+
+class Readiness(BaseModel):
+    """Whether the server can work. worker: whether a worker is alive that runs jobs."""
+
+    status: str
+    database: bool
+    worker: bool
+
+
+@router.get("/healthz", dependencies=[public])
+async def healthz() -> Health:
+    """Say that the process answers."""
+    return Health(status="ok")
+
+
+@router.get("/readyz", dependencies=[public])
+def readyz(service: Served) -> Readiness:
+    """Say whether the database answers, and whether a worker is alive. Status 503 where the database does not."""
+    service.store.names()
+    return Readiness(status="ok", database=True, worker=False)
+
+
+@router.get("/metrics", dependencies=[requires("viewer")], response_class=Response)
+def metrics() -> Response:
+    """Return the numbers of this server in the text format of Prometheus."""
+    return Response(metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,109 @@
+"""Makes the application: the gate, the routes of the API, and the pages for people."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio import to_thread
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from search.server.api import health, studies
+from search.server.gate import Gate
+from search.server.login import session_cookie
+from search.server.problems import (
+    STATUS_KINDS,
+    ProblemError,
+    problem_of,
+    problem_response,
+    request_id,
+)
+from search.server.service import Service
+from search.server.settings import Settings
+from search.server.validation import validation_problem
+from spaces import SearchError
+
+API = "/api/v1"
+
+THREADS = 16
+"""Requests that wait for the database at once. The event loop itself never does."""
+
+PAGES: tuple[APIRouter, ...] = ()
+"""Routers of the pages for people, made by `role_router(in_document=False)`. `search.server.login` has the sessions."""
+
+log = logging.getLogger("search.server")
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """Make the application. It opens the study database. Raises StorageError where that cannot be used."""
+    service = Service.open(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = THREADS
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="Diffusion feature search",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        max_body_size=settings.limits.body + settings.limits.upload * settings.limits.images,
+    )
+    app.state.service = service
+    app.include_router(health.router)
+    for router in (studies.router,):
+        app.include_router(router, prefix=API)
+    for router in PAGES:
+        app.include_router(router)
+    app.openapi = lambda: _document(app, settings)  # type: ignore[method-assign]
+    _answer_errors(app)
+    app.add_middleware(Gate, service=service)
+    return app
+
+
+def _document(app: FastAPI, settings: Settings) -> dict[str, Any]:
+    """Return the OpenAPI document, with both ways in which a caller says who it is."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        document.setdefault("components", {})["securitySchemes"] = {
+            "token": {"type": "http", "scheme": "bearer", "description": "A token of `search token create`."},
+            "session": {"type": "apiKey", "in": "cookie", "name": session_cookie(settings)},
+        }
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Let every error be answered in one form, and none with the text of an exception that is not ours."""
+
+    @app.exception_handler(ProblemError)
+    async def problem(request: Request, error: ProblemError) -> JSONResponse:
+        return problem_response(request_id(request), error)
+
+    @app.exception_handler(SearchError)
+    async def search_error(request: Request, error: SearchError) -> JSONResponse:
+        return problem_response(request_id(request), problem_of(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem_response(request_id(request), validation_problem(error))
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        kind = STATUS_KINDS.get(error.status_code, "usage")
+        headers = dict(error.headers or {})
+        return problem_response(request_id(request), ProblemError(error.status_code, kind, str(error.detail), headers))
+
+    @app.exception_handler(Exception)
+    async def unknown(request: Request, error: Exception) -> JSONResponse:
+        log.error("request %s failed", request_id(request), exc_info=error)
+        detail = "the server has failed; its log says why, under the id of this request"
+        return problem_response(request_id(request), ProblemError(500, "internal", detail))

@@ -1,0 +1,163 @@
+"""The gate before all routes: names of the server, pages of other sites, who calls, how often, and the log."""
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import MutableMapping
+from typing import Any
+
+from anyio import to_thread
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dashboards.access import READS, bearer_token, cookie_values
+from search.server.identity import Caller
+from search.server.login import check_wrong, session_cookie, too_many
+from search.server.metrics import observe
+from search.server.problems import ProblemError, problem_of, problem_response
+from search.server.rates import Rates
+from search.server.service import Service
+from spaces import SearchError
+
+log = logging.getLogger("search.server")
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Headers of every answer that does not set them itself."""
+
+
+class Gate:
+    """The outermost part of the application.
+
+    A request that passes has `request.state.caller`, a `Caller` or None, and `request.state.request_id`.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+        limits = service.settings.limits
+        self._rates = Rates(limits.requests, limits.burst)
+        self._cookie = session_cookie(service.settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+        state: MutableMapping[str, Any] = scope.setdefault("state", {})
+        state["request_id"] = request_id = secrets.token_hex(8)
+        state["caller"] = None
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                if self._service.settings.tls is not None:
+                    headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+            await send(message)
+
+        try:
+            try:
+                state["caller"] = await self._admitted(scope)
+            except ProblemError as problem:
+                await problem_response(request_id, problem)(scope, receive, answer)
+            except SearchError as error:
+                await problem_response(request_id, problem_of(error))(scope, receive, answer)
+            else:
+                await self._app(scope, receive, answer)
+        finally:
+            seconds = time.perf_counter() - started
+            observe(scope, status, seconds)
+            self._log(scope, status, seconds, state)
+
+    async def _admitted(self, scope: Scope) -> Caller | None:
+        """Return who calls; None for an unknown caller, who may see public routes only. Raises ProblemError."""
+        headers = Headers(scope=scope)
+        self._check_site(scope["method"], headers)
+        callers = self._service.callers
+        if callers.is_due:
+            await to_thread.run_sync(callers.read)
+        token, address = bearer_token(headers.get("authorization", "")), _address(scope)
+        caller = callers.by_session(cookie_values(headers.get("cookie", ""), self._cookie)) or callers.local()
+        if token is not None:
+            check_wrong(self._service.wrong_tokens, address)
+            if not callers.open:
+                caller = callers.by_token(token)
+            if caller is None:
+                self._service.wrong_tokens.take(address)
+        self._check_rate(address if caller is None else f"token {caller.name}")
+        if caller is not None and callers.note_use(caller):
+            await to_thread.run_sync(callers.record_use, caller.name)
+        return caller
+
+    def _check_rate(self, caller: str) -> None:
+        if (wait := self._rates.take(caller)) > 0:
+            limit = self._service.settings.limits.requests
+            raise too_many(f"this server takes {limit:g} requests a second from one caller", wait)
+
+    def _check_site(self, method: str, headers: Headers) -> None:
+        """Refuse requests to other names, and writes that a page of another site may have sent.
+
+        Browsers send Origin or Sec-Fetch-Site with every write. A write without both comes from a program; one that
+        bears a cookie comes from a browser, and needs Origin.
+        """
+        origin = headers.get("origin")
+        if refused := self._service.settings.hosts.refusal(headers.get("host", ""), origin):
+            raise ProblemError(403, "refused", refused)
+        if method in READS or "authorization" in headers:
+            return
+        if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            raise ProblemError(403, "refused", "A page of another site may not change anything here.")
+        if origin is None and cookie_values(headers.get("cookie", ""), self._cookie):
+            raise ProblemError(
+                403, "refused", "A request with a cookie that changes something needs the header Origin."
+            )
+
+    def _log(self, scope: Scope, status: int, seconds: float, state: MutableMapping[str, Any]) -> None:
+        caller: Caller | None = state["caller"]
+        log.info(
+            "%s %s %d",
+            scope["method"],
+            scope["path"],
+            status,
+            extra={
+                "request": {
+                    "id": state["request_id"],
+                    "method": scope["method"],
+                    "path": scope["path"],
+                    "status": status,
+                    "seconds": round(seconds, 4),
+                    "caller": None if caller is None else caller.name,
+                    "address": _address(scope),
+                }
+            },
+        )
+
+
+class JsonLines(logging.Formatter):
+    """Formats each record as one line of JSON. Requests have their id, status and seconds as fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= getattr(record, "request", {})
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else "unknown"

@@ -1,0 +1,75 @@
+"""Runs the application until it is interrupted."""
+
+import errno
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import uvicorn
+
+from search.server.app import make_app
+from search.server.gate import JsonLines
+from search.server.settings import LogFormat, Settings
+from spaces import SearchError, UsageError
+
+GRACE_SECONDS = 3
+"""How long requests may take to end once the server is asked to end. Event streams end at once."""
+
+
+def serve(settings: Settings, listening: Callable[[str], None] = lambda _: None) -> None:
+    """Serve until interrupted.
+
+    listening: called with the address, `http://NAME:PORT`, once a client can connect. Raises UsageError where others
+    can connect and there is no token yet, SearchError where the server cannot listen, and StorageError where the study
+    database cannot be used.
+    """
+    set_up_log(settings.log_format)
+    app = make_app(settings)
+    app.state.service.callers.read()
+    if settings.demands_tokens and app.state.service.callers.is_empty:
+        raise UsageError(
+            f"`host` {settings.host} lets others connect, and there is no token yet; make one with "
+            "`search token create NAME --role admin`"
+        )
+    with _socket(settings) as listener, suppress(KeyboardInterrupt):
+        name = min(settings.hosts.names, default=f"[{settings.host}]" if ":" in settings.host else settings.host)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            ssl_certfile=settings.tls[0] if settings.tls else None,
+            ssl_keyfile=settings.tls[1] if settings.tls else None,
+        )
+        listening(f"{settings.scheme}://{name}:{settings.port}")
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _socket(settings: Settings) -> socket.socket:
+    """Return a socket that listens. Raises SearchError in words."""
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        reason = "the port is in use" if in_use else getattr(error, "strerror", None) or error
+        raise SearchError(
+            f"cannot listen on {settings.host} port {settings.port}: {reason}; choose another `host` or `port`"
+        ) from None
+
+
+def set_up_log(log_format: LogFormat) -> None:
+    """Let the server log to standard error: a line for each request, its id and the name of its token."""
+    handler = logging.StreamHandler(sys.stderr)
+    words = "%(asctime)s %(levelname)s %(message)s"
+    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter(words))
+    for name, level in (("search", logging.INFO), ("uvicorn", logging.WARNING)):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(level)
+        logger.propagate = False

@@ -1,0 +1,93 @@
+"""Reads studies for requests. What was read is kept until the study changes, since a large study takes seconds."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from objectives.results import StudyResults
+from search.database.records import RunSummary, StudySummary
+from search.database.store import Store
+from search.server.problems import not_found
+from spaces.errors import did_you_mean, shown
+
+T = TypeVar("T")
+
+FRESH_SECONDS = 1.0
+"""How long something is answered without asking the database whether it has changed."""
+
+MOST_KEPT = 256
+"""Results that are kept at once, of all studies together."""
+
+
+@dataclass
+class Entry:
+    """Something that was read. version: of the database when it was read. checked: when that was compared last."""
+
+    value: Any = None
+    version: Hashable = None
+    checked: float = -1e9
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class StudyReader:
+    """Reads studies. Threads may share it; of several that want the same, one reads and the others wait."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._entries: OrderedDict[Hashable, Entry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def summaries(self) -> list[StudySummary]:
+        """Return all studies, the one that ran last first."""
+        return self._kept(("summaries",), self.store.version, self.store.studies)
+
+    def results(self, name: str) -> StudyResults:
+        """Return all that is known of a study. Raises ProblemError where there is none of this name."""
+        return self.derived(name, "results", lambda results: results)
+
+    def runs(self, name: str) -> tuple[RunSummary, ...]:
+        """Return the runs of a study in the order in which they began."""
+        self.check(name)
+        return self.store.read_runs(name)
+
+    def derived(self, name: str, kind: str, make: Callable[[StudyResults], T]) -> T:
+        """Return something that is made from the results of a study. kind: names what is made."""
+        self.check(name)
+
+        def read() -> Any:
+            if kind == "results":
+                return self.store.read_study(name)
+            return make(self.results(name))
+
+        return cast(T, self._kept((name, kind), lambda: self.store.version(name), read))
+
+    def check(self, name: str) -> None:
+        """Raise ProblemError, status 404, where there is no study of this name."""
+        names = self._kept(("names",), lambda: time.monotonic() // FRESH_SECONDS, self.store.names)
+        if name not in names:
+            raise not_found(f"there is no study {shown(name)}; {did_you_mean(name, names)}`search status` lists them")
+
+    def forget(self) -> None:
+        """Forget everything that was read, as after a study was renamed or deleted."""
+        with self._lock:
+            self._entries.clear()
+
+    def _kept(self, key: Hashable, version: Callable[[], Hashable], read: Callable[[], T]) -> T:
+        with self._lock:
+            entry = self._entries.setdefault(key, Entry())
+            self._entries.move_to_end(key)
+            while len(self._entries) > MOST_KEPT:
+                self._entries.popitem(last=False)
+        if time.monotonic() - entry.checked < FRESH_SECONDS:
+            return cast(T, entry.value)
+        with entry.lock:
+            if time.monotonic() - entry.checked < FRESH_SECONDS:
+                return cast(T, entry.value)
+            now = version()
+            if entry.version != now or entry.checked < 0:
+                entry.value, entry.version = read(), now
+            entry.checked = time.monotonic()
+            return cast(T, entry.value)
