@@ -1,7 +1,7 @@
 """Runs in the study database: their begin, their heartbeat, their costs and their end."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -155,14 +155,15 @@ class RunTable(Transactions):
     def read_runs(self, study: str) -> tuple[RunSummary, ...]:
         """Return the runs of a study in the order in which they began."""
         with self.session() as session:
-            return reading.run_summaries(session, self._row(session, study))
+            row = self._row(session, study)
+            return reading.run_summaries(row, self._live(session, row.runs))
 
     @repeated
     def is_alive(self, run_id: int) -> bool:
         """Return whether the run may still report trials; see `live_runs`."""
         with self.session() as session:
             run = session.get(RunRow, run_id)
-            return run is not None and run_id in live_runs(session, [run], self._contact)
+            return run is not None and run_id in self._live(session, [run])
 
     @repeated
     def live_runs(self, study: str) -> frozenset[int]:
@@ -179,7 +180,12 @@ class RunTable(Transactions):
         runs = session.scalars(unended).all()
         if self._own_run in {run.id for run in runs}:
             self._beat(session, self._own_run)
-        return live_runs(session, runs, self._contact)
+        return self._live(session, runs)
+
+    def _live(self, session: Session, runs: Sequence[RunRow]) -> frozenset[int]:
+        """Return the ids of the runs that are alive. The run of this store never takes itself for dead."""
+        own = {run.id for run in runs if run.id == self._own_run}
+        return live_runs(session, runs, self._contact) | own
 
     def check_file(self) -> None:
         """Raise StorageError where the SQLite file was lost during this run."""

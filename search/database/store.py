@@ -10,6 +10,7 @@ from typing import Any, Self, final
 import optuna
 from optuna.trial import FrozenTrial
 from sqlalchemy import Connection, select, update
+from sqlalchemy.orm import Session
 
 from objectives.results import Baseline, Final, Picture, Reevaluation, StudyResults
 from search.database.connection.dialects import now, upsert
@@ -188,7 +189,7 @@ class Store(RunTable):
         """Return all studies. The one that ran last is first."""
         with self.session() as session:
             rows = finding.study_rows(session, self.optuna)
-            summaries = [reading.study_summary(session, row, self.trials(row.name)) for row in rows]
+            summaries = [self._summary(session, row) for row in rows]
         return sorted(summaries, key=lambda summary: summary.last_run or summary.created, reverse=True)
 
     @repeated
@@ -215,7 +216,7 @@ class Store(RunTable):
             fitting, rows = finding.fitting_rows(session, self.optuna, dataset, name)
             if not fitting:
                 raise StorageError(finding.none_found(dataset, name, str(self.address), rows))
-            found = [reading.study_summary(session, row, self.trials(row.name)) for row in fitting]
+            found = [self._summary(session, row) for row in fitting]
         if dataset is None:
             return sorted(found, key=lambda study: not study.complete)
         return sorted(found, key=lambda study: study.rank, reverse=True)
@@ -224,8 +225,12 @@ class Store(RunTable):
     def read_study(self, name: str) -> StudyResults:
         """Return all that is known of a study. Raises StorageError where there is none of that name."""
         with self.session() as session:
-            results = reading.study_results(session, self._row(session, name), self.trials(name))
+            row = self._row(session, name)
+            results = reading.study_results(session, row, self.trials(name), self._live(session, row.runs))
         return replace(results, home_words=tuple(self.address.words))
+
+    def _summary(self, session: Session, row: StudyRow) -> StudySummary:
+        return reading.study_summary(row, self.trials(row.name), self._live(session, row.runs))
 
     @repeated
     def version(self, name: str | None = None) -> Hashable:

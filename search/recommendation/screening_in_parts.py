@@ -10,8 +10,7 @@ from objectives.results import Extracted, ScreenedPart, ScreenedSetting
 from search.database.store import Store
 from search.recommendation.recommender import Recommender
 from search.recommendation.screen import known_tasks, save
-from search.scheduling.requests import ScreeningRequest
-from search.scheduling.trials.driver import NoTrialYet
+from search.scheduling.requests import NoTrialYet, ScreeningRequest
 from spaces import Setting, Space
 
 if TYPE_CHECKING:

@@ -34,10 +34,18 @@ from search.scheduling.events import (
     TrialEnded,
     TrialStarted,
 )
-from search.scheduling.requests import BaselineRequest, FinalRequest, Request, ScreeningRequest, TrialRequest
+from search.scheduling.requests import (
+    BaselineRequest,
+    FinalRequest,
+    NoMoreTrials,
+    NoTrialYet,
+    Request,
+    ScreeningRequest,
+    TrialRequest,
+)
 from search.scheduling.signals import at_first_signal
 from search.scheduling.stages import Baselines, Finals, Screening
-from search.scheduling.trials.driver import NoMoreTrials, NoTrialYet, StudyDriver
+from search.scheduling.trials.driver import StudyDriver
 from search.scheduling.trials.retries import MAX_ATTEMPTS
 from search.scheduling.trials.trial_timer import TrialTimer
 from search.scheduling.watchdog import Watchdog

@@ -1,4 +1,4 @@
-"""The requests that a worker receives: a part of a screening, a trial, a final, or a baseline."""
+"""The requests that a worker receives: a part of a screening, a trial, a final, a baseline; or that there is none."""
 
 from dataclasses import dataclass
 
@@ -45,3 +45,20 @@ class BaselineRequest:
 
 
 Request = ScreeningRequest | TrialRequest | FinalRequest | BaselineRequest
+
+
+@dataclass(frozen=True, slots=True)
+class NoTrialYet:
+    """There is no trial now, but there may be one later.
+
+    proposing: whether a proposal is being made. Otherwise running trials fill the budget, and one of them may fail.
+    """
+
+    proposing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoMoreTrials:
+    """There is no further trial in this run. reason: why, in words."""
+
+    reason: str

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from objectives.results import Baseline, Final, Reevaluation, ScreenedPart
-from search.scheduling.requests import BaselineRequest, FinalRequest, ScreeningRequest
-from search.scheduling.trials.driver import NoTrialYet
+from search.scheduling.requests import BaselineRequest, FinalRequest, NoTrialYet, ScreeningRequest
 
 
 class Finals(Protocol):

@@ -11,8 +11,8 @@ from objectives.results import Accuracy, Evaluation
 from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.requests import TrialRequest
-from search.scheduling.trials.driver import NoMoreTrials, StudyDriver
+from search.scheduling.requests import NoMoreTrials, TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from spaces import Setting, Space
 
 

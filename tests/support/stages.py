@@ -3,8 +3,7 @@
 from objectives.results import Accuracy, Baseline, Final, Reevaluation, ScreenedPart
 from search.scheduling.coordinator import Coordinator
 from search.scheduling.events import BaselineEnded, Retried, TrialEnded, TrialEvent
-from search.scheduling.requests import BaselineRequest, FinalRequest, Request, ScreeningRequest
-from search.scheduling.trials.driver import NoTrialYet
+from search.scheduling.requests import BaselineRequest, FinalRequest, NoTrialYet, Request, ScreeningRequest
 from spaces import Setting
 
 DEATH = "its worker process was killed"

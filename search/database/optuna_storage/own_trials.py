@@ -25,6 +25,9 @@ STOPPED, LOST, MACHINE, WORKER = "stopped", "lost", "machine", "worker"
 """STOPPED: the run was stopped in good order. LOST: the process of the run is gone, perhaps because of the setting.
 MACHINE: the machine failed. WORKER: the process of the worker died; earlier versions wrote MACHINE."""
 
+LOST_REASON = "interrupted: the process that ran it is gone"
+"""The reason of a trial that is LOST."""
+
 
 @final
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import cast
 
 from optuna.trial import FrozenTrial, TrialState
@@ -29,7 +29,7 @@ from objectives.results import (
 )
 from objectives.results import TrialState as State
 from search.database.models import BaselineRow, FinalRow, ReevaluationRow, ScreeningRow, StudyRow, TrialRow
-from search.database.optuna_storage.own_trials import INTERRUPTED, LOST, STOPPED, StudyTrials
+from search.database.optuna_storage.own_trials import INTERRUPTED, LOST, LOST_REASON, RUN, STOPPED, StudyTrials
 from search.database.optuna_storage.parameters import to_setting
 from search.database.records import (
     RunCosts,
@@ -41,7 +41,7 @@ from search.database.records import (
     architecture_from_dict,
     scores_from_dict,
 )
-from search.database.runs.leases import live_runs, running_seconds
+from search.database.runs.leases import running_seconds
 from search.options import rounds_of
 from spaces import Setting, Space
 
@@ -53,8 +53,8 @@ STATES: dict[TrialState, State] = {
 }
 
 
-def study_results(session: Session, row: StudyRow, trials: StudyTrials) -> StudyResults:
-    """Return all that the database knows of a study. trials: of the Optuna study."""
+def study_results(session: Session, row: StudyRow, trials: StudyTrials, alive: Collection[int]) -> StudyResults:
+    """Return all that the database knows of a study. trials: of the Optuna study. alive: the ids of its live runs."""
     architecture = architecture_from_dict(row.architecture)
     rows = {trial.number: trial for trial in row.trials}
     costs = [RunCosts(**run.costs) for run in row.runs if run.costs is not None]
@@ -69,7 +69,7 @@ def study_results(session: Session, row: StudyRow, trials: StudyTrials) -> Study
         classes=tuple(row.classes),
         counts=row.counts,
         provenance=_provenance(row),
-        trials=tuple(_trial(trial, rows.get(trial.number)) for trial in trials.own),
+        trials=tuple(_trial(trial, rows.get(trial.number), alive) for trial in trials.own),
         finals=tuple(_final(final) for final in row.finals),
         wall_seconds=running_seconds(row.runs),
         pictures=tuple(
@@ -121,10 +121,10 @@ def called_of(row: StudyRow) -> str:
     return called(row.dataset, options.get("data_root"))
 
 
-def study_summary(session: Session, row: StudyRow, trials: StudyTrials) -> StudySummary:
-    """Return one line of a list of studies."""
-    states = [_state(trial) for trial in trials.own]
-    at_work = bool(live_runs(session, row.runs))
+def study_summary(row: StudyRow, trials: StudyTrials, alive: Collection[int]) -> StudySummary:
+    """Return one line of a list of studies. trials, alive: as of `study_results`."""
+    at_work = bool(alive)
+    states = [_state(trial, alive) for trial in trials.own]
     return StudySummary(
         name=row.name,
         dataset=row.dataset,
@@ -150,13 +150,12 @@ def study_summary(session: Session, row: StudyRow, trials: StudyTrials) -> Study
     )
 
 
-def run_summaries(session: Session, row: StudyRow) -> tuple[RunSummary, ...]:
-    """Return the runs of a study in the order in which they began."""
+def run_summaries(row: StudyRow, alive: Collection[int]) -> tuple[RunSummary, ...]:
+    """Return the runs of a study in the order in which they began. alive: the ids of those that are alive."""
     ends: dict[int, list[float]] = defaultdict(list)
     for trial in sorted(row.trials, key=lambda trial: trial.finished):
         if trial.validation_correct is not None:
             ends[trial.run_id].append(trial.finished)
-    alive = live_runs(session, row.runs)
     return tuple(
         RunSummary(
             host=run.host,
@@ -212,19 +211,24 @@ def _provenance(row: StudyRow) -> dict[str, str]:
     return provenance
 
 
-def _state(trial: FrozenTrial) -> State:
+def _state(trial: FrozenTrial, alive: Collection[int]) -> State:
+    """Return the state of a trial. alive: the ids of the runs that work; the next run closes the trials of others."""
+    is_lost = trial.state == TrialState.RUNNING and trial.user_attrs[RUN] not in alive
     is_interrupted = trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED) in (STOPPED, LOST)
-    return "interrupted" if is_interrupted else STATES[trial.state]
+    return "interrupted" if is_lost or is_interrupted else STATES[trial.state]
 
 
-def _trial(trial: FrozenTrial, row: TrialRow | None) -> Trial:
-    setting, state, reason = to_setting(trial.params), _state(trial), trial.user_attrs.get("reason")
+def _trial(trial: FrozenTrial, row: TrialRow | None, alive: Collection[int]) -> Trial:
+    setting, state, reason = to_setting(trial.params), _state(trial, alive), trial.user_attrs.get("reason")
+    is_unfinished = trial.state == TrialState.RUNNING
+    if is_unfinished and state == "interrupted":
+        reason = LOST_REASON
     if reason is not None:
         reason = " ".join(str(reason).split())
     elif state == "failed":
         reason = "ended with Optuna, not by a run"
     curve = tuple(sorted(trial.intermediate_values.items()))
-    if row is None or state == "running":
+    if row is None or is_unfinished:
         return Trial(trial.number, state, setting, reason=reason, curve=curve)
     counted = (
         state not in ("failed", "interrupted")

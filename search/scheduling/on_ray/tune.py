@@ -24,10 +24,10 @@ from ray.tune.stopper import Stopper
 from search.scheduling.coordinator import Coordinator
 from search.scheduling.events import OnTrialEvent
 from search.scheduling.on_ray.deaths import Deaths
-from search.scheduling.requests import Request
+from search.scheduling.requests import NoTrialYet, Request
 from search.scheduling.resources import Resources
 from search.scheduling.stages import Baselines, Finals, Screening
-from search.scheduling.trials.driver import NoTrialYet, StudyDriver
+from search.scheduling.trials.driver import StudyDriver
 from search.scheduling.worker import ProbeFactory
 from spaces import StorageError
 

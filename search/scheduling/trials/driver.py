@@ -20,6 +20,7 @@ from search.database.connection.outages import Outages, repeated
 from search.database.optuna_storage.own_trials import (
     INTERRUPTED,
     LOST,
+    LOST_REASON,
     MACHINE,
     RUN,
     STOPPED,
@@ -32,7 +33,7 @@ from search.database.records import TrialRecord
 from search.database.store import Store
 from search.samplers.proposals import Proposals, Situation
 from search.samplers.proposers import Proposer
-from search.scheduling.requests import TrialRequest
+from search.scheduling.requests import NoMoreTrials, NoTrialYet, TrialRequest
 from search.scheduling.trials.creation import ATTEMPT, TrialCreator
 from search.scheduling.trials.enqueued import enqueued_setting
 from search.scheduling.trials.retries import History
@@ -46,23 +47,6 @@ MAX_FAILURES = 10
 
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class NoTrialYet:
-    """There is no trial now, but there may be one later.
-
-    proposing: whether a proposal is being made. Otherwise running trials fill the budget, and one of them may fail.
-    """
-
-    proposing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NoMoreTrials:
-    """There is no further trial in this run. reason: why, in words."""
-
-    reason: str
 
 
 @dataclass(slots=True)
@@ -351,7 +335,7 @@ class StudyDriver:
         live_runs = self.store.live_runs(self.name) if elsewhere else frozenset()
         lost = [trial for trial in elsewhere if trial.user_attrs[RUN] not in live_runs]
         for trial in lost:
-            attributes = {**end_attributes("interrupted: the process that ran it is gone"), INTERRUPTED: LOST}
+            attributes = {**end_attributes(LOST_REASON), INTERRUPTED: LOST}
             self._writer.end(trial._trial_id, TrialState.FAIL, attributes)
         return self._trials() if lost else trials
 

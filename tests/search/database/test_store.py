@@ -99,7 +99,7 @@ def test_a_study_is_read_as_it_was_written(
     assert study.provenance["versions"] == "optuna 5.0.0"
     assert FIRST.items() <= study.provenance.items()
     assert study.provenance["validation split"] == "20 % of the training images, seed 0"
-    assert [trial.state for trial in study.trials] == ["complete", "pruned", "failed", "running"]
+    assert [trial.state for trial in study.trials] == ["complete", "pruned", "failed", "interrupted"]
     assert [trial.setting for trial in study.trials] == settings
     first = study.trials[0]
     assert (first.validation, first.seconds, first.details) == (
@@ -123,7 +123,7 @@ def test_a_study_is_read_as_it_was_written(
     assert study.passes_made == 175
 
     (summary,) = store.studies()
-    assert (summary.complete, summary.pruned, summary.failed, summary.running) == (1, 1, 1, 1)
+    assert (summary.complete, summary.pruned, summary.failed, summary.interrupted) == (1, 1, 1, 1)
     assert (summary.best, summary.metric.name, summary.at_work) == (0.9, "accuracy", False)
 
 

@@ -13,8 +13,7 @@ from search.options import RunOptions
 from search.prepare import PreparedProbe, prepare_probe
 from search.recommendation.screen import run_screening
 from search.recommendation.screening_in_parts import ScreeningInParts, parts
-from search.scheduling.requests import ScreeningRequest
-from search.scheduling.trials.driver import NoTrialYet
+from search.scheduling.requests import NoTrialYet, ScreeningRequest
 from spaces import Setting, Tap
 
 

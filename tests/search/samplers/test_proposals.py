@@ -16,8 +16,8 @@ from search.samplers.catalog import SAMPLERS, sampler_named
 from search.samplers.cost_aware import CostAwareProposer
 from search.samplers.proposals import Proposals, Situation, several
 from search.samplers.proposers import Proposer, RandomProposer
-from search.scheduling.requests import TrialRequest
-from search.scheduling.trials.driver import NoTrialYet, StudyDriver
+from search.scheduling.requests import NoTrialYet, TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from search.surrogates.gaussian_process import Array, GaussianProcess, Indices
 from search.surrogates.past_tasks import PriorKnowledge
 from spaces import Setting, Space

@@ -6,8 +6,7 @@ from objectives.results import Accuracy, Extracted, Final, ScreenedPart
 from search.database.store import Store
 from search.scheduling import watchdog as module
 from search.scheduling.coordinator import Coordinator
-from search.scheduling.requests import BaselineRequest, TrialRequest
-from search.scheduling.trials.driver import NoMoreTrials, NoTrialYet
+from search.scheduling.requests import BaselineRequest, NoMoreTrials, NoTrialYet, TrialRequest
 from spaces import SearchError, Setting
 from tests.support.stages import (
     DEATH,

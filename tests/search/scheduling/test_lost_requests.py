@@ -6,8 +6,7 @@ from objectives.results import ScreenedPart
 from search.database.store import Store
 from search.scheduling.coordinator import Coordinator
 from search.scheduling.events import BaselineEnded, Retried, TrialEnded
-from search.scheduling.requests import BaselineRequest, TrialRequest
-from search.scheduling.trials.driver import NoMoreTrials, NoTrialYet
+from search.scheduling.requests import BaselineRequest, NoMoreTrials, NoTrialYet, TrialRequest
 from spaces import SearchError
 from tests.support.stages import (
     DEATH,

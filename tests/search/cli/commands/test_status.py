@@ -107,6 +107,20 @@ def test_the_end_of_the_last_run_is_shown(
     assert not any(line.startswith("running ") for line in lines)
 
 
+def test_the_running_trials_of_a_killed_run_are_interrupted(
+    sqlite_url: str, make_record: MakeRecord, space: Space, tmp_path: Path
+) -> None:
+    with Store.open(sqlite_url) as store:
+        facts = RunRecord(1, "search run", {}, pid=2**22 + 1)  # a process that cannot be
+        name, _, _ = start_run(store, make_record(), space, facts)
+        lines = StudyState.of(store, name, tmp_path).lines()
+        (listed,) = store.studies()
+        trials = store.read_study(name).trials
+    assert "trials      4 complete, 0 pruned, 0 failed, 0 running, 2 interrupted" in lines
+    assert (listed.running, listed.interrupted, listed.at_work) == (0, 2, False)
+    assert [trial.reason for trial in trials[4:]] == ["interrupted: the process that ran it is gone"] * 2
+
+
 def test_finals_and_the_report_are_shown(
     sqlite_url: str, make_record: MakeRecord, space: Space, tmp_path: Path
 ) -> None:

@@ -13,8 +13,8 @@ from search.database.models import RunRow
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.requests import TrialRequest
-from search.scheduling.trials.driver import NoMoreTrials, NoTrialYet, StudyDriver
+from search.scheduling.requests import NoMoreTrials, NoTrialYet, TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from search.scheduling.trials.retries import MAX_ATTEMPTS
 from spaces import InvalidSpaceError, Setting, Space, StorageError
 
@@ -191,6 +191,7 @@ def test_reconcile_does_not_touch_live_runs(store: Store, study: str, make_drive
     silence(store, lost)
     silence(store, driver)  # a driver never takes itself for dead
     driver.reconcile()
+    store.record_heartbeat(driver.run_id)
     assert [trial.state for trial in store.read_study(study).trials] == ["interrupted", "running", "running"]
 
 

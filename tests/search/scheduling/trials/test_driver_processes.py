@@ -69,7 +69,7 @@ def test_killing_and_starting_again(start: Start, store: Store, study: str) -> N
         process.send_signal(signal.SIGKILL)  # a trial has just begun
         process.communicate()
     trials = store.read_study(study).trials
-    assert any(trial.state == "running" for trial in trials)
+    assert any(trial.state == "interrupted" for trial in trials)
     assert len(trials) < 20
     again = start(20, 0.0, "random")
     again.communicate(timeout=120)

@@ -13,8 +13,8 @@ from search.database.optuna_storage.parameters import to_params
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.requests import TrialRequest
-from search.scheduling.trials.driver import NoMoreTrials, StudyDriver
+from search.scheduling.requests import NoMoreTrials, TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from search.scheduling.trials.enqueued import enqueued_setting
 from spaces import InvalidSpaceError, Setting, Space, StorageError
 

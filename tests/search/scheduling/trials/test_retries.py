@@ -10,8 +10,8 @@ from objectives.results import Accuracy, Evaluation
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
 from search.samplers.catalog import sampler_named
-from search.scheduling.requests import TrialRequest
-from search.scheduling.trials.driver import MAX_FAILURES, NoMoreTrials, StudyDriver
+from search.scheduling.requests import NoMoreTrials, TrialRequest
+from search.scheduling.trials.driver import MAX_FAILURES, StudyDriver
 from search.scheduling.trials.retries import MAX_ATTEMPTS
 from spaces import Setting, Space
 

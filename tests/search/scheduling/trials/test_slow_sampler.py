@@ -11,8 +11,8 @@ from search.database.records import RunRecord
 from search.database.store import Store
 from search.samplers.proposers import RandomProposer
 from search.scheduling.coordinator import PROPOSAL_SECONDS, Coordinator
-from search.scheduling.requests import TrialRequest
-from search.scheduling.trials.driver import NoTrialYet, StudyDriver
+from search.scheduling.requests import NoTrialYet, TrialRequest
+from search.scheduling.trials.driver import StudyDriver
 from spaces import Setting, Space
 from tests.support.stages import NoFinals
 
