@@ -2,8 +2,10 @@
 
     python scripts/security.py
 
-1. ruff S: bandit's rules. pyproject.toml and comments explain each exception.
-2. bandit: its rules that ruff lacks. They find marks of writing direction in code, and weights that may run code.
+1. ruff S: most of bandit's rules. pyproject.toml and comments explain each exception.
+2. bandit: two rules that ruff lacks. They find marks of writing direction in code, and weights that may run code.
+   Not used are B4xx, which report every import of pickle or subprocess, and B615: a person chooses which version of
+   a network or dataset of the hub is loaded, and its digest is part of the study.
 3. pip-audit: known vulnerabilities in the packages that are installed. It asks a server for its advisories.
 
 Exit code: 0 if all three ran and found nothing. 1 if one found something. 3 if none found something, but one could not
@@ -25,21 +27,21 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FOUND, NOT_RUN = 1, 3
 BANDIT_RULES = ("B613", "B614")
-"""Marks of writing direction in code, and weights that are read so that they may run code. ruff S has the others."""
+"""Marks of writing direction in code, and weights that are read so that they may run code."""
 
 AUDIT_SECONDS = 600
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check found. state: "failed" where it found something, "not run" where it could not look."""
+    """The outcome of a check. state: "failed" where it found something, "not run" where it could not look."""
 
     state: Literal["passed", "failed", "not run"]
     words: str
 
 
 def ruff() -> Outcome:
-    """Check bandit's rules with ruff, with the exceptions that pyproject.toml and comments explain."""
+    """Check most of bandit's rules with ruff, with the exceptions that pyproject.toml and comments explain."""
     if "S" not in _settings()["tool"]["ruff"]["lint"]["select"]:
         return Outcome("failed", "pyproject.toml does not select the rules S")
     ran = _run([_tool("ruff") or "ruff", "check", "--output-format", "concise", "."])
@@ -47,7 +49,7 @@ def ruff() -> Outcome:
 
 
 def bandit() -> Outcome:
-    """Check the rules that ruff lacks."""
+    """Check the two rules."""
     tool = _tool("bandit")
     if tool is None:
         return Outcome("not run", f"bandit is not installed (pip install bandit), for rules {', '.join(BANDIT_RULES)}")

@@ -132,7 +132,7 @@ def render_page(template: str, sections: Sequence[Section], **facts: Any) -> str
 
 
 def _spelled(value: object) -> object:
-    """What a template prints, with every control character spelled. Text that is marked is ready."""
+    """Spell every control character of a value that a template prints. Text that is marked is ready."""
     return value if isinstance(value, Markup) else one_line(str(value))
 
 

@@ -32,7 +32,7 @@ from spaces.errors import shown
 from spaces.text import one_line
 
 INTERRUPTED = 130
-"""What typer returns after a KeyboardInterrupt."""
+"""The exit code that typer returns after a KeyboardInterrupt."""
 
 app = typer.Typer(
     help="Find the block, timestep, pooling and head at which a diffusion U-Net's features classify your images best.",

@@ -15,7 +15,7 @@ from spaces import Setting, Space
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a proposal is made from.
+    """The facts from which a proposal is made.
 
     trials: the own trials of the study. tried: the settings that must not be proposed. finished: how many of the trials
     are complete or pruned.

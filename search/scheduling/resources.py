@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from spaces import UsageError
 
 CPU, GPU, GPU_TYPE = "CPU", "GPU", "accelerator_type:"
-"""What Ray calls cores and GPUs, and how the name of a GPU's type begins. A machine has 1 of each type that it has."""
+"""Ray's names of cores and GPUs, and the beginning of its name of a GPU's type. A machine has 1 of each type that it has."""
 
 TYPE_SHARE = 0.001
 """The amount of a GPU's type that a worker takes: so little that the type never limits the number of workers."""
@@ -30,7 +30,7 @@ class Resources:
 
     @property
     def of_worker(self) -> dict[str, float]:
-        """What a worker takes, by Ray's names."""
+        """The resources of one worker, by Ray's names."""
         needs = {CPU: float(self.cpus), GPU: self.gpus}
         types = {} if self.gpu_type is None else {GPU_TYPE + self.gpu_type: TYPE_SHARE}
         return {name: amount for name, amount in needs.items() if amount} | types

@@ -90,4 +90,4 @@ class Copies:
 
 
 COPIES = Copies()
-"""What this process copies: one for all datasets and views."""
+"""The copies that this process makes: one object for all datasets and views."""

@@ -329,7 +329,7 @@ def _header_in(file: int) -> tuple[Mapping[str, str], dict[str, _Stored]]:
 
 
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What damaged bytes raise: they can mean anything."""
+"""The errors that damaged bytes raise: they can mean anything."""
 
 
 @contextmanager

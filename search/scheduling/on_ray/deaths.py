@@ -10,12 +10,12 @@ MOST_CHARACTERS = 300
 """Longest reason, in characters, why a process died. Ray's own text goes on with advice."""
 
 KILLED_BY_RAY = "killed due to the node running low on memory"
-"""What Ray writes of a worker that it killed because its machine was out of memory."""
+"""Ray's words for a worker that it killed because its machine was out of memory."""
 
 NODE_DIED = "its node has died"
 UNAVAILABLE = "The actor is temporarily unavailable"
 SOCKET_CLOSED = "connection error code"
-"""What Ray writes of a process that ended without a word, as by signal 9. It does not know the signal."""
+"""Ray's words for a process that ended without a word, as by signal 9. It does not know the signal."""
 
 KERNEL_COUNTS = Path("/proc/vmstat")
 """The kernel's counts since its start, among them "oom_kill": processes killed because memory was short."""
