@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from spaces import UsageError
 
 CPU, GPU, GPU_TYPE = "CPU", "GPU", "accelerator_type:"
-"""Ray's names of cores and GPUs, and the beginning of its name of a GPU's type. A machine has 1 of each type that it has."""
+"""Ray's names of cores and GPUs, and the prefix of its name of a GPU's type. A machine has 1 of each of its types."""
 
 TYPE_SHARE = 0.001
 """The amount of a GPU's type that a worker takes: so little that the type never limits the number of workers."""
