@@ -93,9 +93,9 @@ class Home:
         return self.folder / "classifiers"
 
     @property
-    def storage(self) -> Path:
-        """The file of the default study database."""
-        return self.folder / "studies.db"
+    def storage(self) -> str | Path:
+        """The default study database: the URL in SEARCH_STORAGE, else a SQLite file in this folder."""
+        return os.environ.get("SEARCH_STORAGE") or self.folder / "studies.db"
 
 
 def may_write(path: Path) -> bool:

@@ -167,7 +167,7 @@ class RunOptions:
     )
     storage: str | None = option(
         None,
-        "Study database, SQLite or PostgreSQL. [default: SQLite in the home folder]",
+        "Study database, SQLite or PostgreSQL. [default: $SEARCH_STORAGE, or SQLite in the home folder]",
         metavar="URL",
         secret=True,
     )

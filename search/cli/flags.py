@@ -26,7 +26,9 @@ HomeOption = Annotated[
 StorageOption = Annotated[
     str | None,
     typer.Option(
-        "--storage", metavar="URL", help="Study database, SQLite or PostgreSQL. [default: SQLite in the home folder]"
+        "--storage",
+        metavar="URL",
+        help="Study database, SQLite or PostgreSQL. [default: $SEARCH_STORAGE, or SQLite in the home folder]",
     ),
 ]
 DatasetOption = Annotated[

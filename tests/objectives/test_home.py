@@ -51,7 +51,13 @@ def test_a_folder_that_cannot_be_made_is_refused_for_writing(tmp_path: Path) -> 
         Home.at(tmp_path / "new" / "home").check_writable()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root becomes a user without a passwd entry")
+def test_the_environment_names_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_STORAGE", "")
+    assert Home.at(tmp_path).storage == tmp_path / "studies.db"
+    monkeypatch.setenv("SEARCH_STORAGE", "postgresql://user@host/database")
+    assert Home.at(tmp_path).storage == "postgresql://user@host/database"
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root becomes a user without a passwd entry")
 @pytest.mark.parametrize("directory", [None, "/"])
 def test_a_user_without_a_home_directory_names_the_folder(tmp_path: Path, directory: str | None) -> None:

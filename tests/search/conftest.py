@@ -62,6 +62,7 @@ def run_record() -> RunRecord:
 def search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Search:
     """Run the command line in this process. A process of its own would load torch and diffusers again."""
     monkeypatch.setenv("SEARCH_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SEARCH_STORAGE", raising=False)
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> Ran:

@@ -179,3 +179,14 @@ def test_a_password_is_not_shown(postgresql_url: str, search: Search, make_recor
         output = search("status", "--dataset", "digits", "--storage", postgresql_url, *words).stdout
         assert "postgresql+psycopg://search@127.0.0.1" in output
         assert "s3cret" not in output
+
+
+def test_the_environment_names_the_database(
+    search: Search, make_record: MakeRecord, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(sqlite_url) as store:
+        name = store.ensure_study(make_record())
+    monkeypatch.setenv("SEARCH_STORAGE", sqlite_url)
+    assert name in search("status").stdout
+    monkeypatch.setenv("SEARCH_STORAGE", "mysql://host/database")
+    assert search("status").code == 1
