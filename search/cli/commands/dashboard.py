@@ -46,6 +46,7 @@ def dashboard(
     """
     from dashboards.access import Access, needs_token, new_token
     from dashboards.server import serve
+    from search.database.connection.url import Address
     from search.database.store import Store
     from search.reports.study_report import study_page
 
@@ -58,6 +59,9 @@ def dashboard(
             f"a new token is shown on a terminal only, and standard error is none, so that no log file keeps it; give "
             f"a token in the environment variable {VARIABLE}"
         )
+    address = Address(storage or Home.at(home).storage)
+    if address.file is not None and not address.file.exists():
+        address.check_may_be_missing()
     with Store.open(storage or Home.at(home).storage) as store:
         name = chosen_study(store, dataset, study) if dataset or study else None
         path = "" if name is None else f"/dashboard/studies/{store.optuna_id(name)}"

@@ -46,6 +46,7 @@ def read_until(terminal: int, wanted: Callable[[str], object], seconds: float = 
 def test_a_new_token_is_shown_once_on_the_terminal_and_lets_in(tmp_path: Path) -> None:
     port = free_port()
     ours, theirs = pty.openpty()
+    (tmp_path / "home").mkdir()
     with child_process(command(port, tmp_path / "home"), stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         link = re.compile(rf"http://birds\.example:{port}/#([\w-]{{43}})\r\n")
@@ -71,6 +72,7 @@ def test_a_token_of_the_environment_is_shown_nowhere(tmp_path: Path) -> None:
     port = free_port()
     environment = {**os.environ, "SEARCH_DASHBOARD_TOKEN": TOKEN}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    (tmp_path / "home").mkdir()
     with child_process(command(port, tmp_path / "home"), env=environment, **streams) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == f"Optuna Dashboard at http://birds.example:{port}; Ctrl-C ends it\n"
@@ -88,3 +90,21 @@ def test_a_weak_token_is_refused_and_not_repeated(search: Search, monkeypatch: p
     assert (ran.code, ran.stdout) == (2, "")
     assert "error: the token must have at least 16 characters" in ran.stderr
     assert not token or token not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--home", "studyes"), "there is no folder {here}/studyes; name the folder of your studies with --home"),
+        (
+            ("--storage", "sqlite:///studyes.db"),
+            "there is no database at sqlite:///{here}/studyes.db; name the one of ",
+        ),
+    ],
+)
+def test_a_mistyped_place_is_refused_and_not_made(
+    search: Search, tmp_path: Path, words: tuple[str, str], expected: str
+) -> None:
+    ran = search("dashboard", "--no-browser", *words)
+    assert (ran.code, expected.format(here=tmp_path) in ran.stderr) == (1, True), ran.stderr
+    assert list(tmp_path.iterdir()) == []
