@@ -6,6 +6,7 @@ from dataclasses import replace
 from dashboards.tables import Cell, Estimate
 from objectives.results import IntervalEstimate, Metric
 from spaces import Setting
+from spaces.setting import draws_text
 
 ABBREVIATIONS = {"learning_rate": "lr", "weight_decay": "wd", "width": "w", "neighbours": "k"}
 """Options of heads as tables name them. A table says what they mean."""
@@ -100,10 +101,10 @@ def choice_value(value: int | str | None) -> str:
 
 
 def head_text(setting: Setting) -> str:
-    """The head with its options and, if several are averaged, the noise draws: "mlp, lr 1e-3, wd 0.1, w 512"."""
+    """The head with its options and, unless it is one, the noise draws: "mlp, lr 1e-3, wd 0.1, w 512"."""
     words = [setting.head] + [f"{option_name(name)} {short_number(value)}" for name, value in setting.options]
-    if setting.draws > 1:
-        words.append(f"{setting.draws} draws")
+    if setting.draws != 1:
+        words.append(draws_text(setting.draws))
     return ", ".join(words)
 
 

@@ -50,7 +50,7 @@ class Classifier:
                 raise UsageError(f"`{argument}` must be a path, as text or as a Path, got {shown(value)}")
         saved = load(Path(path))
         origin = saved.origin
-        noised = any(timestep is not None for timestep in saved.setting.passes)
+        noised = saved.setting.draws > 0 and any(timestep is not None for timestep in saved.setting.passes)
         made_with = {"transform": origin.transform, **({"noise": origin.noise} if noised else {})}
         for kind, name in made_with.items():
             if name != versions()[kind]:
@@ -143,27 +143,34 @@ class Classifier:
         digests: content digests of the images. pixels: uint8 (n, 3, side, side).
         """
         setting = self.saved.setting
+        draws = range(setting.draws) if setting.draws else (None,)
 
         def made(rows: slice) -> torch.Tensor:
             inputs, parts = self.backbone.encode(torch.from_numpy(pixels[rows])), []
             for timestep, blocks in setting.passes.items():
-                total, *further = (
-                    self._pass(inputs, digests[rows], timestep, draw, blocks) for draw in range(setting.draws)
-                )
+                total, *further = (self._pass(inputs, digests[rows], timestep, draw, blocks) for draw in draws)
                 for features in further:
                     total += features
-                parts.append(total / setting.draws)
+                parts.append(total / len(draws))
             return torch.cat(parts, dim=1)
 
         return torch.cat(list(batches.run(len(pixels), made)))
 
     def _pass(
-        self, inputs: torch.Tensor, digests: Sequence[str], timestep: int | None, draw: int, blocks: Collection[int]
+        self,
+        inputs: torch.Tensor,
+        digests: Sequence[str],
+        timestep: int | None,
+        draw: int | None,
+        blocks: Collection[int],
     ) -> torch.Tensor:
-        """Make the forward passes of a batch; return their blocks, rounded as in the cache, pooled and concatenated."""
+        """Make the forward passes of a batch; return their blocks, rounded as in the cache, pooled and concatenated.
+
+        draw: the noise draw; None for a clean pass.
+        """
         origin, size = self.saved.origin, self.saved.setting.pool
         noise = None
-        if timestep is not None:
+        if timestep is not None and draw is not None:
             noise = noise_for(digests, origin.seed, timestep, draw, tuple(inputs.shape[1:])).to(self.backbone.device)
         maps = self.backbone.taps(inputs, noise, timestep, blocks)
         rounded = (_rounded(pool(maps[block].float(), origin.grids[block])).cpu() for block in blocks)

@@ -232,7 +232,7 @@ def _rebuilt(record: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> Sa
 def _checked_setting(values: Any) -> Setting:
     setting = Setting.from_dict(values)
     _whole(setting.pool, "its pool size", 1, LARGEST_GRID)
-    _whole(setting.draws, "its number of draws", 1, MOST_DRAWS)
+    _whole(setting.draws, "its number of draws", 0, MOST_DRAWS)
     for tap in setting.taps:
         _whole(tap.block, "its block", 1, MOST_TIMESTEPS)
         _whole(0 if tap.timestep is None else tap.timestep, "its timestep", 0, MOST_TIMESTEPS)

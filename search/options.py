@@ -65,7 +65,9 @@ class RunOptions:
     pools: Sequence[int] | None = option(None, "Only these pool sizes, e.g. 1,2,4.", notation="integers")
     heads: Sequence[str] | None = option(None, "Only these heads, e.g. linear,mlp.", notation="names")
     draws: Sequence[int] | None = option(
-        None, "Noise draws to average, e.g. 1,4. Each draw costs a forward pass. [default: 1]", notation="integers"
+        None,
+        "Noise draws to average, e.g. 0,1,4. Each costs a forward pass; 0 is one without noise. [default: 1]",
+        notation="integers",
     )
     taps: Sequence[int] | None = option(
         None,

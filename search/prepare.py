@@ -173,12 +173,12 @@ def narrowed_space(options: RunOptions, architecture: Architecture) -> Space:
 def plan_of(probe: PreparedProbe, resources: "Resources", options: RunOptions) -> "Plan":
     """Plan the passes, bytes and seconds of the search, at most. Raises CacheError where there is no room for it."""
     from objectives.devices import gpu_count
-    from objectives.features.cache.feature_cache import source_digest
+    from objectives.features.cache.feature_cache import Source
     from objectives.features.plan import Demand, check_room, expected_gmacs_per_second, plan_passes
 
     spec, space = probe.spec, probe.space
     demand = Demand.of(spec.views, space.architecture.image_side, options.trials, options.tested_settings)
-    source = source_digest(probe.weights_digest, space.architecture, spec.seed)
+    source = Source.of(probe.weights_digest, space.architecture, spec.seed)
     on_this_cpu = options.ray_address is None and not gpu_count()  # the speed of other devices is not known here
 
     def expected_speed() -> float | None:

@@ -98,7 +98,7 @@ def workload(prepared: "PreparedRun", study: StudyResults, settings: int, screen
     demand, workers = plan.demand, prepared.resources.workers
     images = len(demand.training)
     trials = max(options.trials - study.finished, 0)
-    uncached = sum(max(max(space.draws) - draws, 0.0) for draws in plan.cached_draws.values())
+    uncached = sum(max(count - plan.cached_passes[kind], 0.0) for kind, count in space.forward_passes.items())
     costs_matter = options.sampler in (None, "cost-aware") and not options.by_cost and max(space.taps) == 1
     fits = [_fit_seconds(prepared, head, study.complete) for head in space.heads]
     stopped = [0.0 if options.by_cost or not _is_network(head) else STOPPED for head in space.heads]

@@ -70,9 +70,11 @@ class Architecture:
     def pass_gmacs(self, setting: Setting) -> float:
         """1e9 multiply-accumulates of the forward passes that a setting needs for one image.
 
-        Each timestep and noise draw needs one pass, which ends at the deepest block that the setting reads there.
+        Each timestep and noise draw needs one pass, which ends at the deepest block that the setting reads there. A
+        clean pass is one, too.
         """
-        return setting.draws * sum(self.block(max(blocks)).cumulative_gmacs for blocks in setting.passes.values())
+        at_once = sum(self.block(max(blocks)).cumulative_gmacs for blocks in setting.passes.values())
+        return setting.passes_per_timestep * at_once
 
     @cached_property
     def bottleneck(self) -> int:

@@ -32,10 +32,11 @@ class Setting:
 
     timestep, block: the first tap. further: the other taps. Taps are sorted by timestep, then block, whatever order
     they are given in. pool: side of the grid to which the map of every tap is average-pooled.
-    head: a key of `HEAD_OPTIONS`. draws: the number of noise draws that are averaged, ≥ 1.
+    head: a key of `HEAD_OPTIONS`. draws: the number of noise draws that are averaged, ≥ 1; or 0 for a clean pass, in
+    which a diffusion network reads the image itself at the timestep, without noise.
     options: the head's own choices as sorted (name, value) pairs, e.g. (("width", 256),).
 
-    Raises InvalidSpaceError where two taps are equal.
+    Raises InvalidSpaceError where two taps are equal, and for 0 draws without a timestep.
     """
 
     timestep: int | None
@@ -48,6 +49,8 @@ class Setting:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(sorted((name, value) for name, value in self.options)))
+        if not self.draws and self.timestep is None:
+            raise InvalidSpaceError("a setting of an encoder, which has no timestep, has 1 as its draws, got 0")
         if self.further:
             first, *others = taps = sorted((Tap(self.block, self.timestep), *self.further), key=_order)
             if len(set(taps)) < len(taps):
@@ -62,9 +65,14 @@ class Setting:
 
     @property
     def passes(self) -> dict[int | None, tuple[int, ...]]:
-        """Timestep → the blocks that are read at it. Each timestep takes one forward pass for each noise draw."""
+        """Timestep → the blocks that are read at it. Each timestep takes `passes_per_timestep` forward passes."""
         groups = groupby(self.taps, key=lambda tap: tap.timestep)
         return {timestep: tuple(tap.block for tap in taps) for timestep, taps in groups}
+
+    @property
+    def passes_per_timestep(self) -> int:
+        """The number of forward passes of an image at each timestep: one for each noise draw, or a clean one."""
+        return max(self.draws, 1)
 
     def reading(self, *taps: Tap) -> Self:
         """The same setting with other taps, at least one."""
@@ -111,8 +119,8 @@ class Setting:
             words = [" + ".join(map(str, self.taps))]
         elif self.timestep is not None:
             words.append(f"t {self.timestep}")
-        if self.draws > 1:
-            words.append(f"{self.draws} draws")
+        if self.draws != 1:
+            words.append(draws_text(self.draws))
         words += [f"pool {self.pool}", self.head]
         return ", ".join(words + [f"{name.replace('_', ' ')} {value}" for name, value in self.options])
 
@@ -128,7 +136,7 @@ class Setting:
         facts = {
             ("Taps" if self.further else "Block"): " + ".join(map(str, self.taps)) if self.further else self.block,
             "Timestep": None if self.further else self.timestep,
-            "Noise draws": self.draws if self.draws > 1 else None,
+            "Noise draws": self.draws if self.draws != 1 else None,
             "Pool": f"{self.pool} × {self.pool}",
             "Head": self.head,
             **{name.replace("_", " ").capitalize(): value for name, value in self.options},
@@ -137,6 +145,11 @@ class Setting:
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict())
+
+
+def draws_text(draws: int) -> str:
+    """Return a number of noise draws in words: "4 draws"; "no noise" for a clean pass, whose number is 0."""
+    return f"{draws} draw{'' if draws == 1 else 's'}" if draws else "no noise"
 
 
 def _order(tap: Tap) -> tuple[int, int]:

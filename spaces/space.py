@@ -42,8 +42,9 @@ class Space:
     """The product of its dimensions, without the combinations that cannot exist.
 
     A pool size must divide the side of the block's map, and a setting has only the options of its head. An encoder has
-    the single timestep None and a single draw. taps: how many (block, timestep) pairs a setting may read; the maps of
-    all of them are pooled to the same size.
+    the single timestep None and a single draw. draws: the numbers of noise draws that a setting may average; 0 is a
+    clean pass, as in `Setting`. taps: how many (block, timestep) pairs a setting may read; the maps of all of them are
+    pooled to the same size.
 
     Raises InvalidSpaceError where a dimension is empty, repeats a value or holds one that the architecture cannot give.
     """
@@ -70,7 +71,7 @@ class Space:
         self._check("block", self.blocks, 1, len(architecture.blocks))
         if architecture.noised:
             self._check("timestep", self.timesteps, 0, len(architecture.alphas_cumprod) - 1)
-            self._check("number of draws", self.draws, 1, 64)
+            self._check("number of draws", self.draws, 0, 64)
         elif self.timesteps != (None,) or self.draws != (1,):
             raise InvalidSpaceError(
                 f"backbone {architecture.name} adds no noise: it has no timesteps and no draws to choose from; "
@@ -132,6 +133,16 @@ class Space:
     def grids(self) -> dict[int, int]:
         """Block → `grid_at`: everything that a forward pass should keep."""
         return {block: self.grid_at(block) for block in self.blocks}
+
+    @property
+    def forward_passes(self) -> dict[tuple[int | None, bool], int]:
+        """(timestep, whether clean) → the most forward passes of an image there that a setting reads.
+
+        A clean pass reads the image without noise. Settings of several numbers of draws share their draws.
+        """
+        noised = [(False, max(self.draws))] if any(self.draws) else []
+        clean = [(True, 1)] if 0 in self.draws else []
+        return {(timestep, kind): count for timestep in self.timesteps for kind, count in (*noised, *clean)}
 
     @property
     def dimensions(self) -> tuple[Choice, ...]:

@@ -48,10 +48,11 @@ class Backbone(Protocol):
         """Return the maps of some blocks, from forward passes that stop at the deepest of them.
 
         inputs: the result of `encode`, on `device`. noise: standard normal, of the same shape, on `device`.
-        A diffusion network needs noise and timestep; an encoder of clean images takes None for both.
+        A diffusion network needs a timestep. Without noise it makes a clean pass: it reads the image itself at the
+        timestep. An encoder of clean images takes None for both.
         Returns block number → (n, channels, side, side), on `device`, in the precision of the network.
-        Raises ValueError for inputs of another shape, for noise or timestep that are missing, and for those that an
-        encoder does not take.
+        Raises ValueError for inputs of another shape, for a timestep that is missing, and for noise and timesteps that
+        an encoder does not take.
         """
         ...
 

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from objectives.backbones.files import backbone_digest, latents_digest
 from objectives.backbones.folders.weights import is_finite
 from objectives.backbones.lean import MULTIPLYING
+from objectives.backbones.pipeline.processes import clean_inputs
 from objectives.backbones.pipeline.schedule import Schedule, add_noise
 from spaces import Architecture, BackboneError, Block
 from spaces.blocks import Part
@@ -119,10 +120,12 @@ class TappedBackbone:
         name, shape, noised = self.architecture.name, self.network.input_shape, self.architecture.noised
         if inputs.shape[1:] != shape:
             raise ValueError(f"{name} takes inputs (n, {', '.join(map(str, shape))}), got {tuple(inputs.shape)}")
-        if (noise is not None) != noised or (timestep is not None) != noised:
-            raise ValueError(f"{name} {'needs' if noised else 'takes no'} noise and timestep")
+        if (timestep is not None) != noised or (noise is not None and not noised):
+            raise ValueError(f"{name} {'needs a timestep' if noised else 'takes no noise and timestep'}")
         if noise is not None and timestep is not None:
             inputs = add_noise(inputs, noise, self.architecture.alphas_cumprod[timestep])
+        elif timestep is not None:
+            inputs = clean_inputs(self.network.schedule, inputs, timestep)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         outputs: dict[int, Any] = {}
         with self._autocast(), stopping_after(self._modules, blocks, outputs):

@@ -17,7 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from objectives.backbones.backbone import Backbone
 from objectives.datasets.dataset import Dataset
 from objectives.features.batches import Batches
-from objectives.features.cache.feature_cache import SCRATCH, Feature, FeatureCache, Pass, source_digest
+from objectives.features.cache.feature_cache import SCRATCH, Feature, FeatureCache, Pass, Source
 from objectives.features.cache.inventory import About
 from objectives.features.cache.other_machines import COPIES
 from objectives.features.cache.quota import CacheUsage
@@ -131,17 +131,18 @@ class Extractor:
         return Inputs(self.backbone, self.dataset, self.usage, self._batches, self._transfers)
 
     def passes(self, timestep: int | None, draws: int) -> list[Pass]:
-        source = source_digest(self.backbone.digest, self.backbone.architecture, self.seed)
-        return [Pass(source, timestep, draw) for draw in range(draws)]
+        """Return the keys of the passes of a setting at a timestep. draws: as in `Setting`."""
+        return Source.of(self.backbone.digest, self.backbone.architecture, self.seed).passes(timestep, draws)
 
     def fill(
         self, indices: np.ndarray, timesteps: Sequence[int | None], draws: int, clock: Clock
     ) -> Iterator[Extracted]:
         """Make all missing forward passes over these images; wait for those that another process is making.
 
-        indices: into the dataset. All timesteps and draws of a chunk of images follow each other, so each image is
-        decoded once. While one pass runs, the inputs of the next are prepared and the last batch is written. The first
-        report gives the number of passes that are in the cache already. One more report follows each shard on disk.
+        indices: into the dataset. draws: as in `Setting`; 0 is a clean pass. All timesteps and draws of a chunk of
+        images follow each other, so each image is decoded once. While one pass runs, the inputs of the next are
+        prepared and the last batch is written. The first report gives the number of passes that are in the cache
+        already. One more report follows each shard on disk.
         """
         keys = [key for timestep in timesteps for key in self.passes(timestep, draws)]
         self._describe_source(keys[0])
@@ -173,7 +174,8 @@ class Extractor:
         return bool(self._missing(indices, [key for timestep in timesteps for key in self.passes(timestep, draws)]))
 
     def _describe_source(self, key: Pass) -> None:
-        about = About(self.backbone.architecture.name, self.backbone.digest, self.seed, **versions())
+        seed = None if key.draw is None else self.seed
+        about = About(self.backbone.architecture.name, self.backbone.digest, seed, **versions())
         folder = self._cache.folder_of(key).folder.parent
         with explaining_full_disk(folder):
             about.write(folder)
@@ -241,7 +243,7 @@ class Extractor:
                 return None
             indices = work.indices[claim.rows_in(images)]
             inputs, noise = self._inputs.read(indices, held), None
-            if work.key.timestep is not None:
+            if work.key.timestep is not None and work.key.draw is not None:
                 digests = [self._inputs.digests[i] for i in indices]
                 shape = tuple(inputs.shape[1:])
                 noise = self._transfers.sent(noise_for(digests, self.seed, work.key.timestep, work.key.draw, shape))

@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from objectives.datasets.dataset import Dataset
-from objectives.features.cache.feature_cache import FeatureCache, Pass, deepest_block, image_bytes
+from objectives.features.cache.feature_cache import FeatureCache, Source, deepest_block, image_bytes
 from objectives.features.cache.quota import LATENTS, PIXELS, CacheUsage
 from objectives.features.cache.shards import KEY_BYTES, image_keys
 from objectives.sizes import size_in_words
@@ -46,7 +46,8 @@ class Demand:
     def passes(self, space: Space) -> int:
         """Return the largest number of forward passes, each of one image."""
         training, tested = (self.timesteps(space, settings) for settings in (self.trials, self.finalists))
-        return max(space.draws) * (training * len(self.training) + min(training, tested) * len(self.tested))
+        at_a_timestep = sum(space.forward_passes.values()) // len(space.timesteps)
+        return at_a_timestep * (training * len(self.training) + min(training, tested) * len(self.tested))
 
     def timesteps(self, space: Space, settings: int) -> int:
         """Return the largest number of timesteps that this number of settings reads."""
@@ -67,7 +68,8 @@ class Plan:
     cache.
     bytes: the size of the results of all passes. new_bytes: the size of those that are not in the cache.
     pass_seconds: estimated seconds of a worker for one pass; None if the speed is not known.
-    cached_draws: timestep → number of noise draws in the cache, averaged over the training images.
+    cached_passes: (timestep, whether clean), as in `Space.forward_passes` → number of passes in the cache, averaged
+    over the training images.
     """
 
     space: Space
@@ -78,7 +80,7 @@ class Plan:
     bytes: int
     new_bytes: int
     pass_seconds: float | None
-    cached_draws: Mapping[int | None, float]
+    cached_passes: Mapping[tuple[int | None, bool], float]
 
     @property
     def seconds(self) -> float | None:
@@ -94,43 +96,48 @@ class Plan:
 
 
 def plan_passes(
-    demand: Demand, space: Space, source: str, usage: CacheUsage, expected_speed: Callable[[], float | None]
+    demand: Demand, space: Space, source: Source, usage: CacheUsage, expected_speed: Callable[[], float | None]
 ) -> Plan:
     """Count the forward passes that are missing in the cache, and estimate their bytes and seconds.
 
-    source: the result of `cache.source_digest`. expected_speed: called if no pass of this source was made yet; returns
+    source: that of the backbone's features. expected_speed: called if no pass of this source was made yet; returns
     the speed of one worker in GMAC per second, or None if it is not known.
     """
     cache = FeatureCache(usage.folder)
-    missing: list[tuple[int, int]] = []
-    for timestep in space.timesteps:
-        keys = [Pass(source, timestep, draw) for draw in range(max(space.draws))]
+    missing: dict[tuple[int | None, bool], tuple[int, int]] = {}
+    for (timestep, clean), count in space.forward_passes.items():
+        keys = source.passes(timestep, 0 if clean else count)
         for key in keys:
             cache.folder_of(key).refresh()
         lacking = (
             sum(int(cache.missing(key, images, space.grids).any(axis=1).sum()) for key in keys)
             for images in (demand.training, demand.tested)
         )
-        missing.append((next(lacking), next(lacking)))
+        missing[timestep, clean] = next(lacking), next(lacking)
     trained, finals = (demand.timesteps(space, settings) for settings in (demand.trials, demand.finalists))
-    training, tested = (sorted(counts, reverse=True) for counts in zip(*missing, strict=True))
+    training, tested = (
+        sorted(
+            (sum(missing.get((t, kind), (0, 0))[part] for kind in (False, True)) for t in space.timesteps), reverse=True
+        )
+        for part in (0, 1)
+    )
     made = sum(training[:trained]) + sum(tested[: min(trained, finals)])
     passes, total = demand.passes(space), demand.bytes(space)
     speed = gmacs_per_second(cache, source, space) or expected_speed()
     pass_seconds = None if speed is None else space.architecture.block(max(space.blocks)).cumulative_gmacs / speed
     folders = (*(usage.folder / kind for kind in (LATENTS, PIXELS)), *cache.folders())
     new_bytes = math.ceil(total * made / max(passes, 1))
-    cached_draws = {
-        timestep: max(space.draws) - lacking_training / max(len(demand.training), 1)
-        for timestep, (lacking_training, _) in zip(space.timesteps, missing, strict=True)
+    cached_passes = {
+        kind: count - missing[kind][0] / max(len(demand.training), 1) for kind, count in space.forward_passes.items()
     }
-    return Plan(space, demand, folders, passes, passes - made, total, new_bytes, pass_seconds, cached_draws)
+    return Plan(space, demand, folders, passes, passes - made, total, new_bytes, pass_seconds, cached_passes)
 
 
-def gmacs_per_second(cache: FeatureCache, source: str, space: Space) -> float | None:
+def gmacs_per_second(cache: FeatureCache, source: Source, space: Space) -> float | None:
     """Return the speed of one worker in GMAC per second, from cached passes of this source; None if there are none."""
     gmacs = seconds = 0.0
-    for shard in CacheUsage(cache.folder).shards([f"features/{source[:16]}"]):
+    folders = {f"features/{digest[:16]}" for digest in (source.noised, source.clean)}
+    for shard in CacheUsage(cache.folder).shards(sorted(folders)):
         deepest = deepest_block(shard.columns)
         gmacs += shard.images * space.architecture.block(deepest).cumulative_gmacs
         seconds += shard.seconds

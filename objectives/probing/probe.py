@@ -324,4 +324,4 @@ def _without_epochs(reports: Generator[Extracted | Epoch, None, T]) -> Generator
 
 def _passes(setting: Setting, images: int) -> int:
     """Return the number of forward passes for the features of a setting."""
-    return setting.draws * len(setting.passes) * images
+    return setting.passes_per_timestep * len(setting.passes) * images

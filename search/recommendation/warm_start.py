@@ -41,7 +41,7 @@ def prior_knowledge(
     """
     fingerprint, classes, images = spec.dataset.fingerprint, len(spec.dataset.classes), len(plan.demand.training)
     if not warm:
-        return PriorKnowledge(classes, images, cached_draws=plan.cached_draws)
+        return PriorKnowledge(classes, images, cached_passes=plan.cached_passes)
     screening = load_screening(store, fingerprint, weights_digest, spec.seed)
     tasks = [*PUBLISHED_TASKS, *past_tasks(store, fingerprint, weights_digest, exclude=study)]
     return PriorKnowledge(
@@ -49,7 +49,7 @@ def prior_knowledge(
         images=images,
         past_tasks=(*tasks, screening_task(screening)) if screening else tuple(tasks),
         start=start_settings(screening.best, space) if screening else (),
-        cached_draws=plan.cached_draws,
+        cached_passes=plan.cached_passes,
     )
 
 

@@ -58,6 +58,9 @@ HEAD_DISTANCE, OPTION_RANGE = 0.28, 0.4
 """Distance between two heads, and between the first and last value of a head option, in the coordinates of a
 GaussianProcess, where settings half a unit apart are alike."""
 
+CLEAN_DISTANCE = 0.5
+"""The distance there between a clean pass and one of noised images, which at little noise may be alike."""
+
 NOISE = 0.02
 """Standard deviation of a trial's noise, as a share of that of all scores. It is small, since all trials validate on
 the same images."""
@@ -136,18 +139,18 @@ class _Candidates:
         return generator.choice(same_passes)
 
     def cost_model(self, trials: Sequence[FrozenTrial]) -> CostModel:
-        cached_draws = dict(self.prior.cached_draws)
+        cached_passes = dict(self.prior.cached_passes)
         costs: list[TrialCost] = []
         for trial in trials:
             if trial.state == TrialState.FAIL:
                 continue
             setting = to_setting(trial.params)
-            for timestep in setting.passes:
-                cached_draws[timestep] = max(cached_draws.get(timestep, 0.0), setting.draws)
+            for kind in ((timestep, setting.draws == 0) for timestep in setting.passes):
+                cached_passes[kind] = max(cached_passes.get(kind, 0.0), setting.passes_per_timestep)
             # A pruned trial took less time than one that may turn out to be the best.
             if trial.state == TrialState.COMPLETE and (cost := measured_cost(trial)) is not None:
                 costs.append(cost)
-        return CostModel(self.space, self.prior.images, cached_draws, tuple(costs))
+        return CostModel(self.space, self.prior.images, cached_passes, tuple(costs))
 
     def seconds(self, costs: CostModel) -> Array:
         """Return the (m,) predicted seconds of each candidate, as `CostModel.seconds` does."""
@@ -244,12 +247,14 @@ class _Candidates:
 
     @cached_property
     def _coordinates(self) -> Array:
-        """(m, k): coordinates of the taps; draws and number of taps; the head; the options of the head."""
+        """(m, k): coordinates of the taps; passes, number of taps, whether clean; the head; the options of the head."""
         architecture, heads = self.space.architecture, self.space.heads
         taps = scaled([mean_coordinates(architecture, setting) for setting in self.settings]) / 2
         columns = [*taps.T]
-        counts = [[setting.draws for setting in self.settings], [len(setting.taps) for setting in self.settings]]
+        counts = [[s.passes_per_timestep for s in self.settings], [len(s.taps) for s in self.settings]]
         columns += [np.log(values) / 2 for values in counts if len(set(values)) > 1]
+        if len({setting.draws == 0 for setting in self.settings}) > 1:
+            columns.append(CLEAN_DISTANCE * np.array([setting.draws == 0 for setting in self.settings]))
         if len(heads) > 1:
             columns += [HEAD_DISTANCE * np.array([setting.head == head for setting in self.settings]) for head in heads]
         columns += [self._option(choice) for choice in self.space.dimensions if choice.head and len(choice.values) > 1]

@@ -151,11 +151,11 @@ class PriorKnowledge:
     """The prior knowledge of a task, before its first trial.
 
     classes, images: the numbers of classes and of training images. past_tasks: see PastTask. start: settings to try
-    first. cached_draws: see `CostModel`.
+    first. cached_passes: see `CostModel`.
     """
 
     classes: int = 10
     images: int = 1000
     past_tasks: tuple[PastTask, ...] = PUBLISHED_TASKS
     start: tuple[Setting, ...] = ()
-    cached_draws: Mapping[int | None, float] = field(default_factory=dict)
+    cached_passes: Mapping[tuple[int | None, bool], float] = field(default_factory=dict)

@@ -184,6 +184,9 @@ def screening_posterior(
 
 
 def settings_at(space: Space, timestep: int | None) -> list[Setting]:
-    """Return a setting for every block and pool size at a timestep, with the ridge head that screening fits."""
-    draws = min(space.draws)
+    """Return a setting for every block and pool size at a timestep, with the ridge head that screening fits.
+
+    Each has the fewest noise draws of the space; none only if all settings of the space have clean passes.
+    """
+    draws = min(filter(None, space.draws), default=0)
     return [Setting(timestep, block, pool, "ridge", draws) for block in space.blocks for pool in space.pools_at(block)]

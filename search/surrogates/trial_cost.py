@@ -64,13 +64,13 @@ def measured_cost(trial: FrozenTrial) -> TrialCost | None:
 class CostModel:
     """Predicts the seconds of a trial.
 
-    images: number of images whose features a setting needs. cached_draws: timestep → how many of its noise draws are
-    cached; a fraction where some images are. costs: of the trials so far.
+    images: number of images whose features a setting needs. cached_passes: (timestep, whether clean), as in
+    `Space.forward_passes` → how many passes are cached; a fraction where some images are. costs: of the trials so far.
     """
 
     space: Space
     images: int
-    cached_draws: Mapping[int | None, float] = field(default_factory=dict)
+    cached_passes: Mapping[tuple[int | None, bool], float] = field(default_factory=dict)
     costs: Sequence[TrialCost] = ()
 
     def seconds(self, setting: Setting) -> float:
@@ -79,8 +79,9 @@ class CostModel:
 
     def missing_passes(self, setting: Setting) -> float:
         """Return how many forward passes of one image the setting needs that are not cached."""
-        missing = sum(max(setting.draws - self.cached_draws.get(timestep, 0.0), 0.0) for timestep in setting.passes)
-        return missing * self.images
+        clean, wanted = setting.draws == 0, setting.passes_per_timestep
+        cached = (self.cached_passes.get((timestep, clean), 0.0) for timestep in setting.passes)
+        return sum(max(wanted - passes, 0.0) for passes in cached) * self.images
 
     @cached_property
     def seconds_per_pass(self) -> float:

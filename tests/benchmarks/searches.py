@@ -156,7 +156,8 @@ def run_search(
     best = [Setting.from_dict(json.loads(text)) for text in screening["best"]]
     own = past_task_of("screened", space.architecture, errors, table.classes, table.images)
     timesteps = {setting.timestep for setting, _ in errors}
-    cached: dict[int | None, float] = dict.fromkeys(timesteps, screening["passes"] / len(timesteps) / table.images)
+    share = screening["passes"] / len(timesteps) / table.images
+    cached: dict[tuple[int | None, bool], float] = {(timestep, False): share for timestep in timesteps}
     prior = PriorKnowledge(
         table.classes,
         table.images,
@@ -169,8 +170,8 @@ def run_search(
     while len(tried) < most_trials and (
         setting := proposer.propose(trials, space, {*map(table.settings.__getitem__, tried)})
     ):
-        missing = 1 - min(cached.get(setting.timestep, 0.0), 1)
-        cached[setting.timestep], passes = 1, passes + missing
+        missing = 1 - min(cached.get((setting.timestep, False), 0.0), 1)
+        cached[setting.timestep, False], passes = 1, passes + missing
         index = table.index[setting]
         trial = create_trial(
             value=float(table.right[index, 0].mean()),

@@ -97,13 +97,13 @@ def walk(tried: Iterator[Setting], see: See, judge: Judge, work: Work, before: S
     before: the steps of a screening from which the search starts. Its passes are not made again.
     """
     steps, seen, timesteps = list(before) or [judge.start], dict[Setting, float](), set[int | None]()
-    began, cached = steps[-1], work.known.cached_draws if before and work.known else {}
+    began, cached = steps[-1], work.known.cached_passes if before and work.known else {}
     for setting in tried:
         if setting in seen:
             continue
         seen[setting] = see(setting)
         timesteps.add(setting.timestep)
-        passes = round(sum(1 - cached.get(timestep, 0.0) for timestep in timesteps) * work.images)
+        passes = round(sum(1 - cached.get((timestep, False), 0.0) for timestep in timesteps) * work.images)
         seconds = passes / PASSES_PER_SECOND + len(seen) * work.fit_seconds
         regret = judge.regret(max(seen, key=lambda candidate: seen[candidate]))
         steps.append(Step(began.passes + passes, began.seconds + seconds, regret))

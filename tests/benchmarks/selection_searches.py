@@ -48,7 +48,7 @@ Strategy = Callable[[Space, See, int, Work], Iterator[Setting]]
 def sampled(name: str) -> Strategy:
     def tried(space: Space, see: See, seed: int, work: Work) -> Iterator[Setting]:
         proposer, trials, taken = sampler_named(name, seed, work.known), list[FrozenTrial](), set[Setting]()
-        made = set[int | None](work.known.cached_draws if work.known else ())
+        made = {timestep for timestep, _ in work.known.cached_passes} if work.known else set[int | None]()
         while len(trials) < TRIALS and (setting := proposer.propose(trials, space, taken)):
             yield setting
             kinds = distributions(space, setting)

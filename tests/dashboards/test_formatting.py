@@ -20,6 +20,7 @@ def test_duration(seconds: float, text: str) -> None:
 def test_head_text_lists_options_and_draws() -> None:
     setting = Setting(1, 1, 1, "mlp", 4, (("width", 128), ("learning_rate", 0.003)))
     assert head_text(setting) == "mlp, lr 3e-3, w 128, 4 draws"
+    assert head_text(Setting(1, 1, 1, "linear", draws=0)) == "linear, no noise"
 
 
 def test_a_setting_is_abbreviated_as_far_as_it_must_be() -> None:

@@ -25,6 +25,7 @@ SETTINGS = {
     "one tap": LINEAR,
     "two taps of a pass": LINEAR.reading(Tap(9, 20), Tap(14, 20)),
     "two taps of two passes, two draws": replace(LINEAR.reading(Tap(14, 20), Tap(9, 300)), draws=2),
+    "two taps of two clean passes": replace(LINEAR.reading(Tap(14, 20), Tap(9, 300)), draws=0),
     "the grid itself": replace(LINEAR, pool=4),
     "a network": replace(LINEAR, head="mlp", options=(("width", 128), ("learning_rate", 3e-3), ("weight_decay", 1e-3))),
     "neighbours": replace(LINEAR, head="knn", options=(("neighbours", 10),)),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spaces import HEAD_OPTIONS, PRESETS, Architecture, Block, InvalidSpaceError, Setting, Space, UnknownNameError
+from spaces import HEAD_OPTIONS, PRESETS, Architecture, Block, InvalidSpaceError, Setting, Space, Tap, UnknownNameError
 from spaces.dimensions import RECIPES
 from tests.support.architectures import ADM, SMALL, linear_schedule
 
@@ -87,7 +87,7 @@ def test_every_pool_of_a_block_follows_from_its_grid(pools: tuple[int, ...], blo
         ({"timesteps": [1000]}, "timestep 1000 does not exist for backbone made-up; valid: 0 to 999"),
         ({"timesteps": []}, "timesteps needs at least one value"),
         ({"timesteps": [5, 5]}, "timesteps holds 5 more than once"),
-        ({"draws": [0]}, "number of draws 0 does not exist"),
+        ({"draws": [65]}, "number of draws 65 does not exist"),
         ({"pools": ["4"]}, "pools takes whole numbers, got '4'"),
         ({"heads": [4]}, "heads takes names, got 4"),
         ({"pools": [True]}, "pools takes whole numbers"),
@@ -332,3 +332,30 @@ def test_a_folder_is_no_space_file(tmp_path: Path) -> None:
     (tmp_path / "x.toml").mkdir()
     with pytest.raises(InvalidSpaceError, match=r"x\.toml cannot be read: Is a directory; give a TOML file"):
         PRESETS["default"](SMALL).narrow_from_file(tmp_path / "x.toml")
+
+
+def test_a_clean_pass_is_a_setting_with_no_draws() -> None:
+    space = PRESETS["default"](SMALL).narrow(
+        timesteps=[5, 50], blocks=[13], pools=[1], heads=["linear"], draws=[0, 1, 4]
+    )
+    assert len(list(space.settings())) == len(space) == 6
+    assert space.forward_passes == {(5, False): 4, (5, True): 1, (50, False): 4, (50, True): 1}
+    clean = Setting(50, 13, 1, "linear", draws=0)
+    assert clean in space
+    assert Setting.from_dict(json.loads(clean.to_json())) == clean
+    assert str(clean) == "block 13, t 50, no noise, pool 1, linear"
+    assert (
+        SMALL.pass_gmacs(clean)
+        == SMALL.pass_gmacs(replace(clean, draws=1))
+        == SMALL.pass_gmacs(clean.reading(Tap(13, 5)))
+    )
+    assert clean.passes_per_timestep == 1
+
+
+def test_only_a_diffusion_network_makes_a_clean_pass_at_a_timestep() -> None:
+    with pytest.raises(InvalidSpaceError, match="a setting of an encoder, which has no timestep, has 1 as its draws"):
+        Setting(None, 13, 1, "linear", draws=0)
+    with pytest.raises(
+        InvalidSpaceError, match="number of draws -1 does not exist for backbone made-up; valid: 0 to 64"
+    ):
+        PRESETS["default"](SMALL).narrow(draws=[-1])

@@ -13,6 +13,7 @@ from dashboards.study.choices.sentences import choice_text
 from dashboards.study.choices.tables import Importance, Interaction
 from dashboards.tables import BlockByTimestep, ExpectedCells
 from objectives.results import Metric, StudyResults
+from spaces.setting import draws_text
 
 
 def block_sections(study: StudyResults, expected: ExpectedCells | None = None) -> list[Section]:
@@ -102,7 +103,7 @@ def ablation_section(study: StudyResults) -> list[Section]:
             (
                 str(table.pool),
                 str(block),
-                table.head if table.draws == 1 else f"{table.head}, {table.draws} draws",
+                table.head if table.draws == 1 else f"{table.head}, {draws_text(table.draws)}",
                 *(number_with_interval(table.cells[block, timestep]) for timestep in table.timesteps),
             )
             for table in complete

@@ -18,6 +18,7 @@ from dashboards.study.choices.tables import Importance, Interaction
 from dashboards.tables import SCREENED_ONLY, BlockByTimestep, ExpectedCells, Group
 from objectives import published_results
 from objectives.results import Metric
+from spaces.setting import draws_text
 
 
 def block_by_timestep_sentence(table: BlockByTimestep) -> str:
@@ -80,7 +81,7 @@ def _empty_text(table: BlockByTimestep) -> str:
 def expected_sentence(expected: ExpectedCells, metric: Metric) -> str:
     """Say what the view of the expected values shows, from what it was made, and how far it can be trusted."""
     best = max(expected.cells.values(), key=lambda cell: cell.value)
-    draws = "" if expected.draws == 1 else f" and {expected.draws} draws"
+    draws = "" if expected.draws == 1 else f" and {draws_text(expected.draws)}"
     return (
         f"Nothing here is measured. A Gaussian process, fitted to the {expected.trials:,} trials with the "
         f"{expected.head} head{draws}, predicts the validation {metric.label} of the best pooling of every cell, so "
@@ -103,7 +104,7 @@ def ablation_sentences(table: Ablation, complete: int, metric: Metric) -> tuple[
     """
     block, timestep = table.best
     pairs = len(table.blocks) * len(table.timesteps)
-    draws = "" if table.draws == 1 else f" and {table.draws} draws"
+    draws = "" if table.draws == 1 else f" and {draws_text(table.draws)}"
     at = "" if table.timesteps == (None,) else f" at each of {count(len(table.timesteps), 'timestep')}"
     told = [
         f"Each of {count(len(table.blocks), 'block')}{at}, with pool {table.pool} and the "

@@ -84,5 +84,20 @@ def network_inputs(
     return (inputs * _column((1 + sigmas**2).sqrt().float()) + 1) / 2, (sigmas / 2).float()
 
 
+def clean_inputs(schedule: Any, images: "torch.Tensor", timestep: int) -> "torch.Tensor":
+    """Return what stands for noised inputs in a clean pass, so that a network reads the images at the timestep.
+
+    The images are not scaled by the schedule, as in VPD (Zhao et al. 2023) and CleanDIFT (Stracke et al. 2025). So
+    `network_inputs` makes of the result what it would make of the noised images of the network's own process, if these
+    were without noise at the signal's full size.
+    """
+    if schedule.prediction == FLOW:
+        sigma = (timestep + 1) / TIMESTEPS
+        return images / math.hypot(1 - sigma, sigma)
+    if schedule.prediction in (CONSISTENCY, SCORE):  # their process keeps the images' size
+        return math.sqrt(schedule.alphas_cumprod[timestep]) * images
+    return images
+
+
 def _column(values: "torch.Tensor") -> "torch.Tensor":
     return values[:, None, None, None]

@@ -1,7 +1,8 @@
 """The feature cache: results of forward passes, with a key of everything they depend on. No pass is made twice.
 
-    FOLDER/features/<source>/t0044-d0/   a folder of shards for one timestep and noise draw
-    FOLDER/pixels, latents/<kind>/       inputs of forward passes, also in shards
+    FOLDER/features/<source>/t0044-d0/      a folder of shards for one timestep and noise draw
+    FOLDER/features/<source>/t0044-clean/   the same for a clean pass: images without noise, at a timestep
+    FOLDER/pixels, latents/<kind>/          inputs of forward passes, also in shards
 
 A column of a shard is one block, pooled to the finest grid of the space; coarser grids are exact averages of it. The
 key of an image is the digest of its content, so subsets, other splits and other studies share forward passes.
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Self, final
 
 import numpy as np
 
@@ -32,19 +33,41 @@ SCRATCH = "scratch"
 class Pass:
     """The key of forward passes: everything besides the image that determines their maps.
 
-    source: digest of backbone, precision, transform and noise seed. timestep: None for an encoder of clean images.
+    source: one of the digests of a `Source`. timestep: None for an encoder of clean images. draw: the noise draw, from
+    0; None for a clean pass of a diffusion network.
     """
 
     source: str
     timestep: int | None
-    draw: int
+    draw: int | None
 
 
-def source_digest(backbone_digest: str, architecture: Architecture, seed: int) -> str:
-    """Return the `source` of all forward passes of a backbone, sha256 hex. seed: random seed for the noise."""
-    parts = [backbone_digest, TRANSFORM, str(architecture.image_side)]
-    if architecture.noised:
-        parts += [f"noise seed {seed}", *(name for kind, name in changed().items() if kind == "noise")]
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Digests of everything besides image and timestep on which the maps of a backbone depend, sha256 hex.
+
+    noised: digest of backbone, precision, transform and, for a diffusion network, noise seed. clean: the same without
+    the noise, for clean passes.
+    """
+
+    noised: str
+    clean: str
+
+    @classmethod
+    def of(cls, backbone_digest: str, architecture: Architecture, seed: int) -> Self:
+        """Return the digests for a backbone. seed: random seed for the noise."""
+        parts = [backbone_digest, TRANSFORM, str(architecture.image_side)]
+        noise = [f"noise seed {seed}", *(name for kind, name in changed().items() if kind == "noise")]
+        return cls(_digest(*parts, *(noise if architecture.noised else [])), _digest(*parts))
+
+    def passes(self, timestep: int | None, draws: int) -> list[Pass]:
+        """Return the keys of the passes at a timestep for a number of noise draws; 0 means a clean pass."""
+        if draws == 0:
+            return [Pass(self.clean, timestep, None)]
+        return [Pass(self.noised, timestep, draw) for draw in range(draws)]
+
+
+def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -101,7 +124,9 @@ class FeatureCache:
     def folder_of(self, key: Pass) -> ShardFolder:
         """Return the folder of shards for a key."""
         if key not in self._folders:
-            noise = "clean" if key.timestep is None else f"t{key.timestep:04d}-d{key.draw}"
+            noise = "clean"
+            if key.timestep is not None:
+                noise = f"t{key.timestep:04d}-" + ("clean" if key.draw is None else f"d{key.draw}")
             self._folders[key] = ShardFolder(self.folder / "features" / key.source[:16] / noise)
         return self._folders[key]
 

@@ -22,13 +22,13 @@ ABOUT = "about.json"
 class About:
     """The source of the features in a folder.
 
-    backbone: its name. weights: its digest. seed: random seed for the noise. transform, noise: as in
-    `features.versions`; early files name none.
+    backbone: its name. weights: its digest. seed: random seed for the noise; None for clean passes. transform, noise:
+    as in `features.versions`; early files name none.
     """
 
     backbone: str
     weights: str
-    seed: int
+    seed: int | None
     transform: str = FIRST["transform"]
     noise: str = FIRST["noise"]
 
@@ -47,8 +47,9 @@ class About:
             about = cls(**json.loads((folder / ABOUT).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, RecursionError):
             return None
-        kinds = ((field, type(getattr(about, field))) for field in asdict(about))
-        return about if all(kind is (int if field == "seed" else str) for field, kind in kinds) else None
+        texts = (about.backbone, about.weights, about.transform, about.noise)
+        sound = about.seed is None or type(about.seed) is int
+        return about if sound and all(type(text) is str for text in texts) else None
 
 
 @final
@@ -115,7 +116,7 @@ def _owner(shard: Shard, datasets: list[KnownDataset]) -> int | None:
 
 def _timestep(shard: Shard) -> int | None:
     noise = shard.path.parent.name
-    return int(noise[1:].partition("-")[0]) if noise.startswith("t") and "-d" in noise else None
+    return int(noise[1:].partition("-")[0]) if noise.startswith("t") and "-" in noise else None
 
 
 def _facts(path: Path) -> tuple[int, float]:

@@ -138,7 +138,7 @@ def _studies_using(holding: "Holding", studies: "Sequence[StudySummary]") -> lis
         for study in studies
         if dataset is not None
         and study.dataset_fingerprint == dataset.fingerprint
-        and (about is None or (study.weights_digest, study.seed) == (about.weights, about.seed))
+        and (about is None or (study.weights_digest == about.weights and about.seed in (study.seed, None)))
     ]
 
 
@@ -158,6 +158,13 @@ def _row(holding: "Holding", studies: "Sequence[StudySummary]") -> dict[str, Any
     }
 
 
+def _noise_text(holding: "Holding") -> str:
+    """Return the seed of the noise, or that there is none; nothing for an encoder, which has no timesteps."""
+    if holding.about is None or not holding.timesteps:
+        return ""
+    return ", no noise" if holding.about.seed is None else f", seed {holding.about.seed}"
+
+
 def _table(contents: "Sequence[Holding]", studies: "Sequence[StudySummary]") -> "Table":
     from rich.table import Column
 
@@ -169,7 +176,7 @@ def _table(contents: "Sequence[Holding]", studies: "Sequence[StudySummary]") -> 
     for holding in contents:
         content = holding.kind
         if holding.about is not None:
-            content += f" of {holding.about.backbone}" + (f", seed {holding.about.seed}" if holding.timesteps else "")
+            content += f" of {holding.about.backbone}" + _noise_text(holding)
         table.add_row(
             content,
             holding.dataset.name if holding.dataset else "unknown",

@@ -12,6 +12,7 @@ from typing import Any
 from dashboards.formatting import duration, gmacs, with_unit
 from objectives.results import ACCURACY, METRICS, Evaluation, Scores
 from spaces import Architecture, Setting
+from spaces.setting import draws_text
 from spaces.text import one_line
 
 MAX_REASON = 500
@@ -26,9 +27,11 @@ def setting_attributes(setting: Setting, architecture: Architecture) -> dict[str
     count = len(architecture.blocks)
     maps = (f"{b.number} of {count} ({b.part}), {b.channels} channels of {b.side} × {b.side}" for b in blocks)
     noise = (
-        f"t {timestep}: sigma {architecture.sigma(timestep):.3g}" for timestep in setting.passes if timestep is not None
+        f"t {timestep}: " + (f"sigma {architecture.sigma(timestep):.3g}" if setting.draws else draws_text(0))
+        for timestep in setting.passes
+        if timestep is not None
     )
-    averaged = f", {setting.draws} draws averaged" if setting.draws > 1 else ""
+    averaged = f", {draws_text(setting.draws)} averaged" if setting.draws > 1 else ""
     length = sum(block.channels for block in blocks) * setting.pool**2
     return {
         "Setting": str(setting),

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import NETWORK_KINDS, describe_backbone, late_backbone_here, load_backbone
 from objectives.backbones.files import network_folder
+from objectives.backbones.pipeline.processes import CONSISTENCY, FLOW, SCORE
 from objectives.backbones.tapped import TappedBackbone
 from spaces import PRESETS, BackboneError
 from tests.support import small_encoders, small_latents, small_transformers, small_unets
@@ -109,6 +110,22 @@ def inputs_for(backbone: Backbone, count: int = 3) -> Inputs:
 def of(inputs: Inputs, rows: slice) -> Inputs:
     images, noise, timestep = inputs
     return images[rows], None if noise is None else noise[rows], timestep
+
+
+def read_by_the_network(
+    backbone: TappedBackbone, images: torch.Tensor, noise: torch.Tensor | None, timestep: int
+) -> torch.Tensor:
+    """Return the images that the module itself receives in a forward pass."""
+    received: list[torch.Tensor] = []
+
+    def keep(_module: torch.nn.Module, arguments: tuple[object, ...], options: dict[str, object]) -> None:
+        values = (value for value in (*arguments, *options.values()) if isinstance(value, torch.Tensor))
+        received.append(next(value for value in values if value.numel() == images.numel()).clone())
+
+    handle = backbone.network.module.register_forward_pre_hook(keep, with_kwargs=True)
+    backbone.taps(images, noise, timestep, [1])
+    handle.remove()
+    return received[0]
 
 
 def assert_same(one: torch.Tensor, other: torch.Tensor) -> None:
@@ -213,12 +230,33 @@ class TestBackbone:
             with pytest.raises(ValueError, match="takes no noise and timestep"):
                 backbone.taps(images, torch.zeros_like(images), 0, [last])
             return
-        with pytest.raises(ValueError, match="needs noise and timestep"):
-            backbone.taps(images, None, None, [last])
+        with pytest.raises(ValueError, match="needs a timestep"):
+            backbone.taps(images, noise, None, [last])
         assert noise is not None
         here = backbone.taps(images, noise, timestep, [last])[last]
         assert not torch.equal(here, backbone.taps(images, noise, 300, [last])[last])
         assert not torch.equal(here, backbone.taps(images, noise.flip(0), timestep, [last])[last])
+
+    def test_a_clean_pass_reads_the_image_itself(self, backbone: Backbone) -> None:
+        """It is what the network's process makes of the image without noise, at the size that the image has."""
+        assert isinstance(backbone, TappedBackbone)
+        if not backbone.architecture.noised:
+            return
+        images, noise, _ = inputs_for(backbone)
+        last = backbone.architecture.blocks[-1].number
+        for timestep in (0, 50, 700):
+            alpha = backbone.architecture.alphas_cumprod[timestep]
+            sizes = {FLOW: 1 - (timestep + 1) / 1000, CONSISTENCY: 1.0, SCORE: 1.0}  # of the image in a noised input
+            size = sizes.get(str(backbone.architecture.prediction), alpha**0.5)
+            received = [
+                read_by_the_network(backbone, images * share, noise_or_none, timestep)
+                for share, noise_or_none in ((1.0, None), (1 / size, torch.zeros_like(images)))
+            ]
+            torch.testing.assert_close(received[0], received[1], atol=1e-5, rtol=1e-4)
+        clean, again, later = (backbone.taps(images, None, timestep, [last])[last] for timestep in (50, 50, 300))
+        assert torch.equal(clean, again)
+        assert not torch.equal(clean, later)
+        assert not torch.equal(clean, backbone.taps(images, noise, 50, [last])[last])
 
     def test_another_side_is_refused(self, backbone: Backbone) -> None:
         images, noise, timestep = inputs_for(backbone)

@@ -7,7 +7,7 @@ import pytest
 
 from objectives.backbones.tapped import TappedBackbone
 from objectives.datasets.dataset import Dataset
-from objectives.features.cache.feature_cache import source_digest
+from objectives.features.cache.feature_cache import Source
 from objectives.features.cache.quota import CacheUsage
 from objectives.features.extraction import Clock, Extractor
 from objectives.features.plan import Demand, Plan, check_room, plan_passes
@@ -26,7 +26,7 @@ def planned(
 ) -> Plan:
     demand = Demand.of([dataset], backbone.architecture.image_side, trials, finalists)
     return plan_passes(
-        demand, space, source_digest(backbone.digest, space.architecture, 0), CacheUsage(folder), lambda: None
+        demand, space, Source.of(backbone.digest, space.architecture, 0), CacheUsage(folder), lambda: None
     )
 
 
@@ -37,8 +37,10 @@ def planned(
         (MANY, 9, (1,), 3 * 600),
         (2, 1, (1,), 2 * 500 + 100),
         (MANY, 1, (1, 4), 4 * (3 * 500 + 100)),
+        (MANY, 1, (0,), 3 * 500 + 100),
+        (MANY, 1, (0, 1, 2), 3 * (3 * 500 + 100)),
     ],
-    ids=["every timestep", "finalists at every timestep", "a trial for two of them", "four draws"],
+    ids=["every timestep", "finalists everywhere", "a trial for two of them", "four draws", "clean", "clean or noised"],
 )
 def test_a_plan_holds_for_what_is_then_done(
     tmp_path: Path,
@@ -56,13 +58,16 @@ def test_a_plan_holds_for_what_is_then_done(
     assert (before.passes, before.cached, before.seconds) == (passes, 0, None)
     extractor, clock = Extractor(tiny, few_digits, CacheUsage(tmp_path), space.grids, 0), Clock()
     timesteps = space.timesteps[: min(trials, 3)]
-    list(extractor.fill(np.arange(500), timesteps, max(draws), clock))
+    kinds = {max(draws), *(number for number in draws if number == 0)}  # one draw is made with two
+    for kind in kinds:
+        list(extractor.fill(np.arange(500), timesteps, kind, clock))
     half = planned(tmp_path, tiny, few_digits, space, trials, finalists)
-    list(extractor.fill(np.arange(500, 600), timesteps[:finalists], max(draws), clock))
+    for kind in kinds:
+        list(extractor.fill(np.arange(500, 600), timesteps[:finalists], kind, clock))
     assert clock.passes == passes
     assert before.new_bytes == pytest.approx(CacheUsage(tmp_path).taken(), rel=0.02)
     if trials == MANY:
-        assert half.passes - half.cached == max(draws) * min(3, finalists) * 100
+        assert half.passes - half.cached == sum(max(kind, 1) for kind in kinds) * min(3, finalists) * 100
         assert half.new_bytes == pytest.approx(before.new_bytes * (passes - half.cached) / passes, rel=0.01)
         assert half.seconds is not None
         assert 0 < half.seconds < sum(clock.seconds.values())

@@ -6,7 +6,7 @@ import pytest
 from objectives.backbones.catalog import architecture_named
 from objectives.datasets.images import ArrayImages, square_pixels
 from objectives.features import versions
-from objectives.features.cache.feature_cache import source_digest
+from objectives.features.cache.feature_cache import Pass, Source
 from objectives.features.noise import noise_for
 
 OTHER = "another noise"
@@ -29,13 +29,22 @@ def test_what_the_first_versions_made_keeps_its_keys() -> None:
     assert versions.versions() == versions.FIRST
     assert versions.key_of("w" * 64) == "w" * 64
     source = "e3b919d6fc46767f7d9ff41ae851af0c3599c7e69818e7c2a7790e43b170582a"
-    assert source_digest("b" * 64, architecture_named("bundled"), 7) == source
+    assert Source.of("b" * 64, architecture_named("bundled"), 7).noised == source
 
 
 def test_what_another_noise_makes_has_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     architecture = architecture_named("bundled")
-    before = source_digest("b" * 64, architecture, 7), versions.key_of("w" * 64)
+    before = Source.of("b" * 64, architecture, 7).noised, versions.key_of("w" * 64)
     monkeypatch.setattr(versions, "NOISE", OTHER)
     assert versions.changed() == {"noise": OTHER}
-    after = source_digest("b" * 64, architecture, 7), versions.key_of("w" * 64)
+    after = Source.of("b" * 64, architecture, 7).noised, versions.key_of("w" * 64)
     assert not set(before) & set(after)
+
+
+def test_the_key_of_a_clean_pass_names_neither_seed_nor_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    architecture = architecture_named("bundled")
+    sources = [Source.of("b" * 64, architecture, seed) for seed in (7, 8)]
+    assert sources[0].passes(3, 0) == sources[1].passes(3, 0) == [Pass(sources[0].clean, 3, None)]
+    assert sources[0].noised != sources[1].noised
+    monkeypatch.setattr(versions, "NOISE", OTHER)
+    assert Source.of("b" * 64, architecture, 7).clean == sources[0].clean

@@ -45,6 +45,14 @@ def test_a_setting_is_extracted_fitted_and_scored_on_validation(spec: ProbeSpec)
     assert {"extract", "read", "fit"} <= evaluation.seconds.keys()
 
 
+def test_a_clean_pass_is_made_once_for_all_seeds_of_the_noise(spec: ProbeSpec) -> None:
+    clean = replace(LINEAR, draws=0)
+    first, again = (last(Probe.build(replace(spec, seed=seed), 1), clean) for seed in (0, 1))
+    assert (first.passes_made, first.passes_needed) == (500, 500)
+    assert (again.passes_made, again.passes_needed) == (0, 500)
+    assert first.details[GMACS] == last(Probe.build(spec, 1), LINEAR).details[GMACS]
+
+
 def test_a_setting_costs_its_passes_and_its_head(spec: ProbeSpec) -> None:
     probe = Probe.build(spec, 1)
     architecture = probe.backbone.architecture

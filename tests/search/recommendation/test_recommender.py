@@ -204,6 +204,11 @@ def test_past_tasks_decide_the_first_timestep_and_lose_weight_if_wrong(space: Sp
         assert results.past_tasks[0].agreement == pytest.approx(1 if past == (right,) else -1, abs=0.15)
 
 
+def test_noised_images_are_screened_unless_all_settings_are_clean(space: Space) -> None:
+    for draws, screened in (((0, 4, 2), 2), ((0,), 0)):
+        assert {setting.draws for setting in settings_at(space.narrow(draws=draws), space.timesteps[0])} == {screened}
+
+
 def test_an_encoder_has_one_timestep_and_no_neighbours() -> None:
     narrowed = PRESETS["default"](ADM).narrow(timesteps=[90])
     results = searched(Hill(narrowed, place=0)).recommendation

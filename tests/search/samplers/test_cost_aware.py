@@ -44,16 +44,19 @@ def test_a_trial_reports_its_cost_or_else_its_seconds(space: Space) -> None:
     ("setting", "cached", "passes"),
     [
         (PLACE, {}, 200),
-        (PLACE, {90: 1.0}, 0),
-        (PLACE, {90: 0.25}, 150),
-        (PLACE, {10: 1.0}, 200),
-        (replace(PLACE, draws=3), {90: 1.0}, 400),
+        (PLACE, {(90, False): 1.0}, 0),
+        (PLACE, {(90, False): 0.25}, 150),
+        (PLACE, {(10, False): 1.0}, 200),
+        (PLACE, {(90, True): 1.0}, 200),
+        (replace(PLACE, draws=0), {(90, False): 4.0}, 200),
+        (replace(PLACE, draws=0), {(90, True): 0.5}, 100),
+        (replace(PLACE, draws=3), {(90, False): 1.0}, 400),
         (PLACE.reading(Tap(5, 90), Tap(8, 90)), {}, 200),
-        (PLACE.reading(Tap(5, 90), Tap(8, 300)), {90: 1.0}, 200),
+        (PLACE.reading(Tap(5, 90), Tap(8, 300)), {(90, False): 1.0}, 200),
     ],
 )
 def test_only_passes_that_the_cache_lacks_are_counted(
-    space: Space, setting: Setting, cached: dict[int | None, float], passes: float
+    space: Space, setting: Setting, cached: dict[tuple[int | None, bool], float], passes: float
 ) -> None:
     assert CostModel(space, 200, cached).missing_passes(setting) == pytest.approx(passes)
 
@@ -65,7 +68,7 @@ def test_seconds_are_learned_from_finished_trials(space: Space) -> None:
     mlp = next(setting for setting in space.settings() if setting.head == "mlp")
     settings = [replace(PLACE, pool=pool) for pool in (1, 2, 4)] + [replace(mlp, pool=pool) for pool in (1, 2)]
     costs = tuple(TrialCost(setting, 100, 5.0, fit(setting)) for setting in settings)
-    model = CostModel(space, 200, {90: 1.0}, costs)
+    model = CostModel(space, 200, {(90, False): 1.0}, costs)
     assert model.seconds_per_pass == pytest.approx(0.05)
     for setting in (*settings, replace(mlp, pool=4)):
         assert model.fit_seconds(setting) == pytest.approx(fit(setting), rel=0.5)

@@ -208,6 +208,25 @@ def test_a_text_encoder_is_used_where_there_is_one_and_its_weights_are_in_the_di
     assert not torch.allclose(network.module.get_buffer("text_tokens"), text)
 
 
+def test_a_state_dict_of_the_unet_such_as_cleandifts_takes_the_place_of_the_weights(
+    text_folder: Path, tmp_path: Path
+) -> None:
+    """CleanDIFT's README loads its safetensors files by `UNet2DConditionModel.load_state_dict`, strictly."""
+    folder = Path(shutil.copytree(text_folder, tmp_path / "net"))
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    trained = {name: tensor * 1.5 for name, tensor in load_file(weights).items()}
+    save_file(trained, weights)  # without the metadata that diffusers writes
+    network = load_backbone(str(folder))
+    assert isinstance(network, TappedBackbone)
+    assert network.network.module.load_state_dict(trained, strict=True)
+    pixels = torch.full((2, 3, 16, 16), 40, dtype=torch.uint8)
+    clean, usual = (
+        each.taps(each.encode(pixels), None, 261, [5])[5] for each in (network, load_backbone(str(text_folder)))
+    )
+    assert torch.isfinite(clean).all()
+    assert not torch.equal(clean, usual)
+
+
 def test_without_a_text_encoder_the_text_is_zeros(text_folder: Path) -> None:
     with_text, noise = loaded(read_unet, text_folder), torch.zeros(2, 4, 8, 8)
     latents, _ = inputs_for(with_text)

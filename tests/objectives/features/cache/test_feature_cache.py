@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Mapping
 from ctypes import c_longlong
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def fill(
     torch.set_num_threads(1)
     clock = Clock()
     *_, last = extractor(folder, backbone, dataset, grids).fill(images, timesteps, draws, clock)
-    assert last.done == last.total == len(timesteps) * draws * len(images)
+    assert last.done == last.total == len(timesteps) * max(draws, 1) * len(images)
     return clock.passes
 
 
@@ -181,6 +181,20 @@ def test_what_is_read_is_what_the_network_gives(tmp_path: Path, tiny: TappedBack
     for block, values in maps.items():
         expected = torch.nn.functional.adaptive_avg_pool2d(values, 2)
         torch.testing.assert_close(read(tmp_path, few_digits, tiny, block)[:5], expected, atol=5e-3, rtol=5e-3)
+
+
+def test_a_clean_pass_is_made_once_for_all_seeds_beside_the_noised_ones(
+    tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset
+) -> None:
+    assert fill(tmp_path, tiny, few_digits, draws=0) == fill(tmp_path, tiny, few_digits) == 600
+    other = replace(extractor(tmp_path, tiny, few_digits), seed=1)
+    assert not other.lacks(EVERY, [44], 0)
+    assert other.lacks(EVERY, [44], 1)
+    clean, noised = (read(tmp_path, few_digits, tiny, 9, draws=draws) for draws in (0, 1))
+    again = other.read(EVERY, Setting(44, 9, 2, "linear", 0))
+    assert again is not None
+    assert torch.equal(again, clean)
+    assert not torch.equal(clean, noised)
 
 
 def test_averaged_draws_are_the_mean_of_draws(tmp_path: Path, tiny: TappedBackbone, few_digits: Dataset) -> None:

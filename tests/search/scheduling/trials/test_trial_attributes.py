@@ -25,6 +25,12 @@ def test_several_taps_and_draws_are_all_described(space: Space) -> None:
     assert facts["Cost"] == "0.44 GMAC an image, without the head"  # 4 draws, each of passes to blocks 3 and 8
 
 
+def test_a_clean_pass_sees_no_noise_at_its_timestep(space: Space) -> None:
+    facts = setting_attributes(Setting(90, 8, 4, "linear", draws=0), space.architecture)
+    assert facts["Noise"] == "t 90: no noise"
+    assert facts["Cost"] == "0.08 GMAC an image, without the head"
+
+
 def test_an_encoder_sees_no_noise(space: Space) -> None:
     assert setting_attributes(Setting(None, 8, 4, "linear"), space.architecture)["Noise"] == "none: clean images"
 
