@@ -43,7 +43,7 @@ def commands() -> Iterator[list[str]]:
             yield from (container["args"] for container in resource["spec"]["template"]["spec"]["containers"])
     for file in FOLDER.iterdir():
         for line in file.read_text().splitlines():
-            shown = re.search(r"(?:run --rm server|-- search|^search) (.*?)(?: &)?$", line)
+            shown = re.search(r"(?:run --rm server|-- search|^search|^#     search) (.*?)(?: &)?$", line)
             if shown:
                 yield [word for word in shlex.split(shown[1]) if word != "$@"]
 
