@@ -6,11 +6,12 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from plotly.offline import get_plotlyjs
 
@@ -23,6 +24,9 @@ from spaces.text import one_line
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """The Content Security Policy of a page: it loads nothing from any network."""
+
+STYLE_SHEETS = ("page.css", "answer.css")
+"""The files of the style that all pages share."""
 
 CODE = re.compile(r"`([^`\n]+)`")
 
@@ -113,8 +117,18 @@ def render_page(template: str, sections: Sequence[Section], **facts: Any) -> str
     Every name from the data is escaped. Control characters and invisible ones are shown as `spaces.text.one_line`
     spells them.
     """
+    environment = page_environment()
+    plotly_js = Markup(get_plotlyjs())  # noqa: S704 - plotly's own bundle: the only text that is not escaped
+    return environment.get_template(template).render(sections=sections, plotly_js=plotly_js, **facts)
+
+
+def page_environment(*folders: BaseLoader) -> Environment:
+    """Return what fills the templates of pages: the filters of all pages, and every value escaped.
+
+    folders: of further templates, which are looked up before those of the reports.
+    """
     environment = Environment(
-        loader=PackageLoader("dashboards.page", "templates"),
+        loader=ChoiceLoader([*folders, PackageLoader("dashboards.page", "templates")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -127,8 +141,12 @@ def render_page(template: str, sections: Sequence[Section], **facts: Any) -> str
     environment.filters["lines"] = _lines
     environment.filters["options"] = _options
     environment.filters["prose"] = _prose
-    plotly_js = Markup(get_plotlyjs())  # noqa: S704 - plotly's own bundle: the only text that is not escaped
-    return environment.get_template(template).render(sections=sections, plotly_js=plotly_js, **facts)
+    return environment
+
+
+def style_sheet() -> str:
+    """Return the style of all pages, as CSS."""
+    return "\n".join(files("dashboards.page").joinpath("templates", name).read_text() for name in STYLE_SHEETS)
 
 
 def _spelled(value: object) -> object:

@@ -29,6 +29,13 @@ LABEL, WIDTH = 12, 100
 """Characters of the label of a line for people, and of the text behind it."""
 
 
+Facts = dict[str, list[str]]
+"""Label → what it labels: paragraphs without line breaks."""
+
+SENTENCES = frozenset({"test", "warning", "tied", "best trial", "tried", "not tried", "left out", "screened"})
+"""Labels of sentences, which a terminal breaks into lines."""
+
+
 def answer_record(study: StudyResults) -> dict[str, Any]:
     """Return the answer of a study and its scores as JSON-ready values.
 
@@ -101,65 +108,95 @@ def warning_of(study: StudyResults) -> str:
     return chance_sentence(_answer(study))
 
 
-def answer_lines(study: StudyResults) -> list[str]:
-    """Return the answer as lines for people. Raises SearchError where no trial is complete."""
+def answer_facts(study: StudyResults, *, running: bool = False) -> Facts:
+    """Return the answer for people, label → paragraphs. Every surface that shows it takes its words from here.
+
+    running: whether a run is at work. Raises SearchError where no trial is complete.
+    """
     answer = _answer(study)
-    lines = [f"study       {study.name}", f"setting     {answer.setting}", *score_lines(study)]
+    facts = {"study": [study.name], "setting": [str(answer.setting)], **_score_facts(study, running)}
     if answer.gmacs is not None:
-        lines.append(f"cost        {gmacs(answer.gmacs)} GMAC an image, passes and head")
+        facts["cost"] = [f"{gmacs(answer.gmacs)} GMAC an image, passes and head"]
     if study.by_cost:
-        lines += _front_lines(study)
-    return [*lines, *certainty_lines(study, answer), passes_line(study)]
+        facts["front"] = _front_rows(study)
+    return facts | _certainty_facts(study, answer) | _passes_facts(study)
+
+
+def answer_lines(study: StudyResults) -> list[str]:
+    """Return the answer as lines of a terminal. Raises SearchError where no trial is complete."""
+    return _labelled(answer_facts(study))
 
 
 def score_lines(study: StudyResults, *, running: bool = False) -> list[str]:
     """Say in lines what the answer reaches on validation and on test images. running: whether a run is at work."""
-    record = answer_record(study)
-    lines = _lines("validation", study.metric, record["scores"]["validation"])
-    if record["scores"]["test"]:
-        seeds = f"; {mean_of_seeds(len(record['seeds']))}"
-        return [*lines, *_lines("test", study.metric, record["scores"]["test"], seeds)]
-    if study.reevaluations:
-        why = "candidates are being compared" if running else "the run was stopped while candidates were compared"
-        return [*lines, f"test        not measured yet: {why}"]
-    return [
-        *lines,
-        "test        not measured yet: the candidates have not been compared, and the best",
-        "            of many trials looks better on validation than it is",
-    ]
+    return _labelled(_score_facts(study, running))
 
 
 def passes_line(study: StudyResults) -> str:
     """Say how many forward passes were made, and how many a script without a cache would make."""
-    made, needed, screening = study.passes_made, study.passes_needed, study.screening_passes
-    to_screen = f", {screening:,} of them to screen" if screening else ""
-    return f"passes      {made:,} made{to_screen}; a plain script that makes its own for each trial: {needed:,}"
+    return _labelled(_passes_facts(study))[0]
 
 
 def certainty_lines(study: StudyResults, answer: Answer) -> list[str]:
     """Say in lines what is trivially reached, what is as good as the answer, and what was not tried."""
+    return _labelled(_certainty_facts(study, answer))
+
+
+def _score_facts(study: StudyResults, running: bool) -> Facts:
+    record = answer_record(study)
+    facts = {"validation": _scores_in_words(study.metric, record["scores"]["validation"])}
+    if record["scores"]["test"]:
+        seeds = f"; {mean_of_seeds(len(record['seeds']))}"
+        return facts | {"test": _scores_in_words(study.metric, record["scores"]["test"], seeds)}
+    why = (
+        "the candidates have not been compared, and the best of many trials looks better on validation than it is"
+        if not study.reevaluations
+        else "candidates are being compared"
+        if running
+        else "the run was stopped while candidates were compared"
+    )
+    return facts | {"test": [f"not measured yet: {why}"]}
+
+
+def _passes_facts(study: StudyResults) -> Facts:
+    made, needed, screening = study.passes_made, study.passes_needed, study.screening_passes
+    to_screen = f", {screening:,} of them to screen" if screening else ""
+    return {"passes": [f"{made:,} made{to_screen}; a plain script that makes its own for each trial: {needed:,}"]}
+
+
+def _certainty_facts(study: StudyResults, answer: Answer) -> Facts:
     metric, loss = answer.validation.metric, answer.expected_loss
-    rows: dict[str, list[str]] = {
+    facts: Facts = {
         "chance": []
         if answer.majority is None
         else [f"{ACCURACY.text(answer.majority)}, by always naming the most frequent class"],
         "baselines": [f"{baseline.words} {terminal_interval(baseline.test)}" for baseline in answer.baselines],
-        "warning": _wrapped(chance_sentence(answer)),
-        "tied": _wrapped(tied_sentence(answer, len(study.complete))) if answer.rule != "trials" else [],
+        "warning": [chance_sentence(answer)],
+        "tied": [tied_sentence(answer, len(study.complete))] if answer.rule != "trials" else [],
         "loss": []
         if loss is None
         else [
             f"{gap_text(loss.value, metric)} expected, to the best setting tried  "
             f"(95 % interval {metric.number(loss.low)} to {metric.number(loss.high)})"
         ],
-        "best trial": _wrapped(best_trial_sentence(answer)),
-        "tried": _wrapped(coverage_text(answer.coverage)),
-        "not tried": _wrapped(untried_sentence(answer.coverage, len(study.screened)).removeprefix("Not tried: ")),
-        "left out": _wrapped(outside_sentence(study)),
-        "screened": _wrapped(screening_sentence(study)),
+        "best trial": [best_trial_sentence(answer)],
+        "tried": [coverage_text(answer.coverage)],
+        "not tried": [untried_sentence(answer.coverage, len(study.screened)).removeprefix("Not tried: ")],
+        "left out": [outside_sentence(study)],
+        "screened": [screening_sentence(study)],
     }
+    written = {name: [text for text in paragraphs if text] for name, paragraphs in facts.items()}
+    return {name: paragraphs for name, paragraphs in written.items() if paragraphs}
+
+
+def _labelled(facts: Facts) -> list[str]:
+    """Return facts as lines of a terminal. Sentences are wrapped."""
     return [
-        f"{'' if index else name:<{LABEL}}{line}" for name, lines in rows.items() for index, line in enumerate(lines)
+        f"{'' if index else name:<{LABEL}}{line}"
+        for name, paragraphs in facts.items()
+        for index, line in enumerate(
+            [line for text in paragraphs for line in (_wrapped(text) if name in SENTENCES else [text])]
+        )
     ]
 
 
@@ -183,7 +220,7 @@ def _apart(trial: Trial, other: Trial) -> float:
     return abs(log(trial.details[GMACS] / other.details[GMACS]))
 
 
-def _front_lines(study: StudyResults) -> list[str]:
+def _front_rows(study: StudyResults) -> list[str]:
     """Return a table of the Pareto front, cheapest first. Of a long front, `spread` chooses the settings."""
     table, shown = trade_off(study), {trial.number for trial in spread(study.pareto_front, SHOWN)}
     points = table.pareto_front if table else ()
@@ -196,7 +233,7 @@ def _front_lines(study: StudyResults) -> list[str]:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if len(points) > len(shown):
         lines.append(f"and {len(points) - len(shown)} more between these; the report has all")
-    return [f"{'' if index else 'front':<12}{line}" for index, line in enumerate(lines)]
+    return lines
 
 
 def _point_record(point: CostPoint) -> dict[str, Any]:
@@ -217,12 +254,12 @@ def _scores(measured: Mapping[str, Estimate | None]) -> dict[str, Any]:
     return {name: {"value": m.value, "interval": [m.low, m.high]} for name, m in measured.items() if m is not None}
 
 
-def _lines(part: str, chosen: Metric, scores: Mapping[str, Any], note: str = "") -> list[str]:
-    """Return a line for the metric that chose the setting, and one for the accuracy where that is another metric."""
+def _scores_in_words(chosen: Metric, scores: Mapping[str, Any], note: str = "") -> list[str]:
+    """Say the score of the metric that chose the setting, and the accuracy where that is another metric."""
     lines = []
     for index, metric in enumerate([chosen] if chosen == ACCURACY else [chosen, ACCURACY]):
         score = scores[metric.name]
         low, high = map(metric.number, score["interval"])
         name = metric.labelled_text(score["value"]) if index == 0 else f"accuracy {metric.text(score['value'])}"
-        lines.append(f"{'' if index else part:<12}{name}  (95 % interval {low} to {high}{note})")
+        lines.append(f"{name}  (95 % interval {low} to {high}{note})")
     return lines

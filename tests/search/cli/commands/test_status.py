@@ -68,8 +68,9 @@ def test_a_study_with_a_running_search_is_shown_in_detail(
         "trials      4 complete, 0 pruned, 5 failed, 2 running",
         f"setting     {best}",
         "validation  70.0 %  (95 % interval 48.1 to 85.5)",
-        "test        not measured yet: the candidates have not been compared, and the best",
-        "            of many trials looks better on validation than it is",
+        "test        not measured yet: the candidates have not been compared, and the best of many trials looks better "
+        "on",
+        "            validation than it is",
     ]
     passes = next(index for index, line in enumerate(lines) if line.startswith("passes"))
     assert lines[passes : passes + 3] == [
