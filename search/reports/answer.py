@@ -1,6 +1,6 @@
 """Describes the answer of a study as text and as JSON: its scores, how certain it is, and its cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import log
 from textwrap import wrap
 from typing import Any
@@ -114,35 +114,26 @@ def answer_facts(study: StudyResults, *, running: bool = False) -> Facts:
     running: whether a run is at work. Raises SearchError where no trial is complete.
     """
     answer = _answer(study)
-    facts = {"study": [study.name], "setting": [str(answer.setting)], **_score_facts(study, running)}
+    facts = {"study": [study.name], "setting": [str(answer.setting)], **score_facts(study, running)}
     if answer.gmacs is not None:
         facts["cost"] = [f"{gmacs(answer.gmacs)} GMAC an image, passes and head"]
     if study.by_cost:
         facts["front"] = _front_rows(study)
-    return facts | _certainty_facts(study, answer) | _passes_facts(study)
+    return facts | certainty_facts(study, answer) | passes_facts(study)
 
 
 def answer_lines(study: StudyResults) -> list[str]:
     """Return the answer as lines of a terminal. Raises SearchError where no trial is complete."""
-    return _labelled(answer_facts(study))
+    return labelled(answer_facts(study).items())
 
 
 def score_lines(study: StudyResults, *, running: bool = False) -> list[str]:
     """Say in lines what the answer reaches on validation and on test images. running: whether a run is at work."""
-    return _labelled(_score_facts(study, running))
+    return labelled(score_facts(study, running).items())
 
 
-def passes_line(study: StudyResults) -> str:
-    """Say how many forward passes were made, and how many a script without a cache would make."""
-    return _labelled(_passes_facts(study))[0]
-
-
-def certainty_lines(study: StudyResults, answer: Answer) -> list[str]:
-    """Say in lines what is trivially reached, what is as good as the answer, and what was not tried."""
-    return _labelled(_certainty_facts(study, answer))
-
-
-def _score_facts(study: StudyResults, running: bool) -> Facts:
+def score_facts(study: StudyResults, running: bool) -> Facts:
+    """Say what the answer reaches on validation and on test images. running: whether a run is at work."""
     record = answer_record(study)
     facts = {"validation": _scores_in_words(study.metric, record["scores"]["validation"])}
     if record["scores"]["test"]:
@@ -158,13 +149,15 @@ def _score_facts(study: StudyResults, running: bool) -> Facts:
     return facts | {"test": [f"not measured yet: {why}"]}
 
 
-def _passes_facts(study: StudyResults) -> Facts:
+def passes_facts(study: StudyResults) -> Facts:
+    """Say how many forward passes were made, and how many a script without a cache would make."""
     made, needed, screening = study.passes_made, study.passes_needed, study.screening_passes
     to_screen = f", {screening:,} of them to screen" if screening else ""
     return {"passes": [f"{made:,} made{to_screen}; a plain script that makes its own for each trial: {needed:,}"]}
 
 
-def _certainty_facts(study: StudyResults, answer: Answer) -> Facts:
+def certainty_facts(study: StudyResults, answer: Answer) -> Facts:
+    """Say what is trivially reached, what is as good as the answer, and what was not tried."""
     metric, loss = answer.validation.metric, answer.expected_loss
     facts: Facts = {
         "chance": []
@@ -189,11 +182,11 @@ def _certainty_facts(study: StudyResults, answer: Answer) -> Facts:
     return {name: paragraphs for name, paragraphs in written.items() if paragraphs}
 
 
-def _labelled(facts: Facts) -> list[str]:
+def labelled(facts: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
     """Return facts as lines of a terminal. Sentences are wrapped."""
     return [
         f"{'' if index else name:<{LABEL}}{line}"
-        for name, paragraphs in facts.items()
+        for name, paragraphs in facts
         for index, line in enumerate(
             [line for text in paragraphs for line in (_wrapped(text) if name in SENTENCES else [text])]
         )

@@ -84,53 +84,58 @@ class StudyState:
         }
 
     def lines(self) -> list[str]:
-        """Return the state as lines for people."""
+        """Return the state as lines of a terminal."""
+        from search.reports.answer import labelled
+
+        if self.report is None:
+            report = "not written yet; a run writes it when it has finished"
+        else:
+            report = f"{self.report}, written {_moment(datetime.fromtimestamp(self.report.stat().st_mtime, UTC))}"
+        return labelled([*self.facts(), ("report", [report]), ("storage", [self.storage])])
+
+    def facts(self) -> "list[tuple[str, list[str]]]":
+        """Return the state for people, as (label, paragraphs). Several failed trials have a label each."""
         from dashboards.formatting import image_counts, other_trials
-        from search.reports.answer import passes_line
+        from search.reports.answer import passes_facts
 
         study = self.study
         last = self.runs[-1] if self.runs else None
-        lines = [
-            f"study       {study.name}",
-            f"dataset     {study.dataset}: {image_counts(study.counts, study.folds)}",
-            f"backbone    {study.backbone}, {study.space_size:,} settings",
-            "trials      " + ", ".join(f"{study.count(s)} {s}" for s in STATES if s != "interrupted" or study.count(s)),
-            *(f"            {words}" for words in other_trials(study.waiting, study.others)),
-            *self._best_lines(),
-            passes_line(study),
-            *(line for run in self.runs if run.alive for line in self._work_lines(run)),
+        trials = ", ".join(f"{study.count(s)} {s}" for s in STATES if s != "interrupted" or study.count(s))
+        facts = [
+            ("study", [study.name]),
+            ("dataset", [f"{study.dataset}: {image_counts(study.counts, study.folds)}"]),
+            ("backbone", [f"{study.backbone}, {study.space_size:,} settings"]),
+            ("trials", [trials, *other_trials(study.waiting, study.others)]),
+            *self._best_facts(),
+            *passes_facts(study).items(),
+            *(("running", self._work_paragraphs(run)) for run in self.runs if run.alive),
         ]
         if last is not None and not last.alive:
-            lines.append(f"last run    {_moment(last.started)} on {last.host}: {_ended(last)}")
+            facts.append(("last run", [f"{_moment(last.started)} on {last.host}: {_ended(last)}"]))
         failed = sorted((t for t in study.trials if t.state == "failed"), key=lambda trial: -trial.number)
         for trial in failed[:FAILURES_SHOWN]:
-            lines += [f"failed      trial {trial.number}: {trial.setting}", f"            {trial.reason}"]
+            facts.append(("failed", [f"trial {trial.number}: {trial.setting}", str(trial.reason)]))
         if len(failed) > FAILURES_SHOWN:
-            lines.append(f"            and {len(failed) - FAILURES_SHOWN} earlier ones; --json lists all")
+            facts[-1][1].append(f"and {len(failed) - FAILURES_SHOWN} earlier ones; --json lists all")
         if last is not None:
-            lines.append(f"command     {last.command}")
-        if self.report is None:
-            lines.append("report      not written yet; a run writes it when it has finished")
-        else:
-            written = datetime.fromtimestamp(self.report.stat().st_mtime, UTC)
-            lines.append(f"report      {self.report}, written {_moment(written)}")
-        return [*lines, f"storage     {self.storage}"]
+            facts.append(("command", [last.command]))
+        return facts
 
-    def _best_lines(self) -> list[str]:
+    def _best_facts(self) -> "list[tuple[str, list[str]]]":
         from dashboards.study.answer.answer import study_answer
-        from search.reports.answer import certainty_lines, score_lines
+        from search.reports.answer import certainty_facts, score_facts
 
         answer = study_answer(self.study)
         if answer is None:
-            return ["best        no trial is complete yet"]
-        scores = score_lines(self.study, running=any(run.alive for run in self.runs))
-        return [f"setting     {answer.setting}", *scores, *certainty_lines(self.study, answer)]
+            return [("best", ["no trial is complete yet"])]
+        running = any(run.alive for run in self.runs)
+        facts = {"setting": [str(answer.setting)], **score_facts(self.study, running)}
+        return [*(facts | certainty_facts(self.study, answer)).items()]
 
-    def _work_lines(self, run: "RunSummary") -> list[str]:
+    def _work_paragraphs(self, run: "RunSummary") -> list[str]:
         from search.display.pace import time_left
 
         workers = f"{run.workers} worker{'' if run.workers == 1 else 's'}"
-        lines = [f"running     since {_moment(run.started)} on {run.host}, process {run.pid}, {workers}"]
         goal, pace, left = self._pace(run)
         facts = [f"{self.study.finished} of {goal} trials" if goal else f"{self.study.finished} trials"]
         facts += [f"{pace:.3g} a minute"] if pace else []
@@ -138,9 +143,12 @@ class StudyState:
         if goal and self.study.finished >= goal:
             done = len(self.study.reevaluations) + len(self.study.finals)
             facts.append(f"now re-evaluating on other splits, {done} fits done")
-        lines.append(f"            {', '.join(facts)}")
         running = [trial for trial in self.study.trials if trial.state == "running"]
-        return lines + [f"            trial {trial.number}: {trial.setting}" for trial in running]
+        return [
+            f"since {_moment(run.started)} on {run.host}, process {run.pid}, {workers}",
+            ", ".join(facts),
+            *(f"trial {trial.number}: {trial.setting}" for trial in running),
+        ]
 
     def _pace(self, run: "RunSummary") -> tuple[int | None, float | None, float | None]:
         """Return the run's target number of trials, its trials per minute, and the seconds left; None if unknown."""
