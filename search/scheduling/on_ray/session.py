@@ -313,7 +313,7 @@ def _worker_environment(folder: Path) -> dict[str, Any]:
     all libraries on their import path.
     """
     (working_directory := folder / "empty").mkdir()
-    code = str(Path(__file__).parents[2])
+    code = str(Path(__file__).parents[3])
     is_installed = code in (*site.getsitepackages(), site.getusersitepackages())  # then workers find it by themselves
     return {"working_dir": str(working_directory), "env_vars": {} if is_installed else {"PYTHONPATH": code}}
 
