@@ -9,10 +9,11 @@ from spaces.errors import shown
 from spaces.space import read_space_file
 
 
-def check(options: RunOptions) -> None:
+def check(options: RunOptions, this_machine: bool = True) -> None:
     """Refuse at once what needs no image and no network to be refused. Raises SearchError in words.
 
-    Nothing heavy is imported for it: neither torch nor Ray, nor what upgrades a database.
+    Nothing heavy is imported for it: neither torch nor Ray, nor what upgrades a database. this_machine: whether the
+    search will run here, so that it must fit this machine's cores and GPUs.
     """
     from objectives.backbones.catalog import check_backbone
     from objectives.datasets.catalog import check_dataset, check_root
@@ -32,7 +33,8 @@ def check(options: RunOptions) -> None:
     if options.ray_address is None:
         if options.gpu_type is not None:
             raise UsageError("`gpu_type` is for a cluster, got no `ray_address`; leave it out, or name a cluster")
-        check_machine(options)
+        if this_machine:
+            check_machine(options)
     else:
         check_ray_address(options.ray_address)
     check_backbone(options.backbone, options.precision)

@@ -19,8 +19,11 @@ from search.cli.commands.export import export
 from search.cli.commands.recommend import recommend
 from search.cli.commands.report import report
 from search.cli.commands.run import run
-from search.cli.commands.service import token
+from search.cli.commands.service import jobs, token
+from search.cli.commands.service.logs import logs
 from search.cli.commands.service.serve import serve
+from search.cli.commands.service.submit import submit
+from search.cli.commands.service.worker import worker
 from search.cli.commands.status import status
 from search.cli.flags import with_flags
 from search.cli.output import OutputError, discard_output, open_standard_output
@@ -42,9 +45,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for command in (run, recommend, best, status, compare, report, cka, export, classify, dashboard, serve):
+for command in (run, recommend, best, status, compare, report, cka, export, classify, dashboard):
     app.command()(command)
-for room in (datasets, backbones, cache, token):
+for command in (serve, submit, worker, logs):
+    app.command()(command)
+for room in (datasets, backbones, cache, jobs, token):
     app.add_typer(room.app, name=room.__name__.rpartition(".")[2])
 
 

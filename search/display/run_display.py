@@ -3,7 +3,7 @@
 import logging
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from rich.console import Console
 
@@ -28,6 +28,11 @@ class RunDisplay:
         self._shown = plain or is_drawn(self.console)
         self._drawn = ExitStack()
         self._progress: RunProgress | None = None
+
+    @classmethod
+    def on_file(cls, file: IO[str]) -> Self:
+        """Print plain lines on a file, such as a log."""
+        return cls(Console(file=file, soft_wrap=True))
 
     def __enter__(self) -> Self:
         return self

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from objectives.results import StudyResults
 from search.events import Event
-from search.running.process import CONTINUES, ORDERLY_SECONDS, Ended
+from search.running.process import CONTINUES, ORDERLY_SECONDS, Ended, ProcessDiedError
 from search.scheduling.signals import heeded_stops
 from spaces import SearchError
 
@@ -101,7 +101,7 @@ class Caller:
 
     def give_up(self, reason: str) -> NoReturn:
         """Report that the run cannot go on, and end this process at once: its main thread may wait for Ray forever."""
-        self._messages.put(Ended(SearchError(f"{reason}; {CONTINUES}")))
+        self._messages.put(Ended(ProcessDiedError(f"{reason}; {CONTINUES}")))
         self._sender.join(LAST_SECONDS)
         os._exit(1)
 

@@ -57,6 +57,11 @@ END_SECONDS = 3.0
 
 
 @final
+class ProcessDiedError(SearchError):
+    """The process of a search died, or Ray in it. The same search may succeed the next time."""
+
+
+@final
 @dataclass(frozen=True)
 class Ended:
     """The last message of the child. value: results, or the error that ended the run."""
@@ -99,7 +104,7 @@ class _Child:
         self._socket, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", START, str(theirs.fileno()), *_code_folder()],
+                [sys.executable, "-P", "-c", START, str(theirs.fileno()), *code_folder()],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
@@ -143,7 +148,7 @@ class _Child:
             server = dead_server(self._process.pid)
             since = (since or time.monotonic()) if server and not self._stops else None
             if since is not None and time.monotonic() - since >= DEAD_SECONDS:
-                self._messages.put(Ended(SearchError(f"a process of Ray ({server}) died; {CONTINUES}")))
+                self._messages.put(Ended(ProcessDiedError(f"a process of Ray ({server}) died; {CONTINUES}")))
                 self._process.kill()
                 return
 
@@ -167,7 +172,7 @@ class _Child:
         if code < 0:
             memory = ", perhaps because the machine is out of memory" if code == -signal.SIGKILL else ""
             how = f"was killed by signal {-code} ({signal.strsignal(-code)}){memory}"
-        return SearchError(f"the process of the search {how}; {CONTINUES}")
+        return ProcessDiedError(f"the process of the search {how}; {CONTINUES}")
 
     def stop(self) -> None:
         """Ask the child to stop. It has `ORDERLY_SECONDS` for it."""
@@ -187,7 +192,7 @@ def dead_server(pid: int) -> str | None:
     return None
 
 
-def _code_folder() -> list[str]:
+def code_folder() -> list[str]:
     """Return the folder of our packages, unless the child finds them by itself."""
     import site
 

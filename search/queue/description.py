@@ -1,0 +1,72 @@
+"""Describes jobs in words, for people."""
+
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from dashboards.formatting import count, duration
+from objectives.results import METRICS
+from search.database.jobs.job_table import Job
+from search.database.jobs.worker_table import Worker
+
+NAMED = 5
+"""Jobs that a line names; it counts the others."""
+
+
+def place_lines(job: Job, before: Sequence[Job], workers: Sequence[Worker], words: Sequence[str]) -> list[str]:
+    """Say the number of a new job, what comes before it, and how to follow it.
+
+    before: the jobs that run or wait before it. workers: those that are alive. words: of a command line that name the
+    home folder and the database.
+    """
+    running = [other for other in before if other.state == "running"]
+    waiting = [other for other in before if other.state == "queued"]
+    lines = [f"job {job.id} is queued: {count(len(running), 'job')} running, {count(len(waiting), 'job')} before it"]
+    lines += [f"  {_short(other)}" for other in [*running, *waiting][:NAMED]]
+    if len(before) > NAMED:
+        lines.append(f"  and {len(before) - NAMED} more; `{_command('jobs', words)}` lists all")
+    if not workers:
+        lines.append(f"no worker is alive, so that it waits; `{_command('worker', words)}` starts one")
+    return [*lines, f"`{_command('logs', [str(job.id), '-f', *words])}` follows it"]
+
+
+def progress_text(job: Job) -> str:
+    """Return how far a job is, or how it ended, in words."""
+    if job.state == "failed":
+        return job.error or "failed"
+    progress = job.progress or {}
+    parts = []
+    if job.state == "running":
+        asked = {"cancel": "is being cancelled", "pause": "is being paused"}.get(job.request or "")
+        parts.append(asked or progress.get("stage") or "starting")
+    if progress.get("trials"):
+        unit = "settings" if job.kind == "recommend" else "trials"
+        parts.append(f"{progress['finished']} of {progress['trials']} {unit}")
+    metric = METRICS.get(progress.get("metric") or "")
+    if metric is not None and progress.get("best") is not None:
+        parts.append(f"best {metric.text(progress['best'])}")
+    if job.state == "running" and progress.get("seconds_left") is not None:
+        parts.append(f"{duration(progress['seconds_left'])} left")
+    return ", ".join(parts)
+
+
+def since_text(job: Job, now: datetime | None = None) -> str:
+    """Return for how long a job has waited or run, or how long it took."""
+    moment = now or datetime.now(UTC)
+    match job.state:
+        case "running":
+            begin, end = job.started or moment, moment
+        case "finished" | "failed" | "cancelled" if job.started is not None:
+            begin, end = job.started, job.ended or moment
+        case _:
+            begin, end = job.created, job.ended or moment
+    return duration(max((end - begin).total_seconds(), 0.0))
+
+
+def _short(job: Job) -> str:
+    facts = [job.state, f"of {job.owner}", f"priority {job.priority}" if job.priority else "", progress_text(job)]
+    return f"job {job.id}: {', '.join(filter(None, facts))}"
+
+
+def _command(name: str, words: Sequence[str]) -> str:
+    return shlex.join(["search", name, *words])
