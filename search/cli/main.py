@@ -38,7 +38,8 @@ INTERRUPTED = 130
 """The exit code that typer returns after a KeyboardInterrupt."""
 
 app = typer.Typer(
-    help="Find the block, timestep, pooling and head at which a diffusion network's features classify your images best.",
+    help="Find the block, timestep, pooling and head at which a diffusion network's features classify your images "
+    "best.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
