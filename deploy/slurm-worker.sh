@@ -26,13 +26,12 @@ search worker "$@" &
 worker=$!
 trap 'stopped=1; kill -TERM "$worker"' TERM INT
 
-# `wait` returns when a signal comes, before the worker has ended.
+# `wait` also returns when a signal comes. A second one then tells how the worker ended.
+while kill -0 "$worker" 2>/dev/null; do
+  wait "$worker" || true
+done
 status=0
 wait "$worker" || status=$?
-while kill -0 "$worker" 2>/dev/null; do
-  status=0
-  wait "$worker" || status=$?
-done
 if [ "$stopped" = 1 ] && [ -n "${SLURM_JOB_ID:-}" ]; then
   scontrol requeue "$SLURM_JOB_ID"
 fi

@@ -1,18 +1,22 @@
 """The files of `deploy/` are valid, and the commands in them are those of this program."""
 
+import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
+import psutil
 import pytest
 import typer
 import yaml
 
 from search.cli.main import app
+from tests.support.processes import child_process
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy"
 COMMAND = typer.main.get_command(app)
@@ -62,6 +66,29 @@ def test_the_image_is_made_as_the_linter_advises() -> None:
 
 def test_the_shell_script_has_no_finding() -> None:
     subprocess.run(["shellcheck", FOLDER / "slurm-worker.sh"], check=True)
+
+
+@pytest.mark.slow
+def test_a_worker_under_slurm_ends_in_good_order_before_its_time_is_over(tmp_path: Path) -> None:
+    program = tmp_path / "search"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m search "$@"\n')
+    program.chmod(0o700)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SEARCH_HOME": str(tmp_path),
+        "SEARCH_STORAGE": f"sqlite:///{tmp_path}/studies.db",
+    }
+    environment.pop("SLURM_JOB_ID", None)
+    command = ["bash", FOLDER / "slurm-worker.sh", "--cores", "1"]
+    with child_process(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert "waits for jobs" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(timeout=60) == 0, process.stdout.read()
+        assert not any(worker.is_running() for worker in psutil.Process().children(recursive=True))
 
 
 def test_the_image_holds_every_package() -> None:
