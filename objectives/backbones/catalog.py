@@ -105,6 +105,8 @@ NETWORK_KINDS: dict[str, Callable[[str, Path, Reading], "Network"]] = {
     "UNet2DModel": _read_unet,
     "UNet2DConditionModel": _read_conditional_unet,
     "DiTTransformer2DModel": partial(_read_transformer, "dit", "DIT"),
+    "SiT": partial(_read_transformer, "sit", "SIT"),
+    "REPA": partial(_read_transformer, "sit", "REPA"),
     "PixArtTransformer2DModel": partial(_read_transformer, "pixart", "PIXART"),
     "SD3Transformer2DModel": partial(_read_transformer, "sd3", "SD3"),
     "SanaTransformer2DModel": partial(_read_transformer, "sana", "SANA"),

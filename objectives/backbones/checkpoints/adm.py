@@ -5,8 +5,6 @@ and 4. Settings, tensor names and defaults follow github.com/openai/guided-diffu
 that diffusers cannot compute exactly is refused.
 """
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +12,10 @@ from typing import Any, get_args
 
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from objectives.backbones.checkpoints.adm_settings import BETA_SCHEDULES, AdmSettings, AttentionOrder
-from objectives.backbones.folders.weights import is_finite, listed_problems, read_checkpoint
+from objectives.backbones.checkpoints.conversion import check_tensors, new_folder, save_weights
+from objectives.backbones.folders.weights import read_checkpoint
 from spaces.errors import BackboneError
 from spaces.lookup import check_name
 
@@ -101,7 +98,7 @@ def convert_state_dict(
             f"order {order!r}: a wrong order loads without any error, so make them agree"
         )
     moves = list(tensor_moves(settings))
-    _check_fit(state, {move.source: move.source_shape for move in moves})
+    check_tensors(state, {move.source: move.source_shape for move in moves}, "the ADM settings")
     converted = {}
     for move in moves:
         tensor = state[move.source]
@@ -118,25 +115,10 @@ def convert(file: Path, settings: AdmSettings, order: AttentionOrder, out: Path)
     is complete. Raises BackboneError if `out` is not empty or cannot be written, and as `read_checkpoint`,
     `unet_config` and `convert_state_dict` do.
     """
-    out = out.absolute()
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BackboneError(f"{out} exists already: name a new folder for the converted network, or remove it")
-    converted = convert_state_dict(read_checkpoint(file), settings, order)
-    part = out.with_name(f"{out.name}.{os.getpid()}.part")
-    try:
-        part.mkdir(parents=True)
-        weights = part / "diffusion_pytorch_model.safetensors"
-        save_file(converted, weights, metadata={"format": "pt"})
-        weights.chmod(0o644)  # safetensors creates files that only their owner may read
-        _hollow(settings).save_config(part)
-        noise_scheduler(settings).save_config(part)
-        if out.exists():
-            out.rmdir()
-        part.rename(out)
-    except (OSError, SafetensorError) as error:
-        raise BackboneError(f"cannot write the converted network to {out}: {error}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with new_folder(out) as folder:
+        save_weights(convert_state_dict(read_checkpoint(file), settings, order), folder)
+        _hollow(settings).save_config(folder)
+        noise_scheduler(settings).save_config(folder)
 
 
 def noise_scheduler(settings: AdmSettings) -> DDPMScheduler:
@@ -230,26 +212,6 @@ def _rows_of_part(joint: torch.Tensor, part: int, heads: int, order: AttentionOr
     else:
         rows = joint.reshape(3, heads, head_width, *rest)[part]
     return rows.clone(memory_format=torch.contiguous_format)
-
-
-def _check_fit(state: Mapping[str, torch.Tensor], layout: Mapping[str, tuple[int, ...]]) -> None:
-    common = [name for name in layout if name in state]
-    problems = {
-        "missing": [name for name in layout if name not in state],
-        "not the network's": [name for name in state if name not in layout],
-        "of another shape": [
-            f"{name}: {tuple(state[name].shape)}, not {layout[name]}"
-            for name in common
-            if tuple(state[name].shape) != layout[name]
-        ],
-        "not of float32, float16 or bfloat16": [
-            name for name in common if state[name].dtype not in (torch.float32, torch.float16, torch.bfloat16)
-        ],
-        "not finite": [name for name in common if not is_finite(state[name])],
-    }
-    listed = listed_problems(problems)
-    if listed:
-        raise BackboneError(f"the checkpoint's tensors do not fit the ADM settings: {listed}")
 
 
 def _widths(settings: AdmSettings) -> list[int]:

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -153,10 +154,12 @@ def check_content(file: Path) -> None:
         raise BackboneError(f"{file} is a pointer of Git LFS in place of the weights; run `git lfs pull` in its folder")
 
 
-def read_checkpoint(file: Path) -> "dict[str, torch.Tensor]":
+def read_checkpoint(file: Path, averaged: str | None = None) -> "dict[str, torch.Tensor]":
     """Map the tensors of a `.safetensors` or PyTorch file into memory. Code in the file is not run.
 
-    Raises BackboneError if the file is missing, damaged, or not a mapping of names to tensors.
+    averaged: the entry of the averaged weights in a PyTorch file that holds a whole training; such a file may also hold
+    the training's arguments. Raises BackboneError if the file is missing, damaged, or not a mapping of names to
+    tensors.
     """
     import torch
     from safetensors.torch import load_file
@@ -169,7 +172,9 @@ def read_checkpoint(file: Path) -> "dict[str, torch.Tensor]":
             is_zip = zipfile.is_zipfile(file)
             if is_zip:
                 _check_stored(file)
-            state = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
+            with torch.serialization.safe_globals([Namespace] if averaged else []):
+                content: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
+            state = content.get(averaged, content) if averaged and isinstance(content, Mapping) else content
     except UnpicklingError:  # torch's message explains how to run the file's code
         raise BackboneError(f"{file} is damaged, or no checkpoint of tensors alone; its code is not run") from None
     except Exception as error:  # a damaged file makes the readers raise nearly anything

@@ -1,4 +1,4 @@
-"""The commands `search backbones`: list them, show the blocks of one, and convert guided-diffusion checkpoints."""
+"""The commands `search backbones`: list them, show the blocks of one, and convert checkpoints."""
 
 import shlex
 from enum import StrEnum
@@ -10,7 +10,7 @@ import typer
 from dashboards.formatting import count, gmacs
 from search.cli.flags import number_option
 from search.cli.output import print_lines
-from spaces import Architecture, SearchError
+from spaces import Architecture, SearchError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +23,14 @@ class AttentionOrder(StrEnum):
 
     LEGACY = "legacy"
     NEW = "new"
+
+
+class Layout(StrEnum):
+    """Whose code made a checkpoint."""
+
+    ADM = "adm"
+    SIT = "sit"
+    REPA = "repa"
 
 
 @app.callback(invoke_without_command=True)
@@ -86,31 +94,58 @@ def show(
 
 @app.command()
 def convert(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A guided-diffusion checkpoint, .pt or .safetensors.")],
-    config: Annotated[
-        Path,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint, .pt or .safetensors.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The diffusers folder to create.")],
+    layout: Annotated[
+        Layout,
         typer.Option(
-            "--config", metavar="JSON", help="Settings of the checkpoint, under guided-diffusion's flag names."
+            "--layout",
+            help="Whose code made the checkpoint; adm is guided-diffusion. SiT and REPA have equal tensors, opposite "
+            "times.",
         ),
-    ],
+    ] = Layout.ADM,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="JSON", help="adm: settings of the checkpoint, by guided-diffusion's flags."),
+    ] = None,
     attention_order: Annotated[
-        AttentionOrder,
+        AttentionOrder | None,
         typer.Option(
             "--attention-order",
-            help="Order of the rows of the qkv weights, which the checkpoint does not record. new: guided-diffusion's "
+            help="adm: order of the rows of the qkv weights, which the checkpoint does not record. new: the published "
             "64x64 model, and models trained with use_new_attention_order. legacy: all others.",
         ),
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The diffusers folder to create.")],
+    ] = None,
+    autoencoder: Annotated[
+        Path | None,
+        typer.Option(
+            "--autoencoder",
+            metavar="DIR",
+            help="sit, repa: folder of the AutoencoderKL whose latents the network reads.",
+        ),
+    ] = None,
+    heads: Annotated[
+        int | None,
+        number_option(1, "sit, repa: attention heads of a layer. [default: that of the papers' network of this width]"),
+    ] = None,
 ) -> None:
-    """Convert a guided-diffusion (ADM) checkpoint.
+    """Convert a checkpoint of guided-diffusion (ADM), SiT or REPA.
 
     The result is a diffusers folder, which --backbone takes.
     """
-    from objectives.backbones.checkpoints.adm import convert as convert_checkpoint
-    from objectives.backbones.checkpoints.adm_settings import read_settings
+    if layout is Layout.ADM:
+        from objectives.backbones.checkpoints.adm import convert as convert_adm
+        from objectives.backbones.checkpoints.adm_settings import read_settings
 
-    convert_checkpoint(file, read_settings(config), attention_order.value, out)
+        if config is None or attention_order is None or autoencoder is not None or heads is not None:
+            raise UsageError("a checkpoint of guided-diffusion is converted with `config` and `attention_order` alone")
+        convert_adm(file, read_settings(config), attention_order.value, out)
+    else:
+        from objectives.backbones.checkpoints.sit import convert as convert_sit
+
+        if autoencoder is None or config is not None or attention_order is not None:
+            raise UsageError("a checkpoint of SiT or REPA is converted with `autoencoder`, and `heads` if need be")
+        convert_sit(file, "sit" if layout is Layout.SIT else "repa", autoencoder, out, heads)
     print_lines(f"{out}: use it as `{shlex.join(['search', 'run', '--backbone', str(out)])}`")
 
 

@@ -15,13 +15,14 @@ from objectives.backbones.files import network_folder
 from objectives.backbones.pipeline.processes import CONSISTENCY, FLOW, SCORE
 from objectives.backbones.tapped import TappedBackbone
 from spaces import PRESETS, BackboneError
-from tests.support import small_encoders, small_latents, small_transformers, small_unets
+from tests.support import small_encoders, small_latents, small_sit, small_transformers, small_unets
 from tests.support.random_backbone import random_backbone
 
 FOLDERS = (
     small_unets.FOLDERS
     | small_latents.FOLDERS
     | small_transformers.FOLDERS
+    | small_sit.FOLDERS
     | small_encoders.FOLDERS
     | small_encoders.STRUCTURED
 )

@@ -10,7 +10,11 @@ from objectives.backbones.pipeline.texts import Text
 
 
 def _call(module: Any, latents: torch.Tensor, times: torch.Tensor, _text: Text) -> object:
-    """Run DiT without a class: its label is the one for a dropped class in training."""
+    return without_class(module, latents, times)
+
+
+def without_class(module: Any, latents: torch.Tensor, times: torch.Tensor) -> object:
+    """Run a DiT without a class: its label is the one for a dropped class in training."""
     no_class = module.config["num_embeds_ada_norm"]  # a table of labels has this row after the classes'
     labels = torch.full((len(latents),), no_class, device=latents.device)
     return module(latents, timestep=times, class_labels=labels, return_dict=False)

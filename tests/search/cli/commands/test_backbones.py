@@ -42,6 +42,8 @@ def test_a_published_networks_blocks_are_shown_without_fetching_it(search: Searc
         (["show", "bundeld"], 2, "unknown backbone 'bundeld'; did you mean 'bundled'"),
         (["show", "nobody/nothing"], 1, "cannot be fetched from the hub"),
         (["convert", "x.pt", "--out", "out"], 2, "--config"),
+        (["convert", "x.pt", "--layout", "sit", "--out", "out"], 2, "is converted with --autoencoder, and --heads"),
+        (["convert", "x.pt", "--layout", "repa", "--autoencoder", "no", "--out", "out"], 1, "x.pt"),
         (["convert", "x.pt", "--config", "c.json", "--attention-order", "old", "--out", "out"], 2, "legacy"),
         (["convert", "x.pt", "--config", "no.json", "--attention-order", "new", "--out", "out"], 1, "no.json"),
         (["show", "bundled", "--figure", "no/such/folder/f.html"], 1, "the figure cannot be written"),
@@ -76,6 +78,20 @@ def test_a_checkpoint_is_converted_to_a_folder_that_can_be_shown(search: Search,
     assert ran.code == 0, ran.stderr
     shown = search("backbones", "show", str(out))
     assert "images 32x32, 9 blocks" in shown.stdout
+
+
+def test_a_checkpoint_of_repa_is_converted_too(search: Search, tmp_path: Path) -> None:
+    import torch
+
+    from tests.support import small_latents, small_sit
+
+    torch.save({"ema": small_sit.with_projections(small_sit.random_state())}, tmp_path / "last.pt")
+    small_latents.autoencoder(tmp_path)
+    out = tmp_path / "converted"
+    ran = search("backbones", "convert", str(tmp_path / "last.pt"), "--layout", "repa", "--heads", "2",
+                 "--autoencoder", str(tmp_path / "vae"), "--out", str(out))  # fmt: skip
+    assert ran.code == 0, ran.stderr
+    assert "images 16x16, 3 blocks" in search("backbones", "show", str(out)).stdout
 
 
 def test_the_figure_shows_the_numbers_of_the_table() -> None:
