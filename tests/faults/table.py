@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 
-from tests.faults import cluster, disk, migrations, ray, runs, secrets, signals, workers
+from tests.faults import cluster, disk, jobs, migrations, ray, runs, secrets, signals, workers
 from tests.faults import database as databases
 from tests.faults.row import Case, Database, NotTriedError, Row, WrongError
 from tests.support.postgresql import NotInstalledError, Server, running_server
 
-THEMES: list[ModuleType] = [runs, workers, ray, signals, databases, disk, migrations, cluster, secrets]
+THEMES: list[ModuleType] = [runs, workers, ray, signals, databases, disk, migrations, cluster, secrets, jobs]
 
 
 @dataclass
