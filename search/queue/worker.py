@@ -240,6 +240,6 @@ def work(options: WorkerOptions, say: Say) -> None:
     """
     with Store.open(options.database) as store:
         worker = QueueWorker(store, options, say)
-        worker.begin()
         with at_first_signal(worker.stop):
+            worker.begin()
             worker.run()

@@ -80,7 +80,7 @@ def test_a_worker_under_slurm_ends_in_good_order_before_its_time_is_over(tmp_pat
         "SEARCH_STORAGE": f"sqlite:///{tmp_path}/studies.db",
     }
     environment.pop("SLURM_JOB_ID", None)
-    command = ["bash", FOLDER / "slurm-worker.sh", "--cores", "1"]
+    command = ["bash", str(FOLDER / "slurm-worker.sh"), "--cores", "1"]
     with child_process(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
