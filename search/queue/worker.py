@@ -66,7 +66,7 @@ class QueueWorker:
 
     def __init__(self, store: Store, options: WorkerOptions, say: Say) -> None:
         self._jobs, self._workers = JobTable(store), WorkerTable(store)
-        self._options, self._say = options, say
+        self._options, self._say, self._database = options, say, str(store.address)
         self._environment: Mapping[str, str] = {}
         self._id = 0
         self._process: JobProcess | None = None
@@ -88,7 +88,7 @@ class QueueWorker:
         cores, gpus = chosen
         self._environment = take(cores, gpus)
         has = f"{core_list(cores)}, {'GPU ' + ','.join(gpus) if gpus else 'no GPU'}"
-        self._say(f"worker {os.getpid()} on {gethostname()} waits for jobs: {has}")
+        self._say(f"worker {os.getpid()} on {gethostname()}, {has}, waits for jobs of {self._database}")
 
     def stop(self) -> None:
         """Let `run` give the job back in good order, and end. A signal handler may call this."""

@@ -104,7 +104,7 @@ def test_a_worker_runs_what_waits_and_ends(
     with started_worker(tmp_path, "--once") as worker:
         assert worker.wait(SECONDS) == 0
     lines = (tmp_path / "worker").read_text().splitlines()
-    assert re.fullmatch(rf"worker {worker.pid} on \S+ waits for jobs: cores? [\d,-]+, no GPU", lines[0])
+    assert re.fullmatch(rf"worker {worker.pid} on \S+, cores? [\d,-]+, no GPU, waits for jobs of \S+\.db", lines[0])
     assert [re.sub(r", after .*| of \w+ begins", "", line) for line in lines[1:]] == [
         f"job {number}: run folder",
         f"job {number} finished",
