@@ -1,7 +1,6 @@
 """Workers, the processes of their jobs, and the database are killed while jobs are queued."""
 
 import re
-import signal
 import subprocess
 import time
 from contextlib import ExitStack, suppress
@@ -102,8 +101,9 @@ def two_workers(case: Case) -> None:
     began = time.monotonic()
     with case.started("worker", "--cores", "1") as doomed, case.started("worker", "--cores", "1") as other:
         time.sleep(case.random.uniform(4.0, 30.0))
-        for process in (*job_processes(doomed.pid), doomed):
-            process.send_signal(signal.SIGKILL)
+        for process in job_processes(doomed.pid):
+            process.kill()
+        doomed.kill()
         while any(job.state != "finished" for job in jobs_of(case)):
             demand(time.monotonic() - began < MOST_SECONDS, f"it takes too long: {case.output[-900:]}")
             demand(other.poll() is None, f"the other worker ended with {other.returncode}: {case.output[-900:]}")
