@@ -40,8 +40,7 @@ def progress_text(job: Job) -> str:
         asked = {"cancel": "is being cancelled", "pause": "is being paused"}.get(job.request or "")
         parts.append(asked or progress.get("stage") or "starting")
     if progress.get("trials"):
-        unit = "settings" if job.kind == "recommend" else "trials"
-        parts.append(f"{progress['finished']} of {progress['trials']} {unit}")
+        parts.append(f"{progress['finished']} of {progress['trials']} {progress.get('unit') or 'trials'}")
     metric = METRICS.get(progress.get("metric") or "")
     if metric is not None and progress.get("best") is not None:
         parts.append(f"best {metric.text(progress['best'])}")

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import IO, Any, Literal, final
 
-from search.queue.progress import JobProgress
+from search.queue.progress import JobProgress, screening_progress
 from search.queue.submission import JobOptions, job_options
 from search.scheduling.signals import exit_code, interrupt_at_signals
 from spaces import SearchError
@@ -155,13 +155,14 @@ def _recommend(job: JobOptions, reporter: Reporter) -> dict[str, Any]:
 
     def on_progress(done: int, total: int, what: str) -> None:
         _log(f"{what}: {done} of {total}")
-        reporter.progress({"stage": "screening", "finished": done, "trials": total, "best": None, "seconds_left": None})
+        reporter.progress(screening_progress("screening", done, total, what))
 
     limits = job.limits
     recommendation = recommending.recommend(
         job.options, limits.get("passes"), limits.get("budget"), limits.get("memory", True), on_progress
     )
     record = recommending.screening_record(recommendation.results)
+    reporter.progress(screening_progress("finished", recommendation.passes, recommendation.passes, "passes"))
     return record | {
         "seconds": recommendation.seconds,
         "report": str(recommendation.report),

@@ -70,15 +70,16 @@ class JobProgress:
         """Return the progress, ready for JSON.
 
         stage: "preparing", "starting", "screening", "trials", "comparison", "test", "baselines", "report" or
-        "finished". finished: the finished trials of the study. trials: how many it shall have. metric: its name. best:
-        the best value of the metric on validation so far. seconds_left: of the run, as far as they can be estimated.
-        None for what is not known.
+        "finished". finished: the finished trials of the study. trials: how many it shall have. unit: what is counted.
+        metric: its name. best: the best value of the metric on validation so far. seconds_left: of the run, as far as
+        they can be estimated. None for what is not known.
         """
         left = None if self._estimate is None else round(self._estimate.seconds_left(self._clock()))
         return {
             "stage": self._stage,
             "finished": self._finished,
             "trials": self._trials,
+            "unit": "trials",
             "metric": self._metric.name,
             "best": None if self._best is None else self._metric.score(self._best),
             "seconds_left": left,
@@ -97,3 +98,19 @@ class JobProgress:
         estimate = results.complete[0].estimate(results.metric) if results.complete else None
         if estimate is not None:
             self._best = self._metric.score(estimate.value)
+
+
+def screening_progress(stage: str, done: int, total: int, unit: str) -> dict[str, Any]:
+    """Return the progress of a job that recommends a setting, in the form of `JobProgress.record`.
+
+    unit: "passes" or "settings", whichever is counted now.
+    """
+    return {
+        "stage": stage,
+        "finished": done,
+        "trials": total,
+        "unit": unit,
+        "metric": None,
+        "best": None,
+        "seconds_left": None,
+    }

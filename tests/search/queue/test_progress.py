@@ -35,6 +35,7 @@ def test_the_progress_follows_the_run() -> None:
         "stage": "trials",
         "finished": 1,
         "trials": 4,
+        "unit": "trials",
         "metric": "accuracy",
         "best": 0.9,
         "seconds_left": 0,
