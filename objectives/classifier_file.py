@@ -30,6 +30,7 @@ from safetensors.torch import save_file
 from xxhash import xxh3_128
 
 from objectives.atomic_write import replacing
+from objectives.classifier_facts import ENTRY
 from objectives.features.versions import FIRST, NOISE
 from objectives.heads.catalog import head_named
 from objectives.heads.head import FeatureLayout, FittedHead
@@ -39,7 +40,6 @@ from spaces.errors import SearchError, first_line, shown
 from spaces.files import check_ends
 
 FORMAT, FORMER = 2, 1
-ENTRY = "classifier"
 
 LARGEST_GRID = 4096
 MOST_TIMESTEPS = 100_000

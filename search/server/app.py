@@ -12,9 +12,10 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from search.server.api import health, studies
+from search.server.api import catalog, classifiers, control, document, events, health, jobs, studies
 from search.server.gate import Gate
 from search.server.login import session_cookie
+from search.server.optuna_mount import PREFIX, OptunaMount
 from search.server.problems import (
     STATUS_KINDS,
     ProblemError,
@@ -59,10 +60,12 @@ def make_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.include_router(health.router)
-    for router in (studies.router,):
+    app.include_router(document.router)
+    for router in (module.router for module in (catalog, jobs, events, studies, control, classifiers)):
         app.include_router(router, prefix=API)
     for router in PAGES:
         app.include_router(router)
+    app.mount(PREFIX, OptunaMount(service.store.optuna))
     app.openapi = lambda: _document(app, settings)  # type: ignore[method-assign]
     _answer_errors(app)
     app.add_middleware(Gate, service=service)

@@ -41,15 +41,19 @@ class RoleCheck:
     role: Role
 
     async def __call__(self, request: Request) -> Caller:
-        caller: Caller | None = getattr(request.state, "caller", None)
-        if caller is None:
-            detail = "this needs a token: send it as `Authorization: Bearer TOKEN`, or log in at /login"
-            raise ProblemError(401, "unauthorized", detail, {"WWW-Authenticate": 'Bearer realm="search"'})
-        if not caller.may(self.role):
-            raise ProblemError(
-                403, "forbidden", f"this needs the role {self.role}, and the token {caller.name} has {caller.role}"
-            )
-        return caller
+        return check_role(request.state.caller, self.role)
+
+
+def check_role(caller: Caller | None, role: Role) -> Caller:
+    """Return who calls. Raises ProblemError, 401 for an unknown caller and 403 for one without the role."""
+    if caller is None:
+        detail = "this needs a token: send it as `Authorization: Bearer TOKEN`, or log in at /login"
+        raise ProblemError(401, "unauthorized", detail, {"WWW-Authenticate": 'Bearer realm="search"'})
+    if not caller.may(role):
+        raise ProblemError(
+            403, "forbidden", f"this needs the role {role}, and the token {caller.name} has {caller.role}"
+        )
+    return caller
 
 
 def requires(role: Role) -> Any:

@@ -7,8 +7,15 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from search.database.connection.outages import OutageError
-from spaces import ClassifierError, DatasetError, SearchError, UnknownNameError, UsageError
-from spaces.errors import StorageError
+from spaces import (
+    BackboneError,
+    CacheError,
+    ClassifierError,
+    DatasetError,
+    SearchError,
+    UnknownNameError,
+    UsageError,
+)
 from spaces.text import one_line
 
 MEDIA_TYPE = "application/problem+json"
@@ -57,18 +64,19 @@ def not_found(detail: str) -> ProblemError:
 
 
 def problem_of(error: SearchError) -> ProblemError:
-    """Return the answer that says an error of ours: 422 for what a caller can mend, 503 where the database is down."""
+    """Return the answer that says an error of ours: 422 for what a caller can mend, 409 for what is not possible now.
+
+    503 where the database does not answer.
+    """
     match error:
         case UnknownNameError():
             return ProblemError(422, "unknown-name", str(error))
-        case UsageError() | DatasetError() | ClassifierError():
+        case UsageError() | DatasetError() | BackboneError() | ClassifierError() | CacheError():
             return ProblemError(422, "usage", str(error))
         case OutageError():
             return ProblemError(503, "unavailable", str(error), {"Retry-After": "5"})
-        case StorageError():
-            return ProblemError(409, "conflict", str(error))
         case _:
-            return ProblemError(422, "usage", str(error))
+            return ProblemError(409, "conflict", str(error))
 
 
 def problem_response(request_id: str | None, error: ProblemError) -> JSONResponse:

@@ -11,6 +11,7 @@ import uvicorn
 
 from search.server.app import make_app
 from search.server.gate import JsonLines
+from search.server.service import Service
 from search.server.settings import LogFormat, Settings
 from spaces import SearchError, UsageError
 
@@ -26,31 +27,39 @@ def serve(settings: Settings, listening: Callable[[str], None] = lambda _: None)
     database cannot be used.
     """
     set_up_log(settings.log_format)
+    server = make_server(settings)
+    with open_socket(settings) as listener, suppress(KeyboardInterrupt):
+        name = min(settings.hosts.names, default=f"[{settings.host}]" if ":" in settings.host else settings.host)
+        listening(f"{settings.scheme}://{name}:{settings.port}")
+        server.run(sockets=[listener])
+
+
+def make_server(settings: Settings) -> uvicorn.Server:
+    """Return a server that is ready to run. Raises as `serve` does."""
     app = make_app(settings)
-    app.state.service.callers.read()
-    if settings.demands_tokens and app.state.service.callers.is_empty:
+    service: Service = app.state.service
+    service.callers.read()
+    if settings.demands_tokens and service.callers.is_empty:
+        service.close()
         raise UsageError(
             f"`host` {settings.host} lets others connect, and there is no token yet; make one with "
             "`search token create NAME --role admin`"
         )
-    with _socket(settings) as listener, suppress(KeyboardInterrupt):
-        name = min(settings.hosts.names, default=f"[{settings.host}]" if ":" in settings.host else settings.host)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            ssl_certfile=settings.tls[0] if settings.tls else None,
-            ssl_keyfile=settings.tls[1] if settings.tls else None,
-        )
-        listening(f"{settings.scheme}://{name}:{settings.port}")
-        uvicorn.Server(config).run(sockets=[listener])
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_certfile=settings.tls[0] if settings.tls else None,
+        ssl_keyfile=settings.tls[1] if settings.tls else None,
+    )
+    return uvicorn.Server(config)
 
 
-def _socket(settings: Settings) -> socket.socket:
+def open_socket(settings: Settings) -> socket.socket:
     """Return a socket that listens. Raises SearchError in words."""
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET

@@ -1,11 +1,15 @@
 """The parts that the routes of a server share: its settings, the open study database, and the callers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from search.database.jobs.job_table import JobTable
+from search.database.jobs.worker_table import WorkerTable
 from search.database.store import Store
+from search.server.classifying import Classifying
+from search.server.feeds import Feeds
 from search.server.rates import Rates
 from search.server.settings import Settings
 from search.server.studies import StudyReader
@@ -19,21 +23,38 @@ WRONG_TOKEN_SECONDS = 6.0
 
 @dataclass
 class Service:
-    """The parts of one server."""
+    """The parts of one server. streams: event streams that are open."""
 
     settings: Settings
     store: Store
     callers: Callers
     studies: StudyReader
-    wrong_tokens: Rates = field(default_factory=lambda: Rates(1 / WRONG_TOKEN_SECONDS, WRONG_TOKENS))
+    jobs: JobTable
+    workers: WorkerTable
+    feeds: Feeds
+    classifying: Classifying
+    wrong_tokens: Rates
+    streams: int = 0
 
     @classmethod
     def open(cls, settings: Settings) -> "Service":
         """Open the study database; its tables are made where needed. Raises StorageError."""
         store = Store.open(settings.database)
-        return cls(settings, store, Callers(store, settings.demands_tokens), StudyReader(store))
+        jobs = JobTable(store)
+        return cls(
+            settings,
+            store,
+            Callers(store, settings.demands_tokens),
+            StudyReader(store),
+            jobs,
+            WorkerTable(store),
+            Feeds(jobs),
+            Classifying(settings.home.cache),
+            Rates(1 / WRONG_TOKEN_SECONDS, WRONG_TOKENS),
+        )
 
     def close(self) -> None:
+        self.classifying.close()
         self.store.close()
 
 

@@ -85,6 +85,12 @@ class Callers:
         """Return the caller of a request without a token; None where tokens are needed."""
         return LOCAL if self.open else None
 
+    def is_current(self, caller: Caller) -> bool:
+        """Return whether a caller that was found earlier would be found again: its token may have been deleted."""
+        if caller is LOCAL:
+            return self.open
+        return any((token.name, token.role) == (caller.name, caller.role) for token in self._tokens)
+
     def login(self, text: str) -> str | None:
         """Return the value of the cookie for a browser that has sent a token; None if the token is not known."""
         token = self._find(digest_of(text.strip()))

@@ -19,7 +19,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from objectives.classifier_file import ENTRY, Origin, Saved, load, save
+from objectives.classifier_facts import ENTRY
+from objectives.classifier_file import Origin, Saved, load, save
 from objectives.heads.catalog import HEADS
 from objectives.sealed_tensors import UNSEALED, seal
 from spaces import ClassifierError, Setting

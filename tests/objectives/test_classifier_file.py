@@ -15,7 +15,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from objectives.classifier_file import ENTRY, Origin, Saved, is_classifier, load, save
+from objectives.classifier_facts import ENTRY
+from objectives.classifier_file import Origin, Saved, is_classifier, load, save
 from objectives.features.versions import FIRST
 from objectives.heads.catalog import HEADS
 from objectives.heads.head import LabelledFeatures

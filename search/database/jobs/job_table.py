@@ -6,7 +6,7 @@ A worker may change a job only while the job is its own. A worker that was taken
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, cast, final
+from typing import Any, Literal, cast, final, get_args
 
 from sqlalchemy import CursorResult, case, func, select, update
 from sqlalchemy.orm import Session
@@ -21,6 +21,8 @@ from spaces import StorageError
 JobKind = Literal["run", "recommend"]
 JobState = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
 JobRequest = Literal["cancel", "pause"]
+
+STATES: tuple[JobState, ...] = get_args(JobState)
 
 ENDED: tuple[JobState, ...] = ("finished", "failed", "cancelled")
 """States of a job that no worker takes up again by itself."""
@@ -114,6 +116,13 @@ class JobTable:
         )
         with self._store.session() as session:
             return [_job(row, worker) for row, worker in session.execute(chosen.limit(limit))]
+
+    @repeated
+    def counts(self) -> dict[JobState, int]:
+        """Return how many jobs are in each state that any has."""
+        with self._store.session() as session:
+            rows = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all()
+        return {cast(JobState, state): count for state, count in rows}
 
     @repeated
     def job(self, job_id: int) -> Job:

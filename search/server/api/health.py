@@ -3,8 +3,9 @@
 from fastapi import Response
 from pydantic import BaseModel
 
+from search.database.jobs.job_table import STATES
 from search.server.identity import public, requires, role_router
-from search.server.metrics import metrics_text
+from search.server.metrics import JOBS, WORKERS, metrics_text
 from search.server.service import Served
 
 router = role_router(tags=["health"])
@@ -31,11 +32,14 @@ async def healthz() -> Health:
 @router.get("/readyz", dependencies=[public])
 def readyz(service: Served) -> Readiness:
     """Say whether the database answers, and whether a worker is alive. Status 503 where the database does not."""
-    service.store.names()
-    return Readiness(status="ok", database=True, worker=False)
+    return Readiness(status="ok", database=True, worker=bool(service.workers.live()))
 
 
 @router.get("/metrics", dependencies=[requires("viewer")], response_class=Response)
-def metrics() -> Response:
+def metrics(service: Served) -> Response:
     """Return the numbers of this server in the text format of Prometheus."""
+    counts = service.jobs.counts()
+    for state in STATES:
+        JOBS.labels(state).set(counts.get(state, 0))
+    WORKERS.set(len(service.workers.live()))
     return Response(metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -64,7 +64,7 @@ def trials(
     limit: Annotated[int, Query(ge=1, le=MOST_TRIALS)] = 100,
 ) -> Json:
     """Return a page of the trials of a study, in order of their numbers. total: of all pages."""
-    rows = service.studies.derived(study, "rows", lambda results: plain(trial_rows(results)))
+    rows = service.studies.derived(study, "rows", _rows)
     return {"total": len(rows), "offset": offset, "trials": rows[offset : offset + limit]}
 
 
@@ -90,6 +90,12 @@ def report(study: StudyName, service: Served, format: Annotated[Form, Query()] =
     if format == "html":
         return Response(content, media_type=media_type, headers={"Content-Security-Policy": SANDBOX})
     return _file(content, media_type, f"{study}.{SUFFIXES.get(format, format)}")
+
+
+def _rows(results: StudyResults) -> list[Json]:
+    """Return the trials as JSON-ready values, each with its setting."""
+    pairs = zip(results.trials, plain(trial_rows(results)), strict=True)
+    return [row | {"setting": trial.setting.to_dict()} for trial, row in pairs]
 
 
 def _best(results: StudyResults) -> Json:

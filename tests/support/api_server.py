@@ -1,0 +1,59 @@
+"""The HTTP server of searches in a thread, on a free port, and requests to it."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx2
+
+from search.database.store import Store
+from search.database.tokens import ROLES, TokenTable
+from search.server.run import make_server, open_socket
+from search.server.settings import Settings
+from tests.support.served import free_port
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """A server that runs. tokens: role → the token of that role; empty where the server is open."""
+
+    url: str
+    tokens: dict[str, str]
+    settings: Settings
+
+    def ask(self, method: str, path: str, role: str | None = None, **options: Any) -> httpx2.Response:
+        """Send one request with the token of a role; none for None."""
+        with self.client(role) as client:
+            return client.request(method, path, **options)
+
+    def client(self, role: str | None = None, **options: Any) -> httpx2.Client:
+        """Return a client that sends the token of a role; none for None."""
+        headers = {} if role is None else {"Authorization": f"Bearer {self.tokens[role]}"}
+        return httpx2.Client(base_url=self.url, headers=headers | options.pop("headers", {}), timeout=60, **options)
+
+
+@contextmanager
+def api_server(settings: Settings, with_tokens: bool = True) -> Iterator[ApiServer]:
+    """Serve until the block ends. with_tokens: make a token of each role, named as the role."""
+    settings = replace(settings, port=free_port())
+    tokens: dict[str, str] = {}
+    if with_tokens:
+        with Store.open(settings.database) as store:
+            tokens = {role: TokenTable(store).create(role, role) for role in ROLES}
+    server = make_server(settings)
+    listener = open_socket(settings)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.02)
+    try:
+        yield ApiServer(f"{settings.scheme}://127.0.0.1:{settings.port}", tokens, settings)
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listener.close()
+        assert not thread.is_alive()
