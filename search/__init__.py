@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from objectives.classifier import Classifier
     from search.api import compare, features, load_study, recommend, run, studies
+    from search.client import Client
     from search.recommendation.recommend import Recommendation
     from search.samplers.cost_aware import CostAwareSampler, suggest_setting
     from search.study.feature_matrix import Features
@@ -52,6 +53,7 @@ _SOURCES = {
     "Study": "search.study.study",
     "Recommendation": "search.recommendation.recommend",
     "Classifier": "objectives.classifier",
+    "Client": "search.client",
     "CostAwareSampler": "search.samplers.cost_aware",
     "suggest_setting": "search.samplers.cost_aware",
     "Setting": "spaces",
@@ -74,6 +76,7 @@ __all__ = [
     "CacheError",
     "Classifier",
     "ClassifierError",
+    "Client",
     "CostAwareSampler",
     "DatasetError",
     "Features",

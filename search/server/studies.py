@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from objectives.results import StudyResults
+from search.database.connection.outages import OutageError
 from search.database.records import RunSummary, StudySummary
 from search.database.store import Store
 from search.server.problems import not_found
+from spaces import StorageError
 from spaces.errors import did_you_mean, shown
 
 T = TypeVar("T")
@@ -43,6 +45,17 @@ class StudyReader:
     def summaries(self) -> list[StudySummary]:
         """Return all studies, the one that ran last first."""
         return self._kept(("summaries",), self.store.version, self.store.studies)
+
+    def of_dataset(self, dataset: str) -> list[StudySummary]:
+        """Return the studies of a dataset, first the one to answer with; none where there is none."""
+        if "\0" in dataset:
+            return []
+        try:
+            return self.store.find_studies(dataset=dataset)
+        except OutageError:
+            raise
+        except StorageError:
+            return []
 
     def results(self, name: str) -> StudyResults:
         """Return all that is known of a study. Raises ProblemError where there is none of this name."""

@@ -29,7 +29,7 @@ from tests.support.studies import MakeRecord
 
 PUBLIC = {
     "run", "recommend", "load_study", "studies", "compare", "features",
-    "Study", "Recommendation", "Features", "Classifier",
+    "Study", "Recommendation", "Features", "Classifier", "Client",
     "Setting", "Space", "PRESETS", "CostAwareSampler", "suggest_setting",
     "SearchError", "UsageError", "UnknownNameError", "InvalidSpaceError", "DatasetError", "BackboneError",
     "ClassifierError", "CacheError", "StorageError",
@@ -50,7 +50,7 @@ def test_importing_it_loads_nothing_heavy_and_changes_nothing() -> None:
         "before = dict(os.environ)\n"
         "import search\n"
         "search.Setting, search.PRESETS, search.SearchError\n"
-        "heavy = ('torch', 'ray', 'optuna', 'sqlalchemy', 'plotly', 'diffusers', 'numpy', 'rich', 'typer')\n"
+        "heavy = ('torch', 'ray', 'optuna', 'sqlalchemy', 'plotly', 'diffusers', 'numpy', 'rich', 'typer', 'httpx2', 'fastapi')\n"
         "print([name for name in heavy if name in sys.modules], before == dict(os.environ), logging.root.handlers)"
     )
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)

@@ -4,12 +4,13 @@ from io import BytesIO
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query, Response
+from pydantic import BaseModel
 
 from dashboards.server import SANDBOX
 from dashboards.study.data import plain, study_csv, trial_rows
 from dashboards.study.report import SUFFIXES
 from objectives.results import StudyResults
-from search.reports.answer import answer_record
+from search.reports.answer import answer_lines, answer_record
 from search.reports.study_report import study_text
 from search.reports.study_state import StudyState, summary_record
 from search.server.identity import requires, role_router
@@ -34,9 +35,13 @@ MEDIA_TYPES: dict[str, str] = {
 
 
 @router.get("", dependencies=[requires("viewer")])
-def studies(service: Served) -> list[Json]:
-    """List all studies, the one that ran last first."""
-    return [summary_record(summary) for summary in service.studies.summaries()]
+def studies(
+    service: Served,
+    dataset: Annotated[str | None, Query(max_length=500, description="Only the studies of this dataset.")] = None,
+) -> list[Json]:
+    """List the studies, the one that ran last first; those of a dataset begin with the one to answer with."""
+    summaries = service.studies.summaries() if dataset is None else service.studies.of_dataset(dataset)
+    return [summary_record(summary) for summary in summaries]
 
 
 @router.get("/{study}", dependencies=[requires("viewer")])
@@ -54,6 +59,22 @@ def best(study: StudyName, service: Served) -> Json:
     Status 409 where no trial is complete.
     """
     return service.studies.derived(study, "best", _best)
+
+
+class StudyLines(BaseModel):
+    """The lines for people that `search status` and `search best` print. best: none without a complete trial."""
+
+    status: list[str]
+    best: list[str]
+
+
+@router.get("/{study}/lines", dependencies=[requires("viewer")])
+def lines(study: StudyName, service: Served) -> StudyLines:
+    """Describe a study and its answer in lines for people."""
+    results = service.studies.results(study)
+    status = StudyState(results, service.studies.runs(study), None, "").lines()
+    shown = [line for line in status if not line.startswith(("report ", "storage "))]
+    return StudyLines(status=shown, best=answer_lines(results) if results.complete or results.finals else [])
 
 
 @router.get("/{study}/trials", dependencies=[requires("viewer")])
