@@ -16,7 +16,6 @@ from typing import final
 
 from dashboards.formatting import duration
 from objectives.home import Home
-from search.database.connection.outages import OutageError
 from search.database.jobs.job_table import JobTable
 from search.database.jobs.worker_table import Choice, Worker, WorkerTable
 from search.database.runs.heartbeat import HEARTBEAT_SECONDS
@@ -24,7 +23,7 @@ from search.database.store import Store
 from search.queue.job_process import JobProcess
 from search.queue.machine import choose, core_list, take
 from search.scheduling.signals import at_first_signal
-from spaces import SearchError
+from spaces import SearchError, StorageError
 
 POLL_SECONDS = 1.0
 """A worker asks the database once in this time: for a request of a person, or for a job."""
@@ -135,21 +134,21 @@ class QueueWorker:
         return True
 
     def _try(self, act: Callable[[], bool]) -> bool | None:
-        """Do something with the database. Return None, and say so once, where it does not answer."""
+        """Do something with the database. Return None, and say so once, where it cannot be used."""
         try:
             if time.monotonic() - self._beaten >= HEARTBEAT_SECONDS:
                 self._workers.beat(self._id)
                 self._beaten = time.monotonic()
             result = act()
-        except OutageError as error:
+        except StorageError as error:  # it does not answer, or its disk is full
             if not self._is_cut_off:
                 self._is_cut_off = True
-                self._say(f"the database does not answer: {error.reason}; trying again")
+                self._say(f"{error}; trying again")
             time.sleep(WAKE_SECONDS)
             return None
         if self._is_cut_off:
             self._is_cut_off = False
-            self._say("the database answers again")
+            self._say("the study database can be used again")
         return result
 
     def _claim(self) -> bool:
@@ -200,7 +199,7 @@ class QueueWorker:
         if text := process.log():
             try:
                 self._jobs.append_log(number, self._id, text)
-            except OutageError:
+            except StorageError:
                 process.put_back(text)
                 raise
 
@@ -219,16 +218,16 @@ class QueueWorker:
         self._record(process)
         if process.end == "finished":
             self._jobs.end(number, self._id, "finished", result=process.result)
-            state = "finished"
+            reason = None
         elif process.end == "failed":
-            self._jobs.end(number, self._id, "failed", process.error)
-            state = f"failed: {process.error}"
+            self._jobs.end(number, self._id, "failed", reason := process.error)
         else:
-            reason = None if process.is_stopping else process.error or how
-            now = self._jobs.give_back(number, self._id, reason)
-            state = {"queued": "waits again", None: "is another worker's"}.get(now, f"is {now}")
-            state += f": {reason}" if reason else ""
-        self._say(f"job {number} {state}, after {duration(seconds)}")
+            self._jobs.give_back(number, self._id, reason := None if process.is_stopping else process.error or how)
+        job = self._jobs.job(number)
+        words = {"queued": "waits again", "finished": "finished", "failed": "failed"}.get(job.state, f"is {job.state}")
+        if job.worker is None or job.worker.id != self._id:
+            words, reason = "is another worker's now", None
+        self._say(f"job {number} {words}{f': {reason}' if reason else ''}, after {duration(seconds)}")
         return True
 
 

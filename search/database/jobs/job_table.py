@@ -226,8 +226,8 @@ class JobTable:
     def request_of(self, job_id: int, worker_id: int) -> JobRequest | Literal["lost"] | None:
         """Return what a person wants of a running job; "lost" where it is not this worker's any more."""
         with self._store.session() as session:
-            row = self._row(session, job_id)
-            return cast(JobRequest | None, row.request) if _is_of(row, worker_id) else "lost"
+            row = _own_row(session, job_id, worker_id)
+            return "lost" if row is None else cast(JobRequest | None, row.request)
 
     def record_study(self, job_id: int, worker_id: int, study: str) -> bool:
         """Save the name of the study in which a job searches. Return whether the job is this worker's."""
@@ -244,8 +244,8 @@ class JobTable:
         A part whose answer was lost may be appended twice.
         """
         with self._store.session() as session:
-            row = self._row(session, job_id)
-            if not _is_of(row, worker_id):
+            row = _own_row(session, job_id, worker_id)
+            if row is None:
                 return False
             _append(row, text)
             return True
@@ -275,8 +275,8 @@ class JobTable:
         failed. Returns None where the job was not this worker's.
         """
         with self._store.locked(LOCK), self._store.session() as session:
-            row = self._row(session, job_id)
-            if not _is_of(row, worker_id):
+            row = _own_row(session, job_id, worker_id)
+            if row is None:
                 return None
             _free(row, now(session), reason)
             return cast(JobState, row.state)
@@ -337,8 +337,10 @@ def _append(row: JobRow, text: str) -> None:
     row.log, row.log_dropped = log[dropped:], row.log_dropped + dropped
 
 
-def _is_of(row: JobRow, worker_id: int) -> bool:
-    return row.worker_id == worker_id and row.state == "running"
+def _own_row(session: Session, job_id: int, worker_id: int) -> JobRow | None:
+    """Return a running job of this worker; None where it is not this worker's any more."""
+    own = JobRow.id == job_id, JobRow.worker_id == worker_id, JobRow.state == "running"
+    return session.scalar(select(JobRow).where(*own))
 
 
 def _job(row: JobRow, worker: WorkerRow | None) -> Job:
