@@ -20,7 +20,7 @@ from tests.support.command_line import Search
 from tests.support.finished_search import RUN
 from tests.support.processes import child_process
 
-SECONDS = 90.0
+SECONDS = 180.0
 """Longest wait for anything."""
 
 LONG = ("submit", "--dataset", "digits", "--trials", "500", "--heads", "linear")
