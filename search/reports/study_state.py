@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 STATES: "tuple[TrialState, ...]" = ("complete", "pruned", "failed", "running", "interrupted")
 
+Facts = list[tuple[str, list[str]]]
+"""Labels, and what they label: paragraphs."""
+
 FAILURES_SHOWN = 3
 """Failed trials that are printed, the latest first."""
 
@@ -93,26 +96,37 @@ class StudyState:
             report = f"{self.report}, written {_moment(datetime.fromtimestamp(self.report.stat().st_mtime, UTC))}"
         return labelled([*self.facts(), ("report", [report]), ("storage", [self.storage])])
 
-    def facts(self) -> "list[tuple[str, list[str]]]":
-        """Return the state for people, as (label, paragraphs). Several failed trials have a label each."""
-        from dashboards.formatting import image_counts, other_trials
+    def facts(self) -> Facts:
+        """Return the state for people. Several failed trials have a label each."""
         from search.reports.answer import passes_facts
 
+        working = [("running", paragraphs) for paragraphs in self.work()]
+        return [*self.begin(), *self._best_facts(), *passes_facts(self.study).items(), *working, *self.end()]
+
+    def begin(self) -> Facts:
+        """Return what the study is about, and its trials."""
+        from dashboards.formatting import image_counts, other_trials
+
         study = self.study
-        last = self.runs[-1] if self.runs else None
         trials = ", ".join(f"{study.count(s)} {s}" for s in STATES if s != "interrupted" or study.count(s))
-        facts = [
+        return [
             ("study", [study.name]),
             ("dataset", [f"{study.dataset}: {image_counts(study.counts, study.folds)}"]),
             ("backbone", [f"{study.backbone}, {study.space_size:,} settings"]),
             ("trials", [trials, *other_trials(study.waiting, study.others)]),
-            *self._best_facts(),
-            *passes_facts(study).items(),
-            *(("running", self._work_paragraphs(run)) for run in self.runs if run.alive),
         ]
+
+    def work(self) -> list[list[str]]:
+        """Return paragraphs about each run that is alive: where it works, how far it is, and its trials."""
+        return [self._work_paragraphs(run) for run in self.runs if run.alive]
+
+    def end(self) -> Facts:
+        """Return how the last run ended, the last failed trials, and the command of the last run."""
+        facts: Facts = []
+        last = self.runs[-1] if self.runs else None
         if last is not None and not last.alive:
             facts.append(("last run", [f"{_moment(last.started)} on {last.host}: {_ended(last)}"]))
-        failed = sorted((t for t in study.trials if t.state == "failed"), key=lambda trial: -trial.number)
+        failed = sorted((t for t in self.study.trials if t.state == "failed"), key=lambda trial: -trial.number)
         for trial in failed[:FAILURES_SHOWN]:
             facts.append(("failed", [f"trial {trial.number}: {trial.setting}", str(trial.reason)]))
         if len(failed) > FAILURES_SHOWN:
@@ -121,7 +135,7 @@ class StudyState:
             facts.append(("command", [last.command]))
         return facts
 
-    def _best_facts(self) -> "list[tuple[str, list[str]]]":
+    def _best_facts(self) -> Facts:
         from dashboards.study.answer.answer import study_answer
         from search.reports.answer import certainty_facts, score_facts
 

@@ -1,0 +1,141 @@
+"""Plans a search without starting it, in a process of its own: it reads every image, and may load torch.
+
+    python -m search.server.pages.plan
+
+The process reads a `PlanTask` from standard input, as one line of JSON, and writes the plan or its error.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+from objectives.results import StudyResults
+from search.database.records import StudyRecord
+from search.options import RunOptions
+from search.queue.submission import job_options
+from search.server.problems import ProblemError
+from spaces import SearchError
+
+SECONDS = 600.0
+"""Longest time for a plan: a dataset of a million images takes minutes to read."""
+
+MOST_WAITING = 4
+"""Plans that wait for their turn. Further ones are refused."""
+
+Facts = list[tuple[str, list[str]]]
+
+
+@dataclass(frozen=True)
+class PlanTask:
+    """A search to be planned. record: its options, as a job keeps them. storage: may hold a password."""
+
+    record: Mapping[str, Any]
+    home: str
+    storage: str | None
+
+
+@final
+class Planner:
+    """Makes plans, one at a time."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    async def plan(self, task: PlanTask) -> Facts:
+        """Return what a search takes, as (label, paragraphs). Raises SearchError in words, as `search run` does."""
+        if self._waiting >= MOST_WAITING:
+            raise ProblemError(503, "unavailable", "too many searches are being planned", {"Retry-After": "10"})
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await _planned(task)
+        finally:
+            self._waiting -= 1
+
+
+async def _planned(task: PlanTask) -> Facts:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "search.server.pages.plan"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(json.dumps(asdict(task)).encode()), SECONDS)
+    except TimeoutError:
+        raise ProblemError(503, "unavailable", f"the search was not planned within {SECONDS:.0f} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if not output:
+        raise ProblemError(503, "unavailable", "the process that plans died; try again")
+    answer = json.loads(output.splitlines()[-1])
+    if "error" in answer:
+        raise SearchError(answer["error"])
+    return [(label, paragraphs) for label, paragraphs in answer["plan"]]
+
+
+def plan_facts(options: RunOptions) -> Facts:
+    """Plan a search, and say what it takes. Nothing is written. Raises SearchError in words."""
+    from dashboards.formatting import count, duration, image_counts
+    from search.database.store import Store
+    from search.display.estimate import RunEstimate
+    from search.prepare import left_out_phrases, prepare
+    from search.workload import workload
+
+    prepared = prepare(options)
+    record, dataset = prepared.record, prepared.probe.spec.dataset
+    folds = str(prepared.options.folds) if prepared.options.folds else None
+    with Store.open(options.database, reading=True) as store:
+        name = store.name_of(record)
+        study = store.read_study(name) if name in store.names() else None
+    images = f"{len(dataset):,} images of {len(dataset.classes)} classes"
+    expected = RunEstimate(workload(prepared, study or new_study(name, record), 0, 0), 0.0).seconds_left(0.0)
+    finished = "" if study is None else f", which has {count(study.finished, 'finished trial')}"
+    workers = count(prepared.resources.workers, "worker")
+    facts = [
+        ("study", [f"{name}{finished or ', a new one'}"]),
+        ("dataset", [f"{record.called or options.dataset}: {images} ({image_counts(prepared.counts, folds)})"]),
+        ("left out", [*left_out_phrases(dataset)]),
+        ("settings", [f"{len(prepared.probe.space):,}, of which {options.trials:,} are tried"]),
+        ("passes", [prepared.plan.words().removeprefix("plan: ")]),
+        ("time", [f"about {duration(expected)} on a machine like this server, with {workers}"]),
+    ]
+    return [(label, paragraphs) for label, paragraphs in facts if paragraphs]
+
+
+def new_study(name: str, record: StudyRecord) -> StudyResults:
+    """Return the results of a study without trials."""
+    return StudyResults(
+        name=name,
+        dataset=record.dataset,
+        backbone=record.backbone,
+        architecture=record.space.architecture,
+        preset=record.preset,
+        space_size=len(record.space),
+        classes=record.classes,
+        counts=record.counts,
+        provenance=record.protocol,
+        wall_seconds=0.0,
+        trials=(),
+        finals=(),
+    )
+
+
+def main() -> None:
+    """Make the plan of the task on standard input."""
+    task = PlanTask(**json.loads(sys.stdin.readline()))
+    answer: dict[str, Any]
+    try:
+        answer = {"plan": plan_facts(job_options(task.record, task.home, task.storage).options)}
+    except SearchError as error:
+        answer = {"error": str(error)}
+    print(json.dumps(answer))  # noqa: T201  the answer to the process that asked
+
+
+if __name__ == "__main__":
+    main()
