@@ -6,21 +6,21 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from anyio import to_thread
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from search.server.api import catalog, classifiers, control, document, events, health, jobs, studies
 from search.server.gate import Gate
 from search.server.login import session_cookie
 from search.server.optuna_mount import PREFIX, OptunaMount
+from search.server.pages.errors import error_response
+from search.server.pages.routers import ROUTERS
 from search.server.problems import (
     STATUS_KINDS,
     ProblemError,
     problem_of,
-    problem_response,
     request_id,
 )
 from search.server.service import Service
@@ -32,9 +32,6 @@ API = "/api/v1"
 
 THREADS = 16
 """Requests that wait for the database at once. The event loop itself never does."""
-
-PAGES: tuple[APIRouter, ...] = ()
-"""Routers of the pages for people, made by `role_router(in_document=False)`. `search.server.login` has the sessions."""
 
 log = logging.getLogger("search.server")
 
@@ -63,7 +60,7 @@ def make_app(settings: Settings) -> FastAPI:
     app.include_router(document.router)
     for router in (module.router for module in (catalog, jobs, events, studies, control, classifiers)):
         app.include_router(router, prefix=API)
-    for router in PAGES:
+    for router in ROUTERS:
         app.include_router(router)
     app.mount(PREFIX, OptunaMount(service.store.optuna))
     app.openapi = lambda: _document(app, settings)  # type: ignore[method-assign]
@@ -88,25 +85,25 @@ def _answer_errors(app: FastAPI) -> None:
     """Let every error be answered in one form, and none with the text of an exception that is not ours."""
 
     @app.exception_handler(ProblemError)
-    async def problem(request: Request, error: ProblemError) -> JSONResponse:
-        return problem_response(request_id(request), error)
+    async def problem(request: Request, error: ProblemError) -> Response:
+        return error_response(request, error)
 
     @app.exception_handler(SearchError)
-    async def search_error(request: Request, error: SearchError) -> JSONResponse:
-        return problem_response(request_id(request), problem_of(error))
+    async def search_error(request: Request, error: SearchError) -> Response:
+        return error_response(request, problem_of(error))
 
     @app.exception_handler(RequestValidationError)
-    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        return problem_response(request_id(request), validation_problem(error))
+    async def validation(request: Request, error: RequestValidationError) -> Response:
+        return error_response(request, validation_problem(error))
 
     @app.exception_handler(HTTPException)
-    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         kind = STATUS_KINDS.get(error.status_code, "usage")
         headers = dict(error.headers or {})
-        return problem_response(request_id(request), ProblemError(error.status_code, kind, str(error.detail), headers))
+        return error_response(request, ProblemError(error.status_code, kind, str(error.detail), headers))
 
     @app.exception_handler(Exception)
-    async def unknown(request: Request, error: Exception) -> JSONResponse:
+    async def unknown(request: Request, error: Exception) -> Response:
         log.error("request %s failed", request_id(request), exc_info=error)
         detail = "the server has failed; its log says why, under the id of this request"
-        return problem_response(request_id(request), ProblemError(500, "internal", detail))
+        return error_response(request, ProblemError(500, "internal", detail))

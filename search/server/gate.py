@@ -9,13 +9,15 @@ from typing import Any
 
 from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboards.access import READS, bearer_token, cookie_values
 from search.server.identity import Caller
 from search.server.login import check_wrong, session_cookie, too_many
 from search.server.metrics import observe
-from search.server.problems import ProblemError, problem_of, problem_response
+from search.server.pages.errors import error_response
+from search.server.problems import ProblemError, problem_of
 from search.server.rates import Rates
 from search.server.service import Service
 from spaces import SearchError
@@ -68,9 +70,9 @@ class Gate:
             try:
                 state["caller"] = await self._admitted(scope)
             except ProblemError as problem:
-                await problem_response(request_id, problem)(scope, receive, answer)
+                await error_response(Request(scope), problem)(scope, receive, answer)
             except SearchError as error:
-                await problem_response(request_id, problem_of(error))(scope, receive, answer)
+                await error_response(Request(scope), problem_of(error))(scope, receive, answer)
             else:
                 await self._app(scope, receive, answer)
         finally:

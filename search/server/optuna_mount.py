@@ -4,12 +4,14 @@ from typing import Any
 
 from a2wsgi import WSGIMiddleware
 from anyio import to_thread
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from dashboards.access import READS
 from dashboards.optuna_under_prefix import optuna_under
 from search.server.identity import check_role
-from search.server.problems import ProblemError, problem_of, problem_response
+from search.server.pages.errors import error_response
+from search.server.problems import ProblemError, problem_of
 from spaces import SearchError
 
 PREFIX = "/optuna"
@@ -31,8 +33,8 @@ class OptunaMount:
                 dashboard = await to_thread.run_sync(optuna_under, self._storage, PREFIX)
                 self._app = WSGIMiddleware(dashboard, workers=THREADS)  # type: ignore[arg-type]
         except ProblemError as problem:
-            await problem_response(scope["state"]["request_id"], problem)(scope, receive, send)
+            await error_response(Request(scope), problem)(scope, receive, send)
         except SearchError as error:
-            await problem_response(scope["state"]["request_id"], problem_of(error))(scope, receive, send)
+            await error_response(Request(scope), problem_of(error))(scope, receive, send)
         else:
             await self._app(scope, receive, send)  # type: ignore[arg-type]
