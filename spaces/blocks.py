@@ -8,12 +8,13 @@ from typing import Literal
 
 from spaces.setting import Setting
 
-Inside = Literal["modulated", "query", "key", "value", "mlp"]
+Inside = Literal["modulated", "query", "key", "value", "attention", "mlp"]
 Part = Literal["encoder", "bottleneck", "decoder", "layer"] | Inside
 
-INSIDE: tuple[Inside, ...] = ("modulated", "query", "key", "value", "mlp")
+INSIDE: tuple[Inside, ...] = ("modulated", "query", "key", "value", "attention", "mlp")
 """Activations inside a layer: the input of its attention after the adaptive norm, the attention's queries, keys and
-values of all heads, and the hidden layer of its MLP before the activation function."""
+values of all heads, the attention's output before it is gated and added, and the hidden layer of its MLP before the
+activation function."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ DIT = TransformerKind(
             "query": "attn1.to_q",
             "key": "attn1.to_k",
             "value": "attn1.to_v",
+            "attention": "attn1.to_out.0",
             "mlp": "ff.net.0.proj",
         },
     },

@@ -5,8 +5,13 @@ from typing import Any
 import torch
 from diffusers import Flux2Transformer2DModel, FluxTransformer2DModel
 
+from objectives.backbones.kinds.transformers.fused import FusedLinear
 from objectives.backbones.kinds.transformers.network import TransformerKind, packed, positions
 from objectives.backbones.pipeline.texts import Text, TextRecipe
+from spaces.blocks import Inside
+
+FUSED: tuple[Inside, ...] = ("query", "key", "value", "mlp")
+"""The activations of a layer of one stream of FLUX.2 that one matrix computes."""
 
 
 def _guidance(module: Any, sigmas: torch.Tensor) -> torch.Tensor | None:
@@ -43,6 +48,16 @@ def _call_flux2(module: Any, latents: torch.Tensor, sigmas: torch.Tensor, text: 
     )
 
 
+def _with_parts_apart(_name: str, module: Any) -> str:
+    """Give names to the activations that a layer of one stream computes by one matrix."""
+    for layer in module.single_transformer_blocks:
+        attention = layer.attn
+        hidden = attention.mlp_hidden_dim * attention.mlp_mult_factor
+        widths = {"query": attention.inner_dim, "key": attention.inner_dim, "value": attention.inner_dim, "mlp": hidden}
+        attention.to_qkv_mlp_proj = FusedLinear(attention.to_qkv_mlp_proj, widths)
+    return ""
+
+
 def _encode_flux1(pipeline: Any, text: str) -> Text:
     tokens, pooled, _ = pipeline.encode_prompt(text, None, device="cpu")
     return {"tokens": tokens, "pooled": pooled}
@@ -75,6 +90,7 @@ FLUX1 = TransformerKind(
             "query": "attn.to_q",
             "key": "attn.to_k",
             "value": "attn.to_v",
+            "attention": "attn.to_out.0",
             "mlp": "ff.net.0.proj",
         },
         "single_transformer_blocks": {
@@ -83,6 +99,7 @@ FLUX1 = TransformerKind(
             "query": "attn.to_q",
             "key": "attn.to_k",
             "value": "attn.to_v",
+            "attention": "attn",  # of all heads: its projection is also that of the MLP
         },
     },
 )
@@ -101,8 +118,19 @@ FLUX2 = TransformerKind(
         lambda config: {"tokens": torch.zeros(1, 512, config["joint_attention_dim"])},
     ),
     native_side=64,
+    prepare=_with_parts_apart,
     inside={
-        "transformer_blocks": {"query": "attn.to_q", "key": "attn.to_k", "value": "attn.to_v", "mlp": "ff.linear_in"},
+        "transformer_blocks": {
+            "query": "attn.to_q",
+            "key": "attn.to_k",
+            "value": "attn.to_v",
+            "attention": "attn.to_out.0",
+            "mlp": "ff.linear_in",
+        },
+        "single_transformer_blocks": {
+            **{part: f"attn.to_qkv_mlp_proj.{part}" for part in FUSED},
+            "attention": "attn",  # with the MLP, whose projection is the same
+        },
     },
 )
 """FLUX.2-klein (Black Forest Labs 2026). Its autoencoder makes one latent of each 16 x 16 pixels."""

@@ -53,6 +53,7 @@ LUMINA2 = TransformerKind(
             "query": "attn.to_q",
             "key": "attn.to_k",
             "value": "attn.to_v",
+            "attention": "attn.to_out.0",
             "mlp": "feed_forward.linear_1",
         },
     },

@@ -39,6 +39,7 @@ SANA = TransformerKind(
             "query": "attn1.to_q",
             "key": "attn1.to_k",
             "value": "attn1.to_v",
+            "attention": "attn1.to_out.0",
             "mlp": "ff.conv_inverted",
         },
     },

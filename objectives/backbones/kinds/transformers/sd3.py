@@ -55,6 +55,7 @@ SD3 = TransformerKind(
             "query": "attn.to_q",
             "key": "attn.to_k",
             "value": "attn.to_v",
+            "attention": "attn.to_out.0",
             "mlp": "ff.net.0.proj",
         },
     },

@@ -15,13 +15,14 @@ from tests.support import small_encoders, small_transformers, small_unets
 
 SIDE = 16
 LAYERS = {
-    "DiTTransformer2DModel": ["modulated", "query", "key", "value", "mlp", "layer"],
-    "SD3Transformer2DModel": ["modulated", "query", "key", "value", "mlp", "layer"],
-    "PixArtTransformer2DModel": ["query", "key", "value", "mlp", "layer"],
-    "SanaTransformer2DModel": ["query", "key", "value", "mlp", "layer"],
-    "FluxTransformer2DModel": ["modulated", "query", "key", "value", "mlp", "layer"],
-    "Flux2Transformer2DModel": ["query", "key", "value", "mlp", "layer"],
-    "Lumina2Transformer2DModel": ["modulated", "query", "key", "value", "mlp", "layer"],
+    "DiTTransformer2DModel": ["modulated", "query", "key", "value", "attention", "mlp", "layer"],
+    "SD3Transformer2DModel": ["modulated", "query", "key", "value", "attention", "mlp", "layer"],
+    "PixArtTransformer2DModel": ["query", "key", "value", "attention", "mlp", "layer"],
+    "SanaTransformer2DModel": ["query", "key", "value", "attention", "mlp", "layer"],
+    "FluxTransformer2DModel": ["modulated", "query", "key", "value", "attention", "mlp", "layer"],
+    "Flux2Transformer2DModel": ["query", "key", "value", "attention", "mlp", "layer"],
+    "PRXTransformer2DModel": ["query", "key", "value", "attention", "mlp", "layer"],
+    "Lumina2Transformer2DModel": ["modulated", "query", "key", "value", "attention", "mlp", "layer"],
 }
 """Kind → the parts of its first layer, in the order in which it calls them."""
 
@@ -84,6 +85,40 @@ def test_a_query_is_what_the_attention_multiplies(tmp_path: Path) -> None:
     assert torch.equal(taps_of(backbone, [number])[number], expected)
 
 
+def test_the_attention_is_what_a_gate_multiplies_before_it_is_added(tmp_path: Path) -> None:
+    """A layer of DiT without its MLP adds gate x attention to its input (Peebles & Xie 2023, section 3.2)."""
+    small_transformers.dit(tmp_path)
+    backbone = load_backbone(str(tmp_path), taps_inside=["attention"])
+    layer = backbone.network.module.get_submodule("transformer_blocks.1")
+    gates: list[torch.Tensor] = []
+    handles = [
+        layer.norm1.register_forward_hook(lambda _m, _i, output: gates.append(output[1])),
+        layer.ff.register_forward_hook(lambda _m, _i, output: torch.zeros_like(output)),
+    ]
+    before, attention, after = backbone.architecture.blocks[1:4]
+    taps = taps_of(backbone, [before.number, attention.number, after.number])
+    for handle in handles:
+        handle.remove()
+    added = gates[0][:, :, None, None] * taps[attention.number]
+    torch.testing.assert_close(taps[after.number] - taps[before.number], added, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["Flux2Transformer2DModel", "PRXTransformer2DModel"])
+def test_fused_parts_are_the_rows_of_one_matrix(kind: str, tmp_path: Path) -> None:
+    small_transformers.FOLDERS[kind](tmp_path)
+    backbone = load_backbone(str(tmp_path), image_side=SIDE, taps_inside=["query", "key", "value"])
+    parts = [block for block in backbone.architecture.blocks if "qkv" in block.name][:3]
+    matrix = backbone.network.module.get_submodule(parts[0].name.rpartition(".")[0])
+    seen: list[torch.Tensor] = []
+    handle = matrix.register_forward_hook(lambda _m, _i, output: seen.append(output))
+    taps = taps_of(backbone, [*(part.number for part in parts), parts[-1].number + 1])
+    handle.remove()
+    together = torch.cat([taps[part.number] for part in parts], dim=1)
+    side, width = parts[0].side, together.shape[1]
+    expected = seen[0][:, -side * side :, :width].reshape(2, side, side, width).permute(0, 3, 1, 2)
+    assert torch.equal(together, expected)
+
+
 def test_the_order_in_which_parts_are_named_does_not_matter(tmp_path: Path) -> None:
     small_transformers.dit(tmp_path)
     one, other = (describe_backbone(str(tmp_path), taps_inside=parts) for parts in (["mlp", "query"], ["query", "mlp"]))
@@ -117,8 +152,8 @@ def test_a_channel_that_dominates_a_layer_does_not_dominate_its_modulated_input(
 @pytest.mark.parametrize(
     ("save", "message"),
     [
-        (small_transformers.pixart, "got modulated; it has query, key, value, mlp"),
-        (small_transformers.prx, "got modulated; it has none that are known"),
+        (small_transformers.pixart, "got modulated; it has query, key, value, attention, mlp"),
+        (small_transformers.prx, "got modulated; it has query, key, value, attention, mlp"),
         (small_unets.plain, "got modulated; it has none that are known"),
         (small_encoders.vit, "got modulated; it has none that are known"),
         (small_encoders.beit, "got modulated; it has none that are known"),
