@@ -34,9 +34,10 @@ def command_line(
     words = ["search", command, "--dataset", str(absolute.dataset)]
     for item in fields(RunOptions):
         info, value = option_info(item), getattr(absolute, item.name)
-        told = info is not None and item.name not in ("dataset", "home", "storage") and value != item.default
-        if told and (names is None or item.name in names):
-            words += _words(item.name, value)
+        if info is None or info.secret or item.name in ("dataset", "home") or value == item.default:
+            continue
+        if names is None or item.name in names:
+            words += _words(info.flag or item.name, f"{value:g}s" if info.notation == "duration" else value)
     if absolute.space.endswith(".toml"):
         words = [str(Path(word).absolute()) if word == absolute.space else word for word in words]
     for name, value in (others or {}).items():

@@ -15,9 +15,12 @@ from search.scheduling.events import (
     FinalEnded,
     FinalsPlanned,
     FinalStarted,
+    GivenBack,
     PartEnded,
     PartStarted,
+    Paused,
     Progressed,
+    Resumed,
     Retried,
     ScreeningPlanned,
     TrialEnded,
@@ -33,11 +36,14 @@ __all__ = [
     "FinalEnded",
     "FinalStarted",
     "FinalsPlanned",
+    "GivenBack",
     "Notice",
     "OnEvent",
     "PartEnded",
     "PartStarted",
+    "Paused",
     "Progressed",
+    "Resumed",
     "Retried",
     "RunFinished",
     "RunPrepared",
@@ -76,13 +82,14 @@ class SearchStarted:
     """Trials or finals are missing, and the workers start.
 
     results: where the study stands. trials: its goal. plan: the forward passes and bytes at most, in words. workload:
-    what the run is expected to do.
+    what the run is expected to do. seconds_left: until the run ends by its time limit; None without one.
     """
 
     results: StudyResults
     trials: int
     plan: str
     workload: Workload
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ MOST_SEED = 2**32 - 1
 LONGEST_PART = 255
 """The most bytes of a file's name."""
 
-Notation = Literal["integers", "names", "size"]
-"""The spelling of a value on the command line: `10,13-18`, `linear,mlp` or `200GB`."""
+Notation = Literal["integers", "names", "size", "duration", "repeated"]
+"""The spelling of a value on the command line: `10,13-18`, `linear,mlp`, `200GB`, `1h30m`, or the option once for each
+value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,10 @@ class OptionInfo:
     """The facts of an option beside its type and default.
 
     help: one or two sentences. metavar: the command line's name for the value. low, high: the range of a number, both
-    included; both or none. notation: how text becomes the value. former: a former name that still works on the command
-    line. path: whether the text may name a file or folder. Then Python also takes a Path, kept as absolute text.
-    secret: whether the value may hold a password, and is never shown.
+    included; both or none. notation: how text becomes the value. flag: its name on the command line, where that is not
+    made from the field's. former: a former name that still works on the command line. path: whether the text may name a
+    file or folder. Then Python also takes a Path, kept as absolute text. secret: whether the value may hold a
+    password, and is never shown or kept.
     """
 
     help: str
@@ -37,6 +39,7 @@ class OptionInfo:
     low: float | None = None
     high: float | None = None
     notation: Notation | None = None
+    flag: str | None = None
     former: str | None = None
     path: bool = False
     secret: bool = False
@@ -71,7 +74,7 @@ def check_type(name: str, value: Any, hint: Any) -> None:
         rule, fits = "a list or another sequence", _is_sequence(value)
     if fits and str in kinds and "\0" in str(value):
         rule, fits = "text without the character NUL", False
-    parts = str(value).split("/") if fits and str in kinds and name not in ("storage", "prompt") else []
+    parts = str(value).split("/") if fits and str in kinds and name not in ("storage", "prompt", "on_finish") else []
     if any(len(part.encode(errors="replace")) > LONGEST_PART for part in parts):
         rule, fits = f"text of which no part is longer than {LONGEST_PART} bytes, as names of files are", False
     if not fits:

@@ -3,6 +3,7 @@
 `search run` makes its flags and its help from these fields, and `search.run` takes the fields as keywords.
 """
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
@@ -11,7 +12,7 @@ from typing import Any, Self, get_type_hints
 
 from objectives.datasets.validation import FEW, FOLDS_OF_FEW, FOLDS_OF_MORE, MORE
 from objectives.home import Home
-from objectives.results import ACCURACY, SELECTION_METRICS
+from objectives.results import ACCURACY, METRICS, SELECTION_METRICS
 from search.option import MOST, MOST_SEED, OptionInfo, check_range, check_type, option, option_info
 from spaces import UsageError, check_name
 from spaces.errors import shown
@@ -162,6 +163,42 @@ class RunOptions:
         high=2**63 - 1,
         notation="size",
     )
+    time_limit: float | None = option(
+        None,
+        "Most time for this run, from its start to its report, e.g. 45s, 90m or 1h30m. It keeps time for the finals, "
+        "and also ends after the trials.",
+        metavar="TIME",
+        low=1,
+        high=MOST,
+        notation="duration",
+        flag="for",
+    )
+    patience: int | None = option(
+        None,
+        "Stop when this many finished trials in a row were not better than the interval of the best one, and the "
+        "sampler expects less than a tenth of a standard error. Only cost-aware says what it expects; with the others "
+        "the trials decide.",
+        low=1,
+        high=MOST,
+    )
+    target: float | None = option(
+        None, "Stop when a trial reaches this validation value of the metric, e.g. 0.95.", metavar="VALUE"
+    )
+    notify: Sequence[str] | None = option(
+        None,
+        "Where to send a message when the run ends, fails or has a new best trial, as Apprise writes it: a webhook, "
+        "mail or chat. Give the option once for each.",
+        metavar="URL",
+        notation="repeated",
+        secret=True,
+    )
+    on_finish: str | None = option(
+        None,
+        "A shell command for when the run ends or fails. It gets SEARCH_STUDY, SEARCH_STATE, SEARCH_BEST and "
+        "SEARCH_REASON in its environment.",
+        metavar="COMMAND",
+        secret=True,
+    )
     home: str | Path | None = option(
         None,
         "Folder for studies, features, reports and fetched datasets. [default: $SEARCH_HOME, or the platform's]",
@@ -246,6 +283,9 @@ class RunOptions:
         if self.folds is not None and self.validation_fraction is not None:
             raise UsageError("with `folds` every image validates, got `validation_fraction` too; leave one of them out")
         self._check_objectives()
+        if self.by_cost and self.patience is not None:
+            raise UsageError("`patience` compares trials by one metric, got cost in `objectives` too; leave one out")
+        self._check_target()
         if self.by_cost and self.halving:
             raise UsageError("`halving` stops trials by accuracy alone, got cost in `objectives` too; leave one out")
 
@@ -262,6 +302,18 @@ class RunOptions:
                 f"`seed` must be from 0 to {highest:,}, since the finals take the next {self.rounds:,} seeds; "
                 f"got {self.seed}"
             )
+
+    def _check_target(self) -> None:
+        """Refuse a target that no trial can reach."""
+        metric, target = METRICS.get(self.optimised_metric, ACCURACY), self.target
+        if target is None:
+            return
+        if metric.is_proportion and not 0 < target <= 1:
+            raise UsageError(
+                f"`target` must be above 0 and at most 1 for {metric.label}, such as 0.95, got {shown(target)}"
+            )
+        if not 0 <= target < math.inf:
+            raise UsageError(f"`target` must be a number from 0 for {metric.label}, such as 0.3, got {shown(target)}")
 
     def _check_objectives(self) -> None:
         if self.metric is not None:

@@ -1,6 +1,6 @@
 """Estimates the work of a run before it starts: how much of each kind, and the seconds of a worker for each piece.
 
-The numbers are rough. Measurements of the run replace them as it goes (`search.display.estimate`).
+The numbers are rough. Measurements of the run replace them as it goes (`search.estimate`).
 """
 
 import math

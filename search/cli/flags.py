@@ -46,9 +46,13 @@ BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "m
 SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+NAMES = {item.name: info.flag for item in fields(RunOptions) if (info := option_info(item)) is not None and info.flag}
+"""Field of `RunOptions` → its name on the command line, where the two differ."""
+
+
 def flag(name: str) -> str:
     """Return the flag of an option: `data_root` → `--data-root`."""
-    return f"--{name.replace('_', '-')}"
+    return f"--{NAMES.get(name, name).replace('_', '-')}"
 
 
 def parse_integers(text: str) -> list[int]:
@@ -86,13 +90,17 @@ def parse_size(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Parse a duration into seconds: `5m` → 300; `90s` or `90` → 90; `1.5h` → 5400. Raises BadParameter."""
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]+)?)\s*([smh]?)", text.strip().lower())
-    if match is None or float(match[1]) <= 0:
+    """Parse a duration into seconds: `5m` → 300; `90s` or `90` → 90; `1h30m` or `1.5h` → 5400. Raises BadParameter."""
+    number, units = r"([0-9]{1,9}(?:\.[0-9]+)?)", []
+    text = str(text).strip().lower()
+    if re.fullmatch(rf"{number}|(?:{number}\s*h\s*)?(?:{number}\s*m\s*)?(?:{number}\s*s)?", text):
+        units = re.findall(rf"{number}\s*([smh]?)", text)
+    seconds = sum(float(value) * SECONDS[unit] for value, unit in units)
+    if seconds <= 0:
         raise typer.BadParameter(
-            f"expected a time such as 90s, 5m or 1.5h, or a number of seconds above 0, got {shown(text)}"
+            f"expected a time such as 90s, 5m or 1h30m, or a number of seconds above 0, got {shown(text)}"
         )
-    return float(match[1]) * SECONDS[match[2]]
+    return seconds
 
 
 def number_parser(low: float, high: float, kind: type[float] = int) -> Callable[[object], float]:
@@ -124,6 +132,7 @@ PARSERS: dict[Notation, Callable[[str], Any]] = {
     "integers": parse_integers,
     "names": parse_names,
     "size": parse_size,
+    "duration": parse_duration,
 }
 
 
@@ -165,7 +174,9 @@ def _parameter(option_field: "Field[Any]", info: OptionInfo, helps: dict[str, st
     name = option_field.name
     kind: Any = get_type_hints(RunOptions)[name]
     described: dict[str, Any] = {"help": helps.get(name, info.help), "metavar": info.metavar or _metavar(kind, info)}
-    if info.notation:
+    if info.notation == "repeated":
+        kind = list[str] | None
+    elif info.notation:
         kind, described["parser"] = str | None, PARSERS[info.notation]
     elif str in get_args(kind):
         kind = str | None
@@ -183,7 +194,7 @@ def _parameter(option_field: "Field[Any]", info: OptionInfo, helps: dict[str, st
 
 def _metavar(kind: Any, info: OptionInfo) -> str | None:
     """Return the placeholder for the value in the help, such as `NAME`."""
-    if info.notation:
+    if info.notation in ("integers", "names"):
         return "LIST"
     kinds = {kind, *get_args(kind)}
     return "NAME" if str in kinds else "NUMBER" if float in kinds else "N" if int in kinds else None

@@ -14,6 +14,9 @@ from search.cli.commands.best import best
 from search.cli.commands.cka import cka
 from search.cli.commands.classify import classify
 from search.cli.commands.compare import compare
+from search.cli.commands.control.delete import delete
+from search.cli.commands.control.rename import rename
+from search.cli.commands.control.stop import pause, resume, stop
 from search.cli.commands.dashboard import dashboard
 from search.cli.commands.export import export
 from search.cli.commands.recommend import recommend
@@ -47,6 +50,8 @@ app = typer.Typer(
 )
 
 for command in (run, recommend, best, status, compare, report, cka, export, classify, dashboard):
+    app.command()(command)
+for command in (stop, pause, resume, delete, rename):
     app.command()(command)
 for command in (serve, submit, worker, logs):
     app.command()(command)

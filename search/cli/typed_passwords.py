@@ -21,8 +21,14 @@ MOST_BYTES = 4096
 """Bytes that every pipe takes at once."""
 
 
+SECRET = ("--notify", "--on-finish")
+"""Flags whose whole values are hidden: they may hold a token."""
+
+
 def hide_passwords() -> bool:
-    """Return whether a password was typed. If so, start this process anew with a command line that does not show it.
+    """Return whether a database password was typed. If any secret was, hide it from the list of processes.
+
+    For that, this process starts anew with a command line that does not show it.
 
     The new program has the same process id, and reads from a pipe what was typed. `sys.argv` holds the words as typed.
     """
@@ -32,8 +38,8 @@ def hide_passwords() -> bool:
             words: dict[str, str] = json.load(typed)
         for place, word in words.items():
             sys.argv[int(place)] = word
-        return True
-    shown = [*map(_shown, sys.argv)]
+        return _has_password(sys.argv)
+    shown = [_hidden(before, word) for before, word in pairwise(["", *sys.argv])]
     if shown == sys.argv:
         return False
     content = json.dumps({place: word for place, word in enumerate(sys.argv) if word != shown[place]}).encode("ascii")
@@ -43,7 +49,7 @@ def hide_passwords() -> bool:
         os.write(start, content)
         os.set_inheritable(end, True)
         os.execve(sys.executable, [*before, *shown[1:]], {**os.environ, TYPED: str(end)})
-    return True
+    return _has_password(sys.argv)
 
 
 def _shown(word: str) -> str:
@@ -54,9 +60,29 @@ def _shown(word: str) -> str:
     return without_secrets(word)
 
 
+def _hidden(before: str, word: str) -> str:
+    """Return a word as it may be shown. before: the word before it."""
+    if not _is_secret(before, word):
+        return _shown(word)
+    return "***" if before in SECRET else f"{word.partition('=')[0]}=***"
+
+
+def _is_secret(before: str, word: str) -> bool:
+    """Return whether a word is, or holds, the value of a flag of `SECRET`. before: the word before it."""
+    return before in SECRET or word.startswith(tuple(f"{flag}=" for flag in SECRET))
+
+
+def _has_password(words: Sequence[str]) -> bool:
+    """Return whether a URL of a database with a password is among the words."""
+    pairs = pairwise(["", *words])
+    return any(not _is_secret(before, word) and _shown(word) != word for before, word in pairs)
+
+
 def check_passwords(words: Sequence[str]) -> None:
     """Raise UsageError where a URL with a password is the value of another option: its error would show it."""
     for before, word in pairwise(["", *words]):
+        if _is_secret(before, word):
+            continue
         if _shown(word) != word and before != "--storage" and not word.startswith("--storage="):
             name = f"after {before}" if before.startswith("--") else "as an argument"
             raise UsageError(f"only `storage` takes the URL of a database, got one {name}")

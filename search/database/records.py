@@ -171,7 +171,8 @@ class RunSummary:
 
     ended: None where it still works or was killed. alive: whether it works now. options: as in RunRecord.
     ends: when its finished trials ended, in seconds, as in `objectives.results.Trial.finished`. reason: why it tried no
-    further trial, in words; None where that was not kept.
+    further trial, in words; None where that was not kept. request: what a person wants of it; None where it is not
+    alive.
     """
 
     host: str
@@ -185,6 +186,7 @@ class RunSummary:
     options: Mapping[str, Any] | None
     ends: tuple[float, ...]
     reason: str | None = None
+    request: StudyRequest | None = None
 
 
 @dataclass(frozen=True)

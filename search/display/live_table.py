@@ -17,20 +17,23 @@ from dashboards.formatting import terminal_interval
 from dashboards.study.tables import trial_estimate
 from objectives.results import ACCURACY, Epoch, Extracted, Metric, Rung, Scored, StudyResults, Trial
 from search.display.counter import PLAIN_SECONDS, is_drawn
-from search.display.estimate import RunEstimate
 from search.display.fitted_setting import FittedSetting
 from search.display.jobs import Job, Row
 from search.display.pace import time_left
 from search.display.text import PlainTable, print_plain
+from search.estimate import RunEstimate
 from search.scheduling.events import (
     BaselineEnded,
     BaselineStarted,
     FinalEnded,
     FinalsPlanned,
     FinalStarted,
+    GivenBack,
     PartEnded,
     PartStarted,
+    Paused,
     Progressed,
+    Resumed,
     Retried,
     ScreeningPlanned,
     TrialEnded,
@@ -66,7 +69,8 @@ class RunProgress:
 
     trials: finished trials that the run aims at. complete, pruned: trials of the study. failed, passes_made: trials and
     forward passes of this run alone. best: the `BEST_SHOWN` best trials, best first. workload: of the run, from which
-    the time left is estimated; None to show none. clock: seconds.
+    the time left is estimated; None to show none. seconds_left: until the run ends by its time limit; None without one.
+    clock: seconds.
     """
 
     console: Console
@@ -78,6 +82,7 @@ class RunProgress:
     best: tuple[Trial, ...] = ()
     metric: Metric = ACCURACY
     workload: Workload | None = None
+    seconds_left: float | None = None
     clock: Callable[[], float] = time.monotonic
     _began: float = 0.0
     _jobs: dict[Request, Job] = field(default_factory=dict)
@@ -89,6 +94,7 @@ class RunProgress:
     _finals_planned: int = 0
     _finals_later: int = 0
     _is_testing: bool = False
+    _is_paused: bool = False
     _recent: list[tuple[float, int]] = field(default_factory=list)
     _live: bool = False
     _printed: float = -PLAIN_SECONDS
@@ -102,7 +108,14 @@ class RunProgress:
             self._settings_planned = self.workload.settings
 
     @classmethod
-    def of(cls, console: Console, trials: int, study: StudyResults, workload: Workload | None = None) -> "RunProgress":
+    def of(
+        cls,
+        console: Console,
+        trials: int,
+        study: StudyResults,
+        workload: Workload | None = None,
+        seconds_left: float | None = None,
+    ) -> "RunProgress":
         """Start from the trials that a study has. Failures of earlier runs are not counted."""
         return cls(
             console,
@@ -112,6 +125,7 @@ class RunProgress:
             best=study.complete[:BEST_SHOWN],
             metric=study.metric,
             workload=workload,
+            seconds_left=seconds_left,
         )
 
     def say(self, text: str) -> None:
@@ -181,8 +195,14 @@ class RunProgress:
             case FinalEnded(request):
                 del self._jobs[request]
                 self._finals_ended += 1
-            case BaselineEnded(request):
+            case BaselineEnded(request) | GivenBack(request):
                 del self._jobs[request]
+            case Paused():
+                self._is_paused = True
+                self.say("paused: nothing begins until `search resume`")
+            case Resumed():
+                self._is_paused = False
+                self.say("goes on after the pause")
             case Retried(request, reason, attempt):
                 job = self._jobs.pop(request)
                 self.say(f"tried again: {job.title}, attempt {attempt}: {reason}")
@@ -239,7 +259,13 @@ class RunProgress:
         return f"{self.complete} complete, {self.pruned} pruned, {self.failed} failed{passes}"
 
     def _left(self) -> str:
-        return time_left(self._estimate.seconds_left(self.clock()) if self._estimate else None)
+        if self._is_paused:
+            return "paused"
+        now = self.clock()
+        seconds = self._estimate.seconds_left(now) if self._estimate else None
+        if seconds is not None and self.seconds_left is not None:
+            seconds = min(seconds, self.seconds_left - (now - self._began))
+        return time_left(seconds)
 
     # Plain lines.
 

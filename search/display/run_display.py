@@ -9,9 +9,9 @@ from rich.console import Console
 
 from dashboards.formatting import count, duration, image_counts
 from search.display.counter import is_drawn
-from search.display.estimate import RunEstimate
 from search.display.live_table import RunProgress
 from search.display.text import print_plain
+from search.estimate import RunEstimate
 from search.events import Event, Notice, RunFinished, RunPrepared, SearchEnded, SearchStarted
 from search.workload import Workload
 
@@ -53,11 +53,11 @@ class RunDisplay:
                 self._say(text)
             case RunPrepared():
                 self._show_prepared(event)
-            case SearchStarted(results, trials, plan, workload):
-                self._say(f"{plan}; about {_in_all(workload)} in all")
+            case SearchStarted(results, trials, plan, workload, seconds_left):
+                self._say(f"{plan}; {_in_all(workload, seconds_left)}")
                 if workload.settings:
                     self._say("screening the settings first")
-                self._progress = RunProgress.of(self.console, trials, results, workload)
+                self._progress = RunProgress.of(self.console, trials, results, workload, seconds_left)
                 self._drawn.enter_context(self._progress.showing())
             case SearchEnded():
                 self._drawn.close()
@@ -82,6 +82,10 @@ class RunDisplay:
         print_plain(self.console, *lines)
 
 
-def _in_all(workload: Workload) -> str:
-    """Return the expected time of a run, from the start of its workers to its report."""
-    return duration(RunEstimate(workload, 0.0).seconds_left(0.0)).replace("\N{NO-BREAK SPACE}", " ")
+def _in_all(workload: Workload, limit: float | None) -> str:
+    """Say how long a run is expected to take, from the start of its workers to its report. limit: its time left."""
+    seconds = RunEstimate(workload, 0.0).seconds_left(0.0)
+    words = f"about {duration(seconds)} in all"
+    if limit is not None and limit < seconds:
+        words = f"it ends within {duration(limit)}"
+    return words.replace("\N{NO-BREAK SPACE}", " ")

@@ -29,7 +29,8 @@ class ScreeningInParts:
 
     The recommender runs as far as the results allow. It sees them in the order of the settings, whichever part was
     ready first, so the number of workers changes nothing. on_planned: called at each round with the number of settings
-    to score in all, as far as is known then.
+    to score in all, as far as is known then. max_seconds: no round after the first ones starts unless it would finish
+    within them; None for any time.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ScreeningInParts:
         weights_digest: str,
         workers: int,
         on_planned: Callable[[int], None] = lambda settings: None,
+        max_seconds: float | None = None,
     ) -> None:
         labels: list[int] = spec.dataset.labels[spec.screened_images()].tolist()
         tasks = known_tasks(store, spec, weights_digest)
@@ -51,6 +53,9 @@ class ScreeningInParts:
             training_images=int((~spec.dataset.is_test).sum()),
             measures=False,  # the search does so itself
         )
+        if max_seconds is not None:  # a limit of time alone would allow more passes
+            self._recommender.max_passes = self._recommender.pass_limit
+            self._recommender.max_seconds = max_seconds
         self._reports = self._recommender.run()
         self._save = partial(save, store=store, spec=spec, space=space, weights_digest=weights_digest)
         self._workers, self._on_planned, self._planned = workers, on_planned, 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from objectives.results import StudyResults, TrialState
-    from search.database.records import RunSummary, StudySummary
+    from search.database.records import RunSummary, StudyRequest, StudySummary
     from search.database.store import Store
 
 STATES: "tuple[TrialState, ...]" = ("complete", "pruned", "failed", "running", "interrupted")
@@ -33,6 +33,7 @@ def summary_record(row: "StudySummary") -> dict[str, Any]:
         "best": None if row.best is None else row.metric.score(row.best),
         "last_run": row.last_run and row.last_run.isoformat(),
         "at_work": row.at_work,
+        "request": row.request,
     }
 
 
@@ -125,7 +126,8 @@ class StudyState:
         facts: Facts = []
         last = self.runs[-1] if self.runs else None
         if last is not None and not last.alive:
-            facts.append(("last run", [f"{_moment(last.started)} on {last.host}: {_ended(last)}"]))
+            ended = f"{_moment(last.started)} on {last.host}: {_ended(last)}"
+            facts.append(("last run", [ended, *([last.reason] if last.reason else [])]))
         failed = sorted((t for t in self.study.trials if t.state == "failed"), key=lambda trial: -trial.number)
         for trial in failed[:FAILURES_SHOWN]:
             facts.append(("failed", [f"trial {trial.number}: {trial.setting}", str(trial.reason)]))
@@ -153,7 +155,7 @@ class StudyState:
         goal, pace, left = self._pace(run)
         facts = [f"{self.study.finished} of {goal} trials" if goal else f"{self.study.finished} trials"]
         facts += [f"{pace:.3g} a minute"] if pace else []
-        facts += [time_left(left)] if left is not None else []
+        facts += [time_left(left)] if left is not None and run.request is None else []
         if goal and self.study.finished >= goal:
             done = len(self.study.reevaluations) + len(self.study.finals)
             facts.append(f"now re-evaluating on other splits, {done} fits done")
@@ -161,6 +163,7 @@ class StudyState:
         return [
             f"since {_moment(run.started)} on {run.host}, process {run.pid}, {workers}",
             ", ".join(facts),
+            *([_wish(run.request, self.study.name, bool(running))] if run.request else []),
             *(f"trial {trial.number}: {trial.setting}" for trial in running),
         ]
 
@@ -183,10 +186,19 @@ class StudyState:
             "pid": run.pid,
             "workers": run.workers,
             "command": run.command,
+            "reason": run.reason,
+            "request": run.request,
             "goal": goal,
             "trials_a_minute": pace,
             "seconds_left": left,
         }
+
+
+def _wish(request: "StudyRequest", study: str, running: bool) -> str:
+    """Say what a person wants of a run. running: whether a trial runs."""
+    if request != "pause":
+        return "it is being stopped"
+    return f"{'it pauses after these trials' if running else 'it is paused'}; `search resume {study}` continues"
 
 
 def _ended(run: "RunSummary") -> str:

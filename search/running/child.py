@@ -36,7 +36,7 @@ def main(socket_number: int) -> None:
     socket = Connection(socket_number)
     _silence_libraries()
     try:
-        options, path = socket.recv()
+        options, began, path = socket.recv()
     except EOFError:  # the caller has died already
         return
     sys.path += [folder for folder in path if folder not in sys.path]
@@ -46,7 +46,7 @@ def main(socket_number: int) -> None:
     signal.signal(signal.SIGUSR2, _interrupt)  # Ray Tune has a use of its own for SIGUSR1
     caller.begin(heeded)
     try:
-        value = _outcome(options, caller)
+        value = _outcome(options, began, caller)
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # it is too late to stop anything
     except KeyboardInterrupt as error:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
@@ -54,10 +54,10 @@ def main(socket_number: int) -> None:
     caller.end(Ended(value))
 
 
-def _outcome(options: Any, caller: "Caller") -> StudyResults | BaseException:
+def _outcome(options: Any, began: float, caller: "Caller") -> StudyResults | BaseException:
     """Return the results, or the error that ends the run. What is no SearchError keeps its traceback as a note."""
     try:
-        return _run(options, caller)
+        return _run(options, began, caller)
     except SearchError as error:
         return error
     except Exception as error:
@@ -65,12 +65,12 @@ def _outcome(options: Any, caller: "Caller") -> StudyResults | BaseException:
         return error
 
 
-def _run(options: Any, caller: "Caller") -> StudyResults:
+def _run(options: Any, began: float, caller: "Caller") -> StudyResults:
     from search.display.downloads import showing_downloads
     from search.running import engine
 
     with showing_downloads():
-        return engine.run(options, caller.send, on_ray_lost=caller.give_up)
+        return engine.run(options, caller.send, on_ray_lost=caller.give_up, began=began)
 
 
 class Caller:

@@ -10,6 +10,7 @@ from search.events import (
     Event,
     FinalEnded,
     FinalStarted,
+    GivenBack,
     OnEvent,
     PartStarted,
     Progressed,
@@ -64,7 +65,7 @@ class CostCounter:
             case TrialEnded(request, state):
                 made = self._unfinished.pop(request, 0)
                 self._failed += made if state == "failed" else 0
-            case Retried(request):
+            case Retried(request) | GivenBack(request):
                 self._failed += self._unfinished.pop(request, 0)
             case FinalEnded(request):
                 self._unfinished.pop(request, None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from objectives.results import Final, Reevaluation, StudyResults
 from search.checks import check
 from search.commands import run_command
-from search.events import Notice, OnEvent, RunFinished, RunPrepared, ScreeningPlanned, SearchEnded, SearchStarted
+from search.events import Event, Notice, OnEvent, RunFinished, RunPrepared, ScreeningPlanned, SearchEnded, SearchStarted
 from search.options import RunOptions
 from search.prepare import (
     PreparedRun,
@@ -22,11 +22,14 @@ from search.prepare import (
     with_one_split,
 )
 from search.running.costs import CostCounter
+from search.running.limits import RunLimits
 from search.running.run_folder import run_folder
+from search.running.stop_rules import SHARE_OF_SCREENING
 from search.workload import workload
 from spaces import DatasetError, Setting, StorageError
 
 if TYPE_CHECKING:
+    from search.database.records import StudySummary
     from search.database.store import Store
     from search.recommendation.screening_in_parts import ScreeningInParts
     from search.samplers.proposers import Proposer
@@ -39,18 +42,21 @@ VALIDATION_BY_RULE = "validation_by_rule"
 
 
 def run(
-    options: RunOptions, on_event: OnEvent, on_ray_lost: Callable[[str], None] = lambda reason: None
+    options: RunOptions,
+    on_event: OnEvent,
+    on_ray_lost: Callable[[str], None] = lambda reason: None,
+    began: float | None = None,
 ) -> StudyResults:
     """Search until the study has `options.trials` finished trials, choose and test the answer, and write the report.
 
     Everything is checked before anything is written. Raises SearchError in words, and KeyboardInterrupt after Ctrl-C or
     SIGTERM; then the same options continue where this run stopped. on_ray_lost: called in another thread, with words,
-    if Ray dies meanwhile.
+    if Ray dies meanwhile. began: when the run began, of the monotonic clock; None for now.
     """
     from search.database.connection.url import Address
     from search.scheduling.on_ray.session import RaySession
 
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     check(options)
     options.check_finals()
     Address(options.database).check_writable()
@@ -83,9 +89,14 @@ def _is_finished(options: RunOptions) -> bool:
         return False
     with Store.open(options.database) as store:
         return any(
-            study.dataset == options.dataset and study.complete + study.pruned >= options.trials
+            study.dataset == options.dataset
+            and (study.finished >= options.trials or _has_reached(study, options.target))
             for study in store.studies()
         )
+
+
+def _has_reached(study: "StudySummary", target: float | None) -> bool:
+    return target is not None and study.best is not None and study.best >= study.metric.score(target)
 
 
 def _run(prepared: PreparedRun, ray: "RaySession", on_event: CostCounter, began: float) -> StudyResults:
@@ -111,7 +122,8 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: CostCounter, began:
         ):
             driver = _driver(prepared, store, study, run_id)
             driver.reconcile()
-            reason = _search(prepared, store, study, driver, ray, on_event)
+            reason = _search(prepared, store, study, driver, ray, on_event, began)
+            store.record_reason(run_id, reason)
         results = store.read_study(study)
         report = publish(results, store, options.home_folder.reports)
         store.check_file()
@@ -211,8 +223,13 @@ def _proposer(prepared: PreparedRun, store: "Store", study: str) -> "Proposer":
     return sampler_named(name, options.seed, prior)
 
 
-def _screening(prepared: PreparedRun, store: "Store", study: str, on_event: OnEvent) -> "ScreeningInParts | None":
-    """Return the screening with which a new study begins; None where it needs none."""
+def _screening(
+    prepared: PreparedRun, store: "Store", study: str, on_event: OnEvent, seconds: float | None
+) -> "ScreeningInParts | None":
+    """Return the screening with which a new study begins; None where it needs none.
+
+    seconds: until the time limit of the run; None without one.
+    """
     from search.recommendation.screening_in_parts import ScreeningInParts
     from search.recommendation.warm_start import is_screened, is_worthwhile
 
@@ -227,11 +244,18 @@ def _screening(prepared: PreparedRun, store: "Store", study: str, on_event: OnEv
         probe.weights_digest,
         prepared.resources.workers,
         lambda settings: on_event(ScreeningPlanned(settings)),
+        None if seconds is None else SHARE_OF_SCREENING / 2 * seconds,
     )
 
 
 def _search(
-    prepared: PreparedRun, store: "Store", study: str, driver: "StudyDriver", ray: "RaySession", on_event: OnEvent
+    prepared: PreparedRun,
+    store: "Store",
+    study: str,
+    driver: "StudyDriver",
+    ray: "RaySession",
+    on_event: OnEvent,
+    began: float,
 ) -> str:
     """Run what is missing of the screening, trials, finals and baselines; return why no further trial is tried."""
     from objectives.probing.builder import ProbeBuilder
@@ -242,22 +266,33 @@ def _search(
 
     options, spec = prepared.options, prepared.probe.spec
     baselines = StudyBaselines(store, study, prepared.record, spec.fits_folds_together)
-    before, finals = store.read_study(study), StudyFinals(store, study, options, lambda: _screened(prepared, store))
-    is_done = before.finished >= options.trials and not finals.next_round() and not before.waiting
-    if is_done and not baselines.are_missing():
-        return f"the study has {before.finished} finished trials already"
-    screening = _screening(prepared, store, study, on_event)
+    before = store.read_study(study)
+    limits = RunLimits(options, began, before, lambda: driver.expected_improvement)
+    finals = StudyFinals(store, study, options, lambda: _screened(prepared, store), has_time=limits.has_time_for_round)
+    why = limits.why_no_trial()
+    if why is None and before.finished >= options.trials and not before.waiting:
+        why = f"the study has {before.finished} finished trials already"
+    if why is not None and not finals.next_round() and not baselines.are_missing():
+        return why
+
+    def notice(event: Event) -> None:
+        limits(event)
+        on_event(event)
+
+    screening = None if why else _screening(prepared, store, study, notice, limits.seconds_left)
     report = options.home_folder.reports / f"{study}.html"
     least = screening.least if screening else (0, 0)
-    started = SearchStarted(before, options.trials, prepared.plan.words(), workload(prepared, before, *least))
+    work = workload(prepared, before, *least)
+    started = SearchStarted(before, options.trials, prepared.plan.words(), work, limits.seconds_left)
     with (
         spec.usage().using(spec.views, prepared.plan.folders) as use,
         refreshing(store, study, driver.run_id, report),
-        _announced(started, on_event),
+        _announced(started, notice),
+        limits.watching(store, study),
     ):
         resources = ray.wait()
         builder = ProbeBuilder(spec, {spec.seed: spec.splits(spec.seed)})
-        reason = run_study(driver, builder, finals, resources, ray.folder, on_event, screening, baselines, use)
+        reason = run_study(driver, builder, finals, resources, ray.folder, notice, screening, baselines, use, limits)
     keep_pictures(store, study, spec)
     return reason
 
@@ -287,13 +322,15 @@ class StudyFinals:
 
     First the candidates for the answer are compared in rounds, and the worse ones are dropped. Then the answer is
     tested. Where cost is an objective, trials that are spread over the Pareto front are tested instead. screened:
-    returns the setting that a screening recommends, once there is one.
+    returns the setting that a screening recommends, once there is one. has_time: returns whether a further round of so
+    many candidates ends in time; otherwise the answer is tested at once.
     """
 
     store: "Store"
     study: str
     options: RunOptions
     screened: Callable[[], Setting | None] = lambda: None
+    has_time: Callable[[int], bool] = lambda candidates: True
 
     def next_round(self) -> "list[FinalRequest]":
         """Return what the next round lacks; nothing if all is done. It follows from the database alone."""
@@ -311,7 +348,9 @@ class StudyFinals:
             if len(remaining) > 1 and elimination.rounds < len(seeds) and elimination.gain >= WORTHWHILE:
                 seed = seeds[elimination.rounds]
                 done = {(reevaluation.setting, reevaluation.seed) for reevaluation in results.reevaluations}
-                return [FinalRequest(setting, seed, test=False) for setting in remaining if (setting, seed) not in done]
+                missing = [setting for setting in remaining if (setting, seed) not in done]
+                if self.has_time(len(missing)):
+                    return [FinalRequest(setting, seed, test=False) for setting in missing]
             answer = answer_of(results, elimination)
             tested = [] if answer is None else [answer]
         final_seeds = range(self.options.seed + 1, self.options.seed + 1 + self.options.rounds)

@@ -69,15 +69,15 @@ class Ended:
     value: StudyResults | BaseException
 
 
-def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
-    """Search as `engine.run` does, in a child process.
+def run(options: RunOptions, on_event: OnEvent, began: float | None = None) -> StudyResults:
+    """Search as `engine.run` does, in a child process. began: as of `engine.run`; every process has the same clock.
 
     on_event: called in this thread. An exception that it raises ends the run, and is raised when the run has ended.
     Raises SearchError in words, also where the child or Ray dies, and KeyboardInterrupt after a signal to end.
     """
     with ExitStack() as stack:
         with _signals_blocked():
-            child = stack.enter_context(_Child(options))
+            child = stack.enter_context(_Child(options, time.monotonic() if began is None else began))
             stack.enter_context(at_first_signal(child.stop))
         error: BaseException | None = None
         while True:
@@ -100,7 +100,7 @@ def run(options: RunOptions, on_event: OnEvent) -> StudyResults:
 class _Child:
     """The child process. It blocks the signals that this thread blocks now. Leaving the `with` block ends it."""
 
-    def __init__(self, options: RunOptions) -> None:
+    def __init__(self, options: RunOptions, began: float) -> None:
         self._socket, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
@@ -115,7 +115,7 @@ class _Child:
         threading.Thread(target=self._read, name="events of the search", daemon=True).start()
         threading.Thread(target=self._watch_ray, name="watch of Ray", daemon=True).start()
         with suppress(OSError):  # a child that has died already is reported as such
-            self._socket.send((options, sys.path))
+            self._socket.send((options, began, sys.path))
 
     def __enter__(self) -> "_Child":
         return self

@@ -72,10 +72,15 @@ EXTRAPOLATION_NOISE = 0.5
 @final
 @dataclass
 class CostAwareProposer:
-    """Proposes the setting with the largest expected improvement per second."""
+    """Proposes the setting with the largest expected improvement per second.
+
+    expected_improvement: the largest one of any free setting, at the last proposal that followed from predictions;
+    infinite before.
+    """
 
     seed: int
     prior: PriorKnowledge = field(default_factory=PriorKnowledge)
+    expected_improvement: float = field(default=math.inf, init=False)
     _candidates: "_Candidates | None" = field(default=None, init=False)
 
     def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
@@ -86,7 +91,9 @@ class CostAwareProposer:
         if sum(trial.state == TrialState.COMPLETE for trial in trials) < STARTUP_TRIALS:
             return candidates.startup_setting(free, random.Random(f"{self.seed}/{len(trials)}"))
         seconds = candidates.seconds(candidates.cost_model(trials))[free]
-        best = int(free[np.argmax(candidates.expected_improvement(trials, free) / seconds)])
+        improvement = candidates.expected_improvement(trials, free)
+        self.expected_improvement = float(improvement.max())
+        best = int(free[np.argmax(improvement / seconds)])
         return candidates.settings[best]
 
     def _candidates_of(self, space: Space, taken: Collection[Setting], ended: int) -> "_Candidates":

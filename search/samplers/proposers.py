@@ -1,5 +1,6 @@
 """Proposers choose the next setting of a search. Here are those that need no Optuna sampler."""
 
+import math
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,19 @@ class Proposer(Protocol):
         ...
 
 
+def expected_improvement(proposer: Proposer) -> float | None:
+    """Return the largest improvement of the score that a proposer expected of any free setting at its last proposal.
+
+    It is infinite before its first prediction, and None for a proposer that predicts no scores.
+    """
+    if isinstance(proposer, LateProposer):
+        return proposer.expected_improvement
+    if isinstance(proposer, StartingProposer):
+        return expected_improvement(proposer.then)
+    expected: float | None = getattr(proposer, "expected_improvement", None)
+    return expected
+
+
 def random_untaken(space: Space, taken: Collection[Setting], generator: random.Random) -> Setting | None:
     """Return a setting that is not taken, each with the same probability; None where all are taken."""
     for _ in range(64):  # rejection sampling is quick while most settings are free
@@ -53,6 +67,11 @@ class LateProposer:
 
     def propose(self, trials: Sequence[FrozenTrial], space: Space, taken: Collection[Setting]) -> Setting | None:
         return self._made.propose(trials, space, taken)
+
+    @property
+    def expected_improvement(self) -> float | None:
+        """As `expected_improvement` of the proposer that is made; infinite before it is made."""
+        return expected_improvement(self._made) if "_made" in self.__dict__ else math.inf
 
     @cached_property
     def _made(self) -> Proposer:

@@ -26,10 +26,13 @@ from search.scheduling.events import (
     FinalEnded,
     FinalsPlanned,
     FinalStarted,
+    GivenBack,
     OnTrialEvent,
     PartEnded,
     PartStarted,
+    Paused,
     Progressed,
+    Resumed,
     Retried,
     TrialEnded,
     TrialStarted,
@@ -44,7 +47,7 @@ from search.scheduling.requests import (
     TrialRequest,
 )
 from search.scheduling.signals import at_first_signal
-from search.scheduling.stages import Baselines, Finals, Screening
+from search.scheduling.stages import Baselines, Control, Finals, Screening, Unlimited
 from search.scheduling.trials.driver import StudyDriver
 from search.scheduling.trials.retries import MAX_ATTEMPTS
 from search.scheduling.trials.trial_timer import TrialTimer
@@ -75,17 +78,21 @@ class Coordinator:
         on_event: OnTrialEvent,
         screening: Screening | None = None,
         baselines: Baselines | None = None,
+        control: Control | None = None,
     ) -> None:
         self.driver = driver
         self.finals = finals
         self.on_event = on_event
         self.screening = screening  # None when it has ended
         self.baselines = baselines
+        self.control = control or Unlimited()
         self.running: dict[str, Request] = {}
         self.timers: dict[str, TrialTimer] = {}
         self.reason: str | None = None  # why no further trial is made
         self.error: BaseException | None = None
         self.worker: Literal["started", "ready"] | None = None  # how far any worker of this run has come
+        self._is_cut = False  # whether the control ended what ran
+        self._is_paused = False
         self._watchdog = Watchdog()
         self._losses: Counter[Request | Setting] = Counter()  # in this run; the trials of a setting count together
         self._parts_left: deque[ScreeningRequest] = deque()
@@ -102,11 +109,14 @@ class Coordinator:
 
     def next_request(self, trial_id: str) -> Request | NoTrialYet | NoMoreTrials:
         """Return what the scheduler shall run next under this id: the screening, trials, then finals and baselines."""
-        if time.monotonic() < self._wait_until and not self.error:
+        self._heed_control()
+        if self._is_over:
+            return NoMoreTrials("stopped")
+        if time.monotonic() < self._wait_until or self._is_paused:
             return NoTrialYet()
         answer: Request | NoTrialYet | NoMoreTrials = NoMoreTrials("stopped")
         with self._keeping_errors():
-            if self.reason is None and self.error is None:
+            if self.reason is None:
                 answer = self._next_screening() or self._next_trial()
             if isinstance(answer, ScreeningRequest):
                 self.on_event(PartStarted(answer))
@@ -128,13 +138,21 @@ class Coordinator:
 
         Only if nothing runs, wait for the proposal here: Ray Tune would sleep for two seconds.
         """
-        answer = self.driver.next_trial(wait=False)
-        while isinstance(answer, NoTrialYet) and answer.proposing and not self.running and self.error is None:
+        answer = self._ask_driver()
+        while isinstance(answer, NoTrialYet) and answer.proposing and not self.running and not self._is_over:
             self.driver.wait_for_proposal(WAIT_SECONDS)
-            answer = self.driver.next_trial(wait=False)
+            self._heed_control()
+            answer = NoTrialYet() if self._is_paused else self._ask_driver()
         return answer
 
+    def _ask_driver(self) -> TrialRequest | NoTrialYet | NoMoreTrials:
+        why = self.control.why_no_trial()
+        return self.driver.next_trial(wait=False) if why is None else NoMoreTrials(why)
+
     def _next_screening(self) -> ScreeningRequest | NoTrialYet | None:
+        if self.screening is not None and (self.control.skips_screening or self.control.why_no_trial()):
+            self.screening = None  # the trials begin, or the run ends, without it
+            self._parts_left.clear()
         if self._parts_left:
             return self._parts_left.popleft()
         answer = self.screening.next_request() if self.screening else None
@@ -147,6 +165,10 @@ class Coordinator:
 
         A worker that waits makes a baseline.
         """
+        if self._is_running(TrialRequest) or self._is_running(ScreeningRequest):
+            if not self.control.gives_back:
+                return NoTrialYet()
+            self._give_back_all()
         if not self._finals_left and not self._finals_done:
             if self._is_running(FinalRequest):
                 return self._next_baseline(answer_is_tested=False) or NoTrialYet()
@@ -159,6 +181,9 @@ class Coordinator:
                 test = all(request.test for request in self._finals_left)
                 later = self.finals.most_later() if self._finals_left and not test else 0
                 self.on_event(FinalsPlanned(len(self._finals_left), test, later))
+        if self._finals_left and (why := self.control.why_not(self._finals_left[0])):
+            self._finals_left, self._finals_done = [], True
+            self.reason = f"{self.reason}; {why}"
         if not self._finals_left:
             none = NoTrialYet() if self._is_running(BaselineRequest) else NoMoreTrials("all finals are done")
             return self._next_baseline(answer_is_tested=True) or none
@@ -171,6 +196,8 @@ class Coordinator:
         with self._doing_without_baselines():
             if request is None and self.baselines is not None:
                 request = self.baselines.next_request(answer_is_tested)
+            if request is not None and self.control.why_not(request):
+                self.baselines = request = None
         if request is not None:
             self.on_event(BaselineStarted(request))
         return request
@@ -192,7 +219,7 @@ class Coordinator:
         stop = True
         with self._keeping_errors():
             stop = self._handle_result(trial_id, result)
-        return stop or self.error is not None
+        return stop or self._is_over
 
     def _handle_result(self, trial_id: str, result: dict[str, Any]) -> bool:
         request = self.running.get(trial_id)
@@ -200,6 +227,9 @@ class Coordinator:
             return True
         self._watchdog.receive(trial_id)
         report, self.worker = result.get("report"), result.get("worker", self.worker)
+        if isinstance(report, (Extracted, Scored, Epoch, Rung)) and self._has_no_time(request):
+            self._give_back(trial_id, request)
+            return True
         if isinstance(report, ScreenedPart):
             del self.running[trial_id]
             self._wait_until = 0.0  # the parts that depend on this one need not wait
@@ -282,10 +312,29 @@ class Coordinator:
                 del self.running[trial_id]
                 self._give_up(request, result["error"])
 
+    def _has_no_time(self, request: Request) -> bool:
+        """Return whether a request that runs shall end without a result."""
+        if isinstance(request, ScreeningRequest):
+            return self.control.gives_back or self.control.skips_screening
+        return isinstance(request, TrialRequest) and self.control.gives_back
+
+    def _give_back(self, trial_id: str, request: Request) -> None:
+        """End a request without a result. The next run tries a trial's setting first."""
+        del self.running[trial_id]
+        if isinstance(request, TrialRequest):
+            self.driver.give_back(request.number)
+        self.on_event(GivenBack(request))
+
+    def _give_back_all(self) -> None:
+        """Give back the parts of the screening and the trials that run. What their workers still send is ignored."""
+        for trial_id, request in list(self.running.items()):
+            if isinstance(request, (ScreeningRequest, TrialRequest)):
+                self._give_back(trial_id, request)
+
     def handle_end(self, trial_id: str) -> None:
         """Fail a request whose worker has ended it without a result. Ray Tune reports every end."""
         request = self.running.get(trial_id)
-        if request is not None and self.error is None:
+        if request is not None and not self._is_over:
             with self._keeping_errors():
                 reason = "the worker ended it without a result"
                 if isinstance(request, TrialRequest):
@@ -297,7 +346,7 @@ class Coordinator:
     def handle_loss(self, trial_id: str, reason: str) -> None:
         """Try a request again whose worker process died."""
         request = self.running.get(trial_id)
-        if request is not None and self.error is None:
+        if request is not None and not self._is_over:
             with self._keeping_errors():
                 self._lose(trial_id, request, reason)
 
@@ -381,8 +430,30 @@ class Coordinator:
         self._watchdog.happen(began)
 
     @property
+    def _is_over(self) -> bool:
+        """Whether the run ends without what still runs."""
+        return self.error is not None or self._is_cut
+
+    def _heed_control(self) -> None:
+        """Say that the run is paused or goes on, and end it where the control says so."""
+        if self._is_over:
+            return
+        if self.control.is_paused != self._is_paused:
+            self._is_paused = not self._is_paused
+            self.on_event(Paused() if self._is_paused else Resumed())
+        why = self.control.why_end_now()
+        if why is not None:
+            self._is_cut = True
+            self.reason = why if self.reason is None else f"{self.reason}; {why}"
+
+    @property
     def stop(self) -> bool:
         """Whether the run shall end early. A stuck run ends too, rather than hang."""
+        self._heed_control()
+        if self._is_cut:
+            return True
+        if self._is_paused:
+            self._watchdog.happen(time.monotonic())
         fault = self._watchdog.fault(self.running, self.worker is not None, self.reason is not None)
         if fault is not None:
             self.error = self.error or SearchError(fault)
@@ -398,7 +469,8 @@ class Coordinator:
 
     def raise_error(self) -> None:
         """Raise the error that ended the run early, if any. The next run tries the unfinished trials again."""
-        if self.error is not None:
+        if self._is_over:
             with suppress(StorageError):  # the first error says more, and the next run closes the trials
                 self.driver.abandon()
+        if self.error is not None:
             raise self.error

@@ -95,6 +95,23 @@ class Retried:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenBack:
+    """A request ended without a result, since the run has no time left for it. The next run tries it first."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The run begins nothing until it is resumed. What runs already goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The run goes on after a pause."""
+
+
+@dataclass(frozen=True, slots=True)
 class FinalEnded:
     """A setting was evaluated under another seed; a Final was tested too."""
 
@@ -124,6 +141,9 @@ TrialEvent = (
     | Progressed
     | TrialEnded
     | Retried
+    | GivenBack
+    | Paused
+    | Resumed
     | FinalsPlanned
     | FinalStarted
     | FinalEnded

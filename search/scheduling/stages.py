@@ -23,6 +23,55 @@ class Finals(Protocol):
         ...
 
 
+class Control(Protocol):
+    """The limits of a run, and what people want of it meanwhile.
+
+    Each method is quick, may be called often, and does not raise.
+    """
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing shall begin now."""
+        ...
+
+    @property
+    def skips_screening(self) -> bool:
+        """Whether the trials shall begin although the screening is not complete."""
+        ...
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether parts of the screening and trials that run now shall end without a result."""
+        ...
+
+    def why_no_trial(self) -> str | None:
+        """Return in words why no further trial begins; None where one may begin."""
+        ...
+
+    def why_not(self, request: FinalRequest | BaselineRequest) -> str | None:
+        """Return in words why a final or a baseline does not begin; None where it may begin."""
+        ...
+
+    def why_end_now(self) -> str | None:
+        """Return in words why all that runs ends at once; None where it may go on."""
+        ...
+
+
+class Unlimited:
+    """The control of a run without limits, of which nobody wants anything."""
+
+    is_paused = skips_screening = gives_back = False
+
+    def why_no_trial(self) -> str | None:
+        return None
+
+    def why_not(self, request: FinalRequest | BaselineRequest) -> str | None:
+        return None
+
+    def why_end_now(self) -> str | None:
+        return None
+
+
 class Baselines(Protocol):
     """The trivial classifiers that stand beside the answer. A run ends well without them."""
 

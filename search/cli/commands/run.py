@@ -1,8 +1,17 @@
 """The command `search run`: searches for the best setting for a dataset."""
 
+import time
+
 from search.cli.flags import with_run_options
 from search.cli.output import print_lines
 from search.options import RunOptions
+
+
+def process_began() -> float:
+    """Return when this process began, of the monotonic clock."""
+    import psutil
+
+    return time.monotonic() - (time.time() - psutil.Process().create_time())
 
 
 @with_run_options()
@@ -29,13 +38,14 @@ def run(options: RunOptions) -> None:
 
     try:
         with RunDisplay(console) as display:
-            results = process.run(options, on_event)
+            results = process.run(options, on_event, process_began())
     except KeyboardInterrupt:
         print_lines("interrupted: every finished trial is kept; type the same command again to continue")
         raise
+    has_answer = results.complete or results.finals
     lines = [
-        *answer_lines(results),
+        *(answer_lines(results) if has_answer else ["no trial is complete; the same command again continues"]),
         f"report      {finished[0].report}",
-        f"use it      {export_command(results)}",
+        *([f"use it      {export_command(results)}"] if has_answer else []),
     ]
     print_plain(console, *lines)

@@ -10,6 +10,9 @@ from search.cli.output import chosen_study, print_json, print_lines
 if TYPE_CHECKING:
     from search.database.records import StudySummary
 
+WORK = {None: "running now", "pause": "paused", "stop": "stopping", "stop now": "stopping"}
+"""What a run does, by what a person wants of it."""
+
 
 def status(
     dataset: DatasetOption = None,
@@ -58,7 +61,7 @@ def _list(rows: "list[StudySummary]", as_json: bool) -> None:
     for row in rows:
         best = "" if row.best is None else row.metric.labelled_text(row.metric.score(row.best))
         counts = (row.complete, row.pruned, row.failed)
-        when = "running now" if row.at_work else _day(row.last_run) if row.last_run else "never"
+        when = WORK[row.request] if row.at_work else _day(row.last_run) if row.last_run else "never"
         table.add_row(row.name, *map(str, counts), best, when)
     print_table(table)
     for row in rows:

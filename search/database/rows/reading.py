@@ -169,6 +169,7 @@ def run_summaries(row: StudyRow, alive: Collection[int]) -> tuple[RunSummary, ..
             options=run.options,
             ends=tuple(ends[run.id]),
             reason=run.reason,
+            request=cast(StudyRequest | None, row.request) if run.id in alive else None,
         )
         for run in row.runs
     )

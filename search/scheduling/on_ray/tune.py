@@ -26,7 +26,7 @@ from search.scheduling.events import OnTrialEvent
 from search.scheduling.on_ray.deaths import Deaths
 from search.scheduling.requests import NoTrialYet, Request
 from search.scheduling.resources import Resources
-from search.scheduling.stages import Baselines, Finals, Screening
+from search.scheduling.stages import Baselines, Control, Finals, Screening
 from search.scheduling.trials.driver import StudyDriver
 from search.scheduling.worker import ProbeFactory
 from spaces import StorageError
@@ -46,17 +46,18 @@ def run_study(
     screening: Screening | None = None,
     baselines: Baselines | None = None,
     shared_file: Path | None = None,
+    control: Control | None = None,
 ) -> str:
     """Run the screening, if any, then trials until the driver has no more, then finals and baselines.
 
-    Return the driver's reason.
+    Return the reason why no further trial is made: the driver's, or that of the control.
 
     All run on the same workers, which have the network and the images loaded. folder: for temporary files. on_event:
     called with everything that happens. shared_file: a file in the cache folder; a worker of a cluster that does not
     see it has a cache of its own, and copies from other machines. Raises KeyboardInterrupt after Ctrl-C or SIGTERM, and
     the SearchError of a trial whose cause would fail all other trials too.
     """
-    coordinator = Coordinator(driver, finals, on_event, screening, baselines)
+    coordinator = Coordinator(driver, finals, on_event, screening, baselines, control)
     trainable = tune.with_resources(
         tune.with_parameters(_trainable(resources, shared_file), spec=pickle.dumps(spec)),
         resources.of_worker,

@@ -32,7 +32,7 @@ from search.database.optuna_storage.parameters import to_setting
 from search.database.records import TrialRecord
 from search.database.store import Store
 from search.samplers.proposals import Proposals, Situation
-from search.samplers.proposers import Proposer
+from search.samplers.proposers import Proposer, expected_improvement
 from search.scheduling.requests import NoMoreTrials, NoTrialYet, TrialRequest
 from search.scheduling.trials.creation import ATTEMPT, TrialCreator
 from search.scheduling.trials.enqueued import enqueued_setting
@@ -133,6 +133,11 @@ class StudyDriver:
             if not (wait and isinstance(answer, NoTrialYet) and answer.proposing):
                 return answer
             self.wait_for_proposal()
+
+    @property
+    def expected_improvement(self) -> float | None:
+        """The largest improvement of the score that the sampler expects; see `search.samplers.proposers`."""
+        return expected_improvement(self.proposals.proposer)
 
     def wait_for_proposal(self, seconds: float = 60.0) -> None:
         """Wait until a proposal is ready, or for so many seconds."""
@@ -303,8 +308,12 @@ class StudyDriver:
     def abandon(self) -> None:
         """Fail the trials of this run that still run. The next run tries their settings first."""
         for number in list(self._running):
-            attributes = {**end_attributes("interrupted: the run was stopped"), INTERRUPTED: STOPPED}
-            self._end(number, TrialState.FAIL, None, attributes)
+            self.give_back(number)
+
+    def give_back(self, number: int) -> None:
+        """Fail a trial that ends without a result. The next run tries its setting first."""
+        attributes = {**end_attributes("interrupted: the run was stopped"), INTERRUPTED: STOPPED}
+        self._end(number, TrialState.FAIL, None, attributes)
 
     @repeated
     def _end(

@@ -40,7 +40,8 @@ def test_every_option_has_a_flag_that_reaches_it() -> None:
         "--validation-fraction 0.1 --folds 2 --shots 4 --flips --balanced --metric nll --objectives nll,cost "
         "--halving --finalists 2 --final-seeds 1 --workers 2 --gpus-per-trial 0.5 --gpu-type A100 "
         "--precision float16 --image-side 64 --prompt bird --taps-inside query "
-        "--skip-unreadable --name mine --ray-address h:1 --cache-size 2GB --home /h --storage sqlite:///s.db"
+        "--skip-unreadable --name mine --ray-address h:1 --cache-size 2GB --home /h --storage sqlite:///s.db "
+        "--for 1h30m --patience 9 --target 0.9 --notify json://a --notify json://b --on-finish true"
     )
     options = parsed(*words.split())
     changed = {item.name for item in fields(RunOptions) if getattr(options, item.name) != item.default}
@@ -48,6 +49,8 @@ def test_every_option_has_a_flag_that_reaches_it() -> None:
     assert options.blocks == [1, 3, 4]
     assert options.objectives == ["nll", "cost"]
     assert options.cache_size == 2 * 10**9
+    assert options.time_limit == 5400
+    assert options.notify == ["json://a", "json://b"]
     assert options.home_folder == Home.at(Path("/h"))
 
 
@@ -91,14 +94,19 @@ def test_invalid_sizes_are_refused(text: str) -> None:
         parse_size(text)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("5m", 300), ("90s", 90), ("90", 90), ("1.5h", 5400), (" 2 M ", 120)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5m", 300), ("90s", 90), ("90", 90), ("1.5h", 5400), ("1h30m", 5400), ("1h 5s", 3605), (" 2 M ", 120)],
+)
 def test_durations_are_parsed(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "m", "-5m", "0", "5 minutes", "5d", "nan", "inf", "1e400", "9" * 400])
+@pytest.mark.parametrize(
+    "text", ["", "m", "-5m", "0", "5 minutes", "5d", "30m1h", "1h30", "nan", "inf", "1e400", "9" * 400]
+)
 def test_invalid_durations_are_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match=r"expected a time such as 90s, 5m or 1\.5h"):
+    with pytest.raises(typer.BadParameter, match=r"expected a time such as 90s, 5m or 1h30m"):
         parse_duration(text)
 
 

@@ -120,7 +120,7 @@ def test_a_mistake_ends_the_process_with_exit_code_2(tmp_path: Path) -> None:
             (("run", "--dataset", "digits", "--ray-address", address), 2, "--ray-address must be HOST:PORT")
             for address in ("nowhere", ":", "auto", "local", ":1", "127.0.0.1:99999", "127.0.0.1:0", "ray://host:1")
         ),
-        (("recommend", "--dataset", "digits", "--budget", "5 d"), 2, "expected a time such as 90s, 5m or 1.5h, or a"),
+        (("recommend", "--dataset", "digits", "--budget", "5 d"), 2, "expected a time such as 90s, 5m or 1h30m, or a"),
         (("status", "--storage="), 2, "--storage must not be empty, got ''"),
         (("best", "--study", ""), 2, "--study must not be empty, got ''"),
         (("report", "--out", ""), 2, "--out must not be empty, got ''"),

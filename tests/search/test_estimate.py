@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from objectives.results import Accuracy, Evaluation, Extracted, Final
-from search.display.estimate import BELIEVED, RunEstimate, UnitSeconds
 from search.display.pace import Pace, time_left
+from search.estimate import BELIEVED, RunEstimate, UnitSeconds
 from search.scheduling.events import (
     FinalEnded,
     FinalsPlanned,

@@ -8,6 +8,7 @@ from search.scheduling.events import (
     FinalEnded,
     FinalsPlanned,
     FinalStarted,
+    GivenBack,
     PartEnded,
     PartStarted,
     Progressed,
@@ -78,6 +79,7 @@ class RunEstimate:
     _testing: int = field(init=False)
     _test_passes: int = 0
     _phase: int = 0
+    _is_searched: bool = False
     _shown: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -105,7 +107,7 @@ class RunEstimate:
                 self._settings.measure(len(request.settings), now - work.phase_since)
             case TrialEnded():
                 self._end_trial(event, now)
-            case Retried(request):
+            case Retried(request) | GivenBack(request):
                 self._work.pop(request, None)
             case FinalsPlanned():
                 self._plan(event)
@@ -141,6 +143,7 @@ class RunEstimate:
             self._candidates.sort(reverse=True)
 
     def _plan(self, event: FinalsPlanned) -> None:
+        self._is_searched = True
         if event.test:
             self._rounds, self._testing = [], event.count
             return
@@ -173,15 +176,44 @@ class RunEstimate:
         self._shown = now, fresh
         return fresh
 
-    def _fresh(self, now: float) -> float:
+    def finals_left(self, now: float) -> float:
+        """Return the seconds of what is left of the finals, if no trial comes any more."""
+        self._expect_finals()
+        return self._finals(now)
+
+    @property
+    def trial_seconds(self) -> float:
+        """The seconds that the next trial takes, its share of new forward passes included."""
+        load, slowness = self.workload, self._slowness
+        passes = load.passes_after(self._trials + 1) - load.passes_after(self._trials)
+        return self._fits.mean(slowness) + passes * self._passes.mean(slowness)
+
+    def final_seconds(self, test: bool) -> float:
+        """Return the seconds of one evaluation of a candidate, or of one test."""
+        self._expect_finals()
+        if not test:
+            return self._evaluations.mean()
+        passes = max(self.workload.test_passes - self._test_passes, 0) * self._passes.mean(self._slowness)
+        return self._tests.mean() + passes
+
+    @property
+    def report_seconds(self) -> float:
+        """The seconds of the report and of the end of the workers."""
+        return REPORT_SECONDS * self._slowness
+
+    def _expect_finals(self) -> None:
+        """Expect the seconds of finals from those of the best trials' fits."""
         load, slowness = self.workload, self._slowness
         candidate = UnitSeconds(load.candidate_seconds, 2)
         for _, seconds in self._candidates[: max(load.rounds, default=6)]:
             candidate.measure(1, seconds)
         fit = candidate.mean(slowness)
         self._evaluations.expected, self._tests.expected = REEVALUATION * fit, TEST * fit
+
+    def _fresh(self, now: float) -> float:
+        self._expect_finals()
         start = 0.0 if self._work or self._phase or self._trials else max(START_SECONDS - (now - self.began), 0.0)
-        return start + self._screening(now) + self._searching(now) + self._finals(now) + REPORT_SECONDS * slowness
+        return start + self._screening(now) + self._searching(now) + self._finals(now) + self.report_seconds
 
     def _screening(self, now: float) -> float:
         if self._phase:
@@ -192,6 +224,8 @@ class RunEstimate:
         return passes + max(settings / load.workers - self._elapsed(now, ScreeningRequest), 0.0)
 
     def _searching(self, now: float) -> float:
+        if self._is_searched:  # perhaps with fewer trials than were asked for
+            return 0.0
         load, slowness = self.workload, self._slowness
         trials = max(load.trials - self._trials, 0)
         passes = load.passes_after(load.trials) - load.passes_after(min(self._trials, load.trials))

@@ -1,0 +1,1 @@
+"""The commands that control a study and its runs."""
