@@ -25,7 +25,7 @@ from search.database.jobs.job_table import Job, JobTable
 from search.database.store import Store
 from tests.support.processes import child_process
 
-OPTIONS = ("--dataset", "digits", "--trials", "24", "--heads", "linear", "--pools", "1,2,4")
+OPTIONS = ("--dataset", "digits", "--trials", "16", "--heads", "linear", "--pools", "1,2,4")
 
 WAYS: dict[str, Sequence[Sequence[str]]] = {
     "one worker of one core": [("--cores", "1")],
