@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 from objectives.results import ACCURACY, StudyResults
-from search.display.estimate import RunEstimate
+from search.estimate import RunEstimate
 from search.events import (
     BaselineStarted,
     Event,

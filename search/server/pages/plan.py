@@ -83,7 +83,7 @@ def plan_facts(options: RunOptions) -> Facts:
     """Plan a search, and say what it takes. Nothing is written. Raises SearchError in words."""
     from dashboards.formatting import count, duration, image_counts
     from search.database.store import Store
-    from search.display.estimate import RunEstimate
+    from search.estimate import RunEstimate
     from search.prepare import left_out_phrases, prepare
     from search.workload import workload
 
