@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from search.option import Notation
 from spaces import UsageError
 from spaces.errors import shown
 from spaces.space import MOST_VALUES
@@ -73,7 +74,7 @@ def parse_number(text: object, low: float, high: float, kind: type[float] = int)
     return number
 
 
-PARSERS: Mapping[str, Callable[[str], Any]] = {
+PARSERS: Mapping[Notation, Callable[[str], Any]] = {
     "integers": parse_integers,
     "names": parse_names,
     "size": parse_size,

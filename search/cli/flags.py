@@ -1,19 +1,20 @@
 """Makes flags from the fields of `RunOptions`, and defines the flags that several commands share."""
 
 import inspect
-import math
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from functools import wraps
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
-from search.option import MOST, Notation, OptionInfo, option_info
+from search import notation
+from search.option import MOST, OptionInfo, option_info
 from search.options import RunOptions
-from spaces.errors import shown
-from spaces.space import MOST_VALUES
+from spaces import UsageError
+
+T = TypeVar("T")
 
 HomeOption = Annotated[
     str | None,
@@ -42,10 +43,6 @@ StudyOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
-BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
-
-
 NAMES = {item.name: info.flag for item in fields(RunOptions) if (info := option_info(item)) is not None and info.flag}
 """Field of `RunOptions` → its name on the command line, where the two differ."""
 
@@ -55,52 +52,21 @@ def flag(name: str) -> str:
     return f"--{NAMES.get(name, name).replace('_', '-')}"
 
 
-def parse_integers(text: str) -> list[int]:
-    """Parse numbers and ranges: `13,16-18` → [13, 16, 17, 18].
+def _typed(parse: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Return a parser of `search.notation` that raises BadParameter, which names the flag."""
 
-    Raises BadParameter for other text, and for a range that is empty or longer than any list may be.
-    """
-    values: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*([0-9]{1,10})\s*(?:-\s*([0-9]{1,10})\s*)?", part)
-        if match is None:
-            raise typer.BadParameter(f"expected numbers and ranges such as 4,13-16, got {shown(text)}")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise typer.BadParameter(
-                f"a range begins with the smaller number, such as {last}-{first}, got {part.strip()}"
-            )
-        if len(values) + last - first >= MOST_VALUES:
-            raise typer.BadParameter(f"expected at most {MOST_VALUES:,} numbers, got {part.strip()}")
-        values += range(first, last + 1)
-    return values
+    @wraps(parse)
+    def parsed(text: Any) -> T:
+        try:
+            return parse(text)
+        except UsageError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parsed
 
 
-def parse_names(text: str) -> list[str]:
-    """Parse names: `linear, mlp` → ["linear", "mlp"]."""
-    return [name.strip() for name in text.split(",")]
-
-
-def parse_size(text: str) -> int:
-    """Parse a size into bytes: `200GB` → 200,000,000,000; `1.5GiB` → 1,610,612,736. Raises BadParameter."""
-    match = re.fullmatch(r"([0-9]{1,19}(?:\.[0-9]+)?)\s*(|[kmgt]i?)b?", text.strip().lower())
-    if match is None:
-        raise typer.BadParameter(f"expected a size such as 200GB or 1.5TB, or a number of bytes, got {shown(text)}")
-    return int(float(match[1]) * BYTES[match[2]])
-
-
-def parse_duration(text: str) -> float:
-    """Parse a duration into seconds: `5m` → 300; `90s` or `90` → 90; `1h30m` or `1.5h` → 5400. Raises BadParameter."""
-    number, units = r"([0-9]{1,9}(?:\.[0-9]+)?)", []
-    text = str(text).strip().lower()
-    if re.fullmatch(rf"{number}|(?:{number}\s*h\s*)?(?:{number}\s*m\s*)?(?:{number}\s*s)?", text):
-        units = re.findall(rf"{number}\s*([smh]?)", text)
-    seconds = sum(float(value) * SECONDS[unit] for value, unit in units)
-    if seconds <= 0:
-        raise typer.BadParameter(
-            f"expected a time such as 90s, 5m or 1h30m, or a number of seconds above 0, got {shown(text)}"
-        )
-    return seconds
+parse_integers, parse_names = _typed(notation.parse_integers), _typed(notation.parse_names)
+parse_size, parse_duration = _typed(notation.parse_size), _typed(notation.parse_duration)
 
 
 def number_parser(low: float, high: float, kind: type[float] = int) -> Callable[[object], float]:
@@ -108,17 +74,10 @@ def number_parser(low: float, high: float, kind: type[float] = int) -> Callable[
 
     kind: int for whole numbers only.
     """
-    what = "a whole number" if kind is int else "a number"
 
+    @_typed
     def parse(value: object) -> float:  # a default is a number already
-        text = str(value).strip()
-        try:
-            number = kind(text)
-        except ValueError:  # also for a number of thousands of digits
-            number = math.nan
-        if not low <= number <= high:
-            raise typer.BadParameter(f"expected {what} from {low:,} to {high:,}, got {shown(text)}")
-        return number
+        return notation.parse_number(value, low, high, kind)
 
     return parse
 
@@ -126,14 +85,6 @@ def number_parser(low: float, high: float, kind: type[float] = int) -> Callable[
 def number_option(low: int, text: str, high: int = MOST) -> Any:
     """Return an option that is a whole number from low to high, both included. text: its help."""
     return typer.Option(parser=number_parser(low, high), metavar="N", help=text)
-
-
-PARSERS: dict[Notation, Callable[[str], Any]] = {
-    "integers": parse_integers,
-    "names": parse_names,
-    "size": parse_size,
-    "duration": parse_duration,
-}
 
 
 def with_run_options(*names: str, **helps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -177,7 +128,7 @@ def _parameter(option_field: "Field[Any]", info: OptionInfo, helps: dict[str, st
     if info.notation == "repeated":
         kind = list[str] | None
     elif info.notation:
-        kind, described["parser"] = str | None, PARSERS[info.notation]
+        kind, described["parser"] = str | None, _typed(notation.PARSERS[info.notation])
     elif str in get_args(kind):
         kind = str | None
     elif info.low is not None and info.high is not None:

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 from objectives.backbones.backbone import PRECISIONS
 from objectives.results import SELECTION_METRICS
 from search.notation import PARSERS, parse_number
-from search.option import OptionInfo, option_info
+from search.option import MOST, OptionInfo, option_info
 from search.options import RunOptions
 from search.samplers.catalog import SAMPLERS
 from search.server.api.models import PLACES, REFUSED
@@ -200,9 +200,8 @@ def _parsed(text: str, info: OptionInfo, hint: Any) -> Any:
     if str in kinds:
         return text
     kind: type[float] = float if float in kinds else int
-    if info.low is not None and info.high is not None:
-        return parse_number(text, info.low, info.high, kind)
-    return parse_number(text, -1e300, 1e300, kind)
+    low, high = (-MOST, MOST) if info.low is None or info.high is None else (info.low, info.high)
+    return parse_number(text, low, high, kind)
 
 
 def _typed_default(item: FormField) -> str:
