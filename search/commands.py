@@ -28,7 +28,8 @@ def command_line(
 ) -> str:
     """Return the command of these options, as `run_command` does.
 
-    command: its name. others: further options of the command that are not their defaults.
+    command: its name. others: further options of the command that are not their defaults; a tuple has the values of an
+    option that is given several times.
     """
     absolute = options.absolute()
     words = ["search", command, "--dataset", str(absolute.dataset)]
@@ -41,7 +42,8 @@ def command_line(
     if absolute.space.endswith(".toml"):
         words = [str(Path(word).absolute()) if word == absolute.space else word for word in words]
     for name, value in (others or {}).items():
-        words += _words(name, value)
+        for single in value if isinstance(value, tuple) else [value]:
+            words += _words(name, single)
     return one_line(shlex.join([*words, *home_words(options.home, options.storage)]))
 
 

@@ -14,7 +14,7 @@ from objectives.datasets.validation import FEW, FOLDS_OF_FEW, FOLDS_OF_MORE, MOR
 from objectives.home import Home
 from objectives.results import ACCURACY, METRICS, SELECTION_METRICS
 from search.option import MOST, MOST_SEED, OptionInfo, check_range, check_type, option, option_info
-from spaces import UsageError, check_name
+from spaces import Setting, UsageError, check_name
 from spaces.errors import shown
 
 LONGEST_STUDY_NAME = 60
@@ -194,8 +194,8 @@ class RunOptions:
     )
     on_finish: str | None = option(
         None,
-        "A shell command for when the run ends or fails. It gets SEARCH_STUDY, SEARCH_STATE, SEARCH_BEST and "
-        "SEARCH_REASON in its environment.",
+        "A shell command for when the run ends or fails. It finds SEARCH_STUDY, SEARCH_STATE and SEARCH_BEST in "
+        "its environment.",
         metavar="COMMAND",
         secret=True,
     )
@@ -210,6 +210,11 @@ class RunOptions:
         metavar="URL",
         secret=True,
     )
+
+    settings: "tuple[Setting | Mapping[str, Any], ...]" = ()
+    """If there are any, only these settings are tried, as `search try` does; no option of a search."""
+    finals: bool = True
+    """Whether candidates are compared and the answer is tested; no option of a search."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -397,6 +402,37 @@ IMAGE_OPTIONS = (
 
 SCREENING_OPTIONS = (*IMAGE_OPTIONS, "space", "blocks", "timesteps", "pools", "home", "storage")
 """Options of `search recommend`."""
+
+TRY_OPTIONS = (
+    *IMAGE_OPTIONS,
+    "name",
+    "space",
+    "blocks",
+    "timesteps",
+    "pools",
+    "heads",
+    "draws",
+    "taps",
+    "validation_fraction",
+    "folds",
+    "shots",
+    "flips",
+    "balanced",
+    "metric",
+    "objectives",
+    "finalists",
+    "final_seeds",
+    "workers",
+    "gpus_per_trial",
+    "gpu_type",
+    "ray_address",
+    "cache_size",
+    "notify",
+    "on_finish",
+    "home",
+    "storage",
+)
+"""Options of `search try`."""
 
 CKA_OPTIONS = (*IMAGE_OPTIONS, "blocks", "timesteps", "home")
 """Options of `search cka`."""

@@ -17,6 +17,7 @@ from search.cli.commands.compare import compare
 from search.cli.commands.control.delete import delete
 from search.cli.commands.control.rename import rename
 from search.cli.commands.control.stop import pause, resume, stop
+from search.cli.commands.control.try_settings import try_settings
 from search.cli.commands.dashboard import dashboard
 from search.cli.commands.export import export
 from search.cli.commands.recommend import recommend
@@ -53,6 +54,8 @@ for command in (run, recommend, best, status, compare, report, cka, export, clas
     app.command()(command)
 for command in (stop, pause, resume, delete, rename):
     app.command()(command)
+app.command("try")(try_settings)
+app.command("try")(try_settings)
 for command in (serve, submit, worker, logs):
     app.command()(command)
 for room in (datasets, backbones, cache, jobs, token):

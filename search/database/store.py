@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, final
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, select, update
 from sqlalchemy.orm import Session
 
@@ -28,7 +28,8 @@ from search.database.models import (
     TrialRow,
     study_row,
 )
-from search.database.optuna_storage.own_trials import INTERRUPTED, STOPPED, OpenStudy, StudyTrials
+from search.database.optuna_storage.own_trials import INTERRUPTED, STOPPED, OpenStudy, StudyTrials, given_params
+from search.database.optuna_storage.parameters import setting_or_none, to_params, to_setting
 from search.database.optuna_storage.studies import ensure_optuna_study, optuna_names, rename_optuna_study
 from search.database.optuna_storage.system_attributes import edited_attributes
 from search.database.records import (
@@ -44,7 +45,7 @@ from search.database.rows.trial_writer import TrialWriter
 from search.database.rows.version import content_version
 from search.database.rows.writing import baseline_values, final_values, record_trial, reevaluation_values
 from search.database.run_table import RunTable
-from spaces import StorageError
+from spaces import Setting, StorageError
 
 
 @final
@@ -142,6 +143,21 @@ class Store(RunTable):
             self._studies.pop(name)
             with self.session() as session:
                 session.delete(self._row(session, name))
+
+    @repeated
+    def enqueue(self, name: str, settings: Sequence[Setting]) -> None:
+        """Let the next run, or the one that works on the study, try these settings first, as Optuna enqueues trials.
+
+        A setting that is complete, running or enqueued already is left out.
+        """
+        with self.exclusive(name), self.reaching(name):
+            trials, study = self.trials(name), self.load(name)
+            states = (TrialState.COMPLETE, TrialState.RUNNING)
+            taken = [to_setting(trial.params) for trial in trials.own if trial.state in states]
+            taken += [setting for trial in trials.enqueued if (setting := setting_or_none(given_params(trial)))]
+            for setting in dict.fromkeys(settings):
+                if setting not in taken:
+                    study.enqueue_trial(to_params(setting))
 
     @repeated
     def delete_study(self, name: str) -> None:

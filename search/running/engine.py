@@ -3,15 +3,15 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from objectives.results import Final, Reevaluation, StudyResults
+from objectives.results import StudyResults
 from search.checks import check
-from search.commands import run_command
+from search.commands import command_line, run_command
 from search.events import Event, Notice, OnEvent, RunFinished, RunPrepared, ScreeningPlanned, SearchEnded, SearchStarted
-from search.options import RunOptions
+from search.options import TRY_OPTIONS, RunOptions
 from search.prepare import (
     PreparedRun,
     left_out_phrases,
@@ -22,6 +22,7 @@ from search.prepare import (
     with_one_split,
 )
 from search.running.costs import CostCounter
+from search.running.finals import NoFinals, StudyFinals
 from search.running.limits import RunLimits
 from search.running.run_folder import run_folder
 from search.running.stop_rules import SHARE_OF_SCREENING
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from search.recommendation.screening_in_parts import ScreeningInParts
     from search.samplers.proposers import Proposer
     from search.scheduling.on_ray.session import RaySession
-    from search.scheduling.requests import FinalRequest
+    from search.scheduling.stages import Finals
     from search.scheduling.trials.driver import StudyDriver
 
 VALIDATION_BY_RULE = "validation_by_rule"
@@ -79,13 +80,22 @@ def run(
         return _run(prepared, ray, CostCounter(on_event, began), began)
 
 
+def _try_command(options: RunOptions, settings: "list[Setting]") -> str:
+    """Return the `search try` command of some settings."""
+    from search.database.optuna_storage.parameters import to_params
+
+    words = tuple(",".join(f"{name}={value}" for name, value in to_params(setting).items()) for setting in settings)
+    others: dict[str, Any] = {"setting": words, **({"finals": True} if options.finals else {})}
+    return command_line("try", options, TRY_OPTIONS, others)
+
+
 def _is_finished(options: RunOptions) -> bool:
     """Return whether the database has a study of the dataset with all trials; then Ray will probably not be needed."""
     from search.database.connection.url import Address
     from search.database.store import Store
 
     file = Address(options.database).file
-    if file is None or not file.exists():  # a look must not make a database
+    if options.settings or file is None or not file.exists():  # a look must not make a database
         return False
     with Store.open(options.database) as store:
         return any(
@@ -104,16 +114,28 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: CostCounter, began:
     from search.database.records import RunRecord
     from search.database.store import Store
     from search.reports.study_report import publish
+    from search.running.chosen_settings import chosen_setting
 
     with Store.open(prepared.options.database) as store:
         prepared = _as_it_began(prepared, store)
         options = prepared.options
+        chosen = [chosen_setting(setting, prepared.probe.space) for setting in options.settings]
         study = store.ensure_study(prepared.record)
         on_event(_prepared_event(prepared, study, _kept_finalists(options, store.read_study(study))))
         asked = replace(options, folds=None, validation_fraction=None) if prepared.by_rule else options
-        kept = {**options.to_record(), VALIDATION_BY_RULE: prepared.by_rule}
+        kept: dict[str, Any] | None = {**options.to_record(), VALIDATION_BY_RULE: prepared.by_rule}
         workers = prepared.resources.workers
-        record = RunRecord(workers, run_command(asked), library_versions(), options=kept, began=began)
+        if chosen and store.saved_options(study).options is not None:
+            kept = None  # those of the last search stay
+        command = _try_command(asked, chosen) if chosen else run_command(asked)
+        record = RunRecord(workers, command, library_versions(), options=kept, began=began)
+        if chosen:
+            store.enqueue(study, chosen)
+        if chosen and store.live_runs(study):
+            results = store.read_study(study)
+            reason = "a run works on the study; it tries the settings before its others"
+            on_event(RunFinished(results, reason, publish(results, store, options.home_folder.reports)))
+            return results
         with (
             _leaving_no_empty_study(store, study),
             store.run(study, record, say=lambda text: on_event(Notice(text))) as run_id,
@@ -205,7 +227,7 @@ def _driver(prepared: PreparedRun, store: "Store", study: str, run_id: int) -> "
         space,
         proposer,
         seed=options.seed,
-        budget=options.trials,
+        budget=0 if options.settings else options.trials,
         run_id=run_id,
         workers=prepared.resources.workers,
     )
@@ -230,12 +252,14 @@ def _screening(
 
     seconds: until the time limit of the run; None without one.
     """
+    from search.database.optuna_storage.own_trials import FIXED
     from search.recommendation.screening_in_parts import ScreeningInParts
     from search.recommendation.warm_start import is_screened, is_worthwhile
 
     options, probe = prepared.options, prepared.probe
     wanted = is_worthwhile(probe.space, options.trials) and options.warm_start
-    if not wanted or store.read_study(study).trials or is_screened(store, probe.spec, probe.weights_digest):
+    proposed = any(FIXED not in trial.system_attrs for trial in store.trials(study).own)  # not by a person
+    if not wanted or options.settings or proposed or is_screened(store, probe.spec, probe.weights_digest):
         return None
     return ScreeningInParts(
         store,
@@ -265,14 +289,20 @@ def _search(
     from search.scheduling.on_ray.tune import run_study
 
     options, spec = prepared.options, prepared.probe.spec
-    baselines = StudyBaselines(store, study, prepared.record, spec.fits_folds_together)
+    baselines: StudyBaselines | None = StudyBaselines(store, study, prepared.record, spec.fits_folds_together)
     before = store.read_study(study)
     limits = RunLimits(options, began, before, lambda: driver.expected_improvement)
-    finals = StudyFinals(store, study, options, lambda: _screened(prepared, store), has_time=limits.has_time_for_round)
+    finals: Finals = StudyFinals(
+        store, study, options, lambda: _screened(prepared, store), has_time=limits.has_time_for_round
+    )
+    if not options.finals:
+        finals, baselines = NoFinals(), None
     why = limits.why_no_trial()
-    if why is None and before.finished >= options.trials and not before.waiting:
+    if options.settings:
+        why = None if before.waiting else "the settings are tried already"
+    elif why is None and before.finished >= options.trials and not before.waiting:
         why = f"the study has {before.finished} finished trials already"
-    if why is not None and not finals.next_round() and not baselines.are_missing():
+    if why is not None and not finals.next_round() and not (baselines and baselines.are_missing()):
         return why
 
     def notice(event: Event) -> None:
@@ -294,7 +324,7 @@ def _search(
         builder = ProbeBuilder(spec, {spec.seed: spec.splits(spec.seed)})
         reason = run_study(driver, builder, finals, resources, ray.folder, notice, screening, baselines, use, limits)
     keep_pictures(store, study, spec)
-    return reason
+    return "the settings are tried" if options.settings else reason
 
 
 @contextmanager
@@ -314,64 +344,3 @@ def _screened(prepared: PreparedRun, store: "Store") -> Setting | None:
     spec = prepared.probe.spec
     screening = load_screening(store, spec.dataset.fingerprint, prepared.probe.weights_digest, spec.seed)
     return screening.best[0] if screening and screening.best else None
-
-
-@dataclass(frozen=True)
-class StudyFinals:
-    """The evaluations of a study under seeds other than the search's.
-
-    First the candidates for the answer are compared in rounds, and the worse ones are dropped. Then the answer is
-    tested. Where cost is an objective, trials that are spread over the Pareto front are tested instead. screened:
-    returns the setting that a screening recommends, once there is one. has_time: returns whether a further round of so
-    many candidates ends in time; otherwise the answer is tested at once.
-    """
-
-    store: "Store"
-    study: str
-    options: RunOptions
-    screened: Callable[[], Setting | None] = lambda: None
-    has_time: Callable[[int], bool] = lambda candidates: True
-
-    def next_round(self) -> "list[FinalRequest]":
-        """Return what the next round lacks; nothing if all is done. It follows from the database alone."""
-        from dashboards.selection.answer import answer_of, candidates_of, elimination_of, seeds_of
-        from dashboards.selection.elimination import WORTHWHILE
-        from search.reports.answer import spread
-        from search.scheduling.requests import FinalRequest
-
-        results, count = self.store.read_study(self.study), self.options.most_candidates
-        if results.by_cost:
-            tested = [trial.setting for trial in spread(results.pareto_front, count)]
-        else:
-            elimination = elimination_of(results, candidates_of(results, count, self.screened()))
-            seeds, remaining = seeds_of(results), elimination.remaining
-            if len(remaining) > 1 and elimination.rounds < len(seeds) and elimination.gain >= WORTHWHILE:
-                seed = seeds[elimination.rounds]
-                done = {(reevaluation.setting, reevaluation.seed) for reevaluation in results.reevaluations}
-                missing = [setting for setting in remaining if (setting, seed) not in done]
-                if self.has_time(len(missing)):
-                    return [FinalRequest(setting, seed, test=False) for setting in missing]
-            answer = answer_of(results, elimination)
-            tested = [] if answer is None else [answer]
-        final_seeds = range(self.options.seed + 1, self.options.seed + 1 + self.options.rounds)
-        done = {(final.setting, final.seed) for final in results.finals}
-        return [
-            FinalRequest(setting, seed) for setting in tested for seed in final_seeds if (setting, seed) not in done
-        ]
-
-    def most_later(self) -> int:
-        """Return the most evaluations after the round that comes next: of the further rounds, and the tests."""
-        from dashboards.selection.answer import candidates_of, elimination_of, seeds_of
-
-        results = self.store.read_study(self.study)
-        if results.by_cost:
-            return 0
-        elimination = elimination_of(results, candidates_of(results, self.options.most_candidates, self.screened()))
-        rounds = max(len(seeds_of(results)) - elimination.rounds - 1, 0)
-        return rounds * len(elimination.remaining) + self.options.rounds
-
-    def keep(self, final: Final | Reevaluation) -> None:
-        if isinstance(final, Final):
-            self.store.record_final(self.study, final)
-        else:
-            self.store.record_reevaluation(self.study, final)

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any, final
@@ -23,6 +23,7 @@ import psutil
 
 from objectives.results import StudyResults
 from search.events import OnEvent
+from search.notifications import Notifications
 from search.options import RunOptions
 from search.running.run_folder import remove_remains
 from search.scheduling.signals import STOPS, at_first_signal
@@ -73,8 +74,17 @@ def run(options: RunOptions, on_event: OnEvent, began: float | None = None) -> S
     """Search as `engine.run` does, in a child process. began: as of `engine.run`; every process has the same clock.
 
     on_event: called in this thread. An exception that it raises ends the run, and is raised when the run has ended.
-    Raises SearchError in words, also where the child or Ray dies, and KeyboardInterrupt after a signal to end.
+    Raises SearchError in words, also where the child or Ray dies, and KeyboardInterrupt after a signal to end. Who wants
+    to know is told of its end, see `search.notifications`.
     """
+    if not options.notify and not options.on_finish:
+        return _run(options, on_event, began)
+    options.check()
+    with Notifications(options, on_event) as notifications:
+        return _run(replace(options, notify=None, on_finish=None), notifications, began)
+
+
+def _run(options: RunOptions, on_event: OnEvent, began: float | None) -> StudyResults:
     with ExitStack() as stack:
         with _signals_blocked():
             child = stack.enter_context(_Child(options, time.monotonic() if began is None else began))

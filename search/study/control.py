@@ -1,17 +1,20 @@
-"""Controls a study from outside of its runs: stop, pause and resume them; delete and rename the study."""
+"""Controls a study: stop, pause and resume its runs; try settings; delete and rename it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from objectives.home import Home
-from search.options import check_study_name
+from objectives.results import StudyResults
+from search.options import RunOptions, check_study_name
 from search.study.choice import named_studies
-from spaces import SearchError, StorageError
+from spaces import SearchError, Setting, StorageError, UsageError
 
 if TYPE_CHECKING:
     from search.database.records import RunSummary, StudyRequest, StudySummary
     from search.database.store import Store
+    from search.events import OnEvent
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,28 @@ def _only(studies: "list[StudySummary]", study: str) -> "StudySummary":
         names = ", ".join(summary.name for summary in studies)
         raise SearchError(f"{study} has several studies: {names}; name one of them")
     return studies[0]
+
+
+def try_settings(
+    options: RunOptions,
+    settings: Sequence[Setting | Mapping[str, Any]],
+    finals: bool = False,
+    on_event: "OnEvent" = lambda event: None,
+    began: float | None = None,
+) -> StudyResults:
+    """Try some settings in the study of the options, and nothing else; return the study.
+
+    settings: see `search.running.chosen_settings.chosen_setting`. Those that the study has measured already are not
+    tried again. If a run works on the study, it tries them, and this returns at once. finals: whether the
+    candidates are then compared and the answer is tested. on_event, began: as of `search.running.process.run`, which
+    raises as here.
+    """
+    from search.running import process
+
+    if not settings:
+        raise UsageError("`setting` is missing; try block=19,timestep=90,pool=4,head=linear")
+    chosen = replace(options, settings=tuple(settings), finals=finals, trials=len(settings))
+    return process.run(chosen, on_event, began)
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def run_search(
 
 
 def finals(table: Table, space: Space, search: Search, screened: Setting) -> StudyResults:
-    """Compare the candidates as `search.running.engine.StudyFinals` does."""
+    """Compare the candidates as `search.running.finals.StudyFinals` does."""
     candidates = candidates_of(table.study(space, search.tried, {}), CANDIDATES, screened)
     done = {table.index[setting]: 0 for setting in candidates}
     while True:

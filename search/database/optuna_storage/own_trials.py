@@ -15,6 +15,9 @@ from search.database.optuna_storage.parameters import Params, setting_or_none
 from search.database.optuna_storage.trial_log import TrialLog
 from spaces import Setting
 
+FIXED = "fixed_params"
+"""System attribute of a trial that a person enqueued: the parameters that it was given."""
+
 RUN = "run"
 """User attribute of a trial: the id of the run that made it."""
 
@@ -117,5 +120,5 @@ def is_own(trial: FrozenTrial, recorded: Mapping[int, Setting], runs: Collection
 
 def given_params(trial: FrozenTrial) -> Params:
     """Return the parameters that a person gave a trial that waits."""
-    fixed = trial.system_attrs.get("fixed_params")
+    fixed = trial.system_attrs.get(FIXED)
     return {**trial.params, **(fixed if isinstance(fixed, dict) else {})}

@@ -14,7 +14,7 @@ from search.database.records import RunRecord, TrialRecord
 from search.database.store import Store
 from search.options import RunOptions
 from search.reports.answer import answer_lines, answer_record
-from search.running.engine import StudyFinals
+from search.running.finals import StudyFinals
 from search.scheduling.requests import FinalRequest
 from spaces import Setting, Space
 from tests.support.studies import MakeRecord
