@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, final
 
-from objectives.results import StudyResults, Trial
+from objectives.results import Metric, StudyResults, Trial
 from search.events import Event, Notice, OnEvent, RunFinished, RunPrepared, SearchStarted, TrialEnded
 from search.options import RunOptions
 from spaces import UsageError
@@ -56,7 +56,7 @@ class Notifications:
     def __init__(self, options: RunOptions, on_event: OnEvent, clock: Callable[[], float] = time.monotonic) -> None:
         self._on_event, self._clock = on_event, clock
         self._command = options.on_finish
-        self._sender = _sender(options.notify) if options.notify else None
+        self._sender: Any = _sender(options.notify) if options.notify else None
         self._messages: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
         self._problem: str | None = None
         self._has_said = False
@@ -162,7 +162,7 @@ class Notifications:
         words = {"SEARCH_STUDY": self._study, "SEARCH_STATE": state, "SEARCH_BEST": value}
         command = str(self._command)
         try:
-            ended = subprocess.run(  # the user's own command, as a shell reads it
+            ended = subprocess.run(  # noqa: S602 - the user's own command
                 command,
                 shell=True,
                 env={**os.environ, **words},

@@ -136,6 +136,10 @@ def _run(prepared: PreparedRun, ray: "RaySession", on_event: CostCounter, began:
             reason = "a run works on the study; it tries the settings before its others"
             on_event(RunFinished(results, reason, publish(results, store, options.home_folder.reports)))
             return results
+        if chosen:
+            results = store.read_study(study)
+            goal = replace(options, trials=results.finished + results.waiting)
+            prepared = replace(prepared, options=goal)
         with (
             _leaving_no_empty_study(store, study),
             store.run(study, record, say=lambda text: on_event(Notice(text))) as run_id,

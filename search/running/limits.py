@@ -36,6 +36,9 @@ POLL_SECONDS = 1.0
 END_SECONDS = 2.0
 """Seconds from the last work of a worker to the end of the process, beside those of the report."""
 
+SHARE_OF_START = 0.4
+"""The end takes at least this share of the seconds that the run took to begin: on a busy machine both are slow."""
+
 STOPPED = "`search stop` ended it"
 
 
@@ -56,8 +59,10 @@ class RunLimits:
     request: "StudyRequest | None" = None
     _scores: list[TrialScore | None] = field(init=False)
     _estimate: RunEstimate | None = None
+    _prepared: float = 0.0
     _working_since: float = math.inf
     _ends_trials: bool = False
+    _has_said_time: bool = False
 
     def __post_init__(self) -> None:
         finished = [trial for trial in self.before.trials if trial.state in ("complete", "pruned")]
@@ -69,7 +74,8 @@ class RunLimits:
     def __call__(self, event: Event) -> None:
         """Take an event into account."""
         if isinstance(event, SearchStarted):
-            self._estimate = RunEstimate(event.workload, self.clock())
+            self._prepared = self.clock()
+            self._estimate = RunEstimate(event.workload, self._prepared)
         elif isinstance(event, TrialEvent) and self._estimate is not None:
             self._working_since = min(self._working_since, self.clock())
             self._estimate(event, self.clock())
@@ -141,7 +147,8 @@ class RunLimits:
         # Before the first score, a trial begins however long it may take.
         seconds = estimate.trial_seconds if estimate is not None and any(self._scores) else 0.0
         if plan is not None and self.clock() + seconds > plan.last_trial:
-            return f"the rest of its {self._limit_words} was for the finals"
+            self._has_said_time = True
+            return f"{self._limit_words}; the rest was for the finals"
         return None
 
     def why_not(self, request: FinalRequest | BaselineRequest) -> str | None:
@@ -149,7 +156,9 @@ class RunLimits:
             return f"{STOPPED} before all finals were measured"
         test = not isinstance(request, FinalRequest) or request.test
         if not self._has_time_for([(1, test)]):
-            return f"its {self._limit_words} was over before all finals were measured"
+            return (
+                "not all finals were measured in time" if self._has_said_time else f"{self._limit_words} in the finals"
+            )
         return None
 
     def has_time_for_round(self, candidates: int) -> bool:
@@ -161,12 +170,12 @@ class RunLimits:
             return STOPPED
         plan = self._plan
         if plan is not None and not self.is_paused and self.clock() > plan.last_work:
-            return f"its {self._limit_words} was over"
+            return "what still ran at the end was given back" if self._has_said_time else self._limit_words
         return None
 
     @property
     def _limit_words(self) -> str:
-        return f"time of {duration(self.options.time_limit or 0.0)}".replace("\N{NO-BREAK SPACE}", " ")
+        return f"its time of {duration(self.options.time_limit or 0.0)} was up".replace("\N{NO-BREAK SPACE}", " ")
 
     @property
     def _plan(self) -> TimePlan | None:
@@ -177,7 +186,7 @@ class RunLimits:
         return TimePlan(
             limit=self.began + self.options.time_limit,
             working_since=min(self._working_since, now),
-            end=END_SECONDS + estimate.report_seconds,
+            end=max(END_SECONDS + estimate.report_seconds, SHARE_OF_START * (self._prepared - self.began)),
             finals=estimate.finals_left(now) if any(self._scores) else 0.0,
         )
 

@@ -74,8 +74,8 @@ def run(options: RunOptions, on_event: OnEvent, began: float | None = None) -> S
     """Search as `engine.run` does, in a child process. began: as of `engine.run`; every process has the same clock.
 
     on_event: called in this thread. An exception that it raises ends the run, and is raised when the run has ended.
-    Raises SearchError in words, also where the child or Ray dies, and KeyboardInterrupt after a signal to end. Who wants
-    to know is told of its end, see `search.notifications`.
+    Raises SearchError in words, also where the child or Ray dies, and KeyboardInterrupt after a signal to end. It tells
+    people of its end, see `search.notifications`.
     """
     if not options.notify and not options.on_finish:
         return _run(options, on_event, began)

@@ -54,10 +54,11 @@ def try_settings(
     except KeyboardInterrupt:
         print_lines("interrupted: every finished trial is kept; type the same command again to continue")
         raise
-    space = results.space
     trials = {trial.setting: trial for trial in results.trials}
-    for given in settings if space is not None else []:
-        chosen = chosen_setting(given, space)
+    for given in settings:
+        if results.space is None:  # a study of a first version
+            break
+        chosen = chosen_setting(given, results.space)
         trial = trials.get(chosen)
         estimate = trial.estimate(results.metric) if trial is not None else None
         if trial is None:
