@@ -54,7 +54,8 @@ class Client:
         headers = {} if secret is None else {"Authorization": f"Bearer {secret.strip()}"}
         self._url = url.rstrip("/")
         try:
-            self._http = httpx2.Client(base_url=self._url, headers=headers, timeout=SECONDS, verify=verify)
+            check = verify if url.startswith("https://") else False  # without a certificate nothing need be loaded
+            self._http = httpx2.Client(base_url=self._url, headers=headers, timeout=SECONDS, verify=check)
         except httpx2.InvalidURL as error:
             raise UsageError(
                 f"`server` must be a URL such as http://127.0.0.1:8080, got {shown(url)}: {error}"

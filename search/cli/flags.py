@@ -41,6 +41,14 @@ DatasetOption = Annotated[
 StudyOption = Annotated[
     str | None, typer.Option("--study", metavar="NAME", help="Use the study of this name; `search status` lists them.")
 ]
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="Ask this server of `search serve` instead. Its token is taken from the variable SEARCH_TOKEN.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 NAMES = {item.name: info.flag for item in fields(RunOptions) if (info := option_info(item)) is not None and info.flag}

@@ -53,7 +53,7 @@ def make_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        max_body_size=settings.limits.body + settings.limits.upload * settings.limits.images,
+        max_body_size=settings.limits.body,
     )
     app.state.service = service
     app.include_router(health.router)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,16 +23,14 @@ class ApiServer:
     url: str
     tokens: dict[str, str]
     settings: Settings
+    http: httpx2.Client
 
-    def ask(self, method: str, path: str, role: str | None = None, **options: Any) -> httpx2.Response:
+    def ask(
+        self, method: str, path: str, role: str | None = None, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> httpx2.Response:
         """Send one request with the token of a role; none for None."""
-        with self.client(role) as client:
-            return client.request(method, path, **options)
-
-    def client(self, role: str | None = None, **options: Any) -> httpx2.Client:
-        """Return a client that sends the token of a role; none for None."""
-        headers = {} if role is None else {"Authorization": f"Bearer {self.tokens[role]}"}
-        return httpx2.Client(base_url=self.url, headers=headers | options.pop("headers", {}), timeout=60, **options)
+        bearer = {} if role is None else {"Authorization": f"Bearer {self.tokens[role]}"}
+        return self.http.request(method, path, headers={**bearer, **(headers or {})}, **options)
 
 
 @contextmanager
@@ -51,7 +49,9 @@ def api_server(settings: Settings, with_tokens: bool = True) -> Iterator[ApiServ
         assert thread.is_alive()
         time.sleep(0.02)
     try:
-        yield ApiServer(f"{settings.scheme}://127.0.0.1:{settings.port}", tokens, settings)
+        url = f"{settings.scheme}://127.0.0.1:{settings.port}"
+        with httpx2.Client(base_url=url, timeout=60, verify=False) as http:
+            yield ApiServer(url, tokens, settings, http)
     finally:
         server.should_exit = True
         thread.join(20)

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from objectives.home import Home
-from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, with_flags
+from search.cli.flags import DatasetOption, HomeOption, ServerOption, StorageOption, StudyOption, with_flags
 from search.cli.output import chosen_study, print_aside, print_lines
+from search.cli.remote import remote_study, server_client
 from spaces import SearchError, check_name
 from spaces.errors import UsageError
 
@@ -54,6 +55,7 @@ def report(
     ] = None,
     home: HomeOption = None,
     storage: StorageOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Write the report of a study, or of all datasets.
 
@@ -68,11 +70,18 @@ def report(
         check_file(out)
     form = form or form_of(out)
     check_name("format", form, FORMATS)
+    if server is not None and (across or measure or backbone or not images):
+        raise UsageError(
+            "`server` gives the report of one study as it is; leave out `all`, `measure`, `backbone` and `images`"
+        )
     if across:
         if dataset or study:
             raise UsageError("`all` covers all datasets; leave out `dataset` and `study`")
         say = partial(_say, context.find_root().command) if measure else None
         report_all(Home.at(home), storage, backbone, say, out, form)
+        return
+    if server is not None:
+        _write_remote(server, dataset, study, form, out, Home.at(home), storage)
         return
     if measure or backbone:
         raise UsageError("`measure` and `backbone` are for the report across datasets; add `all`")
@@ -120,6 +129,24 @@ def report_all(
     if failed:
         trials = "trial" if failed == 1 else "trials"
         raise SearchError(f"{failed} missing {trials} could not be run; the reasons are printed above")
+
+
+def _write_remote(
+    server: str, dataset: str | None, study: str | None, form: str, out: Path | None, home: Home, storage: str | None
+) -> None:
+    """Write the report of a study of a server."""
+    from dashboards.study.report import SUFFIXES
+
+    with server_client(server, storage=storage) as client:
+        name = remote_study(client, dataset, study)
+        if out == STDOUT:
+            content = client.report(name, form=form)
+            assert isinstance(content, bytes)
+            _write_to_stdout(content.decode("utf-8", "replace"))
+            return
+        path = out or home.reports / f"{Path(name).name}.{SUFFIXES.get(form, form)}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        print_lines(str(client.report(name, path, form)))
 
 
 def _write_to_stdout(text: str) -> None:

@@ -1,14 +1,13 @@
 """The command `search status`: lists all studies, or shows one study and its runs in detail."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
 from objectives.home import Home
-from search.cli.flags import DatasetOption, HomeOption, JsonOption, StorageOption, StudyOption
+from search.cli.flags import DatasetOption, HomeOption, JsonOption, ServerOption, StorageOption, StudyOption
 from search.cli.output import chosen_study, print_json, print_lines
-
-if TYPE_CHECKING:
-    from search.database.records import StudySummary
+from search.cli.remote import remote_study, server_client
 
 WORK = {None: "running now", "pause": "paused", "stop": "stopping", "stop now": "stopping"}
 """What a run does, by what a person wants of it."""
@@ -20,6 +19,7 @@ def status(
     as_json: JsonOption = False,
     home: HomeOption = None,
     storage: StorageOption = None,
+    server: ServerOption = None,
 ) -> None:
     """List all studies, or show one in detail.
 
@@ -27,12 +27,23 @@ def status(
     now. With --study or --dataset, the command shows one study: its best setting, running and failed trials, and the
     time left.
     """
+    if server is not None:
+        with server_client(server, home=home, storage=storage) as client:
+            if dataset is None and study is None:
+                _list(client.studies(), as_json)
+                return
+            name = remote_study(client, dataset, study)
+            if as_json:
+                print_json(client.study(name))
+            else:
+                print_lines(*client.lines(name)["status"])
+        return
     from search.database.store import Store
-    from search.reports.study_state import StudyState
+    from search.reports.study_state import StudyState, summary_record
 
     with Store.open(storage or Home.at(home).storage, reading=True) as store:
         if dataset is None and study is None:
-            _list(store.studies(), as_json)
+            _list([summary_record(row) for row in store.studies()], as_json)
             return
         state = StudyState.of(store, chosen_study(store, dataset, study), Home.at(home).reports)
     if as_json:
@@ -41,32 +52,34 @@ def status(
         print_lines(*state.lines())
 
 
-def _list(rows: "list[StudySummary]", as_json: bool) -> None:
+def _list(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Print the list of studies. records: as of `summary_record`."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Column
 
     from dashboards.formatting import other_trials
+    from objectives.results import METRICS
     from search.display.text import PlainTable, print_table
-    from search.reports.study_state import summary_record
 
     if as_json:
-        print_json([summary_record(row) for row in rows])
+        print_json([*records])
         return
-    if not rows:
+    if not records:
         print_lines("no studies yet; `search run --dataset digits --trials 40` creates one")
         return
     numbers = (Column(name, justify="right") for name in ("done", "pruned", "failed", "best trial"))
     study = Column("study", overflow="fold")
     table = PlainTable(study, *numbers, "last run", box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for row in rows:
-        best = "" if row.best is None else row.metric.labelled_text(row.metric.score(row.best))
-        counts = (row.complete, row.pruned, row.failed)
-        when = WORK[row.request] if row.at_work else _day(row.last_run) if row.last_run else "never"
-        table.add_row(row.name, *map(str, counts), best, when)
+    for record in records:
+        best = "" if record["best"] is None else METRICS[record["metric"]].labelled_text(record["best"])
+        counts = (record["trials"][state] for state in ("complete", "pruned", "failed"))
+        last = record["last_run"]
+        when = WORK[record["request"]] if record["at_work"] else _day(datetime.fromisoformat(last)) if last else "never"
+        table.add_row(record["study"], *map(str, counts), best, when)
     print_table(table)
-    for row in rows:
-        for words in other_trials(row.waiting, row.others):
-            print_lines(f"{row.name}: {words}")
+    for record in records:
+        for words in other_trials(record["waiting"], record["others"]):
+            print_lines(f"{record['study']}: {words}")
     print_lines("`search status --study NAME` shows one study in detail")
 
 

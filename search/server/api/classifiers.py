@@ -15,11 +15,15 @@ from search.server.classifying import MOST_WAITING
 from search.server.identity import requires, role_router
 from search.server.problems import ProblemError, not_found
 from search.server.service import Served, Service
+from search.server.settings import Limits
 from spaces.errors import did_you_mean, shown
 
 router = role_router("/classifiers", ["classifiers"])
 
 SUFFIX = ".safetensors"
+
+LARGEST_UPLOAD = (Limits.upload + 10_000) * Limits.images
+"""Bytes of a request with images. Those of each image are counted too."""
 
 ClassifierName = Annotated[str, Path(max_length=500, description="Name of a classifier.")]
 
@@ -73,7 +77,7 @@ def page(classifier: ClassifierName, service: Served) -> HTMLResponse:
     return HTMLResponse(file.read_bytes(), headers={"Content-Security-Policy": SANDBOX})
 
 
-@router.post("/{classifier}/classify", dependencies=[requires("runner")])
+@router.post("/{classifier}/classify", dependencies=[requires("runner")], max_body_size=LARGEST_UPLOAD)
 async def classify(
     classifier: ClassifierName,
     service: Served,

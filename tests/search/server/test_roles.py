@@ -3,7 +3,6 @@
 from itertools import product
 from typing import Any
 
-import httpx2
 import pytest
 from starlette.routing import Mount
 
@@ -82,5 +81,5 @@ def test_routes_outside_the_document_have_a_role_too(served: ApiServer) -> None:
 @pytest.mark.parametrize("token", ["x", "dfs_" + "x" * 43, "ö"])
 def test_a_wrong_token_is_refused(served: ApiServer, token: str) -> None:
     headers = {b"Authorization": f"Bearer {token}".encode("latin-1")}
-    answer = httpx2.get(f"{served.url}/api/v1/studies", headers=headers)
+    answer = served.http.get("/api/v1/studies", headers=headers)
     assert answer.status_code in (401, 429)

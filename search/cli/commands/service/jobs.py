@@ -2,18 +2,23 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from objectives.home import Home
-from search.cli.flags import HomeOption, JsonOption, StorageOption, number_parser
+from search.cli.flags import HomeOption, JsonOption, ServerOption, StorageOption, number_parser
 from search.cli.output import print_json, print_lines
+from search.cli.remote import remote_job, server_client
 
 if TYPE_CHECKING:
+    from search.client import Client
     from search.database.jobs.job_table import Job, JobTable
 
 MOST_JOB = 2**31 - 1
+
+MOST_LISTED = 500
+"""Jobs of each kind that a server lists."""
 
 SHOWN = 10
 """Ended jobs that the list has without --all, the newest ones."""
@@ -36,6 +41,7 @@ def jobs(
     as_json: JsonOption = False,
     home: HomeOption = None,
     storage: StorageOption = None,
+    server: ServerOption = None,
 ) -> None:
     """List jobs: those that run, those that wait in their order, the paused ones, and the last ones that ended."""
     from search.database.jobs.job_table import ENDED, JobTable
@@ -43,44 +49,90 @@ def jobs(
     from search.database.store import Store
 
     if context.invoked_subcommand is not None:
-        context.obj = (home, storage)
+        context.obj = (home, storage, server)
+        return
+    if server is not None:
+        with server_client(server, home=home, storage=storage) as client:
+            listed = [remote_job(record) for record in client.jobs(["running", "queued", "paused"], limit=MOST_LISTED)]
+            ended = [remote_job(r) for r in client.jobs(ENDED, limit=MOST_LISTED if all_jobs else SHOWN + 1)]
+            cores_of_workers = [len(worker["cores"]) for worker in client.workers()]
+        _print_jobs(listed, ended, cores_of_workers, all_jobs, as_json)
         return
     with Store.open(storage or Home.at(home).storage, reading=True) as store:
         table = JobTable(store)
         listed = table.jobs(["running", "queued", "paused"])
         ended = table.jobs(ENDED, limit=None if all_jobs else SHOWN + 1)
         workers = WorkerTable(store).live()
-    listed += ended if all_jobs else ended[:SHOWN]
+    _print_jobs(listed, ended, [len(worker.cores) for worker in workers], all_jobs, as_json)
+
+
+def _print_jobs(
+    listed: "list[Job]", ended: "list[Job]", cores_of_workers: Sequence[int], all_jobs: bool, as_json: bool
+) -> None:
+    listed = listed + (ended if all_jobs else ended[:SHOWN])
     if as_json:
         print_json([_record(job) for job in listed])
         return
     _print_table(listed)
     if not all_jobs and len(ended) > SHOWN:
         print_lines("earlier ones have ended; --all lists them too")
-    cores = sum(len(worker.cores) for worker in workers)
+    count = len(cores_of_workers)
     print_lines(
-        f"{len(workers)} worker{'' if len(workers) == 1 else 's'} with {cores} cores"
-        if workers
+        f"{count} worker{'' if count == 1 else 's'} with {sum(cores_of_workers)} cores"
+        if count
         else "no worker is alive; `search worker` starts one"
     )
 
 
 @app.command()
-def cancel(context: typer.Context, jobs: JobArguments, home: HomeOption = None, storage: StorageOption = None) -> None:
+def cancel(
+    context: typer.Context,
+    jobs: JobArguments,
+    home: HomeOption = None,
+    storage: StorageOption = None,
+    server: ServerOption = None,
+) -> None:
     """End jobs for good. What a running job has finished is kept in its study."""
-    _act(context, home, storage, jobs, lambda table, job: table.request(job, "cancel"))
+    _act(
+        _Place.of(context, home, storage, server),
+        jobs,
+        lambda table, job: table.request(job, "cancel"),
+        lambda client, job: client.cancel(job),
+    )
 
 
 @app.command()
-def pause(context: typer.Context, jobs: JobArguments, home: HomeOption = None, storage: StorageOption = None) -> None:
+def pause(
+    context: typer.Context,
+    jobs: JobArguments,
+    home: HomeOption = None,
+    storage: StorageOption = None,
+    server: ServerOption = None,
+) -> None:
     """Let jobs wait until `search jobs resume`. A running one ends in good order and keeps what it has finished."""
-    _act(context, home, storage, jobs, lambda table, job: table.request(job, "pause"))
+    _act(
+        _Place.of(context, home, storage, server),
+        jobs,
+        lambda table, job: table.request(job, "pause"),
+        lambda client, job: client.pause(job),
+    )
 
 
 @app.command()
-def resume(context: typer.Context, jobs: JobArguments, home: HomeOption = None, storage: StorageOption = None) -> None:
+def resume(
+    context: typer.Context,
+    jobs: JobArguments,
+    home: HomeOption = None,
+    storage: StorageOption = None,
+    server: ServerOption = None,
+) -> None:
     """Queue jobs again that are paused, failed or cancelled. They continue where they were."""
-    _act(context, home, storage, jobs, lambda table, job: table.resume(job))
+    _act(
+        _Place.of(context, home, storage, server),
+        jobs,
+        lambda table, job: table.resume(job),
+        lambda client, job: client.resume(job),
+    )
 
 
 @app.command()
@@ -97,9 +149,15 @@ def priority(
     ],
     home: HomeOption = None,
     storage: StorageOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Change the priority of a job."""
-    _act(context, home, storage, [job], lambda table, number: table.set_priority(number, value))
+    _act(
+        _Place.of(context, home, storage, server),
+        [job],
+        lambda table, number: table.set_priority(number, value),
+        lambda client, number: client.set_priority(number, value),
+    )
 
 
 @contextmanager
@@ -112,16 +170,31 @@ def open_jobs(home: str | None, storage: str | None) -> "Iterator[JobTable]":
         yield JobTable(store)
 
 
+class _Place(NamedTuple):
+    """Where the jobs of a command are. The options may stand before the subcommand too."""
+
+    home: str | None
+    storage: str | None
+    server: str | None
+
+    @classmethod
+    def of(cls, context: typer.Context, *typed: str | None) -> "_Place":
+        return cls(*(after or before for after, before in zip(typed, context.obj or (None, None, None), strict=True)))
+
+
 def _act(
-    context: typer.Context,
-    home: str | None,
-    storage: str | None,
+    place: _Place,
     numbers: Sequence[int],
     act: "Callable[[JobTable, int], Job]",
+    act_remotely: "Callable[[Client, int], dict[str, Any]]",
 ) -> None:
-    """Do something with each job, and print what it is then. The home folder may stand before the subcommand too."""
-    before = context.obj or (None, None)
-    with open_jobs(home or before[0], storage or before[1]) as table:
+    """Do something with each job, and print what it is then."""
+    if place.server is not None:
+        with server_client(place.server, home=place.home, storage=place.storage) as client:
+            for number in numbers:
+                print_lines(_state_line(remote_job(act_remotely(client, number))))
+        return
+    with open_jobs(place.home, place.storage) as table:
         for number in numbers:
             print_lines(_state_line(act(table, number)))
 

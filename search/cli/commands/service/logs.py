@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from search.cli.commands.service.jobs import JobArgument
-from search.cli.flags import HomeOption, StorageOption
+from search.cli.flags import HomeOption, ServerOption, StorageOption
+from search.cli.remote import server_client
 from spaces.text import one_line
 
 FOLLOW_SECONDS = 0.5
@@ -17,8 +18,14 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the job has ended.")] = False,
     home: HomeOption = None,
     storage: StorageOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Print the log of a job: the last 64,000 characters that its process printed."""
+    if server is not None:
+        with server_client(server, home=home, storage=storage) as client:
+            for text in client.logs(job, follow):
+                _print(text)
+        return
     from objectives.home import Home
     from search.database.jobs.job_table import JobTable
     from search.database.store import Store
@@ -28,7 +35,12 @@ def logs(
         while True:
             has_ended = jobs.job(job).state not in ("queued", "running")
             text, offset = jobs.log(job, offset)
-            typer.echo("\n".join(map(one_line, text.split("\n"))), nl=False)
+            _print(text)
             if has_ended or not follow:
                 return
             time.sleep(FOLLOW_SECONDS)
+
+
+def _print(text: str) -> None:
+    """Print a part of a log, whose control characters are printed as escapes."""
+    typer.echo("\n".join(map(one_line, text.split("\n"))), nl=False)

@@ -1,6 +1,7 @@
 """The command `search serve`: the HTTP API and the page for people."""
 
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,9 @@ def serve(
     rate_limit: Annotated[
         int, number_option(1, "Requests a second that one token or address may send.", high=1_000_000)
     ] = 500,
+    with_worker: Annotated[
+        bool, typer.Option("--with-worker", help="Also run the jobs of the queue, in a process beside the server.")
+    ] = False,
     log_format: Annotated[
         str, typer.Option(metavar="NAME", help="text, or json: one object a line, for programs.")
     ] = "text",
@@ -58,6 +62,7 @@ def serve(
     try:
         from search.server.run import serve as run_server
         from search.server.settings import settings_of
+        from search.server.worker_beside import worker_beside
     except ModuleNotFoundError as error:
         raise SearchError(
             f"`search serve` needs {error.name}, which is not installed; install the extra: "
@@ -85,6 +90,7 @@ def serve(
                 "--tls-key, or put a proxy with TLS before it"
             )
 
-    run_server(settings, on_listening)
+    with worker_beside(settings) if with_worker else nullcontext():
+        run_server(settings, on_listening)
     if exit_code() != 128 + signal.SIGINT:  # Ctrl-C is how a server is meant to end
         raise typer.Exit(exit_code())

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from search.cli.flags import number_parser, with_run_options
+from search.cli.flags import ServerOption, number_parser, with_run_options
 from search.cli.output import print_lines
+from search.cli.remote import OF_THE_SERVER, plain_options, server_client
 from search.options import RunOptions
 
 
@@ -20,12 +21,22 @@ def submit(
             help="Jobs of a higher priority come first; of the same, the one submitted first.",
         ),
     ] = 0,
+    server: ServerOption = None,
 ) -> None:
     """Put a search into the queue, for a worker to run.
 
     It takes the options of `search run`, checks them, and prints the number of the job. The job keeps absolute paths of
     this machine, which the workers must see too. It keeps no password.
     """
+    if server is not None:
+        places = {name: getattr(options, name) for name in OF_THE_SERVER}
+        with server_client(server, **places) as client:
+            job_record = client.submit(**plain_options(options), priority=priority)
+        print_lines(
+            f"job {job_record['id']} is queued",
+            f"`search logs {job_record['id']} -f --server {server}` follows it",
+        )
+        return
     from search.commands import home_words
     from search.database.jobs.job_table import JobTable
     from search.database.jobs.worker_table import WorkerTable

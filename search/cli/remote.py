@@ -1,0 +1,76 @@
+"""Commands that ask a server, with `--server`, and not the database."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.cli.output import print_aside
+from spaces import SearchError, UsageError
+
+if TYPE_CHECKING:
+    from search.client import Client
+    from search.database.jobs.job_table import Job
+    from search.options import RunOptions
+
+OF_THE_SERVER = ("home", "storage", "ray_address")
+"""Options that a server does not take: they are its own."""
+
+
+@contextmanager
+def server_client(server: str, **options: Any) -> "Iterator[Client]":
+    """Open a client of a server. options: of the command; those that a server does not take must not be given."""
+    from search.client import Client
+
+    for name in OF_THE_SERVER:
+        if options.get(name) is not None:
+            raise UsageError(f"`{name}` is that of the server, got one beside `server`; leave it out")
+    with Client(server) as client:
+        yield client
+
+
+def plain_options(options: "RunOptions") -> dict[str, Any]:
+    """Return the options that were typed, ready for JSON. Paths stay as they are: they are names of the server."""
+    from search.option import option_info
+
+    values = {
+        item.name: getattr(options, item.name)
+        for item in fields(options)
+        if option_info(item) and getattr(options, item.name) != item.default
+    }
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def remote_study(client: "Client", dataset: str | None, study: str | None) -> str:
+    """Return the name of the study that a command answers with; say which on standard error, where others fit too."""
+    if study is not None:
+        return study
+    found = client.studies(dataset)
+    if not found:
+        raise SearchError(f"the server has no study{'' if dataset is None else f' of dataset {dataset!r}'} yet")
+    if dataset is None:
+        found = sorted(found, key=lambda record: not record["trials"]["complete"])
+    name: str = found[0]["study"]
+    if len(found) > 1:
+        print_aside(f"study {name} is used, of {len(found)} that fit; --study NAME takes another")
+    return name
+
+
+def remote_job(record: dict[str, Any]) -> "Job":
+    """Return the job that a server has described."""
+    from search.database.jobs.job_table import Job
+    from search.database.jobs.worker_table import Worker
+
+    moments = {name: _moment(record[name]) for name in ("created", "started", "ended")}
+    worker = record["worker"]
+    if worker is not None:
+        created = moments["created"] or datetime.min
+        cores, gpus = tuple(worker["cores"]), tuple(worker["gpus"])
+        worker = Worker(0, worker["host"], worker["pid"], created, created, None, cores, gpus)
+    return Job(**{**record, **moments, "worker": worker})
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
