@@ -163,7 +163,7 @@ def _field(
 ) -> FormField:
     """Return the empty field of an option."""
     name, kinds = item.name, {hint, *get_args(hint)}
-    label = LABELS.get(name, name.replace("_", " ").capitalize())
+    label = LABELS.get(name, name.replace("_", " ").capitalize().replace("Gpu", "GPU"))
     known = {**_known_choices(), **choices}.get(name, ())
     if bool in kinds:
         return FormField(name, label, info.help, "switch", "on" if item.default is True else "")

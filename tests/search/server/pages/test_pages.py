@@ -102,6 +102,8 @@ def test_errors_are_pages_for_people_and_json_for_programs(served: ApiServer, vi
         assert client.get("/studies/none").json()["type"] == "not-found"
     assert visit("/api/v1/studies/none").json()["status"] == 404
     assert visit("/jobs/1/resumed", method="POST").status_code == 422
+    assert "There is no page /nowhere for GET." in visit("/nowhere").text
+    assert "There is no page /studies for DELETE." in visit("/studies", method="DELETE").text
 
 
 def test_jobs_are_controlled_by_forms(visit: Visit) -> None:
