@@ -10,7 +10,8 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from objectives.results import Metric, StudyResults, Trial
@@ -28,21 +29,24 @@ COMMAND_SECONDS = 600.0
 """Longest time of the command at the end of a run. Then it is killed."""
 
 
-def _sender(urls: Any) -> Any:
-    try:
-        import apprise
-    except ImportError:
-        raise UsageError(
-            "`notify` needs Apprise: pip install 'diffusion-feature-search[notify]', or leave it out"
-        ) from None
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # its messages may hold an address
-    sender = apprise.Apprise()
-    for number, url in enumerate(urls, start=1):
-        if not isinstance(url, str) or not sender.add(url):
+def _sender(urls: Sequence[str]) -> Any:
+    """Return what sends messages to these addresses. Raises UsageError without showing an address."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Apprise imports modules that Python is about to drop
+        try:
+            import apprise
+        except ImportError:
             raise UsageError(
-                f"`notify` must be an address of Apprise, such as json://host/path or mailto://…, and number {number} "
-                "is none; https://appriseit.com lists them"
-            )
+                "`notify` needs Apprise: pip install 'diffusion-feature-search[notify]', or leave it out"
+            ) from None
+        logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # its messages may hold an address
+        sender = apprise.Apprise()
+        for number, url in enumerate(urls, start=1):
+            if not isinstance(url, str) or not sender.add(url):
+                raise UsageError(
+                    f"`notify` must be an address of Apprise, such as json://host/path or mailto://…, and number "
+                    f"{number} is none; https://appriseit.com lists them"
+                )
     return sender
 
 

@@ -33,8 +33,9 @@ def chosen_setting(given: Setting | Mapping[str, Any], space: Space) -> Setting:
     params: Params = {}
     if "taps" not in values and max(space.taps) > 1:
         values["taps"] = 1 + sum(name.startswith("block ") for name in values)
+    taps = _value_in(space.taps, "taps", values["taps"]) if "taps" in values else 1
     for choice in space.dimensions:
-        if choice.head not in (None, head) or choice.taps > int(values.get("taps", 1)):
+        if choice.head not in (None, head) or choice.taps > taps:
             continue
         written = [name for name in dict.fromkeys((param_name(choice), choice.name)) if name in values]
         if written:
