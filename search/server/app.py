@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
-from search.server.api import catalog, classifiers, control, document, events, health, jobs, studies
+from search.server.api import catalog, classifiers, control, events, health, jobs, studies
 from search.server.gate import Gate
 from search.server.login import session_cookie
 from search.server.optuna_mount import PREFIX, OptunaMount
@@ -57,7 +57,6 @@ def make_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.include_router(health.router)
-    app.include_router(document.router)
     for router in (module.router for module in (catalog, jobs, events, studies, control, classifiers)):
         app.include_router(router, prefix=API)
     for router in ROUTERS:

@@ -1,5 +1,5 @@
 """All routers of the pages."""
 
-from search.server.pages import classifiers, jobs, session, studies, submit
+from search.server.pages import classifiers, document, jobs, session, studies, submit
 
-ROUTERS = tuple(module.router for module in (session, jobs, studies, submit, classifiers))
+ROUTERS = tuple(module.router for module in (session, jobs, studies, submit, classifiers, document))

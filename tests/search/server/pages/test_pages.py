@@ -10,7 +10,18 @@ from search.server.pages.rendering import POLICY, assets
 from tests.search.server.pages.conftest import Elements, Visit
 from tests.support.api_server import ApiServer
 
-PAGES = ("/", "/studies", "/submit", "/classifiers", "/jobs/1", "/jobs/2", "/submit?job=2", "/nowhere", "/jobs/999")
+PAGES = (
+    "/",
+    "/studies",
+    "/submit",
+    "/classifiers",
+    "/jobs/1",
+    "/jobs/2",
+    "/submit?job=2",
+    "/nowhere",
+    "/jobs/999",
+    "/docs",
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,14 @@
-"""The OpenAPI document of this server, and a page that shows it."""
+"""The OpenAPI document of this server, and the page that shows it."""
 
 from typing import Any
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from search.server.identity import requires, role_router
+from search.server.pages.rendering import page
 
 router = role_router(in_document=False)
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 
 
 @router.get("/openapi.json", dependencies=[requires("viewer")])
@@ -22,16 +20,8 @@ def openapi(request: Request) -> JSONResponse:
 @router.get("/docs", dependencies=[requires("viewer")])
 def docs(request: Request) -> HTMLResponse:
     """Show the document as a page that loads nothing from elsewhere."""
-    environment = Environment(
-        loader=PackageLoader("search.server", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     document = request.app.openapi()
-    page = environment.get_template("docs.html").render(document=document, groups=_groups(document), type_of=type_of)
-    return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
+    return page(request, "document.html", "docs", document=document, groups=_groups(document), type_of=type_of)
 
 
 def _groups(document: dict[str, Any]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
