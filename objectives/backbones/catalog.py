@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.backbones.backbone import PRECISIONS, Backbone, LateBackbone
-from objectives.backbones.checkpoints.published import PUBLISHED, folder_of
+from objectives.backbones.checkpoints.published import PUBLISHED, PublishedCheckpoint, folder_of
 from objectives.backbones.description import Description, Descriptions
 from objectives.backbones.files import network_folder, pipeline_folder
 from objectives.backbones.folders.configuration import read_configuration
 from objectives.backbones.folders.weights import check_weights
+from objectives.backbones.known import HUB, Facts
 from objectives.backbones.reading import Reading
 from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
@@ -29,21 +30,6 @@ BUNDLED = Path(__file__).parent / "bundled"
 BUNDLED_BLOCKS, BUNDLED_TIMESTEPS = 25, 1000
 """The numbers of blocks and timesteps of the bundled network, known here without a look at it."""
 
-HUB = {
-    "ddpm-cifar10": ("DDPM's U-Net of 32x32 photographs", "google/ddpm-cifar10-32"),
-    "ddpm-church": ("DDPM's U-Net of 256x256 churches", "google/ddpm-church-256"),
-    "sd-1.5": ("Stable Diffusion's U-Net, of latents of 512x512", "stable-diffusion-v1-5/stable-diffusion-v1-5"),
-    "sdxl": ("Stable Diffusion XL's U-Net, of latents of 1024x1024", "stabilityai/stable-diffusion-xl-base-1.0"),
-    "dit-256": ("DiT-XL/2, of latents of 256x256", "facebook/DiT-XL-2-256"),
-    "resnet50": ("ResNet-50, supervised on ImageNet-1k", "microsoft/resnet-50"),
-    "vit-b16": ("ViT-B/16, supervised on ImageNet-21k and -1k", "google/vit-base-patch16-224"),
-    "mae-b16": ("MAE's ViT-B/16", "facebook/vit-mae-base"),
-    "dinov2": ("DINOv2's ViT-B/14", "facebook/dinov2-base"),
-    "clip-b16": ("CLIP's ViT-B/16", "openai/clip-vit-base-patch16"),
-    "siglip-b16": ("SigLIP's ViT-B/16", "google/siglip-base-patch16-224"),
-}
-"""Name → (description for people, hub id)."""
-
 HUB_FILES = [
     "*.json",
     "model*.safetensors",
@@ -51,8 +37,11 @@ HUB_FILES = [
     *(f"{part}/*.safetensors" for part in ("unet", "transformer", "vae", "text_encoder")),
     "tokenizer/*",
 ]
+HUB_TEXT_FILES = [f"{part}_{number}/*" for part in ("text_encoder", "tokenizer") for number in (2, 3)]
+"""Further text encoders, which only diffusion transformers read: SDXL's U-Net gets zeros in place of a text."""
+
 HUB_OLD_FILES = ["pytorch_model.bin", "diffusion_pytorch_model.bin", "*/diffusion_pytorch_model.bin"]
-HUB_VARIANTS = ["*.fp16.*", "*.non_ema.*", "*.ema.*", "*/flax_*"]
+HUB_VARIANTS = ["*.fp16.*", "*.fp16-*", "*.non_ema.*", "*.ema.*", "*/flax_*"]
 
 ENCODERS = (
     "resnet",
@@ -129,6 +118,8 @@ def _hub_folder(hub_id: str, _cache: Path | None = None) -> Path:
 
     try:
         folder = Path(snapshot_download(hub_id, allow_patterns=HUB_FILES, ignore_patterns=HUB_VARIANTS))
+        if (folder / "transformer").is_dir():
+            folder = Path(snapshot_download(hub_id, allow_patterns=HUB_TEXT_FILES, ignore_patterns=HUB_VARIANTS))
         if not any(folder.rglob("*.safetensors")):  # torch reads these with weights_only, so no code in them runs
             folder = Path(snapshot_download(hub_id, allow_patterns=HUB_OLD_FILES))
         return folder
@@ -152,22 +143,34 @@ def _bundled() -> Path:
 class KnownBackbone:
     """A backbone in the catalog.
 
-    words: a description for people. source: a URL, a hub id, or "this package".
+    words: a description for people. source: a URL, a hub id, or "this package". facts: of the network.
     fetch: called with a folder for backbones; prepares the network there and returns the network's own folder.
     """
 
     words: str
     source: str
+    facts: Facts
     fetch: Callable[[Path], Path]
 
 
+def _facts(checkpoint: PublishedCheckpoint) -> Facts:
+    """Return the facts of one of guided-diffusion's networks: its licence is that of the repository."""
+    size = checkpoint.content.size if checkpoint.content else None
+    return Facts(checkpoint.settings.image_size, checkpoint.parameters, "MIT", size)
+
+
 BACKBONES: dict[str, KnownBackbone] = {
-    "bundled": KnownBackbone("small U-Net of 32x32 photographs", "this package", lambda _: _bundled()),
+    "bundled": KnownBackbone(
+        "small U-Net of photographs", "this package", Facts(32, 4.1e6, "Apache 2.0"), lambda _: _bundled()
+    ),
     **{
-        name: KnownBackbone(checkpoint.words, checkpoint.url, partial(folder_of, name))
+        name: KnownBackbone(checkpoint.words, checkpoint.url, _facts(checkpoint), partial(folder_of, name))
         for name, checkpoint in PUBLISHED.items()
     },
-    **{name: KnownBackbone(words, hub_id, partial(_hub_folder, hub_id)) for name, (words, hub_id) in HUB.items()},
+    **{
+        name: KnownBackbone(model.words, model.hub_id, model.facts, partial(_hub_folder, model.hub_id))
+        for name, model in HUB.items()
+    },
 }
 
 

@@ -21,8 +21,8 @@ BACKBONE = Kind("backbone", "checkpoint", BackboneError)
 class PublishedCheckpoint:
     """A checkpoint on guided-diffusion's server.
 
-    words: a description for people. content: None if no public source gives a digest; the checkpoint is then never
-    downloaded.
+    words: a description for people. parameters: number of weights. content: None if no public source gives a digest;
+    the checkpoint is then never downloaded.
     """
 
     words: str
@@ -30,6 +30,7 @@ class PublishedCheckpoint:
     content: Content | None
     settings: AdmSettings
     order: AttentionOrder
+    parameters: float = 553e6
 
     @property
     def file_name(self) -> str:
@@ -65,7 +66,7 @@ ADM_64 = AdmSettings(
 
 PUBLISHED: dict[str, PublishedCheckpoint] = {
     "adm-256": PublishedCheckpoint(
-        "ADM of ImageNet at 256x256, without classes",
+        "ADM of ImageNet, without classes",
         f"{ADDRESS}/256x256_diffusion_uncond.pt",
         # The model table of Disco Diffusion's later notebooks and several independent records of the file at this
         # address agree on this digest and size. (983e3de6…, in the earlier notebooks, is the digest of another file.)
@@ -74,28 +75,28 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
         "legacy",
     ),
     "adm-256-cond": PublishedCheckpoint(
-        "ADM of ImageNet at 256x256, class-conditional",
+        "ADM of ImageNet, class-conditional",
         f"{ADDRESS}/256x256_diffusion.pt",
         None,
         ADM_256_CLASSES,
         "legacy",
+        554e6,
     ),
     "adm-64": PublishedCheckpoint(
-        "ADM of ImageNet at 64x64, class-conditional",
+        "ADM of ImageNet, class-conditional",
         f"{ADDRESS}/64x64_diffusion.pt",
         # Source: experiments/download_cross_scale_baselines.sh in github.com/blueherat/test, which checks them.
         Content("a18558f9a2499615a3ff9759ad12299690ad36ee3378c395adbb94855e2b634f", 1_183_736_577),
         ADM_64,
         "new",
+        296e6,
     ),
     "adm-lsun-bedroom": PublishedCheckpoint(
-        "ADM of LSUN bedrooms at 256x256", f"{ADDRESS}/lsun_bedroom.pt", None, ADM_256_LSUN, "legacy"
+        "ADM of LSUN bedrooms", f"{ADDRESS}/lsun_bedroom.pt", None, ADM_256_LSUN, "legacy"
     ),
-    "adm-lsun-cat": PublishedCheckpoint(
-        "ADM of LSUN cats at 256x256", f"{ADDRESS}/lsun_cat.pt", None, ADM_256_LSUN, "legacy"
-    ),
+    "adm-lsun-cat": PublishedCheckpoint("ADM of LSUN cats", f"{ADDRESS}/lsun_cat.pt", None, ADM_256_LSUN, "legacy"),
     "adm-lsun-horse": PublishedCheckpoint(
-        "ADM of LSUN horses at 256x256", f"{ADDRESS}/lsun_horse.pt", None, ADM_256_LSUN, "legacy"
+        "ADM of LSUN horses", f"{ADDRESS}/lsun_horse.pt", None, ADM_256_LSUN, "legacy"
     ),
 }
 

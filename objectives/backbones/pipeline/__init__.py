@@ -1,1 +1,1 @@
-"""What stands beside the network in a pipeline: the noise schedule, the autoencoder, the text."""
+"""The parts beside the network in a pipeline: the noise schedule, the autoencoder, the text."""

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import torch
 
 FLOW = "flow"
-"""What a network predicts that was trained by flow matching: the velocity, noise minus image."""
+"""The prediction of a network that was trained by flow matching: the velocity, noise minus image."""
 
 CONSISTENCY = "consistency"
-"""What a consistency model predicts: the image at the beginning of its path."""
+"""The prediction of a consistency model: the image at the beginning of its path."""
 
 SCORE = "score"
-"""What a network of a score SDE predicts: the gradient of the log density."""
+"""The prediction of a network of a score SDE: the gradient of the log density."""
 
 TIMESTEPS = 1000
 """The number of timesteps of a flow and of a consistency model."""

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dashboards.formatting import count, gmacs
+from objectives.sizes import size_in_words
 from search.cli.flags import number_option
 from search.cli.output import print_lines
 from spaces import Architecture, SearchError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from objectives.backbones.known import Facts
 
 app = typer.Typer(help="List, show or convert backbones.")
 
@@ -44,13 +47,18 @@ def backbones(context: typer.Context) -> None:
 
     from objectives.backbones.catalog import BACKBONES, NETWORK_KINDS
 
-    table = PlainTable(Column("name", no_wrap=True), "what it is", "from")
+    right = (Column(name, justify="right", no_wrap=True) for name in ("side", "weights", "size"))
+    table = PlainTable(Column("name", no_wrap=True), "what it is", *right, "licence", "from")
     for name, backbone in BACKBONES.items():
-        table.add_row(name, backbone.words, backbone.source)
+        table.add_row(name, backbone.words, *facts_cells(backbone.facts), backbone.source)
     print_table(table)
     print_lines(
         "",
-        f"--backbone also takes a local folder or a hub id that contains one of: {', '.join(NETWORK_KINDS)}",
+        "side: of the images in pixels. weights: of the network alone. size: of the file of its weights; autoencoders",
+        "and text encoders come besides. A cell is empty where no source says it.",
+        "",
+        f"--backbone also takes a local folder or a hub id that contains one of: {', '.join(NETWORK_KINDS)},",
+        "or an image encoder of transformers, such as beit, convnextv2, ijepa, swin",
         "`search backbones show NAME` shows the blocks of one backbone",
     )
 
@@ -147,6 +155,17 @@ def convert(
             raise UsageError("a checkpoint of SiT or REPA is converted with `autoencoder`, and `heads` if need be")
         convert_sit(file, "sit" if layout is Layout.SIT else "repa", autoencoder, out, heads)
     print_lines(f"{out}: use it as `{shlex.join(['search', 'run', '--backbone', str(out)])}`")
+
+
+def facts_cells(facts: "Facts") -> tuple[str, str, str, str]:
+    """Return side, number of weights, size and licence of a network in words; empty where they are not known."""
+    weights = facts.parameters or 0
+    return (
+        str(facts.side or ""),
+        f"{weights / 1e9:.1f} B" if weights >= 1e9 else f"{weights / 1e6:.0f} M" if weights else "",
+        size_in_words(facts.bytes) if facts.bytes else "",
+        facts.licence or "",
+    )
 
 
 def summary(architecture: Architecture) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from objectives.backbones.catalog import load_backbone
 from spaces import BackboneError
-from tests.support import small_unets
+from tests.support import small_transformers, small_unets
 from tests.support.hub import hub_environment, serve_hub
 
 
@@ -64,6 +64,26 @@ def test_a_pipeline_without_subfolders_is_fetched_completely(tmp_path: Path) -> 
     assert sorted(served) == [
         "config.json", "diffusion_pytorch_model.safetensors", "model_index.json", "scheduler_config.json"
     ]  # fmt: skip
+
+
+def test_all_text_encoders_of_a_transformer_are_fetched_without_their_variants(tmp_path: Path) -> None:
+    """Stable Diffusion 3 has three, of which the large one is published in shards, also as a variant."""
+    model = tmp_path / "model"
+    small_transformers.sd3_with_text(model)
+    (model / "text_encoder_3/model.fp16-00001-of-00002.safetensors").write_bytes(b"a variant")
+    with serve_hub({"models/nobody/tiny": model}) as (address, served):
+        lines = (
+            "from objectives.backbones.catalog import load_backbone\n"
+            "print(len(load_backbone('nobody/tiny').architecture.blocks))"
+        )
+        environment = hub_environment(address, tmp_path / "hub")
+        ran = subprocess.run(
+            [sys.executable, "-c", lines], capture_output=True, text=True, env=environment, check=False
+        )
+    assert ran.stdout.strip() == "3", ran.stderr
+    assert {f"text_encoder{part}/model.safetensors" for part in ("", "_2", "_3")} <= {*served}
+    assert len(served) == len({*served})
+    assert not any("fp16" in file for file in served)
 
 
 def test_what_can_be_no_hub_id_is_told_in_words() -> None:

@@ -23,7 +23,7 @@ class FusedLinear(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         outputs: torch.Tensor = self.linear(inputs)
-        parts = outputs.split([*self.widths.values()], dim=-1)
+        parts = torch.split(outputs, [*self.widths.values()], dim=-1)
         for name, part in zip(self.widths, parts, strict=True):
             self.get_submodule(name)(part)
         return outputs

@@ -1,4 +1,4 @@
-"""What diffusion transformers that read latents have in common."""
+"""The common part of all diffusion transformers that read latents: folders, latents, texts, taps."""
 
 import inspect
 from collections.abc import Callable, Mapping

@@ -9,6 +9,8 @@ import torch
 
 from objectives.backbones.catalog import describe_backbone, load_backbone
 from objectives.backbones.tapped import TappedBackbone
+from objectives.cka.estimator import cka
+from objectives.heads.unit_length import normalised
 from spaces import PRESETS, BackboneError, UnknownNameError
 from spaces.blocks import INSIDE
 from tests.support import small_encoders, small_transformers, small_unets
@@ -89,7 +91,7 @@ def test_the_attention_is_what_a_gate_multiplies_before_it_is_added(tmp_path: Pa
     """A layer of DiT without its MLP adds gate x attention to its input (Peebles & Xie 2023, section 3.2)."""
     small_transformers.dit(tmp_path)
     backbone = load_backbone(str(tmp_path), taps_inside=["attention"])
-    layer = backbone.network.module.get_submodule("transformer_blocks.1")
+    layer: Any = backbone.network.module.get_submodule("transformer_blocks.1")
     gates: list[torch.Tensor] = []
     handles = [
         layer.norm1.register_forward_hook(lambda _m, _i, output: gates.append(output[1])),
@@ -147,6 +149,40 @@ def test_a_channel_that_dominates_a_layer_does_not_dominate_its_modulated_input(
 
     assert strongest(layer.number) > 0.99
     assert most_varying(modulated.number) < 0.5
+
+
+def test_massive_channels_rule_linear_unit_and_cka_on_layers_and_not_on_modulated_inputs(tmp_path: Path) -> None:
+    """The adaptive norms of trained DiTs scale massive channels down (DiTF, Gan et al. 2025), as they do here."""
+    small_transformers.dit(tmp_path)
+    backbone = load_backbone(str(tmp_path), taps_inside=["modulated"])
+    module: Any = backbone.network.module
+    width = module.inner_dim
+    with torch.no_grad():
+        module.pos_embed.proj.bias[3] += 30.0
+        module.pos_embed.proj.weight[3] *= 30.0
+        for layer in module.transformer_blocks:  # of its outputs: shift, scale, …
+            layer.norm1.linear.weight[width + 3] = 0.0
+            layer.norm1.linear.bias[width + 3] = -1.0
+    generator = torch.Generator().manual_seed(5)
+    shape = (64, *backbone.network.input_shape)
+    images, noise = (torch.randn(shape, generator=generator) for _ in range(2))
+    layer_output, modulated = (block for block in backbone.architecture.blocks[1:3])
+    assert (layer_output.part, modulated.part) == ("layer", "modulated")
+    taps = backbone.taps(images, noise, 50, [layer_output.number, modulated.number])
+
+    def share_of_length(number: int) -> float:
+        """The share of the massive channel in the squared length of what `linear-unit` scales to length one."""
+        energy = normalised(taps[number].mean(dim=(2, 3))).square()
+        return float((energy[:, 3] / energy.sum(dim=1)).mean())
+
+    def likeness(number: int) -> float:
+        """The CKA of the maps to those of the massive channel of the layer before, alone."""
+        return float(cka([taps[number], taps[layer_output.number][:, 3:4]]).values[0, 1])
+
+    assert share_of_length(layer_output.number) > 0.95
+    assert likeness(layer_output.number) > 0.95
+    assert share_of_length(modulated.number) < 0.1
+    assert likeness(modulated.number) < 0.6
 
 
 @pytest.mark.parametrize(

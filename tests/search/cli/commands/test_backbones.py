@@ -12,6 +12,10 @@ def test_known_names_and_kinds_are_listed(search: Search, tmp_path: Path) -> Non
     assert ran.code == 0, ran.stderr
     for name in ("bundled", "adm-256", "adm-64", "dinov2", "resnet50", "UNet2DConditionModel", "vit_mae"):
         assert name in ran.stdout
+    adm = next(line for line in ran.stdout.splitlines() if line.startswith("│ adm-256 "))
+    for fact in ("256", "553 M", "2.2 GB", "MIT"):
+        assert fact in adm
+    assert "black-forest-labs/FLUX.2-klein-4B" in ran.stdout
     assert not list(tmp_path.iterdir())
 
 
