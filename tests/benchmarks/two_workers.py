@@ -1,6 +1,6 @@
 """Two searches by workers of the queue: side by side on one core each, and one after the other.
 
-    python -m tests.benchmarks.queue [--times 1] [--out FILE.json]
+    python -m tests.benchmarks.two_workers [--times 1] [--out FILE.json]
 
 Each way gets an empty home. The seconds are those from the first job's start to the last job's end. While the jobs run,
 the threads of all their processes are looked at: how many there are, and on which cores they may run.

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, cast, final, get_args
 
 from sqlalchemy import CursorResult, case, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from search.database.connection.dialects import now
 from search.database.connection.outages import Outages, repeated
@@ -104,7 +104,8 @@ class JobTable:
         group = case(
             (JobRow.state == "running", 0), (JobRow.state == "queued", 1), (JobRow.state == "paused", 2), else_=3
         )
-        chosen = select(JobRow, WorkerRow).outerjoin(WorkerRow, JobRow.worker_id == WorkerRow.id)
+        chosen = select(JobRow, WorkerRow).options(defer(JobRow.log))
+        chosen = chosen.outerjoin(WorkerRow, JobRow.worker_id == WorkerRow.id)
         if states is not None:
             chosen = chosen.where(JobRow.state.in_(states))
         if owner is not None:

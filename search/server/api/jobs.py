@@ -1,5 +1,7 @@
 """Jobs: submit them, follow them and control them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
@@ -69,8 +71,8 @@ def job(job_id: JobId, service: Served) -> JobRecord:
 @router.get("/{job_id}/log", dependencies=[requires("viewer")])
 def log(job_id: JobId, service: Served, after: Annotated[int, Query(ge=0, le=2**53)] = 0) -> JobLog:
     """Return what the process of a job printed. after: the `offset` of an earlier answer, to get what came later."""
-    find_job(service, job_id)
-    text, offset = service.jobs.log(job_id, after)
+    with _finding(job_id):
+        text, offset = service.jobs.log(job_id, after)
     return JobLog(text=text, offset=offset)
 
 
@@ -106,8 +108,15 @@ def set_priority(job_id: JobId, new: NewPriority, caller: Runner, service: Serve
 
 def find_job(service: Service, job_id: int) -> Job:
     """Return a job. Raises ProblemError, status 404, where there is none of this number."""
-    try:
+    with _finding(job_id):
         return service.jobs.job(job_id)
+
+
+@contextmanager
+def _finding(job_id: int) -> Iterator[None]:
+    """Raise ProblemError, status 404, where a block finds no job of this number."""
+    try:
+        yield
     except OutageError:
         raise
     except StorageError:

@@ -47,9 +47,12 @@ def studies(
 @router.get("/{study}", dependencies=[requires("viewer")])
 def study(study: StudyName, service: Served) -> Json:
     """Show one study: its trials, its answer, and its runs with the seconds that are left."""
-    results = service.studies.results(study)
-    state = StudyState(results, service.studies.runs(study), None, "").to_dict()
-    return {name: value for name, value in state.items() if name not in ("report", "storage")}
+
+    def shown(results: StudyResults) -> Json:
+        state = StudyState(results, service.studies.runs(study), None, "").to_dict()
+        return {name: value for name, value in state.items() if name not in ("report", "storage")}
+
+    return service.studies.derived(study, "state", shown)
 
 
 @router.get("/{study}/best", dependencies=[requires("viewer")])
@@ -71,10 +74,13 @@ class StudyLines(BaseModel):
 @router.get("/{study}/lines", dependencies=[requires("viewer")])
 def lines(study: StudyName, service: Served) -> StudyLines:
     """Describe a study and its answer in lines for people."""
-    results = service.studies.results(study)
-    status = StudyState(results, service.studies.runs(study), None, "").lines()
-    shown = [line for line in status if not line.startswith(("report ", "storage "))]
-    return StudyLines(status=shown, best=answer_lines(results) if results.complete or results.finals else [])
+
+    def described(results: StudyResults) -> StudyLines:
+        status = StudyState(results, service.studies.runs(study), None, "").lines()
+        shown = [line for line in status if not line.startswith(("report ", "storage "))]
+        return StudyLines(status=shown, best=answer_lines(results) if results.complete or results.finals else [])
+
+    return service.studies.derived(study, "lines", described)
 
 
 @router.get("/{study}/trials", dependencies=[requires("viewer")])
