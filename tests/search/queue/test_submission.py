@@ -51,6 +51,11 @@ def test_a_recommendation_keeps_its_limits(tmp_path: Path) -> None:
         job_record(options, "run", {"passes": 500})
 
 
+def test_a_job_keeps_no_secret() -> None:
+    with pytest.raises(UsageError, match="`notify` may hold a password, which no job keeps; leave it out"):
+        job_record(RunOptions("digits", notify=["slack://token@channel"]), "run", {})
+
+
 def test_an_option_of_a_newer_version_is_an_error_in_words() -> None:
     with pytest.raises(UnknownNameError, match="unknown option 'colour'"):
         job_options({"dataset": "digits", "colour": 3}, None, None)

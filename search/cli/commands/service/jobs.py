@@ -69,6 +69,8 @@ def jobs(
 def _print_jobs(
     listed: "list[Job]", ended: "list[Job]", cores_of_workers: Sequence[int], all_jobs: bool, as_json: bool
 ) -> None:
+    from dashboards.formatting import count
+
     listed = listed + (ended if all_jobs else ended[:SHOWN])
     if as_json:
         print_json([_record(job) for job in listed])
@@ -76,12 +78,8 @@ def _print_jobs(
     _print_table(listed)
     if not all_jobs and len(ended) > SHOWN:
         print_lines("earlier ones have ended; --all lists them too")
-    count = len(cores_of_workers)
-    print_lines(
-        f"{count} worker{'' if count == 1 else 's'} with {sum(cores_of_workers)} cores"
-        if count
-        else "no worker is alive; `search worker` starts one"
-    )
+    alive = f"{count(len(cores_of_workers), 'worker')} with {count(sum(cores_of_workers), 'core')}"
+    print_lines(alive if cores_of_workers else "no worker is alive; `search worker` starts one")
 
 
 @app.command()
