@@ -56,7 +56,14 @@ TITLES = {
     "internal": "The server has failed",
 }
 
-STATUS_KINDS = {404: "not-found", 405: "method-not-allowed", 413: "too-large", 401: "unauthorized", 403: "forbidden"}
+STATUS_KINDS = {
+    400: "usage",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    401: "unauthorized",
+    403: "forbidden",
+}
 
 
 def not_found(detail: str) -> ProblemError:
@@ -100,6 +107,7 @@ def request_id(request: Request) -> str | None:
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": words, "content": {MEDIA_TYPE: {}}}
     for status, words in {
+        400: "The body cannot be parsed",
         401: "No token, or one that is not known",
         403: "The role of the token does not allow this, or the request comes from a page of another site",
         404: "There is no such thing",

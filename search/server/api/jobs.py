@@ -47,7 +47,24 @@ def jobs(
     return job_records(service.jobs.jobs(state, owner, limit), service.settings.data_roots)
 
 
-@router.post("", status_code=201)
+LINKS = {
+    name: {
+        "operationRef": f"#/paths/~1api~1v1~1jobs~1{{job_id}}{part}",
+        "parameters": {"job_id": "$response.body#/id"},
+    }
+    for name, part in {
+        "show": "/get",
+        "log": "~1log/get",
+        "cancel": "~1cancel/post",
+        "pause": "~1pause/post",
+        "resume": "~1resume/post",
+        "priority": "~1priority/put",
+    }.items()
+}
+"""What can be done next with a job that was created, for the OpenAPI document."""
+
+
+@router.post("", status_code=201, responses={201: {"links": LINKS}})
 def create(new: Annotated[NewJob, Body()], caller: Runner, service: Served, response: Response) -> JobRecord:
     """Check a search or a recommendation as the command line does, and put it into the queue.
 
