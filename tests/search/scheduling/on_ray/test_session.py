@@ -78,7 +78,7 @@ def test_an_error_while_ray_starts_is_raised_at_once() -> None:
     assert ran.stdout.strip() == "a mistake True", ran.stderr
 
 
-NAMES = ("search", "spaces", "objectives", "random", "numpy", "ray")
+NAMES = ("search", "spaces", "objectives", "random", "queue", "numpy", "ray")
 FILES = f"""
 from search.running.run_folder import run_folder
 from search.scheduling.on_ray.session import RaySession
