@@ -148,6 +148,10 @@ def test_a_migration_cleans_the_commands_of_earlier_versions(
             store.begin_run(study, RunRecord(1, command, {}))
         with store.optuna.engine.begin() as connection:
             connection.execute(text(f"UPDATE {migrations.VERSION_TABLE} SET version_num = '0009'"))
+            for table in ("search_jobs", "search_workers", "search_tokens"):  # of version 0011
+                connection.execute(text(f"DROP TABLE {table}"))
+            for table, column in (("search_studies", "request"), ("search_runs", "reason")):
+                connection.execute(text(f"ALTER TABLE {table} DROP COLUMN {column}"))
     with Store.open(storage_url) as store:
         assert [run.command for run in store.read_runs(study)] == [*OLD_COMMANDS.values()]
 
