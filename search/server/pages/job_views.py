@@ -24,15 +24,14 @@ AFTER_TRIALS = ("comparison", "test", "baselines", "report")
 """Stages of a search, as `search.queue.progress` names them."""
 
 SPANS: Mapping[JobState, str] = {
-    "queued": "waiting for",
-    "running": "running for",
-    "paused": "submitted",
-    "finished": "took",
-    "failed": "failed after",
-    "cancelled": "cancelled after",
+    "queued": "for {}",
+    "running": "for {}",
+    "paused": "submitted {} ago",
+    "finished": "in {}",
+    "failed": "after {}",
+    "cancelled": "after {}",
 }
-"""State of a job → what its time means."""
-
+"""State of a job → what its time means, as words after the state."""
 
 ACTIONS: Mapping[JobState, tuple[str, ...]] = {
     "queued": ("pause", "cancel", "priority"),
@@ -49,7 +48,8 @@ class JobView:
     """A job of the queue.
 
     title: its study, or what it is to search. progress: how far it is, or why it failed. fraction: of its trials, in
-    [0, 1]; None where that is not known. span: for how long it has been in its state. options: name → value, without
+    [0, 1]; None where that is not known. span: for how long it
+    has been in its state, as words after the state. options: name → value, without
     defaults. actions: what the caller may do with it. spoken: its state and progress, in few steps.
     """
 
@@ -122,7 +122,7 @@ def job_view(job: Job, roots: Mapping[str, Path], caller: Caller | None) -> JobV
         priority=job.priority,
         progress=progress_text(job),
         fraction=fraction,
-        span=f"{SPANS[job.state]} {since_text(job)}" + (" ago" if job.state == "paused" else ""),
+        span=SPANS[job.state].format(since_text(job)),
         study=job.study,
         error=job.error,
         attempts=job.attempts,

@@ -41,7 +41,7 @@ LINKS = (
     Link("studies", "/studies", "Studies"),
     Link("submit", "/submit", "New search"),
     Link("classifiers", "/classifiers", "Classifiers"),
-    Link("optuna", "/optuna/dashboard", "Optuna Dashboard"),
+    Link("optuna", "/optuna/dashboard", "Optuna"),
     Link("docs", "/docs", "API"),
 )
 
