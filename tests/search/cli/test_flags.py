@@ -1,6 +1,7 @@
 """Flags: how text becomes values, and how commands get the options of a search."""
 
 import inspect
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from objectives.home import Home
-from search.cli.flags import number_parser, parse_duration, parse_integers, parse_names, parse_size, with_run_options
+from search.cli.flags import number_parser, parse_duration, parse_integers, parse_size, with_run_options
 from search.option import option_info
 from search.options import RunOptions
 
@@ -81,77 +82,14 @@ def test_a_command_may_take_some_run_options_and_options_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"),
-    [("200GB", 200 * 10**9), ("1.5 TiB", int(1.5 * 2**40)), ("300m", 300 * 10**6), ("12", 12), ("0", 0)],
-)
-def test_sizes_are_parsed(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "GB", "lots", "1..5GB", "-3GB", "3XB", "1e3GB", "inf", "nan", "9" * 400 + "GB"])
-def test_invalid_sizes_are_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="expected a size such as 200GB"):
-        parse_size(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("5m", 300), ("90s", 90), ("90", 90), ("1.5h", 5400), ("1h30m", 5400), ("1h 5s", 3605), (" 2 M ", 120)],
-)
-def test_durations_are_parsed(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize(
-    "text", ["", "m", "-5m", "0", "5 minutes", "5d", "30m1h", "1h30", "nan", "inf", "1e400", "9" * 400]
-)
-def test_invalid_durations_are_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match=r"expected a time such as 90s, 5m or 1h30m"):
-        parse_duration(text)
-
-
-@pytest.mark.parametrize(("text", "values"), [("4", [4]), ("4,13-16", [4, 13, 14, 15, 16]), (" 1 , 2 ", [1, 2])])
-def test_numbers_and_ranges_are_parsed(text: str, values: list[int]) -> None:
-    assert parse_integers(text) == values
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
+    ("parse", "words"),
     [
-        ("", "expected numbers and ranges such as 4,13-16, got ''"),
-        ("4,,5", "expected numbers and ranges"),
-        ("1e3", "expected numbers and ranges"),
-        ("-5", "expected numbers and ranges"),
-        ("²", "expected numbers and ranges"),
-        ("9" * 5000, "expected numbers and ranges"),
-        ("10-8", "a range begins with the smaller number, such as 8-10, got 10-8"),
-        ("0-9999999999", "expected at most 100,000 numbers, got 0-9999999999"),
-        ("0-99999,0", "expected at most 100,000 numbers, got 0"),
+        (parse_integers, "expected numbers and ranges such as 4,13-16, got 'many'"),
+        (parse_size, "expected a size such as 200GB"),
+        (parse_duration, "expected a time such as 90s"),
+        (number_parser(1, 9), "expected a whole number from 1 to 9, got 'many'"),
     ],
 )
-def test_what_is_no_list_of_numbers_is_refused(text: str, words: str) -> None:
-    with pytest.raises(typer.BadParameter, match=words) as raised:
-        parse_integers(text)
-    assert len(str(raised.value)) < 250
-
-
-@pytest.mark.parametrize("text", ["0", "65536", "1e3", "1.5", "nan", "inf", "-0", "", "0x10", "9" * 400, "9" * 5000])
-def test_a_number_outside_the_range_is_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="expected a whole number from 1 to 65,535, got ") as raised:
-        number_parser(1, 65535)(text)
-    assert len(str(raised.value)) < 250
-
-
-@pytest.mark.parametrize("text", ["0.04", "nan", "inf", "-inf", "1e400", "half", "9" * 5000])
-def test_a_fraction_outside_the_range_is_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match=r"expected a number from 0\.05 to 0\.5, got "):
-        number_parser(0.05, 0.5, float)(text)
-
-
-def test_numbers_are_parsed() -> None:
-    assert (number_parser(1, 9)(" 7 "), number_parser(0, 9)("-0"), number_parser(0, 1, float)("2.5e-1")) == (7, 0, 0.25)
-
-
-def test_names_are_parsed() -> None:
-    assert parse_names(" nll , cost ") == ["nll", "cost"]
-    assert parse_names("accuracy,") == ["accuracy", ""]  # the empty name is refused with the option's name
+def test_a_wrong_value_names_its_flag_on_the_command_line(parse: Callable[[str], object], words: str) -> None:
+    with pytest.raises(typer.BadParameter, match=words):
+        parse("many")
