@@ -209,9 +209,8 @@ def _provenance(row: StudyRow) -> dict[str, str]:
         searches = [run for run in row.runs if run.options is not None] or row.runs
         provenance["command"] = searches[-1].command
         provenance["versions"] = ", ".join(f"{name} {version}" for name, version in row.runs[-1].versions.items())
-        reason = next((run.reason for run in reversed(row.runs) if run.reason is not None), None)
-        if reason is not None:
-            provenance["ended"] = reason
+        if row.runs[-1].reason is not None:
+            provenance["ended"] = row.runs[-1].reason
     return provenance
 
 

@@ -34,6 +34,23 @@ def test_the_list_of_processes_does_not_show_it(form: str) -> None:
     assert "hUsh7" not in errors
 
 
+def test_the_list_of_processes_shows_no_address_of_a_message_and_no_command_of_the_end() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/db"
+        secrets = ["--notify", "json://host/hUsh7", "--on-finish=psql postgresql://me:hUsh7@host/db"]
+        command = [sys.executable, "-m", "search", "run", "--dataset", "digits", *secrets, "--storage", url]
+        with child_process(command, stderr=subprocess.PIPE, text=True) as process:
+            silent.settimeout(60)
+            with silent.accept()[0]:
+                shown = Path(f"/proc/{process.pid}/cmdline").read_text().split("\0")
+            silent.close()
+            _, errors = process.communicate(timeout=60)
+    assert shown[-8:-1] == ["--dataset", "digits", "--notify", "***", "--on-finish=***", "--storage", url]
+    assert "cannot be used" in errors
+    assert "hUsh7" not in errors
+    assert "history" not in errors  # which is said of passwords of databases
+
+
 def test_a_job_of_ray_is_warned(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RAY_JOB, "{}")
     ran = search("status", "--storage", "postgresql://me:hUsh7@127.0.0.1:1/db")

@@ -13,7 +13,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.database.optuna_storage.parameters import distributions, to_params, to_setting
+from search.samplers.catalog import sampler_named
 from search.samplers.cost_aware import STARTUP_TRIALS, CostAwareProposer, CostAwareSampler, suggest_setting
+from search.samplers.proposers import LateProposer, StartingProposer, expected_improvement
 from search.surrogates.past_tasks import PriorKnowledge, past_task_of
 from search.surrogates.trial_cost import OVERHEAD_SECONDS, CostModel, TrialCost, measured_cost
 from spaces import Setting, Space, Tap
@@ -173,3 +175,19 @@ def test_a_space_too_large_to_list_is_sampled_from(space: Space, monkeypatch: py
     trials = search(CostAwareProposer(0), space, 20)
     assert best(trials) > 0.85
     assert math.isfinite(best(trials))
+
+
+def test_it_says_what_it_expects_to_gain_and_the_others_do_not(space: Space) -> None:
+    proposer = CostAwareProposer(0)
+    late = LateProposer(lambda: StartingProposer((), proposer))
+    assert expected_improvement(late) == math.inf
+    trials, expected = list[FrozenTrial](), list[float]()
+    settings = sorted(space.settings(), key=lambda setting: score(setting, space))
+    for setting in [settings[index] for index in (10, 40, 70, 100, 30, 60, 90, *range(-30, 0))]:
+        taken = {to_setting(made.params) for made in trials}
+        assert late.propose(trials, space, taken) is not None
+        expected.append(expected_improvement(late) or 0.0)
+        trials.append(trial(space, setting, number=len(trials)))
+    assert expected[: STARTUP_TRIALS - 1] == [math.inf] * (STARTUP_TRIALS - 1)
+    assert 0 <= expected[-1] < expected[STARTUP_TRIALS] < math.inf
+    assert expected_improvement(sampler_named("tpe", 0)) is None
