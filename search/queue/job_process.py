@@ -54,7 +54,7 @@ class JobProcess:
             text=True,
             encoding="utf-8",
             errors="backslashreplace",
-            env={**environment, **_import_path(environment)},
+            env={**environment, **import_path(environment)},
             start_new_session=True,  # Ctrl-C at the worker's terminal is for the worker
         )
         assert self._process.stdin is not None
@@ -149,7 +149,7 @@ class JobProcess:
         self.messages.put(None)
 
 
-def _import_path(environment: Mapping[str, str]) -> dict[str, str]:
+def import_path(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variable that lets the process import the packages of this one."""
     folders = [*code_folder(), *filter(None, [environment.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(folders)} if folders else {}

@@ -7,14 +7,18 @@ The process reads a `PlanTask` from standard input, as one line of JSON, and wri
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
+from fastapi import Request
+
 from objectives.results import StudyResults
 from search.database.records import StudyRecord
 from search.options import RunOptions
+from search.queue.job_process import import_path
 from search.queue.submission import job_options
 from search.server.problems import ProblemError
 from spaces import SearchError
@@ -57,12 +61,22 @@ class Planner:
             self._waiting -= 1
 
 
+def planner_of(request: Request) -> Planner:
+    """Return the planner of the server that got a request."""
+    state = request.app.state
+    if not hasattr(state, "planner"):
+        state.planner = Planner()
+    planner: Planner = state.planner
+    return planner
+
+
 async def _planned(task: PlanTask) -> Facts:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "search.server.pages.plan"),
+        *(sys.executable, "-P", "-m", "search.server.pages.plan"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, **import_path(os.environ)},
     )
     try:
         output, _ = await asyncio.wait_for(process.communicate(json.dumps(asdict(task)).encode()), SECONDS)

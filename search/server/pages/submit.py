@@ -19,8 +19,9 @@ from search.server.api.models import PLACES
 from search.server.identity import requires, role_router
 from search.server.pages.form import Form, empty_form, filled, parse_form, with_error, with_values
 from search.server.pages.job_views import option_text
-from search.server.pages.plan import Facts, Planner, PlanTask
+from search.server.pages.plan import Facts, PlanTask, planner_of
 from search.server.pages.rendering import page
+from search.server.problems import ProblemError
 from search.server.roots import name_below
 from search.server.service import Served, Service
 from spaces import SearchError
@@ -30,8 +31,6 @@ router = role_router(in_document=False)
 MOST_FIELDS = 200
 
 UNPROCESSABLE = 422
-
-planner = Planner()
 
 
 @router.get("/submit", dependencies=[requires("runner")])
@@ -63,9 +62,11 @@ async def plan_or_start(request: Request, caller: Runner, service: Served) -> Re
             if values.get("action") == "start":
                 job = await run_in_threadpool(submit, checked, "run", caller.name, 0, service.settings.database)
                 return RedirectResponse(f"/jobs/{job.id}", 303)
-            plan = await planner.plan(_task(checked, service))
+            plan = await planner_of(request).plan(_task(checked, service))
         except SearchError as error:
             form = with_error(form, str(error))
+        except ProblemError as error:  # what was typed is not lost because the server is busy
+            form = with_error(form, error.detail)
     return page(request, "submit.html", "submit", 200 if plan else UNPROCESSABLE, form=form, plan=plan)
 
 
