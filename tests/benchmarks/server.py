@@ -97,7 +97,7 @@ async def measure(port: int, token: str, study: str, args: argparse.Namespace) -
     streams = [asyncio.create_task(stream(port, token, last - i % (last // 3))) for i in range(args.streams)]
     await asyncio.sleep(3)
     warm: dict[str, list[float]] = defaultdict(list)
-    await load(port, token, routes, 3, 0, warm)
+    await load(port, token, routes, args.seconds / 2, 0, warm)
     times: dict[str, list[float]] = defaultdict(list)
     await asyncio.gather(*(load(port, token, routes, args.seconds, i, times) for i in range(args.connections)))
     assert not any(task.done() for task in streams)
