@@ -1,5 +1,6 @@
 """Reads studies for requests. What was read is kept until the study changes, since a large study takes seconds."""
 
+import gc
 import threading
 import time
 from collections import OrderedDict
@@ -102,5 +103,7 @@ class StudyReader:
             now = version()
             if entry.version != now or entry.checked < 0:
                 entry.value, entry.version = read(), now
+                gc.collect(1)
+                gc.freeze()  # else a collection looks at the trials of all studies, and everybody waits for a second
             entry.checked = time.monotonic()
             return cast(T, entry.value)

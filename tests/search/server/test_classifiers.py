@@ -24,7 +24,8 @@ def classifying(finished_search: Path, tmp_path_factory: pytest.TempPathFactory)
     """A server whose home has the classifier of a small search, and the name of the classifier."""
     home = Path(shutil.copytree(finished_search / "home", tmp_path_factory.mktemp("classifiers") / "home"))
     study: Study = search.load_study("digits", home=home)
-    study.export(home / "classifiers" / "digits.safetensors")
+    with pytest.warns(UserWarning, match="linear head on raw pixels"):
+        study.export(home / "classifiers" / "digits.safetensors")
     (home / "classifiers" / "linked.safetensors").symlink_to("/etc/passwd")
     (home / "classifiers" / "damaged.safetensors").write_bytes(b"x" * 100)
     with api_server(settings_of(Home.at(home))) as served:

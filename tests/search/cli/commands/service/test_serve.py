@@ -1,0 +1,89 @@
+"""The commands `search serve` and `search token`, in processes of their own, and `--server`."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+
+from tests.support.command_line import search_process
+from tests.support.processes import child_process
+from tests.support.served import free_port
+
+
+@contextmanager
+def serving(home: Path, *words: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """Run `search serve`, and yield its address."""
+    command = [sys.executable, "-m", "search", "serve", "--home", str(home), "--port", str(free_port()), *words]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with child_process(command, **options) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.fullmatch(r"serving at (https?://\S+); Ctrl-C ends it\n", line)
+        assert found, line + process.communicate()[1]
+        yield found[1], process
+
+
+def test_a_token_is_shown_once_listed_and_deleted(tmp_path: Path) -> None:
+    made = search_process(tmp_path, tmp_path, "token", "create", "anna", "--role", "runner")
+    assert made.code == 0, made.stderr
+    token = made.stdout.strip()
+    assert re.fullmatch(r"dfs_[\w-]{43}", token)
+    assert "is not shown again" in made.stderr
+    (listed,) = json.loads(search_process(tmp_path, tmp_path, "token", "list", "--json").stdout)
+    assert (listed["name"], listed["role"], listed["last_used"]) == ("anna", "runner", None)
+    assert token not in json.dumps(listed)
+    for words, error in (
+        (("create", "anna", "--role", "admin"), "there is a token 'anna' already"),
+        (("create", "an na", "--role", "admin"), "must be at most 60 letters"),
+        (("create", "otto", "--role", "boss"), "unknown role 'boss'; known: admin, runner, viewer"),
+        (("delete", "anne"), "did you mean 'anna'?"),
+    ):
+        refused = search_process(tmp_path, tmp_path, "token", *words)
+        assert refused.code in (1, 2)
+        assert error in refused.stderr
+    assert search_process(tmp_path, tmp_path, "token", "delete", "anna").stdout == "token anna is deleted\n"
+
+
+def test_commands_ask_a_server_that_ends_in_good_order(tmp_path: Path) -> None:
+    token = search_process(tmp_path, tmp_path, "token", "create", "anna", "--role", "runner").stdout.strip()
+    with serving(tmp_path, "--log-format", "json") as (address, process):
+        os.environ["SEARCH_TOKEN"] = token
+        try:
+            for words, part in (
+                (("submit", "--dataset", "digits", "--trials", "3"), "job 1 is queued"),
+                (("jobs",), "no worker is alive"),
+                (("jobs", "cancel", "1"), "job 1: cancelled"),
+                (("status",), "no studies yet"),
+            ):
+                ran = search_process(tmp_path, tmp_path / "other", *words, "--server", address)
+                assert part in ran.stdout, ran.stderr
+            home = search_process(tmp_path, tmp_path, "jobs", "--server", address, "--home", "x")
+            assert "--home is that of the server" in home.stderr
+        finally:
+            del os.environ["SEARCH_TOKEN"]
+        refused = search_process(tmp_path, tmp_path, "jobs", "--server", address)
+        assert "needs a token that it knows" in refused.stderr
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+        assert process.returncode == 143
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert {"POST", "GET"} <= {line["method"] for line in lines}
+    assert token not in log
+
+
+def test_https_is_served_with_a_certificate(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    words = f"openssl req -x509 -newkey rsa:2048 -nodes -keyout {key} -out {cert} -days 2 -subj /CN=localhost"
+    subprocess.run(words.split(), check=True, capture_output=True)
+    with serving(tmp_path, "--tls-cert", str(cert), "--tls-key", str(key)) as (address, _):
+        assert address.startswith("https://")
+        answer = httpx2.get(f"{address}/healthz", verify=False)
+        assert answer.json() == {"status": "ok"}
+        assert "Strict-Transport-Security" in answer.headers
