@@ -86,16 +86,17 @@ def main() -> int:
         reporter.send(end="interrupted")
         return exit_code()
     except Exception as error:
-        reporter.send(end=_end_of(error), error=_words(error))
+        reporter.send(end=end_of(error), error=_words(error))
         return 1
     return 0
 
 
-def _end_of(error: Exception) -> End:
-    from search.database.connection.outages import OutageError
+def end_of(error: Exception) -> End:
+    """Return how an error ends a job: "died" where the same job may succeed the next time, else "failed"."""
+    from search.database.connection.outages import UnusableError
     from search.running.process import ProcessDiedError
 
-    return "died" if isinstance(error, (OutageError, ProcessDiedError)) else "failed"
+    return "died" if isinstance(error, (UnusableError, ProcessDiedError)) else "failed"
 
 
 def _words(error: Exception) -> str:

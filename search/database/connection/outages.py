@@ -48,8 +48,12 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
+class UnusableError(StorageError):
+    """The database cannot be used now: it does not answer, or there is no room or no right. Later it may be usable."""
+
+
 @final
-class OutageError(StorageError):
+class OutageError(UnusableError):
     """The database does not answer. The operation may have been carried out nevertheless.
 
     database: its name. reason: in words. busy: whether the database is there, and another process has its lock.

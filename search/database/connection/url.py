@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, Pool, QueuePool
 
 from objectives.home import Home, may_write
-from search.database.connection.outages import BUSY_SECONDS, OutageError
+from search.database.connection.outages import BUSY_SECONDS, OutageError, UnusableError
 from search.database.secrets import masked, parse_url
 from spaces import StorageError
 from spaces.errors import first_line
@@ -135,7 +135,7 @@ class Address:
         try:
             yield
         except (SQLAlchemyError, StorageInternalError, ImportError, OSError) as error:
-            raise StorageError(f"the study database {self} cannot be used: {self._reason(error)}") from None
+            raise UnusableError(f"the study database {self} cannot be used: {self._reason(error)}") from None
 
     def _reason(self, error: BaseException) -> str:
         """Return the first line of the driver's own message, and what mends a full disk."""
