@@ -33,6 +33,10 @@ SECURITY_HEADERS = {
 """Headers of every answer that does not set them itself."""
 
 
+PROBES = ("/healthz", "/readyz")
+"""Paths that answer without a look at the tokens, and so also while the database does not answer."""
+
+
 class Gate:
     """The outermost part of the application.
 
@@ -84,6 +88,9 @@ class Gate:
         """Return who calls; None for an unknown caller, who may see public routes only. Raises ProblemError."""
         headers = Headers(scope=scope)
         self._check_site(scope["method"], headers)
+        if scope["path"] in PROBES:
+            self._check_rate(_address(scope))
+            return None
         callers = self._service.callers
         if callers.is_due:
             await to_thread.run_sync(callers.read)
