@@ -11,6 +11,7 @@ import torch
 
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import load_backbone_here
+from objectives.backbones.reading import Reading
 from objectives.classifier_file import Saved, load
 from objectives.datasets.given_images import Images, image_source
 from objectives.datasets.images import squares_or_errors
@@ -63,14 +64,9 @@ class Classifier:
             raise BackboneError(
                 f"{path} needs the network of folder {name!r}, which is gone; give its new place as `backbone`"
             )
-        network = load_backbone_here(
-            name,
-            origin.precision,
-            None if cache is None else Path(cache),
-            origin.image_side,
-            origin.prompt,
-            origin.taps_inside,
-        )
+        where = None if cache is None else Path(cache)
+        reading = Reading(origin.precision, where, origin.image_side, origin.prompt, origin.taps_inside)
+        network = load_backbone_here(name, reading)
         if network.digest != origin.weights:
             raise BackboneError(
                 f"{path} was trained on a network with digest {origin.weights[:12]!r}, and that of {name!r} is "

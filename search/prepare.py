@@ -109,6 +109,7 @@ def prepare_probe(
     import numpy as np
 
     from objectives.backbones.catalog import describe_backbone
+    from objectives.backbones.reading import Reading
     from objectives.datasets.catalog import DATASETS, check_root, decoded, listed
     from objectives.datasets.splits import check_trains
     from objectives.probing.spec import ProbeSpec
@@ -118,9 +119,8 @@ def prepare_probe(
     has_files = DATASETS[options.dataset].needs_root
     images = listed(options.dataset, options.data_root, home.datasets) if has_files else None
     inside = taps_inside(options)
-    architecture, weights_digest = describe_backbone(
-        options.backbone, options.precision, home.cache, options.image_side, options.prompt, inside
-    )
+    reading = Reading(options.precision, home.cache, options.image_side, options.prompt, inside)
+    architecture, weights_digest = describe_backbone(options.backbone, reading)
     space = narrowed_space(options, architecture) if space is None else space
     on_found()
     images = images or listed(options.dataset, None)

@@ -1,6 +1,6 @@
 """Loads and describes backbones: bundled or published ones by name, local folders, and hub ids."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -14,11 +14,10 @@ from objectives.backbones.files import network_folder, pipeline_folder
 from objectives.backbones.folders.configuration import read_configuration
 from objectives.backbones.folders.weights import check_weights
 from objectives.backbones.known import HUB, Facts
-from objectives.backbones.reading import Reading
+from objectives.backbones.reading import PLAIN, Reading
 from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
 from spaces import Architecture, BackboneError, UnknownNameError, UsageError, check_name
-from spaces.blocks import INSIDE
 from spaces.errors import first_line
 from spaces.text import is_utf8
 
@@ -183,57 +182,30 @@ def check_backbone(name: str, precision: str = "float32") -> None:
     _kind(name, read_configuration(network_folder(folder) / "config.json"))
 
 
-def load_backbone(
-    name: str,
-    device: str = "cpu",
-    precision: str = "float32",
-    cache: Path | None = None,
-    image_side: int | None = None,
-    prompt: str | None = None,
-    taps_inside: Sequence[str] = (),
-) -> "TappedBackbone":
+def load_backbone(name: str, reading: Reading = PLAIN, device: str = "cpu") -> "TappedBackbone":
     """Load a backbone by its name in `BACKBONES`, its folder (diffusers or transformers), or its hub id `owner/model`.
 
-    The network is downloaded once. precision: one of `PRECISIONS`. cache: the cache folder, which keeps published
-    checkpoints and encoded texts. image_side: side of its images in pixels, where it is not that of training. prompt:
-    the text for a network that reads one; None for the empty text. taps_inside: activations inside each layer that are
-    blocks too, of `spaces.blocks.INSIDE`. Raises UnknownNameError for an unknown name or
-    precision. Raises BackboneError if the network cannot be fetched or read, or cannot take the image side or a prompt.
+    The network is downloaded once. Raises UnknownNameError for an unknown name or precision. Raises BackboneError if
+    the network cannot be fetched or read, or cannot take the image side, a prompt or the taps inside of `reading`.
     """
     from objectives.backbones.tapped import architecture_of, tapped
 
-    check_name("precision", precision, PRECISIONS)
-    folder, reading = _folder(name, cache), _reading(False, image_side, prompt, taps_inside, cache, precision)
+    check_name("precision", reading.precision, PRECISIONS)
+    folder = _folder(name, reading.cache)
     architecture = architecture_of(_read(name, folder, replace(reading, hollow=True)))
-    return tapped(_read(name, folder, reading), architecture, device, precision)
+    return tapped(_read(name, folder, reading), architecture, device, reading.precision)
 
 
-def load_backbone_here(
-    name: str,
-    precision: str = "float32",
-    cache: Path | None = None,
-    image_side: int | None = None,
-    prompt: str | None = None,
-    taps_inside: Sequence[str] = (),
-) -> "TappedBackbone":
+def load_backbone_here(name: str, reading: Reading = PLAIN) -> "TappedBackbone":
     """Load a backbone on this process's GPU if there is one, else on the CPU. Raises as `load_backbone` does."""
     import torch
 
     # float32 is exact; bfloat16 is the choice for speed. NVIDIA's containers allow TF32 in matrix products too.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    return load_backbone(
-        name, "cuda" if torch.cuda.is_available() else "cpu", precision, cache, image_side, prompt, taps_inside
-    )
+    return load_backbone(name, reading, "cuda" if torch.cuda.is_available() else "cpu")
 
 
-def late_backbone_here(
-    name: str,
-    precision: str = "float32",
-    cache: Path | None = None,
-    image_side: int | None = None,
-    prompt: str | None = None,
-    taps_inside: Sequence[str] = (),
-) -> Backbone:
+def late_backbone_here(name: str, reading: Reading = PLAIN) -> Backbone:
     """Return the backbone that `load_backbone_here` does. On a CPU it is loaded before its first forward pass.
 
     Raises as `load_backbone` does; on a CPU, errors in the weights are raised at the first forward pass.
@@ -241,31 +213,24 @@ def late_backbone_here(
     import torch
 
     if torch.cuda.is_available():  # the size of a batch depends on the memory that the network leaves
-        return load_backbone_here(name, precision, cache, image_side, prompt, taps_inside)
-    architecture, digest = describe_backbone(name, precision, cache, image_side, prompt, taps_inside)
-    load = partial(load_backbone_here, name, precision, cache, image_side, prompt, taps_inside)
-    return LateBackbone(architecture, digest, torch.device("cpu"), load)
+        return load_backbone_here(name, reading)
+    architecture, digest = describe_backbone(name, reading)
+    return LateBackbone(architecture, digest, torch.device("cpu"), partial(load_backbone_here, name, reading))
 
 
-def describe_backbone(
-    name: str,
-    precision: str = "float32",
-    cache: Path | None = None,
-    image_side: int | None = None,
-    prompt: str | None = None,
-    taps_inside: Sequence[str] = (),
-) -> tuple[Architecture, str]:
+def describe_backbone(name: str, reading: Reading = PLAIN) -> tuple[Architecture, str]:
     """Return the architecture and the digest of the backbone that `load_backbone` returns, without loading it.
 
     Raises as `load_backbone` does, except for weights that do not fit the configuration or are not finite.
     """
-    check_name("precision", precision, PRECISIONS)
-    folder, reading = _folder(name, cache), _reading(True, image_side, prompt, taps_inside)
-    memory = Descriptions((cache or Home.at(None).cache) / "descriptions")
+    check_name("precision", reading.precision, PRECISIONS)
+    folder = _folder(name, reading.cache)
+    reading = replace(reading, hollow=True)
+    memory = Descriptions((reading.cache or Home.at(None).cache) / "descriptions")
     description = memory.described(name, folder, reading, partial(_describe, name, folder, reading))
     for part in description.folders:
         check_weights(part)
-    return description.architecture, description.digest(precision, memory.weights.sha256)
+    return description.architecture, description.digest(reading.precision, memory.weights.sha256)
 
 
 def _describe(name: str, folder: Path, reading: Reading) -> Description:
@@ -275,23 +240,16 @@ def _describe(name: str, folder: Path, reading: Reading) -> Description:
     return Description(architecture_of(network), folders_of(network), network.changes)
 
 
-def architecture_named(
-    name: str, cache: Path | None = None, image_side: int | None = None, taps_inside: Sequence[str] = ()
-) -> Architecture:
+def architecture_named(name: str, reading: Reading = PLAIN) -> Architecture:
     """Return the architecture. No published checkpoint is downloaded for it. Raises as `load_backbone` does."""
     from objectives.backbones.tapped import architecture_of
 
-    return architecture_of(hollow_network(name, cache, image_side, taps_inside))
+    return architecture_of(hollow_network(name, reading))
 
 
-def hollow_network(
-    name: str, cache: Path | None, image_side: int | None = None, taps_inside: Sequence[str] = ()
-) -> "Network":
-    """Return the network on the meta device, without weights. No published checkpoint is downloaded for it.
-
-    image_side, taps_inside: as of `load_backbone`.
-    """
-    reading = _reading(True, image_side, None, taps_inside)
+def hollow_network(name: str, reading: Reading = PLAIN) -> "Network":
+    """Return the network on the meta device, without weights. No published checkpoint is downloaded for it."""
+    reading = replace(reading, hollow=True)
     if name in PUBLISHED:
         import torch
         from diffusers import UNet2DModel
@@ -304,7 +262,7 @@ def hollow_network(
         with torch.device("meta"):
             module = UNet2DModel(**unet_config(checkpoint.settings))
         return UNetNetwork.of(name, module, schedule_of(noise_scheduler(checkpoint.settings)), reading=reading)
-    return _read(name, _folder(name, cache), reading)
+    return _read(name, _folder(name, reading.cache), reading)
 
 
 def _folder(name: str, cache: Path | None) -> Path:
@@ -328,21 +286,6 @@ def _folder(name: str, cache: Path | None) -> Path:
         )
     alternatives = ["a folder of diffusers or transformers", "a hub id owner/model"]
     raise UnknownNameError("backbone", name, [*BACKBONES, *alternatives])
-
-
-def _reading(
-    hollow: bool,
-    image_side: int | None,
-    prompt: str | None,
-    taps_inside: Sequence[str],
-    cache: Path | None = None,
-    precision: str = "float32",
-) -> Reading:
-    """Return how a network is read. Raises UnknownNameError for an activation that no network has."""
-    for part in taps_inside:
-        check_name("part of a layer", part, INSIDE)
-    inside = tuple(part for part in INSIDE if part in taps_inside)
-    return Reading(hollow, image_side, prompt or "", cache, precision, inside)
 
 
 def _read(name: str, folder: Path, reading: Reading) -> "Network":

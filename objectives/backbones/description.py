@@ -140,7 +140,7 @@ def _configuration_digest(name: str, folder: Path, reading: Reading) -> str:
     except OSError as error:
         raise unreadable(file, error) from None
     return _digest(
-        [name, repr((reading.image_side, reading.prompt, reading.taps_inside)), *configuration, *_versions(), _code()]
+        [name, repr((reading.image_side, reading.text, reading.taps_inside)), *configuration, *_versions(), _code()]
     )
 
 

@@ -1,13 +1,13 @@
 """How a network is read: with or without weights, for which images, with which text."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from objectives.atomic_write import replacing
 from objectives.backbones.folders.configuration import LARGEST_SIDE
-from spaces import BackboneError
+from spaces import BackboneError, check_name
 from spaces.blocks import INSIDE, Inside
 
 if TYPE_CHECKING:
@@ -18,18 +18,35 @@ if TYPE_CHECKING:
 class Reading:
     """What a network is read for.
 
-    hollow: build it without weights, on torch's meta device. image_side: side of the images in pixels; None for the
-    side of the network's training. prompt: the text for a network that reads one. cache: the folder for encoded texts;
-    None keeps none. precision: of the forward passes, in which large networks are loaded at once.
-    taps_inside: the activations inside each layer that are blocks too.
+    precision: of the forward passes, one of `PRECISIONS`; large networks are loaded in it at once. cache: the cache
+    folder, which keeps published checkpoints and encoded texts; None keeps no text. image_side: side of the images in
+    pixels; None for the side of the network's training. prompt: the text for a network that reads one; None for the
+    empty text. taps_inside: the activations inside each layer that are blocks too, sorted as in `INSIDE` however they
+    are given. hollow: build the network without weights, on torch's meta device.
+
+    Raises UnknownNameError for an activation that no network has.
     """
 
-    hollow: bool = False
-    image_side: int | None = None
-    prompt: str = ""
-    cache: Path | None = None
     precision: str = "float32"
-    taps_inside: tuple[Inside, ...] = ()
+    cache: Path | None = None
+    image_side: int | None = None
+    prompt: str | None = None
+    taps_inside: Sequence[str] = ()
+    hollow: bool = False
+
+    def __post_init__(self) -> None:
+        for part in self.taps_inside:
+            check_name("part of a layer", part, INSIDE)
+        object.__setattr__(self, "taps_inside", tuple(part for part in INSIDE if part in self.taps_inside))
+
+    @property
+    def text(self) -> str:
+        return self.prompt or ""
+
+    @property
+    def inside(self) -> tuple[Inside, ...]:
+        """`taps_inside`, by their type."""
+        return tuple(part for part in INSIDE if part in self.taps_inside)
 
     def side_of_latents(
         self, name: str, native: int, reduction: int, patch: int, largest_grid: int | None, changes: list[str]
@@ -65,7 +82,7 @@ class Reading:
                     f"`taps_inside` of backbone {name} takes what its layers have, got {part}; it {has}"
                 )
         if self.taps_inside:
-            changes.append(f"taps inside {','.join(part for part in INSIDE if part in self.taps_inside)}")
+            changes.append(f"taps inside {','.join(self.taps_inside)}")
 
     def kept_text(self, recipe: "TextRecipe", name: str, folder: Path, network: Any) -> "Text":
         """Return the encoded text, from the cache if it is there, so that text encoders are loaded once."""
@@ -76,14 +93,18 @@ class Reading:
         from objectives.backbones.files import folder_digest
 
         if self.cache is None:
-            return recipe.read(name, folder, network, self.prompt)
-        key = f"{recipe.pipeline}\n{folder_digest(*recipe.folders(folder))}\n{self.prompt}"
+            return recipe.read(name, folder, network, self.text)
+        key = f"{recipe.pipeline}\n{folder_digest(*recipe.folders(folder))}\n{self.text}"
         path = self.cache / "texts" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
         try:
             return load_file(path)
         except Exception:  # there is none, or it is damaged
-            text = recipe.read(name, folder, network, self.prompt)
+            text = recipe.read(name, folder, network, self.text)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as part:
             save_file({key: values.contiguous() for key, values in text.items()}, part)
         return text
+
+
+PLAIN = Reading()
+"""A network as it was trained, in float32, without the cache folder."""

@@ -12,6 +12,7 @@ import torch
 
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import late_backbone_here
+from objectives.backbones.reading import Reading
 from objectives.datasets.splits import Split, rung
 from objectives.devices import free_gpu_memory, use_threads
 from objectives.features.cache.feature_cache import SCRATCH
@@ -84,12 +85,8 @@ class Probe:
         On a CPU, the network is loaded before its first forward pass.
         """
         use_threads(threads)
-        return cls(
-            spec,
-            late_backbone_here(
-                spec.backbone, spec.precision, spec.cache, spec.image_side, spec.prompt, spec.taps_inside
-            ),
-        )
+        reading = Reading(spec.precision, spec.cache, spec.image_side, spec.prompt, spec.taps_inside)
+        return cls(spec, late_backbone_here(spec.backbone, reading))
 
     def __call__(self, setting: Setting) -> Iterator[Report]:
         """Evaluate a setting: make the missing forward passes, then fit and score a head on each split.

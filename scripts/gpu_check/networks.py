@@ -12,6 +12,7 @@ from gpu_check.machine import Machine, Sizes
 from objectives.backbones.catalog import load_backbone, load_backbone_here
 from objectives.backbones.checkpoints.adm import convert
 from objectives.backbones.checkpoints.adm_settings import AdmSettings
+from objectives.backbones.reading import Reading
 from objectives.backbones.tapped import TappedBackbone
 from objectives.features.noise import noise_for
 from tests.support import small_adm, small_latents, small_transformers
@@ -60,7 +61,7 @@ def network_at(name: str, folder: Path) -> str:
 
 def on_device(machine: Machine, name: str, precision: str) -> TappedBackbone:
     """Load a network as a search does: on the GPU if the check runs there."""
-    return load_backbone_here(network_at(name, machine.folder), precision)
+    return load_backbone_here(network_at(name, machine.folder), Reading(precision=precision))
 
 
 def on_cpu(machine: Machine, name: str) -> TappedBackbone:
@@ -72,7 +73,7 @@ def speed_backbone(device: str, sizes: Sizes, folder: Path) -> TappedBackbone:
     """Return ADM-256 with random weights in bfloat16, or the small ADM network if the sizes are tiny."""
     if sizes.adm_256:
         return random_backbone("adm-256", device, "bfloat16", folder)
-    return load_backbone(network_at("adm", folder), device, "bfloat16")
+    return load_backbone(network_at("adm", folder), Reading(precision="bfloat16"), device=device)
 
 
 def random_pixels(count: int, side: int) -> torch.Tensor:

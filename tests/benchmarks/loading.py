@@ -65,7 +65,8 @@ def save_network(folder: Path, layers: int) -> None:
 
 
 LOADS = {
-    "search": "from objectives.backbones.catalog import load_backbone; load_backbone(folder, precision='bfloat16')",
+    "search": "from objectives.backbones.catalog import load_backbone\n"
+    "from objectives.backbones.reading import Reading\nload_backbone(folder, Reading('bfloat16'))",
     "diffusers, bfloat16": (
         "import diffusers; diffusers.SD3Transformer2DModel.from_pretrained("
         "folder + '/transformer', torch_dtype=torch.bfloat16)"

@@ -21,6 +21,7 @@ from typing import Self
 import numpy as np
 
 from objectives.backbones.catalog import describe_backbone
+from objectives.backbones.reading import Reading
 from objectives.datasets.catalog import load_dataset
 from objectives.datasets.dataset import Dataset
 from objectives.datasets.splits import folds
@@ -100,7 +101,7 @@ class Truth:
 
 
 def space_of_truth(cache: Path) -> Space:
-    architecture, _ = describe_backbone("bundled", "float32", cache)
+    architecture, _ = describe_backbone("bundled", Reading(precision="float32", cache=cache))
     return PRESETS["default"](architecture).narrow(heads=["linear"])
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from objectives.backbones.catalog import architecture_named, describe_backbone, load_backbone
+from objectives.backbones.reading import Reading
 from objectives.backbones.tapped import TappedBackbone
 from spaces import SearchError
 from tests.fuzzing.damages import (
@@ -72,7 +73,7 @@ def read(folder: Path) -> str:
 
 
 def describe(folder: Path) -> None:
-    describe_backbone(str(folder), cache=folder / "none")
+    describe_backbone(str(folder), Reading(cache=folder / "none"))
 
 
 def refusal_of(step: Callable[[], object]) -> str:

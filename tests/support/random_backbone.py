@@ -6,6 +6,7 @@ import torch
 
 from objectives.backbones.backbone import PRECISIONS
 from objectives.backbones.catalog import hollow_network
+from objectives.backbones.reading import Reading
 from objectives.backbones.tapped import TappedBackbone, architecture_of, tapped
 from spaces import check_name
 
@@ -19,11 +20,12 @@ def random_backbone(
 ) -> TappedBackbone:
     """Return a backbone with fixed random weights, for measuring speed. Raises as `load_backbone` does."""
     check_name("precision", precision, PRECISIONS)
-    network = hollow_network(name, cache, image_side)
+    reading = Reading(cache=cache, image_side=image_side)
+    network = hollow_network(name, reading)
     network.module.to_empty(device=device)
     for buffer in network.module.buffers():  # positions, a text, running statistics: any value in range is good enough
         buffer.fill_(1 if buffer.is_floating_point() else 0)
     generator = torch.Generator(device).manual_seed(0)
     for parameter in network.module.parameters():
         torch.nn.init.normal_(parameter, std=0.02, generator=generator)
-    return tapped(network, architecture_of(hollow_network(name, cache, image_side)), device, precision)
+    return tapped(network, architecture_of(hollow_network(name, reading)), device, precision)

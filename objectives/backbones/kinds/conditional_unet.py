@@ -16,9 +16,10 @@ from objectives.backbones.folders.configuration import (
     read_object,
     square_side,
 )
+from objectives.backbones.kinds.latent_network import LatentNetwork
 from objectives.backbones.kinds.unet import check_times, hourglass_blocks
 from objectives.backbones.pipeline.autoencoders import Autoencoder
-from objectives.backbones.pipeline.schedule import Schedule, read_schedule
+from objectives.backbones.pipeline.schedule import read_schedule
 from objectives.backbones.reading import Reading
 from spaces import BackboneError
 from spaces.blocks import Part
@@ -39,7 +40,7 @@ TOKENS = 77  # context length of the CLIP text encoders with which these network
 
 @final
 @dataclass(frozen=True)
-class ConditionalUNetNetwork:
+class ConditionalUNetNetwork(LatentNetwork):
     """A UNet2DConditionModel that reads latents and is conditioned on a text, which is empty unless a person gives one.
 
     The text is encoded by the pipeline's CLIP tokenizer and text encoder. Classifier-free guidance uses the empty text
@@ -47,14 +48,6 @@ class ConditionalUNetNetwork:
     Networks like SDXL also get zeros, as in their own pipeline. As sizes they get an original and a target size equal
     to the network's own side, and no crop (Podell et al. 2023, section 2.2).
     """
-
-    name: str
-    module: UNet2DConditionModel
-    vae: Autoencoder
-    schedule: Schedule
-    folders: tuple[Path, ...]
-    side: int
-    changes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, name: str, folder: Path, reading: Reading) -> Self:
@@ -96,23 +89,8 @@ class ConditionalUNetNetwork:
         folders = (network, text_encoder, folder / "tokenizer") if with_text else (network,)
         return cls(name, module, vae, schedule, folders, side, tuple(changes))
 
-    @property
-    def autoencoder(self) -> Path:
-        return self.vae.folder
-
-    @property
-    def image_side(self) -> int:
-        return self.side * self.vae.reduction
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        return self.vae.channels, self.side, self.side
-
     def blocks(self) -> list[tuple[str, Part]]:
         return list(hourglass_blocks(self.name, self.module, LEVEL_KINDS))
-
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.vae.encode(pixels.to(self.module.device))
 
     def run(self, inputs: torch.Tensor, times: torch.Tensor | None) -> object:
         count, config = len(inputs), self.module.config
@@ -158,9 +136,7 @@ def clip_text(name: str, folder: Path, width: int, reading: Reading) -> torch.Te
         return torch.empty(1, length, width, device="meta")
     with loading(name, vocabulary):
         tokenizer = CLIPTokenizer.from_pretrained(vocabulary)
-        tokens = tokenizer(
-            reading.prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        )
+        tokens = tokenizer(reading.text, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     with loading(name, text_encoder), torch.no_grad():
         encoder = load_pretrained(name, CLIPTextModel, text_encoder)
         text: torch.Tensor = encoder(tokens.input_ids).last_hidden_state

@@ -84,10 +84,11 @@ def show(
     The cost is in GMAC (1e9 multiply-accumulates) an image.
     """
     from objectives.backbones.catalog import architecture_named
+    from objectives.backbones.reading import Reading
     from search.display.text import print_table
 
     inside = [part.strip() for part in taps_inside.split(",")] if taps_inside else []
-    architecture = architecture_named(name, image_side=image_side, taps_inside=inside)
+    architecture = architecture_named(name, Reading(image_side=image_side, taps_inside=inside))
     print_lines(summary(architecture))
     print_table(block_table(architecture))
     if figure is not None:

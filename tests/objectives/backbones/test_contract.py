@@ -13,6 +13,7 @@ from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import NETWORK_KINDS, describe_backbone, late_backbone_here, load_backbone
 from objectives.backbones.files import network_folder
 from objectives.backbones.pipeline.processes import CONSISTENCY, FLOW, SCORE
+from objectives.backbones.reading import Reading
 from objectives.backbones.tapped import TappedBackbone
 from spaces import PRESETS, BackboneError
 from tests.support import small_encoders, small_latents, small_sit, small_transformers, small_unets
@@ -44,7 +45,7 @@ def side_of(folder: Path) -> int | None:
 
 @pytest.fixture(scope="module")
 def backbone(folder: Path) -> Backbone:
-    return load_backbone(str(folder), image_side=side_of(folder))
+    return load_backbone(str(folder), Reading(image_side=side_of(folder)))
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -188,7 +189,7 @@ class TestBackbone:
         assert_same(together, backwards.flip(0))
 
     def test_loading_again_gives_the_same_bits(self, folder: Path, backbone: Backbone) -> None:
-        again = load_backbone(str(folder), image_side=side_of(folder))
+        again = load_backbone(str(folder), Reading(image_side=side_of(folder)))
         last = backbone.architecture.blocks[-1].number
         assert again.digest == backbone.digest
         assert again.latents == backbone.latents
@@ -200,11 +201,11 @@ class TestBackbone:
         self, folder: Path, backbone: Backbone, tmp_path: Path
     ) -> None:
         for _ in range(2):  # the second is remembered
-            described = describe_backbone(str(folder), cache=tmp_path, image_side=side_of(folder))
+            described = describe_backbone(str(folder), Reading(cache=tmp_path, image_side=side_of(folder)))
             assert described == (backbone.architecture, backbone.digest)
 
     def test_loading_it_late_changes_nothing(self, folder: Path, backbone: Backbone) -> None:
-        late = late_backbone_here(str(folder), image_side=side_of(folder))
+        late = late_backbone_here(str(folder), Reading(image_side=side_of(folder)))
         number = backbone.architecture.blocks[-1].number
         assert (late.architecture, late.digest) == (backbone.architecture, backbone.digest)
         inputs = inputs_for(backbone)
@@ -214,7 +215,7 @@ class TestBackbone:
     def test_precision_is_part_of_the_digest_and_changes_a_feature_slightly(
         self, folder: Path, backbone: Backbone
     ) -> None:
-        half = load_backbone(str(folder), precision="bfloat16", image_side=side_of(folder))
+        half = load_backbone(str(folder), Reading(precision="bfloat16", image_side=side_of(folder)))
         assert half.digest != backbone.digest
         assert (half.latents is None and backbone.latents is None) or half.latents != backbone.latents
         inputs, last = inputs_for(backbone), backbone.architecture.blocks[-1].number
@@ -295,7 +296,7 @@ class TestBackbone:
             expected = DAMAGES[damage](tensors, name)
             save_file(tensors, file, metadata={"format": "pt"})
             with pytest.raises(BackboneError, match=expected) as refusal:
-                load_backbone(str(copy), image_side=side_of(copy))
+                load_backbone(str(copy), Reading(image_side=side_of(copy)))
             last = ".".join(name.split(".")[-2:])  # transformers gives some layers other names
             assert f"{last}" in str(refusal.value)
             assert str(file.parent) in str(refusal.value)

@@ -64,12 +64,12 @@ def test_a_network_is_described_once_until_its_configuration_changes(tiny_folder
 
 @pytest.mark.parametrize("content", ["", "null", "[]", '{"architecture": {}}', '{"architecture": [1], "folders": []}'])
 def test_a_damaged_description_is_made_again(tiny_folder: Path, tmp_path: Path, content: str) -> None:
-    before = describe_backbone(str(tiny_folder), cache=tmp_path)
+    before = describe_backbone(str(tiny_folder), Reading(cache=tmp_path))
     (stored,) = (path for path in (tmp_path / "descriptions").iterdir() if path.name != "weights.json")
     whole = stored.read_text()
     stored.write_text(content)
     (tmp_path / "descriptions/weights.json").write_text(content)
-    assert describe_backbone(str(tiny_folder), cache=tmp_path) == before
+    assert describe_backbone(str(tiny_folder), Reading(cache=tmp_path)) == before
     assert stored.read_text() == whole
 
 
@@ -78,7 +78,7 @@ def test_a_flipped_bit_in_a_description_or_a_digest_of_weights_changes_nothing(
 ) -> None:
     (tmp_path / "cache").mkdir()
     settle()
-    before = describe_backbone(str(tiny_folder), cache=tmp_path / "cache")
+    before = describe_backbone(str(tiny_folder), Reading(cache=tmp_path / "cache"))
     for stored in sorted((tmp_path / "cache/descriptions").iterdir()):
         whole = stored.read_bytes()
         for bit in random.Random(0).sample(range(8 * len(whole)), 100):
@@ -87,7 +87,7 @@ def test_a_flipped_bit_in_a_description_or_a_digest_of_weights_changes_nothing(
             stored.write_bytes(changed)
             assert description._read_json(stored) in (None, json.loads(whole)["content"])
         stored.write_bytes(b"[" * 100_000)
-        assert describe_backbone(str(tiny_folder), cache=tmp_path / "cache") == before
+        assert describe_backbone(str(tiny_folder), Reading(cache=tmp_path / "cache")) == before
 
 
 def test_changed_weights_are_another_digest(tiny_folder: Path, tmp_path: Path, settle: Callable[[], None]) -> None:
@@ -96,12 +96,12 @@ def test_changed_weights_are_another_digest(tiny_folder: Path, tmp_path: Path, s
     weights = folder / "unet/diffusion_pytorch_model.safetensors"
     (tmp_path / "cache").mkdir()
     settle()
-    _, before = describe_backbone(str(folder), cache=tmp_path / "cache")
+    _, before = describe_backbone(str(folder), Reading(cache=tmp_path / "cache"))
     assert (tmp_path / "cache/descriptions/weights.json").exists()
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    _, after = describe_backbone(str(folder), cache=tmp_path / "cache")
+    _, after = describe_backbone(str(folder), Reading(cache=tmp_path / "cache"))
     assert after == load_backbone(str(folder)).digest != before
 
 
@@ -141,26 +141,27 @@ def test_the_digest_of_a_file_that_has_just_changed_is_not_remembered(tmp_path: 
 
 
 def test_a_cache_folder_that_does_not_exist_is_not_made(tiny_folder: Path, tmp_path: Path) -> None:
-    describe_backbone(str(tiny_folder), cache=tmp_path / "home" / "cache")
+    describe_backbone(str(tiny_folder), Reading(cache=tmp_path / "home" / "cache"))
     assert not (tmp_path / "home").exists()
 
 
 def test_a_cache_that_cannot_be_written_costs_the_memory_alone(tiny_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    expected = describe_backbone(str(tiny_folder), cache=tmp_path / "cache")
-    assert describe_backbone(str(tiny_folder), cache=tmp_path / "file") == expected
+    expected = describe_backbone(str(tiny_folder), Reading(cache=tmp_path / "cache"))
+    assert describe_backbone(str(tiny_folder), Reading(cache=tmp_path / "file")) == expected
 
 
 def test_a_backbone_described_before_is_described_without_the_libraries_of_networks(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
-    describe_backbone(str(tiny_folder), cache=tmp_path)
+    describe_backbone(str(tiny_folder), Reading(cache=tmp_path))
     code = (
         "import sys\n"
         "from pathlib import Path\n"
         "import objectives.features.plan, objectives.probing.builder\n"
         "from objectives.backbones.catalog import describe_backbone\n"
-        f"describe_backbone({str(tiny_folder)!r}, cache=Path({str(tmp_path)!r}))\n"
+        "from objectives.backbones.reading import Reading\n"
+        f"describe_backbone({str(tiny_folder)!r}, Reading(cache=Path({str(tmp_path)!r})))\n"
         "print({'torch', 'diffusers', 'transformers'} & sys.modules.keys())"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

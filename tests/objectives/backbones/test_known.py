@@ -19,7 +19,7 @@ def test_numbers_of_weights_are_those_of_the_settings(name: str) -> None:
 
 
 def test_facts_of_the_bundled_network_are_its_own() -> None:
-    network, facts = hollow_network("bundled", None), BACKBONES["bundled"].facts
+    network, facts = hollow_network("bundled"), BACKBONES["bundled"].facts
     assert facts.side == network.image_side
     assert facts.parameters == pytest.approx(sum(p.numel() for p in network.module.parameters()), rel=0.01)
 

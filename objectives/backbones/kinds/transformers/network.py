@@ -13,10 +13,11 @@ import torch
 from objectives.backbones.files import network_folder, read_module
 from objectives.backbones.folders.companions import AUTOENCODERS, check_companions
 from objectives.backbones.folders.configuration import check_image_side, read_configuration, square_side
+from objectives.backbones.kinds.latent_network import LatentNetwork
 from objectives.backbones.lean import read_lean_module
 from objectives.backbones.pipeline.autoencoders import Autoencoder
 from objectives.backbones.pipeline.processes import FLOW, network_inputs
-from objectives.backbones.pipeline.schedule import DDPM, Schedule, read_schedule
+from objectives.backbones.pipeline.schedule import DDPM, read_schedule
 from objectives.backbones.pipeline.texts import Text, TextRecipe
 from objectives.backbones.reading import Reading
 from spaces import BackboneError
@@ -57,22 +58,15 @@ class TransformerKind:
 
 @final
 @dataclass(frozen=True)
-class TransformerNetwork:
+class TransformerNetwork(LatentNetwork):
     """A diffusion transformer that reads the latents of an autoencoder, and, in most kinds, a text.
 
     The tokens of a layer form one map, in which each token has the position of its patch. Tokens of the text are left
-    out. side: latents of a side.
+    out.
     """
 
-    name: str
     kind: TransformerKind
-    module: Any
-    vae: Autoencoder
-    schedule: Schedule
-    folders: tuple[Path, ...]
-    side: int
-    changes: tuple[str, ...] = ()
-    taps_inside: tuple[Inside, ...] = ()
+    taps_inside: tuple[Inside, ...]
 
     @classmethod
     def read(cls, kind: TransformerKind, name: str, folder: Path, reading: Reading) -> Self:
@@ -108,19 +102,7 @@ class TransformerNetwork:
         schedule = read_schedule(folder, (FLOW,) if kind.flow else (DDPM,))
         folders = (network, *_read_text(name, folder, kind, module, reading, indexed, changes))
         said = tuple(change for change in changes if change)
-        return cls(name, kind, module, vae, schedule, folders, side, said, reading.taps_inside)
-
-    @property
-    def autoencoder(self) -> Path:
-        return self.vae.folder
-
-    @property
-    def image_side(self) -> int:
-        return self.side * self.vae.reduction
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        return self.vae.channels, self.side, self.side
+        return cls(name, module, vae, schedule, folders, side, said, kind, reading.inside)
 
     def blocks(self) -> list[tuple[str, Part]]:
         blocks: list[tuple[str, Part]] = []
@@ -130,9 +112,6 @@ class TransformerNetwork:
                 blocks += [(f"{stack}.{number}.{name}", part) for part, name in inside.items()]
                 blocks.append((f"{stack}.{number}", "layer"))
         return blocks
-
-    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.vae.encode(pixels.to(self.module.device))
 
     def run(self, inputs: torch.Tensor, times: torch.Tensor | None) -> object:
         assert times is not None  # a diffusion network has a schedule

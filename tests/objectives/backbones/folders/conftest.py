@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from objectives.backbones.catalog import architecture_named, describe_backbone, load_backbone
+from objectives.backbones.reading import Reading
 from spaces import BackboneError
 from tests.support import small_encoders, small_latents, small_transformers, small_unets
 from tests.support.network_changes import Change
@@ -40,7 +41,7 @@ def refused(tmp_path: Path) -> Callable[[str, str], None]:
         with pytest.raises(BackboneError, match=refusal):
             architecture_named(folder)
         with pytest.raises(BackboneError, match=refusal):
-            describe_backbone(folder, cache=tmp_path)
+            describe_backbone(folder, Reading(cache=tmp_path))
 
     return check
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from objectives.backbones.catalog import describe_backbone, load_backbone
 from objectives.backbones.folders.weights import read_checkpoint
+from objectives.backbones.reading import Reading
 from spaces import BackboneError
 from tests.support.network_changes import (
     UNET_WEIGHTS,
@@ -112,7 +113,7 @@ def test_damaged_files_are_refused_before_a_search_begins(
     name: str, change: Change, refusal: str, changed: Callable[[str, Change], Path], tmp_path: Path
 ) -> None:
     with pytest.raises(BackboneError, match=refusal):
-        describe_backbone(str(changed(name, change)), cache=tmp_path)
+        describe_backbone(str(changed(name, change)), Reading(cache=tmp_path))
 
 
 def bin_shard_that_lacks_a_tensor(folder: Path) -> None:
@@ -148,7 +149,7 @@ def test_a_file_that_cannot_be_digested_is_named(
     change: Change, changed: Callable[[str, Change], Path], tmp_path: Path
 ) -> None:
     with pytest.raises(BackboneError, match=r"is a link to a file that does not exist|cannot be read: Is a directory"):
-        describe_backbone(str(changed("unet", change)), cache=tmp_path)
+        describe_backbone(str(changed("unet", change)), Reading(cache=tmp_path))
 
 
 def test_weights_too_large_for_float16_are_refused(changed: Callable[[str, Change], Path]) -> None:
@@ -158,9 +159,9 @@ def test_weights_too_large_for_float16_are_refused(changed: Callable[[str, Chang
         save_file(tensors, folder / UNET_WEIGHTS, metadata={"format": "pt"})
 
     folder = str(changed("unet", enlarge))
-    load_backbone(folder, precision="bfloat16")
+    load_backbone(folder, Reading(precision="bfloat16"))
     with pytest.raises(BackboneError, match="too large for float16; use bfloat16"):
-        load_backbone(folder, precision="float16")
+        load_backbone(folder, Reading(precision="float16"))
 
 
 def test_a_compressed_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -181,4 +182,4 @@ def test_a_compressed_checkpoint_is_refused(tmp_path: Path) -> None:
 def test_a_pipe_in_the_folder_is_named(name: str, changed: Callable[[str, Change], Path], tmp_path: Path) -> None:
     folder = changed("unet", lambda folder: os.mkfifo(folder / "unet" / name))
     with pytest.raises(BackboneError, match=rf"{name} cannot be read: it is a pipe, a socket or a device"):
-        describe_backbone(str(folder), cache=tmp_path)
+        describe_backbone(str(folder), Reading(cache=tmp_path))

@@ -64,7 +64,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def read(folder: Path, hollow: bool = False) -> Network:
     kind = json.loads((folder / "config.json").read_text())["model_type"]
-    return EncoderNetwork.read(FAMILIES[kind], "small", folder, Reading(hollow))
+    return EncoderNetwork.read(FAMILIES[kind], "small", folder, Reading(hollow=hollow))
 
 
 def loaded(folder: Path) -> TappedBackbone:

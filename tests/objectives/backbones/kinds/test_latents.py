@@ -368,10 +368,10 @@ def test_what_is_not_what_it_should_be_is_refused(text_folder: Path, sizes_folde
 def test_missing_parts_are_refused_in_words(text_folder: Path, hollow: bool) -> None:
     shutil.rmtree(text_folder / "tokenizer")
     with pytest.raises(BackboneError, match=r"has a text encoder, but .*tokenizer has no vocabulary for it"):
-        read_unet("small", text_folder, Reading(hollow))
+        read_unet("small", text_folder, Reading(hollow=hollow))
     shutil.rmtree(text_folder / "vae")
     with pytest.raises(BackboneError, match=r"has no vae/ .* give the folder of a whole diffusers pipeline"):
-        read_unet("small", text_folder, Reading(hollow))
+        read_unet("small", text_folder, Reading(hollow=hollow))
 
 
 @pytest.mark.parametrize("part", ["vae", "text_encoder", "unet"])

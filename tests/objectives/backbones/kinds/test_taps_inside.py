@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from objectives.backbones.catalog import describe_backbone, load_backbone
+from objectives.backbones.reading import Reading
 from objectives.backbones.tapped import TappedBackbone
 from objectives.cka.estimator import cka
 from objectives.heads.unit_length import normalised
@@ -47,7 +48,7 @@ def taps_of(backbone: TappedBackbone, numbers: list[int]) -> dict[int, torch.Ten
 
 def test_parts_of_layers_are_blocks_in_the_order_of_the_pass(folder: tuple[str, str]) -> None:
     kind, place = folder
-    backbone = load_backbone(place, image_side=SIDE, taps_inside=parts_of(kind))
+    backbone = load_backbone(place, Reading(image_side=SIDE, taps_inside=parts_of(kind)))
     blocks = backbone.architecture.blocks
     assert [block.part for block in blocks][: len(LAYERS[kind])] == LAYERS[kind]
     costs = [block.cumulative_gmacs for block in blocks]
@@ -62,7 +63,9 @@ def test_parts_of_layers_are_blocks_in_the_order_of_the_pass(folder: tuple[str, 
 
 def test_outputs_of_layers_are_the_same_with_and_without_them(folder: tuple[str, str]) -> None:
     kind, place = folder
-    plain, inside = (load_backbone(place, image_side=SIDE, taps_inside=parts) for parts in ([], parts_of(kind)))
+    plain, inside = (
+        load_backbone(place, Reading(image_side=SIDE, taps_inside=parts)) for parts in ([], parts_of(kind))
+    )
     assert plain.digest != inside.digest
     outputs = [block.number for block in inside.architecture.blocks if block.part == "layer"]
     ours, theirs = taps_of(inside, outputs), taps_of(plain, [block.number for block in plain.architecture.blocks])
@@ -72,7 +75,7 @@ def test_outputs_of_layers_are_the_same_with_and_without_them(folder: tuple[str,
 
 def test_a_query_is_what_the_attention_multiplies(tmp_path: Path) -> None:
     small_transformers.sd3(tmp_path)
-    backbone = load_backbone(str(tmp_path), taps_inside=["query"])
+    backbone = load_backbone(str(tmp_path), Reading(taps_inside=["query"]))
     seen = []
     module: Any = backbone.network.module
     handle = module.transformer_blocks[1].attn.to_q.register_forward_hook(lambda _m, _i, output: seen.append(output))
@@ -90,7 +93,7 @@ def test_a_query_is_what_the_attention_multiplies(tmp_path: Path) -> None:
 def test_the_attention_is_what_a_gate_multiplies_before_it_is_added(tmp_path: Path) -> None:
     """A layer of DiT without its MLP adds gate x attention to its input (Peebles & Xie 2023, section 3.2)."""
     small_transformers.dit(tmp_path)
-    backbone = load_backbone(str(tmp_path), taps_inside=["attention"])
+    backbone = load_backbone(str(tmp_path), Reading(taps_inside=["attention"]))
     layer: Any = backbone.network.module.get_submodule("transformer_blocks.1")
     gates: list[torch.Tensor] = []
     handles = [
@@ -108,7 +111,7 @@ def test_the_attention_is_what_a_gate_multiplies_before_it_is_added(tmp_path: Pa
 @pytest.mark.parametrize("kind", ["Flux2Transformer2DModel", "PRXTransformer2DModel"])
 def test_fused_parts_are_the_rows_of_one_matrix(kind: str, tmp_path: Path) -> None:
     small_transformers.FOLDERS[kind](tmp_path)
-    backbone = load_backbone(str(tmp_path), image_side=SIDE, taps_inside=["query", "key", "value"])
+    backbone = load_backbone(str(tmp_path), Reading(image_side=SIDE, taps_inside=["query", "key", "value"]))
     parts = [block for block in backbone.architecture.blocks if "qkv" in block.name][:3]
     matrix = backbone.network.module.get_submodule(parts[0].name.rpartition(".")[0])
     seen: list[torch.Tensor] = []
@@ -123,14 +126,16 @@ def test_fused_parts_are_the_rows_of_one_matrix(kind: str, tmp_path: Path) -> No
 
 def test_the_order_in_which_parts_are_named_does_not_matter(tmp_path: Path) -> None:
     small_transformers.dit(tmp_path)
-    one, other = (describe_backbone(str(tmp_path), taps_inside=parts) for parts in (["mlp", "query"], ["query", "mlp"]))
+    one, other = (
+        describe_backbone(str(tmp_path), Reading(taps_inside=parts)) for parts in (["mlp", "query"], ["query", "mlp"])
+    )
     assert one == other
 
 
 def test_a_channel_that_dominates_a_layer_does_not_dominate_its_modulated_input(tmp_path: Path) -> None:
     """Maps of large DiTs are ruled by a few channels (DiTF, Gan et al. 2025), which the adaptive norm takes back."""
     small_transformers.dit(tmp_path)
-    backbone = load_backbone(str(tmp_path), taps_inside=["modulated"])
+    backbone = load_backbone(str(tmp_path), Reading(taps_inside=["modulated"]))
     module: Any = backbone.network.module
     with torch.no_grad():
         module.pos_embed.proj.bias[3] += 100.0
@@ -154,7 +159,7 @@ def test_a_channel_that_dominates_a_layer_does_not_dominate_its_modulated_input(
 def test_massive_channels_rule_linear_unit_and_cka_on_layers_and_not_on_modulated_inputs(tmp_path: Path) -> None:
     """The adaptive norms of trained DiTs scale massive channels down (DiTF, Gan et al. 2025), as they do here."""
     small_transformers.dit(tmp_path)
-    backbone = load_backbone(str(tmp_path), taps_inside=["modulated"])
+    backbone = load_backbone(str(tmp_path), Reading(taps_inside=["modulated"]))
     module: Any = backbone.network.module
     width = module.inner_dim
     with torch.no_grad():
@@ -198,10 +203,10 @@ def test_massive_channels_rule_linear_unit_and_cka_on_layers_and_not_on_modulate
 def test_a_part_that_a_network_has_not_is_refused(tmp_path: Path, save: Callable[[Path], None], message: str) -> None:
     save(tmp_path)
     with pytest.raises(BackboneError, match=f"`taps_inside` of backbone .* takes what its layers have, {message}"):
-        load_backbone(str(tmp_path), taps_inside=["modulated"])
+        load_backbone(str(tmp_path), Reading(taps_inside=["modulated"]))
 
 
 def test_a_part_that_no_network_has_is_refused(tmp_path: Path) -> None:
     small_transformers.dit(tmp_path)
     with pytest.raises(UnknownNameError, match="unknown part of a layer 'querry'; did you mean 'query'"):
-        load_backbone(str(tmp_path), taps_inside=["querry"])
+        load_backbone(str(tmp_path), Reading(taps_inside=["querry"]))

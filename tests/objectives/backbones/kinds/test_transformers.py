@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from objectives.backbones.catalog import load_backbone
 from objectives.backbones.pipeline.processes import FLOW, flow_alphas
+from objectives.backbones.reading import Reading
 from objectives.backbones.tapped import TappedBackbone
 from spaces import BackboneError
 from tests.support import small_encoders, small_latents, small_transformers, small_unets
@@ -61,7 +62,7 @@ def backbones(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tappe
         if kind not in made:
             folder = tmp_path_factory.mktemp("transformer")
             small_transformers.FOLDERS[kind](folder)
-            made[kind] = load_backbone(str(folder), image_side=SIDE)
+            made[kind] = load_backbone(str(folder), Reading(image_side=SIDE))
         return made[kind]
 
     return backbone
@@ -238,10 +239,10 @@ PROMPTS: dict[str, tuple[Callable[[Path], None], Callable[[Any, str], Any]]] = {
 def test_a_text_is_encoded_as_its_pipeline_does_and_kept(tmp_path: Path, name: str, prompt: str) -> None:
     save, encode = PROMPTS[name]
     save(tmp_path)
-    module = load_backbone(str(tmp_path), image_side=SIDE).network.module
+    module = load_backbone(str(tmp_path), Reading(image_side=SIDE)).network.module
     pipeline = getattr(diffusers, name).from_pretrained(index(tmp_path, name), transformer=module, vae=None)
     tokens, more = encode(pipeline, prompt)
-    backbone = load_backbone(str(tmp_path), image_side=SIDE, prompt=prompt, cache=tmp_path / "cache")
+    backbone = load_backbone(str(tmp_path), Reading(image_side=SIDE, prompt=prompt, cache=tmp_path / "cache"))
     text = text_of(backbone)
     if "pooled" in text:
         torch.testing.assert_close(text["pooled"], more)
@@ -250,10 +251,10 @@ def test_a_text_is_encoded_as_its_pipeline_does_and_kept(tmp_path: Path, name: s
         torch.testing.assert_close(text["tokens"], tokens[:, more[0].bool()])
     (kept,) = (tmp_path / "cache" / "texts").iterdir()
     save_file({key: values + 1 for key, values in load_file(kept).items()}, kept)
-    again = text_of(load_backbone(str(tmp_path), image_side=SIDE, prompt=prompt, cache=tmp_path / "cache"))
+    again = text_of(load_backbone(str(tmp_path), Reading(image_side=SIDE, prompt=prompt, cache=tmp_path / "cache")))
     assert torch.equal(again["tokens"], text["tokens"] + 1)  # no text encoder was loaded
     kept.write_bytes(b"damaged")
-    again = text_of(load_backbone(str(tmp_path), image_side=SIDE, prompt=prompt, cache=tmp_path / "cache"))
+    again = text_of(load_backbone(str(tmp_path), Reading(image_side=SIDE, prompt=prompt, cache=tmp_path / "cache")))
     assert torch.equal(again["tokens"], text["tokens"])
 
 
@@ -275,7 +276,7 @@ def index(folder: Path, pipeline: str) -> Path:
 
 def test_another_text_is_another_digest_and_other_features(tmp_path: Path) -> None:
     small_transformers.pixart_with_text(tmp_path)
-    one, other = (load_backbone(str(tmp_path), prompt=prompt) for prompt in ("", "a b"))
+    one, other = (load_backbone(str(tmp_path), Reading(prompt=prompt)) for prompt in ("", "a b"))
     assert one.digest != other.digest
     assert one.latents == other.latents
     latents, noise = latents_and_noise(one)
@@ -304,7 +305,7 @@ def test_a_pipeline_that_lacks_a_part_of_its_text_is_refused(
     save(tmp_path)
     shutil.rmtree(tmp_path / missing)
     with pytest.raises(BackboneError, match=message):
-        load_backbone(str(tmp_path), image_side=SIDE)
+        load_backbone(str(tmp_path), Reading(image_side=SIDE))
 
 
 def test_sd3_without_t5_reads_zeros_in_its_place(tmp_path: Path) -> None:
@@ -331,7 +332,7 @@ def test_a_prompt_for_a_network_that_cannot_read_it_is_refused(
 ) -> None:
     save(tmp_path)
     with pytest.raises(BackboneError, match=message):
-        load_backbone(str(tmp_path), prompt="a bird")
+        load_backbone(str(tmp_path), Reading(prompt="a bird"))
 
 
 @pytest.mark.parametrize(
@@ -347,13 +348,13 @@ def test_a_prompt_for_a_network_that_cannot_read_it_is_refused(
 def test_a_side_that_a_network_cannot_take_is_refused(tmp_path: Path, kind: str, side: int, message: str) -> None:
     small_transformers.FOLDERS[kind](tmp_path)
     with pytest.raises(BackboneError, match=f"`image_side` of backbone .* {message}"):
-        load_backbone(str(tmp_path), image_side=side)
+        load_backbone(str(tmp_path), Reading(image_side=side))
 
 
 @pytest.mark.parametrize("kind", small_transformers.FOLDERS)
 def test_another_side_is_part_of_the_digest_and_of_the_maps(tmp_path: Path, kind: str) -> None:
     small_transformers.FOLDERS[kind](tmp_path)
-    one, other = (load_backbone(str(tmp_path), image_side=side) for side in (16, 24))
+    one, other = (load_backbone(str(tmp_path), Reading(image_side=side)) for side in (16, 24))
     assert one.digest != other.digest
     assert one.latents == other.latents  # the cache keeps them by side
     assert [block.side * 3 for block in one.architecture.blocks] == [

@@ -8,6 +8,7 @@ from diffusers import CMStochasticIterativeScheduler, DDPMScheduler, ScoreSdeVeS
 from objectives.backbones.backbone import Backbone
 from objectives.backbones.catalog import BUNDLED, load_backbone
 from objectives.backbones.pipeline.schedule import add_noise
+from objectives.backbones.reading import Reading
 from objectives.backbones.tapped import TappedBackbone
 from spaces import BackboneError, UnknownNameError
 from tests.support import small_unets
@@ -133,7 +134,7 @@ def test_what_cannot_be_loaded_is_refused_in_words(tmp_path: Path, tiny_folder: 
     with pytest.raises(UnknownNameError, match="unknown backbone 'bundeld'; did you mean 'bundled'"):
         load_backbone("bundeld")
     with pytest.raises(UnknownNameError, match="unknown precision 'int8'"):
-        load_backbone("bundled", precision="int8")
+        load_backbone("bundled", Reading(precision="int8"))
     with pytest.raises(BackboneError, match=r"holds no network: it needs a config\.json"):
         load_backbone(str(tmp_path))
     (tmp_path / "unet").mkdir()
