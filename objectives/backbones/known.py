@@ -38,57 +38,51 @@ HUB = {
         "DDPM's U-Net of churches", "google/ddpm-church-256", Facts(256, 114e6, "Apache 2.0", 455_000_000)
     ),
     "sd-1.5": HubModel(
-        "Stable Diffusion 1.5, latents",
+        "Stable Diffusion 1.5, of latents",
         "stable-diffusion-v1-5/stable-diffusion-v1-5",
         Facts(512, 860e6, "CreativeML OpenRAIL-M"),
     ),
     "sdxl": HubModel(
-        "Stable Diffusion XL, latents",
+        "Stable Diffusion XL, of latents",
         "stabilityai/stable-diffusion-xl-base-1.0",
         Facts(1024, 2.6e9, "OpenRAIL++"),
     ),
-    "dit-256": HubModel("DiT-XL/2, latents", "facebook/DiT-XL-2-256", Facts(256, 675e6, "CC BY-NC 4.0")),
+    "dit-256": HubModel("DiT-XL/2, of latents", "facebook/DiT-XL-2-256", Facts(256, 675e6, "CC BY-NC 4.0")),
     "pixart-sigma": HubModel(
-        "PixArt-Sigma, latents",
+        "PixArt-Sigma, of latents",
         "PixArt-alpha/PixArt-Sigma-XL-2-1024-MS",
         Facts(1024, 0.6e9, "OpenRAIL++", 2_440_000_000),
     ),
     "sd3.5-medium": HubModel(
-        "Stable Diffusion 3.5, latents, flow",
+        "Stable Diffusion 3.5, by flow",
         "stabilityai/stable-diffusion-3.5-medium",
         Facts(1024, 2.5e9, "Stability Community", 4_940_000_000),
     ),
     "sana-0.6b": HubModel(
-        "SANA, latents, flow",
+        "SANA, by flow",
         "Efficient-Large-Model/Sana_600M_1024px_diffusers",
         Facts(1024, 0.6e9, "NVIDIA"),
     ),
     "sana-1.6b": HubModel(
-        "SANA, latents, flow",
+        "SANA, by flow",
         "Efficient-Large-Model/Sana_1600M_1024px_diffusers",
         Facts(1024, 1.6e9, "NVIDIA"),
     ),
     "flux1-dev": HubModel(
-        "FLUX.1 [dev], latents, flow",
+        "FLUX.1 [dev], by flow",
         "black-forest-labs/FLUX.1-dev",
-        Facts(1024, 12e9, "FLUX.1 [dev] Non-Commercial"),
+        Facts(1024, 12e9, "FLUX.1 [dev] NC"),
     ),
     "flux1-schnell": HubModel(
-        "FLUX.1 [schnell], latents, flow", "black-forest-labs/FLUX.1-schnell", Facts(1024, 12e9, "Apache 2.0")
+        "FLUX.1 [schnell], by flow", "black-forest-labs/FLUX.1-schnell", Facts(1024, 12e9, "Apache 2.0")
     ),
     "flux2-klein": HubModel(
-        "FLUX.2 [klein] 4B, latents, flow", "black-forest-labs/FLUX.2-klein-4B", Facts(1024, 4e9, "Apache 2.0")
+        "FLUX.2 [klein] 4B, by flow", "black-forest-labs/FLUX.2-klein-4B", Facts(1024, 4e9, "Apache 2.0")
     ),
-    "lumina2": HubModel(
-        "Lumina-Image 2.0, latents, flow", "Alpha-VLLM/Lumina-Image-2.0", Facts(1024, 2.6e9, "Apache 2.0")
-    ),
-    "prx-512": HubModel("PRX, latents, flow", "Photoroom/prx-512-t2i", Facts(512, 1.3e9, "Apache 2.0")),
-    "resnet50": HubModel(
-        "ResNet-50, supervised on ImageNet-1k", "microsoft/resnet-50", Facts(224, 23.5e6, "Apache 2.0")
-    ),
-    "vit-b16": HubModel(
-        "ViT-B/16, supervised on ImageNet", "google/vit-base-patch16-224", Facts(224, 86e6, "Apache 2.0")
-    ),
+    "lumina2": HubModel("Lumina-Image 2.0, by flow", "Alpha-VLLM/Lumina-Image-2.0", Facts(1024, 2.6e9, "Apache 2.0")),
+    "prx-512": HubModel("PRX, by flow", "Photoroom/prx-512-t2i", Facts(512, 1.3e9, "Apache 2.0")),
+    "resnet50": HubModel("ResNet-50 of ImageNet", "microsoft/resnet-50", Facts(224, 23.5e6, "Apache 2.0")),
+    "vit-b16": HubModel("ViT-B/16 of ImageNet", "google/vit-base-patch16-224", Facts(224, 86e6, "Apache 2.0")),
     "mae-b16": HubModel("MAE's ViT-B/16", "facebook/vit-mae-base", Facts(224, 86e6, "Apache 2.0")),
     "dinov2": HubModel("DINOv2's ViT-B/14", "facebook/dinov2-base", Facts(224, 87e6, "Apache 2.0")),
     "clip-b16": HubModel("CLIP's ViT-B/16", "openai/clip-vit-base-patch16", Facts(224, 86e6, None)),

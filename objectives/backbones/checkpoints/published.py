@@ -75,7 +75,7 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
         "legacy",
     ),
     "adm-256-cond": PublishedCheckpoint(
-        "ADM of ImageNet, class-conditional",
+        "ADM of ImageNet, with classes",
         f"{ADDRESS}/256x256_diffusion.pt",
         None,
         ADM_256_CLASSES,
@@ -83,7 +83,7 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
         554e6,
     ),
     "adm-64": PublishedCheckpoint(
-        "ADM of ImageNet, class-conditional",
+        "ADM of ImageNet, with classes",
         f"{ADDRESS}/64x64_diffusion.pt",
         # Source: experiments/download_cross_scale_baselines.sh in github.com/blueherat/test, which checks them.
         Content("a18558f9a2499615a3ff9759ad12299690ad36ee3378c395adbb94855e2b634f", 1_183_736_577),

@@ -48,7 +48,7 @@ def backbones(context: typer.Context) -> None:
     from objectives.backbones.catalog import BACKBONES, NETWORK_KINDS
 
     right = (Column(name, justify="right", no_wrap=True) for name in ("side", "weights", "size"))
-    table = PlainTable(Column("name", no_wrap=True), "what it is", *right, "licence", "from")
+    table = PlainTable(Column("name", no_wrap=True), "what it is", *right, "licence", Column("from", overflow="fold"))
     for name, backbone in BACKBONES.items():
         table.add_row(name, backbone.words, *facts_cells(backbone.facts), backbone.source)
     print_table(table)
