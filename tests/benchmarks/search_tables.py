@@ -6,7 +6,9 @@ A draw takes `--images` images of a task, in proportion to the classes, to train
 split, the truth. For every setting of the default space with the linear head, by the product's own probe in five folds:
 which images are right in validation under the search's seed, which images of the truth are right after a fit to all
 drawn images, and, for the `REEVALUATED` best settings, which are right in the rounds of the candidates. Also what a
-screening of the drawn images answers.
+screening of the drawn images answers. With `--fold-classifiers`, also which images of the truth each fold's classifier
+has right, for every setting, under the search's seed and in the rounds, at the strength that the search's seed chose.
+From this, `searches.py --known-truth` makes searches whose truth is known. It takes twice as long.
 
 Tasks: `digits`, `flowers-17` and `cub-50` as they are; `cub-first` and `cub-last`, 25 classes each; and tasks of other
 kinds on the same images: `families`, the groups of birds of CUB that have two species or more; `turned`, by how much an
@@ -30,11 +32,15 @@ from objectives.datasets.dataset import Dataset
 from objectives.datasets.images import ImageSource
 from objectives.datasets.splits import stratified_order
 from objectives.features.extraction import Clock
-from objectives.heads.head import predict
+from objectives.heads.head import LabelledFeatures, predict
+from objectives.heads.linear_models.eigenbasis import eigenbasis
+from objectives.heads.linear_models.logistic import LogisticRegression
+from objectives.heads.standardisation import Standardised, Standardiser
 from objectives.probing.probe import Probe
 from objectives.probing.screening import Screener
 from objectives.probing.spec import ProbeSpec
 from search.display.counter import counted
+from search.options import ROUNDS_OF_FOLDS
 from search.recommendation.recommender import Recommender
 from search.recommendation.screen import MAX_START_SETTINGS
 from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask
@@ -152,6 +158,24 @@ def screened(probe: Probe, space: Space, past_tasks: Sequence[PastTask] = PUBLIS
     }
 
 
+def right_by_fold(
+    data: LabelledFeatures, test: LabelledFeatures, folds: Sequence[np.ndarray], classes: int, l2: float
+) -> np.ndarray:
+    """Return which test images the linear classifier of each fold has right, (folds, test images).
+
+    data: the drawn images. folds: the positions of the training images of each fold in `data`.
+    """
+    standardise = Standardiser.of(data)
+    basis = eigenbasis(Standardised(data, standardise))
+    projected, right = basis.project(Standardised(test, standardise)), []
+    for fold in folds:
+        train = torch.from_numpy(fold)
+        solution = LogisticRegression(basis.subset(train, data), data.labels[train], classes).solve(l2)
+        logits = torch.addmm(solution.bias, projected, solution.weights.T)
+        right.append((logits.argmax(dim=1) == test.labels).numpy())
+    return np.array(right)
+
+
 def last(reports: Any) -> Any:
     """Return the value of a generator."""
     while True:
@@ -167,6 +191,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--first", type=int, default=0, help="number of the first draw")
+    parser.add_argument("--fold-classifiers", action="store_true", help="for searches with known truth")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--home", type=Path, required=True, help="its cache keeps the features")
     parser.add_argument("--out", type=Path, required=True, help="folder of the tables")
@@ -187,6 +212,8 @@ def main() -> None:
             pass
     right = np.zeros((len(draws), len(settings), ROUNDS + 1, given.images), bool)
     outside = np.zeros((len(draws), len(settings), len(dataset) - given.images), bool)
+    seeds = ROUNDS_OF_FOLDS + 1 if given.fold_classifiers else 0
+    by_fold = np.zeros((len(draws), len(settings), seeds, FOLDS, outside.shape[-1]), bool)
 
     def evaluate(number: int, index: int, features: torch.Tensor, seed: int) -> None:
         probe, setting = probes[number], settings[index]
@@ -199,6 +226,10 @@ def main() -> None:
             classifier, _ = fitting.refit(mine, images, probe.splits(seed), seed, validated)
             test = fitting.labelled(features, tested, tested)
             outside[number, index] = predict(classifier, test).correct
+            drawn_images = fitting.labelled(mine, np.arange(len(images)), images)
+            for round_, row in enumerate(by_fold[number, index]):
+                folds = [np.searchsorted(images, parts.train) for parts in probe.splits(round_)]
+                row[:] = right_by_fold(drawn_images, test, folds, len(dataset.classes), validated.details["l2"])
 
     def read(index: int) -> torch.Tensor:
         features = view.read(everything, settings[index])
@@ -226,6 +257,7 @@ def main() -> None:
             classes=len(dataset.classes),
             right=np.packbits(right[number], axis=-1),
             outside=np.packbits(outside[number], axis=-1),
+            by_fold=np.packbits(by_fold[number], axis=-1),
             images=right.shape[-1],
             others=outside.shape[-1],
             screening=json.dumps(screened(probes[number], space)),

@@ -1,6 +1,7 @@
 r"""Runs whole searches on tables: screening, trials, rounds of candidates, and the answer, by the product's own rules.
 
     python tests/benchmarks/searches.py FOLDER --out docs/data/searches.json
+    python tests/benchmarks/searches.py FOLDER --known-truth --seeds 40 --out docs/data/searches-known-truth.json
 
 The tables are those of `search_tables.py`. A search begins with the screening of its images. The cost-aware sampler
 proposes `TRIALS` settings, and sees of each the accuracy in five folds. Then come the rounds of the candidates and the
@@ -17,8 +18,16 @@ in proportion to the images.
 - passes: of images at timesteps, as a share of all; those of the screening included.
 - expected loss: to the best setting tried, as the report states it. "holds": how often the interval contains the true
   loss, over the same samples.
+- holds for all: how often it contains the loss to the best of all settings, also those that were not tried.
 - compared: how often the interval of a candidate's loss to the leader contains the true loss, and how often all of a
   search do.
+
+**Known truth** (`--known-truth`, for tables made with `--fold-classifiers`): the images outside the draw are all there
+are. So the mean over them is the true score, without noise, and no posterior is needed. In each search, other images
+are drawn from them, with replacement, and validate in place of the drawn ones: each by the classifier of a fold, which
+was fitted on four fifths of the drawn images. The luck of the drawn images, of the folds, and of the fit on all images
+is that of real searches. The screening is that of the drawn images. One luck is left out: real folds validate images
+that the other folds were fitted on.
 """
 
 import argparse
@@ -59,7 +68,12 @@ Screening = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """One draw of a task. right: (settings, 1 + rounds, drawn images). outside: (settings, other images)."""
+    """One draw of a task.
+
+    right: (settings, 1 + rounds, drawn images). outside: (settings, other images). by_fold: what the classifiers of the
+    folds have right, (settings, 1 + rounds, folds, other images); None if it was not measured. known: whether
+    the other images are all there are.
+    """
 
     task: str
     draw: int
@@ -69,6 +83,8 @@ class Table:
     right: np.ndarray
     outside: np.ndarray
     screening: Screening
+    by_fold: np.ndarray | None = None
+    known: bool = False
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -80,7 +96,22 @@ class Table:
             for name, length in (("right", "images"), ("outside", "others"))
         )
         screening = json.loads(str(kept["screening"]))
-        return cls(task, int(draw), settings, kept["costs"], int(kept["classes"]), right, outside, screening)
+        by_fold = None
+        if "by_fold" in kept and kept["by_fold"].size:
+            by_fold = np.unpackbits(kept["by_fold"], axis=-1, count=int(kept["others"])).astype(bool)
+        return cls(task, int(draw), settings, kept["costs"], int(kept["classes"]), right, outside, screening, by_fold)
+
+    def resampled(self, seed: int) -> Self:
+        """Return a table with known truth, in which other images validate. Needs `by_fold`."""
+        assert self.by_fold is not None
+        generator = np.random.default_rng([7, seed])
+        images = generator.integers(0, self.outside.shape[1], self.images)
+        _, rounds, folds, _ = self.by_fold.shape
+        right = np.stack(
+            [self.by_fold[:, round_, generator.permutation(self.images) % folds, images] for round_ in range(rounds)],
+            axis=1,
+        )
+        return replace(self, right=right, known=True)
 
     @property
     def images(self) -> int:
@@ -132,7 +163,7 @@ class Table:
 
     @cached_property
     def true_scores(self) -> np.ndarray:
-        return true_scores(self.outside)
+        return self.outside.mean(axis=1)[None] if self.known else true_scores(self.outside)
 
 
 @dataclass(frozen=True)
@@ -252,6 +283,7 @@ def outcome(table: Table, space: Space, search: Search, screening: Screening) ->
             "end": 100 * loss.high,
             "true": table.loss_to_best(answer, search.tried),
             "holds": float((table.losses(answer, search.tried) <= 100 * loss.high + 1e-9).mean()),
+            "holds for all": float((table.losses(answer) <= 100 * loss.high + 1e-9).mean()),
             "compared": [
                 bool(
                     100 * one.loss.low - 1e-9
@@ -285,6 +317,7 @@ def summary(outcomes: Mapping[int, Sequence[Mapping[str, Any]]]) -> dict[str, fl
         "stated": fmean(found["stated"] for found in stated),
         "end": fmean(found["end"] for found in stated),
         "holds": sum(found["holds"] for found in stated),
+        "holds for all": sum(found["holds for all"] for found in stated),
         "stated losses": len(stated),
         "compared": sum(map(len, compared)),
         "compared hold": sum(map(sum, compared)),
@@ -296,16 +329,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--known-truth", action="store_true")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     space = space_of_truth(given.folder)
     results: dict[str, dict[int, list[dict[str, Any]]]] = defaultdict(dict)
     for file in sorted(given.folder.glob("*.npz")):
         table = Table.read(file)
-        results[table.task][table.draw] = [
-            outcome(table, space, run_search(table, space, seed, table.screening), table.screening)
-            for seed in range(given.seeds)
-        ]
+        results[table.task][table.draw] = []
+        for seed in range(given.seeds):
+            judged = table.resampled(seed) if given.known_truth else table
+            search = run_search(judged, space, seed, table.screening)
+            results[table.task][table.draw].append(outcome(judged, space, search, table.screening))
         print(table.task, table.draw, {k: round(v, 2) for k, v in summary(results[table.task]).items()}, flush=True)
     if given.out is not None:
         rows = {task: summary(outcomes) for task, outcomes in results.items()}

@@ -1,11 +1,15 @@
 """The simulated searches: the noise-corrected truth, the cost of passes, and the choice, on a made-up table."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from objectives.heads.head import LabelledFeatures
 from tests.benchmarks.finals import true_scores
+from tests.benchmarks.search_tables import right_by_fold
 from tests.benchmarks.searches import Screening, Table, by_product, finals, outcome, recommended, run_search
 from tests.benchmarks.selection_truth import space_of_truth
 
@@ -45,3 +49,27 @@ def test_a_search_pays_for_each_timestep_once_and_answers_with_a_good_block(tabl
     found = outcome(table, SPACE, search, table.screening)
     assert found["answer"] < found["recommendation"]
     assert 0 <= found["holds"] <= 1
+
+
+def test_with_known_truth_the_other_images_validate_by_their_folds_classifier_and_have_no_noise(table: Table) -> None:
+    by_fold = np.zeros((len(table.settings), 3, 5, table.outside.shape[1]), bool)
+    by_fold[:, 1, 2] = True  # in the first round, the classifier of one fold has all images right
+    drawn = replace(table, by_fold=by_fold).resampled(0)
+    assert drawn.right.shape == (len(table.settings), 3, table.images)
+    assert not drawn.right[:, 0].any()
+    assert drawn.right[:, 1].mean() == pytest.approx(1 / 5)
+    truth = 100 * table.outside.mean(axis=1)
+    assert drawn.loss_to_best(3) == pytest.approx(truth.max() - truth[3])
+    assert drawn.loss_to_best(3, [3, 4]) == pytest.approx(max(truth[3], truth[4]) - truth[3])
+
+
+def test_a_fold_classifier_is_judged_on_the_test_images() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(60, 4, 1, 1, generator=generator)
+    labels = (features[:, 0, 0, 0] > 0).long()
+    images, others = LabelledFeatures(features[:40], labels[:40]), LabelledFeatures(features[40:], labels[40:])
+    flipped = replace(images, labels=torch.where(torch.arange(40) < 20, labels[:40], 1 - labels[:40]))
+    right = right_by_fold(flipped, others, [np.arange(20), np.arange(20, 40)], 2, 0.01)
+    assert right.shape == (2, 20)
+    assert right[0].mean() > 0.8  # fitted on true labels
+    assert right[1].mean() < 0.2  # fitted on wrong ones
