@@ -2,10 +2,11 @@
 
 The best of many noisy scores is too high (the winner's curse), so the scores are shrunk. The model is hierarchical
 (Gelman et al. 2013, Bayesian Data Analysis, chapter 5): the true scores of the settings above the median are Gaussian
-around the median, with a common spread that follows from the data too. The settings below cannot be the best, and some
-of them are so bad that they would make the spread too large. The trials, and the rounds of the candidates, measure the
-true scores with the noise of their images. The loss is the largest true score minus that of the answer, over samples of
-the posterior.
+around a centre. Each has one of several spreads, and the shares of the spreads follow from the data, as the centre does
+(adaptive shrinkage; Stephens 2017, Biostatistics 18:275). So most settings may be alike, while a few are far better; a
+single spread would take these for lucky. The settings below the median cannot be the best, and some of them are so bad
+that they would make the spreads too large. The trials, and the rounds of the candidates, measure the true scores with
+the noise of their images. The loss is the largest true score minus that of the answer, over samples of the posterior.
 """
 
 from collections.abc import Sequence
@@ -21,21 +22,17 @@ from spaces import Setting
 if TYPE_CHECKING:
     import numpy as np
 
-SAMPLES = 4000
+BURN_IN, SAMPLES = 200, 1200
+"""Samples of the Markov chain that are left out at its start, and that are used."""
 
-SPREADS = 25
-"""Values of the spread of true scores that are weighted by their likelihood."""
+SPREADS = 10
+"""Values of the spread of true scores whose shares follow from the data."""
 
 PSEUDO = 0.5
 """Images that are added to the noise of each setting: two settings with the same answers on a few images may differ on
 others. Agresti & Min (2005, Statistics in Medicine 24:729) add half an image to each cell of a paired comparison."""
 
-WIDER = 1.5
-"""Factor of the posterior's standard deviations for the interval. True scores have a longer tail than the model, and
-classifiers of folds share their images. With 1.25, 85 % of the intervals of whole searches of 100 digits contained the
-loss, with 1.5, 96 % (docs/benchmarks.md, Whole searches)."""
-
-MOST_SETTINGS = 300
+MOST_SETTINGS = 150
 """The most settings above the median that are considered; the best ones if there are more."""
 
 
@@ -81,35 +78,51 @@ def loss_to_best(values: Sequence[float], noise: "np.ndarray", contrasts: Contra
     """
     import numpy as np
 
-    generator, count = np.random.default_rng(0), len(values)
+    count = len(values)
     design = np.vstack([np.eye(count), contrasts.matrix])
     observed = np.concatenate([np.asarray(values), contrasts.values])
     errors = np.zeros((len(observed), len(observed)))
     errors[:count, :count], errors[count:, count:] = noise, contrasts.noise
     scale = max(float(np.mean(np.square(values))) ** 0.5, float(np.trace(noise) / count) ** 0.5, 1e-6)
     errors += (1e-4 * scale) ** 2 * np.eye(len(observed))
-    # The prior of the spread is uniform (Gelman 2006, Bayesian Analysis 1:515). On a grid of equal ratios, that is a
-    # weight in proportion to the spread.
-    spreads = scale * np.geomspace(1e-3, 3, SPREADS)
-    # Divided by their errors, the measurements have independent errors of 1. The singular vectors of the design are
-    # then directions in which the true scores are independent, whatever the spread.
-    root = np.linalg.cholesky(errors)
-    left, sizes, directions = np.linalg.svd(np.linalg.solve(root, design), full_matrices=False)
-    measured = left.T @ np.linalg.solve(root, observed)  # in each direction
-    signal = 1 + np.outer(spreads, sizes) ** 2  # the variance of `measured`, (spreads, directions)
-    weights = np.log(spreads) - (measured**2 / signal + np.log(signal)).sum(axis=1) / 2
-    weights = np.exp(weights - weights.max())
-    losses = []
-    for index, number in enumerate(generator.multinomial(SAMPLES, weights / weights.sum())):
-        if number:
-            variance = spreads[index] ** 2 / signal[index]
-            mean = (variance * sizes * measured) @ directions
-            normal = generator.standard_normal((number, count)) @ (np.sqrt(variance)[:, None] * directions)
-            samples = np.stack([mean + normal, mean + WIDER * normal])
-            losses.append(samples.max(axis=2) - samples[:, :, answer])
-    expected, wider = np.concatenate(losses, axis=1)
-    value = float(expected.mean())
-    return IntervalEstimate(value, 0.0, max(value, float(np.quantile(wider, 0.95))))
+    weighed = np.linalg.solve(errors, np.column_stack([design, observed]))
+    precision, evidence = design.T @ weighed[:, :-1], design.T @ weighed[:, -1]
+    samples = true_scores(precision, evidence, scale * np.geomspace(0.05, 3, SPREADS))
+    losses = samples.max(axis=1) - samples[:, answer]
+    value = float(losses.mean())
+    return IntervalEstimate(value, 0.0, max(value, float(np.quantile(losses, 0.95))))
+
+
+def true_scores(precision: "np.ndarray", evidence: "np.ndarray", spreads: "np.ndarray") -> "np.ndarray":
+    """Return samples of the true scores of n settings, (samples, n), by Gibbs sampling.
+
+    In turn, the true scores are drawn given the spread of each and the centre, the centre given the true scores, the
+    spread of each setting given its true score, and the shares of the spreads. Their prior is Jeffreys'; that of the
+    centre is flat.
+
+    precision: (n, n), the inverse covariance of the measurements' noise in terms of the settings. evidence: `precision`
+    times the measured scores, (n,). spreads: ascending.
+    """
+    import numpy as np
+    from scipy.linalg import solve_triangular
+
+    generator, count = np.random.default_rng(0), len(evidence)
+    spread_of, shares, centre = np.full(count, len(spreads) // 2), np.full(len(spreads), 1 / len(spreads)), 0.0
+    samples = np.empty((SAMPLES, count))
+    for number in range(-BURN_IN, SAMPLES):
+        prior = spreads[spread_of] ** -2.0
+        root = np.linalg.cholesky(precision + np.diag(prior))
+        standard = solve_triangular(root, evidence + prior * centre, lower=True, check_finite=False)
+        standard += generator.standard_normal(count)
+        scores = solve_triangular(root, standard, lower=True, trans=1, check_finite=False)
+        centre = float(prior @ scores + prior.sum() ** 0.5 * generator.standard_normal()) / float(prior.sum())
+        logarithms = np.log(shares / spreads) - ((scores[:, None] - centre) / spreads) ** 2 / 2
+        weights = np.exp(logarithms - logarithms.max(axis=1, keepdims=True)).cumsum(axis=1)
+        spread_of = (weights < generator.random((count, 1)) * weights[:, -1:]).sum(axis=1)
+        shares = generator.dirichlet(0.5 + np.bincount(spread_of, minlength=len(spreads)))
+        if number >= 0:
+            samples[number] = scores
+    return samples
 
 
 def _counted_twice(study: StudyResults, elimination: Elimination[Setting]) -> float:
