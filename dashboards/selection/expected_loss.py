@@ -93,13 +93,13 @@ def loss_to_best(values: Sequence[float], noise: "np.ndarray", contrasts: Contra
     weighed = np.linalg.solve(errors, np.column_stack([design, observed]))
     precision, evidence = design.T @ weighed[:, :-1], design.T @ weighed[:, -1]
     with one_thread_of_blas():
-        samples = true_scores(precision, evidence, scale * np.geomspace(0.05, 3, SPREADS))
+        samples = sampled_scores(precision, evidence, scale * np.geomspace(0.05, 3, SPREADS))
     losses = samples.max(axis=1) - samples[:, answer]
     value = float(losses.mean())
     return IntervalEstimate(value, 0.0, max(value, float(np.quantile(losses, END))))
 
 
-def true_scores(precision: "np.ndarray", evidence: "np.ndarray", spreads: "np.ndarray") -> "np.ndarray":
+def sampled_scores(precision: "np.ndarray", evidence: "np.ndarray", spreads: "np.ndarray") -> "np.ndarray":
     """Return samples of the true scores of n settings, (samples, n), by Gibbs sampling.
 
     In turn, the true scores are drawn given the spread of each and the centre, the centre given the true scores, the

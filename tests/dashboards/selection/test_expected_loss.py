@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dashboards.selection.expected_loss import Contrasts, loss_to_best, true_scores
+from dashboards.selection.expected_loss import Contrasts, loss_to_best, sampled_scores
 
 
 def test_with_one_spread_the_samples_have_the_moments_of_the_gaussian_posterior() -> None:
@@ -11,7 +11,7 @@ def test_with_one_spread_the_samples_have_the_moments_of_the_gaussian_posterior(
     root = chance.standard_normal((count, count))
     precision = root @ root.T + 0.5 * np.eye(count)
     measured, spread = chance.standard_normal(count), 1.5
-    samples = true_scores(precision, precision @ measured, np.array([spread]))
+    samples = sampled_scores(precision, precision @ measured, np.array([spread]))
     centred = np.eye(count) - 1 / count  # with a flat prior, the centre integrates out
     covariance = np.linalg.inv(precision + centred / spread**2)
     errors = np.sqrt(np.diag(covariance))
