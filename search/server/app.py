@@ -24,11 +24,9 @@ from search.server.problems import (
     request_id,
 )
 from search.server.service import Service
-from search.server.settings import Settings
+from search.server.settings import API, Settings
 from search.server.validation import validation_problem
 from spaces import SearchError
-
-API = "/api/v1"
 
 THREADS = 16
 """Requests that wait for the database at once. The event loop itself never does."""

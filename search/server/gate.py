@@ -21,6 +21,7 @@ from search.server.problems import ProblemError, problem_of
 from search.server.rates import Rates
 from search.server.service import Service
 from spaces import SearchError
+from spaces.text import one_line
 
 log = logging.getLogger("search.server")
 
@@ -121,7 +122,7 @@ class Gate:
         origin = headers.get("origin")
         if refused := self._service.settings.hosts.refusal(headers.get("host", ""), origin):
             raise ProblemError(403, "refused", refused)
-        if method in READS or "authorization" in headers:
+        if method in READS or bearer_token(headers.get("authorization", "")) is not None:
             return
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise ProblemError(403, "refused", "A page of another site may not change anything here.")
@@ -132,16 +133,17 @@ class Gate:
 
     def _log(self, scope: Scope, status: int, seconds: float, state: MutableMapping[str, Any]) -> None:
         caller: Caller | None = state["caller"]
+        path = one_line(scope["path"])  # a path may have line ends in it
         log.info(
             "%s %s %d",
             scope["method"],
-            scope["path"],
+            path,
             status,
             extra={
                 "request": {
                     "id": state["request_id"],
                     "method": scope["method"],
-                    "path": scope["path"],
+                    "path": path,
                     "status": status,
                     "seconds": round(seconds, 4),
                     "caller": None if caller is None else caller.name,

@@ -3,6 +3,8 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import Scope
 
+from search.server.settings import API
+
 REGISTRY = CollectorRegistry()
 
 REQUESTS = Counter(
@@ -26,9 +28,12 @@ def observe(scope: Scope, status: int, seconds: float) -> None:
     """Count an answer. Paths that no route has share one label, so that no caller can make labels."""
     route = scope.get("route")
     path = getattr(route, "path", None) or "other"
+    if scope["path"].startswith(API) and not path.startswith(API):
+        path = API + path  # a route knows its path without the prefix of its router
     method = scope["method"] if scope["method"] in METHODS else "other"
     REQUESTS.labels(method, path, str(status)).inc()
-    SECONDS.labels(path).observe(seconds)
+    if not path.endswith("/events"):  # a stream lasts as long as its job
+        SECONDS.labels(path).observe(seconds)
 
 
 def metrics_text() -> bytes:

@@ -36,8 +36,7 @@ def path_below(roots: Mapping[str, Path], option: str, text: str) -> Path:
     path = _inside(root, root / rest, option, text)
     if not os.path.exists(path):  # noqa: PTH110 - also for a name that is too long
         raise UsageError(f"`{option}` {shown(text)} does not exist on this server")
-    if path.is_dir():
-        _check_links(root, path, option, text)
+    _check_links(root, path if path.is_dir() else path.parent, option, text)
     return path
 
 

@@ -13,6 +13,9 @@ from spaces.errors import shown
 
 LogFormat = Literal["text", "json"]
 
+API = "/api/v1"
+"""The path of the HTTP API."""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -34,9 +34,10 @@ def classifying(finished_search: Path, tmp_path_factory: pytest.TempPathFactory)
 
 def bomb() -> bytes:
     """Return a PNG of a few bytes that says it has 40,000 x 40,000 pixels."""
-    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 0, 0, 0, 0)
-    chunk = b"IHDR" + header
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    header = b"IHDR" + struct.pack(">IIBBBBB", 40_000, 40_000, 8, 0, 0, 0, 0)
+    pixels = b"IDAT" + zlib.compress(bytes(100))
+    chunks = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, pixels))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def test_images_get_the_classes_that_the_command_line_prints(

@@ -112,6 +112,9 @@ def test_a_link_deep_in_a_folder_that_leads_out_is_refused(served: ApiServer, ho
     answer = create(served, dataset="folder", data_root="data/linked")
     assert answer.status_code == 422
     assert "leads out of its root by a link" in answer.json()["detail"]
+    (folder.parent / "birds.csv").write_text("path,label\ntrain/cats/a.png,cat\n")
+    answer = create(served, dataset="csv", data_root="data/linked/birds.csv")
+    assert "leads out of its root by a link" in answer.json()["detail"]
 
 
 def test_a_runner_controls_its_own_jobs_and_an_admin_all(served: ApiServer) -> None:
