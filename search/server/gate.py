@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboards.access import READS, bearer_token, cookie_values
 from search.server.identity import Caller
-from search.server.login import check_wrong, session_cookie, too_many
+from search.server.login import count_wrong, session_cookie, too_many
 from search.server.metrics import observe
 from search.server.pages.errors import error_response
 from search.server.problems import ProblemError, problem_of
@@ -98,11 +98,10 @@ class Gate:
         token, address = bearer_token(headers.get("authorization", "")), _address(scope)
         caller = callers.by_session(cookie_values(headers.get("cookie", ""), self._cookie)) or callers.local()
         if token is not None:
-            check_wrong(self._service.wrong_tokens, address)
             if not callers.open:
                 caller = callers.by_token(token)
             if caller is None:
-                self._service.wrong_tokens.take(address)
+                count_wrong(self._service.wrong_tokens, address)
         self._check_rate(address if caller is None else f"token {caller.name}")
         if caller is not None and callers.note_use(caller):
             await to_thread.run_sync(callers.record_use, caller.name)

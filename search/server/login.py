@@ -19,10 +19,9 @@ def begin_session(request: Request, response: Response, token: str) -> bool:
     """
     service = service_of(request)
     address = request.client.host if request.client else "unknown"
-    check_wrong(service.wrong_tokens, address)
     value = service.callers.login(token)
     if value is None:
-        service.wrong_tokens.take(address)
+        count_wrong(service.wrong_tokens, address)
         return False
     encrypted = service.settings.tls is not None or request.headers.get("origin", "").startswith("https://")
     response.set_cookie(
@@ -49,9 +48,12 @@ def session_cookie(settings: Settings) -> str:
     return f"search-session-{settings.port}"
 
 
-def check_wrong(wrong_tokens: Rates, address: str) -> None:
-    """Raise ProblemError for an address that has sent too many wrong tokens."""
-    if (wait := wrong_tokens.wait(address)) > 0:
+def count_wrong(wrong_tokens: Rates, address: str) -> None:
+    """Count a wrong token. Raises ProblemError for an address that has sent too many.
+
+    Known tokens of that address are still taken: others may share it, as behind a proxy.
+    """
+    if (wait := wrong_tokens.take(address)) > 0:
         raise too_many("too many wrong tokens from this address", wait)
 
 

@@ -29,11 +29,6 @@ class Rates:
             self._buckets.popitem(last=False)
         return 0.0
 
-    def wait(self, caller: str) -> float:
-        """Return the seconds after which `take` would return 0, and take nothing."""
-        level, _ = self._level(caller)
-        return max(0.0, (1 - level) / self._rate)
-
     def _level(self, caller: str) -> tuple[float, float]:
         moment = self._clock()
         level, filled = self._buckets.get(caller, (self._burst, moment))
