@@ -18,7 +18,7 @@ from search.study.export import export_classifier
 from tests.support.api_server import ApiServer, api_server
 from tests.support.browser import Browser
 
-FEW = {"trials": "2", "blocks": "14", "timesteps": "20", "pools": "2", "heads": "linear"} | {
+FEW = {"trials": "2", "blocks": "14", "timesteps": "20", "pools": "2,4", "heads": "linear"} | {
     **{"finalists": "1", "final_seeds": "1", "validation_fraction": "0.2"}
 }
 """Options of a search that takes seconds."""
@@ -40,6 +40,7 @@ def open_server(tmp_path: Path) -> Iterator[ApiServer]:
             worker.wait(60)
 
 
+@pytest.mark.slow
 def test_a_search_from_the_form_to_a_classified_image(browser: Browser, open_server: ApiServer, tmp_path: Path) -> None:
     driver, wait = browser.driver, WebDriverWait(browser.driver, SECONDS, poll_frequency=0.1)
 
@@ -52,6 +53,7 @@ def test_a_search_from_the_form_to_a_classified_image(browser: Browser, open_ser
         field = driver.find_element(By.ID, name)
         field.clear()
         field.send_keys(value)
+    driver.find_element(By.ID, "warm_start").click()
     driver.find_element(By.CSS_SELECTOR, "button[value=plan]").click()
     wait.until(lambda _: driver.find_elements(By.ID, "plan-title"))
     assert "1,797 images of 10 classes" in text_of("#answer")
