@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -68,7 +69,7 @@ async def _stream(service: Service, caller: Caller, job_id: int, offset: int, se
     try:
         async with service.feeds.follow(job_id) as feed:
             yield "retry: 2000\n\n"
-            while service.callers.is_current(caller):
+            while await _is_current(service, caller):
                 snapshot = await next_snapshot(feed, last, QUIET_SECONDS)
                 if snapshot is None:
                     yield ": nothing new\n\n"
@@ -92,6 +93,14 @@ async def _stream(service: Service, caller: Caller, job_id: int, offset: int, se
     finally:
         service.streams -= 1
         STREAMS.dec()
+
+
+async def _is_current(service: Service, caller: Caller) -> bool:
+    """Return whether the caller's token is still known; it may have been deleted since the stream began."""
+    with suppress(StorageError):  # while the database does not answer, streams stay open
+        if service.callers.is_due:
+            await to_thread.run_sync(service.callers.read)
+    return service.callers.is_current(caller)
 
 
 def _event(kind: str, value: Any, offset: int, digest: str) -> str:

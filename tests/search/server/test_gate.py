@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from objectives.home import Home
+from search.database.jobs.job_table import JobTable
 from search.database.store import Store
 from search.database.tokens import TokenTable
 from search.server.app import make_app
@@ -73,8 +74,14 @@ def test_a_token_ends_the_open_mode_and_its_deletion_the_access(tmp_path: Path) 
         assert _within_2_seconds(running, {}, 401)
         assert running.ask("GET", "/api/v1/caller", headers=bearer).json()["name"] == "anna"
         tokens.create("other", "admin")
-        tokens.delete("anna")
-        assert _within_2_seconds(running, bearer, 401)
+        JobTable(store).submit("run", {"dataset": "digits"}, "anna")
+        with running.client(headers=bearer) as client, client.stream("GET", "/api/v1/jobs/1/events") as stream:
+            parts = stream.iter_text()
+            assert "retry" in next(parts)
+            tokens.delete("anna")
+            assert _within_2_seconds(running, bearer, 401)
+            JobTable(store).set_priority(1, -5)  # wakes the stream, which then ends
+            assert "cancelled" not in "".join(parts)
 
 
 def _within_2_seconds(running: ApiServer, headers: dict[str, str], status: int) -> bool:
@@ -159,6 +166,9 @@ def test_no_answer_and_no_line_of_the_log_has_a_token(served: ApiServer) -> None
             served.ask("GET", "/api/v1/caller", headers={"Cookie": f"{secret}={secret}"}),
             served.ask("GET", "/two%0Alines", "viewer"),
         ]
+        deadline = time.monotonic() + 10  # a line is written after its answer
+        while stream.getvalue().count("\n") < len(answers) and time.monotonic() < deadline:
+            time.sleep(0.02)
     finally:
         logger.removeHandler(handler)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
