@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 from objectives.home import Home
 from search.given import GivenDataset, with_folders
 from search.option import check_type, option_info
-from search.options import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions
+from search.option_sets import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS
+from search.options import RunOptions
 from spaces import Setting, UsageError, check_name
 from spaces.errors import shown
 

@@ -12,7 +12,8 @@ from objectives.devices import available_threads
 from search.checks import check
 from search.commands import command_line, run_command
 from search.option import MOST
-from search.options import FEATURE_OPTIONS, SCREENING_OPTIONS, RunOptions
+from search.option_sets import FEATURE_OPTIONS, SCREENING_OPTIONS
+from search.options import RunOptions
 from search.prepare import PreparedProbe, left_out_phrases, page_facts, prepare_probe, preset_name, printed_backbone
 from spaces import Architecture, Setting, UsageError
 from spaces.errors import shown

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from objectives.devices import available_threads
 from search.checks import check
 from search.commands import command_line
-from search.options import CKA_OPTIONS, RunOptions
+from search.option_sets import CKA_OPTIONS
+from search.options import RunOptions
 from search.prepare import left_out_phrases, page_facts, prepare_probe
 from spaces import DatasetError, Space
 from spaces.errors import UsageError

@@ -21,11 +21,6 @@ from objectives.results import (
 )
 from search.database.connection.outages import CONTINUES
 from search.scheduling.events import (
-    BaselineEnded,
-    BaselineStarted,
-    FinalEnded,
-    FinalsPlanned,
-    FinalStarted,
     GivenBack,
     OnTrialEvent,
     PartEnded,
@@ -37,6 +32,7 @@ from search.scheduling.events import (
     TrialEnded,
     TrialStarted,
 )
+from search.scheduling.last_stages import BaselineStage, FinalStage
 from search.scheduling.requests import (
     BaselineRequest,
     FinalRequest,
@@ -53,7 +49,6 @@ from search.scheduling.trials.retries import MAX_ATTEMPTS
 from search.scheduling.trials.trial_timer import TrialTimer
 from search.scheduling.watchdog import Watchdog
 from spaces import SearchError, Setting, StorageError
-from spaces.errors import first_line
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +76,11 @@ class Coordinator:
         control: Control | None = None,
     ) -> None:
         self.driver = driver
-        self.finals = finals
         self.on_event = on_event
-        self.screening = screening  # None when it has ended
-        self.baselines = baselines
         self.control = control or Unlimited()
+        self.screening = screening  # None when it has ended
+        self.finals = FinalStage(finals, self.control, on_event, self._add_reason)
+        self.baselines = BaselineStage(baselines, self.control, on_event)
         self.running: dict[str, Request] = {}
         self.timers: dict[str, TrialTimer] = {}
         self.reason: str | None = None  # why no further trial is made
@@ -96,11 +91,6 @@ class Coordinator:
         self._watchdog = Watchdog()
         self._losses: Counter[Request | Setting] = Counter()  # in this run; the trials of a setting count together
         self._parts_left: deque[ScreeningRequest] = deque()
-        self._baselines_left: deque[BaselineRequest] = deque()
-        self._final_error: SearchError | None = None  # of a final that was given up
-        self._finals_left: list[FinalRequest] = []
-        self._rounds = 0
-        self._finals_done = False
         self._wait_until = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -161,46 +151,19 @@ class Coordinator:
         return answer
 
     def _next_final(self) -> FinalRequest | BaselineRequest | NoTrialYet | NoMoreTrials:
-        """Return the next final or baseline. A round follows from the results of the one before, so it waits for them.
-
-        A worker that waits makes a baseline.
-        """
+        """Return the next final or baseline. A worker that waits for the end of a round makes a baseline."""
         if self._is_running(TrialRequest) or self._is_running(ScreeningRequest):
             if not self.control.gives_back:
                 return NoTrialYet()
             self._give_back_all()
-        if not self._finals_left and not self._finals_done:
-            if self._is_running(FinalRequest):
-                return self._next_baseline(answer_is_tested=False) or NoTrialYet()
-            if self._final_error is not None:
-                raise self._final_error
-            self._finals_left = list(self.finals.next_round())
-            self._finals_done = not self._finals_left
-            self._rounds += 1
-            if self._finals_left or self._rounds == 1:
-                test = all(request.test for request in self._finals_left)
-                later = self.finals.most_later() if self._finals_left and not test else 0
-                self.on_event(FinalsPlanned(len(self._finals_left), test, later))
-        if self._finals_left and (why := self.control.why_not(self._finals_left[0])):
-            self._finals_left, self._finals_done = [], True
-            self.reason = f"{self.reason}; {why}"
-        if not self._finals_left:
-            none = NoTrialYet() if self._is_running(BaselineRequest) else NoMoreTrials("all finals are done")
-            return self._next_baseline(answer_is_tested=True) or none
-        request = self._finals_left.pop(0)
-        self.on_event(FinalStarted(request))
-        return request
+        request: FinalRequest | BaselineRequest | None = self.finals.next_request(self._is_running(FinalRequest))
+        request = request or self.baselines.next_request(self.finals.are_done)
+        if request is None and (self._is_running(BaselineRequest) or not self.finals.are_done):
+            return NoTrialYet()
+        return request or NoMoreTrials("all finals are done")
 
-    def _next_baseline(self, answer_is_tested: bool) -> BaselineRequest | None:
-        request = self._baselines_left.popleft() if self._baselines_left else None
-        with self._doing_without_baselines():
-            if request is None and self.baselines is not None:
-                request = self.baselines.next_request(answer_is_tested)
-            if request is not None and self.control.why_not(request):
-                self.baselines = request = None
-        if request is not None:
-            self.on_event(BaselineStarted(request))
-        return request
+    def _add_reason(self, why: str) -> None:
+        self.reason = why if self.reason is None else f"{self.reason}; {why}"
 
     def _is_running(self, kind: type[Request]) -> bool:
         return any(isinstance(request, kind) for request in self.running.values())
@@ -252,22 +215,13 @@ class Coordinator:
         report = result.get("report")
         if isinstance(report, Baseline):
             del self.running[trial_id]
-            with self._doing_without_baselines():
-                if self.baselines is not None:
-                    self.baselines.keep(report)
             self._wait_until = 0.0  # it may have been the last request of the run
-            self.on_event(BaselineEnded(request))
+            self.baselines.keep(request, report)
         elif "error" in result and result.get("by_machine", False):
             self._lose(trial_id, request, result["error"])
         elif reason := next((result[key] for key in ("unfit", "cause", "error") if key in result), None):
             del self.running[trial_id]
-            self._drop_baseline(request, str(reason))
-
-    def _drop_baseline(self, request: BaselineRequest, reason: str) -> None:
-        self._wait_until = 0.0  # it may have been the last request of the run
-        what = "the pixels" if request.setting is None else f"{request.setting}"
-        log.warning("the report will lack a baseline, that of %s: %s", what, reason)
-        self.on_event(BaselineEnded(request))
+            self._give_up(request, str(reason))
 
     def _handle_trial_result(self, trial_id: str, request: TrialRequest | FinalRequest, result: dict[str, Any]) -> bool:
         report = result.get("report")
@@ -291,8 +245,7 @@ class Coordinator:
             self._end(trial_id, request, "complete", report)
         elif isinstance(report, (Final, Reevaluation)) and isinstance(request, FinalRequest):
             del self.running[trial_id]
-            self.finals.keep(report)
-            self.on_event(FinalEnded(request, report))
+            self.finals.keep(request, report)
         else:
             self._handle_fault(trial_id, request, result)
         return False
@@ -368,27 +321,26 @@ class Coordinator:
             return
         match request:
             case FinalRequest():
-                self._finals_left.insert(0 if at_once else len(self._finals_left), request)
+                self.finals.try_again(request, at_once)
             case ScreeningRequest():
                 self._parts_left.append(request)
             case BaselineRequest():
-                self._baselines_left.append(request)
+                self.baselines.try_again(request)
         self._wait_until = 0.0
         self.on_event(Retried(request, reason, losses + 1))
 
     def _give_up(self, request: Request, reason: str) -> None:
-        """Do without the result of a request. No candidate may drop out without evidence, so a final ends the run.
-
-        The other finals of its round are made before, so that the next run need not make them.
-        """
+        """Do without the result of a request. A final or a part of the screening that is given up ends the run."""
         match request:
             case TrialRequest():
                 self.on_event(TrialEnded(request, "failed", reason=reason))
             case BaselineRequest():
-                self._drop_baseline(request, reason)
+                self._wait_until = 0.0  # it may have been the last request of the run
+                self.baselines.drop(request, reason)
             case FinalRequest(setting, seed):
                 self._wait_until = 0.0
-                self._final_error = SearchError(f"the final of {setting}, seed {seed} failed: {reason}; {CONTINUES}")
+                error = f"the final of {setting}, seed {seed} failed: {reason}; {CONTINUES}"
+                self.finals.give_up(SearchError(error))
             case ScreeningRequest(settings, images):
                 raise SearchError(f"screening {settings[0]} on {images:,} images failed: {reason}; {CONTINUES}")
 
@@ -409,15 +361,6 @@ class Coordinator:
         else:
             self.driver.complete(request.number, evaluation)
         self.on_event(TrialEnded(request, state, evaluation, reason or None))
-
-    @contextmanager
-    def _doing_without_baselines(self) -> Iterator[None]:
-        """Log an error, and make no further baseline."""
-        try:
-            yield
-        except Exception as error:
-            self.baselines = None
-            log.warning("the report will lack baselines: %s", first_line(error))
 
     @contextmanager
     def _keeping_errors(self) -> Iterator[None]:
@@ -444,7 +387,7 @@ class Coordinator:
         why = self.control.why_end_now()
         if why is not None:
             self._is_cut = True
-            self.reason = why if self.reason is None else f"{self.reason}; {why}"
+            self._add_reason(why)
 
     @property
     def stop(self) -> bool:

@@ -108,5 +108,5 @@ def retries_of(coordinator: Coordinator) -> list[TrialEvent]:
         if isinstance(event, (Retried, TrialEnded, BaselineEnded)):
             events.append(event)
 
-    coordinator.on_event = keep
+    coordinator.on_event = coordinator.finals.on_event = coordinator.baselines.on_event = keep
     return events

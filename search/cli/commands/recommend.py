@@ -6,7 +6,8 @@ import typer
 
 from search.cli.flags import JsonOption, number_option, parse_duration, with_run_options
 from search.cli.output import print_aside, print_json, print_left_out, print_lines
-from search.options import HELP_OF_IMAGES, SCREENING_OPTIONS, RunOptions
+from search.option_sets import HELP_OF_IMAGES, SCREENING_OPTIONS
+from search.options import RunOptions
 
 
 @with_run_options(*SCREENING_OPTIONS, **HELP_OF_IMAGES)

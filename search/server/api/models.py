@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from search.database.jobs.job_table import MOST_PRIORITY, Job
 from search.option import MOST, OptionInfo, option_info
-from search.options import SCREENING_OPTIONS, RunOptions
+from search.option_sets import SCREENING_OPTIONS
+from search.options import RunOptions
 from search.server.roots import name_below
 from spaces.space import MOST_VALUES
 

@@ -132,7 +132,7 @@ def test_a_baseline_that_fails_costs_a_run_nothing(
         else:
             assert not at_the_end.handle_result("b", result)
             at_the_end.handle_end("b")
-    at_the_end.baselines = BrokenBaselines()
+    at_the_end.baselines.source = BrokenBaselines()
     assert isinstance(at_the_end.next_request("c"), NoTrialYet)
     assert not at_the_end.stop
     assert baselines.kept == []

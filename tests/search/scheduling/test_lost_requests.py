@@ -105,7 +105,7 @@ def test_trials_begin_after_a_part_that_was_tried_again(screening_first: Coordin
 
 @pytest.mark.parametrize("by_death", [True, False])
 def test_a_final_is_tried_again_where_the_machine_was_at_fault(two_finals: Coordinator, by_death: bool) -> None:
-    events, finals = retries_of(two_finals), two_finals.finals
+    events, finals = retries_of(two_finals), two_finals.finals.source
     assert isinstance(finals, OneRound)
     first = finals.requests[0]
     if by_death:
@@ -123,7 +123,7 @@ def test_a_final_is_tried_again_where_the_machine_was_at_fault(two_finals: Coord
 
 def test_a_final_that_loses_three_workers_ends_the_run_after_the_others_of_its_round(two_finals: Coordinator) -> None:
     """Without it the answer would be chosen by less evidence than its protocol says."""
-    finals = two_finals.finals
+    finals = two_finals.finals.source
     assert isinstance(finals, OneRound)
     two_finals.handle_loss("a", DEATH)
     for trial_id in ("c", "d"):
@@ -140,7 +140,7 @@ def test_a_final_that_loses_three_workers_ends_the_run_after_the_others_of_its_r
 
 
 def test_a_final_that_fails_because_of_its_setting_is_not_tried_again(two_finals: Coordinator) -> None:
-    events, finals = retries_of(two_finals), two_finals.finals
+    events, finals = retries_of(two_finals), two_finals.finals.source
     assert isinstance(finals, OneRound)
     two_finals.handle_result("a", {"error": "ValueError: no"})
     two_finals.handle_result("b", finals.result(2))
