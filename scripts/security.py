@@ -4,7 +4,7 @@
 
 1. ruff S: most of bandit's rules. pyproject.toml and comments explain each exception.
 2. bandit: two rules that ruff lacks. They find marks of writing direction in code, and weights that may run code.
-   Not used are B4xx, which report every import of pickle or subprocess, and B615: a person chooses which version of
+   Not used are B4xx, which report every import of `subprocess` and of modules like it, and B615: a person chooses which version of
    a network or dataset of the hub is loaded, and its digest is part of the study.
 3. pip-audit: known vulnerabilities in the packages that are installed. It asks a server for its advisories.
 
