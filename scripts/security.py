@@ -4,8 +4,8 @@
 
 1. ruff S: most of bandit's rules. pyproject.toml and comments explain each exception.
 2. bandit: two rules that ruff lacks. They find marks of writing direction in code, and weights that may run code.
-   Not used are B4xx, which report every import of `subprocess` and of modules like it, and B615: a person chooses which version of
-   a network or dataset of the hub is loaded, and its digest is part of the study.
+   Not used are B4xx, which report every import of `subprocess` and of modules like it, and B615: a person chooses
+   which version of a network or dataset of the hub is loaded, and its digest is part of the study.
 3. pip-audit: known vulnerabilities in the packages that are installed. It asks a server for its advisories.
 
 Exit code: 0 if all three ran and found nothing. 1 if one found something. 3 if none found something, but one could not

@@ -37,7 +37,7 @@ def _sender(urls: Sequence[str]) -> Any:
             import apprise
         except ImportError:
             raise UsageError(
-                "`notify` needs Apprise: pip install 'diffusion-feature-search[notify]', or leave it out"
+                "`notify` needs Apprise, which is not installed: pip install apprise, or leave `notify` out"
             ) from None
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # its messages may hold an address
         sender = apprise.Apprise()

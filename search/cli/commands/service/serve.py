@@ -65,8 +65,8 @@ def serve(
         from search.server.worker_beside import worker_beside
     except ModuleNotFoundError as error:
         raise SearchError(
-            f"`search serve` needs {error.name}, which is not installed; install the extra: "
-            "pip install 'diffusion-feature-search[server]'"
+            f"`search serve` needs {error.name}, which is not installed; in the folder of this program's source, "
+            "pip install '.[server]' installs all that it needs"
         ) from None
     settings = settings_of(
         Home.at(home),
