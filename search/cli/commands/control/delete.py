@@ -18,9 +18,9 @@ def delete(
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Delete a study: its trials, its results and the pages of its report. Nothing brings them back.
+    """Delete a study.
 
-    Prints first what goes and what stays. Classifiers that were exported and features in the cache stay.
+    Its trials, its results and the pages of its report go, and nothing brings them back. The command prints first what goes and what stays. Classifiers that were exported and features in the cache stay.
     """
     from search.study.control import delete_study, deletion
 

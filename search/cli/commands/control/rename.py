@@ -16,9 +16,9 @@ def rename(
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Rename a study, with its report and its classifiers, also in Optuna Dashboard.
+    """Rename a study.
 
-    To continue it, add --name NEW to its `search run`.
+    Its report and its classifiers are renamed too, and so is the study in Optuna Dashboard. To continue it, add --name NEW to its `search run`.
     """
     from search.study.control import rename_study
 

@@ -24,9 +24,9 @@ def stop(
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """End the run of a study, from any terminal or machine that reaches its database.
+    """End the run of a study.
 
-    Trials that are running finish, the answer is tested, and the report is written. If the answer is being tested
+    It works from any terminal or machine that reaches the database. Trials that are running finish, the answer is tested, and the report is written. If the answer is being tested
     already, no further fit begins, and the rest is not measured. Finished trials are kept in any case; the same
     `search run` continues.
     """

@@ -27,9 +27,9 @@ def try_settings(
         bool, typer.Option("--finals", help="Then compare the candidates and test the answer, as `search run` does.")
     ] = False,
 ) -> None:
-    """Try settings of your own choice in the study that `search run` with the same options has.
+    """Try settings of your own choice.
 
-    Each is a trial like all others: later runs learn from it, and it may become the answer. Nothing else is tried, and
+    They belong to the study that `search run` with the same options has. Each is a trial like all others: later runs learn from it, and it may become the answer. Nothing else is tried, and
     nothing is screened or tested. A setting that the study has measured already is printed and not tried again. If a
     run works on the study, that run tries them next.
     """

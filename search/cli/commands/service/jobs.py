@@ -31,7 +31,7 @@ JobArguments = Annotated[
     typer.Argument(parser=number_parser(1, MOST_JOB), metavar="JOB...", help="Numbers of jobs in `search jobs`."),
 ]
 
-app = typer.Typer(help="List the jobs of the queue; cancel, pause or resume them, or change their priority.")
+app = typer.Typer(help="List the jobs of the queue, cancel or pause them.")
 
 
 @app.callback(invoke_without_command=True)

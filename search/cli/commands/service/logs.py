@@ -20,7 +20,10 @@ def logs(
     storage: StorageOption = None,
     server: ServerOption = None,
 ) -> None:
-    """Print the log of a job: the last 64,000 characters that its process printed."""
+    """Print the log of a job.
+
+    The log has the last 64,000 characters that the process of the job printed.
+    """
     if server is not None:
         with server_client(server, home=home, storage=storage) as client:
             for text in client.logs(job, follow):
