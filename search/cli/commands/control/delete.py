@@ -20,7 +20,8 @@ def delete(
 ) -> None:
     """Delete a study.
 
-    Its trials, its results and the pages of its report go, and nothing brings them back. The command prints first what goes and what stays. Classifiers that were exported and features in the cache stay.
+    Its trials, its results and the pages of its report go, and nothing brings them back. The command prints first
+    what goes and what stays. Classifiers that were exported and features in the cache stay.
     """
     from search.study.control import delete_study, deletion
 

@@ -18,7 +18,8 @@ def rename(
 ) -> None:
     """Rename a study.
 
-    Its report and its classifiers are renamed too, and so is the study in Optuna Dashboard. To continue it, add --name NEW to its `search run`.
+    Its report and its classifiers are renamed too, and so is the study in Optuna Dashboard. To continue it, add
+    --name NEW to its `search run`.
     """
     from search.study.control import rename_study
 

@@ -26,9 +26,9 @@ def stop(
 ) -> None:
     """End the run of a study.
 
-    It works from any terminal or machine that reaches the database. Trials that are running finish, the answer is tested, and the report is written. If the answer is being tested
-    already, no further fit begins, and the rest is not measured. Finished trials are kept in any case; the same
-    `search run` continues.
+    It works from any terminal or machine that reaches the database. Trials that are running finish, the answer is
+    tested, and the report is written. If the answer is being tested already, no further fit begins, and the rest is
+    not measured. Finished trials are kept in any case; the same `search run` continues.
     """
     from search.study.control import request_stop
 

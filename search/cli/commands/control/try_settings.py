@@ -29,9 +29,10 @@ def try_settings(
 ) -> None:
     """Try settings of your own choice.
 
-    They belong to the study that `search run` with the same options has. Each is a trial like all others: later runs learn from it, and it may become the answer. Nothing else is tried, and
-    nothing is screened or tested. A setting that the study has measured already is printed and not tried again. If a
-    run works on the study, that run tries them next.
+    They belong to the study that `search run` with the same options has. Each is a trial like all others: later
+    runs learn from it, and it may become the answer. Nothing else is tried, and nothing is screened or tested. A
+    setting that the study has measured already is printed and not tried again. If a run works on the study, that
+    run tries them next.
     """
     from rich.console import Console
 

@@ -30,9 +30,9 @@ def worker(
 ) -> None:
     """Run the jobs of the queue, one at a time.
 
-    The worker goes on until Ctrl-C or SIGTERM. Each job is a process of its own, on the cores and GPUs of this worker alone. Start more workers, on any number of
-    machines, to run more jobs at a time. A worker that is asked to end gives its job back; if it dies, another worker
-    takes its job.
+    The worker goes on until Ctrl-C or SIGTERM. Each job is a process of its own, on the cores and GPUs of this
+    worker alone. Start more workers, on any number of machines, to run more jobs at a time. A worker that is asked
+    to end gives its job back; if it dies, another worker takes its job.
     """
     from search.queue.worker import WorkerOptions, work
 
