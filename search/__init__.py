@@ -13,6 +13,7 @@ come with the functions that need them.
 
 import importlib
 import sys
+from contextlib import suppress
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -107,8 +108,9 @@ def _forget_working_directory() -> None:
 
     A file there such as random.py would replace a library.
     """
-    if sys.argv[:1] == ["-m"] and sys.path[:1] == [str(Path.cwd())] != [str(_FOLDER)]:
-        del sys.path[0]
+    with suppress(FileNotFoundError):  # the working directory has been deleted: nothing in it replaces a library
+        if sys.argv[:1] == ["-m"] and sys.path[:1] == [str(Path.cwd())] != [str(_FOLDER)]:
+            del sys.path[0]
 
 
 def _import_sibling(name: str) -> ModuleType:

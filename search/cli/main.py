@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 from itertools import pairwise
+from pathlib import Path
 
 import typer
 
@@ -76,6 +77,7 @@ def main() -> None:
                 stream, TextIOWrapper
             ):  # what the terminal cannot show is printed as an escape such as \u2026
                 stream.reconfigure(errors="backslashreplace")
+        check_working_directory()
         check_not_empty(sys.argv[1:])
         if has_password:
             check_passwords(sys.argv[1:])
@@ -105,6 +107,15 @@ def main() -> None:
         _print_error(_file_problem(error))
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def check_working_directory() -> None:
+    """Raise UsageError where the folder in which the command was typed is gone: no path could be found from it."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        message = "the folder in which this command was typed has been deleted; change into another one"
+        raise UsageError(message) from None
 
 
 def check_not_empty(words: Sequence[str]) -> None:

@@ -278,10 +278,22 @@ def test_every_number_is_refused_in_one_short_line_where_it_is_none(search: Sear
     flags = numeric_flags()
     assert len(flags) > 20
     for command, flag in flags:
-        for value in ("nan", "1e400", "-1", "9" * 5000):
+        for value in ("nan", "1e400", *(["-1"] if flag != "--priority" else []), "9" * 5000):
             ran = search(*command.split(), f"{flag}={value}")
             shown = (command, flag, value[:20], ran)
             assert ran.code == 2, shown
             assert f"Invalid value for '{flag}'" in ran.stderr or f"{flag} must be " in ran.stderr, shown
             assert len(ran.stderr.splitlines()) == 1, shown
             assert len(ran.stderr) < 300, shown
+
+
+def test_a_deleted_working_directory_is_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, [sys.executable, '-m', 'search', 'status'])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=gone, env=environment, capture_output=True, text=True, check=False
+    )
+    expected = "error: the folder in which this command was typed has been deleted; change into another one\n"
+    assert (ran.returncode, ran.stderr) == (2, expected)
