@@ -270,7 +270,8 @@ def numeric_flags() -> list[tuple[str, str]]:
     for name, command in groups:
         groups += [(f"{name} {sub}".strip(), found) for sub, found in getattr(command, "commands", {}).items()]
         metavars = ("N", "NUMBER", "SIZE", "TIME")
-        flags += [(name, option.opts[0]) for option in command.params if option.metavar in metavars]
+        options = [option for option in command.params if option.opts[0].startswith("--")]
+        flags += [(name, option.opts[0]) for option in options if option.metavar in metavars]
     return flags
 
 
