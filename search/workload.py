@@ -82,6 +82,11 @@ class Workload:
     fit_seconds: float
     candidate_seconds: float
 
+    @property
+    def screening_seconds(self) -> float:
+        """The seconds of the screening, of all workers together."""
+        return self.screening_passes * self.pass_seconds + self.settings * self.setting_seconds / self.workers
+
     def passes_after(self, trials: int) -> float:
         """Return the forward passes that the first `trials` trials of this run are expected to make."""
         if self.timesteps == 0:

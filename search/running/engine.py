@@ -316,8 +316,9 @@ def _search(
 
     screening = None if why else _screening(prepared, store, study, notice, limits.seconds_left)
     report = options.home_folder.reports / f"{study}.html"
-    least = screening.least if screening else (0, 0)
-    work = workload(prepared, before, *least)
+    work = workload(prepared, before, *(screening.least if screening else (0, 0)))
+    if screening and not limits.has_time_for_screening(work.screening_seconds):
+        screening, work = None, workload(prepared, before, 0, 0)
     started = SearchStarted(before, options.trials, prepared.plan.words(), work, limits.seconds_left)
     with (
         spec.usage().using(spec.views, prepared.plan.folders) as use,

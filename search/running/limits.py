@@ -16,6 +16,7 @@ from search.estimate import RunEstimate
 from search.events import Event, SearchStarted, TrialEnded
 from search.options import RunOptions
 from search.running.stop_rules import (
+    SHARE_OF_SCREENING,
     TimePlan,
     TrialScore,
     is_patience_over,
@@ -24,6 +25,7 @@ from search.running.stop_rules import (
 )
 from search.scheduling.events import TrialEvent
 from search.scheduling.requests import BaselineRequest, FinalRequest
+from search.workload import START_SECONDS
 from spaces import StorageError
 
 if TYPE_CHECKING:
@@ -33,11 +35,17 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 """Pause between two looks at what people want of the run."""
 
-END_SECONDS = 2.0
+END_SECONDS = 4.0
 """Seconds from the last work of a worker to the end of the process, beside those of the report."""
 
-SHARE_OF_START = 0.4
-"""The end takes at least this share of the seconds that the run took to begin: on a busy machine both are slow."""
+SLOW = 2.0
+"""A machine may be so many times slower than is expected before anything was measured."""
+
+CAUTION = 1.3
+"""A comparison begins if so many times its expected seconds are left: one that is cut off is lost."""
+
+SHARE_OF_START = 0.2
+"""The end takes longer by this share of the seconds that the run took to begin: on a busy machine both are slow."""
 
 STOPPED = "`search stop` ended it"
 
@@ -63,6 +71,7 @@ class RunLimits:
     _working_since: float = math.inf
     _ends_trials: bool = False
     _has_said_time: bool = False
+    _ends_comparison: bool = False
 
     def __post_init__(self) -> None:
         finished = [trial for trial in self.before.trials if trial.state in ("complete", "pruned")]
@@ -153,17 +162,24 @@ class RunLimits:
 
     def why_not(self, request: FinalRequest | BaselineRequest) -> str | None:
         if self.request == "stop" and not self._ends_trials:
+            self._ends_comparison = True
             return f"{STOPPED} before all finals were measured"
-        test = not isinstance(request, FinalRequest) or request.test
-        if not self._has_time_for([(1, test)]):
-            return (
-                "not all finals were measured in time" if self._has_said_time else f"{self._limit_words} in the finals"
-            )
-        return None
+        # A test begins as long as there is any time. A comparison or a baseline must leave time for a test.
+        is_test = isinstance(request, FinalRequest) and request.test
+        needed = [] if is_test else [(1, isinstance(request, BaselineRequest)), (1, True)]
+        if self._has_time_for(needed):
+            return None
+        self._ends_comparison = self._ends_comparison or isinstance(request, FinalRequest)
+        return "not all finals were measured in time" if self._has_said_time else f"{self._limit_words} in the finals"
 
     def has_time_for_round(self, candidates: int) -> bool:
         """Return whether so many candidates can be compared once more, and the answer be tested once."""
-        return self._has_time_for([(candidates, False), (1, True)])
+        return not self._ends_comparison and self._has_time_for([(candidates, False), (1, True)])
+
+    def has_time_for_screening(self, seconds: float) -> bool:
+        """Return whether a screening of so many expected seconds leaves most of the time to the trials."""
+        left = self.seconds_left
+        return left is None or SLOW * seconds <= SHARE_OF_SCREENING * (left - START_SECONDS)
 
     def why_end_now(self) -> str | None:
         if self.request == "stop now":
@@ -186,7 +202,7 @@ class RunLimits:
         return TimePlan(
             limit=self.began + self.options.time_limit,
             working_since=min(self._working_since, now),
-            end=max(END_SECONDS + estimate.report_seconds, SHARE_OF_START * (self._prepared - self.began)),
+            end=END_SECONDS + estimate.report_seconds + SHARE_OF_START * (self._prepared - self.began),
             finals=estimate.finals_left(now) if any(self._scores) else 0.0,
         )
 
@@ -197,7 +213,7 @@ class RunLimits:
             return True
         workers = estimate.workload.workers
         seconds = sum(math.ceil(count / workers) * estimate.final_seconds(test) for count, test in finals)
-        return self.clock() + seconds <= plan.last_work
+        return self.clock() + CAUTION * seconds <= plan.last_work
 
 
 def score_of(trial: Trial, metric: Metric) -> TrialScore | None:

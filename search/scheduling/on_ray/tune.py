@@ -32,6 +32,9 @@ from search.scheduling.worker import ProbeFactory
 from spaces import StorageError
 
 DISTRIBUTION = "diffusion-feature-search"
+CLEANUP_SECONDS = 2
+"""Seconds that a worker has for ending what it runs when the run ends."""
+
 PACKAGES = ("search", "objectives", "spaces")
 """Our packages that a worker imports."""
 
@@ -195,6 +198,8 @@ class _StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         option does this, so a test checks the private attributes that are used here.
         """
         if self._workers_to_keep:
+            # A worker that is fitting when the run ends is killed after this time, not after ten seconds.
+            tune_controller._tune_controller._actor_force_cleanup_timeout = CLEANUP_SECONDS
             tune_controller._tune_controller._actor_cache.increase_max(
                 trial.placement_group_factory, by=self._workers_to_keep
             )
