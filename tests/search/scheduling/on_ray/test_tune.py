@@ -354,6 +354,7 @@ def test_ray_tune_still_has_the_private_parts_that_keep_workers_alive_and_learn_
         pytest.fail(f"{changed} ({error})")
     assert "_tune_controller" in TrialRunnerWrapper.__init__.__code__.co_names, changed
     assert "_actor_cache" in TuneController.__init__.__code__.co_names, changed
+    assert "_actor_force_cleanup_timeout" in TuneController.__init__.__code__.co_names, changed
     parameters = list(inspect.signature(RayActorManager._actor_task_failed).parameters)
     assert parameters == ["self", "tracked_actor_task", "exception"], changed
     cache = _ObjectCache(may_keep_one=True)
