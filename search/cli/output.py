@@ -23,6 +23,11 @@ def print_lines(*lines: str) -> None:
     typer.echo("\n".join(map(one_line, lines)))
 
 
+def print_log(text: str) -> None:
+    """Print a part of a log, which may end within a line. Its control characters are printed as escapes."""
+    typer.echo("\n".join(map(one_line, text.split("\n"))), nl=False)
+
+
 def print_fields(*fields: str) -> None:
     """Print a line of fields with tabs between them."""
     typer.echo("\t".join(map(one_line, fields)))

@@ -7,8 +7,8 @@ import typer
 
 from search.cli.commands.service.jobs import JobArgument
 from search.cli.flags import HomeOption, ServerOption, StorageOption
+from search.cli.output import print_log
 from search.cli.remote import server_client
-from spaces.text import one_line
 
 FOLLOW_SECONDS = 0.5
 
@@ -27,7 +27,7 @@ def logs(
     if server is not None:
         with server_client(server, home=home, storage=storage) as client:
             for text in client.logs(job, follow):
-                _print(text)
+                print_log(text)
         return
     from objectives.home import Home
     from search.database.jobs.job_table import JobTable
@@ -38,12 +38,7 @@ def logs(
         while True:
             has_ended = jobs.job(job).state not in ("queued", "running")
             text, offset = jobs.log(job, offset)
-            _print(text)
+            print_log(text)
             if has_ended or not follow:
                 return
             time.sleep(FOLLOW_SECONDS)
-
-
-def _print(text: str) -> None:
-    """Print a part of a log, whose control characters are printed as escapes."""
-    typer.echo("\n".join(map(one_line, text.split("\n"))), nl=False)
