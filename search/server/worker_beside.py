@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,11 @@ from pathlib import Path
 import search
 from search.server.settings import Settings
 
-AGAIN_SECONDS = 5.0
-"""Pause before a worker that died is started again."""
+AGAIN_SECONDS, LONGEST_AGAIN_SECONDS = 5.0, 300.0
+"""Shortest and longest pause before a worker that died is started again. It doubles while workers die early."""
+
+EARLY_SECONDS = 60.0
+"""A worker that lived longer than this did not die early."""
 
 ORDERLY_SECONDS = 20.0
 """Longest wait for the worker to give its job back at the end."""
@@ -32,8 +36,9 @@ def worker_beside(settings: Settings) -> Iterator[None]:
 
 
 def _keep(settings: Settings, stop: threading.Event) -> None:
+    again = AGAIN_SECONDS
     while not stop.is_set():
-        process = _start(settings)
+        began, process = time.monotonic(), _start(settings)
         while process.poll() is None and not stop.wait(0.2):
             pass
         if process.poll() is None:
@@ -44,7 +49,9 @@ def _keep(settings: Settings, stop: threading.Event) -> None:
                 process.kill()
                 process.wait()
         else:
-            stop.wait(AGAIN_SECONDS)
+            again = AGAIN_SECONDS if time.monotonic() - began > EARLY_SECONDS else again
+            stop.wait(again)
+            again = min(2 * again, LONGEST_AGAIN_SECONDS)
 
 
 def _start(settings: Settings) -> "subprocess.Popen[bytes]":

@@ -6,12 +6,17 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+import psutil
+import pytest
 
+from search.database.jobs.worker_table import WorkerTable
+from search.database.store import Store
 from tests.support.command_line import search_process
 from tests.support.processes import child_process
 from tests.support.served import free_port
@@ -87,3 +92,37 @@ def test_https_is_served_with_a_certificate(tmp_path: Path) -> None:
         answer = httpx2.get(f"{address}/healthz", verify=False)
         assert answer.json() == {"status": "ok"}
         assert "Strict-Transport-Security" in answer.headers
+
+
+def worker_of(home: Path, other_than: int = 0) -> int:
+    """Wait for a live worker, and return its process number."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if (home / "studies.db").exists():
+            with Store.open(home / "studies.db", reading=True) as store:
+                alive = [worker.pid for worker in WorkerTable(store).live() if worker.pid != other_than]
+            if alive:
+                return alive[0]
+        time.sleep(0.3)
+    raise AssertionError("no worker is alive")
+
+
+@pytest.mark.slow
+def test_the_worker_beside_a_server_is_started_again_and_outlives_the_server_that_is_killed(tmp_path: Path) -> None:
+    with serving(tmp_path, "--with-worker") as (_, process):
+        first = worker_of(tmp_path)
+        os.kill(first, signal.SIGKILL)
+        second = worker_of(tmp_path, other_than=first)
+        process.kill()
+        process.wait()
+    worker = psutil.Process(second)
+    try:
+        assert worker_of(tmp_path) == second
+    finally:
+        worker.terminate()
+        worker.wait(30)
+    with serving(tmp_path, "--with-worker") as (_, process):
+        third = worker_of(tmp_path)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert not psutil.pid_exists(third)
