@@ -168,6 +168,20 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+class TextLines(logging.Formatter):
+    """Formats each record as one line for people. Requests have their milliseconds, caller and id at the end."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name that logging calls
+        line = super().formatMessage(record)
+        request: dict[str, Any] | None = getattr(record, "request", None)
+        if request is None:
+            return line
+        return f"{line} {1000 * request['seconds']:.0f} ms {request['caller'] or '-'} {request['id']}"
+
+
 def _address(scope: Scope) -> str:
     client = scope.get("client")
     return client[0] if client else "unknown"

@@ -10,7 +10,7 @@ from contextlib import suppress
 import uvicorn
 
 from search.server.app import make_app
-from search.server.gate import JsonLines
+from search.server.gate import JsonLines, TextLines
 from search.server.service import Service
 from search.server.settings import LogFormat, Settings
 from spaces import SearchError, UsageError
@@ -81,8 +81,7 @@ def open_socket(settings: Settings) -> socket.socket:
 def set_up_log(log_format: LogFormat) -> None:
     """Let the server log to standard error: a line for each request, its id and the name of its token."""
     handler = logging.StreamHandler(sys.stderr)
-    words = "%(asctime)s %(levelname)s %(message)s"
-    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter(words))
+    handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
     for name, level in (("search", logging.INFO), ("uvicorn", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]

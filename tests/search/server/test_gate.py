@@ -18,7 +18,7 @@ from search.database.jobs.job_table import JobTable
 from search.database.store import Store
 from search.database.tokens import TokenTable
 from search.server.app import make_app
-from search.server.gate import JsonLines
+from search.server.gate import JsonLines, TextLines
 from search.server.login import begin_session
 from search.server.rates import Rates
 from search.server.run import make_server
@@ -180,6 +180,16 @@ def test_no_answer_and_no_line_of_the_log_has_a_token(served: ApiServer) -> None
     for text in (stream.getvalue(), *(answer.text for answer in answers)):
         assert secret not in text
         assert not any(token in text for token in served.tokens.values())
+
+
+def test_a_line_of_text_has_the_milliseconds_the_caller_and_the_id_of_its_request() -> None:
+    when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
+    for caller, shown in (("anna", "anna"), (None, "-")):
+        request = {"id": "1f2e3d4c", "seconds": 0.0031, "caller": caller}
+        record = logging.makeLogRecord({"levelname": "INFO", "msg": "GET /healthz 200", "request": request})
+        assert re.fullmatch(f"{when} INFO GET /healthz 200 3 ms {shown} 1f2e3d4c", TextLines().format(record))
+    other = logging.makeLogRecord({"levelname": "WARNING", "msg": "no heartbeat"})
+    assert re.fullmatch(f"{when} WARNING no heartbeat", TextLines().format(other))
 
 
 def test_every_answer_has_the_headers_of_security(served: ApiServer) -> None:
