@@ -38,7 +38,8 @@ def progress_text(job: Job) -> str:
     parts = []
     if job.state == "running":
         asked = {"cancel": "is being cancelled", "pause": "is being paused"}.get(job.request or "")
-        parts.append(asked or progress.get("stage") or "starting")
+        stage = "paused by `search pause`" if is_study_paused(job) else progress.get("stage") or "starting"
+        parts.append(asked or stage)
     if progress.get("trials"):
         parts.append(f"{progress['finished']} of {progress['trials']} {progress.get('unit') or 'trials'}")
     metric = METRICS.get(progress.get("metric") or "")
@@ -47,6 +48,11 @@ def progress_text(job: Job) -> str:
     if job.state == "running" and progress.get("seconds_left") is not None:
         parts.append(f"{duration(progress['seconds_left'])} left")
     return ", ".join(parts)
+
+
+def is_study_paused(job: Job) -> bool:
+    """Return whether a job runs whose study a person paused, so that it begins nothing."""
+    return job.state == "running" and (job.progress or {}).get("stage") == "paused"
 
 
 def since_text(job: Job, now: datetime | None = None) -> str:

@@ -18,7 +18,7 @@ from search.events import (
     TrialEnded,
     TrialStarted,
 )
-from search.scheduling.events import TrialEvent
+from search.scheduling.events import Paused, Resumed, TrialEvent
 
 
 @final
@@ -32,6 +32,7 @@ class JobProgress:
         self.study: str | None = None
         self._clock = clock
         self._stage = "preparing"
+        self._is_paused = False
         self._trials: int | None = None
         self._finished = 0
         self._metric = ACCURACY
@@ -53,13 +54,18 @@ class JobProgress:
                 self._stage = "trials"
             case TrialEnded():
                 self._end_trial(event)
+            case Paused():
+                self._is_paused = True
+            case Resumed():
+                self._is_paused = False
             case FinalsPlanned(_, test):
                 self._stage = "test" if test else "comparison"
             case BaselineStarted():
                 self._stage = "baselines"
             case SearchEnded():
-                self._stage, self._estimate = "report", None
+                self._stage, self._estimate, self._is_paused = "report", None, False
             case RunFinished(results):
+                self._is_paused = False
                 self._stage, self._finished = "finished", results.finished
                 self._trials = self._trials or results.finished
                 self._begin(results)
@@ -69,14 +75,16 @@ class JobProgress:
     def record(self) -> dict[str, Any]:
         """Return the progress, ready for JSON.
 
-        stage: "preparing", "starting", "screening", "trials", "comparison", "test", "baselines", "report" or
-        "finished". finished: the finished trials of the study. trials: how many it shall have. unit: what is counted.
+        stage: "preparing", "starting", "screening", "trials", "comparison", "test", "baselines", "report",
+        "finished", or "paused" where a person paused the study. finished: the finished trials of the study. trials: how
+        many it shall have. unit: what is counted.
         metric: its name. best: the best value of the metric on validation so far. seconds_left: of the run, as far as
-        they can be estimated. None for what is not known.
+        they can be estimated, and not while it is paused. None for what is not known.
         """
-        left = None if self._estimate is None else round(self._estimate.seconds_left(self._clock()))
+        estimate = None if self._is_paused else self._estimate
+        left = None if estimate is None else round(estimate.seconds_left(self._clock()))
         return {
-            "stage": self._stage,
+            "stage": "paused" if self._is_paused else self._stage,
             "finished": self._finished,
             "trials": self._trials,
             "unit": "trials",

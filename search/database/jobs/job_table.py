@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, defer
 from search.database.connection.dialects import now
 from search.database.connection.outages import Outages, repeated
 from search.database.jobs.worker_table import LOCK, Worker, live_workers, worker_of
-from search.database.models import JobRow, WorkerRow
+from search.database.models import JobRow, StudyRow, WorkerRow
 from search.database.transactions import Transactions
 from spaces import StorageError
 
@@ -144,7 +144,7 @@ class JobTable:
             _free_jobs_of_dead_workers(session)
             session.refresh(row)
             if row.state in ENDED:
-                raise StorageError(f"job {job_id} is {row.state} already; `search jobs` lists those that are not")
+                raise StorageError(f"job {job_id} {_ended_words(row)}")
             if row.state == "running":
                 if row.request != "cancel":  # it is final
                     row.request = request
@@ -158,16 +158,19 @@ class JobTable:
     def resume(self, job_id: int) -> Job:
         """Queue a job again that is paused, failed or cancelled, and return it. What it finished is kept.
 
-        It has its old place in the queue. Raises StorageError where the job has finished.
+        It has its old place in the queue. A running job goes on: no person wants it paused any more, nor its study.
+        Raises StorageError where the job has finished.
         """
         with self._store.locked(LOCK), self._store.session() as session:
             row = self._row(session, job_id)
             if row.state == "finished":
-                raise StorageError(f"job {job_id} is finished already; submit its search anew to continue the study")
+                raise StorageError(f"job {job_id} {_ended_words(row)}; submit its search anew to continue the study")
             if row.state == "running":
                 if row.request == "cancel":
                     raise StorageError(f"job {job_id} is being cancelled; resume it when it has ended")
                 row.request = None
+                paused = StudyRow.name == row.study, StudyRow.request == "pause"
+                session.execute(update(StudyRow).where(*paused).values(request=None))
             elif row.state != "queued":
                 row.state, row.attempts, row.ended, row.error, row.request = "queued", 0, None, None, None
         return self.job(job_id)
@@ -178,7 +181,7 @@ class JobTable:
         with self._store.session() as session:
             row = self._row(session, job_id)
             if row.state in ENDED:
-                raise StorageError(f"job {job_id} is {row.state} already, so that its priority decides nothing")
+                raise StorageError(f"job {job_id} {_ended_words(row)}, so that its priority decides nothing")
             row.priority = priority
         return self.job(job_id)
 
@@ -330,6 +333,11 @@ def _free(row: JobRow, moment: datetime, reason: str | None) -> None:
         row.error = f"{reason}, and the job was begun {row.attempts} times; `search jobs resume {row.id}` tries again"
     else:
         row.state = "queued"
+
+
+def _ended_words(row: JobRow) -> str:
+    """Return how a job has ended, as words after its number."""
+    return {"failed": "has failed already", "cancelled": "was cancelled already"}.get(row.state, "has finished already")
 
 
 def _append(row: JobRow, text: str) -> None:

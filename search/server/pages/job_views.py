@@ -11,7 +11,7 @@ from dashboards.formatting import features_text
 from objectives.results import ACCURACY
 from search.database.jobs.job_table import ENDED, Job, JobState
 from search.database.jobs.worker_table import Worker
-from search.queue.description import progress_text, since_text
+from search.queue.description import is_study_paused, progress_text, since_text
 from search.server.api.models import JobRecord
 from search.server.identity import Caller
 from spaces import Setting
@@ -139,6 +139,8 @@ def actions(job: Job, caller: Caller | None) -> tuple[str, ...]:
     if caller is None or not caller.may("runner") or not (caller.may("admin") or caller.name == job.owner):
         return ()
     if job.state == "running":
+        if job.request is None and is_study_paused(job):
+            return "resume", "cancel"
         return {"cancel": (), "pause": ("resume", "cancel"), None: ("pause", "cancel")}[job.request]
     return ACTIONS[job.state]
 
@@ -192,9 +194,10 @@ def option_text(value: Any) -> str:
 def _fraction(job: Job) -> float | None:
     """Return how many of its trials a job has, in [0, 1]; None where that is not known."""
     progress = job.progress or {}
-    if job.state == "finished" or progress.get("stage") in AFTER_TRIALS:
+    stage = progress.get("stage") if job.state == "running" else None  # that of a job that has stopped is over
+    if job.state == "finished" or stage in AFTER_TRIALS:
         return 1.0
-    if not progress.get("trials") or progress.get("stage") in BEFORE_TRIALS:
+    if not progress.get("trials") or stage in BEFORE_TRIALS:
         return None
     return min(float(progress.get("finished", 0)) / float(progress["trials"]), 1.0)
 

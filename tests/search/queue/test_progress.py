@@ -9,6 +9,7 @@ from search.database.jobs.job_table import Job
 from search.events import FinalsPlanned, RunFinished, RunPrepared, SearchEnded, SearchStarted, TrialEnded, TrialStarted
 from search.queue.description import place_lines, progress_text, since_text
 from search.queue.progress import JobProgress
+from search.scheduling.events import Paused, Resumed
 from search.scheduling.requests import TrialRequest
 from spaces import Setting
 from tests.support.studies import small_results
@@ -45,6 +46,11 @@ def test_the_progress_follows_the_run() -> None:
     progress(TrialStarted(failing := TrialRequest(2, SETTING, 1)))
     progress(TrialEnded(failing, "failed", reason="no memory"))
     assert (progress.record()["finished"], progress.record()["best"]) == (2, 0.95)
+    progress(Paused())
+    assert (progress.record()["stage"], progress.record()["seconds_left"]) == ("paused", None)
+    progress(Resumed())
+    assert progress.record()["stage"] == "trials"
+    assert progress.record()["seconds_left"] is not None
     progress(FinalsPlanned(2, test=False, later=1))
     assert progress.record()["stage"] == "comparison"
     progress(SearchEnded())
@@ -60,6 +66,8 @@ def test_a_job_is_told_in_words() -> None:
         "trials, 3 of 40 trials, best 96.1 %, 1 min 30 s left"
     )
     assert progress_text(replace(running, request="pause")).startswith("is being paused, 3 of 40 trials")
+    paused = replace(running, progress={**progress, "stage": "paused", "seconds_left": None})
+    assert progress_text(paused).startswith("paused by `search pause`, 3 of 40 trials")
     assert progress_text(replace(running, state="failed", error="no image")) == "no image"
     assert since_text(running, BEGIN + timedelta(hours=3)).startswith("2")
     assert since_text(replace(running, state="finished", ended=BEGIN + timedelta(hours=1, seconds=12))).startswith("12")

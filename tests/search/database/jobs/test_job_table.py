@@ -15,6 +15,7 @@ from search.database.models import WorkerRow
 from search.database.store import Store
 from spaces import StorageError, UsageError
 from tests.support.processes import child_process
+from tests.support.studies import MakeRecord
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_a_waiting_job_is_paused_resumed_and_cancelled_at_once(jobs: JobTable, w
     assert claimed(jobs, worker).id == first, "it has its old place"
     assert jobs.request(second, "cancel").state == "cancelled"
     assert jobs.job(second).ended is not None
-    with pytest.raises(StorageError, match=f"job {second} is cancelled already"):
+    with pytest.raises(StorageError, match=f"job {second} was cancelled already$"):
         jobs.request(second, "pause")
     assert jobs.set_priority(first, 9).priority == 9
     with pytest.raises(StorageError, match="its priority decides nothing"):
@@ -149,6 +150,21 @@ def test_the_worker_of_a_running_job_sees_requests(jobs: JobTable, workers: Work
         jobs.resume(number)
     assert jobs.give_back(number, worker) == "cancelled"
     assert jobs.give_back(number, worker) is None, "it is not this worker's any more"
+
+
+def test_to_resume_a_running_job_resumes_its_study(
+    store: Store, jobs: JobTable, workers: WorkerTable, make_record: MakeRecord
+) -> None:
+    number, worker = jobs.submit("run", {}, "ann"), register(workers)
+    claimed(jobs, worker)
+    study = store.ensure_study(make_record(protocol={"seed": "0"}))
+    jobs.record_study(number, worker, study)
+    store.record_request(study, "pause")
+    assert jobs.resume(number).state == "running"
+    assert store.read_request(study) is None
+    store.record_request(study, "stop")
+    jobs.resume(number)
+    assert store.read_request(study) == "stop"
 
 
 def test_a_job_given_back_in_good_order_counts_no_attempt(jobs: JobTable, workers: WorkerTable) -> None:

@@ -60,6 +60,13 @@ def test_a_job_that_begins_has_no_fraction_yet(stage: str) -> None:
     assert job_view(replace(job, progress=None), {}, None).fraction is None
 
 
+@pytest.mark.parametrize("state", ["paused", "failed", "cancelled"])
+def test_a_job_that_stopped_shows_its_trials_whatever_it_did_last(state: str) -> None:
+    job = make_job(state=state, progress={"stage": "report", "finished": 10, "trials": 40})
+    assert job_view(job, {}, None).fraction == 0.25
+    assert job_view(replace(job, state="running"), {}, None).fraction == 1.0
+
+
 @pytest.mark.parametrize(
     ("changes", "caller", "actions"),
     [
@@ -70,6 +77,8 @@ def test_a_job_that_begins_has_no_fraction_yet(stage: str) -> None:
         ({}, None, ()),
         ({"request": "cancel"}, ANNA, ()),
         ({"request": "pause"}, ANNA, ("resume", "cancel")),
+        ({"progress": {"stage": "paused"}}, ANNA, ("resume", "cancel")),
+        ({"progress": {"stage": "paused"}, "request": "cancel"}, ANNA, ()),
         ({"state": "queued"}, ANNA, ("pause", "cancel", "priority")),
         ({"state": "paused"}, ANNA, ("resume", "cancel", "priority")),
         ({"state": "failed"}, ANNA, ("resume",)),

@@ -38,7 +38,7 @@ def test_mistakes_are_said_in_words(search: Search) -> None:
     assert "expected a whole number from 1 to" in search("logs", "seven").stderr
     search("submit", "--dataset", "digits")
     search("jobs", "cancel", "1")
-    assert search("jobs", "pause", "1").stderr.startswith("error: job 1 is cancelled already")
+    assert search("jobs", "pause", "1").stderr.startswith("error: job 1 was cancelled already")
     refused = search("submit", "--dataset", "digit")
     assert (refused.code, refused.stdout) == (2, "")
     assert len(json.loads(search("jobs", "--json").stdout)) == 1
