@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from search.options import RunOptions
-from spaces import HEAD_OPTIONS, PRESETS, InvalidSpaceError, UsageError, check_name
+from search.prepare import narrowed_space
+from spaces import HEAD_OPTIONS, PRESETS, UsageError, check_name
 from spaces.errors import shown
 from spaces.space import read_space_file
 
@@ -15,7 +16,7 @@ def check(options: RunOptions, this_machine: bool = True) -> None:
     Nothing heavy is imported for it: neither torch nor Ray, nor what upgrades a database. this_machine: whether the
     search will run here, so that it must fit this machine's cores and GPUs.
     """
-    from objectives.backbones.catalog import check_backbone
+    from objectives.backbones.catalog import bundled_outline, check_backbone
     from objectives.datasets.catalog import check_dataset, check_root
     from search.database.connection.url import Address
     from search.samplers.catalog import SAMPLERS
@@ -39,25 +40,10 @@ def check(options: RunOptions, this_machine: bool = True) -> None:
         check_ray_address(options.ray_address)
     check_backbone(options.backbone, options.precision)
     if options.backbone == "bundled":
-        _check_bundled(options)
+        narrowed_space(options, bundled_outline(options.image_side))
     options.home_folder.check_writable()
     Address(options.database)
     check_root(options.dataset, options.data_root, options.home_folder.datasets)
-
-
-def _check_bundled(options: RunOptions) -> None:
-    """Refuse blocks and timesteps that the bundled network has not, as its space would once torch has described it."""
-    from objectives.backbones.catalog import BUNDLED_BLOCKS, BUNDLED_TIMESTEPS
-
-    for what, values, low, high in (
-        ("block", options.blocks, 1, BUNDLED_BLOCKS),
-        ("timestep", options.timesteps, 0, BUNDLED_TIMESTEPS - 1),
-    ):
-        for value in values or ():
-            if isinstance(value, int) and not low <= value <= high:
-                raise InvalidSpaceError(
-                    f"{what} {shown(value)} does not exist for backbone bundled; valid: {low} to {high}"
-                )
 
 
 def check_ray_address(address: str) -> None:

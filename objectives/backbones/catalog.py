@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
+from itertools import accumulate
+from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,8 @@ from objectives.backbones.known import HUB, Facts
 from objectives.backbones.reading import PLAIN, Reading
 from objectives.downloads import is_hub_id, sha256
 from objectives.home import Home
-from spaces import Architecture, BackboneError, UnknownNameError, UsageError, check_name
+from spaces import Architecture, BackboneError, Block, UnknownNameError, UsageError, check_name
+from spaces.blocks import Part
 from spaces.errors import first_line
 from spaces.text import is_utf8
 
@@ -26,8 +29,11 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "bundled"
 
-BUNDLED_BLOCKS, BUNDLED_TIMESTEPS = 25, 1000
-"""The numbers of blocks and timesteps of the bundled network, known here without a look at it."""
+BUNDLED_SIDE, BUNDLED_BOTTLENECK, BUNDLED_TIMESTEPS = 32, 13, 1000
+"""The image side, the number of the middle block and the number of timesteps of the bundled network."""
+
+BUNDLED_SIDES = (*[32] * 3, *[16] * 3, *[8] * 3, *[4] * 6, *[8] * 3, *[16] * 3, *[32] * 4)
+"""The sides of the bundled network's maps, of images of `BUNDLED_SIDE` pixels; known without a look at the network."""
 
 HUB_FILES = [
     "*.json",
@@ -180,6 +186,27 @@ def check_backbone(name: str, precision: str = "float32") -> None:
         return
     folder = _folder(name, None)
     _kind(name, read_configuration(network_folder(folder) / "config.json"))
+
+
+def bundled_outline(image_side: int | None = None) -> Architecture:
+    """Return all of the bundled network's architecture that decides which settings exist, without torch.
+
+    Modules, channels and costs are left out. image_side: None for the network's own.
+    """
+    image_side = image_side or BUNDLED_SIDE
+    blocks = [
+        Block(number, "", _part(number), 0, max(side * image_side // BUNDLED_SIDE, 1), 0.0, 0.0)
+        for number, side in enumerate(BUNDLED_SIDES, start=1)
+    ]
+    steps = range(BUNDLED_TIMESTEPS)
+    alphas = accumulate((1 - (1e-4 + (0.02 - 1e-4) * step / (BUNDLED_TIMESTEPS - 1)) for step in steps), mul)
+    return Architecture("bundled", image_side, tuple(blocks), tuple(alphas), "epsilon")
+
+
+def _part(number: int) -> Part:
+    if number == BUNDLED_BOTTLENECK:
+        return "bottleneck"
+    return "encoder" if number < BUNDLED_BOTTLENECK else "decoder"
 
 
 def load_backbone(name: str, reading: Reading = PLAIN, device: str = "cpu") -> "TappedBackbone":

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from objectives import devices
-from objectives.backbones.catalog import BUNDLED_BLOCKS, BUNDLED_TIMESTEPS, describe_backbone
+from objectives.backbones.catalog import bundled_outline, describe_backbone
+from objectives.backbones.reading import Reading
 from objectives.features import versions
 from search.checks import check
 from search.database.records import RunRecord
@@ -14,7 +15,7 @@ from search.database.store import Store
 from search.options import RunOptions
 from search.prepare import check_same, prepare, prepare_probe, resources_of, study_record, taps_inside
 from search.running.engine import VALIDATION_BY_RULE, _as_it_began
-from spaces import SearchError, UsageError
+from spaces import PRESETS, SearchError, UsageError
 from tests.support.images import class_folders
 from tests.support.small_unets import plain
 
@@ -114,9 +115,16 @@ def test_the_same_command_continues_a_study_from_before_the_rule(
     assert began.counts["validation"] == (began.counts["train"] if folds else former.counts["validation"])
 
 
-def test_the_bundled_network_has_as_many_blocks_and_timesteps_as_are_checked_first() -> None:
-    architecture, _ = describe_backbone("bundled")
-    assert (len(architecture.blocks), len(architecture.alphas_cumprod)) == (BUNDLED_BLOCKS, BUNDLED_TIMESTEPS)
+def test_the_bundled_network_gives_the_settings_that_are_checked_first() -> None:
+    for side in (None, 64):
+        outline, (architecture, _) = bundled_outline(side), describe_backbone("bundled", Reading(image_side=side))
+        assert outline.image_side == architecture.image_side
+        assert [(block.number, block.part, block.side) for block in outline.blocks] == [
+            (block.number, block.part, block.side) for block in architecture.blocks
+        ]
+        assert outline.alphas_cumprod == pytest.approx(architecture.alphas_cumprod, rel=1e-4)
+        for preset in PRESETS.values():
+            assert preset(outline).to_dict() == preset(architecture).to_dict()
 
 
 def test_another_seed_is_another_split(options: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from search.options import RunOptions
 from search.queue.submission import job_options, job_record, login_name, submit
-from spaces import DatasetError, SearchError, UnknownNameError, UsageError
+from spaces import DatasetError, InvalidSpaceError, UnknownNameError, UsageError
 
 
 def test_a_job_keeps_the_options_that_are_not_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,10 @@ def test_an_option_of_a_newer_version_is_an_error_in_words() -> None:
     [
         ({"dataset": "digit"}, UnknownNameError),
         ({"dataset": "digits", "sampler": "tp"}, UnknownNameError),
-        ({"dataset": "digits", "blocks": [99]}, SearchError),
+        ({"dataset": "digits", "blocks": [99]}, InvalidSpaceError),
+        ({"dataset": "digits", "draws": [0, 1, 99999999]}, InvalidSpaceError),
+        ({"dataset": "digits", "taps": [9]}, InvalidSpaceError),
+        ({"dataset": "digits", "pools": [77]}, InvalidSpaceError),
         ({"dataset": "digits", "seed": 2**32 - 1}, UsageError),
         ({"dataset": "folder", "data_root": "/nowhere"}, DatasetError),
     ],
