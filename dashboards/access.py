@@ -78,9 +78,12 @@ class AllowedHosts:
         """
         if not self._accepts(host):
             accepted = ", ".join([*(["localhost"] if self.loopback else []), *sorted(self.names)])
-            return f"This server accepts requests to {accepted} only, got {host or 'no host name'}."
+            return (
+                f"this server accepts requests to {accepted} only, got {host or 'no host name'}; "
+                "start it with `--allowed-host NAME` to call it by another name"
+            )
         if origin is not None and origin.partition("://")[2].lower() != host.lower():
-            return f"Requests from pages of {origin} are not accepted."
+            return f"requests from pages of {origin} are not accepted"
         return None
 
     def _accepts(self, host: str) -> bool:
@@ -137,7 +140,7 @@ class Access:
         if refused := self.hosts.refusal(host, origin):
             return refused
         if origin is None and environ["REQUEST_METHOD"] not in READS and not self._bears_token(environ):
-            return f"A request that changes something needs the header Origin: http://{host}, got none."
+            return f"a request that changes something needs the header Origin: http://{host}, got none"
         return None
 
     def knows(self, environ: Mapping[str, Any]) -> bool:

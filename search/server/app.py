@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from search.server.api import catalog, classifiers, control, events, health, jobs, studies
 from search.server.gate import Gate
@@ -19,7 +20,9 @@ from search.server.pages.errors import error_response
 from search.server.pages.routers import ROUTERS
 from search.server.problems import (
     STATUS_KINDS,
+    TOO_LARGE,
     ProblemError,
+    body_too_large,
     problem_of,
     request_id,
 )
@@ -51,7 +54,6 @@ def make_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        max_body_size=settings.limits.body,
     )
     app.state.service = service
     app.include_router(health.router)
@@ -62,7 +64,8 @@ def make_app(settings: Settings) -> FastAPI:
     app.mount(PREFIX, OptunaMount(service.store.optuna))
     app.openapi = lambda: _document(app, settings)  # type: ignore[method-assign]
     _answer_errors(app)
-    app.add_middleware(Gate, service=service)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.limits.body)
+    app.add_middleware(Gate, service=service)  # the last one that is added is the outermost
     return app
 
 
@@ -95,6 +98,8 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
+        if error.status_code == TOO_LARGE:
+            return error_response(request, body_too_large(request.scope))
         kind = STATUS_KINDS.get(error.status_code, "usage")
         headers = dict(error.headers or {})
         return error_response(request, ProblemError(error.status_code, kind, str(error.detail), headers))

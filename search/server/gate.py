@@ -17,7 +17,7 @@ from search.server.identity import Caller
 from search.server.login import count_wrong, session_cookie, too_many
 from search.server.metrics import observe
 from search.server.pages.errors import error_response
-from search.server.problems import ProblemError, problem_of
+from search.server.problems import TOO_LARGE, ProblemError, body_too_large, problem_of
 from search.server.rates import Rates
 from search.server.service import Service
 from spaces import SearchError
@@ -59,8 +59,16 @@ class Gate:
         state["request_id"] = request_id = secrets.token_hex(8)
         state["caller"] = None
 
+        replaced = False
+
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, replaced
+            if replaced:
+                return
+            if _is_plain_too_large(message):
+                await error_response(Request(scope), body_too_large(scope))(scope, receive, answer)
+                replaced = True
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -124,10 +132,10 @@ class Gate:
         if method in READS or bearer_token(headers.get("authorization", "")) is not None:
             return
         if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            raise ProblemError(403, "refused", "A page of another site may not change anything here.")
+            raise ProblemError(403, "refused", "a page of another site may not change anything here")
         if origin is None and cookie_values(headers.get("cookie", ""), self._cookie):
             raise ProblemError(
-                403, "refused", "A request with a cookie that changes something needs the header Origin."
+                403, "refused", "a request with a cookie that changes something needs the header Origin, got none"
             )
 
     def _log(self, scope: Scope, status: int, seconds: float, state: MutableMapping[str, Any]) -> None:
@@ -180,6 +188,15 @@ class TextLines(logging.Formatter):
         if request is None:
             return line
         return f"{line} {1000 * request['seconds']:.0f} ms {request['caller'] or '-'} {request['id']}"
+
+
+def _is_plain_too_large(message: Message) -> bool:
+    """Return whether an answer begins that the web framework makes for a body that is too large."""
+    return (
+        message["type"] == "http.response.start"
+        and message["status"] == TOO_LARGE
+        and Headers(raw=message["headers"]).get("content-type", "").startswith("text/plain")
+    )
 
 
 def _address(scope: Scope) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.routing import APIRoute
 
+from dashboards.access import bearer_token
 from search.database.tokens import ROLES, Role
 from search.server.problems import RESPONSES, ProblemError
 
@@ -41,13 +42,20 @@ class RoleCheck:
     role: Role
 
     async def __call__(self, request: Request) -> Caller:
-        return check_role(request.state.caller, self.role)
+        return check_role(request, self.role)
 
 
-def check_role(caller: Caller | None, role: Role) -> Caller:
+def check_role(request: Request, role: Role) -> Caller:
     """Return who calls. Raises ProblemError, 401 for an unknown caller and 403 for one without the role."""
+    caller: Caller | None = request.state.caller
     if caller is None:
-        detail = "this needs a token: send it as `Authorization: Bearer TOKEN`, or log in at /login"
+        if bearer_token(request.headers.get("authorization", "")) is None:
+            detail = "this needs a token: send it as `Authorization: Bearer TOKEN`, or log in at /login"
+        else:
+            detail = (
+                "this server does not know the token that was sent: it is misspelled, deleted, or of another server; "
+                "`search token create` makes one"
+            )
         raise ProblemError(401, "unauthorized", detail, {"WWW-Authenticate": 'Bearer realm="search"'})
     if not caller.may(role):
         raise ProblemError(

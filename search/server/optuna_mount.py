@@ -28,7 +28,7 @@ class OptunaMount:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            check_role(scope["state"]["caller"], "viewer" if scope["method"] in READS else "admin")
+            check_role(Request(scope), "viewer" if scope["method"] in READS else "admin")
             if self._app is None:
                 dashboard = await to_thread.run_sync(optuna_under, self._storage, PREFIX)
                 self._app = WSGIMiddleware(dashboard, workers=THREADS)  # type: ignore[arg-type]

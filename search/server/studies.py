@@ -4,7 +4,7 @@ import gc
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -17,6 +17,9 @@ from spaces import StorageError
 from spaces.errors import did_you_mean, shown
 
 T = TypeVar("T")
+
+MOST_NAMED = 5
+"""Studies of a dataset that an error names."""
 
 FRESH_SECONDS = 1.0
 """How long something is answered without asking the database whether it has changed."""
@@ -82,7 +85,16 @@ class StudyReader:
         """Raise ProblemError, status 404, where there is no study of this name."""
         names = self._kept(("names",), lambda: time.monotonic() // FRESH_SECONDS, self.store.names)
         if name not in names:
-            raise not_found(f"there is no study {shown(name)}; {did_you_mean(name, names)}`search status` lists them")
+            raise not_found(f"there is no study {shown(name)}; {self._instead(name, names)}")
+
+    def _instead(self, name: str, names: Collection[str]) -> str:
+        """Return what would do in place of a name that no study has: often it is that of a dataset."""
+        rule = "this address takes the name of a study"
+        of_dataset = [summary.name for summary in self.of_dataset(name)]
+        if not of_dataset:
+            return f"{rule}; {did_you_mean(name, names)}`search status` lists them"
+        more = f" and {len(of_dataset) - MOST_NAMED} more" if len(of_dataset) > MOST_NAMED else ""
+        return f"{rule}, not of a dataset; studies of {shown(name)}: {', '.join(of_dataset[:MOST_NAMED])}{more}"
 
     def forget(self) -> None:
         """Forget everything that was read, as after a study was renamed or deleted."""

@@ -161,7 +161,8 @@ def test_deleting_a_study_needs_the_token_and_an_origin(
 def test_a_name_that_an_attacker_lets_point_here_reads_nothing(local: Served, path: str) -> None:
     status, _, page = local.ask(path, Host=f"evil.example:{local.port}")
     assert status == 403
-    assert "accepts requests to localhost only" in page
+    assert "this server accepts requests to localhost only" in page
+    assert "start it with `--allowed-host NAME` to call it by another name" in page
 
 
 def test_this_machine_needs_no_token(local: Served) -> None:

@@ -32,6 +32,16 @@ def test_the_answer_is_that_of_search_best(served: ApiServer, study: str) -> Non
             client.best("digit")
 
 
+def test_the_name_of_a_dataset_in_place_of_a_study_gets_the_names_of_its_studies(served: ApiServer, study: str) -> None:
+    detail = served.ask("POST", "/api/v1/studies/digits/pause", "admin").json()["detail"]
+    assert detail == (
+        "there is no study 'digits'; this address takes the name of a study, not of a dataset; "
+        f"studies of 'digits': {study}"
+    )
+    detail = served.ask("POST", "/api/v1/studies/nothing/pause", "admin").json()["detail"]
+    assert "this address takes the name of a study; `search status` lists them" in detail
+
+
 def test_trials_come_in_pages_and_as_csv_and_parquet(served: ApiServer, study: str, tmp_path: Path) -> None:
     with Client(served.url, served.tokens["viewer"]) as client:
         trials = list(client.trials(study))
