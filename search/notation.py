@@ -57,7 +57,8 @@ def parse_duration(text: str) -> float:
         units = re.findall(rf"{number}\s*([smh]?)", text)
     seconds = sum(float(value) * SECONDS[unit] for value, unit in units)
     if seconds <= 0:
-        raise UsageError(f"expected a time such as 90s, 5m or 1h30m, or a number of seconds above 0, got {shown(text)}")
+        rule = "a time such as 90s, 5m or 1h30m, or a number of seconds above 0, each number of at most 9 digits"
+        raise UsageError(f"expected {rule}, got {shown(text)}")
     return seconds
 
 

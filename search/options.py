@@ -376,12 +376,12 @@ class RunOptions:
         return cls(**values, metric=metric, objectives=objectives, halving=bool(record.get("ladder", False)), home=home)
 
 
-def check_study_name(name: str) -> None:
-    """Refuse a name that files cannot have. Raises UsageError."""
+def check_study_name(name: str, field: str = "name") -> None:
+    """Refuse a name that files cannot have. field: what the error calls it. Raises UsageError."""
     if not re.fullmatch(r"\w[\w.-]*", name) or len(name) > LONGEST_STUDY_NAME or name == "all":
         raise UsageError(
-            f"`name` must be at most {LONGEST_STUDY_NAME} letters, digits, dots, hyphens and underscores, begin with a "
-            f"letter or digit, and not be 'all', got {shown(name)}; try birds-linear"
+            f"`{field}` must be at most {LONGEST_STUDY_NAME} letters, digits, dots, hyphens and underscores, begin "
+            f"with a letter or digit, and not be 'all', got {shown(name)}; try birds-linear"
         )
 
 

@@ -182,12 +182,12 @@ class Store(RunTable):
             self._check_idle(name, "renamed")
             study_id, own = self.optuna_id(name), self._optuna_name(name)
             if new in {study.study_name for study in self.optuna.get_all_studies()} - {own}:
-                raise StorageError(f"`name` {new!r} is the name of another study in {self.address}; choose another")
+                raise StorageError(f"{new!r} is the name of another study in {self.address}; choose another")
             self._studies.pop(name)
             with self.session() as session:
                 names = session.scalars(select(StudyRow.name).where(StudyRow.name != name)).all()
                 if new in names:
-                    raise StorageError(f"`name` {new!r} is the name of another study in {self.address}; choose another")
+                    raise StorageError(f"{new!r} is the name of another study in {self.address}; choose another")
                 finding.check_case(new, names)
                 self._row(session, name).name = new
                 rename_optuna_study(session, study_id, new)

@@ -87,5 +87,5 @@ def _in_all(workload: Workload, limit: float | None) -> str:
     seconds = RunEstimate(workload, 0.0).seconds_left(0.0)
     words = f"about {duration(seconds)} in all"
     if limit is not None and limit < seconds:
-        words = f"it ends within {duration(limit)}"
+        words = f"it ends within {duration(limit)}" if limit >= 1 else "its time is up"
     return words.replace("\N{NO-BREAK SPACE}", " ")

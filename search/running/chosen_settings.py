@@ -31,6 +31,10 @@ def chosen_setting(given: Setting | Mapping[str, Any], space: Space) -> Setting:
     values: dict[str, Any] = dict(to_params(given) if isinstance(given, Setting) else given)
     head = values.get("head", space.heads[0] if len(space.heads) == 1 else None)
     params: Params = {}
+    known = {name for choice in space.dimensions for name in (param_name(choice), choice.name)}
+    if unknown := [name for name in values if name not in known]:
+        names = ", ".join(dict.fromkeys(choice.name for choice in space.dimensions))
+        raise InvalidSpaceError(f"a setting has no {', '.join(unknown)}; it has {names}")
     if "taps" not in values and max(space.taps) > 1:
         values["taps"] = 1 + sum(name.startswith("block ") for name in values)
     taps = _value_in(space.taps, "taps", values["taps"]) if "taps" in values else 1

@@ -47,7 +47,7 @@ CAUTION = 1.3
 SHARE_OF_START = 0.2
 """The end takes longer by this share of the seconds that the run took to begin: on a busy machine both are slow."""
 
-STOPPED = "`search stop` ended it"
+STOPPED, STOPPED_NOW = "`search stop` ended it", "`search stop --now` ended what still ran"
 
 
 @final
@@ -144,7 +144,7 @@ class RunLimits:
     def why_no_trial(self) -> str | None:
         if self.request in ("stop", "stop now"):
             self._ends_trials = True  # a request that comes later ends the finals too
-            return STOPPED
+            return STOPPED if self.request == "stop" else STOPPED_NOW
         options, metric = self.options, self.before.metric
         if options.target is not None and is_target_reached(self._scores, metric.score(options.target)):
             return f"a trial reached the target of {metric.labelled_text(options.target)}"
@@ -183,7 +183,7 @@ class RunLimits:
 
     def why_end_now(self) -> str | None:
         if self.request == "stop now":
-            return STOPPED
+            return STOPPED_NOW
         plan = self._plan
         if plan is not None and not self.is_paused and self.clock() > plan.last_work:
             return "what still ran at the end was given back" if self._has_said_time else self._limit_words

@@ -163,7 +163,8 @@ class Coordinator:
         return request or NoMoreTrials("all finals are done")
 
     def _add_reason(self, why: str) -> None:
-        self.reason = why if self.reason is None else f"{self.reason}; {why}"
+        if self.reason is None or not self.reason.endswith(why):
+            self.reason = why if self.reason is None else f"{self.reason}; {why}"
 
     def _is_running(self, kind: type[Request]) -> bool:
         return any(isinstance(request, kind) for request in self.running.values())

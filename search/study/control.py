@@ -168,7 +168,7 @@ def rename_study(store: "Store", home: Home, study: str, new: str) -> str:
     The next run needs the new name as its option `name`. Raises SearchError where there is no such study, where a run
     works on it, and where the new name is that of another study, or cannot be one.
     """
-    check_study_name(new)
+    check_study_name(new, "NEW")
     name = _idle_study(store, study).name
     if new == name:
         raise SearchError(f"study {name} has that name already")

@@ -86,9 +86,11 @@ def test_a_worker_under_slurm_ends_in_good_order_before_its_time_is_over(tmp_pat
     ) as process:
         assert process.stdout is not None
         assert "waits for jobs" in process.stdout.readline()
+        workers = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
         assert process.wait(timeout=60) == 0, process.stdout.read()
-        assert not any(worker.is_running() for worker in psutil.Process().children(recursive=True))
+    assert workers
+    assert not any(worker.is_running() for worker in workers)
 
 
 def test_the_image_holds_every_package() -> None:

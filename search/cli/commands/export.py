@@ -58,8 +58,8 @@ def export(
     for note in exported.notes:
         print_aside(note)
     words = ["search", "classify", str(exported.path), *(["--home", str(home)] if home else [])]
-    print_lines(
-        str(exported.path),
+    print_lines(str(exported.path))
+    print_aside(
         f"use it as `{shlex.join(words)} IMAGE_OR_FOLDER`",
         f"its mistakes, by class, and doubtful labels: {exported.page}",
     )

@@ -43,7 +43,7 @@ from search.database.records import (
 )
 from search.database.runs.leases import running_seconds
 from search.options import rounds_of
-from spaces import Setting, Space
+from spaces import Setting, Space, Tap
 
 STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "running",
@@ -56,6 +56,7 @@ STATES: dict[TrialState, State] = {
 def study_results(session: Session, row: StudyRow, trials: StudyTrials, alive: Collection[int]) -> StudyResults:
     """Return all that the database knows of a study. trials: of the Optuna study. alive: the ids of its live runs."""
     architecture = architecture_from_dict(row.architecture)
+    space = Space.from_dict(architecture, row.space)
     rows = {trial.number: trial for trial in row.trials}
     costs = [RunCosts(**run.costs) for run in row.runs if run.costs is not None]
     kept = {baseline.kind: baseline for baseline in map(baseline_of, row.baselines)}
@@ -81,8 +82,8 @@ def study_results(session: Session, row: StudyRow, trials: StudyTrials, alive: C
         reevaluations=tuple(_reevaluation(reevaluation) for reevaluation in row.reevaluations),
         rounds=_rounds(row),
         majority=row.majority,
-        space=Space.from_dict(architecture, row.space),
-        screened=_screened(session, row),
+        space=space,
+        screened=_screened(session, row, space),
         screening_passes=sum(run.screening_passes for run in costs),
         unfinished_passes=sum(run.unfinished_passes for run in costs),
         stages=_stages(costs),
@@ -184,8 +185,11 @@ def _stages(costs: Sequence[RunCosts]) -> dict[str, float]:
     return dict(seconds)
 
 
-def _screened(session: Session, row: StudyRow) -> tuple[Setting, ...]:
-    """Return the settings that a screening of the same images, network and seed scored; none without one."""
+def _screened(session: Session, row: StudyRow, space: Space) -> tuple[Setting, ...]:
+    """Return the settings that a screening of the same images, network and seed scored; none without one.
+
+    Only those whose features the space offers, since the screening may be of another study's space.
+    """
     errors = session.scalar(
         select(ScreeningRow.errors).where(
             ScreeningRow.dataset_fingerprint == row.dataset_fingerprint,
@@ -193,7 +197,12 @@ def _screened(session: Session, row: StudyRow) -> tuple[Setting, ...]:
             ScreeningRow.seed == int(row.protocol.get("seed", 0)),
         )
     )
-    return tuple(Setting.from_dict(setting) for setting, _ in errors or ())
+    settings = (Setting.from_dict(setting) for setting, _ in errors or ())
+    return tuple(setting for setting in settings if all(_is_offered(tap, setting.pool, space) for tap in setting.taps))
+
+
+def _is_offered(tap: Tap, pool: int, space: Space) -> bool:
+    return tap.timestep in space.timesteps and tap.block in space.blocks and pool in space.pools_at(tap.block)
 
 
 def _provenance(row: StudyRow) -> dict[str, str]:

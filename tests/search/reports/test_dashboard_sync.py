@@ -212,7 +212,7 @@ def test_a_text_browser_gets_a_response_while_it_blocks_its_caller(
     monkeypatch.setenv("BROWSER", f"{browser} %s")  # which webbrowser starts in the foreground
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "search", "dashboard", "--port", str(port), "--home", str(tmp_path / "home")]
+    command = [sys.executable, "-m", "search", "dashboard", "--port", str(port), "--home", str(tmp_path)]
     with child_process(command, stdout=subprocess.DEVNULL) as process:
         until(lambda: seen.is_file() and seen.read_text())
         process.send_signal(signal.SIGINT)

@@ -46,7 +46,7 @@ def record_of(path: Path) -> dict[str, Any]:
 
 def exported(ran: Ran) -> Path:
     assert ran.code == 0, ran.stderr
-    path, use, page = ran.stdout.splitlines()
+    (path,), (use, page) = ran.stdout.splitlines(), ran.stderr.splitlines()[-2:]
     assert use == f"use it as `search classify {path} IMAGE_OR_FOLDER`"
     assert page == f"its mistakes, by class, and doubtful labels: {Path(path).with_suffix('.html')}"
     return Path(path)
