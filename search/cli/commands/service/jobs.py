@@ -8,8 +8,9 @@ import typer
 
 from objectives.home import Home
 from search.cli.flags import HomeOption, JsonOption, ServerOption, StorageOption, number_parser
-from search.cli.output import print_json, print_lines
+from search.cli.output import print_aside, print_json, print_lines
 from search.cli.remote import remote_job, server_client
+from spaces import SearchError
 
 if TYPE_CHECKING:
     from search.client import Client
@@ -189,12 +190,31 @@ def _act(
     """Do something with each job, and print what it is then."""
     if place.server is not None:
         with server_client(place.server, home=place.home, storage=place.storage) as client:
-            for number in numbers:
-                print_lines(_state_line(remote_job(act_remotely(client, number))))
+            _act_on_each(numbers, lambda number: remote_job(act_remotely(client, number)))
         return
     with open_jobs(place.home, place.storage) as table:
-        for number in numbers:
-            print_lines(_state_line(act(table, number)))
+        _act_on_each(numbers, lambda number: act(table, number))
+
+
+def _act_on_each(numbers: Sequence[int], act: "Callable[[int], Job]") -> None:
+    """Do something with every job that allows it, and print an error for each other one; then the exit code is 1."""
+    from search.database.connection.outages import UnusableError
+
+    failed = False
+    for number in numbers:
+        try:
+            job = act(number)
+        except UnusableError:
+            raise
+        except SearchError as error:
+            if len(numbers) == 1:
+                raise
+            print_aside(f"error: {error}")
+            failed = True
+        else:
+            print_lines(_state_line(job))
+    if failed:
+        raise typer.Exit(1)
 
 
 def _state_line(job: "Job") -> str:

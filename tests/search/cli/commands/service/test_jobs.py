@@ -31,6 +31,17 @@ def test_jobs_are_queued_listed_and_changed(search: Search) -> None:
     assert search("logs", "3").stdout == ""
 
 
+def test_a_job_that_cannot_be_cancelled_keeps_no_other_from_it(search: Search) -> None:
+    for _ in range(3):
+        search("submit", "--dataset", "digits")
+    search("jobs", "cancel", "2")
+    ran = search("jobs", "cancel", "3", "2", "999", "1")
+    assert (ran.code, ran.stdout) == (1, "job 3: cancelled\njob 1: cancelled\n")
+    second, missing = ran.stderr.splitlines()
+    assert second == "error: job 2 was cancelled already"
+    assert missing.startswith("error: there is no job 999 in ")
+
+
 def test_mistakes_are_said_in_words(search: Search) -> None:
     assert search("jobs").stdout.startswith("no jobs yet; `search submit --dataset digits --trials 40` queues one\n")
     assert search("jobs", "cancel", "7").stderr.startswith("error: there is no job 7 in ")

@@ -65,6 +65,7 @@ def test_commands_ask_a_server_that_ends_in_good_order(tmp_path: Path) -> None:
                 (("submit", "--dataset", "digits", "--trials", "3"), "job 1 is queued"),
                 (("jobs",), "no worker is alive"),
                 (("jobs", "cancel", "1"), "job 1: cancelled"),
+                (("jobs", "resume", "9", "1"), "job 1: queued"),
                 (("status",), "no studies yet"),
             ):
                 ran = search_process(tmp_path, tmp_path / "other", *words, "--server", address)
