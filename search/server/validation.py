@@ -10,7 +10,7 @@ from search.option import check_range, check_type, option_info
 from search.options import RunOptions
 from search.server.problems import ProblemError
 from spaces import UnknownNameError, UsageError
-from spaces.errors import shown
+from spaces.errors import LONGEST, shown
 
 OPTIONS = {option_field.name: option_field for option_field in fields(RunOptions) if option_info(option_field)}
 
@@ -21,32 +21,85 @@ MOST_SHOWN = 3
 """Wrong values that an answer names."""
 
 
-def validation_problem(error: RequestValidationError) -> ProblemError:
-    """Return the answer to a request whose values do not fit."""
-    words = list(dict.fromkeys(_words(item) for item in error.errors()))
+RULES = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "model_type": "a JSON object",
+    "model_attributes_type": "a JSON object",
+    "greater_than": "more than {gt:,}",
+    "greater_than_equal": "at least {ge:,}",
+    "less_than_equal": "at most {le:,}",
+    "literal_error": "{expected}",
+}
+"""Pydantic's name for an error → what the value must be."""
+
+EXCERPT = 20
+"""Characters of a body that is no JSON which an answer shows."""
+
+NO_VALUE = object()
+
+
+def validation_problem(error: RequestValidationError, content_type: str | None) -> ProblemError:
+    """Return the answer to a request whose values do not fit. content_type: its header."""
+    words = list(dict.fromkeys(_words(item, error.body, content_type) for item in error.errors()))
     more = f"; and {len(words) - MOST_SHOWN} more" if len(words) > MOST_SHOWN else ""
     kind = "unknown-name" if all(item["type"] == UNKNOWN for item in error.errors()) else "usage"
     return ProblemError(422, kind, "; ".join(words[:MOST_SHOWN]) + more)
 
 
-def _words(item: Any) -> str:
-    place, value = list(item["loc"]), item.get("input")
+def _words(item: Any, body: Any, content_type: str | None) -> str:
+    place = list(item["loc"])
+    if item["type"] == "json_invalid":
+        return _no_json(body, place[-1])
+    if place == ["body"]:
+        return _about_body(item, content_type)
+    return _about_value(item, place)
+
+
+def _no_json(body: str, position: int) -> str:
+    before, rest = body[:position], body[position : position + EXCERPT]
+    line, column = before.count("\n") + 1, position - before.rfind("\n")
+    return f"the body must be JSON, got {shown(rest) if rest else 'its end'} at line {line}, column {column}"
+
+
+def _about_body(item: Any, content_type: str | None) -> str:
+    value = item["input"]
+    if item["type"] == "missing":
+        return "the body is missing; it must be JSON"
+    if isinstance(value, bytes):  # the web framework has not read it as JSON
+        return f"the header Content-Type must be application/json, got {(content_type or 'none')[:LONGEST]}"
+    if item["type"].startswith("union_tag"):
+        return f"`kind` must be run or recommend, got {shown(value['kind']) if 'kind' in value else 'none'}"
+    return f"the body must be a JSON object, got {shown(value)}"
+
+
+def _about_value(item: Any, place: Sequence[Any]) -> str:
+    value = item.get("input")
     names = [str(part) for part in place if not isinstance(part, int)]
-    name = names[-1] if names else "body"
+    name = names[-1]
     if item["type"] == UNKNOWN:
         return str(UnknownNameError("option" if "options" in names else "field", name, _known(names)))
+    if item["type"] == "missing":
+        return f"`{name}` is missing"
     if "options" in names[:-1] and names[names.index("options") + 1] in OPTIONS:
         option_field = OPTIONS[names[names.index("options") + 1]]
-        whole = value if names[-1] == option_field.name and not isinstance(place[-1], int) else None
+        whole = value if names[-1] == option_field.name and not isinstance(place[-1], int) else NO_VALUE
         try:
-            if whole is not None:
+            if whole is not NO_VALUE:
                 check_type(option_field.name, whole, get_type_hints(RunOptions)[option_field.name])
                 check_range(option_field, whole)
         except UsageError as error:
             return str(error)
         name = option_field.name
-    if item["type"] == "missing":
-        return f"`{name}` is missing"
+    if item["type"] in RULES:
+        return f"`{name}` must be {RULES[item['type']].format(**item.get('ctx', {}))}, got {shown(value)}"
     message = str(item["msg"]).removeprefix("Value error, ")
     return f"`{name}`: {message[:1].lower()}{message[1:]}, got {shown(value)}"
 

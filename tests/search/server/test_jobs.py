@@ -78,6 +78,52 @@ def test_what_cannot_be_done_is_refused_in_the_words_of_the_command_line(
     assert words in answer.json()["detail"]
 
 
+JSON = "application/json"
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "words"),
+    [
+        ("nonsense", JSON, "the body must be JSON, got 'nonsense' at line 1, column 1"),
+        ('{"kind": "run",\n "options": {]', JSON, "the body must be JSON, got ']' at line 2, column 14"),
+        ('{"kind": "run"', JSON, "the body must be JSON, got its end at line 1, column 15"),
+        ("", JSON, "the body is missing; it must be JSON"),
+        ("null", JSON, "the body must be a JSON object, got None"),
+        ("[]", JSON, "the body must be a JSON object, got []"),
+        ("5", JSON, "the body must be a JSON object, got 5"),
+        ('"kind"', JSON, "the body must be a JSON object, got 'kind'"),
+        ("{}", JSON, "`kind` must be run or recommend, got none"),
+        ('{"kind": "dance"}', JSON, "`kind` must be run or recommend, got 'dance'"),
+        ('{"kind": 7}', JSON, "`kind` must be run or recommend, got 7"),
+        ('{"kind": null}', JSON, "`kind` must be run or recommend, got None"),
+        ('{"kind": [{}]}', JSON, "`kind` must be run or recommend, got [{}]"),
+        ('{"kind": "run"}', JSON, "`options` is missing"),
+        ('{"kind": "run", "options": []}', JSON, "`options` must be a JSON object, got []"),
+        ('{"kind": "run", "options": {}}', JSON, "`dataset` is missing"),
+        ('{"kind": "run", "options": {"dataset": null}}', JSON, "`dataset` must be text, got None"),
+        (
+            '{"kind": "run", "options": {"dataset": "digits", "blocks": ["a"]}, "priority": true}',
+            JSON,
+            "`blocks` must be a whole number, got 'a'; `priority` must be a whole number, got True",
+        ),
+        (
+            '{"kind": "recommend", "options": {"dataset": "digits"}, "limits": {"passes": 0, "budget": 0}}',
+            JSON,
+            "`passes` must be at least 1, got 0; `budget` must be more than 0.0, got 0",
+        ),
+        ("{}", "text/plain", "the header Content-Type must be application/json, got text/plain"),
+        ("{}", "", "the header Content-Type must be application/json, got none"),
+    ],
+)
+def test_a_body_that_is_no_job_is_refused_with_the_rule_and_what_came(
+    served: ApiServer, content: str, content_type: str, words: str
+) -> None:
+    headers = {"Content-Type": content_type, "Authorization": f"Bearer {served.tokens['runner']}"}
+    answer = served.ask("POST", "/api/v1/jobs", headers=headers, content=content)
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == words
+
+
 PATHS = [
     "/etc",
     "data/../..",
