@@ -53,7 +53,8 @@ class Reporter:
 
     def __init__(self, output: IO[str]) -> None:
         self._output = output
-        self._stage, self._sent = "", 0.0
+        self._last: Mapping[str, Any] = {}
+        self._sent = 0.0
 
     def send(self, **message: Any) -> None:
         """Send a message. A worker that has ended gets none."""
@@ -64,10 +65,14 @@ class Reporter:
             pass
 
     def progress(self, record: Mapping[str, Any]) -> None:
-        """Send the progress, unless the last one of the same stage was sent a moment ago."""
-        moment = time.monotonic()
-        if record["stage"] != self._stage or moment - self._sent >= PROGRESS_SECONDS:
-            self._stage, self._sent = record["stage"], moment
+        """Send the progress, unless the last one of the same stage was sent a moment ago.
+
+        What changes while a study is paused is sent at once: nothing may follow it for long.
+        """
+        moment, last = time.monotonic(), self._last
+        is_news = record["stage"] != last.get("stage") or (record["stage"] == "paused" and record != last)
+        if is_news or moment - self._sent >= PROGRESS_SECONDS:
+            self._last, self._sent = record, moment
             self.send(progress=record)
 
 

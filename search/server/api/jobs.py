@@ -109,7 +109,7 @@ def pause(job_id: JobId, caller: Runner, service: Served) -> JobRecord:
 
 @router.post("/{job_id}/resume")
 def resume(job_id: JobId, caller: Runner, service: Served) -> JobRecord:
-    """Queue a job again that is paused, failed or cancelled. It continues where it stopped."""
+    """Queue a job again that is paused, failed or cancelled; let one go on whose study is paused."""
     own_job(service, job_id, caller)
     return JobRecord.of(service.jobs.resume(job_id), service.settings.data_roots)
 
