@@ -47,7 +47,7 @@ CAUTION = 1.3
 SHARE_OF_START = 0.2
 """The end takes longer by this share of the seconds that the run took to begin: on a busy machine both are slow."""
 
-STOPPED, STOPPED_NOW = "`search stop` ended it", "`search stop --now` ended what still ran"
+STOPPED, STOPPED_NOW = "`search stop` ended it", "`search stop --now` ended it"
 
 
 @final

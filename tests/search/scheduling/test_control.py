@@ -112,7 +112,7 @@ def test_a_run_that_is_stopped_at_once_gives_back_what_runs(controlled: Make, st
     run.coordinator.handle_end("a")
     run.coordinator.raise_error()  # there is none
     assert sorted(trial.state for trial in store.read_study(study).trials) == ["complete", "interrupted"]
-    assert run.coordinator.reason == "`search stop` ended it"
+    assert run.coordinator.reason == "`search stop --now` ended it"
 
 
 def test_a_stop_ends_the_screening_too(controlled: Make) -> None:

@@ -49,9 +49,9 @@ def test_a_run_is_paused_resumed_and_stopped_from_another_process(tmp_path: Path
             (ended,) = store.read_runs(study.name)
     assert run.returncode == 0
     assert "paused: nothing begins until `search resume`" in output
-    assert "`search stop` ended it" in output
+    assert "`search stop --now` ended it" in output
     assert "not measured yet" in output
-    assert (ended.state, ended.reason) == ("finished", "`search stop` ended it")
+    assert (ended.state, ended.reason) == ("finished", "`search stop --now` ended it")
 
 
 @pytest.mark.slow
