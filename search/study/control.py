@@ -162,13 +162,14 @@ def delete_study(store: "Store", home: Home, study: str) -> Deletion:
     return parts
 
 
-def rename_study(store: "Store", home: Home, study: str, new: str) -> str:
+def rename_study(store: "Store", home: Home, study: str, new: str, field: str = "name") -> str:
     """Rename a study, in Optuna too, with its report and its classifiers. Return its former name.
 
-    The next run needs the new name as its option `name`. Raises SearchError where there is no such study, where a run
-    works on it, and where the new name is that of another study, or cannot be one.
+    field: what an error calls the new name. The next run needs the new name as its option `name`. Raises SearchError
+    where there is no such study, where a run works on it, and where the new name is that of another study, or cannot be
+    one.
     """
-    check_study_name(new, "NEW")
+    check_study_name(new, field)
     name = _idle_study(store, study).name
     if new == name:
         raise SearchError(f"study {name} has that name already")

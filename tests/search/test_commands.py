@@ -102,7 +102,7 @@ def test_every_command_that_a_study_prints_works_as_it_is_typed(
         ran = search(*words)
         assert ran.code == 0, (command, ran.stderr)
         if words[0] == "export":
-            exported = ran.stdout.partition("`")[2].partition("`")[0]
+            exported = ran.stderr.partition("`")[2].partition("`")[0]
         if words[0] == "run":
             assert "the study has 3 finished trials already" in ran.stdout
     images = next((finished_search / "digits" / "test").iterdir())

@@ -24,5 +24,5 @@ def rename(
     from search.study.control import rename_study
 
     with opened(home, storage) as store:
-        former = rename_study(store, Home.at(home), study, new)
+        former = rename_study(store, Home.at(home), study, new, field="NEW")
     print_lines(f"study {former} is {new} now; add --name {new} to the command that continues it")
