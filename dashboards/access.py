@@ -80,7 +80,7 @@ class AllowedHosts:
             accepted = ", ".join([*(["localhost"] if self.loopback else []), *sorted(self.names)])
             return (
                 f"this server accepts requests to {accepted} only, got {host or 'no host name'}; "
-                "start it with `--allowed-host NAME` to call it by another name"
+                "name another one with `allowed_host` where it is started"
             )
         if origin is not None and origin.partition("://")[2].lower() != host.lower():
             return f"requests from pages of {origin} are not accepted"

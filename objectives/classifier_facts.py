@@ -16,7 +16,7 @@ ENTRY = "classifier"
 
 @dataclass(frozen=True)
 class ClassifierFacts:
-    """What a file says about its classifier; nothing of it is checked.
+    """The facts that a file states about its classifier; nothing of them is checked.
 
     results: of the study: its name, dataset, metric and accuracies.
     """

@@ -12,8 +12,8 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from search.option import option_info
-from search.options import RunOptions
+from search.options.option import option_info
+from search.options.run_options import RunOptions
 
 GENERATOR = ["-m", "typer", "search.cli.main", "utils", "docs", "--name", "search", "--title", "Commands"]
 """Typer prints the help of every command as Markdown."""

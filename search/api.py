@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from objectives.home import Home
 from search.given import GivenDataset, with_folders
-from search.option import check_type, option_info
-from search.option_sets import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS
-from search.options import RunOptions
+from search.options.option import check_type, option_info
+from search.options.run_options import RunOptions
+from search.options.sets import FEATURE_OPTIONS, HELP_OF_IMAGES, SCREENING_OPTIONS
 from spaces import Setting, UsageError, check_name
 from spaces.errors import shown
 
@@ -66,8 +66,8 @@ def run(dataset: str | GivenDataset, *, on_event: "OnEvent | None" = None, **opt
     dataset: a name from `search datasets`; or (images, labels) or (images, labels, splits), lists of one length or
     arrays, which are written to the home folder. `backbone` may be a pipeline or model of diffusers or transformers.
     on_event: called with everything that happens, see `search.events`. A terminal or a notebook shows the
-    progress by itself. options: as of `search run`, see `search.options.RunOptions`. Raises SearchError in words, and
-    KeyboardInterrupt after Ctrl-C; then the same call continues where this run stopped.
+    progress by itself. options: as of `search run`, see `search.options.run_options.RunOptions`. Raises SearchError in
+    words, and KeyboardInterrupt after Ctrl-C; then the same call continues where this run stopped.
     """
     from search.display.downloads import showing_downloads
     from search.display.run_display import RunDisplay

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.prepare import narrowed_space
 from spaces import HEAD_OPTIONS, PRESETS, UsageError, check_name
 from spaces.errors import shown

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from objectives.home import Home
-from search.option import check_type
+from search.options.option import check_type
 from spaces import UsageError
 
 GivenDataset = tuple[Any, Any] | tuple[Any, Any, Any]

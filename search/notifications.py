@@ -16,7 +16,7 @@ from typing import Any, final
 
 from objectives.results import Metric, StudyResults, Trial
 from search.events import Event, Notice, OnEvent, RunFinished, RunPrepared, SearchStarted, TrialEnded
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from spaces import UsageError
 
 BEST_SECONDS = 60.0

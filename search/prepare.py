@@ -16,8 +16,8 @@ from dashboards.formatting import count, shortened
 from objectives.datasets.validation import default_folds
 from objectives.home import Home
 from objectives.results import ACCURACY, StudyResults
-from search.option import check_type
-from search.options import VALIDATION_FRACTION, RunOptions, backbone_folder
+from search.options.option import check_type
+from search.options.run_options import VALIDATION_FRACTION, RunOptions, backbone_folder
 from spaces import (
     FOLDS_TOGETHER,
     PRESETS,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a network is read for.
+    """The choices with which a network is read.
 
     precision: of the forward passes, one of `PRECISIONS`; large networks are loaded in it at once. cache: the cache
     folder, which keeps published checkpoints and encoded texts; None keeps no text. image_side: side of the images in

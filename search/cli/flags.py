@@ -9,9 +9,9 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
-from search import notation
-from search.option import MOST, OptionInfo, option_info
-from search.options import RunOptions
+from search.options import notation
+from search.options.option import MOST, OptionInfo, option_info
+from search.options.run_options import RunOptions
 from spaces import UsageError
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def flag(name: str) -> str:
 
 
 def _typed(parse: Callable[[Any], T]) -> Callable[[Any], T]:
-    """Return a parser of `search.notation` that raises BadParameter, which names the flag."""
+    """Return a parser of `search.options.notation` that raises BadParameter, which names the flag."""
 
     @wraps(parse)
     def parsed(text: Any) -> T:

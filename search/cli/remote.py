@@ -13,7 +13,7 @@ from spaces import SearchError, UsageError
 if TYPE_CHECKING:
     from search.client import Client
     from search.database.jobs.job_table import Job
-    from search.options import RunOptions
+    from search.options.run_options import RunOptions
 
 OF_THE_SERVER = ("home", "storage", "ray_address")
 """Options that a server does not take: they are its own."""
@@ -33,7 +33,7 @@ def server_client(server: str, **options: Any) -> "Iterator[Client]":
 
 def plain_options(options: "RunOptions") -> dict[str, Any]:
     """Return the options that were typed, ready for JSON. Paths stay as they are: they are names of the server."""
-    from search.option import option_info
+    from search.options.option import option_info
 
     values = {
         item.name: getattr(options, item.name)

@@ -22,7 +22,7 @@ DIRECTIONS = (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE)
 RunState = Literal["running", "finished", "interrupted", "failed"]
 
 StudyRequest = Literal["stop", "stop now", "pause"]
-"""What a person wants of the runs of a study; see `search.study.control`."""
+"""A request of a person to the runs of a study; see `search.study.control`."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 from search.checks import check
 from search.database.jobs.job_table import MOST_PRIORITY, Job, JobKind, JobTable
 from search.database.store import Store
-from search.option import check_number, option_info
-from search.option_sets import SCREENING_OPTIONS
-from search.options import RunOptions
+from search.options.option import check_number, option_info
+from search.options.run_options import RunOptions
+from search.options.sets import SCREENING_OPTIONS
 from spaces import UsageError, check_name
 
 OF_WORKER = ("home", "storage")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from objectives.devices import available_threads
 from search.checks import check
 from search.commands import command_line, run_command
-from search.option import MOST
-from search.option_sets import FEATURE_OPTIONS, SCREENING_OPTIONS
-from search.options import RunOptions
+from search.options.option import MOST
+from search.options.run_options import RunOptions
+from search.options.sets import FEATURE_OPTIONS, SCREENING_OPTIONS
 from search.prepare import PreparedProbe, left_out_phrases, page_facts, prepare_probe, preset_name, printed_backbone
 from spaces import Architecture, Setting, UsageError
 from spaces.errors import shown

@@ -2,8 +2,8 @@
 
 from dashboards.study.choices.analysis import Analysis
 from objectives.results import StudyResults
-from search.reports.expectation import expected_cells
-from search.reports.importances import importances
+from search.reports.evidence.expectation import expected_cells
+from search.reports.evidence.importances import importances
 
 
 def analysis(study: StudyResults) -> Analysis:

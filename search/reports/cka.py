@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from objectives.devices import available_threads
 from search.checks import check
 from search.commands import command_line
-from search.option_sets import CKA_OPTIONS
-from search.options import RunOptions
+from search.options.run_options import RunOptions
+from search.options.sets import CKA_OPTIONS
 from search.prepare import left_out_phrases, page_facts, prepare_probe
 from spaces import DatasetError, Space
 from spaces.errors import UsageError

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from objectives.results import ACCURACY, Assessment, NearDuplicate, Picture, StudyResults
 from search.prepare import page_facts
-from search.reports.near_duplicates import file_names, images_listed, images_pictured, pictures_by_image
+from search.reports.evidence.near_duplicates import file_names, images_listed, images_pictured, pictures_by_image
 
 if TYPE_CHECKING:
     from objectives.datasets.dataset import Dataset
     from objectives.probing.probe import Probe, Trained
-    from search.options import RunOptions
+    from search.options.run_options import RunOptions
     from search.prepare import PreparedProbe
     from spaces import Setting
 

@@ -11,8 +11,8 @@ from objectives.results import StudyResults
 from search.checks import check
 from search.commands import command_line, run_command
 from search.events import Event, Notice, OnEvent, RunFinished, RunPrepared, ScreeningPlanned, SearchEnded, SearchStarted
-from search.option_sets import TRY_OPTIONS
-from search.options import RunOptions
+from search.options.run_options import RunOptions
+from search.options.sets import TRY_OPTIONS
 from search.prepare import (
     PreparedRun,
     left_out_phrases,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from objectives.results import Final, Reevaluation
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from spaces import Setting
 
 if TYPE_CHECKING:

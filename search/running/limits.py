@@ -14,7 +14,7 @@ from objectives.results import Metric, StudyResults, Trial
 from search.database.connection.outages import OutageError
 from search.estimate import RunEstimate
 from search.events import Event, SearchStarted, TrialEnded
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.running.stop_rules import (
     SHARE_OF_SCREENING,
     TimePlan,

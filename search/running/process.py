@@ -24,7 +24,7 @@ import psutil
 from objectives.results import StudyResults
 from search.events import OnEvent
 from search.notifications import Notifications
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.running.run_folder import remove_remains
 from search.scheduling.signals import STOPS, at_first_signal
 from spaces import SearchError

@@ -29,7 +29,7 @@ from search.database.optuna_storage.parameters import (
     to_params,
     to_setting,
 )
-from search.option import check_type
+from search.options.option import check_type
 from search.surrogates.gaussian_process import GaussianProcess, Posterior
 from search.surrogates.past_tasks import (
     Array,

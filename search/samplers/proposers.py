@@ -70,7 +70,7 @@ class LateProposer:
 
     @property
     def expected_improvement(self) -> float | None:
-        """As `expected_improvement` of the proposer that is made; infinite before it is made."""
+        """The `expected_improvement` of the proposer that is made; infinite before it is made."""
         return expected_improvement(self._made) if "_made" in self.__dict__ else math.inf
 
     @cached_property

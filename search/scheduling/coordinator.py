@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Literal
@@ -23,8 +23,6 @@ from search.database.connection.outages import CONTINUES
 from search.scheduling.events import (
     GivenBack,
     OnTrialEvent,
-    PartEnded,
-    PartStarted,
     Paused,
     Progressed,
     Resumed,
@@ -32,7 +30,6 @@ from search.scheduling.events import (
     TrialEnded,
     TrialStarted,
 )
-from search.scheduling.last_stages import BaselineStage, FinalStage
 from search.scheduling.requests import (
     BaselineRequest,
     FinalRequest,
@@ -42,6 +39,7 @@ from search.scheduling.requests import (
     ScreeningRequest,
     TrialRequest,
 )
+from search.scheduling.run_stages import BaselineStage, FinalStage, ScreeningStage
 from search.scheduling.signals import at_first_signal
 from search.scheduling.stages import Baselines, Control, Finals, Screening, Unlimited
 from search.scheduling.trials.driver import StudyDriver
@@ -52,11 +50,8 @@ from spaces import SearchError, Setting, StorageError
 
 log = logging.getLogger(__name__)
 
-WAIT_SECONDS = 0.2
-"""Pause before the driver is asked again after it had no trial yet."""
-
-PROPOSAL_SECONDS = 0.02
-"""The same while a proposal is being made."""
+WAIT_SECONDS, PROPOSAL_SECONDS = 0.2, 0.02
+"""Pause before the driver is asked again after it had no trial yet; the same while a proposal is being made."""
 
 
 class Coordinator:
@@ -78,7 +73,7 @@ class Coordinator:
         self.driver = driver
         self.on_event = on_event
         self.control = control or Unlimited()
-        self.screening = screening  # None when it has ended
+        self.screening = ScreeningStage(screening, self.control, on_event)
         self.finals = FinalStage(finals, self.control, on_event, self._add_reason)
         self.baselines = BaselineStage(baselines, self.control, on_event)
         self.running: dict[str, Request] = {}
@@ -90,7 +85,6 @@ class Coordinator:
         self._is_paused = False
         self._watchdog = Watchdog()
         self._losses: Counter[Request | Setting] = Counter()  # in this run; the trials of a setting count together
-        self._parts_left: deque[ScreeningRequest] = deque()
         self._wait_until = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,9 +101,7 @@ class Coordinator:
         answer: Request | NoTrialYet | NoMoreTrials = NoMoreTrials("stopped")
         with self._keeping_errors():
             if self.reason is None:
-                answer = self._next_screening() or self._next_trial()
-            if isinstance(answer, ScreeningRequest):
-                self.on_event(PartStarted(answer))
+                answer = self.screening.next_request() or self._next_trial()
             if isinstance(answer, TrialRequest):
                 self.on_event(TrialStarted(answer))
             if isinstance(answer, NoMoreTrials) and self.reason is None and self.error is None:
@@ -138,17 +130,6 @@ class Coordinator:
     def _ask_driver(self) -> TrialRequest | NoTrialYet | NoMoreTrials:
         why = self.control.why_no_trial()
         return self.driver.next_trial(wait=False) if why is None else NoMoreTrials(why)
-
-    def _next_screening(self) -> ScreeningRequest | NoTrialYet | None:
-        if self.screening is not None and (self.control.skips_screening or self.control.why_no_trial()):
-            self.screening = None  # the trials begin, or the run ends, without it
-            self._parts_left.clear()
-        if self._parts_left:
-            return self._parts_left.popleft()
-        answer = self.screening.next_request() if self.screening else None
-        if answer is None:
-            self.screening = None
-        return answer
 
     def _next_final(self) -> FinalRequest | BaselineRequest | NoTrialYet | NoMoreTrials:
         """Return the next final or baseline. A worker that waits for the end of a round makes a baseline."""
@@ -197,10 +178,8 @@ class Coordinator:
         if isinstance(report, ScreenedPart):
             del self.running[trial_id]
             self._wait_until = 0.0  # the parts that depend on this one need not wait
-            if self.screening is not None:
-                self.screening.keep(report)
             if isinstance(request, ScreeningRequest):
-                self.on_event(PartEnded(request))
+                self.screening.keep(request, report)
         elif isinstance(request, ScreeningRequest):
             if isinstance(report, (Extracted, Scored)):
                 self.on_event(Progressed(request, report))
@@ -324,7 +303,7 @@ class Coordinator:
             case FinalRequest():
                 self.finals.try_again(request, at_once)
             case ScreeningRequest():
-                self._parts_left.append(request)
+                self.screening.try_again(request)
             case BaselineRequest():
                 self.baselines.try_again(request)
         self._wait_until = 0.0

@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dashboards.access import READS, bearer_token, cookie_values
-from search.server.identity import Caller
+from search.server.access.identity import Caller
+from search.server.access.rates import Rates
 from search.server.login import count_wrong, session_cookie, too_many
 from search.server.metrics import observe
 from search.server.pages.errors import error_response
 from search.server.problems import TOO_LARGE, ProblemError, body_too_large, problem_of
-from search.server.rates import Rates
 from search.server.service import Service
 from spaces import SearchError
 from spaces.text import one_line

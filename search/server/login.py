@@ -5,11 +5,11 @@ import math
 from fastapi import Request, Response
 
 from dashboards.access import cookie_values
+from search.server.access.rates import Rates
+from search.server.access.tokens import SESSION_SECONDS
 from search.server.problems import ProblemError
-from search.server.rates import Rates
 from search.server.service import service_of
 from search.server.settings import Settings
-from search.server.tokens import SESSION_SECONDS
 
 
 def begin_session(request: Request, response: Response, token: str) -> bool:

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from dashboards.access import READS
 from dashboards.optuna_under_prefix import optuna_under
-from search.server.identity import check_role
+from search.server.access.identity import check_role
 from search.server.pages.errors import error_response
 from search.server.problems import ProblemError, problem_of
 from spaces import SearchError

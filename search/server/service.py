@@ -8,12 +8,12 @@ from fastapi import Depends, Request
 from search.database.jobs.job_table import JobTable
 from search.database.jobs.worker_table import WorkerTable
 from search.database.store import Store
-from search.server.classifying import Classifying
-from search.server.feeds import Feeds
-from search.server.rates import Rates
+from search.server.access.rates import Rates
+from search.server.access.tokens import Callers
+from search.server.content.classifying import Classifying
+from search.server.content.feeds import Feeds
+from search.server.content.studies import StudyReader
 from search.server.settings import Settings
-from search.server.studies import StudyReader
-from search.server.tokens import Callers
 
 WRONG_TOKENS = 10
 """Wrong tokens that one address may send at once. One more is allowed each `WRONG_TOKEN_SECONDS`."""

@@ -19,7 +19,7 @@ API = "/api/v1"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one caller may send.
+    """The most that one caller may send.
 
     requests: a second, of one token or one address. burst: requests at once. body: bytes of a request other than an
     upload. upload: bytes of one image. images: uploaded at once. pixels: of one image.

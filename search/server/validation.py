@@ -6,8 +6,8 @@ from typing import Any, get_type_hints
 
 from fastapi.exceptions import RequestValidationError
 
-from search.option import check_range, check_type, option_info
-from search.options import RunOptions
+from search.options.option import check_range, check_type, option_info
+from search.options.run_options import RunOptions
 from search.server.problems import ProblemError
 from spaces import UnknownNameError, UsageError
 from spaces.errors import LONGEST, shown

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from objectives.home import Home
 from objectives.results import StudyResults
-from search.options import RunOptions, check_study_name
+from search.options.run_options import RunOptions, check_study_name
 from search.study.choice import named_studies
 from spaces import SearchError, Setting, StorageError, UsageError
 
@@ -116,7 +116,7 @@ class Deletion:
 
     @property
     def lines(self) -> list[str]:
-        """What goes and what stays, as lines for people."""
+        """Lines that say what goes and what stays."""
         used = f"studies that use them: {', '.join(self.others)}" if self.others else "no other study uses them"
         remedy = "" if self.others else f"; `search cache prune --dataset {self.dataset}` removes all of this dataset"
         return [

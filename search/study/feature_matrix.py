@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from objectives.devices import available_threads
 from search.checks import check
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.prepare import PreparedProbe, check_same, moved_options, prepare_probe
 from spaces import Setting
 

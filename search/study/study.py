@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 
 from objectives.home import Home
 from objectives.results import Finalist, StudyResults, Trial
-from search.option import check_type
+from search.options.option import check_type
 from spaces import SearchError
 from spaces.notebook import brief, html_table
 

@@ -1,4 +1,4 @@
-r"""Whether the intervals of `search.reports.expectation` contain the truth.
+r"""Whether the intervals of `search.reports.evidence.expectation` contain the truth.
 
     python tests/benchmarks/expected.py --home HOME [--task digits --task cub-50]
 
@@ -20,7 +20,7 @@ from statistics import fmean
 import numpy as np
 
 from objectives.results import Accuracy, Trial
-from search.reports import expectation
+from search.reports.evidence import expectation
 from search.surrogates.past_tasks import PriorKnowledge
 from spaces import Setting, Space
 from tests.benchmarks import selection_searches

@@ -5,7 +5,7 @@ r"""Whether the intervals of importances contain the truth, by the number of tri
 The truth are the tables of `selection_truth.py`: the linear head at every timestep, block and pool size of the default
 space. The true importance of a choice by fANOVA is the variance of the means of its values, of that of all three
 choices; by PED-ANOVA it is what the evaluator gives to all settings. Each row draws random settings, of all timesteps
-or of a part of them, and compares the bootstrap intervals of `search.reports.importances` with the truth.
+or of a part of them, and compares the bootstrap intervals of `search.reports.evidence.importances` with the truth.
 """
 
 import warnings
@@ -16,7 +16,7 @@ import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 
-from search.reports.importances import _interval, _shares
+from search.reports.evidence.importances import _interval, _shares
 from spaces import Setting
 from tests.benchmarks.selection_truth import TASKS, Truth
 

@@ -40,7 +40,7 @@ from objectives.probing.probe import Probe
 from objectives.probing.screening import Screener
 from objectives.probing.spec import ProbeSpec
 from search.display.counter import counted
-from search.options import ROUNDS_OF_FOLDS
+from search.options.run_options import ROUNDS_OF_FOLDS
 from search.recommendation.recommender import Recommender
 from search.recommendation.screen import MAX_START_SETTINGS
 from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask

@@ -47,7 +47,7 @@ from dashboards.selection.answer import answer_of, candidates_of, elimination_of
 from dashboards.selection.elimination import WORTHWHILE
 from objectives.results import GMACS, Accuracy, CorrectMask, ImageScores, Reevaluation, StudyResults, Trial
 from search.database.optuna_storage.parameters import distributions, to_params
-from search.options import CANDIDATES, ROUNDS_OF_FOLDS
+from search.options.run_options import CANDIDATES, ROUNDS_OF_FOLDS
 from search.recommendation.warm_start import start_settings
 from search.samplers.catalog import sampler_named
 from search.surrogates.past_tasks import PUBLISHED_TASKS, PastTask, PriorKnowledge, past_task_of

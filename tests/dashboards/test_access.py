@@ -162,7 +162,7 @@ def test_a_name_that_an_attacker_lets_point_here_reads_nothing(local: Served, pa
     status, _, page = local.ask(path, Host=f"evil.example:{local.port}")
     assert status == 403
     assert "this server accepts requests to localhost only" in page
-    assert "start it with `--allowed-host NAME` to call it by another name" in page
+    assert "name another one with `allowed_host` where it is started" in page
 
 
 def test_this_machine_needs_no_token(local: Served) -> None:

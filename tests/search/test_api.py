@@ -22,8 +22,8 @@ from objectives.probing.probe import Probe
 from objectives.results import CorrectMask
 from search.database.store import Store
 from search.events import Event, RunFinished, RunPrepared, SearchEnded, SearchStarted
-from search.option import option_info
-from search.options import RunOptions
+from search.options.option import option_info
+from search.options.run_options import RunOptions
 from search.prepare import moved_options, prepare_probe
 from tests.support.studies import MakeRecord
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from search.cli.flags import with_run_options
 from search.commands import run_command
 from search.database.connection.url import Address
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from tests.support.command_line import Search
 
 OPTIONS: list[dict[str, Any]] = [

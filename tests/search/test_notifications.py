@@ -12,7 +12,7 @@ import pytest
 from objectives.results import Accuracy, Evaluation, Trial
 from search.events import Event, Notice, RunFinished, SearchStarted, TrialEnded
 from search.notifications import Notifications
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.scheduling.requests import TrialRequest
 from spaces import Setting, UsageError
 from tests.support.studies import small_results

@@ -12,7 +12,7 @@ from objectives.features import versions
 from search.checks import check
 from search.database.records import RunRecord
 from search.database.store import Store
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.prepare import check_same, prepare, prepare_probe, resources_of, study_record, taps_inside
 from search.running.engine import VALIDATION_BY_RULE, _as_it_began
 from spaces import PRESETS, SearchError, UsageError

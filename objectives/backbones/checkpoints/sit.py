@@ -26,7 +26,7 @@ from spaces.errors import BackboneError
 from spaces.lookup import check_name
 
 Publisher = Literal["sit", "repa"]
-"""Whose code made a checkpoint. Both have the same tensors, and opposite times."""
+"""The code that made a checkpoint. Checkpoints of both have the same tensors, and opposite times."""
 
 CLASSES: dict[Publisher, str] = {"sit": "SiT", "repa": "REPA"}
 """Publisher → `_class_name` in the configuration of the converted network."""

@@ -29,7 +29,7 @@ class AttentionOrder(StrEnum):
 
 
 class Layout(StrEnum):
-    """Whose code made a checkpoint."""
+    """The code that made a checkpoint, by its publication."""
 
     ADM = "adm"
     SIT = "sit"

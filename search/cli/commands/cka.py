@@ -7,8 +7,8 @@ import typer
 
 from search.cli.flags import JsonOption, number_option, parse_names, with_run_options
 from search.cli.output import print_aside, print_json, print_left_out, print_lines
-from search.option_sets import CKA_OPTIONS, HELP_OF_IMAGES
-from search.options import RunOptions
+from search.options.run_options import RunOptions
+from search.options.sets import CKA_OPTIONS, HELP_OF_IMAGES
 from spaces import SearchError
 from spaces.text import file_name
 

@@ -134,7 +134,7 @@ class CopiesAcrossSplits:
     def of(cls, dataset: "Dataset", reports: Path) -> "CopiesAcrossSplits":
         """Find them, and write their page into a folder of reports."""
         from objectives.data_quality.near_duplicates import near_duplicates
-        from search.reports.near_duplicates import write_near_duplicates_page
+        from search.reports.evidence.near_duplicates import write_near_duplicates_page
 
         pairs = near_duplicates(dataset)
         names = {image: dataset.images.name(image) for pair in pairs for image in (pair.train, pair.test)}

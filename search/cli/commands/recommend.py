@@ -6,8 +6,8 @@ import typer
 
 from search.cli.flags import JsonOption, number_option, parse_duration, with_run_options
 from search.cli.output import print_aside, print_json, print_left_out, print_lines
-from search.option_sets import HELP_OF_IMAGES, SCREENING_OPTIONS
-from search.options import RunOptions
+from search.options.run_options import RunOptions
+from search.options.sets import HELP_OF_IMAGES, SCREENING_OPTIONS
 
 
 @with_run_options(*SCREENING_OPTIONS, **HELP_OF_IMAGES)

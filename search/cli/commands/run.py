@@ -4,7 +4,7 @@ import time
 
 from search.cli.flags import with_run_options
 from search.cli.output import print_lines
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 
 
 def process_began() -> float:

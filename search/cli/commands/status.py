@@ -10,7 +10,7 @@ from search.cli.output import chosen_study, print_json, print_lines
 from search.cli.remote import remote_study, server_client
 
 WORK = {None: "running now", "pause": "paused", "stop": "stopping", "stop now": "stopping"}
-"""What a run does, by what a person wants of it."""
+"""A request to a run → words for the state of the run."""
 
 
 def status(

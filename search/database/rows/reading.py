@@ -42,7 +42,7 @@ from search.database.records import (
     scores_from_dict,
 )
 from search.database.runs.leases import running_seconds
-from search.options import rounds_of
+from search.options.run_options import rounds_of
 from spaces import Setting, Space, Tap
 
 STATES: dict[TrialState, State] = {

@@ -1,4 +1,4 @@
-"""What jobs can name: datasets, networks and the roots of this server; and who calls."""
+"""Lists what jobs can name: datasets, networks and the roots of this server; and says who calls."""
 
 from typing import Annotated
 
@@ -8,9 +8,9 @@ from objectives.backbones.catalog import BACKBONES
 from objectives.datasets.catalog import DATASETS
 from objectives.datasets.fetch import dataset_folder, how_to_get
 from search.database.tokens import Role
+from search.server.access.identity import Caller, requires, role_router
 from search.server.api.models import WorkerRecord, worker_record
-from search.server.identity import Caller, requires, role_router
-from search.server.roots import folders_below
+from search.server.content.roots import folders_below
 from search.server.service import Served
 
 router = role_router(tags=["catalog"])

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 from dashboards.server import SANDBOX
 from objectives.classifier_facts import read_facts
-from search.option import MOST
-from search.server.classifying import MOST_WAITING
-from search.server.identity import requires, role_router
+from search.options.option import MOST
+from search.server.access.identity import requires, role_router
+from search.server.content.classifying import MOST_WAITING
 from search.server.problems import ProblemError, not_found
 from search.server.service import Served, Service
 from search.server.settings import Limits

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import Query
 from pydantic import BaseModel
 
+from search.server.access.identity import requires, role_router
 from search.server.api.models import STRICT
 from search.server.api.studies import StudyName
-from search.server.identity import requires, role_router
 from search.server.service import Served
 from search.study.control import Requested, delete_study, rename_study, request_pause, request_resume, request_stop
 
@@ -29,7 +29,7 @@ class NewName(BaseModel):
 
 
 class DeletedRecord(BaseModel):
-    """What was deleted with a study, and what stays, as lines for people."""
+    """The lines that say what was deleted with a study, and what stays."""
 
     study: str
     trials: int

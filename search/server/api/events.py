@@ -10,10 +10,10 @@ from anyio import to_thread
 from fastapi import Header, Response
 from fastapi.responses import StreamingResponse
 
+from search.server.access.identity import Caller, requires, role_router
 from search.server.api.jobs import JobId, find_job
 from search.server.api.models import JobRecord
-from search.server.feeds import Snapshot, next_snapshot
-from search.server.identity import Caller, requires, role_router
+from search.server.content.feeds import Snapshot, next_snapshot
 from search.server.metrics import STREAMS
 from search.server.problems import ProblemError
 from search.server.service import Served, Service

@@ -4,7 +4,7 @@ from fastapi import Response
 from pydantic import BaseModel
 
 from search.database.jobs.job_table import STATES
-from search.server.identity import public, requires, role_router
+from search.server.access.identity import public, requires, role_router
 from search.server.metrics import JOBS, WORKERS, metrics_text
 from search.server.service import Served
 

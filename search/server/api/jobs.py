@@ -11,13 +11,13 @@ from objectives.backbones.catalog import BACKBONES
 from objectives.downloads import is_hub_id
 from search.database.connection.outages import OutageError
 from search.database.jobs.job_table import Job
-from search.option import MOST
-from search.options import RunOptions
+from search.options.option import MOST
+from search.options.run_options import RunOptions
 from search.queue.submission import submit
+from search.server.access.identity import Caller, requires, role_router
 from search.server.api.models import JobLog, JobRecord, NewJob, NewPriority, NewSearch, job_records
-from search.server.identity import Caller, requires, role_router
+from search.server.content.roots import path_below
 from search.server.problems import ProblemError, not_found
-from search.server.roots import path_below
 from search.server.service import Served, Service
 from search.server.settings import Settings
 from spaces import PRESETS, StorageError, UsageError, check_name
@@ -61,7 +61,7 @@ LINKS = {
         "priority": "~1priority/put",
     }.items()
 }
-"""What can be done next with a job that was created, for the OpenAPI document."""
+"""The routes that act on a job that was created, for the OpenAPI document."""
 
 
 @router.post("", status_code=201, responses={201: {"links": LINKS}})

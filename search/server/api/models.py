@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from search.database.jobs.job_table import MOST_PRIORITY, Job
-from search.option import MOST, OptionInfo, option_info
-from search.option_sets import SCREENING_OPTIONS
-from search.options import RunOptions
-from search.server.roots import name_below
+from search.options.option import MOST, OptionInfo, option_info
+from search.options.run_options import RunOptions
+from search.options.sets import SCREENING_OPTIONS
+from search.server.content.roots import name_below
 from spaces.space import MOST_VALUES
 
 REFUSED = frozenset({"home", "storage", "ray_address", "notify", "on_finish"})

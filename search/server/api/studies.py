@@ -13,7 +13,7 @@ from objectives.results import StudyResults
 from search.reports.answer import answer_lines, answer_record
 from search.reports.study_report import study_text
 from search.reports.study_state import StudyState, summary_record
-from search.server.identity import requires, role_router
+from search.server.access.identity import requires, role_router
 from search.server.problems import ProblemError
 from search.server.service import Json, Served
 

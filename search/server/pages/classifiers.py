@@ -9,9 +9,9 @@ from fastapi import File, Request, UploadFile
 from fastapi.responses import HTMLResponse
 
 from dashboards.formatting import percent, shortened
+from search.server.access.identity import requires, role_router
 from search.server.api import classifiers as api
 from search.server.api.classifiers import ClassifierName, ClassifierRecord
-from search.server.identity import requires, role_router
 from search.server.pages.rendering import page
 from search.server.problems import ProblemError, problem_of
 from search.server.service import Served, Service

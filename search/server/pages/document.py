@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from search.server.identity import requires, role_router
+from search.server.access.identity import requires, role_router
 from search.server.pages.rendering import page
 
 router = role_router(in_document=False)

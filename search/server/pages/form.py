@@ -7,9 +7,9 @@ from typing import Any, get_args, get_type_hints
 
 from objectives.backbones.backbone import PRECISIONS
 from objectives.results import SELECTION_METRICS
-from search.notation import PARSERS, parse_number
-from search.option import MOST, OptionInfo, option_info
-from search.options import RunOptions
+from search.options.notation import PARSERS, parse_number
+from search.options.option import MOST, OptionInfo, option_info
+from search.options.run_options import RunOptions
 from search.samplers.catalog import SAMPLERS
 from search.server.api.models import PLACES, REFUSED
 from spaces import PRESETS, UsageError

@@ -12,8 +12,8 @@ from objectives.results import ACCURACY
 from search.database.jobs.job_table import ENDED, Job, JobState
 from search.database.jobs.worker_table import Worker
 from search.queue.description import is_study_paused, progress_text, since_text
+from search.server.access.identity import Caller
 from search.server.api.models import JobRecord
-from search.server.identity import Caller
 from spaces import Setting
 
 STEPS = 4

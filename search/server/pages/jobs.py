@@ -9,12 +9,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from search.commands import home_words
 from search.database.jobs.job_table import ENDED, MOST_PRIORITY
-from search.notation import parse_number
-from search.option import MOST
+from search.options.notation import parse_number
+from search.options.option import MOST
+from search.server.access.identity import requires, role_router
 from search.server.api import jobs as api
 from search.server.api.jobs import Runner, find_job
 from search.server.api.models import NewPriority
-from search.server.identity import requires, role_router
 from search.server.pages.job_views import QueueView, job_view, queue_view, recommendation_facts
 from search.server.pages.rendering import caller_of, local_path, page
 from search.server.service import Served, Service

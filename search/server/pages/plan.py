@@ -17,7 +17,7 @@ from fastapi import Request
 
 from objectives.results import StudyResults
 from search.database.records import StudyRecord
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.queue.job_process import import_path
 from search.queue.submission import job_options
 from search.server.problems import ProblemError

@@ -13,9 +13,9 @@ from dashboards.study.commands import export_command
 from dashboards.study.report import comparison_bars
 from objectives.results import ACCURACY, StudyResults
 from search.database.records import StudySummary
+from search.server.access.identity import requires, role_router
 from search.server.api import control
 from search.server.api.studies import StudyName
-from search.server.identity import requires, role_router
 from search.server.pages.rendering import caller_of, page
 from search.server.pages.study_views import (
     Facts,

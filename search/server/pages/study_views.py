@@ -9,10 +9,10 @@ from objectives.results import StudyResults
 from search.database.records import RunSummary, StudyRequest, StudySummary
 from search.reports.answer import answer_facts
 from search.reports.study_state import StudyState
-from search.server.identity import Caller
+from search.server.access.identity import Caller
 
 Facts = tuple[tuple[str, list[str]], ...]
-"""What a list of facts shows: (label, paragraphs)."""
+"""The rows of a list of facts: (label, paragraphs)."""
 
 CARD = ("setting", "validation", "test", "warning")
 """The facts of an answer that a list of studies shows."""

@@ -9,20 +9,20 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from objectives.backbones.catalog import BACKBONES
 from search.checks import check
-from search.option import MOST
-from search.options import RunOptions
+from search.options.option import MOST
+from search.options.run_options import RunOptions
 from search.prepare import moved_options
 from search.queue.submission import job_record, submit
+from search.server.access.identity import requires, role_router
 from search.server.api import catalog
 from search.server.api.jobs import Runner, find_job, run_options
 from search.server.api.models import PLACES
-from search.server.identity import requires, role_router
+from search.server.content.roots import name_below
 from search.server.pages.form import Form, empty_form, filled, parse_form, with_error, with_values
 from search.server.pages.job_views import option_text
 from search.server.pages.plan import Facts, PlanTask, planner_of
 from search.server.pages.rendering import page
 from search.server.problems import ProblemError
-from search.server.roots import name_below
 from search.server.service import Served, Service
 from spaces import SearchError
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from objectives.home import Home
 from search.cli.flags import number_parser, parse_duration, parse_integers, parse_size, with_run_options
-from search.option import option_info
-from search.options import RunOptions
+from search.options.option import option_info
+from search.options.run_options import RunOptions
 
 
 def parsed(*words: str) -> RunOptions:

@@ -21,8 +21,8 @@ from search.database.connection.url import Address
 from search.database.records import RunRecord
 from search.database.secrets import command_without_secrets, without_secrets
 from search.database.store import Store
-from search.option_sets import SCREENING_OPTIONS
-from search.options import RunOptions
+from search.options.run_options import RunOptions
+from search.options.sets import SCREENING_OPTIONS
 from search.reports.study_report import publish, study_text
 from spaces import StorageError
 from spaces.text import one_line

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.queue.submission import job_options, job_record, login_name, submit
 from spaces import DatasetError, InvalidSpaceError, UnknownNameError, UsageError
 

@@ -9,7 +9,7 @@ from objectives.probing.probe import Probe
 from objectives.results import ScreenedPart
 from search.database.screenings import load_screening
 from search.database.store import Store
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.prepare import PreparedProbe, prepare_probe
 from search.recommendation.screen import run_screening
 from search.recommendation.screening_in_parts import ScreeningInParts, parts

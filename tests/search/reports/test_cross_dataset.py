@@ -16,7 +16,7 @@ from objectives.results import Accuracy, Epoch, Evaluation, Extracted, Report, S
 from search.database.models import RunRow
 from search.database.records import RunRecord, StudyRecord
 from search.database.store import Store
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.prepare import prepare_probe
 from search.reports.cross_dataset import networks_of
 from search.reports.missing_trials import Listener, make_trial

@@ -12,7 +12,7 @@ from objectives.results import GMACS, Accuracy, CorrectMask, Final, ImageScores,
 from search.database.optuna_storage.parameters import distributions, to_params
 from search.database.records import RunRecord, TrialRecord
 from search.database.store import Store
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.reports.answer import answer_lines, answer_record
 from search.running.finals import StudyFinals
 from search.scheduling.requests import FinalRequest

@@ -13,7 +13,7 @@ import pytest
 from objectives.home import Home
 from search.database.store import Store
 from search.events import Event, RunPrepared, TrialEnded
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.prepare import moved_options
 from search.running import process
 from spaces import SearchError

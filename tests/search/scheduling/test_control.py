@@ -9,7 +9,7 @@ from objectives.results import Accuracy, Evaluation, Extracted, ScreenedPart
 from search.database.records import RunRecord
 from search.database.store import Store
 from search.events import Event, GivenBack, Paused, Resumed, SearchStarted, TrialEnded
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 from search.running.limits import RunLimits
 from search.samplers.catalog import sampler_named
 from search.scheduling.coordinator import Coordinator

@@ -17,10 +17,10 @@ from objectives.home import Home
 from search.database.jobs.job_table import JobTable
 from search.database.store import Store
 from search.database.tokens import TokenTable
+from search.server.access.rates import Rates
 from search.server.app import make_app
 from search.server.gate import JsonLines, TextLines
 from search.server.login import begin_session
-from search.server.rates import Rates
 from search.server.run import make_server
 from search.server.settings import Limits, settings_of
 from spaces import UsageError
@@ -44,7 +44,7 @@ def test_other_names_are_refused(open_server: ApiServer, host: str) -> None:
     answer = open_server.ask("GET", "/api/v1/caller", headers={"Host": host})
     assert answer.status_code in (400, 403)
     if answer.status_code == 403:
-        assert "`--allowed-host NAME`" in answer.json()["detail"]
+        assert "`allowed_host`" in answer.json()["detail"]
 
 
 def test_without_tokens_everybody_on_this_machine_may_do_everything(open_server: ApiServer) -> None:

@@ -11,8 +11,8 @@ from search.client import Client
 from search.database.jobs.job_table import JobTable
 from search.database.jobs.worker_table import WorkerTable
 from search.database.store import Store
-from search.option import option_info
-from search.options import RunOptions
+from search.options.option import option_info
+from search.options.run_options import RunOptions
 from search.server.api.models import REFUSED
 from spaces import SearchError, UsageError
 from tests.support.api_server import ApiServer

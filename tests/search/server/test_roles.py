@@ -7,8 +7,8 @@ import pytest
 from starlette.routing import Mount
 
 from search.database.tokens import ROLES
+from search.server.access.identity import PUBLIC, RoleRoute, requires, role_router
 from search.server.app import make_app
-from search.server.identity import PUBLIC, RoleRoute, requires, role_router
 from search.server.optuna_mount import OptunaMount
 from tests.support.api_server import ApiServer
 

@@ -7,8 +7,8 @@ import typer
 from search.cli.commands.run import process_began
 from search.cli.flags import with_run_options
 from search.cli.output import print_lines
-from search.option_sets import TRY_OPTIONS
-from search.options import RunOptions
+from search.options.run_options import RunOptions
+from search.options.sets import TRY_OPTIONS
 
 
 @with_run_options(*TRY_OPTIONS)

@@ -7,7 +7,7 @@ import typer
 from search.cli.flags import ServerOption, number_parser, with_run_options
 from search.cli.output import print_lines
 from search.cli.remote import OF_THE_SERVER, plain_options, server_client
-from search.options import RunOptions
+from search.options.run_options import RunOptions
 
 
 @with_run_options()

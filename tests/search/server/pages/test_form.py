@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 
-from search.option import option_info
-from search.options import RunOptions
+from search.options.option import option_info
+from search.options.run_options import RunOptions
 from search.server.api.models import REFUSED
 from search.server.pages.form import (
     FIRST,

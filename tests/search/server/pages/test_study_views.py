@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from search.database.records import RunSummary, StudyRequest
-from search.server.identity import Caller
+from search.server.access.identity import Caller
 from search.server.pages.rendering import render
 from search.server.pages.study_views import StudyView, study_view
 from tests.support.studies import small_results

@@ -9,7 +9,7 @@ import pytest
 
 from search.database.jobs.job_table import Job
 from search.database.jobs.worker_table import Worker
-from search.server.identity import Caller
+from search.server.access.identity import Caller
 from search.server.pages.job_views import job_view, option_text, queue_view, recommendation_facts
 
 NOW = datetime.now(UTC)

@@ -9,7 +9,7 @@ from hmac import compare_digest
 
 from search.database.store import Store
 from search.database.tokens import Token, TokenTable, digest_of
-from search.server.identity import LOCAL, Caller
+from search.server.access.identity import LOCAL, Caller
 
 READ_SECONDS = 1.0
 """How long the tokens are kept that were read last: a token that was deleted is refused a second later."""

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from objectives.probing.spec import ProbeSpec
-from search.option import option_info
-from search.options import RunOptions
+from search.options.option import option_info
+from search.options.run_options import RunOptions
 from search.prepare import prepare_probe
 from spaces import UnknownNameError
 from spaces.errors import UsageError

@@ -1,4 +1,4 @@
-"""The stages after the trials: finals, which come in rounds, and baselines, without which a run ends well too."""
+"""The stages of a run beside its trials: the screening before them, the finals in rounds, and the baselines."""
 
 import logging
 from collections import deque
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import final
 
-from objectives.results import Baseline, Final, Reevaluation
+from objectives.results import Baseline, Final, Reevaluation, ScreenedPart
 from search.scheduling.events import (
     BaselineEnded,
     BaselineStarted,
@@ -14,13 +14,48 @@ from search.scheduling.events import (
     FinalsPlanned,
     FinalStarted,
     OnTrialEvent,
+    PartEnded,
+    PartStarted,
 )
-from search.scheduling.requests import BaselineRequest, FinalRequest
-from search.scheduling.stages import Baselines, Control, Finals
+from search.scheduling.requests import BaselineRequest, FinalRequest, NoTrialYet, ScreeningRequest
+from search.scheduling.stages import Baselines, Control, Finals, Screening
 from spaces import SearchError
 from spaces.errors import first_line
 
 log = logging.getLogger(__name__)
+
+
+@final
+class ScreeningStage:
+    """Gives out the parts of the screening, as long as the control leaves time for them."""
+
+    def __init__(self, screening: Screening | None, control: Control, on_event: OnTrialEvent) -> None:
+        self.source, self._control, self.on_event = screening, control, on_event  # source: None when it has ended
+        self._left: deque[ScreeningRequest] = deque()
+
+    def next_request(self) -> ScreeningRequest | NoTrialYet | None:
+        """Return the next part; NoTrialYet where it depends on parts that run; None where there is none."""
+        if self.source is not None and (self._control.skips_screening or self._control.why_no_trial()):
+            self.source = None  # the trials begin, or the run ends, without it
+            self._left.clear()
+        answer: ScreeningRequest | NoTrialYet | None = self._left.popleft() if self._left else None
+        if answer is None and self.source is not None:
+            answer = self.source.next_request()
+        if answer is None:
+            self.source = None
+        elif isinstance(answer, ScreeningRequest):
+            self.on_event(PartStarted(answer))
+        return answer
+
+    def keep(self, request: ScreeningRequest, part: ScreenedPart) -> None:
+        """Take the result of a part."""
+        if self.source is not None:
+            self.source.keep(part)
+        self.on_event(PartEnded(request))
+
+    def try_again(self, request: ScreeningRequest) -> None:
+        """Give out a part once more."""
+        self._left.append(request)
 
 
 @final

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from objectives.results import Accuracy, CorrectMask, IntervalEstimate, Scores, StudyResults, Trial
-from search.reports.importances import FEWEST, importances
+from search.reports.evidence.importances import FEWEST, importances
 from spaces import Setting, Space
 from tests.support.studies import small_results
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from search.option import Notation
+from search.options.option import Notation
 from spaces import UsageError
 from spaces.errors import shown
 from spaces.space import MOST_VALUES

@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.notation import parse_duration, parse_integers, parse_names, parse_number, parse_size
+from search.options.notation import parse_duration, parse_integers, parse_names, parse_number, parse_size
 from spaces import UsageError
 
 

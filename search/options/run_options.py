@@ -13,8 +13,8 @@ from typing import Any, Self, get_type_hints
 from objectives.datasets.validation import FEW, FOLDS_OF_FEW, FOLDS_OF_MORE, MORE
 from objectives.home import Home
 from objectives.results import ACCURACY, METRICS, SELECTION_METRICS
-from search.option import MOST, MOST_SEED, OptionInfo, check_range, check_type, option, option_info
-from search.option_sets import KEPT
+from search.options.option import MOST, MOST_SEED, OptionInfo, check_range, check_type, option, option_info
+from search.options.sets import KEPT
 from spaces import Setting, UsageError, check_name
 from spaces.errors import shown
 

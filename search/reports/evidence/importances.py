@@ -13,7 +13,7 @@ from optuna.trial import create_trial
 from dashboards.study.choices.tables import Importance, one_tap_trials, value_of, varied
 from objectives.results import StudyResults, Trial
 from search.database.records import DIRECTIONS
-from search.reports.noise import noise_p_value
+from search.reports.evidence.noise import noise_p_value
 
 FEWEST = 30
 """Complete trials below which importances are not given. The 95 % interval of a share of fANOVA is about 80 points wide

@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 from objectives.results import Accuracy, StudyResults, Trial
-from search.reports.expectation import FEWEST, expected_cells
+from search.reports.evidence.expectation import FEWEST, expected_cells
 from spaces import Setting, Space
 from tests.support.architectures import SMALL
 from tests.support.studies import small_results

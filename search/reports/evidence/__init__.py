@@ -1,0 +1,1 @@
+"""The computations behind a report: expected values, importances, noise, near-duplicates."""

@@ -1,0 +1,1 @@
+"""Who may use the server: callers and their roles, tokens, and rates of requests."""
