@@ -1,6 +1,8 @@
 import pickle
 import re
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -297,3 +299,14 @@ def test_transparent_pixels_of_a_16_bit_grey_image_are_white(tmp_path: Path, cle
     grey = np.array([[clear, 300], [40000, clear]], np.uint16)
     Image.fromarray(grey).save(tmp_path / "x.png", transparency=clear)
     assert read(tmp_path / "x.png")[..., 0].tolist() == [[255, 1], [156, 255]]
+
+
+def test_a_large_photograph_is_read_without_a_warning_and_a_larger_one_is_refused(tmp_path: Path) -> None:
+    code = "import sys; from objectives.datasets.images import FileImages; from pathlib import Path;"
+    code += "print(FileImages(Path(sys.argv[1]), (sys.argv[2],)).read(0).size)"
+    for side, words in ((9_600, "(9600, 9600)"), (13_500, "could be decompression bomb")):
+        Image.new("1", (side, side)).save(tmp_path / f"{side}.png")
+        command = [sys.executable, "-c", code, str(tmp_path), f"{side}.png"]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert words in ran.stdout + ran.stderr
+        assert "Warning" not in ran.stderr

@@ -44,6 +44,7 @@ def test_two_taps_are_named_by_their_numbers(space: Space) -> None:
         ("block=8,timestep=90,pool=4,head=linear,width=256", "head linear has no width"),
         ("block=8,timestep=90,pool=4,head=lineal", "head 'lineal' is not in the space; valid: linear, mlp"),
         ("block=5,timestep=90,pool=4,head=linear", "pool"),
+        ("foo=9", "a setting has no foo; it has timestep, block, pool"),
     ],
 )
 def test_what_is_no_setting_of_the_space_is_refused(text: str, words: str, space: Space) -> None:
