@@ -31,6 +31,7 @@ from PIL import Image
 
 from objectives.backbones.catalog import load_backbone
 from objectives.backbones.pipeline.schedule import add_noise
+from objectives.backbones.reading import Reading
 from objectives.backbones.tapped import TappedBackbone, stopping_after, times_of
 from objectives.datasets.catalog import Dataset
 from objectives.datasets.images import FileImages
@@ -257,8 +258,12 @@ def main() -> None:
     arguments.blocks = range(first, last + 1)
     torch.set_num_threads(arguments.threads)
     machine = Machine(arguments.device)
-    load = random_backbone if arguments.random else load_backbone
-    backbone = load(arguments.backbone, arguments.device, arguments.precision)
+    name, device, precision = arguments.backbone, arguments.device, arguments.precision
+    backbone = (
+        random_backbone(name, device, precision)
+        if arguments.random
+        else load_backbone(name, Reading(precision=precision), device)
+    )
     assert isinstance(backbone, TappedBackbone)
     with tempfile.TemporaryDirectory() as folder:
         result = measure(arguments, machine, backbone, Path(folder))
