@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from objectives.heads.head import LabelledFeatures
+from objectives.heads.products import product
 from objectives.heads.standardisation import Standardised, strips
 
 
@@ -53,7 +54,7 @@ class Basis:
             return result
         products = features.empty(len(self.vectors)).zero_()
         for columns in strips(features, self.span):
-            products.addmm_(features.strip(columns), self.span.strip(columns).T)
+            products += product(features.strip(columns), self.span.strip(columns))
         return torch.mm(products, self.vectors, out=result)
 
     def lift(self, weights: torch.Tensor) -> torch.Tensor:
@@ -77,18 +78,19 @@ def eigenbasis(features: Standardised) -> Basis:
         for rows, slab in features.slabs():
             if roots is not None:
                 slab.mul_(roots[rows])
-            gram.addmm_(slab.T, slab)
+            turned = slab.T.contiguous()
+            gram += product(turned, turned)
         spectrum, vectors = torch.linalg.eigh(gram.div_(n))
         images = features.empty(d + 1)
         images[:, -1] = 1
         for rows, slab in features.slabs():
-            images[rows, :-1] = slab @ vectors
+            images[rows, :-1] = product(slab, vectors.T)  # LAPACK returns them column by column
         return Basis(vectors, spectrum.clamp(min=0), images, weights=weights)
     for columns in strips(features):
         strip = features.strip(columns)
         if roots is not None:
             strip.mul_(roots)
-        gram.addmm_(strip, strip.T)
+        gram += product(strip, strip)
     return basis_of_gram(gram, features, weights)
 
 

@@ -12,6 +12,7 @@ import torch
 
 from objectives.heads.head import Fold, LabelledFeatures
 from objectives.heads.linear_models.eigenbasis import Basis, basis_of_gram, eigenbasis
+from objectives.heads.products import product
 from objectives.heads.standardisation import Standardised, Standardiser, strips
 from objectives.scoring import Predictions
 
@@ -60,7 +61,7 @@ def fold_bases(data: LabelledFeatures, folds: Sequence[Fold]) -> list[FoldBasis]
     products = features.empty(len(data)).zero_()
     for columns in strips(features):
         strip = features.strip(columns)
-        products.addmm_(strip, strip.T)
+        products += product(strip, strip)
     return [_of_products(features, fold, products) for fold in folds]
 
 

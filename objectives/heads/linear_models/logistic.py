@@ -28,6 +28,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from objectives.heads.linear_models.eigenbasis import Basis
+from objectives.heads.products import product, transposed
 
 # Tolerances: the remaining error in the norm of the Hessian, relative to the weights and to the square root of the
 # loss. The first suffices to compare strengths (the loss is within about 1e-4 of its minimum). With the second nearly
@@ -69,6 +70,7 @@ class LogisticRegression:
     def __init__(self, basis: Basis, labels: torch.Tensor, classes: int) -> None:
         """labels: int64 (n,), each in [0, classes), of the basis's images."""
         self.images, self.weighed = basis.images, basis.weighed  # (n, r + 1); (…, n) → (…, n)
+        self.directions = transposed(basis.images)  # (r + 1, n)
         self.spectrum = torch.cat([basis.spectrum, basis.spectrum.new_ones(1)])  # (r + 1,)
         self.penalised = torch.ones_like(self.spectrum)
         self.penalised[-1] = 0
@@ -105,7 +107,7 @@ class LogisticRegression:
         bias = self.weighed(self.targets).sum(dim=1).clamp(min=0.1).log()
         parameters = self.images.new_zeros(len(bias), self.images.shape[1])
         parameters[:, -1] = bias - bias.mean()
-        return Solution(float("inf"), parameters, parameters @ self.images.T)
+        return Solution(float("inf"), parameters, product(parameters, self.images))
 
     def loss(self, at: Solution) -> float:
         """Return the objective's value."""
@@ -124,7 +126,8 @@ class LogisticRegression:
 
     def gradient(self, at: Solution, residuals: torch.Tensor) -> torch.Tensor:
         """Return the objective's gradient, (K, r + 1), from weighted residuals (K, n)."""
-        return torch.addcmul(residuals @ self.images / self.n, at.parameters, self.penalised, value=at.l2)
+        moments = product(residuals, self.directions) / self.n
+        return moments.addcmul_(at.parameters, self.penalised, value=at.l2)
 
     def minimise(self, at: Solution, tolerance: float) -> Solution:
         """Minimise the objective at a solution's strength, starting from its parameters."""
@@ -141,14 +144,14 @@ class LogisticRegression:
             # 1e-10 nats of loss suffice for weights that are almost zero.
             if -slope <= max(tolerance**2 * min(size, self.loss(at)), 1e-10):
                 return replace(at, converged=True)
-            change = direction @ self.images.T
+            change = product(direction, self.images)
             step, probabilities, residuals = self.line_search(at, direction, change, slope)
             moved = direction.mul_(step)
             at = Solution(at.l2, at.parameters + moved, torch.add(at.logits, change, alpha=step))
             previous, gradient = gradient, self.gradient(at, residuals)
             turned = gradient - previous
-            if (product := _dot(moved, turned)) > 0:
-                memory.append((moved, turned, 1 / product))
+            if (change_of_slope := _dot(moved, turned)) > 0:
+                memory.append((moved, turned, 1 / change_of_slope))
         return replace(at, converged=False)
 
     def line_search(

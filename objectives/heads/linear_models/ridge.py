@@ -31,6 +31,7 @@ from objectives.heads.head import (
 from objectives.heads.linear_models.eigenbasis import Basis, eigenbasis
 from objectives.heads.linear_models.folds import FoldPredictions, fold_bases
 from objectives.heads.linear_models.linear import LinearClassifier
+from objectives.heads.products import product
 from objectives.heads.standardisation import Standardised, Standardiser
 from objectives.results import Accuracy, Epoch
 from objectives.scoring import Predictions
@@ -61,7 +62,8 @@ class LeastSquares:
 
     def __init__(self, basis: Basis, labels: torch.Tensor, classes: int) -> None:
         """labels: int64 (n,), each in [0, classes), of the basis's images."""
-        self.images, self.spectrum, self.labels = basis.images[:, :-1], basis.spectrum, labels
+        self.with_ones, self.spectrum, self.labels = basis.images, basis.spectrum, labels
+        self.images = self.with_ones[:, :-1]
         self.n = len(labels)
         targets = one_hot(labels, classes).to(self.images.dtype)
         self.bias = basis.mean(targets)  # the images' mean is zero
@@ -108,7 +110,8 @@ class LeastSquares:
         own_class = 1 + targets * ((counts / (counts - 1).clamp(min=1)).sqrt() - 1)
         for index, l2 in enumerate(strengths):
             weights = self.weights(effective[index])
-            scores = torch.addmm(self.bias - weights @ self.mean, self.images, weights.T)
+            parameters = torch.column_stack([weights, self.bias - weights @ self.mean])
+            scores = product(parameters, self.with_ones).T
             hat = leverage[index, :, None].clamp(max=1 - torch.finfo(scores.dtype).eps)
             scores = (scores - hat * targets) / (1 - hat) + frequencies
             scores = self.bias + (scores - self.bias) * own_class
