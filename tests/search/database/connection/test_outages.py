@@ -187,17 +187,18 @@ def test_a_run_outlives_a_restart_of_the_server(
 ) -> None:
     study = server_store.ensure_study(make_record())
     said: list[str] = []
-    with server_store.run(study, run_record, say=said.append) as run_id:
+
+    def say(text: str) -> None:
+        said.append(text)
+        if len(said) == 1:
+            postgresql_server.start()
+
+    with server_store.run(study, run_record, say=say) as run_id:
         proposer = sampler_named("random", 0)
         driver = StudyDriver(server_store, study, space, proposer, seed=0, budget=4, run_id=run_id)
         driver.next_trial()
         postgresql_server.stop()
-        restart = threading.Timer(1.5, postgresql_server.start)
-        restart.start()
-        try:
-            second = driver.next_trial()
-        finally:
-            restart.join()
+        second = driver.next_trial()
     assert isinstance(second, TrialRequest)
     assert second.number == 1
     assert [trial.state.name for trial in driver.store.trials(study).own] == ["RUNNING", "RUNNING"]
