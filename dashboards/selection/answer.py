@@ -7,6 +7,7 @@ from math import hypot
 
 from dashboards.selection.elimination import AS_GOOD, Elimination, Rounds, eliminate, mask_scores, told_apart
 from dashboards.selection.expected_loss import expected_loss
+from dashboards.selection.remembering import remembered
 from dashboards.statistics import Z
 from dashboards.tables import Estimate
 from objectives.results import (
@@ -136,6 +137,7 @@ def _simplest(study: StudyResults, good: list[Setting]) -> Setting:
     return min(good, key=lambda setting: _complexity(setting, study.architecture))
 
 
+@remembered
 def selection(study: StudyResults) -> Selection | None:
     """Return the choice among the candidates; None for a study that compared none, as all before schema 0007."""
     elimination = elimination_of(study)
