@@ -217,7 +217,7 @@ def recommendation(arguments: argparse.Namespace, dataset: Dataset, space: Space
         "passes": answer["passes"],
         "validation": accuracies[strength],
         "test": float(model.score(tested, labels[parts.test])),
-        "best": {name: config[name] for name in ("block", "timestep", "pool")} | {"C": strength},
+        "best": {name: config[name] for name in ("block", "timestep", "pool")} | {"C": float(strength)},
         "failed": 0,
     }
 
