@@ -159,13 +159,6 @@ class RunTable(Transactions):
             return reading.run_summaries(row, self._live(session, row.runs))
 
     @repeated
-    def is_alive(self, run_id: int) -> bool:
-        """Return whether the run may still report trials; see `live_runs`."""
-        with self.session() as session:
-            run = session.get(RunRow, run_id)
-            return run is not None and run_id in self._live(session, [run])
-
-    @repeated
     def live_runs(self, study: str) -> frozenset[int]:
         """Return the ids of the study's runs that are alive: they may still report trials.
 

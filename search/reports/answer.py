@@ -127,11 +127,6 @@ def answer_lines(study: StudyResults) -> list[str]:
     return labelled(answer_facts(study).items())
 
 
-def score_lines(study: StudyResults, *, running: bool = False) -> list[str]:
-    """Say in lines what the answer reaches on validation and on test images. running: whether a run is at work."""
-    return labelled(score_facts(study, running).items())
-
-
 def score_facts(study: StudyResults, running: bool) -> Facts:
     """Say what the answer reaches on validation and on test images. running: whether a run is at work."""
     record = answer_record(study)

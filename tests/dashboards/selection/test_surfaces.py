@@ -31,7 +31,7 @@ from objectives.results import (
     StudyResults,
     Trial,
 )
-from search.reports.answer import answer_lines, answer_record, score_lines
+from search.reports.answer import answer_facts, answer_lines, answer_record
 from search.reports.study_state import StudyState
 from search.study.export import untested_note
 from search.study.study import Study
@@ -125,7 +125,7 @@ def test_a_run_stopped_while_candidates_were_compared_is_told_alike_everywhere(c
     stopped = replace(compared, finals=())
     lines = StudyState(stopped, (), None, "sqlite:///studies.db").lines()
     assert "test        not measured yet: the run was stopped while candidates were compared" in lines
-    assert "not measured yet: candidates are being compared" in score_lines(stopped, running=True)[-1]
+    assert answer_facts(stopped, running=True)["test"] == ["not measured yet: candidates are being compared"]
     assert "The answer has the best mean" in " ".join(" ".join(lines).split())
     note = untested_note(stopped)
     assert f"this is its answer so far, {CHEAP}: the cheapest, then the simplest, of the candidates" in note

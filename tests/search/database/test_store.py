@@ -134,7 +134,7 @@ def test_a_reopened_database_has_everything(storage_url: str, make_record: MakeR
         study = store.read_study(name)
     with Store.open(storage_url) as again:
         assert replace(again.read_study(name)) == study
-        assert again.is_alive(run)
+        assert again.live_runs(name) == {run}
         assert optuna.load_study(study_name=name, storage=again.optuna).metric_names == ["validation accuracy"]
 
 

@@ -45,10 +45,9 @@ def test_a_run_is_alive_while_its_block_works_and_finished_after_it(
     elsewhere = replace(run_record, host="another-machine")  # so that only the heartbeat shows that it is alive
     with store.run(study, elsewhere, heartbeat_seconds=0.02) as run_id:
         make_old(store, run_id)
-        wait_for(lambda: store.is_alive(run_id))
-        assert store.live_runs(study) == {run_id}
+        wait_for(lambda: store.live_runs(study) == {run_id})
         assert state_of(store, run_id) == "running"
-    assert not store.is_alive(run_id)
+    assert store.live_runs(study) == frozenset()
     assert state_of(store, run_id) == "finished"
     make_old(store, run_id)
     last = heartbeat_of(store, run_id)
