@@ -10,7 +10,7 @@ client.best(client.job(job["id"])["study"])
 import os
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +32,10 @@ SECONDS = 600.0
 RETRY_SECONDS = 2.0
 
 Json = dict[str, Any]
+
+
+class UnavailableError(SearchError):
+    """The server is busy, or its database does not answer. Later it may do what it was asked for."""
 
 
 @final
@@ -77,6 +81,13 @@ class Client:
         self._http.close()
 
     # Jobs
+
+    def plan(self, dataset: str, **options: Any) -> Json:
+        """Say what a search would take: its study, settings, passes, bytes and seconds; nothing is queued.
+
+        options: as of `submit`. Raises UnavailableError where the server plans too many searches already.
+        """
+        return self._object("POST", "jobs/plan", json={"kind": "run", "options": {"dataset": dataset, **options}})
 
     def submit(self, dataset: str, *, priority: int = 0, **options: Any) -> Json:
         """Put a search into the queue, and return the job. options: as of `search.run`, see GET /docs of the server."""
@@ -222,6 +233,25 @@ class Client:
         assert isinstance(written, Path)
         return written
 
+    def try_settings(self, study: str, settings: Sequence[Mapping[str, Any]], finals: bool = False) -> Json:
+        """Let settings be tried in a study. The answer says in `tried` how they did, and has the `job` that tries them.
+
+        There is no job where all are measured, and where a run works on the study, which tries them before its others.
+        settings: such as `{"block": 19, "timestep": 90, "pool": 4, "head": "linear"}`; a value may be text. finals:
+        whether the candidates are then compared and the answer is tested.
+        """
+        content = {"settings": [dict(setting) for setting in settings], "finals": finals}
+        return self._object("POST", f"studies/{_part(study)}/settings", json=content)
+
+    def export(self, study: str, *, data_root: str | None = None, backbone: str | None = None) -> Json:
+        """Put the export of a study's answer into the queue, and return the job.
+
+        At its end its `result` has the name of the `classifier`. data_root, backbone: where the images and the network
+        of the study lie now, if they have moved: NAME/sub/folder below a root of the server.
+        """
+        places = {"data_root": data_root, "backbone": backbone}
+        return self._object("POST", f"studies/{_part(study)}/export", json=places)
+
     def stop(self, study: str, now: bool = False) -> Json:
         """Ask the runs of a study to end. now: at once, and without a test of the answer."""
         return self._object("POST", f"studies/{_part(study)}/stop", params={"now": now})
@@ -340,6 +370,8 @@ class Client:
             return SearchError(
                 f"{self._url} needs a token that it knows; give it in the environment variable {VARIABLE}"
             )
+        if kind == "unavailable":
+            return UnavailableError(detail)
         return UsageError(detail) if kind in ("usage", "unknown-name") else SearchError(detail)
 
     def _no_answer(self) -> SearchError:

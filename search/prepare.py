@@ -17,7 +17,7 @@ from objectives.datasets.validation import default_folds
 from objectives.home import Home
 from objectives.results import ACCURACY, StudyResults
 from search.options.option import check_type
-from search.options.run_options import VALIDATION_FRACTION, RunOptions, backbone_folder
+from search.options.run_options import VALIDATION_FRACTION, RunOptions, backbone_folder, check_study_name
 from spaces import (
     FOLDS_TOGETHER,
     PRESETS,
@@ -26,8 +26,10 @@ from spaces import (
     DatasetError,
     SearchError,
     Space,
+    UsageError,
 )
 from spaces.blocks import INSIDE
+from spaces.space import NARROWABLE
 from spaces.text import escaped
 
 if TYPE_CHECKING:
@@ -315,6 +317,23 @@ def moved_options(
             f"there is no network in {moved.backbone}, where study {study.name} had it; name its folder with `backbone`"
         )
     return moved.absolute()
+
+
+def options_of_study(study: StudyResults, saved: "SavedOptions", home: Home) -> RunOptions:
+    """Return the options with which a run continues a study: those of its last run, in its own space.
+
+    Raises as `moved_options` does.
+    """
+    preset = study.preset.partition(" ")[0]
+    options = replace(moved_options(study, saved, home), space=preset if preset in PRESETS else "default")
+    whole = PRESETS[options.space](saved.space.architecture)
+    own = {name: getattr(saved.space, name) for name in NARROWABLE}
+    narrowing = {name: values for name, values in own.items() if values != getattr(whole, name)}
+    try:
+        check_study_name(study.name)
+    except UsageError:  # so long a name was made from the options, and is made from them again
+        return replace(options, **narrowing)
+    return replace(options, name=study.name, **narrowing)
 
 
 def check_same(study: StudyResults, prepared: PreparedProbe) -> None:

@@ -23,9 +23,12 @@ def print_lines(*lines: str) -> None:
     typer.echo("\n".join(map(one_line, lines)))
 
 
-def print_log(text: str) -> None:
-    """Print a part of a log, which may end within a line. Its control characters are printed as escapes."""
-    typer.echo("\n".join(map(one_line, text.split("\n"))), nl=False)
+def print_log(text: str, aside: bool = False) -> None:
+    """Print a part of a log, which may end within a line. Its control characters are printed as escapes.
+
+    aside: on standard error, beside a result.
+    """
+    typer.echo("\n".join(map(one_line, text.split("\n"))), nl=False, err=aside)
 
 
 def print_fields(*fields: str) -> None:

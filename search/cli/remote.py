@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.cli.output import print_aside
+from search.cli.output import print_aside, print_log
 from spaces import SearchError, UsageError
 
 if TYPE_CHECKING:
@@ -43,8 +43,11 @@ def plain_options(options: "RunOptions") -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
-def remote_study(client: "Client", dataset: str | None, study: str | None) -> str:
-    """Return the name of the study that a command answers with; say which on standard error, where others fit too."""
+def remote_study(client: "Client", dataset: str | None, study: str | None, flag: str = "--study") -> str:
+    """Return the name of the study that a command answers with; say which on standard error, where others fit too.
+
+    flag: names a study.
+    """
     if study is not None:
         return study
     found = client.studies(dataset)
@@ -54,8 +57,28 @@ def remote_study(client: "Client", dataset: str | None, study: str | None) -> st
         found = sorted(found, key=lambda record: not record["trials"]["complete"])
     name: str = found[0]["study"]
     if len(found) > 1:
-        print_aside(f"study {name} is used, of {len(found)} that fit; --study NAME takes another")
+        print_aside(f"study {name} is used, of {len(found)} that fit; {flag} NAME takes another")
     return name
+
+
+def follow(client: "Client", record: dict[str, Any], server: str) -> dict[str, Any]:
+    """Print on standard error what a job prints until it has ended, and return its result.
+
+    Raises SearchError where it failed or was cancelled.
+    """
+    number = record["id"]
+    print_aside(f"job {number} is queued; `search jobs cancel {number} --server {server}` ends it, Ctrl-C does not")
+    if not client.workers():
+        print_aside("no worker is alive, so that it waits; `search worker` starts one")
+    for kind, value in client.events(number):
+        if kind == "log":
+            print_log(value["text"], aside=True)
+    ended = client.job(number)
+    if ended["state"] != "finished":
+        error = f": {ended['error']}" if ended["error"] else ""
+        raise SearchError(f"job {number} {'failed' if error else 'was cancelled'}{error}")
+    result: dict[str, Any] = ended["result"]
+    return result
 
 
 def remote_job(record: dict[str, Any]) -> "Job":

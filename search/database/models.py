@@ -320,13 +320,14 @@ class WorkerRow(Base):
 class JobRow(Base):
     """A job of the queue: what to run, and how far it is.
 
-    kind: "run" or "recommend". options: the fields of `RunOptions` that are not their defaults, ready for JSON; they
-    hold no password, no home folder and no database, which are those of the worker. owner: who submitted it. priority:
-    jobs of a higher one come first. state: "queued", "running", "paused", "finished", "failed" or "cancelled". request:
-    what a person wants of a running job: "cancel" or "pause". attempts: how often a worker has begun it. worker_id: the
-    worker that runs it, or ran it last. study: the study in which it searches, once that is known. progress: how far it
-    is. result: the recommendation. error: why it failed. log: the last lines that its process printed. log_dropped: the
-    characters before them, which are not kept.
+    kind: "run", "recommend", "export" or "try". options: the fields of `RunOptions` that are not their defaults, ready
+    for JSON; they hold no password, no home folder and no database, which are those of the worker. Those of a job of a
+    study, "export" or "try", are as of `search.queue.study_jobs`. owner: who submitted it. priority: jobs of a higher
+    one come first. state: "queued", "running", "paused", "finished", "failed" or "cancelled". request: what a person
+    wants of a running job: "cancel" or "pause". attempts: how often a worker has begun it. worker_id: the worker that
+    runs it, or ran it last. study: the study in which it searches, once that is known. progress: how far it is. result:
+    the answer, the recommendation, the classifier, or how the settings did. error: why it failed. log: the last lines
+    that its process printed. log_dropped: the characters before them, which are not kept.
     """
 
     __tablename__ = "search_jobs"

@@ -7,26 +7,28 @@ from datetime import UTC, datetime
 from dashboards.formatting import count, duration
 from objectives.results import METRICS
 from search.database.jobs.job_table import Job
-from search.database.jobs.worker_table import Worker
 
 NAMED = 5
 """Jobs that a line names; it counts the others."""
 
 
-def place_lines(job: Job, before: Sequence[Job], workers: Sequence[Worker], words: Sequence[str]) -> list[str]:
+def place_lines(job: Job, jobs: Sequence[Job], has_worker: bool, words: Sequence[str], remote: bool) -> list[str]:
     """Say the number of a new job, what comes before it, and how to follow it.
 
-    before: the jobs that run or wait before it. workers: those that are alive. words: of a command line that name the
-    home folder and the database.
+    jobs: those that run or wait, in their order. has_worker: whether a worker is alive. words: of a command line that
+    name the home folder and the database; or, where the job is remote, the server, which no worker needs.
     """
+    before = jobs[: jobs.index(job)] if job in jobs else []
     running = [other for other in before if other.state == "running"]
     waiting = [other for other in before if other.state == "queued"]
     lines = [f"job {job.id} is queued: {count(len(running), 'job')} running, {count(len(waiting), 'job')} before it"]
     lines += [f"  {_short(other)}" for other in [*running, *waiting][:NAMED]]
     if len(before) > NAMED:
         lines.append(f"  and {len(before) - NAMED} more; `{_command('jobs', words)}` lists all")
-    if not workers:
-        lines.append(f"no worker is alive, so that it waits; `{_command('worker', words)}` starts one")
+    if not has_worker:
+        lines.append(
+            f"no worker is alive, so that it waits; `{_command('worker', [] if remote else words)}` starts one"
+        )
     return [*lines, f"`{_command('logs', [str(job.id), '-f', *words])}` follows it"]
 
 
@@ -35,7 +37,7 @@ def progress_text(job: Job) -> str:
     if job.state == "failed":
         return job.error or "failed"
     progress = job.progress or {}
-    parts = []
+    parts = [words for kind, words in (("export", "classifier"), ("try", "settings to try")) if kind == job.kind]
     if job.state == "running":
         asked = {"cancel": "is being cancelled", "pause": "is being paused"}.get(job.request or "")
         stage = "paused by `search pause`" if is_study_paused(job) else progress.get("stage") or "starting"

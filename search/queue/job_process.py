@@ -59,7 +59,7 @@ class JobProcess:
         )
         assert self._process.stdin is not None
         with suppress(OSError):  # a process that has died already is noticed below
-            self._process.stdin.write(Task(job.kind, dict(job.options), home, storage).line())
+            self._process.stdin.write(Task(job.kind, dict(job.options), home, storage, job.study).line())
             self._process.stdin.flush()
         self._log_reader = threading.Thread(target=self._read_log, name="log", daemon=True)
         self._log_reader.start()

@@ -14,14 +14,21 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import IO, Any, Literal, final
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import IO, TYPE_CHECKING, Any, Literal, final
 
 from search.queue.progress import JobProgress, screening_progress
 from search.queue.submission import JobOptions, job_options
 from search.scheduling.signals import exit_code, interrupt_at_signals
 from spaces import SearchError
+
+if TYPE_CHECKING:
+    from objectives.home import Home
+    from objectives.results import StudyResults
+    from search.database.records import SavedOptions
+    from search.events import OnEvent
 
 LAST_SECONDS = 12.0
 """Longest wait for this process to end in good order after its worker has ended."""
@@ -35,12 +42,17 @@ End = Literal["finished", "failed", "died", "interrupted"]
 
 @dataclass(frozen=True)
 class Task:
-    """A job, as its process gets it. home, storage: as of a search; the latter may hold a password."""
+    """A job, as its process gets it.
+
+    kind, record, study: as of `JobRow`; the second are its options. home, storage: as of a search; the latter may hold
+    a password.
+    """
 
     kind: str
     record: Mapping[str, Any]
     home: str | None
     storage: str | None
+    study: str | None = None
 
     def line(self) -> str:
         """Return the task as one line of JSON."""
@@ -127,16 +139,85 @@ def _end_with_worker() -> None:
 
 
 def _run(task: Task, reporter: Reporter) -> dict[str, Any]:
-    job = job_options(task.record, task.home, task.storage)
-    return _recommend(job, reporter) if task.kind == "recommend" else _search(job, reporter)
+    match task.kind:
+        case "export":
+            return _export(task, reporter)
+        case "try":
+            return _try(task, reporter)
+        case "recommend":
+            return _recommend(job_options(task.record, task.home, task.storage), reporter)
+        case _:
+            return _search(job_options(task.record, task.home, task.storage), reporter)
 
 
 def _search(job: JobOptions, reporter: Reporter) -> dict[str, Any]:
     """Search, and return the answer as `search best --json` prints it."""
-    from search.display.run_display import RunDisplay
-    from search.events import Event
     from search.reports.answer import answer_lines, answer_record
     from search.running import process
+
+    with _reporting(reporter) as on_event:
+        results = process.run(job.options, on_event)
+    for line in answer_lines(results):
+        _log(line)
+    return answer_record(results)
+
+
+def _try(task: Task, reporter: Reporter) -> dict[str, Any]:
+    """Try settings in a study, and return how they did; see `tried_records`."""
+    from search.prepare import options_of_study
+    from search.running.chosen_settings import parsed_setting
+    from search.study.control import tried_records, try_settings
+
+    study, saved, home = _study_of(task)
+    # As of `search try`: the machine is another one than that of the last run, and halving could stop the trials.
+    own: dict[str, Any] = {"storage": task.storage, "workers": None, "gpus_per_trial": None, "halving": False}
+    options = replace(options_of_study(study, saved, home), **own)
+    settings = [parsed_setting(text) for text in task.record["settings"]]
+    with _reporting(reporter) as on_event:
+        results = try_settings(options, settings, task.record.get("finals", False), on_event)
+    return {"study": results.name, "tried": tried_records(results, settings)}
+
+
+def _export(task: Task, reporter: Reporter) -> dict[str, Any]:
+    """Export the answer of a study as a classifier, and return the name and the files of that."""
+    from search.display.counter import counter
+    from search.study.export import export_classifier
+
+    def on_progress(done: int, total: int) -> None:
+        update(done, total)
+        reporter.progress(screening_progress("features", done, total, "passes"))
+
+    places = (task.record.get("data_root"), task.record.get("backbone"))
+    study, saved, home = _study_of(task)
+    with counter("passes") as update:
+        exported = export_classifier(study, saved, home, None, *places, on_progress)
+    for line in (*exported.notes, f"classifier  {exported.path}"):
+        _log(line)
+    return {
+        "study": study.name,
+        "classifier": exported.path.stem,
+        "file": str(exported.path),
+        "page": str(exported.page),
+        "notes": [*exported.notes],
+    }
+
+
+def _study_of(task: Task) -> "tuple[StudyResults, SavedOptions, Home]":
+    """Return the study of a task, what its runs have kept, and the home folder."""
+    from objectives.home import Home
+    from search.database.store import Store
+
+    assert task.study is not None
+    home = Home.at(task.home)
+    with Store.open(task.storage or home.storage, reading=True) as store:
+        return store.read_study(task.study), store.saved_options(task.study), home
+
+
+@contextmanager
+def _reporting(reporter: Reporter) -> "Iterator[OnEvent]":
+    """Yield what takes the events of a run: it prints them into the log and reports the progress."""
+    from search.display.run_display import RunDisplay
+    from search.events import Event
 
     progress = JobProgress()
 
@@ -149,10 +230,7 @@ def _search(job: JobOptions, reporter: Reporter) -> dict[str, Any]:
         reporter.progress(progress.record())
 
     with RunDisplay.on_file(sys.stderr) as display:
-        results = process.run(job.options, on_event)
-    for line in answer_lines(results):
-        _log(line)
-    return answer_record(results)
+        yield on_event
 
 
 def _recommend(job: JobOptions, reporter: Reporter) -> dict[str, Any]:

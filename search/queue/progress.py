@@ -109,7 +109,7 @@ class JobProgress:
 
 
 def screening_progress(stage: str, done: int, total: int, unit: str) -> dict[str, Any]:
-    """Return the progress of a job that recommends a setting, in the form of `JobProgress.record`.
+    """Return the progress of a job that recommends a setting or exports a classifier, as `JobProgress.record` does.
 
     unit: "passes" or "settings", whichever is counted now.
     """

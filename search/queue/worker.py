@@ -157,7 +157,7 @@ class QueueWorker:
         if job is None:
             return False
         again = f", attempt {job.attempts}" if job.attempts > 1 else ""
-        self._say(f"job {job.id} of {job.owner} begins{again}: {job.kind} {job.options.get('dataset', '')}")
+        self._say(f"job {job.id} of {job.owner} begins{again}: {job.kind} {job.options.get('dataset') or job.study}")
         self._recorded = (None, None)
         home = None if self._options.home is None else str(Path(self._options.home).absolute())
         self._process = JobProcess(job, home, self._options.storage, self._environment)

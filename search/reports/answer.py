@@ -51,7 +51,7 @@ def answer_record(study: StudyResults) -> dict[str, Any]:
     those of trials that did not finish. passes_saved: against a plain script that makes its own for each trial.
     Raises SearchError where no trial is complete.
     """
-    answer = _answer(study)
+    answer = answer_of(study)
     rows = {row.metric.name: row for row in scores(study)}
     validation = {name: row.validation for name, row in rows.items()}
     test = {name: row.test for name, row in rows.items()}
@@ -96,7 +96,8 @@ def answer_record(study: StudyResults) -> dict[str, Any]:
     }
 
 
-def _answer(study: StudyResults) -> Answer:
+def answer_of(study: StudyResults) -> Answer:
+    """Return the answer of a study. Raises SearchError where no trial is complete."""
     answer = study_answer(study)
     if answer is None:
         raise SearchError(f"study {study.name} has no complete trial yet; `search run` makes some")
@@ -105,7 +106,7 @@ def _answer(study: StudyResults) -> Answer:
 
 def warning_of(study: StudyResults) -> str:
     """Say where the answer of a study is no better than chance or than a baseline; empty if that is not known."""
-    return chance_sentence(_answer(study))
+    return chance_sentence(answer_of(study))
 
 
 def answer_facts(study: StudyResults, *, running: bool = False) -> Facts:
@@ -113,7 +114,7 @@ def answer_facts(study: StudyResults, *, running: bool = False) -> Facts:
 
     running: whether a run is at work. Raises SearchError where no trial is complete.
     """
-    answer = _answer(study)
+    answer = answer_of(study)
     facts = {"study": [study.name], "setting": [str(answer.setting)], **score_facts(study, running)}
     if answer.gmacs is not None:
         facts["cost"] = [f"{gmacs(answer.gmacs)} GMAC an image, passes and head"]

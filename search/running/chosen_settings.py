@@ -21,6 +21,11 @@ def parsed_setting(text: str) -> dict[str, str]:
     return values
 
 
+def setting_text(setting: Setting) -> str:
+    """Return a setting as a person types it: the inverse of `parsed_setting`."""
+    return ",".join(f"{name}={value}" for name, value in to_params(setting).items())
+
+
 def chosen_setting(given: Setting | Mapping[str, Any], space: Space) -> Setting:
     """Return the setting of the space that a person means.
 
@@ -69,5 +74,5 @@ def _value_in(valid: tuple[Any, ...], name: str, value: Any) -> Any:
 def _number(value: Any) -> float | None:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -83,10 +83,12 @@ def run(
 
 def _try_command(options: RunOptions, settings: "list[Setting]") -> str:
     """Return the `search try` command of some settings."""
-    from search.database.optuna_storage.parameters import to_params
+    from search.running.chosen_settings import setting_text
 
-    words = tuple(",".join(f"{name}={value}" for name, value in to_params(setting).items()) for setting in settings)
-    others: dict[str, Any] = {"setting": words, **({"finals": True} if options.finals else {})}
+    others: dict[str, Any] = {
+        "setting": tuple(map(setting_text, settings)),
+        **({"finals": True} if options.finals else {}),
+    }
     return command_line("try", options, TRY_OPTIONS, others)
 
 

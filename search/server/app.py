@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from search.server.api import catalog, classifiers, control, events, health, jobs, studies
+from search.server.api import catalog, classifiers, control, events, health, jobs, studies, study_jobs
 from search.server.gate import Gate
 from search.server.login import session_cookie
 from search.server.optuna_mount import PREFIX, OptunaMount
@@ -57,7 +57,7 @@ def make_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.include_router(health.router)
-    for router in (module.router for module in (catalog, jobs, events, studies, control, classifiers)):
+    for router in (module.router for module in (catalog, jobs, events, studies, study_jobs, control, classifiers)):
         app.include_router(router, prefix=API)
     for router in ROUTERS:
         app.include_router(router)
@@ -94,7 +94,8 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
-        return error_response(request, validation_problem(error, request.headers.get("content-type")))
+        content_type, route = request.headers.get("content-type"), request.scope.get("route")
+        return error_response(request, validation_problem(error, content_type, route))
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:

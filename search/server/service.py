@@ -12,6 +12,7 @@ from search.server.access.rates import Rates
 from search.server.access.tokens import Callers
 from search.server.content.classifying import Classifying
 from search.server.content.feeds import Feeds
+from search.server.content.planning import Planner
 from search.server.content.studies import StudyReader
 from search.server.settings import Settings
 
@@ -33,6 +34,7 @@ class Service:
     workers: WorkerTable
     feeds: Feeds
     classifying: Classifying
+    planner: Planner
     wrong_tokens: Rates
     streams: int = 0
 
@@ -50,6 +52,7 @@ class Service:
             WorkerTable(store),
             Feeds(jobs),
             Classifying(settings.home.cache),
+            Planner(),
             Rates(1 / WRONG_TOKEN_SECONDS, WRONG_TOKENS),
         )
 

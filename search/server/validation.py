@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 
 from search.options.option import check_range, check_type, option_info
 from search.options.run_options import RunOptions
@@ -37,6 +38,10 @@ RULES = {
     "greater_than_equal": "at least {ge:,}",
     "less_than_equal": "at most {le:,}",
     "literal_error": "{expected}",
+    "dict_type": "a JSON object",
+    "too_short": "a list of at least {min_length:,}",
+    "too_long": "a list of at most {max_length:,}",
+    "setting": "names and values such as block and 19, each a number or text of at most 100 characters",
 }
 """Pydantic's name for an error → what the value must be."""
 
@@ -46,21 +51,22 @@ EXCERPT = 20
 NO_VALUE = object()
 
 
-def validation_problem(error: RequestValidationError, content_type: str | None) -> ProblemError:
-    """Return the answer to a request whose values do not fit. content_type: its header."""
-    words = list(dict.fromkeys(_words(item, error.body, content_type) for item in error.errors()))
+def validation_problem(error: RequestValidationError, content_type: str | None, route: Any = None) -> ProblemError:
+    """Return the answer to a request whose values do not fit. content_type: its header. route: of the request."""
+    known = _fields_of(route)
+    words = list(dict.fromkeys(_words(item, error.body, content_type, known) for item in error.errors()))
     more = f"; and {len(words) - MOST_SHOWN} more" if len(words) > MOST_SHOWN else ""
     kind = "unknown-name" if all(item["type"] == UNKNOWN for item in error.errors()) else "usage"
     return ProblemError(422, kind, "; ".join(words[:MOST_SHOWN]) + more)
 
 
-def _words(item: Any, body: Any, content_type: str | None) -> str:
+def _words(item: Any, body: Any, content_type: str | None, known: Sequence[str]) -> str:
     place = list(item["loc"])
     if item["type"] == "json_invalid":
         return _no_json(body, place[-1])
     if place == ["body"]:
         return _about_body(item, content_type)
-    return _about_value(item, place)
+    return _about_value(item, place, known)
 
 
 def _no_json(body: str, position: int) -> str:
@@ -80,12 +86,14 @@ def _about_body(item: Any, content_type: str | None) -> str:
     return f"the body must be a JSON object, got {shown(value)}"
 
 
-def _about_value(item: Any, place: Sequence[Any]) -> str:
+def _about_value(item: Any, place: Sequence[Any], known: Sequence[str]) -> str:
     value = item.get("input")
     names = [str(part) for part in place if not isinstance(part, int)]
     name = names[-1]
     if item["type"] == UNKNOWN:
-        return str(UnknownNameError("option" if "options" in names else "field", name, _known(names)))
+        if "options" in names:
+            return str(UnknownNameError("option", name, _request_options()))
+        return str(UnknownNameError("field", name, known))
     if item["type"] == "missing":
         return f"`{name}` is missing"
     if "options" in names[:-1] and names[names.index("options") + 1] in OPTIONS:
@@ -104,7 +112,19 @@ def _about_value(item: Any, place: Sequence[Any]) -> str:
     return f"`{name}`: {message[:1].lower()}{message[1:]}, got {shown(value)}"
 
 
-def _known(names: Sequence[str]) -> list[str]:
+def _request_options() -> list[str]:
     from search.server.api.models import REFUSED
 
-    return [name for name in OPTIONS if name not in REFUSED] if "options" in names else ["kind", "options", "priority"]
+    return [name for name in OPTIONS if name not in REFUSED]
+
+
+def _fields_of(route: Any) -> list[str]:
+    """Return the fields of the body that a route takes; those of a job where it takes one of several kinds."""
+    body = getattr(route, "body_field", None)
+    annotation = None if body is None else body.field_info.annotation
+    models = [
+        model
+        for model in (annotation, *get_args(annotation))
+        if isinstance(model, type) and issubclass(model, BaseModel)
+    ]
+    return [*models[0].model_fields] if len(models) == 1 else ["kind", "options", "priority"]

@@ -98,6 +98,41 @@ def try_settings(
     return process.run(chosen, on_event, began)
 
 
+def tried_records(study: StudyResults, settings: Sequence[Setting | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return how settings did in a study, ready for JSON.
+
+    Each has its `setting`, the `state` of its trial, "waiting" without one, the `validation` value and its 95 %
+    `interval`, None without them, and `words` that say it. A study of a first version has no space, and so no records.
+    """
+    from search.running.chosen_settings import chosen_setting
+
+    if study.space is None:
+        return []
+    trials = {trial.setting: trial for trial in study.trials}
+    records = []
+    for given in settings:
+        setting = chosen_setting(given, study.space)
+        trial = trials.get(setting)
+        estimate = trial.estimate(study.metric) if trial is not None else None
+        if trial is None:
+            words = "waits for the run that works on the study"
+        elif estimate is None:
+            words = trial.reason or trial.state
+        else:
+            low, high = study.metric.number(estimate.low), study.metric.number(estimate.high)
+            words = f"validation {study.metric.text(estimate.value)}  (95 % interval {low} to {high})"
+        records.append(
+            {
+                "setting": setting.to_dict(),
+                "state": trial.state if trial is not None else "waiting",
+                "validation": estimate and estimate.value,
+                "interval": estimate and [estimate.low, estimate.high],
+                "words": words,
+            }
+        )
+    return records
+
+
 @dataclass(frozen=True)
 class Deletion:
     """The parts of a study, before they are deleted.

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dashboards.study.answer.answer import RULES, study_answer
+from dashboards.study.answer.answer import RULES
 from objectives.devices import available_threads
 from objectives.home import Home, may_write
 from objectives.results import Accuracy, Final, StudyResults
 from search.prepare import PreparedProbe, check_same, moved_options, prepare_probe, resources_of
-from search.reports.answer import answer_record, warning_of
+from search.reports.answer import answer_of, answer_record, warning_of
 from search.reports.classifier_page import assess_classifier, write_page
 from search.reports.study_report import write_study_report
-from spaces import ClassifierError, SearchError, Setting
+from spaces import ClassifierError, Setting
 from spaces.errors import UsageError
 from spaces.text import is_utf8
 
@@ -104,9 +104,7 @@ def export_classifier(
 
 def untested_note(study: StudyResults) -> str:
     """Name the answer of a study that has not tested it, and say how it was chosen."""
-    answer = study_answer(study)
-    if answer is None:
-        raise SearchError(f"study {study.name} has no complete trial yet; `search run` makes some")
+    answer = answer_of(study)
     if answer.rule == "trials":
         return (
             f"The study has no test result yet; this is the best trial, {answer.setting}, whose test accuracy is "

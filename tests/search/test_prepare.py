@@ -1,5 +1,6 @@
 """Tests of the options that change the protocol of a study, and so its identity."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,20 @@ from objectives import devices
 from objectives.backbones.catalog import bundled_outline, describe_backbone
 from objectives.backbones.reading import Reading
 from objectives.features import versions
+from objectives.home import Home
 from search.checks import check
 from search.database.records import RunRecord
 from search.database.store import Store
 from search.options.run_options import RunOptions
-from search.prepare import check_same, prepare, prepare_probe, resources_of, study_record, taps_inside
+from search.prepare import (
+    check_same,
+    options_of_study,
+    prepare,
+    prepare_probe,
+    resources_of,
+    study_record,
+    taps_inside,
+)
 from search.running.engine import VALIDATION_BY_RULE, _as_it_began
 from spaces import PRESETS, SearchError, UsageError
 from tests.support.images import class_folders
@@ -219,3 +229,16 @@ def test_taps_inside_are_the_same_in_any_order_and_named_twice() -> None:
         assert taps_inside(RunOptions("digits", taps_inside=named)) == ("query", "mlp")
     assert taps_inside(RunOptions("digits")) == ()
     assert taps_inside(RunOptions("digits", taps_inside=["querry"])) == ("querry",)  # to be refused by its name
+
+
+def test_the_options_of_a_study_continue_it_in_its_own_space(finished_home: Path) -> None:
+    with Store.open(finished_home / "studies.db") as store:
+        study = store.read_study(store.find_study())
+        saved = store.saved_options(study.name)
+        options = options_of_study(study, saved, Home.at(finished_home))
+        record = prepare(options).record
+        assert (options.blocks, options.timesteps, options.taps, options.pools) == ((9, 14), (20, 300), (2,), None)
+        assert record.space == saved.space
+        assert store.ensure_study(record) == study.name
+        long = replace(study, name="x" * 61)
+        assert options_of_study(long, saved, Home.at(finished_home)) == replace(options, name=None)

@@ -18,7 +18,7 @@ from search.database.models import JobRow, StudyRow, WorkerRow
 from search.database.transactions import Transactions
 from spaces import StorageError
 
-JobKind = Literal["run", "recommend"]
+JobKind = Literal["run", "recommend", "export", "try"]
 JobState = Literal["queued", "running", "paused", "finished", "failed", "cancelled"]
 JobRequest = Literal["cancel", "pause"]
 
@@ -75,8 +75,10 @@ class JobTable:
 
     # For whoever submits jobs and follows them
 
-    def submit(self, kind: JobKind, options: Mapping[str, Any], owner: str, priority: int = 0) -> int:
-        """Add a job to the queue, and return its number. options: as of `JobRow`."""
+    def submit(
+        self, kind: JobKind, options: Mapping[str, Any], owner: str, priority: int = 0, study: str | None = None
+    ) -> int:
+        """Add a job to the queue, and return its number. options, study: as of `JobRow`."""
         with self._store.session() as session:
             row = JobRow(
                 kind=kind,
@@ -86,6 +88,7 @@ class JobTable:
                 state="queued",
                 attempts=0,
                 created=now(session),
+                study=study,
                 log="",
                 log_dropped=0,
             )

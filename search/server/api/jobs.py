@@ -6,9 +6,11 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, Path, Query, Response
+from fastapi.concurrency import run_in_threadpool
 
 from objectives.backbones.catalog import BACKBONES
 from objectives.downloads import is_hub_id
+from search.checks import check
 from search.database.connection.outages import OutageError
 from search.database.jobs.job_table import Job
 from search.options.option import MOST
@@ -16,6 +18,7 @@ from search.options.run_options import RunOptions
 from search.queue.submission import submit
 from search.server.access.identity import Caller, requires, role_router
 from search.server.api.models import JobLog, JobRecord, NewJob, NewPriority, NewSearch, job_records
+from search.server.content.planning import SearchPlan
 from search.server.content.roots import path_below
 from search.server.problems import ProblemError, not_found
 from search.server.service import Served, Service
@@ -77,6 +80,16 @@ def create(new: Annotated[NewJob, Body()], caller: Runner, service: Served, resp
     job = submit(options, new.kind, caller.name, new.priority, service.settings.database, limits)
     response.headers["Location"] = f"/api/v1/jobs/{job.id}"
     return JobRecord.of(job, service.settings.data_roots)
+
+
+@router.post("/plan", dependencies=[requires("runner")])
+async def plan(new: Annotated[NewSearch, Body()], service: Served) -> SearchPlan:
+    """Say what a search would take; nothing is queued. It takes the body that queues the search.
+
+    The server reads every image for it, which takes minutes for a million images.
+    """
+    values = new.options.model_dump(exclude_unset=True)  # type: ignore[attr-defined]
+    return await service.planner.plan(await run_in_threadpool(checked_options, values, service.settings))
 
 
 @router.get("/{job_id}", dependencies=[requires("viewer")])
@@ -150,16 +163,30 @@ def own_job(service: Service, job_id: int, caller: Caller) -> Job:
     return job
 
 
+def checked_options(values: dict[str, Any], settings: Settings) -> RunOptions:
+    """Return the options of a job, after all checks that are made before an image is read. Raises SearchError."""
+    options = run_options(values, settings)
+    check(options, this_machine=False)
+    options.check_finals()
+    return options
+
+
 def run_options(values: dict[str, Any], settings: Settings) -> RunOptions:
     """Return the options of a job with the places of this server. Raises UsageError in words."""
-    data_root, backbone = values.get("data_root"), values.get("backbone")
-    if data_root is not None and not _from_hub(data_root, "data_root", settings):
-        values["data_root"] = str(path_below(settings.data_roots, "data_root", data_root))
-    if backbone is not None and backbone not in BACKBONES and not _from_hub(backbone, "backbone", settings):
-        values["backbone"] = str(_backbone_folder(backbone, settings))
+    places = server_places(values.get("data_root"), values.get("backbone"), settings)
     check_name("space", values.get("space", "default"), PRESETS)
     storage = settings.database if isinstance(settings.database, str) else None
-    return RunOptions(**values, home=settings.home.folder, storage=storage)
+    return RunOptions(**values | places, home=settings.home.folder, storage=storage)
+
+
+def server_places(data_root: str | None, backbone: str | None, settings: Settings) -> dict[str, str]:
+    """Return those of `data_root` and `backbone` that are given, as places of this server. Raises UsageError."""
+    places = {"data_root": data_root, "backbone": backbone}
+    if data_root is not None and not _from_hub(data_root, "data_root", settings):
+        places["data_root"] = str(path_below(settings.data_roots, "data_root", data_root))
+    if backbone is not None and backbone not in BACKBONES and not _from_hub(backbone, "backbone", settings):
+        places["backbone"] = str(_backbone_folder(backbone, settings))
+    return {name: place for name, place in places.items() if place is not None}
 
 
 def _from_hub(text: str, option: str, settings: Settings) -> bool:

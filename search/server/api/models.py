@@ -124,9 +124,10 @@ class WorkerRecord(BaseModel):
 class JobRecord(BaseModel):
     """A job of the queue.
 
-    options: those that are not their defaults. request: what a person wants of a running job. attempts: how often a
-    worker has begun it. study: the study in which it searches, once that is known. progress: how far it is. result: the
-    recommendation. error: why it failed.
+    kind: "run", "recommend", "export" or "try". options: those that are not their defaults. request: what a person
+    wants of a running job. attempts: how often a worker has begun it. study: the study in which it searches, once that
+    is known. progress: how far it is. result: of a finished job: the answer, the recommendation, the name of the
+    `classifier`, or in `tried` how settings did. error: why it failed.
     """
 
     id: int

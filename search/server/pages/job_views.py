@@ -9,7 +9,7 @@ from typing import Any
 
 from dashboards.formatting import features_text
 from objectives.results import ACCURACY
-from search.database.jobs.job_table import ENDED, Job, JobState
+from search.database.jobs.job_table import ENDED, Job, JobKind, JobState
 from search.database.jobs.worker_table import Worker
 from search.queue.description import is_study_paused, progress_text, since_text
 from search.server.access.identity import Caller
@@ -22,6 +22,14 @@ STEPS = 4
 BEFORE_TRIALS = ("preparing", "starting", "screening")
 AFTER_TRIALS = ("comparison", "test", "baselines", "report")
 """Stages of a search, as `search.queue.progress` names them."""
+
+KINDS: Mapping[JobKind, str] = {
+    "run": "a search",
+    "recommend": "a recommendation",
+    "export": "the export of a classifier",
+    "try": "settings to try",
+}
+"""Kind of a job → what it is, in words."""
 
 SPANS: Mapping[JobState, str] = {
     "queued": "for {}",
@@ -47,10 +55,11 @@ ACTIONS: Mapping[JobState, tuple[str, ...]] = {
 class JobView:
     """A job of the queue.
 
-    title: its study, or what it is to search. progress: how far it is, or why it failed. fraction: of its trials, in
-    [0, 1]; None where that is not known. span: for how long it
-    has been in its state, as words after the state. options: name → value, without
-    defaults. actions: what the caller may do with it. spoken: its state and progress, in few steps.
+    kind: what it is, in words. title: its study, or what it is to search. progress: how far it is, or why it failed.
+    fraction: of its trials, in [0, 1]; None where that is not known. span: for how long it has been in its state, as
+    words after the state. is_search: whether the form can submit another one like it. classifier: the name of the one
+    that it has exported. options: name → value, without defaults. actions: what the caller may do with it. spoken: its
+    state and progress, in few steps.
     """
 
     id: int
@@ -63,6 +72,8 @@ class JobView:
     fraction: float | None
     span: str
     study: str | None
+    is_search: bool
+    classifier: str | None
     error: str | None
     attempts: int
     created: datetime
@@ -111,11 +122,12 @@ def job_view(job: Job, roots: Mapping[str, Path], caller: Caller | None) -> JobV
     record = JobRecord.of(job, roots)
     options = {name: option_text(value) for name, value in record.options.items()}
     fraction = _fraction(job)
-    step = "" if fraction is None else f", {int(STEPS * fraction) * 100 // STEPS} % of its trials"
+    unit = (job.progress or {}).get("unit") or "trials"
+    step = "" if fraction is None else f", {int(STEPS * fraction) * 100 // STEPS} % of its {unit}"
     stage = (job.progress or {}).get("stage", "starting") if job.state == "running" else job.state
     return JobView(
         id=job.id,
-        kind="search" if job.kind == "run" else "recommendation",
+        kind=KINDS[job.kind],
         title=job.study or options.get("name") or options.get("dataset", f"job {job.id}"),
         state=job.state,
         owner=job.owner,
@@ -124,6 +136,8 @@ def job_view(job: Job, roots: Mapping[str, Path], caller: Caller | None) -> JobV
         fraction=fraction,
         span=SPANS[job.state].format(since_text(job)),
         study=job.study,
+        is_search=job.kind in ("run", "recommend"),
+        classifier=job.study if (job.kind, job.state) == ("export", "finished") else None,
         error=job.error,
         attempts=job.attempts,
         created=job.created,
@@ -178,13 +192,17 @@ def worker_view(worker: Worker, job: int | None) -> WorkerView:
 
 
 def option_text(value: Any) -> str:
-    """Return a value of an option as a person types it: `[4, 13, 14, 15]` → "4,13-15"; True → "yes"."""
+    """Return a value of an option as a person types it: `[4, 13, 14, 15]` → "4,13-15"; True → "yes".
+
+    Settings are parted by semicolons, since each has commas.
+    """
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, list | tuple):
         return str(value)
     if not value or not all(isinstance(number, int) for number in value):
-        return ",".join(map(str, value))
+        texts = [str(item) for item in value]
+        return ("; " if any("," in text for text in texts) else ",").join(texts)
     runs = [[*run] for _, run in groupby(enumerate(sorted(set(value))), lambda pair: pair[1] - pair[0])]
     return ",".join(
         f"{run[0][1]}-{run[-1][1]}" if len(run) > 2 else ",".join(str(number) for _, number in run) for run in runs

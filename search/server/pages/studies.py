@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import Query, Request
+from fastapi import Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from dashboards.backbone_figure import network_strip
@@ -14,7 +14,8 @@ from dashboards.study.report import comparison_bars
 from objectives.results import ACCURACY, StudyResults
 from search.database.records import StudySummary
 from search.server.access.identity import requires, role_router
-from search.server.api import control
+from search.server.api import control, study_jobs
+from search.server.api.jobs import Runner
 from search.server.api.studies import StudyName
 from search.server.pages.rendering import caller_of, page
 from search.server.pages.study_views import (
@@ -62,6 +63,12 @@ def study_page(request: Request, study: StudyName, service: Served) -> HTMLRespo
 def study_fragment(request: Request, study: StudyName, service: Served) -> HTMLResponse:
     """Return the part of a study's page that changes."""
     return page(request, "study_state.html", study=_view(request, study, service))
+
+
+@router.post("/studies/{study}/export")
+def export(study: StudyName, caller: Runner, service: Served) -> RedirectResponse:
+    """Queue the export of a study's answer as a classifier, and show the job."""
+    return RedirectResponse(f"/jobs/{study_jobs.export(study, caller, service, Response()).id}", 303)
 
 
 @router.post("/studies/{study}/{action}", dependencies=[requires("admin")])

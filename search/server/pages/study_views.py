@@ -141,7 +141,7 @@ def study_view(
         facts=(*state.begin()[1:], *state.end()),
         optuna_id=optuna_id,
         classifier=classifier,
-        can_continue=bool(runs) and runs[-1].options is not None,
+        can_continue=any(run.options is not None for run in runs),
     )
 
 

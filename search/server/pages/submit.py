@@ -8,19 +8,17 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from objectives.backbones.catalog import BACKBONES
-from search.checks import check
 from search.options.option import MOST
-from search.options.run_options import RunOptions
-from search.prepare import moved_options
+from search.prepare import options_of_study
 from search.queue.submission import job_record, submit
 from search.server.access.identity import requires, role_router
 from search.server.api import catalog
-from search.server.api.jobs import Runner, find_job, run_options
+from search.server.api.jobs import Runner, checked_options, find_job
 from search.server.api.models import PLACES
+from search.server.content.planning import SearchPlan
 from search.server.content.roots import name_below
 from search.server.pages.form import Form, empty_form, filled, parse_form, with_error, with_values
 from search.server.pages.job_views import option_text
-from search.server.pages.plan import Facts, PlanTask, planner_of
 from search.server.pages.rendering import page
 from search.server.problems import ProblemError
 from search.server.service import Served, Service
@@ -55,14 +53,14 @@ async def plan_or_start(request: Request, caller: Runner, service: Served) -> Re
     typed = await request.form(max_files=0, max_fields=MOST_FIELDS)
     values = {name: value for name, value in typed.items() if isinstance(value, str)}
     form, options = parse_form(filled(await run_in_threadpool(_empty, service), values))
-    plan: Facts | None = None
+    plan: SearchPlan | None = None
     if not form.wrong:
         try:
-            checked = await run_in_threadpool(_checked, options, service)
+            checked = await run_in_threadpool(checked_options, options, service.settings)
             if values.get("action") == "start":
                 job = await run_in_threadpool(submit, checked, "run", caller.name, 0, service.settings.database)
                 return RedirectResponse(f"/jobs/{job.id}", 303)
-            plan = await planner_of(request).plan(_task(checked, service))
+            plan = await service.planner.plan(checked)
         except SearchError as error:
             form = with_error(form, str(error))
         except ProblemError as error:  # what was typed is not lost because the server is busy
@@ -84,25 +82,10 @@ def _dataset_words(dataset: catalog.DatasetRecord) -> str:
     return f"{dataset.name}: {words}{'' if dataset.ready else '; name its folder'}"
 
 
-def _checked(values: dict[str, Any], service: Service) -> RunOptions:
-    """Return the options of a job, after all checks that are made before an image is read. Raises SearchError."""
-    options = run_options(values, service.settings)
-    check(options, this_machine=False)
-    options.check_finals()
-    return options
-
-
-def _task(options: RunOptions, service: Service) -> PlanTask:
-    settings = service.settings
-    storage = settings.database if isinstance(settings.database, str) else None
-    return PlanTask(job_record(options, "run", {}), str(settings.home.folder), storage)
-
-
 def _options_of(study: str, service: Service) -> Mapping[str, Any]:
-    """Return the options of the last run of a study, as a job keeps them."""
+    """Return the options with which a run continues a study, as a job keeps them."""
     results = service.studies.results(study)
-    options = moved_options(results, service.store.saved_options(study), service.settings.home)
-    return job_record(options, "run", {}) | {"name": study}
+    return job_record(options_of_study(results, service.store.saved_options(study), service.settings.home), "run", {})
 
 
 def _texts(options: Mapping[str, Any], service: Service) -> dict[str, str]:

@@ -75,7 +75,8 @@ def test_a_job_is_told_in_words() -> None:
 
 def test_a_new_job_is_told_what_comes_before_it() -> None:
     before = [replace(JOB, id=1, state="running", owner="bob"), *(replace(JOB, id=number) for number in range(2, 8))]
-    lines = place_lines(replace(JOB, id=9), before, [], ["--home", "a b"])
+    job = replace(JOB, id=9)
+    lines = place_lines(job, [*before, job, replace(JOB, id=8)], False, ["--home", "a b"], remote=False)
     assert lines[:2] == [
         "job 9 is queued: 1 job running, 6 jobs before it",
         "  job 1: running, of bob, starting",
@@ -84,4 +85,9 @@ def test_a_new_job_is_told_what_comes_before_it() -> None:
         "  and 2 more; `search jobs --home 'a b'` lists all",
         "no worker is alive, so that it waits; `search worker --home 'a b'` starts one",
         "`search logs 9 -f --home 'a b'` follows it",
+    ]
+    assert place_lines(job, before, False, ["--server", "http://hal"], remote=True) == [
+        "job 9 is queued: 0 jobs running, 0 jobs before it",
+        "no worker is alive, so that it waits; `search worker` starts one",
+        "`search logs 9 -f --server http://hal` follows it",
     ]

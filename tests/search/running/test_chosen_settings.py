@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.running.chosen_settings import chosen_setting, parsed_setting
+from search.running.chosen_settings import chosen_setting, parsed_setting, setting_text
 from spaces import InvalidSpaceError, Setting, Space, UsageError
 
 
@@ -27,6 +27,7 @@ def test_what_is_left_out_has_its_fewest_or_middle_value(text: str, setting: Set
     assert dict(chosen.options).get("width") == dict(setting.options).get("width")
     assert chosen in space
     assert chosen_setting(chosen, space) == chosen
+    assert chosen_setting(parsed_setting(setting_text(chosen)), space) == chosen
 
 
 def test_two_taps_are_named_by_their_numbers(space: Space) -> None:
@@ -45,6 +46,7 @@ def test_two_taps_are_named_by_their_numbers(space: Space) -> None:
         ("block=8,timestep=90,pool=4,head=lineal", "head 'lineal' is not in the space; valid: linear, mlp"),
         ("block=5,timestep=90,pool=4,head=linear", "pool"),
         ("foo=9", "a setting has no foo; it has timestep, block, pool"),
+        (f"block={'9' * 400},timestep=90,pool=4,head=linear", "block '999"),
     ],
 )
 def test_what_is_no_setting_of_the_space_is_refused(text: str, words: str, space: Space) -> None:

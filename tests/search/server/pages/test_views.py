@@ -46,11 +46,22 @@ def make_job(**changes: Any) -> Job:
 
 def test_a_running_job_shows_how_far_it_is() -> None:
     view = job_view(make_job(), {"data": Path("/data")}, ADMIN)
-    assert (view.title, view.fraction, view.kind) == ("digits", 0.3, "search")
+    assert (view.title, view.fraction, view.kind) == ("digits", 0.3, "a search")
     assert "12 of 40 trials" in view.progress
     assert view.worker == "process 4711 on hal"
     assert view.options == {"dataset": "digits", "blocks": "9-11,14", "data_root": "data/birds"}
     assert view.spoken == "job 7: trials, 25 % of its trials"
+
+
+def test_the_export_of_a_classifier_leads_to_it_at_its_end() -> None:
+    progress = {"stage": "features", "finished": 30, "trials": 120, "unit": "passes"}
+    job = make_job(kind="export", study="mine", options={}, progress=progress)
+    view = job_view(job, {}, ADMIN)
+    assert (view.title, view.kind, view.fraction, view.is_search) == ("mine", "the export of a classifier", 0.25, False)
+    assert view.progress == "classifier, features, 30 of 120 passes"
+    assert view.spoken == "job 7: features, 25 % of its passes"
+    assert view.classifier is None
+    assert job_view(replace(job, state="finished"), {}, ADMIN).classifier == "mine"
 
 
 @pytest.mark.parametrize("stage", ["preparing", "starting", "screening"])
@@ -103,7 +114,14 @@ def test_the_queue_is_sorted_by_states() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [([1, 2, 4], "1,2,4"), ([1, 2, 3, 9], "1-3,9"), (["linear", "mlp"], "linear,mlp"), (True, "yes"), (0.25, "0.25")],
+    [
+        ([1, 2, 4], "1,2,4"),
+        ([1, 2, 3, 9], "1-3,9"),
+        (["linear", "mlp"], "linear,mlp"),
+        (True, "yes"),
+        (0.25, "0.25"),
+        (["block=1,pool=2", "block=3"], "block=1,pool=2; block=3"),
+    ],
 )
 def test_values_of_options_are_shown_as_they_are_typed(value: object, text: str) -> None:
     assert option_text(value) == text

@@ -21,6 +21,10 @@ from tests.support.command_line import search_process
 from tests.support.processes import child_process
 from tests.support.served import free_port
 
+PLACE = """job 1 is queued: 0 jobs running, 0 jobs before it
+no worker is alive, so that it waits; `search worker` starts one
+`search logs 1 -f --server """
+
 
 @contextmanager
 def serving(home: Path, *words: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
@@ -62,7 +66,7 @@ def test_commands_ask_a_server_that_ends_in_good_order(tmp_path: Path) -> None:
         os.environ["SEARCH_TOKEN"] = token
         try:
             for words, part in (
-                (("submit", "--dataset", "digits", "--trials", "3"), "job 1 is queued"),
+                (("submit", "--dataset", "digits", "--trials", "3"), PLACE),
                 (("jobs",), "no worker is alive"),
                 (("jobs", "cancel", "1"), "job 1: cancelled"),
                 (("jobs", "resume", "9", "1"), "job 1: queued"),
@@ -70,8 +74,23 @@ def test_commands_ask_a_server_that_ends_in_good_order(tmp_path: Path) -> None:
             ):
                 ran = search_process(tmp_path, tmp_path / "other", *words, "--server", address)
                 assert part in ran.stdout, ran.stderr
-            home = search_process(tmp_path, tmp_path, "jobs", "--server", address, "--home", "x")
-            assert "--home is that of the server" in home.stderr
+                if words[0] == "submit":
+                    labels = [line[:12].rstrip() for line in ran.stdout.partition("job 1")[0].splitlines()]
+                    assert labels == ["study", "dataset", "settings", "passes", "time"]
+            for wrong, error in (
+                (("jobs", "--home", "x"), "--home is that of the server"),
+                (("submit", "--dataset", "digits", "--blocks", "99"), "block 99 does not exist"),
+                (("export", "--dataset", "digits"), "the server has no study of dataset 'digits' yet"),
+                (("export", "--study", "digits"), "there is no study 'digits'"),
+                (("try", "--dataset", "digits", "--setting", "block=9"), "the server has no study of dataset"),
+                (
+                    ("try", "--dataset", "digits", "--setting", "block=9", "--heads", "mlp"),
+                    "--heads is that of the study",
+                ),
+            ):
+                refused = search_process(tmp_path, tmp_path / "other", *wrong, "--server", address)
+                assert error in refused.stderr
+                assert refused.stdout == ""
         finally:
             del os.environ["SEARCH_TOKEN"]
         refused = search_process(tmp_path, tmp_path, "jobs", "--server", address)
@@ -127,3 +146,26 @@ def test_the_worker_beside_a_server_is_started_again_and_outlives_the_server_tha
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
     assert not psutil.pid_exists(third)
+
+
+@pytest.mark.slow
+def test_a_classifier_is_exported_and_settings_are_tried_on_a_server(finished_home: Path, tmp_path: Path) -> None:
+    setting = "block=9,timestep=20,block 2=14,timestep 2=300,pool=1,head=linear"
+    with serving(finished_home, "--with-worker") as (address, _):
+        worker_of(finished_home)
+        out = tmp_path / "birds.safetensors"
+        words = ("--dataset", "folder", "--server", address)
+        exported = search_process(tmp_path, tmp_path / "other", "export", *words, "--out", str(out))
+        assert (exported.code, exported.stdout) == (0, f"{out}\n"), exported.stderr
+        assert out.is_file()
+        assert "job 1 is queued; `search jobs cancel 1 --server" in exported.stderr
+        assert "classifier  " in exported.stderr
+        page = re.search(r"doubtful labels: (\S+)", exported.stderr)
+        assert page
+        assert "Accuracy" in httpx2.get(page[1]).text
+        tried = search_process(tmp_path, tmp_path / "other", "try", *words, "--setting", setting)
+        assert re.match(r"block 9.*: validation .* \(95 % interval .*\)\nreport      http", tried.stdout), tried.stdout
+        again = search_process(tmp_path, tmp_path / "other", "try", *words, "--setting", setting)
+        assert (again.code, again.stdout) == (0, tried.stdout)
+        assert "queued" not in again.stderr
+    assert (finished_home / "classifiers").is_dir()

@@ -1,6 +1,6 @@
 """Plans a search without starting it, in a process of its own: it reads every image, and may load torch.
 
-    python -m search.server.pages.plan
+    python -m search.server.content.planning
 
 The process reads a `PlanTask` from standard input, as one line of JSON, and writes the plan or its error.
 """
@@ -9,18 +9,16 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, final
-
-from fastapi import Request
 
 from objectives.results import StudyResults
 from search.database.records import StudyRecord
 from search.options.run_options import RunOptions
 from search.queue.job_process import import_path
-from search.queue.submission import job_options
-from search.server.problems import ProblemError
+from search.queue.submission import job_options, job_record
+from search.server.problems import ProblemError, problem_of
 from spaces import SearchError
 
 SECONDS = 600.0
@@ -29,7 +27,34 @@ SECONDS = 600.0
 MOST_WAITING = 4
 """Plans that wait for their turn. Further ones are refused."""
 
-Facts = list[tuple[str, list[str]]]
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What a search takes, before it starts: an upper bound on its passes and bytes, and its expected time.
+
+    study: the one that it begins or continues. finished: its finished trials; None for a new study. settings: of the
+    space, of which `trials` are tried. counts: images by "train", "validation" and "test". passes: forward passes, of
+    which `cached` are in the cache. bytes: of the features that are not. seconds: from start to report, on a machine
+    like this server, which has so many cores and GPUs, with so many workers. facts: the same for people, label →
+    paragraphs.
+    """
+
+    study: str
+    finished: int | None
+    dataset: str
+    images: int
+    classes: int
+    counts: Mapping[str, int]
+    settings: int
+    trials: int
+    passes: int
+    cached: int
+    bytes: int
+    seconds: float
+    workers: int
+    cores: int
+    gpus: int
+    facts: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -49,30 +74,21 @@ class Planner:
         self._turn = asyncio.Lock()
         self._waiting = 0
 
-    async def plan(self, task: PlanTask) -> Facts:
-        """Return what a search takes, as (label, paragraphs). Raises SearchError in words, as `search run` does."""
+    async def plan(self, options: RunOptions) -> SearchPlan:
+        """Return what a search takes. Raises ProblemError, in the words of `search run`."""
         if self._waiting >= MOST_WAITING:
             raise ProblemError(503, "unavailable", "too many searches are being planned", {"Retry-After": "10"})
         self._waiting += 1
         try:
             async with self._turn:
-                return await _planned(task)
+                return await _planned(PlanTask(job_record(options, "run", {}), str(options.home), options.storage))
         finally:
             self._waiting -= 1
 
 
-def planner_of(request: Request) -> Planner:
-    """Return the planner of the server that got a request."""
-    state = request.app.state
-    if not hasattr(state, "planner"):
-        state.planner = Planner()
-    planner: Planner = state.planner
-    return planner
-
-
-async def _planned(task: PlanTask) -> Facts:
+async def _planned(task: PlanTask) -> SearchPlan:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "search.server.pages.plan"),
+        *(sys.executable, "-P", "-m", "search.server.content.planning"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -88,21 +104,22 @@ async def _planned(task: PlanTask) -> Facts:
     if not output:
         raise ProblemError(503, "unavailable", "the process that plans died; try again")
     answer = json.loads(output.splitlines()[-1])
-    if "error" in answer:
-        raise SearchError(answer["error"])
-    return [(label, paragraphs) for label, paragraphs in answer["plan"]]
+    if "problem" in answer:
+        raise ProblemError(**answer["problem"])
+    return SearchPlan(**answer["plan"])
 
 
-def plan_facts(options: RunOptions) -> Facts:
+def search_plan(options: RunOptions) -> SearchPlan:
     """Plan a search, and say what it takes. Nothing is written. Raises SearchError in words."""
     from dashboards.formatting import count, duration, image_counts
+    from objectives.devices import available_cores, gpu_count
     from search.database.store import Store
     from search.estimate import RunEstimate
     from search.prepare import left_out_phrases, prepare
     from search.workload import workload
 
     prepared = prepare(options)
-    record, dataset = prepared.record, prepared.probe.spec.dataset
+    record, dataset, plan = prepared.record, prepared.probe.spec.dataset, prepared.plan
     folds = str(prepared.options.folds) if prepared.options.folds else None
     with Store.open(options.database, reading=True) as store:
         name = store.name_of(record)
@@ -111,15 +128,32 @@ def plan_facts(options: RunOptions) -> Facts:
     expected = RunEstimate(workload(prepared, study or new_study(name, record), 0, 0), 0.0).seconds_left(0.0)
     finished = "" if study is None else f", which has {count(study.finished, 'finished trial')}"
     workers = count(prepared.resources.workers, "worker")
-    facts = [
-        ("study", [f"{name}{finished or ', a new one'}"]),
-        ("dataset", [f"{record.called or options.dataset}: {images} ({image_counts(prepared.counts, folds)})"]),
-        ("left out", [*left_out_phrases(dataset)]),
-        ("settings", [f"{len(prepared.probe.space):,}, of which {options.trials:,} are tried"]),
-        ("passes", [prepared.plan.words().removeprefix("plan: ")]),
-        ("time", [f"about {duration(expected)} on a machine like this server, with {workers}"]),
-    ]
-    return [(label, paragraphs) for label, paragraphs in facts if paragraphs]
+    facts = {
+        "study": [f"{name}{finished or ', a new one'}"],
+        "dataset": [f"{record.called or options.dataset}: {images} ({image_counts(prepared.counts, folds)})"],
+        "left out": [*left_out_phrases(dataset)],
+        "settings": [f"{len(prepared.probe.space):,}, of which {options.trials:,} are tried"],
+        "passes": [plan.words().removeprefix("plan: ")],
+        "time": [f"about {duration(expected)} on a machine like this server, with {workers}"],
+    }
+    return SearchPlan(
+        study=name,
+        finished=None if study is None else study.finished,
+        dataset=record.called or options.dataset,
+        images=len(dataset),
+        classes=len(dataset.classes),
+        counts=prepared.counts,
+        settings=len(prepared.probe.space),
+        trials=options.trials,
+        passes=plan.passes,
+        cached=plan.cached,
+        bytes=plan.new_bytes,
+        seconds=expected,
+        workers=prepared.resources.workers,
+        cores=available_cores(),
+        gpus=gpu_count(),
+        facts={label: paragraphs for label, paragraphs in facts.items() if paragraphs},
+    )
 
 
 def new_study(name: str, record: StudyRecord) -> StudyResults:
@@ -145,9 +179,9 @@ def main() -> None:
     task = PlanTask(**json.loads(sys.stdin.readline()))
     answer: dict[str, Any]
     try:
-        answer = {"plan": plan_facts(job_options(task.record, task.home, task.storage).options)}
+        answer = {"plan": asdict(search_plan(job_options(task.record, task.home, task.storage).options))}
     except SearchError as error:
-        answer = {"error": str(error)}
+        answer = {"problem": vars(problem_of(error))}
     print(json.dumps(answer))  # noqa: T201  the answer to the process that asked
 
 
