@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -31,6 +31,16 @@ JobArguments = Annotated[
     list[int],
     typer.Argument(parser=number_parser(1, MOST_JOB), metavar="JOB...", help="Numbers of jobs in `search jobs`."),
 ]
+
+Action = Literal["cancel", "pause", "resume"]
+
+ACTIONS: dict[Action, str] = {
+    "cancel": "End jobs for good. What a running job has finished is kept in its study.",
+    "pause": "Let jobs wait until `search jobs resume`. A running one ends in good order and keeps what it has "
+    "finished.",
+    "resume": "Queue jobs again that are paused, failed or cancelled. They continue where they were.",
+}
+"""The commands that do the same with each of their jobs → their help."""
 
 app = typer.Typer(help="List the jobs of the queue, cancel or pause them.")
 
@@ -83,55 +93,28 @@ def _print_jobs(
     print_lines(alive if cores_of_workers else "no worker is alive; `search worker` starts one")
 
 
-@app.command()
-def cancel(
-    context: typer.Context,
-    jobs: JobArguments,
-    home: HomeOption = None,
-    storage: StorageOption = None,
-    server: ServerOption = None,
-) -> None:
-    """End jobs for good. What a running job has finished is kept in its study."""
-    _act(
-        _Place.of(context, home, storage, server),
-        jobs,
-        lambda table, job: table.request(job, "cancel"),
-        lambda client, job: client.cancel(job),
-    )
+def _add_command(action: Action) -> None:
+    """Add a command of `ACTIONS` to the command line."""
+
+    def act(table: "JobTable", job: int) -> "Job":
+        return table.resume(job) if action == "resume" else table.request(job, action)
+
+    def act_remotely(client: "Client", job: int) -> dict[str, Any]:
+        return {"cancel": client.cancel, "pause": client.pause, "resume": client.resume}[action](job)
+
+    @app.command(action, help=ACTIONS[action])
+    def command(
+        context: typer.Context,
+        jobs: JobArguments,
+        home: HomeOption = None,
+        storage: StorageOption = None,
+        server: ServerOption = None,
+    ) -> None:
+        _act(_Place.of(context, home, storage, server), jobs, act, act_remotely)
 
 
-@app.command()
-def pause(
-    context: typer.Context,
-    jobs: JobArguments,
-    home: HomeOption = None,
-    storage: StorageOption = None,
-    server: ServerOption = None,
-) -> None:
-    """Let jobs wait until `search jobs resume`. A running one ends in good order and keeps what it has finished."""
-    _act(
-        _Place.of(context, home, storage, server),
-        jobs,
-        lambda table, job: table.request(job, "pause"),
-        lambda client, job: client.pause(job),
-    )
-
-
-@app.command()
-def resume(
-    context: typer.Context,
-    jobs: JobArguments,
-    home: HomeOption = None,
-    storage: StorageOption = None,
-    server: ServerOption = None,
-) -> None:
-    """Queue jobs again that are paused, failed or cancelled. They continue where they were."""
-    _act(
-        _Place.of(context, home, storage, server),
-        jobs,
-        lambda table, job: table.resume(job),
-        lambda client, job: client.resume(job),
-    )
+for name in ACTIONS:
+    _add_command(name)
 
 
 @app.command()
