@@ -1,13 +1,15 @@
 """The command `search logs`: what the process of a job printed."""
 
+import shlex
 import time
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
 from search.cli.commands.service.jobs import JobArgument
 from search.cli.flags import HomeOption, ServerOption, StorageOption
-from search.cli.output import print_log
+from search.cli.output import print_aside, print_log
 from search.cli.remote import server_client
 
 FOLLOW_SECONDS = 0.5
@@ -22,13 +24,24 @@ def logs(
 ) -> None:
     """Print the log of a job.
 
-    The log has the last 64,000 characters that the process of the job printed.
+    The log has the last 64,000 characters that the process of the job printed. Ctrl-C ends the command, not the job.
     """
-    if server is not None:
-        with server_client(server, home=home, storage=storage) as client:
-            for text in client.logs(job, follow):
+    try:
+        if server is not None:
+            with server_client(server, home=home, storage=storage) as client:
+                for text in client.logs(job, follow):
+                    print_log(text)
+        else:
+            for text in _parts(job, follow, home, storage):
                 print_log(text)
-        return
+    except KeyboardInterrupt:
+        if follow:
+            print_aside(f"the job goes on; `{_command(job, home, storage, server)}` follows it again")
+        raise
+
+
+def _parts(job: int, follow: bool, home: str | None, storage: str | None) -> Iterator[str]:
+    """Yield the log of a job of a database, in parts. follow: until the job has ended or is paused."""
     from objectives.home import Home
     from search.database.jobs.job_table import JobTable
     from search.database.store import Store
@@ -38,7 +51,15 @@ def logs(
         while True:
             has_ended = jobs.job(job).state not in ("queued", "running")
             text, offset = jobs.log(job, offset)
-            print_log(text)
+            yield text
             if has_ended or not follow:
                 return
             time.sleep(FOLLOW_SECONDS)
+
+
+def _command(job: int, home: str | None, storage: str | None, server: str | None) -> str:
+    """Return the command that follows a job."""
+    from search.commands import home_words
+
+    words = home_words(home, storage) if server is None else ["--server", server]
+    return shlex.join(["search", "logs", str(job), "-f", *words])

@@ -1,8 +1,18 @@
 """The queue on the command line, without a worker: submit, list, pause, resume, cancel, priority, logs."""
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
-from tests.support.command_line import Search
+import pytest
+
+from search.database.jobs.job_table import JobTable
+from search.database.jobs.worker_table import WorkerTable
+from search.database.store import Store
+from tests.support.command_line import Search, search_process
+from tests.support.processes import child_process
 
 
 def test_jobs_are_queued_listed_and_changed(search: Search) -> None:
@@ -40,6 +50,26 @@ def test_a_job_that_cannot_be_cancelled_keeps_no_other_from_it(search: Search) -
     second, missing = ran.stderr.splitlines()
     assert second == "error: job 2 was cancelled already"
     assert missing.startswith("error: there is no job 999 in ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_ends_the_following_of_a_log_reads_that_the_job_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+    home = tmp_path / "my home"
+    search_process(tmp_path, home, "submit", "--dataset", "digits")
+    with Store.open(home / "studies.db") as store:
+        worker = WorkerTable(store).register(lambda _: ((0,), ()))
+        JobTable(store).claim(worker)
+        JobTable(store).append_log(1, worker, "the first line\n")
+        command = [sys.executable, "-m", "search", "logs", "1", "-f", "--home", str(home)]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with child_process(command, **streams) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "the first line\n"
+            process.send_signal(number)
+            out, err = process.communicate(timeout=30)
+        assert (out, process.returncode) == ("", 128 + number)
+        assert err == f"the job goes on; `search logs 1 -f --home '{home}'` follows it again\n"
+        assert JobTable(store).job(1).state == "running"
 
 
 def test_mistakes_are_said_in_words(search: Search) -> None:
