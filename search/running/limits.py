@@ -157,7 +157,7 @@ class RunLimits:
         seconds = estimate.trial_seconds if estimate is not None and any(self._scores) else 0.0
         if plan is not None and self.clock() + seconds > plan.last_trial:
             self._has_said_time = True
-            return f"{self._limit_words}; the rest was for the finals"
+            return f"{self._limit_words}; the rest was for the finals" if any(self._scores) else self._end_words
         return None
 
     def why_not(self, request: FinalRequest | BaselineRequest) -> str | None:
@@ -186,12 +186,20 @@ class RunLimits:
             return STOPPED_NOW
         plan = self._plan
         if plan is not None and not self.is_paused and self.clock() > plan.last_work:
-            return "what still ran at the end was given back" if self._has_said_time else self._limit_words
+            return "what still ran at the end was given back" if self._has_said_time else self._end_words
         return None
 
     @property
     def _limit_words(self) -> str:
         return f"its time of {duration(self.options.time_limit or 0.0)} was up".replace("\N{NO-BREAK SPACE}", " ")
+
+    @property
+    def _end_words(self) -> str:
+        """Say that the time is up; where no trial has a score by then, also how long the start took."""
+        if any(self._scores):
+            return self._limit_words
+        start = duration(min(self._working_since, self.clock()) - self.began).replace("\N{NO-BREAK SPACE}", " ")
+        return f"{self._limit_words} before a trial was complete; the start alone took {start}"
 
     @property
     def _plan(self) -> TimePlan | None:

@@ -43,8 +43,9 @@ def run(options: RunOptions) -> None:
         print_lines("interrupted: every finished trial is kept; type the same command again to continue")
         raise
     has_answer = results.complete or results.finals
+    longer = " with a longer --for" if options.time_limit is not None else ""
     lines = [
-        *(answer_lines(results) if has_answer else ["no trial is complete; the same command again continues"]),
+        *(answer_lines(results) if has_answer else [f"no trial is complete; the same command again{longer} continues"]),
         f"report      {finished[0].report}",
         *([f"use it      {export_command(results)}"] if has_answer else []),
     ]

@@ -159,6 +159,22 @@ def test_trials_that_do_not_end_in_time_are_given_back_and_the_finals_come(
     assert sum(isinstance(event, TrialEnded) for event in run.events) == 1
 
 
+def test_a_run_whose_start_takes_all_its_time_says_so(controlled: Make) -> None:
+    run = controlled(RunOptions("digits", time_limit=5.0))
+    run.seconds = 9.0
+    assert isinstance(run.next("a"), NoMoreTrials)
+    assert run.coordinator.reason == ("its time of 5 s was up before a trial was complete; the start alone took 9 s")
+
+
+def test_a_run_that_completes_no_trial_in_its_time_says_so(controlled: Make) -> None:
+    run = controlled(RunOptions("digits", time_limit=20.0))
+    run.seconds = 3.0
+    assert isinstance(run.next("a"), TrialRequest)
+    run.seconds = 21.0
+    assert run.coordinator.stop
+    assert run.coordinator.reason == ("its time of 20 s was up before a trial was complete; the start alone took 3 s")
+
+
 def test_a_screening_gives_way_to_the_trials(controlled: Make) -> None:
     run = controlled(RunOptions("digits", time_limit=60.0), TwoRounds())
     assert run.next("a") == PART
