@@ -1,6 +1,5 @@
 """The web server: Optuna Dashboard on a given storage, and the reports of its studies."""
 
-import errno
 import re
 import secrets
 import socket
@@ -14,6 +13,7 @@ from urllib.parse import parse_qs, quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from dashboards.access import READS, Access
+from dashboards.listening import PORT, cannot_listen
 from dashboards.page.page import POLICY
 from spaces import SearchError
 from spaces.text import one_line
@@ -76,7 +76,7 @@ def report_link(study: str) -> str:
 def serve(
     storage: Any,
     host: str = "127.0.0.1",
-    port: int = 8080,
+    port: int = PORT,
     reports: Reports = lambda _: None,
     listening: Callable[[str], None] = lambda _: None,
     access: Access | None = None,
@@ -97,9 +97,7 @@ def serve(
         server_class = _Server6 if ":" in host else _Server
         server = make_server(host, port, application, server_class=server_class, handler_class=_SilentHandler)
     except (OSError, OverflowError) as error:
-        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        reason = "the port is in use" if in_use else getattr(error, "strerror", None) or error
-        raise SearchError(f"cannot listen on {host} port {port}: {reason}; choose another `host` or `port`") from None
+        raise cannot_listen(host, port, error) from None
     with server, suppress(KeyboardInterrupt):
         name = min(access.names, default=f"[{host}]" if ":" in host else host)
         listening(f"http://{name}:{port}")

@@ -50,6 +50,10 @@ ServerOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+HostOption = Annotated[
+    str,
+    typer.Option("--host", metavar="ADDRESS", help="Address to listen on. 127.0.0.1 lets only this machine connect."),
+]
 
 NAMES = {item.name: info.flag for item in fields(RunOptions) if (info := option_info(item)) is not None and info.flag}
 """Field of `RunOptions` → its name on the command line, where the two differ."""
@@ -93,6 +97,17 @@ def number_parser(low: float, high: float, kind: type[float] = int) -> Callable[
 def number_option(low: int, text: str, high: int = MOST) -> Any:
     """Return an option that is a whole number from low to high, both included. text: its help."""
     return typer.Option(parser=number_parser(low, high), metavar="N", help=text)
+
+
+PortOption = Annotated[int, number_option(1, "Port to listen on.", high=65535)]
+
+
+def allowed_host_option(token: str) -> Any:
+    """Return the option of a server that takes the names by which others call it. token: words on who needs one."""
+    words = (
+        "Name or address by which others call this server; may be repeated. Needed where --host lets others connect."
+    )
+    return typer.Option("--allowed-host", metavar="NAME", help=f"{words} {token}")
 
 
 def with_run_options(*names: str, **helps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

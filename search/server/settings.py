@@ -13,6 +13,9 @@ from spaces.errors import shown
 
 LogFormat = Literal["text", "json"]
 
+PORT = 8080
+"""Default port. That of `search dashboard` is another one, so that both can run at once."""
+
 API = "/api/v1"
 """The path of the HTTP API."""
 
@@ -47,7 +50,7 @@ class Settings:
     home: Home
     database: str | Path = field(repr=False)
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: int = PORT
     hosts: AllowedHosts = field(default_factory=AllowedHosts)
     demands_tokens: bool = False
     data_roots: Mapping[str, Path] = field(default_factory=dict)
@@ -66,7 +69,7 @@ def settings_of(
     storage: str | None = None,
     *,
     host: str = "127.0.0.1",
-    port: int = 8080,
+    port: int = PORT,
     allowed_hosts: Sequence[str] = (),
     data_roots: Sequence[str] = (),
     allow_hub: bool = False,

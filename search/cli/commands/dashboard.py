@@ -9,8 +9,17 @@ from typing import Annotated
 
 import typer
 
+from dashboards.listening import PORT
 from objectives.home import Home
-from search.cli.flags import DatasetOption, HomeOption, StorageOption, StudyOption, number_option
+from search.cli.flags import (
+    DatasetOption,
+    HomeOption,
+    HostOption,
+    PortOption,
+    StorageOption,
+    StudyOption,
+    allowed_host_option,
+)
 from search.cli.output import chosen_study, print_aside, print_lines
 from search.scheduling.signals import exit_code
 from spaces import UsageError
@@ -22,18 +31,12 @@ VARIABLE = "SEARCH_DASHBOARD_TOKEN"
 def dashboard(
     dataset: DatasetOption = None,
     study: StudyOption = None,
-    host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Address to listen on. 127.0.0.1 lets only this machine connect.")
-    ] = "127.0.0.1",
-    port: Annotated[int, number_option(1, "Port to listen on.", high=65535)] = 8080,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = PORT,
     allowed_host: Annotated[
         list[str] | None,
-        typer.Option(
-            "--allowed-host",
-            metavar="NAME",
-            help="Name or address of this machine that others type into their browsers; may be repeated. Needed where "
-            "--host lets others connect. They also need a token, which is printed at the start, or is taken from the "
-            f"environment variable {VARIABLE}.",
+        allowed_host_option(
+            f"They also need a token, which is printed at the start, or taken from the environment variable {VARIABLE}."
         ),
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open the dashboard in the browser.")] = True,

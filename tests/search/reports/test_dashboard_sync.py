@@ -226,7 +226,7 @@ def test_an_address_of_no_machine_is_one_error_line(search: Search, monkeypatch:
     ran = search("dashboard", "--no-browser", *words)
     assert ran.code == 1
     (error,) = ran.stderr.splitlines()
-    assert error.startswith("error: cannot listen on 192.0.2.1 port 8080: ")
+    assert error.startswith("error: cannot listen on 192.0.2.1 port 8081: ")
 
 
 @contextmanager

@@ -8,25 +8,18 @@ from typing import Annotated
 import typer
 
 from objectives.home import Home
-from search.cli.flags import HomeOption, StorageOption, number_option
+from search.cli.flags import HomeOption, HostOption, PortOption, StorageOption, allowed_host_option, number_option
 from search.cli.output import print_aside, print_lines
 from search.scheduling.signals import exit_code
+from search.server.settings import PORT
 from spaces import SearchError
 
 
 def serve(
-    host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Address to listen on. 127.0.0.1 lets only this machine connect.")
-    ] = "127.0.0.1",
-    port: Annotated[int, number_option(1, "Port to listen on.", high=65535)] = 8080,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = PORT,
     allowed_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allowed-host",
-            metavar="NAME",
-            help="Name or address by which others call this server; may be repeated. Needed where --host lets others "
-            "connect. They also need a token, see `search token create`.",
-        ),
+        list[str] | None, allowed_host_option("They also need a token, see `search token create`.")
     ] = None,
     data_root: Annotated[
         list[str] | None,

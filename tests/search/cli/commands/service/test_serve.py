@@ -4,11 +4,12 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import httpx2
@@ -101,6 +102,19 @@ def test_commands_ask_a_server_that_ends_in_good_order(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in log.splitlines()]
     assert {"POST", "GET"} <= {line["method"] for line in lines}
     assert token not in log
+
+
+def test_the_error_of_a_taken_port_names_a_free_one(tmp_path: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        for command in (("serve",), ("dashboard", "--no-browser")):
+            ran = search_process(tmp_path, tmp_path, *command, "--port", str(port))
+            assert (ran.code, ran.stdout) == (1, "")
+            assert re.fullmatch(
+                rf"error: cannot listen on 127.0.0.1 port {port}: the port is in use; end the program that uses it, or "
+                r"choose another --port, such as \d+\n",
+                ran.stderr,
+            ), ran.stderr
 
 
 def test_https_is_served_with_a_certificate(tmp_path: Path) -> None:
