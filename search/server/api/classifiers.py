@@ -12,15 +12,13 @@ from dashboards.server import SANDBOX
 from objectives.classifier_facts import read_facts
 from search.options.option import MOST
 from search.server.access.identity import requires, role_router
-from search.server.content.classifying import MOST_WAITING
 from search.server.problems import ProblemError, not_found
 from search.server.service import Served, Service
 from search.server.settings import Limits
+from search.study.export import SUFFIX
 from spaces.errors import did_you_mean, shown
 
 router = role_router("/classifiers", ["classifiers"])
-
-SUFFIX = ".safetensors"
 
 LARGEST_UPLOAD = (Limits.upload + 10_000) * Limits.images
 """Bytes of a request with images. Those of each image are counted too."""
@@ -48,7 +46,7 @@ class ClassifierRecord(BaseModel):
 @router.get("", dependencies=[requires("viewer")])
 def classifiers(service: Served) -> list[ClassifierRecord]:
     """List the classifiers that were exported into the home folder, the newest first."""
-    records = [record for file in _files(service) if (record := _record(file)) is not None]
+    records = [record for file in _files_by_name(service).values() if (record := _record(file)) is not None]
     return sorted(records, key=lambda record: record.written, reverse=True)
 
 
@@ -88,8 +86,7 @@ async def classify(
     limits, file = service.settings.limits, classifier_file(service, classifier)
     if len(images) > limits.images:
         raise ProblemError(413, "too-large", f"at most {limits.images} `images` at once, got {len(images)}")
-    if service.classifying.waiting >= MOST_WAITING:
-        raise ProblemError(503, "unavailable", "too many images are being classified", {"Retry-After": "5"})
+    service.classifying.check_free()  # before anything is read
     uploads = []
     for image in images:
         content = await image.read(limits.upload + 1)
@@ -99,9 +96,14 @@ async def classify(
     return await service.classifying.classify(file, uploads, top, limits.pixels)
 
 
+def has_classifier(service: Service, name: str) -> bool:
+    """Return whether there is a classifier of this name."""
+    return name in _files_by_name(service)
+
+
 def classifier_file(service: Service, name: str) -> FilePath:
     """Return the file of a classifier. Raises ProblemError, status 404, where there is none of this name."""
-    files = {file.name.removesuffix(SUFFIX): file for file in _files(service)}
+    files = _files_by_name(service)
     if name not in files:
         raise not_found(
             f"there is no classifier {shown(name)}; {did_you_mean(name, files)}`search export` makes one of a study"
@@ -109,13 +111,17 @@ def classifier_file(service: Service, name: str) -> FilePath:
     return files[name]
 
 
-def _files(service: Service) -> list[FilePath]:
-    """Return the files of classifiers. Links are left out, since they may lead anywhere."""
-    folder = service.settings.home.classifiers
+def _files_by_name(service: Service) -> dict[str, FilePath]:
+    """Return the names of the classifiers and their files. Links are left out, since they may lead anywhere."""
     try:
-        return [file for file in folder.iterdir() if file.suffix == SUFFIX and file.is_file() and not file.is_symlink()]
+        files = [*service.settings.home.classifiers.iterdir()]
     except OSError:
-        return []
+        return {}
+    return {
+        file.name.removesuffix(SUFFIX): file
+        for file in files
+        if file.suffix == SUFFIX and file.is_file() and not file.is_symlink()
+    }
 
 
 def _record(file: FilePath) -> ClassifierRecord | None:

@@ -39,13 +39,17 @@ class Classifying:
         self._turn = asyncio.Lock()
         self.waiting = 0
 
+    def check_free(self) -> None:
+        """Raise ProblemError where too many requests wait for the process."""
+        if self.waiting >= MOST_WAITING:
+            raise ProblemError(503, "unavailable", "too many images are being classified", {"Retry-After": "5"})
+
     async def classify(self, file: Path, uploads: Sequence[Upload], top: int, most_pixels: int) -> list[dict[str, Any]]:
         """Return for each image its most probable classes, or the error why it has none.
 
         Raises SearchError where the classifier cannot be loaded, and ProblemError where the process is busy or dies.
         """
-        if self.waiting >= MOST_WAITING:
-            raise ProblemError(503, "unavailable", "too many images are being classified", {"Retry-After": "5"})
+        self.check_free()
         self.waiting += 1
         try:
             async with self._turn:

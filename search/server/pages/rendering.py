@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader
 
+from dashboards.formatting import percent
 from dashboards.page.page import page_environment, style_sheet
 from search.server.access.identity import Caller
 
@@ -77,6 +78,7 @@ def environment() -> Environment:
     """Return what fills the templates of pages. It escapes every name, and can use the macros of the reports."""
     filled = page_environment(PackageLoader("search.server.pages", "templates"))
     filled.globals.update(links=LINKS, assets=assets())
+    filled.filters["percent"] = percent
     filled.filters["segment"] = lambda name: quote(str(name), safe="", errors="replace")
     return filled
 

@@ -15,6 +15,7 @@ from objectives.results import ACCURACY, StudyResults
 from search.database.records import StudySummary
 from search.server.access.identity import requires, role_router
 from search.server.api import control, study_jobs
+from search.server.api.classifiers import has_classifier
 from search.server.api.jobs import Runner
 from search.server.api.studies import StudyName
 from search.server.pages.rendering import caller_of, page
@@ -28,7 +29,6 @@ from search.server.pages.study_views import (
     study_view,
 )
 from search.server.service import Served, Service
-from search.study.export import SUFFIX
 
 router = role_router(in_document=False)
 
@@ -92,8 +92,7 @@ def _card_facts(service: Service, summary: StudySummary) -> Facts:
 def _view(request: Request, study: str, service: Service) -> StudyView:
     results, runs = service.studies.results(study), service.studies.runs(study)
     wanted = service.store.read_request(study) if any(run.alive for run in runs) else None
-    classifier = service.settings.home.classifiers / f"{study}{SUFFIX}"
-    name = study if classifier.is_file() else None
+    name = study if has_classifier(service, study) else None
     return study_view(results, runs, wanted, caller_of(request), service.store.optuna_id(study), name)
 
 

@@ -58,6 +58,24 @@ def test_images_get_the_classes_that_the_command_line_prints(
     assert "pixels" in answers[4]["error"]
 
 
+def test_the_page_shows_the_classes_of_uploaded_images_and_what_is_wrong(
+    classifying: tuple[ApiServer, str], finished_search: Path
+) -> None:
+    served, name = classifying
+    image = min((finished_search / "digits" / "test").rglob("*.png"))
+    files = [("images", (image.name, image.read_bytes())), ("images", ("no image.png", b"hello"))]
+    (answer,) = served.ask("POST", f"/api/v1/classifiers/{name}/classify", "runner", files=files[:1]).json()
+    label, probability = answer["classes"][0]["class"], answer["classes"][0]["probability"]
+    for path in (f"/classifiers/{name}", f"/fragments/classifiers/{name}"):
+        shown = served.ask("POST", path, "runner", files=files).text
+        assert f'<th scope="row">{label}</th><td>{100 * probability:.1f}\N{NO-BREAK SPACE}%</td>' in shown
+        assert '<p class="problem">no image.png is no image that can be read</p>' in shown
+        assert "at most 16 `images` at once, got 17" in served.ask("POST", path, "runner", files=files[:1] * 17).text
+    listed = served.ask("GET", "/classifiers", "viewer").text
+    assert f'<a href="/classifiers/{name}">{name}</a>' in listed
+    assert "linked" not in listed
+
+
 def test_links_and_damaged_files_are_no_classifiers(classifying: tuple[ApiServer, str]) -> None:
     served, name = classifying
     listed = served.ask("GET", "/api/v1/classifiers", "viewer").json()
