@@ -9,6 +9,7 @@ from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
@@ -18,14 +19,8 @@ from search.server.login import session_cookie
 from search.server.optuna_mount import PREFIX, OptunaMount
 from search.server.pages.errors import error_response
 from search.server.pages.routers import ROUTERS
-from search.server.problems import (
-    STATUS_KINDS,
-    TOO_LARGE,
-    ProblemError,
-    body_too_large,
-    problem_of,
-    request_id,
-)
+from search.server.problems import ProblemError, problem_of, request_id
+from search.server.refusals import refusal_problem
 from search.server.service import Service
 from search.server.settings import API, Settings
 from search.server.validation import validation_problem
@@ -85,11 +80,8 @@ def _answer_errors(app: FastAPI) -> None:
     """Let every error be answered in one form, and none with the text of an exception that is not ours."""
 
     @app.exception_handler(ProblemError)
-    async def problem(request: Request, error: ProblemError) -> Response:
-        return error_response(request, error)
-
     @app.exception_handler(SearchError)
-    async def search_error(request: Request, error: SearchError) -> Response:
+    async def problem(request: Request, error: ProblemError | SearchError) -> Response:
         return error_response(request, problem_of(error))
 
     @app.exception_handler(RequestValidationError)
@@ -99,11 +91,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
-        if error.status_code == TOO_LARGE:
-            return error_response(request, body_too_large(request.scope))
-        kind = STATUS_KINDS.get(error.status_code, "usage")
-        headers = dict(error.headers or {})
-        return error_response(request, ProblemError(error.status_code, kind, str(error.detail), headers))
+        return error_response(request, refusal_problem(request, error.status_code, Headers(error.headers), error))
 
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> Response:

@@ -18,7 +18,8 @@ from search.server.access.rates import Rates
 from search.server.login import count_wrong, session_cookie, too_many
 from search.server.metrics import observe
 from search.server.pages.errors import error_response
-from search.server.problems import TOO_LARGE, ProblemError, body_too_large, problem_of
+from search.server.problems import ProblemError, problem_of
+from search.server.refusals import refusal_problem
 from search.server.service import Service
 from spaces import SearchError
 from spaces.text import one_line
@@ -65,8 +66,10 @@ class Gate:
             nonlocal status, replaced
             if replaced:
                 return
-            if _is_plain_too_large(message):
-                await error_response(Request(scope), body_too_large(scope))(scope, receive, answer)
+            if _is_plain_error(message):
+                request, headers = Request(scope), Headers(raw=message["headers"])
+                problem = refusal_problem(request, message["status"], headers)
+                await error_response(request, problem)(scope, receive, answer)
                 replaced = True
                 return
             if message["type"] == "http.response.start":
@@ -82,9 +85,7 @@ class Gate:
         try:
             try:
                 state["caller"] = await self._admitted(scope)
-            except ProblemError as problem:
-                await error_response(Request(scope), problem)(scope, receive, answer)
-            except SearchError as error:
+            except (ProblemError, SearchError) as error:
                 await error_response(Request(scope), problem_of(error))(scope, receive, answer)
             else:
                 await self._app(scope, receive, answer)
@@ -190,11 +191,11 @@ class TextLines(logging.Formatter):
         return f"{line} {1000 * request['seconds']:.0f} ms {request['caller'] or '-'} {request['id']}"
 
 
-def _is_plain_too_large(message: Message) -> bool:
-    """Return whether an answer begins that the web framework makes for a body that is too large."""
+def _is_plain_error(message: Message) -> bool:
+    """Return whether an error begins that the web framework makes by itself: ours are never plain text."""
     return (
         message["type"] == "http.response.start"
-        and message["status"] == TOO_LARGE
+        and message["status"] >= 400
         and Headers(raw=message["headers"]).get("content-type", "").startswith("text/plain")
     )
 

@@ -32,9 +32,7 @@ class OptunaMount:
             if self._app is None:
                 dashboard = await to_thread.run_sync(optuna_under, self._storage, PREFIX)
                 self._app = WSGIMiddleware(dashboard, workers=THREADS)  # type: ignore[arg-type]
-        except ProblemError as problem:
-            await error_response(Request(scope), problem)(scope, receive, send)
-        except SearchError as error:
+        except (ProblemError, SearchError) as error:
             await error_response(Request(scope), problem_of(error))(scope, receive, send)
         else:
             await self._app(scope, receive, send)  # type: ignore[arg-type]

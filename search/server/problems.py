@@ -5,8 +5,6 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
-from starlette.types import Scope
 
 from search.database.connection.outages import OutageError
 from spaces import (
@@ -67,25 +65,19 @@ STATUS_KINDS = {
     403: "forbidden",
 }
 
-TOO_LARGE = 413
-
 
 def not_found(detail: str) -> ProblemError:
     return ProblemError(404, "not-found", detail)
 
 
-def body_too_large(scope: Scope) -> ProblemError:
-    """Return the answer to a request whose body is larger than its route takes."""
-    limit: int = scope[MAX_BODY_SIZE_SCOPE_KEY]
-    return ProblemError(413, "too-large", f"the body of this request must have at most {limit:,} bytes, got more")
-
-
-def problem_of(error: SearchError) -> ProblemError:
+def problem_of(error: SearchError | ProblemError) -> ProblemError:
     """Return the answer that says an error of ours: 422 for what a caller can mend, 409 for what is not possible now.
 
     503 where the database does not answer.
     """
     match error:
+        case ProblemError():
+            return error
         case UnknownNameError():
             return ProblemError(422, "unknown-name", str(error))
         case UsageError() | DatasetError() | BackboneError() | ClassifierError() | CacheError():

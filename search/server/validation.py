@@ -31,7 +31,12 @@ RULES = {
     "float_parsing": "a number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
+    "int_parsing_size": "a whole number",
+    "string_too_short": "a text of at least {min_length:,} characters",
+    "string_too_long": "a text of at most {max_length:,} characters",
+    "string_unicode": "a text of Unicode characters",
     "list_type": "a list",
+    "too_long": "a list of at most {max_length:,} values",
     "model_type": "a JSON object",
     "model_attributes_type": "a JSON object",
     "greater_than": "more than {gt:,}",
@@ -108,6 +113,8 @@ def _about_value(item: Any, place: Sequence[Any], known: Sequence[str]) -> str:
         name = option_field.name
     if item["type"] in RULES:
         return f"`{name}` must be {RULES[item['type']].format(**item.get('ctx', {}))}, got {shown(value)}"
+    if "UploadFile" in item["msg"]:
+        return f"`{name}` must be a file, got {shown(value)}; `curl -F {name}=@FILE` sends one"
     message = str(item["msg"]).removeprefix("Value error, ")
     return f"`{name}`: {message[:1].lower()}{message[1:]}, got {shown(value)}"
 

@@ -1,6 +1,5 @@
 """Errors as pages, for whoever opened a page in a browser; other callers get JSON."""
 
-from http import HTTPStatus
 from urllib.parse import quote
 
 from fastapi import Request
@@ -41,17 +40,10 @@ def error_page(request: Request, error: ProblemError) -> Response:
         status=error.status,
         code=error.status,
         title=TITLES[error.kind],
-        detail=_words(request, error),
+        detail=one_line(error.detail),
         request_id=request_id(request) if error.status >= 500 else None,
         back="/",
         back_words="To the queue",
     )
     response.headers.update(error.headers)
     return response
-
-
-def _words(request: Request, error: ProblemError) -> str:
-    """Return why a request was not carried out. The web framework only repeats the name of the status."""
-    if error.detail == HTTPStatus(error.status).phrase:
-        return f"There is no page {one_line(request.url.path)} for {request.method}."
-    return one_line(error.detail)

@@ -51,3 +51,9 @@ async def asset(digest: Annotated[str, Path(max_length=64)], name: Annotated[str
         raise not_found("there is no such file")
     headers = {"Cache-Control": "public, max-age=31536000, immutable"}
     return Response(found.content, media_type=found.media_type, headers=headers)
+
+
+@router.get("/favicon.ico", dependencies=[public])
+async def icon() -> RedirectResponse:
+    """Lead to the icon. A browser asks for this address where an answer names no icon, as a report or JSON."""
+    return RedirectResponse(assets()["icon.svg"].address, 307, {"Cache-Control": "public, max-age=3600"})

@@ -20,7 +20,7 @@ from search.server.content.roots import name_below
 from search.server.pages.form import Form, empty_form, filled, parse_form, with_error, with_values
 from search.server.pages.job_views import option_text
 from search.server.pages.rendering import page
-from search.server.problems import ProblemError
+from search.server.problems import ProblemError, problem_of
 from search.server.service import Served, Service
 from spaces import SearchError
 
@@ -61,10 +61,8 @@ async def plan_or_start(request: Request, caller: Runner, service: Served) -> Re
                 job = await run_in_threadpool(submit, checked, "run", caller.name, 0, service.settings.database)
                 return RedirectResponse(f"/jobs/{job.id}", 303)
             plan = await service.planner.plan(checked)
-        except SearchError as error:
-            form = with_error(form, str(error))
-        except ProblemError as error:  # what was typed is not lost because the server is busy
-            form = with_error(form, error.detail)
+        except (SearchError, ProblemError) as error:  # what was typed is not lost because the server is busy
+            form = with_error(form, problem_of(error).detail)
     return page(request, "submit.html", "submit", 200 if plan else UNPROCESSABLE, form=form, plan=plan)
 
 

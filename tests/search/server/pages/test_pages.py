@@ -70,6 +70,8 @@ def test_a_page_loads_nothing_from_elsewhere(visit: Visit, pages: tuple[str, ...
         assert b"http://" not in asset.content.replace(b"http://www.w3.org", b"")
         assert b"https://" not in asset.content
     assert visit("/assets/000000000000/style.css", None).status_code == 404
+    icon = visit("/favicon.ico", None)  # a browser asks for it where an answer names no icon
+    assert (icon.status_code, icon.headers["Location"]) == (307, assets()["icon.svg"].address)
 
 
 def test_somebody_unknown_is_led_to_the_login_and_back(served: ApiServer, visit: Visit) -> None:
@@ -113,8 +115,8 @@ def test_errors_are_pages_for_people_and_json_for_programs(served: ApiServer, vi
         assert client.get("/studies/none").json()["type"] == "not-found"
     assert visit("/api/v1/studies/none").json()["status"] == 404
     assert visit("/jobs/1/resumed", method="POST").status_code == 422
-    assert "There is no page /nowhere for GET." in visit("/nowhere").text
-    assert "There is no page /studies for DELETE." in visit("/studies", method="DELETE").text
+    assert "there is nothing at &#39;/nowhere&#39;; /docs lists the routes, and / leads" in visit("/nowhere").text
+    assert "&#39;/studies&#39; takes GET, got &#39;DELETE&#39;" in visit("/studies", method="DELETE").text
 
 
 def test_jobs_are_controlled_by_forms(visit: Visit) -> None:
