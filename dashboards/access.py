@@ -16,6 +16,9 @@ FEWEST_CHARACTERS = 16
 """The shortest token that is accepted. A generated one has 43 characters, 256 random bits."""
 
 TOKEN = re.compile(f"[!-~]{{{FEWEST_CHARACTERS},}}")
+LOCAL_PATH = re.compile(r"/(?![/\\])[!-~]*")
+"""A path on this server. A browser would take //name as another server."""
+
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]+)?")
 """A Host header. Any port: through an SSH tunnel, browser and server use different ones."""
 
@@ -177,6 +180,11 @@ def cookie_values(header: str, name: str) -> list[str]:
     """
     pairs = (pair.strip().partition("=") for pair in header.split(";"))
     return [value for key, _, value in pairs if key == name]
+
+
+def local_path(path: str) -> str:
+    """Return a path of this server as it is, and the first page in place of anything else."""
+    return path if LOCAL_PATH.fullmatch(path) else "/"
 
 
 def needs_token(host: str, allowed_hosts: Collection[str]) -> bool:

@@ -1,6 +1,5 @@
 """The web server: Optuna Dashboard on a given storage, and the reports of its studies."""
 
-import re
 import secrets
 import socket
 from collections.abc import Callable, Iterable
@@ -12,7 +11,7 @@ from typing import Any, final
 from urllib.parse import parse_qs, quote
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from dashboards.access import READS, Access
+from dashboards.access import READS, Access, local_path
 from dashboards.listening import PORT, cannot_listen
 from dashboards.page.page import POLICY
 from spaces import SearchError
@@ -35,9 +34,6 @@ SANDBOX = f"{POLICY}; frame-ancestors 'none'; sandbox allow-scripts allow-downlo
 
 LARGEST_FORM = 4096
 """Bytes of a login form that are read."""
-
-LOCAL_PATH = re.compile(r"/(?![/\\])[!-~]*")
-"""A path on this server. A browser would take //name as another server."""
 
 LOGIN_PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Token – search dashboard</title>
@@ -134,8 +130,7 @@ class Application:
         size = environ.get("CONTENT_LENGTH") or ""
         form = environ["wsgi.input"].read(min(int(size), LARGEST_FORM)) if size.isdecimal() and len(size) < 20 else b""
         fields = parse_qs(form.decode(errors="replace"))
-        wanted = fields.get("next", ["/"])[0]
-        path = wanted if LOCAL_PATH.fullmatch(wanted) else "/"
+        path = local_path(fields.get("next", ["/"])[0])
         if not self.access.is_token(fields.get("token", [""])[0].strip()):
             return _ask_for_token(environ, start_response, "This is not the token of this dashboard.", path)
         headers = [*PAGE, self.access.cookie(environ), ("Location", path), ("Content-Length", "0")]

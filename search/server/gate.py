@@ -67,8 +67,8 @@ class Gate:
             if replaced:
                 return
             if _is_plain_error(message):
-                request, headers = Request(scope), Headers(raw=message["headers"])
-                problem = refusal_problem(request, message["status"], headers)
+                request = Request(scope)
+                problem = refusal_problem(request, message["status"], Headers(raw=message["headers"]))
                 await error_response(request, problem)(scope, receive, answer)
                 replaced = True
                 return

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from fastapi import Form, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from dashboards.access import local_path
 from search.commands import home_words
 from search.database.jobs.job_table import ENDED, MOST_PRIORITY
 from search.options.notation import parse_number
@@ -16,7 +17,7 @@ from search.server.api import jobs as api
 from search.server.api.jobs import Runner, find_job
 from search.server.api.models import NewPriority
 from search.server.pages.job_views import QueueView, job_view, queue_view, recommendation_facts
-from search.server.pages.rendering import caller_of, local_path, page
+from search.server.pages.rendering import caller_of, page
 from search.server.service import Served, Service
 
 router = role_router(in_document=False)

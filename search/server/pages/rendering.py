@@ -1,6 +1,5 @@
 """Renders the pages: their templates, what every page shows, and the policy that lets it load from this server only."""
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -23,9 +22,6 @@ POLICY = (
 """The Content Security Policy of every page: no script or style within a page, and nothing of another site."""
 
 ASSETS = "/assets"
-
-LOCAL_PATH = re.compile(r"/(?![/\\])[!-~]*")
-"""A path on this server. A browser would take //name as another server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +94,3 @@ def page(request: Request, template: str, current: str = "", status: int = 200, 
     """Return a whole page. current: the key of the link that leads to it."""
     content = render(template, caller=caller_of(request), current=current, **facts)
     return HTMLResponse(content.encode(errors="replace"), status, headers={"Content-Security-Policy": POLICY})
-
-
-def local_path(path: str) -> str:
-    """Return a path of this server as it is, and the first page in place of anything else."""
-    return path if LOCAL_PATH.fullmatch(path) else "/"

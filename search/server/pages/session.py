@@ -5,9 +5,10 @@ from typing import Annotated
 from fastapi import Form, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from dashboards.access import local_path
 from search.server.access.identity import public, role_router
 from search.server.login import begin_session, end_session
-from search.server.pages.rendering import ASSETS, assets, local_path, page
+from search.server.pages.rendering import ASSETS, assets, page
 from search.server.problems import not_found
 
 router = role_router(in_document=False)
