@@ -46,7 +46,8 @@ ServerOption = Annotated[
     typer.Option(
         "--server",
         metavar="URL",
-        help="Ask this server of `search serve` instead. Its token is taken from the variable SEARCH_TOKEN.",
+        help="Ask this server, which `search serve` runs, in place of the database. Its token is taken from the "
+        "environment variable SEARCH_TOKEN.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

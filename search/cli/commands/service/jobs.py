@@ -48,7 +48,7 @@ app = typer.Typer(help="List the jobs of the queue, cancel or pause them.")
 @app.callback(invoke_without_command=True)
 def jobs(
     context: typer.Context,
-    all_jobs: Annotated[bool, typer.Option("--all", help="List all jobs that have ended too.")] = False,
+    all_jobs: Annotated[bool, typer.Option("--all", help="Also list all jobs that have ended.")] = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
     storage: StorageOption = None,
@@ -88,7 +88,7 @@ def _print_jobs(
         return
     _print_table(listed)
     if not all_jobs and len(ended) > SHOWN:
-        print_lines("earlier ones have ended; --all lists them too")
+        print_lines("more jobs have ended; --all lists them too")
     alive = f"{count(len(cores_of_workers), 'worker')} with {count(sum(cores_of_workers), 'core')}"
     print_lines(alive if cores_of_workers else "no worker is alive; `search worker` starts one")
 
@@ -126,7 +126,7 @@ def priority(
         typer.Argument(
             parser=number_parser(-1_000_000, 1_000_000),
             metavar="N",
-            help="Jobs of a higher priority come first. Write -- before a negative one.",
+            help="Jobs of a higher priority come first. Write -- before a negative number.",
         ),
     ],
     home: HomeOption = None,

@@ -17,7 +17,9 @@ FOLLOW_SECONDS = 0.5
 
 def logs(
     job: JobArgument,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the job has ended.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Print new lines until the job has ended or is paused.")
+    ] = False,
     home: HomeOption = None,
     storage: StorageOption = None,
     server: ServerOption = None,

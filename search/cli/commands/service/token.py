@@ -14,7 +14,7 @@ app = typer.Typer(help="Make, list or delete tokens of the server.", no_args_is_
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Who or what will use it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the person or program that will use it.")],
     role: Annotated[
         str,
         typer.Option(
@@ -25,7 +25,7 @@ def create(
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Make a token and print it. It is shown this once: the database keeps its digest alone."""
+    """Make a token and print it. It is shown only once: the database keeps nothing but its digest."""
     from search.database.store import Store
     from search.database.tokens import TokenTable
 
@@ -67,7 +67,7 @@ def list_tokens(as_json: JsonOption = False, home: HomeOption = None, storage: S
 
 @app.command()
 def delete(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the token.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the token; `search token list` lists them.")],
     home: HomeOption = None,
     storage: StorageOption = None,
 ) -> None:

@@ -18,12 +18,14 @@ def worker(
         ),
     ] = None,
     cores: Annotated[
-        int | None, number_option(1, "Use so many CPU cores. [default: all that no other worker has]", 4096)
+        int | None, number_option(1, "Use this many CPU cores. [default: all that no other worker has]", 4096)
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="End when no job waits, instead of waiting for one.")] = False,
     most_per_owner: Annotated[
         int | None,
-        number_option(1, "Begin no job of an owner who has so many running, on all workers together. [default: any]"),
+        number_option(
+            1, "Begin no job of an owner who has this many running, on all workers together. [default: no limit]"
+        ),
     ] = None,
     home: HomeOption = None,
     storage: StorageOption = None,
