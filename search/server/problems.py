@@ -109,7 +109,7 @@ def request_id(request: Request) -> str | None:
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": words, "content": {MEDIA_TYPE: {}}}
     for status, words in {
-        400: "The body cannot be parsed",
+        400: "The request cannot be read",
         401: "No token, or one that is not known",
         403: "The role of the token does not allow this, or the request comes from a page of another site",
         404: "There is no such thing",
