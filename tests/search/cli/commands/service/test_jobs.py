@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,7 @@ def test_whoever_ends_the_following_of_a_log_reads_that_the_job_goes_on(tmp_path
         with child_process(command, **streams) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "the first line\n"
+            time.sleep(0.2)  # it is waiting for more by now
             process.send_signal(number)
             out, err = process.communicate(timeout=30)
         assert (out, process.returncode) == ("", 128 + number)
