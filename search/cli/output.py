@@ -3,8 +3,9 @@
 import errno
 import json
 import os
+import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,11 @@ def print_fields(*fields: str) -> None:
 def print_aside(*lines: str) -> None:
     """Print lines on standard error: notes, warnings and whatever is not the result."""
     typer.echo("\n".join(map(one_line, lines)), err=True)
+
+
+def print_goes_on(job: int, words: Sequence[str]) -> None:
+    """Print on standard error that a job goes on, and how to follow it. words: of a command line, say where it is."""
+    print_aside(f"job {job} goes on; `{shlex.join(['search', 'logs', str(job), '-f', *words])}` follows it")
 
 
 def print_left_out(phrases: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.cli.output import print_aside, print_log
+from search.cli.output import print_aside, print_goes_on, print_log
 from spaces import SearchError, UsageError
 
 if TYPE_CHECKING:
@@ -64,15 +64,19 @@ def remote_study(client: "Client", dataset: str | None, study: str | None, flag:
 def follow(client: "Client", record: dict[str, Any], server: str) -> dict[str, Any]:
     """Print on standard error what a job prints until it has ended, and return its result.
 
-    Raises SearchError where it failed or was cancelled.
+    Ctrl-C ends the command alone, and a line says so. Raises SearchError where it failed or was cancelled.
     """
     number = record["id"]
     print_aside(f"job {number} is queued; `search jobs cancel {number} --server {server}` ends it, Ctrl-C does not")
     if not client.workers():
         print_aside("no worker is alive, so that it waits; `search worker` starts one")
-    for kind, value in client.events(number):
-        if kind == "log":
-            print_log(value["text"], aside=True)
+    try:
+        for kind, value in client.events(number):
+            if kind == "log":
+                print_log(value["text"], aside=True)
+    except KeyboardInterrupt:
+        print_goes_on(number, ["--server", server])
+        raise
     ended = client.job(number)
     if ended["state"] != "finished":
         error = f": {ended['error']}" if ended["error"] else ""

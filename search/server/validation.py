@@ -32,11 +32,10 @@ RULES = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
     "int_parsing_size": "a whole number",
-    "string_too_short": "a text of at least {min_length:,} characters",
+    "string_too_short": "a text of {min_length:,} or more characters",
     "string_too_long": "a text of at most {max_length:,} characters",
     "string_unicode": "a text of Unicode characters",
     "list_type": "a list",
-    "too_long": "a list of at most {max_length:,} values",
     "model_type": "a JSON object",
     "model_attributes_type": "a JSON object",
     "greater_than": "more than {gt:,}",
@@ -46,6 +45,7 @@ RULES = {
     "dict_type": "a JSON object",
     "too_short": "a list of at least {min_length:,}",
     "too_long": "a list of at most {max_length:,}",
+    "file": "a file, as `curl -F images=@FILE` sends it",
     "setting": "names and values such as block and 19, each a number or text of at most 100 characters",
 }
 """Pydantic's name for an error → what the value must be."""
@@ -111,10 +111,9 @@ def _about_value(item: Any, place: Sequence[Any], known: Sequence[str]) -> str:
         except UsageError as error:
             return str(error)
         name = option_field.name
-    if item["type"] in RULES:
-        return f"`{name}` must be {RULES[item['type']].format(**item.get('ctx', {}))}, got {shown(value)}"
-    if "UploadFile" in item["msg"]:
-        return f"`{name}` must be a file, got {shown(value)}; `curl -F {name}=@FILE` sends one"
+    rule = RULES.get("file" if "UploadFile" in item["msg"] else item["type"])
+    if rule is not None:
+        return f"`{name}` must be {rule.format(**item.get('ctx', {}))}, got {shown(value)}"
     message = str(item["msg"]).removeprefix("Value error, ")
     return f"`{name}`: {message[:1].lower()}{message[1:]}, got {shown(value)}"
 

@@ -50,7 +50,7 @@ def form(boundary: str = "; boundary=x") -> dict[str, str]:
             form(),
             part('Content-Disposition: form-data; name="images"'),
             422,
-            r"^`images` must be a file, got",
+            r"^`images` must be a file, as `curl -F images=@FILE` sends it, got 'hello'",
         ),
         ("/submit", form(), part('Content-Disposition: form-data; name="a"; filename="a"'), 400, r"at most 0 files"),
         ("/api/v1/nothing", {}, b"", 404, r"^there is nothing at '/api/v1/nothing'; /docs lists the routes"),

@@ -1,6 +1,5 @@
 """The command `search logs`: what the process of a job printed."""
 
-import shlex
 import time
 from collections.abc import Iterator
 from typing import Annotated
@@ -9,7 +8,7 @@ import typer
 
 from search.cli.commands.service.jobs import JobArgument
 from search.cli.flags import HomeOption, ServerOption, StorageOption
-from search.cli.output import print_aside, print_log
+from search.cli.output import print_goes_on, print_log
 from search.cli.remote import server_client
 
 FOLLOW_SECONDS = 0.5
@@ -38,7 +37,9 @@ def logs(
                 print_log(text)
     except KeyboardInterrupt:
         if follow:
-            print_aside(f"the job goes on; `{_command(job, home, storage, server)}` follows it again")
+            from search.commands import home_words
+
+            print_goes_on(job, home_words(home, storage) if server is None else ["--server", server])
         raise
 
 
@@ -57,11 +58,3 @@ def _parts(job: int, follow: bool, home: str | None, storage: str | None) -> Ite
             if has_ended or not follow:
                 return
             time.sleep(FOLLOW_SECONDS)
-
-
-def _command(job: int, home: str | None, storage: str | None, server: str | None) -> str:
-    """Return the command that follows a job."""
-    from search.commands import home_words
-
-    words = home_words(home, storage) if server is None else ["--server", server]
-    return shlex.join(["search", "logs", str(job), "-f", *words])

@@ -70,7 +70,7 @@ def test_whoever_ends_the_following_of_a_log_reads_that_the_job_goes_on(tmp_path
             process.send_signal(number)
             out, err = process.communicate(timeout=30)
         assert (out, process.returncode) == ("", 128 + number)
-        assert err == f"the job goes on; `search logs 1 -f --home '{home}'` follows it again\n"
+        assert err == f"job 1 goes on; `search logs 1 -f --home '{home}'` follows it\n"
         assert JobTable(store).job(1).state == "running"
 
 
