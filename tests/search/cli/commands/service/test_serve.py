@@ -104,6 +104,23 @@ def test_commands_ask_a_server_that_ends_in_good_order(tmp_path: Path) -> None:
     assert token not in log
 
 
+def test_whoever_ends_the_following_of_a_log_of_a_server_reads_that_the_job_goes_on(tmp_path: Path) -> None:
+    search_process(tmp_path, tmp_path, "submit", "--dataset", "digits")
+    with serving(tmp_path) as (address, _):
+        command = [sys.executable, "-m", "search", "logs", "1", "-f", "--server", address]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with child_process(command, **streams) as process:
+            deadline = time.monotonic() + 60
+            while not any(link.raddr for link in psutil.Process(process.pid).net_connections()):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        assert (out, process.returncode) == ("", 130)
+        assert err == f"job 1 goes on; `search logs 1 -f --server {address}` follows it\n"
+
+
 def test_the_error_of_a_taken_port_names_a_free_one(tmp_path: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
