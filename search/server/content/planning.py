@@ -33,10 +33,10 @@ class SearchPlan:
     """What a search takes, before it starts: an upper bound on its passes and bytes, and its expected time.
 
     study: the one that it begins or continues. finished: its finished trials; None for a new study. settings: of the
-    space, of which `trials` are tried. counts: images by "train", "validation" and "test". passes: forward passes, of
-    which `cached` are in the cache. bytes: of the features that are not. seconds: from start to report, on a machine
-    like this server, which has so many cores and GPUs, with so many workers. facts: the same for people, label →
-    paragraphs.
+    space, of which `trials` are tried. counts: images by "train", "validation" and "test"; with folds all training
+    images validate. passes: forward passes, of which `cached` are in the cache. bytes: of the features that are not.
+    seconds: from start to report, on a machine like this server, which has so many cores and GPUs, with so many
+    workers. facts: the same for people, label → paragraphs.
     """
 
     study: str
