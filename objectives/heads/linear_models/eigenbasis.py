@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from objectives.heads.head import LabelledFeatures
-from objectives.heads.products import product
+from objectives.heads.products import add_product, product
 from objectives.heads.standardisation import Standardised, strips
 
 
@@ -54,7 +54,7 @@ class Basis:
             return result
         products = features.empty(len(self.vectors)).zero_()
         for columns in strips(features, self.span):
-            products += product(features.strip(columns), self.span.strip(columns))
+            add_product(products, features.strip(columns), self.span.strip(columns))
         return torch.mm(products, self.vectors, out=result)
 
     def lift(self, weights: torch.Tensor) -> torch.Tensor:
@@ -79,7 +79,7 @@ def eigenbasis(features: Standardised) -> Basis:
             if roots is not None:
                 slab.mul_(roots[rows])
             turned = slab.T.contiguous()
-            gram += product(turned, turned)
+            add_product(gram, turned, turned)
         spectrum, vectors = torch.linalg.eigh(gram.div_(n))
         images = features.empty(d + 1)
         images[:, -1] = 1
@@ -90,7 +90,7 @@ def eigenbasis(features: Standardised) -> Basis:
         strip = features.strip(columns)
         if roots is not None:
             strip.mul_(roots)
-        gram += product(strip, strip)
+        add_product(gram, strip, strip)
     return basis_of_gram(gram, features, weights)
 
 

@@ -12,7 +12,7 @@ import torch
 
 from objectives.heads.head import Fold, LabelledFeatures
 from objectives.heads.linear_models.eigenbasis import Basis, basis_of_gram, eigenbasis
-from objectives.heads.products import product
+from objectives.heads.products import add_product
 from objectives.heads.standardisation import Standardised, Standardiser, strips
 from objectives.scoring import Predictions
 
@@ -61,7 +61,7 @@ def fold_bases(data: LabelledFeatures, folds: Sequence[Fold]) -> list[FoldBasis]
     products = features.empty(len(data)).zero_()
     for columns in strips(features):
         strip = features.strip(columns)
-        products += product(strip, strip)
+        add_product(products, strip, strip)
     return [_of_products(features, fold, products) for fold in folds]
 
 

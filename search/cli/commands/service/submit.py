@@ -1,17 +1,14 @@
 """The command `search submit`: puts a search into the queue."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from search.cli.commands.service.jobs import MOST_LISTED
 from search.cli.flags import ServerOption, number_parser, with_run_options
-from search.cli.output import print_aside, print_lines
+from search.cli.output import print_lines
 from search.cli.remote import OF_THE_SERVER, plain_options, remote_job, server_client
 from search.options.run_options import RunOptions
-
-if TYPE_CHECKING:
-    from search.client import Client
 
 
 @with_run_options()
@@ -30,8 +27,7 @@ def submit(
     """Put a search into the queue, for a worker to run.
 
     It takes the options of `search run`, checks them, and prints the number of the job. The job keeps absolute paths of
-    this machine, which the workers must see too. It keeps no password. With --server it prints before what the search
-    takes at most, as the server plans it.
+    this machine, which the workers must see too. It keeps no password.
     """
     from search.commands import home_words
     from search.queue.description import place_lines
@@ -39,9 +35,7 @@ def submit(
     if server is not None:
         places = {name: getattr(options, name) for name in OF_THE_SERVER}
         with server_client(server, **places) as client:
-            typed = plain_options(options)
-            _print_plan(client, typed)
-            job = remote_job(client.submit(**typed, priority=priority))
+            job = remote_job(client.submit(**plain_options(options), priority=priority))
             jobs = [remote_job(record) for record in client.jobs(["running", "queued"], limit=MOST_LISTED)]
             if len(jobs) == MOST_LISTED:  # then the new one may not be listed, and is after them
                 jobs.append(job)
@@ -57,17 +51,3 @@ def submit(
     with Store.open(options.database) as store:
         jobs, has_worker = JobTable(store).jobs(["running", "queued"]), bool(WorkerTable(store).live())
     print_lines(*place_lines(job, jobs, has_worker, home_words(options.home, options.storage), remote=False))
-
-
-def _print_plan(client: "Client", options: dict[str, Any]) -> None:
-    """Print what a search takes. A server that is too busy to plan it may queue it."""
-    from search.client import UnavailableError
-    from search.reports.answer import labelled
-
-    print_aside("the server reads the images and plans the search; Ctrl-C ends this, and nothing is queued")
-    try:
-        plan = client.plan(**options)
-    except UnavailableError as error:
-        print_aside(f"no plan: {error}")
-    else:
-        print_lines(*labelled(plan["facts"].items()))
