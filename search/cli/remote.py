@@ -48,9 +48,11 @@ def remote_study(client: "Client", dataset: str | None, study: str | None, flag:
 
     flag: names a study.
     """
+    found = [] if study is not None and dataset is None else client.studies(dataset)
+    if study is not None and dataset is not None and study not in {record["study"] for record in found}:
+        raise SearchError(f"the server has no study {study!r} of dataset {dataset!r}")
     if study is not None:
         return study
-    found = client.studies(dataset)
     if not found:
         raise SearchError(f"the server has no study{'' if dataset is None else f' of dataset {dataset!r}'} yet")
     if dataset is None:

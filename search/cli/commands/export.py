@@ -81,10 +81,11 @@ def _export_on_server(
     client: "Client", server: str, study: str, out: Path | None, data_root: str | None, backbone: str | None
 ) -> None:
     """Let a worker export a classifier, follow it, and print where the file is; download it where `out` says so."""
-    from search.study.export import check_file
+    from search.study.export import check_file, writable
 
     if out is not None:
         check_file(out)
+        writable(out)  # before a worker exports it
     result = follow(client, client.export(study, data_root=data_root, backbone=backbone), server)
     classifier = f"{server}/api/v1/classifiers/{quote(result['classifier'], safe='')}"
     if out is None:

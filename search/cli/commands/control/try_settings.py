@@ -39,8 +39,8 @@ def try_settings(
     setting that the study has measured already is printed and not tried again. If a run works on the study, that
     run tries them next.
 
-    With --server they are tried in a study that the server has: that of --name, or the one of --dataset that
-    `search best` answers with. No other option is given then, since the study has its own.
+    With --server they are tried in a study that the server has: the one of --dataset that `search best` answers
+    with, or its study --name. No other option is given then, since the study has its own.
     """
     from search.running.chosen_settings import parsed_setting
 

@@ -35,7 +35,7 @@ JobArguments = Annotated[
 Action = Literal["cancel", "pause", "resume"]
 
 ACTIONS: dict[Action, str] = {
-    "cancel": "End jobs for good. What a running job has finished is kept in its study.",
+    "cancel": "End jobs. What a running job has finished is kept in its study.",
     "pause": "Let jobs wait until `search jobs resume`. A running one ends in good order and keeps what it has "
     "finished.",
     "resume": "Queue jobs again that are paused, failed or cancelled. They continue where they were.",

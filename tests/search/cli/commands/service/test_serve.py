@@ -82,6 +82,10 @@ def test_commands_ask_a_server_that_ends_in_good_order(tmp_path: Path) -> None:
                 (("export", "--study", "digits"), "there is no study 'digits'"),
                 (("try", "--dataset", "digits", "--setting", "block=9"), "the server has no study of dataset"),
                 (
+                    ("try", "--dataset", "digits", "--name", "x", "--setting", "block=9"),
+                    "no study 'x' of dataset 'digits'",
+                ),
+                (
                     ("try", "--dataset", "digits", "--setting", "block=9", "--heads", "mlp"),
                     "--heads is that of the study",
                 ),
@@ -183,6 +187,9 @@ def test_a_classifier_is_exported_and_settings_are_tried_on_a_server(finished_ho
         worker_of(finished_home)
         out = tmp_path / "birds.safetensors"
         words = ("--dataset", "folder", "--server", address)
+        nowhere = search_process(tmp_path, tmp_path / "other", "export", *words, "--out", "/dev/null/x.safetensors")
+        assert (nowhere.code, nowhere.stdout) == (1, "")
+        assert re.fullmatch(r"error: .* /dev/null/x.safetensors: .*\n", nowhere.stderr), "and no job is queued"
         exported = search_process(tmp_path, tmp_path / "other", "export", *words, "--out", str(out))
         assert (exported.code, exported.stdout) == (0, f"{out}\n"), exported.stderr
         assert out.is_file()
