@@ -86,8 +86,7 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
-        content_type, route = request.headers.get("content-type"), request.scope.get("route")
-        return error_response(request, validation_problem(error, content_type, route))
+        return error_response(request, validation_problem(error, request.headers, request.scope.get("route")))
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:

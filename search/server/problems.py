@@ -48,6 +48,8 @@ TITLES = {
     "not-found": "Not found",
     "method-not-allowed": "Method not allowed",
     "conflict": "Not possible now",
+    "unreadable": "The request cannot be read",
+    "content-type": "Wrong Content-Type",
     "too-large": "Too large",
     "too-many": "Too many requests",
     "usage": "The request cannot be carried out",
@@ -57,10 +59,11 @@ TITLES = {
 }
 
 STATUS_KINDS = {
-    400: "usage",
+    400: "unreadable",
     404: "not-found",
     405: "method-not-allowed",
     413: "too-large",
+    415: "content-type",
     401: "unauthorized",
     403: "forbidden",
 }
@@ -115,6 +118,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         404: "There is no such thing",
         409: "Not possible in this state",
         413: "The request is too large",
+        415: "The body is of another Content-Type than the route takes",
         422: "The request cannot be carried out as it is",
         429: "Too many requests",
         503: "The database does not answer, or the server is busy",

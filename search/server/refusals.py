@@ -2,13 +2,14 @@
 
 import re
 import sys
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 
 from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.middleware.body_limit import MAX_BODY_SIZE_SCOPE_KEY
+from starlette.routing import Match
 
 from search.server.problems import STATUS_KINDS, ProblemError
 from spaces.errors import shown
@@ -35,7 +36,19 @@ def refusal_problem(
     """
     kind = STATUS_KINDS.get(status, "internal" if status >= 500 else "usage")
     kept = {name: headers[name] for name in ("Allow", "Content-Range") if name in headers}
-    return ProblemError(status, kind, _words(request, status, headers, error), kept)
+    if "Allow" in kept:
+        kept["Allow"] = _methods(request) or kept["Allow"]
+    return ProblemError(status, kind, _words(request, status, Headers(kept), error), kept)
+
+
+def _methods(request: Request) -> str:
+    """Return all methods of a path: each may have a route of its own, of which the web framework names only one."""
+    routes = request.scope["app"].router.routes
+    return ", ".join(
+        method
+        for method in HTTPMethod
+        if any(route.matches({**request.scope, "method": method.value})[0] is Match.FULL for route in routes)
+    )
 
 
 def _words(request: Request, status: int, headers: Headers, error: HTTPException | None) -> str:

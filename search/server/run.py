@@ -84,7 +84,7 @@ def _not_http(error: BaseException | None) -> bytes:
     reason = f": {error}"[:LONGEST] if error is not None and str(error) else ""
     log.warning("request %s is no HTTP%s", request_id, one_line(reason))
     detail = f"a request must follow HTTP/1.1, got one that does not{reason}"
-    answer = problem_response(request_id, ProblemError(400, "usage", detail, {"X-Request-Id": request_id}))
+    answer = problem_response(request_id, ProblemError(400, "unreadable", detail, {"X-Request-Id": request_id}))
     answer.headers.update(SECURITY_HEADERS | {"Connection": "close"})
     head = b"".join(b"%s: %s\r\n" % header for header in answer.raw_headers)
     return b"HTTP/1.1 400 Bad Request\r\n%s\r\n%s" % (head, answer.body)

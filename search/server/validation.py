@@ -5,7 +5,9 @@ from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
 from fastapi.exceptions import RequestValidationError
+from fastapi.params import File
 from pydantic import BaseModel
+from starlette.datastructures import Headers
 
 from search.options.option import check_range, check_type, option_info
 from search.options.run_options import RunOptions
@@ -17,6 +19,9 @@ OPTIONS = {option_field.name: option_field for option_field in fields(RunOptions
 
 UNKNOWN = "extra_forbidden"
 """Pydantic's name for a field that a model does not have."""
+
+FORM = "multipart/form-data"
+"""The Content-Type of a form with files."""
 
 MOST_SHOWN = 3
 """Wrong values that an answer names."""
@@ -56,21 +61,63 @@ EXCERPT = 20
 NO_VALUE = object()
 
 
-def validation_problem(error: RequestValidationError, content_type: str | None, route: Any = None) -> ProblemError:
-    """Return the answer to a request whose values do not fit. content_type: its header. route: of the request."""
+def validation_problem(error: RequestValidationError, headers: Headers, route: Any = None) -> ProblemError:
+    """Return the answer to a request whose body or values do not fit. headers, route: of the request.
+
+    Status 400 for a body that cannot be read, 415 for one of another type, 422 for values that break a rule.
+    """
+    if unread := _unread_body(error, headers, route):
+        return unread
     known = _fields_of(route)
-    words = list(dict.fromkeys(_words(item, error.body, content_type, known) for item in error.errors()))
+    words = _listed_once(list(dict.fromkeys(_words(item, known) for item in error.errors())))
     more = f"; and {len(words) - MOST_SHOWN} more" if len(words) > MOST_SHOWN else ""
     kind = "unknown-name" if all(item["type"] == UNKNOWN for item in error.errors()) else "usage"
     return ProblemError(422, kind, "; ".join(words[:MOST_SHOWN]) + more)
 
 
-def _words(item: Any, body: Any, content_type: str | None, known: Sequence[str]) -> str:
+def _unread_body(error: RequestValidationError, headers: Headers, route: Any) -> ProblemError | None:
+    """Return the answer to a body that the web framework could not read; None where it read one."""
+    body_field = getattr(route, "body_field", None)
+    if body_field is not None and isinstance(body_field.field_info, File):
+        return _unread_form(headers)
+    for item in error.errors():
+        if item["type"] == "json_invalid":
+            return ProblemError(400, "unreadable", _no_json(str(error.body), item["loc"][-1]))
+        if item["loc"] == ("body",) and item["type"] == "missing":
+            return ProblemError(400, "unreadable", "the body is missing; it must be JSON")
+        if item["loc"] == ("body",) and isinstance(item["input"], bytes):  # it was not sent as JSON
+            return _wrong_type("application/json", headers)
+    return None
+
+
+def _unread_form(headers: Headers) -> ProblemError | None:
+    """Return the answer to a body that is no form with files; None where it is one."""
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        detail = f"the body is missing; it must be a form of {FORM}, as `curl -F` sends it"
+        return ProblemError(400, "unreadable", detail)
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        return _wrong_type(FORM, headers)
+    return None
+
+
+def _wrong_type(needed: str, headers: Headers) -> ProblemError:
+    given = (headers.get("content-type") or "none")[:LONGEST]
+    return ProblemError(415, "content-type", f"the header Content-Type must be {needed}, got {given}")
+
+
+def _listed_once(words: Sequence[str]) -> list[str]:
+    """Leave out the list of known names where a later answer ends with the same list."""
+    lists = [text.rpartition("; known: ")[2] for text in words]
+    return [
+        text.removesuffix(f"; known: {names}") if names in lists[index + 1 :] else text
+        for index, (text, names) in enumerate(zip(words, lists, strict=True))
+    ]
+
+
+def _words(item: Any, known: Sequence[str]) -> str:
     place = list(item["loc"])
-    if item["type"] == "json_invalid":
-        return _no_json(body, place[-1])
     if place == ["body"]:
-        return _about_body(item, content_type)
+        return _about_body(item)
     return _about_value(item, place, known)
 
 
@@ -80,12 +127,8 @@ def _no_json(body: str, position: int) -> str:
     return f"the body must be JSON, got {shown(rest) if rest else 'its end'} at line {line}, column {column}"
 
 
-def _about_body(item: Any, content_type: str | None) -> str:
+def _about_body(item: Any) -> str:
     value = item["input"]
-    if item["type"] == "missing":
-        return "the body is missing; it must be JSON"
-    if isinstance(value, bytes):  # the web framework has not read it as JSON
-        return f"the header Content-Type must be application/json, got {(content_type or 'none')[:LONGEST]}"
     if item["type"].startswith("union_tag"):
         return f"`kind` must be run or recommend, got {shown(value['kind']) if 'kind' in value else 'none'}"
     return f"the body must be a JSON object, got {shown(value)}"
@@ -96,7 +139,7 @@ def _about_value(item: Any, place: Sequence[Any], known: Sequence[str]) -> str:
     names = [str(part) for part in place if not isinstance(part, int)]
     name = names[-1]
     if item["type"] == UNKNOWN:
-        if "options" in names:
+        if "options" in names[:-1]:
             return str(UnknownNameError("option", name, _request_options()))
         return str(UnknownNameError("field", name, known))
     if item["type"] == "missing":

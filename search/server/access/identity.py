@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from dashboards.access import bearer_token
 from search.database.tokens import ROLES, Role
+from search.server.access.queries import check_query
 from search.server.problems import RESPONSES, ProblemError
 
 PUBLIC = "public"
@@ -37,12 +38,17 @@ LOCAL = Caller("local", "admin")
 
 @dataclass(frozen=True)
 class RoleCheck:
-    """The dependency of a route. It returns who calls, or refuses a caller without the role."""
+    """The dependency of a route. It returns who calls, and refuses a caller without the role.
+
+    Whoever has the role is told of a query parameter that the route does not take.
+    """
 
     role: Role
 
     async def __call__(self, request: Request) -> Caller:
-        return check_role(request, self.role)
+        caller = check_role(request, self.role)
+        check_query(request)
+        return caller
 
 
 def check_role(request: Request, role: Role) -> Caller:

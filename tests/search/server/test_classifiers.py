@@ -96,4 +96,4 @@ def test_uploads_are_limited(classifying: tuple[ApiServer, str]) -> None:
     large = [("images", ("a.png", b"x" * (served.settings.limits.upload + 1)))]
     assert served.ask("POST", path, "runner", files=large).status_code == 413
     assert served.ask("POST", path, "viewer", files=many[:1]).status_code == 403
-    assert served.ask("POST", path, "runner").status_code == 422
+    assert served.ask("POST", path, "runner").status_code == 400

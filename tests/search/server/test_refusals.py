@@ -19,6 +19,11 @@ def part(headers: str, boundary: str = "x") -> bytes:
     return f"--{boundary}\r\n{headers}\r\n\r\nhello\r\n--{boundary}--\r\n".encode()
 
 
+def address(path: str) -> str:
+    """Return a path whose parameters name nothing that exists."""
+    return path.replace("{job_id}", "999").replace("{study}", "none").replace("{classifier}", "none")
+
+
 def form(boundary: str = "; boundary=x") -> dict[str, str]:
     return {"Content-Type": f"multipart/form-data{boundary}"}
 
@@ -29,7 +34,15 @@ def form(boundary: str = "; boundary=x") -> dict[str, str]:
         (JOBS, JSON, b'{"kind": "\xff"}', 400, r"^the body must be JSON in UTF-8, got the byte 0xff at position 10$"),
         (JOBS, JSON, b"[" * 100_000, 400, r"^the body must be JSON of a few levels, got lists or objects within each"),
         (JOBS, JSON, b"9" * 5000, 400, r"^a whole number in the body must have at most 4,300 digits, got more$"),
-        (JOBS, JSON, b"{", 422, r"^the body must be JSON, got its end at line 1, column 2$"),
+        (JOBS, JSON, b"{", 400, r"^the body must be JSON, got its end at line 1, column 2$"),
+        (JOBS, JSON, b"", 400, r"^the body is missing; it must be JSON$"),
+        (JOBS, JSON, b"{}", 422, r"^`kind` must be run or recommend, got none$"),
+        (JOBS, {"Content-Type": "text/csv"}, b"{}", 415, r"^the header Content-Type must be application/json, got te"),
+        (JOBS, {}, b"{}", 415, r"^the header Content-Type must be application/json, got none$"),
+        (CLASSIFY, JSON, b"{}", 415, r"^the header Content-Type must be multipart/form-data, got application/json$"),
+        (CLASSIFY, {}, b"x", 415, r"^the header Content-Type must be multipart/form-data, got none$"),
+        (CLASSIFY, {}, b"", 400, r"^the body is missing; it must be a form of multipart/form-data, as `curl -F`"),
+        (CLASSIFY, form(), b"--x--\r\n", 422, r"^`images` is missing$"),
         (
             CLASSIFY,
             form(""),
@@ -55,6 +68,7 @@ def form(boundary: str = "; boundary=x") -> dict[str, str]:
         ("/submit", form(), part('Content-Disposition: form-data; name="a"; filename="a"'), 400, r"at most 0 files"),
         ("/api/v1/nothing", {}, b"", 404, r"^there is nothing at '/api/v1/nothing'; /docs lists the routes"),
         ("/api/v1/caller", {}, b"", 405, r"^'/api/v1/caller' takes GET, got 'POST'$"),
+        ("/api/v1/studies/none", {}, b"", 405, r"^'/api/v1/studies/none' takes DELETE, GET, got 'POST'$"),
     ],
 )
 def test_a_refusal_says_the_rule_and_what_came(
@@ -62,6 +76,51 @@ def test_a_refusal_says_the_rule_and_what_came(
 ) -> None:
     answer = served.ask("POST", path, "runner", headers, content=body)
     check(answer.status_code, dict(answer.headers), answer.json(), status, words)
+    assert (answer.json()["title"] == "The request cannot be read") == (status == 400)
+
+
+def test_all_methods_of_a_path_are_named(served: ApiServer) -> None:
+    document = served.ask("GET", "/openapi.json", "viewer").json()
+    for path, operations in document["paths"].items():
+        answer = served.ask("PATCH", address(path), "admin")
+        assert answer.status_code == 405, path
+        named = {method.lower() for method in answer.headers["Allow"].split(", ")}
+        shared = {"get"} if path == "/api/v1/jobs/plan" else set()  # GET of jobs/{job_id}, which is no number
+        assert named == {*operations} | shared, path
+        assert f" takes {answer.headers['Allow']}, got 'PATCH'" in answer.json()["detail"]
+
+
+def test_a_query_parameter_that_a_route_does_not_take_is_refused(served: ApiServer) -> None:
+    document, tried = served.ask("GET", "/openapi.json", "viewer").json(), 0
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if not path.startswith("/api/v1/"):
+                continue
+            known = sorted(item["name"] for item in operation.get("parameters", []) if item["in"] == "query")
+            answer = served.ask(method.upper(), f"{address(path)}?colour=red", "admin")
+            words = f"^unknown query parameter 'colour'; .*known: {', '.join(known) or 'none'}$"
+            check(answer.status_code, dict(answer.headers), answer.json(), 422, words)
+            for name in known:
+                answer = served.ask(method.upper(), f"{address(path)}?{name}=1", "admin")
+                assert answer.status_code != 422 or "query parameter" not in answer.json()["detail"]
+            tried += 1
+    assert tried > 25
+    misspelled = served.ask("POST", "/api/v1/studies/none/stop?nwo=true", "admin")
+    assert misspelled.json()["detail"] == "unknown query parameter 'nwo'; did you mean 'now'? known: now"
+    assert served.ask("POST", "/api/v1/studies/none/stop?nwo=true", "viewer").status_code == 403
+    assert served.ask("GET", "/api/v1/jobs?colour=red").status_code == 401
+    assert served.ask("GET", "/studies?colour=red", "viewer").status_code == 200
+    assert served.ask("GET", "/healthz?colour=red").status_code == 200
+
+
+@pytest.mark.parametrize(("route", "known"), [("export", "backbone, data_root"), ("settings", "finals, settings")])
+def test_unknown_fields_are_answered_with_the_list_of_the_route(
+    served: ApiServer, study: str, route: str, known: str
+) -> None:
+    content = {"kind": "run", "options": {}} | ({"settings": [{"block": 5}]} if route == "settings" else {})
+    answer = served.ask("POST", f"/api/v1/studies/{study}/{route}", "runner", json=content)
+    words = rf"^unknown field 'kind'; unknown field 'options'; (did you mean '\w+'\? )?known: {known}$"
+    check(answer.status_code, dict(answer.headers), answer.json(), 422, words)
 
 
 @pytest.mark.parametrize(
