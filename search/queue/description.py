@@ -26,10 +26,13 @@ def place_lines(job: Job, jobs: Sequence[Job], has_worker: bool, words: Sequence
     if len(before) > NAMED:
         lines.append(f"  and {len(before) - NAMED} more; `{_command('jobs', words)}` lists all")
     if not has_worker:
-        lines.append(
-            f"no worker is alive, so that it waits; `{_command('worker', [] if remote else words)}` starts one"
-        )
+        lines.append(no_worker_line("it", [] if remote else words))
     return [*lines, f"`{_command('logs', [str(job.id), '-f', *words])}` follows it"]
+
+
+def no_worker_line(waiting: str, words: Sequence[str]) -> str:
+    """Say that no worker is alive, and how to start one. waiting: what waits for it. words: as of `place_lines`."""
+    return f"no worker is alive, so that {waiting} waits; `{_command('worker', words)}` starts one"
 
 
 def progress_text(job: Job) -> str:

@@ -54,9 +54,14 @@ class StudyBaselines:
     _requested: set[Setting | None] = field(default_factory=set, init=False, repr=False)
 
     def are_missing(self) -> bool:
-        """Return whether an answer is tested, and has no baseline beside it. Those of other studies are reused."""
-        kept = [self._is_kept(setting) for setting in self._settings()]
+        """Return whether an answer is tested, and neither its study nor another one has a baseline of it."""
+        kept = [self.store.find_baseline(self._key(setting)) for setting in self._settings()]
         return bool(kept) and not any(kept)
+
+    def take_over(self) -> None:
+        """Save in the study the baselines that another study has made."""
+        for setting in self._settings():
+            self._is_kept(setting)
 
     def next_request(self, answer_is_tested: bool) -> BaselineRequest | None:
         """Return a baseline to be made, each once; None if there is none.

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from search.database.records import StudySummary
     from search.database.store import Store
     from search.recommendation.screening_in_parts import ScreeningInParts
+    from search.running.baselines import StudyBaselines
     from search.samplers.proposers import Proposer
     from search.scheduling.on_ray.session import RaySession
     from search.scheduling.stages import Finals
@@ -292,24 +293,16 @@ def _search(
     from objectives.probing.builder import ProbeBuilder
     from search.reports.dashboard_sync import refreshing
     from search.reports.thumbnails import keep_pictures
-    from search.running.baselines import StudyBaselines
     from search.scheduling.on_ray.tune import run_study
 
     options, spec = prepared.options, prepared.probe.spec
-    baselines: StudyBaselines | None = StudyBaselines(store, study, prepared.record, spec.fits_folds_together)
     before = store.read_study(study)
     limits = RunLimits(options, began, before, lambda: driver.expected_improvement)
-    finals: Finals = StudyFinals(
-        store, study, options, lambda: _screened(prepared, store), has_time=limits.has_time_for_round
-    )
-    if not options.finals:
-        finals, baselines = NoFinals(), None
-    why = limits.why_no_trial()
-    if options.settings:
-        why = None if before.waiting else "the settings are tried already"
-    elif why is None and before.finished >= options.trials and not before.waiting:
-        why = f"the study has {before.finished} finished trials already"
-    if why is not None and not finals.next_round() and not (baselines and baselines.are_missing()):
+    finals, baselines = last_stages(prepared, store, study, limits)
+    why = why_no_trial(options, before, limits)
+    if why is not None and are_complete(finals, baselines):
+        if baselines:
+            baselines.take_over()
         return why
 
     def notice(event: Event) -> None:
@@ -333,6 +326,35 @@ def _search(
         reason = run_study(driver, builder, finals, resources, ray.folder, notice, screening, baselines, use, limits)
     keep_pictures(store, study, spec)
     return "the settings are tried" if options.settings else reason
+
+
+def last_stages(
+    prepared: PreparedRun, store: "Store", study: str, limits: RunLimits
+) -> "tuple[Finals, StudyBaselines | None]":
+    """Return the finals and the baselines of a run; None for the baselines of a run that has no finals."""
+    from search.running.baselines import StudyBaselines
+
+    if not prepared.options.finals:
+        return NoFinals(), None
+    finals = StudyFinals(
+        store, study, prepared.options, lambda: _screened(prepared, store), has_time=limits.has_time_for_round
+    )
+    return finals, StudyBaselines(store, study, prepared.record, prepared.probe.spec.fits_folds_together)
+
+
+def why_no_trial(options: RunOptions, before: StudyResults, limits: RunLimits) -> str | None:
+    """Return why a run tries no setting; None where it tries some. before: the study when the run begins."""
+    why = limits.why_no_trial()
+    if options.settings:
+        return None if before.waiting else "the settings are tried already"
+    if why is None and before.finished >= options.trials and not before.waiting:
+        return f"the study has {before.finished} finished trials already"
+    return why
+
+
+def are_complete(finals: "Finals", baselines: "StudyBaselines | None") -> bool:
+    """Return whether no final and no baseline is missing. Nothing is written."""
+    return not finals.next_round() and not (baselines and baselines.are_missing())
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, final
@@ -36,7 +37,8 @@ class SearchPlan:
     space, of which `trials` are tried. counts: images by "train", "validation" and "test"; with folds all training
     images validate. passes: forward passes, of which `cached` are in the cache. bytes: of the features that are not.
     seconds: from start to report, on a machine like this server, which has so many cores and GPUs, with so many
-    workers. facts: the same for people, label → paragraphs.
+    workers. Passes, bytes and seconds are 0 where nothing is missing of the study. facts: the same for people, label →
+    paragraphs.
     """
 
     study: str
@@ -116,25 +118,38 @@ def search_plan(options: RunOptions) -> SearchPlan:
     from search.database.store import Store
     from search.estimate import RunEstimate
     from search.prepare import left_out_phrases, prepare
+    from search.running.engine import are_complete, last_stages, why_no_trial
+    from search.running.limits import RunLimits
     from search.workload import workload
 
     prepared = prepare(options)
     record, dataset, plan = prepared.record, prepared.probe.spec.dataset, prepared.plan
     folds = str(prepared.options.folds) if prepared.options.folds else None
+    why, is_done = None, False
     with Store.open(options.database, reading=True) as store:
         name = store.name_of(record)
         study = store.read_study(name) if name in store.names() else None
+        if study is not None:
+            limits = RunLimits(prepared.options, time.monotonic(), study)
+            why = why_no_trial(prepared.options, study, limits)
+            is_done = why is not None and are_complete(*last_stages(prepared, store, name, limits))
+            if why is not None and limits.why_no_trial() is None:
+                why = f"{why}; a larger number of trials tries more"
     images = f"{len(dataset):,} images of {len(dataset.classes)} classes"
-    expected = RunEstimate(workload(prepared, study or new_study(name, record), 0, 0), 0.0).seconds_left(0.0)
+    work = workload(prepared, study or new_study(name, record), 0, 0)
+    expected = 0.0 if is_done else RunEstimate(work, 0.0).seconds_left(0.0)
     finished = "" if study is None else f", which has {count(study.finished, 'finished trial')}"
     workers = count(prepared.resources.workers, "worker")
+    tried = f"of which {options.trials:,} are tried"
+    if why is not None:
+        tried = f"of which none is tried now: {why}"
     facts = {
         "study": [f"{name}{finished or ', a new one'}"],
         "dataset": [f"{record.called or options.dataset}: {images} ({image_counts(prepared.counts, folds)})"],
         "left out": [*left_out_phrases(dataset)],
-        "settings": [f"{len(prepared.probe.space):,}, of which {options.trials:,} are tried"],
-        "passes": [plan.words().removeprefix("plan: ")],
-        "time": [f"about {duration(expected)} on a machine like this server, with {workers}"],
+        "settings": [f"{len(prepared.probe.space):,}, {tried}"],
+        "passes": ["none" if is_done else plan.words().removeprefix("plan: ")],
+        "time": ["none" if is_done else f"about {duration(expected)} on a machine like this server, with {workers}"],
     }
     return SearchPlan(
         study=name,
@@ -145,9 +160,9 @@ def search_plan(options: RunOptions) -> SearchPlan:
         counts=prepared.counts,
         settings=len(prepared.probe.space),
         trials=options.trials,
-        passes=plan.passes,
-        cached=plan.cached,
-        bytes=plan.new_bytes,
+        passes=0 if is_done else plan.passes,
+        cached=0 if is_done else plan.cached,
+        bytes=0 if is_done else plan.new_bytes,
         seconds=expected,
         workers=prepared.resources.workers,
         cores=available_cores(),

@@ -85,6 +85,8 @@ def test_studies_of_the_same_images_and_protocol_share_baselines(
         first.keep(baseline_of(setting))
     narrow = make(space=space.narrow(heads=["linear"]), preset="narrow")
     assert not narrow.are_missing()
+    assert store.read_study(narrow.study).baselines == (), "a look writes nothing"
+    narrow.take_over()
     assert store.read_study(narrow.study).baselines == (baseline_of(None), baseline_of(FIRST))
     other_network = make(weights_digest="v" * 64)
     assert requests(other_network) == [FIRST]

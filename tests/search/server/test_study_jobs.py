@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from objectives.home import Home
 from search.client import Client
 from search.database.records import RunRecord
 from search.database.store import Store
+from search.prepare import options_of_study
+from search.server.content.planning import search_plan
 from search.server.settings import settings_of
 from spaces import SearchError, UsageError
 from tests.support.api_server import ApiServer, api_server
@@ -136,6 +139,35 @@ def test_what_a_study_cannot_do_is_said_and_queues_nothing(served: ApiServer, st
         assert words in refused.json()["detail"]
     assert served.ask("POST", "/api/v1/studies/none/export", "runner").status_code == 404
     assert len(served.ask("GET", "/api/v1/jobs", "viewer").json()) == jobs
+
+
+def test_the_plan_of_a_finished_search_says_that_nothing_is_missing(finished: ApiServer, name: str) -> None:
+    with Store.open(finished.settings.database, reading=True) as store:
+        study, saved = store.read_study(name), store.saved_options(name)
+    options = replace(options_of_study(study, saved, finished.settings.home), trials=study.finished)
+    plan = search_plan(options)
+    assert (plan.study, plan.finished) == (name, study.finished)
+    assert (plan.passes, plan.cached, plan.bytes, plan.seconds) == (0, 0, 0, 0.0)
+    assert (plan.facts["passes"], plan.facts["time"]) == (["none"], ["none"])
+    (settings,) = plan.facts["settings"]
+    assert settings.endswith(
+        f"of which none is tried now: the study has {study.finished} finished trials already; a larger number of "
+        "trials tries more"
+    )
+    more = search_plan(replace(options, trials=study.finished + 1))
+    assert more.passes > 0
+    assert more.seconds > 0
+    assert more.facts["settings"][0].endswith(f"of which {study.finished + 1} are tried")
+
+
+def test_the_plan_of_a_study_without_all_finals_has_their_passes(finished: ApiServer, name: str) -> None:
+    with Store.open(finished.settings.database, reading=True) as store:
+        study, saved = store.read_study(name), store.saved_options(name)
+    options = options_of_study(study, saved, finished.settings.home)
+    plan = search_plan(replace(options, trials=study.finished, final_seeds=options.rounds + 1))
+    assert plan.passes > 0
+    assert plan.seconds > 0
+    assert "none is tried now" in plan.facts["settings"][0]
 
 
 def test_a_search_is_planned_and_not_queued(served: ApiServer) -> None:

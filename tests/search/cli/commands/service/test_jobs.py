@@ -74,6 +74,29 @@ def test_whoever_ends_the_following_of_a_log_reads_that_the_job_goes_on(tmp_path
         assert JobTable(store).job(1).state == "running"
 
 
+def test_whoever_follows_a_log_reads_when_the_last_worker_has_gone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    search_process(tmp_path, home, "submit", "--dataset", "digits")
+    with Store.open(home / "studies.db") as store:
+        jobs, workers = JobTable(store), WorkerTable(store)
+        worker = workers.register(lambda _: ((0,), ()))
+        jobs.claim(worker)
+        jobs.append_log(1, worker, "the first line\n")
+        command = [sys.executable, "-m", "search", "logs", "1", "-f", "--home", str(home)]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with child_process(command, **streams) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stdout.readline() == "the first line\n"
+            jobs.give_back(1, worker)
+            workers.end(worker)
+            line = process.stderr.readline()
+            assert line == f"no worker is alive, so that job 1 waits; `search worker --home {home}` starts one\n"
+            jobs.request(1, "cancel")
+            assert process.communicate(timeout=30) == ("", "")
+            assert process.returncode == 0
+
+
 def test_mistakes_are_said_in_words(search: Search) -> None:
     assert search("jobs").stdout.startswith("no jobs yet; `search submit --dataset digits --trials 40` queues one\n")
     assert search("jobs", "cancel", "7").stderr.startswith("error: there is no job 7 in ")
