@@ -372,7 +372,11 @@ class Client:
             )
         if kind == "unavailable":
             return UnavailableError(detail)
-        return UsageError(detail) if kind in ("usage", "unknown-name") else SearchError(detail)
+        return (
+            UsageError(detail)
+            if kind in ("usage", "unknown-name", "unreadable", "content-type")
+            else SearchError(detail)
+        )
 
     def _no_answer(self) -> SearchError:
         return SearchError(

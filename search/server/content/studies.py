@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from objectives.results import StudyResults
 from search.database.connection.outages import OutageError
@@ -28,12 +28,21 @@ MOST_KEPT = 256
 """Results that are kept at once, of all studies together."""
 
 
+class Reading(NamedTuple):
+    """Something that was read. version: of the database when it was read."""
+
+    value: Any
+    version: Hashable
+
+
+NOTHING = Reading(None, None)
+
+
 @dataclass
 class Entry:
-    """Something that was read. version: of the database when it was read. checked: when that was compared last."""
+    """What is kept. checked: when its version was compared last."""
 
-    value: Any = None
-    version: Hashable = None
+    reading: Reading = NOTHING
     checked: float = -1e9
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -48,7 +57,7 @@ class StudyReader:
 
     def summaries(self) -> list[StudySummary]:
         """Return all studies, the one that ran last first."""
-        return self._kept(("summaries",), self.store.version, self.store.studies)
+        return cast(list[StudySummary], self._kept(("summaries",), self.store.version, self.store.studies).value)
 
     def of_dataset(self, dataset: str) -> list[StudySummary]:
         """Return the studies of a dataset, first the one to answer with; none where there is none."""
@@ -63,7 +72,7 @@ class StudyReader:
 
     def results(self, name: str) -> StudyResults:
         """Return all that is known of a study. Raises ProblemError where there is none of this name."""
-        return self.derived(name, "results", lambda results: results)
+        return cast(StudyResults, self._results(name).value)
 
     def runs(self, name: str) -> tuple[RunSummary, ...]:
         """Return the runs of a study in the order in which they began."""
@@ -72,18 +81,16 @@ class StudyReader:
 
     def derived(self, name: str, kind: str, make: Callable[[StudyResults], T]) -> T:
         """Return something that is made from the results of a study. kind: names what is made."""
+        results = self._results(name)  # its version, and not that of the database, which may be newer
+        return cast(T, self._kept((name, kind), lambda: results.version, lambda: make(results.value)).value)
+
+    def _results(self, name: str) -> Reading:
         self.check(name)
-
-        def read() -> Any:
-            if kind == "results":
-                return self.store.read_study(name)
-            return make(self.results(name))
-
-        return cast(T, self._kept((name, kind), lambda: self.store.version(name), read))
+        return self._kept((name, "results"), lambda: self.store.version(name), lambda: self.store.read_study(name))
 
     def check(self, name: str) -> None:
         """Raise ProblemError, status 404, where there is no study of this name."""
-        names = self._kept(("names",), lambda: time.monotonic() // FRESH_SECONDS, self.store.names)
+        names = self._kept(("names",), lambda: time.monotonic() // FRESH_SECONDS, self.store.names).value
         if name not in names:
             raise not_found(f"there is no study {shown(name)}; {self._instead(name, names)}")
 
@@ -101,21 +108,21 @@ class StudyReader:
         with self._lock:
             self._entries.clear()
 
-    def _kept(self, key: Hashable, version: Callable[[], Hashable], read: Callable[[], T]) -> T:
+    def _kept(self, key: Hashable, version: Callable[[], Hashable], read: Callable[[], Any]) -> Reading:
         with self._lock:
             entry = self._entries.setdefault(key, Entry())
             self._entries.move_to_end(key)
             while len(self._entries) > MOST_KEPT:
                 self._entries.popitem(last=False)
         if time.monotonic() - entry.checked < FRESH_SECONDS:
-            return cast(T, entry.value)
+            return entry.reading
         with entry.lock:
             if time.monotonic() - entry.checked < FRESH_SECONDS:
-                return cast(T, entry.value)
+                return entry.reading
             now = version()
-            if entry.version != now or entry.checked < 0:
-                entry.value, entry.version = read(), now
+            if entry.reading.version != now or entry.checked < 0:
+                entry.reading = Reading(read(), now)
                 gc.collect(1)
                 gc.freeze()  # else a collection looks at the trials of all studies, and everybody waits for a second
             entry.checked = time.monotonic()
-            return cast(T, entry.value)
+            return entry.reading
