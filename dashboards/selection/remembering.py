@@ -1,4 +1,4 @@
-"""Remembers what was computed of a study, since every table, figure and sentence of a report asks for it again."""
+"""Keeps the result of a function for each study, since every table, figure and sentence of a report asks for it."""
 
 import weakref
 from collections.abc import Callable

@@ -1,13 +1,13 @@
 """Commands that ask a server, with `--server`, and not the database."""
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from search.cli.following import telling_of_no_worker
 from search.cli.output import print_aside, print_goes_on, print_log
 from spaces import SearchError, UsageError
 
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 
 OF_THE_SERVER = ("home", "storage", "ray_address")
 """Options that a server does not take: they are its own."""
-
-WORKER_SECONDS = 5.0
-"""Pause between two questions whether a worker is alive."""
-
-JOIN_SECONDS = 1.0
-"""Longest wait for the answer to the last one."""
 
 
 @contextmanager
@@ -99,45 +93,6 @@ def follow(client: "Client", record: dict[str, Any], server: str) -> dict[str, A
 def questions(client: "Client", job: int) -> tuple[Callable[[], bool], Callable[[], str]]:
     """Return what asks a server whether a worker is alive, and what asks it for the state of a job."""
     return lambda: bool(client.workers()), lambda: client.job(job)["state"]
-
-
-@contextmanager
-def telling_of_no_worker(
-    job: int, has_worker: Callable[[], bool], state: Callable[[], str], words: Sequence[str] = ()
-) -> Iterator[None]:
-    """Print on standard error that a job waits for a worker: each time when it begins to, until the block ends.
-
-    has_worker: whether a worker is alive. state: of the job. Both are asked in a thread, every few seconds. A job whose
-    worker was killed is still "running"; another worker takes it. words: of a command line, name the home folder and
-    the database.
-    """
-    from search.queue.description import no_worker_line
-
-    stop = threading.Event()
-
-    def waits() -> bool:
-        return not has_worker() and state() in ("queued", "running")
-
-    def tell(waited: bool) -> bool:
-        try:
-            now_waits = waits()
-        except SearchError:  # whoever follows the job says so
-            return waited
-        if now_waits and not waited and not stop.is_set():
-            print_aside(no_worker_line(f"job {job}", words))
-        return now_waits
-
-    def watch(waited: bool) -> None:
-        while not stop.wait(WORKER_SECONDS):
-            waited = tell(waited)
-
-    thread = threading.Thread(target=watch, args=(tell(False),), name="workers", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(JOIN_SECONDS)
 
 
 def remote_job(record: dict[str, Any]) -> "Job":

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import File
-from pydantic import BaseModel
 from starlette.datastructures import Headers
 
 from search.options.option import check_range, check_type, option_info
@@ -68,8 +68,7 @@ def validation_problem(error: RequestValidationError, headers: Headers, route: A
     """
     if unread := _unread_body(error, headers, route):
         return unread
-    known = _fields_of(route)
-    words = _listed_once(list(dict.fromkeys(_words(item, known) for item in error.errors())))
+    words = _listed_once(list(dict.fromkeys(_words(item, route) for item in error.errors())))
     more = f"; and {len(words) - MOST_SHOWN} more" if len(words) > MOST_SHOWN else ""
     kind = "unknown-name" if all(item["type"] == UNKNOWN for item in error.errors()) else "usage"
     return ProblemError(422, kind, "; ".join(words[:MOST_SHOWN]) + more)
@@ -114,11 +113,11 @@ def _listed_once(words: Sequence[str]) -> list[str]:
     ]
 
 
-def _words(item: Any, known: Sequence[str]) -> str:
+def _words(item: Any, route: Any) -> str:
     place = list(item["loc"])
     if place == ["body"]:
         return _about_body(item)
-    return _about_value(item, place, known)
+    return _about_value(item, place, route)
 
 
 def _no_json(body: str, position: int) -> str:
@@ -134,14 +133,13 @@ def _about_body(item: Any) -> str:
     return f"the body must be a JSON object, got {shown(value)}"
 
 
-def _about_value(item: Any, place: Sequence[Any], known: Sequence[str]) -> str:
+def _about_value(item: Any, place: Sequence[Any], route: Any) -> str:
     value = item.get("input")
     names = [str(part) for part in place if not isinstance(part, int)]
     name = names[-1]
     if item["type"] == UNKNOWN:
-        if "options" in names[:-1]:
-            return str(UnknownNameError("option", name, _request_options()))
-        return str(UnknownNameError("field", name, known))
+        kind = "option" if "options" in names[:-1] else "field"
+        return str(UnknownNameError(kind, name, _fields_of(route, place)))
     if item["type"] == "missing":
         return f"`{name}` is missing"
     if "options" in names[:-1] and names[names.index("options") + 1] in OPTIONS:
@@ -161,19 +159,13 @@ def _about_value(item: Any, place: Sequence[Any], known: Sequence[str]) -> str:
     return f"`{name}`: {message[:1].lower()}{message[1:]}, got {shown(value)}"
 
 
-def _request_options() -> list[str]:
-    from search.server.api.models import REFUSED
-
-    return [name for name in OPTIONS if name not in REFUSED]
-
-
-def _fields_of(route: Any) -> list[str]:
-    """Return the fields of the body that a route takes; those of a job where it takes one of several kinds."""
-    body = getattr(route, "body_field", None)
-    annotation = None if body is None else body.field_info.annotation
-    models = [
-        model
-        for model in (annotation, *get_args(annotation))
-        if isinstance(model, type) and issubclass(model, BaseModel)
-    ]
-    return [*models[0].model_fields] if len(models) == 1 else ["kind", "options", "priority"]
+def _fields_of(route: Any, place: Sequence[Any]) -> list[str]:
+    """Return the fields of the object of a body in which an error has its place."""
+    names, annotation = list(place[1:-1]), route.body_field.field_info.annotation
+    model, *others = [one for one in get_args(annotation) or (annotation,) if one is not NoneType]
+    if others:  # several kinds of job, and the first name is the kind
+        kind = names.pop(0)
+        model = next(one for one in (model, *others) if get_args(one.model_fields["kind"].annotation) == (kind,))
+    for name in names:
+        model = model.model_fields[name].annotation
+    return [*model.model_fields]

@@ -115,7 +115,7 @@ def tried_records(study: StudyResults, settings: Sequence[Setting | Mapping[str,
         trial = trials.get(setting)
         estimate = trial.estimate(study.metric) if trial is not None else None
         if trial is None:
-            words = "waits for the run that works on the study"
+            words = "is not tried yet"
         elif estimate is None:
             words = trial.reason or trial.state
         else:

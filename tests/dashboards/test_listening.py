@@ -5,26 +5,21 @@ import socket
 
 import pytest
 
-from dashboards.listening import cannot_listen, free_port_after
+from dashboards.listening import cannot_listen, family_of, free_port_after
 from search.cli.commands.dashboard import dashboard
 from search.cli.commands.service.serve import serve
+from tests.support.served import taken_port
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_the_error_of_a_taken_port_names_a_free_one(host: str) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        taken = socket.create_server((host, 0), family=family)
-    except OSError:
-        pytest.skip(f"this machine has no {host}")
-    with taken:
-        port = taken.getsockname()[1]
+    with taken_port(host) as port:
         with pytest.raises(OSError, match="in use") as raised:
-            socket.create_server((host, port), family=family)
+            socket.create_server((host, port), family=family_of(host))
         free = free_port_after(host, port)
         assert free is not None
         assert port < free <= port + 20
-        socket.create_server((host, free), family=family).close()
+        socket.create_server((host, free), family=family_of(host)).close()
         assert str(cannot_listen(host, port, raised.value)) == (
             f"cannot listen on {host} port {port}: the port is in use; end the program that uses it, or choose another "
             f"`port`, such as {free}"

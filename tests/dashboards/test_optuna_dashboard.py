@@ -21,6 +21,7 @@ from dashboards.server import serve
 from objectives.results import StudyResults
 from spaces import SearchError
 from tests.support.processes import child_process
+from tests.support.served import taken_port
 
 StudyMaker = Callable[..., StudyResults]
 SERVE = """
@@ -158,18 +159,10 @@ def test_every_figure_says_what_to_see_and_fits_its_card(realistic: StudyMaker) 
         assert figure.layout.margin.t >= 52 + 17 * len(lines)
 
 
-@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
-def test_a_port_in_use_is_named_in_one_line(
-    optuna_study: optuna.Study, host: str, family: socket.AddressFamily
-) -> None:
-    try:
-        taken = socket.create_server((host, 0), family=family)
-    except OSError:
-        pytest.skip(f"this machine has no {host}")
-    with taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(SearchError, match=rf"^cannot listen on {host} port {port}: the port is in use; .*$"):
-            serve(optuna_study._storage, host, port)
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_in_use_is_named_in_one_line(optuna_study: optuna.Study, host: str) -> None:
+    with taken_port(host) as port, pytest.raises(SearchError, match=rf"^cannot listen on {host} port {port}: the port"):
+        serve(optuna_study._storage, host, port)
 
 
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 70000), ("no-such-host.invalid", 8080)])

@@ -8,7 +8,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from dashboards.access import Access
+from dashboards.listening import family_of
 from dashboards.server import Reports, serve
 
 Answer = tuple[int, dict[str, str], str]
@@ -38,6 +41,17 @@ def free_port() -> int:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port: int = free.getsockname()[1]
         return port
+
+
+@contextmanager
+def taken_port(host: str) -> Iterator[int]:
+    """Listen on a port until the block ends. The test is skipped where the machine has no such address."""
+    try:
+        taken = socket.create_server((host, 0), family=family_of(host))
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    with taken:
+        yield taken.getsockname()[1]
 
 
 @contextmanager

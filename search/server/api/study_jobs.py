@@ -1,4 +1,4 @@
-"""What a person asks of a study: its answer as a classifier, and settings to try. Jobs do both."""
+"""The routes that queue jobs of a study: they export its answer as a classifier, and try settings in it."""
 
 from typing import Annotated, Any
 

@@ -31,7 +31,7 @@ MOST_WAITING = 4
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search takes, before it starts: an upper bound on its passes and bytes, and its expected time.
+    """The plan of a search: an upper bound on its passes and bytes, and its expected time.
 
     study: the one that it begins or continues. finished: its finished trials; None for a new study. settings: of the
     space, of which `trials` are tried. counts: images by "train", "validation" and "test"; with folds all training
@@ -140,14 +140,12 @@ def search_plan(options: RunOptions) -> SearchPlan:
     expected = 0.0 if is_done else RunEstimate(work, 0.0).seconds_left(0.0)
     finished = "" if study is None else f", which has {count(study.finished, 'finished trial')}"
     workers = count(prepared.resources.workers, "worker")
-    tried = f"of which {options.trials:,} are tried"
-    if why is not None:
-        tried = f"of which none is tried now: {why}"
+    tried = f"{options.trials:,} are tried" if why is None else f"none is tried now: {why}"
     facts = {
         "study": [f"{name}{finished or ', a new one'}"],
         "dataset": [f"{record.called or options.dataset}: {images} ({image_counts(prepared.counts, folds)})"],
         "left out": [*left_out_phrases(dataset)],
-        "settings": [f"{len(prepared.probe.space):,}, {tried}"],
+        "settings": [f"{len(prepared.probe.space):,}, of which {tried}"],
         "passes": ["none" if is_done else plan.words().removeprefix("plan: ")],
         "time": ["none" if is_done else f"about {duration(expected)} on a machine like this server, with {workers}"],
     }

@@ -29,7 +29,7 @@ MOST_KEPT = 256
 
 
 class Reading(NamedTuple):
-    """Something that was read. version: of the database when it was read."""
+    """A value from the database. version: of the database when it was read."""
 
     value: Any
     version: Hashable
@@ -40,7 +40,7 @@ NOTHING = Reading(None, None)
 
 @dataclass
 class Entry:
-    """What is kept. checked: when its version was compared last."""
+    """A reading that is kept. checked: the moment at which its version was compared last."""
 
     reading: Reading = NOTHING
     checked: float = -1e9

@@ -1,4 +1,4 @@
-"""What was computed of a study is remembered as long as the study lives, and for no other study."""
+"""A function remembers its result for a study as long as the study lives, and for no other study."""
 
 from dataclasses import replace
 

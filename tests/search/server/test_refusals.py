@@ -124,6 +124,25 @@ def test_unknown_fields_are_answered_with_the_list_of_the_route(
 
 
 @pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"kind": "run", "options": {}, "limits": {}}, "field 'limits'; known: kind, options, priority"),
+        ({"kind": "recommend", "options": {}, "limit": 1}, "field 'limit'; .*known: kind, limits, options, priority"),
+        ({"kind": "recommend", "options": {}, "limits": {"time": 1}}, "field 'time'; .*known: budget, memory, passes"),
+        ({"kind": "recommend", "options": {"trial": 3}}, "option 'trial'; .*known: (?!.*trials).*"),
+        ({"kind": "run", "options": {"trial": 3}}, "option 'trial'; did you mean 'trials'. known: .*"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_unknown_field_of_a_job_is_answered_with_the_fields_of_its_object(
+    served: ApiServer, content: dict[str, Any], words: str
+) -> None:
+    content["options"].setdefault("dataset", "digits")
+    answer = served.ask("POST", "/api/v1/jobs", "runner", json=content)
+    check(answer.status_code, dict(answer.headers), answer.json(), 422, f"^unknown {words}$")
+
+
+@pytest.mark.parametrize(
     ("given", "status", "words"),
     [
         ("lines=1-2", 400, r"^the header Range must be bytes=FIRST-LAST, got 'lines=1-2'; leave it out"),

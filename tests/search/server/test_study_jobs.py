@@ -1,4 +1,4 @@
-"""What a person asks of a study over HTTP: the plan before it, its classifier, and settings to try."""
+"""The plan of a search, the classifier of a study, and settings to try in it, over HTTP."""
 
 import shutil
 import subprocess
@@ -52,7 +52,7 @@ def test_a_run_that_works_on_a_study_gets_the_settings(client: Client, finished:
         answer = client.try_settings(name, [TWO_TAPS, TWO_TAPS])
         assert answer["job"] is None
         assert [record["state"] for record in answer["tried"]] == ["waiting", "waiting"]
-        assert answer["tried"][0]["words"] == "waits for the run that works on the study"
+        assert answer["tried"][0]["words"] == "is not tried yet"
         assert store.read_study(name).waiting == 1
         store.end_run(run, "interrupted")
 

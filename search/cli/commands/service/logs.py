@@ -9,8 +9,9 @@ import typer
 
 from search.cli.commands.service.jobs import JobArgument
 from search.cli.flags import HomeOption, ServerOption, StorageOption
+from search.cli.following import telling_of_no_worker
 from search.cli.output import print_goes_on, print_log
-from search.cli.remote import questions, server_client, telling_of_no_worker
+from search.cli.remote import questions, server_client
 
 FOLLOW_SECONDS = 0.5
 

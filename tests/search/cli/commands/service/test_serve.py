@@ -37,7 +37,11 @@ def serving(home: Path, *words: str) -> Iterator[tuple[str, "subprocess.Popen[st
         line = process.stdout.readline()
         found = re.fullmatch(r"serving at (https?://\S+); Ctrl-C ends it\n", line)
         assert found, line + process.communicate()[1]
-        yield found[1], process
+        try:
+            yield found[1], process
+        finally:
+            process.terminate()  # in good order, so that it ends the worker beside it
+            process.wait(60)
 
 
 def test_a_token_is_shown_once_listed_and_deleted(tmp_path: Path) -> None:
